@@ -1,0 +1,86 @@
+"""A DMA transaction: what a device asks of the IO bridge, and what becomes of it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Request(IntEnum):
+    """How the device addresses memory."""
+
+    UNTRANSLATED = 0
+    TRANSLATED = 1
+    ATS = 2
+
+
+class Status(IntEnum):
+    """How a transaction ended, as the device sees it."""
+
+    SUCCESS = 0
+    UR = 1
+    """Unsupported Request: the IOMMU stopped it with a fault."""
+    CA = 2
+    """Completer Abort (PCIe ATS only)."""
+    ACCESS_FAULT = 3
+    """Translated, and then refused by the memory system."""
+
+
+class Transaction:
+    """One request of a device with id `device_id`, from its issue to its response.
+
+    `parts` collects its latency, in picoseconds for each part. `address` is set once it is translated, `status`
+    when it is over.
+    """
+
+    __slots__ = (
+        "address",
+        "cxl",
+        "device_id",
+        "execute",
+        "iova",
+        "issued",
+        "master",
+        "no_write",
+        "parts",
+        "pbmt",
+        "privileged",
+        "process_id",
+        "request",
+        "sequence",
+        "size",
+        "status",
+        "write",
+    )
+
+    def __init__(
+        self,
+        device_id: int,
+        iova: int,
+        size: int,
+        *,
+        write: bool = False,
+        execute: bool = False,
+        process_id: int | None = None,
+        privileged: bool = False,
+        request: Request = Request.UNTRANSLATED,
+        master: str = "",
+        sequence: int = 0,
+        issued: int = 0,
+    ) -> None:
+        self.device_id = device_id
+        self.iova = iova
+        self.size = size
+        self.write = write
+        self.execute = execute
+        self.process_id = process_id
+        self.privileged = privileged
+        self.request = request
+        self.no_write = False
+        self.cxl = False
+        self.master = master
+        self.sequence = sequence
+        self.issued = issued
+        self.address: int | None = None
+        self.pbmt = 0
+        self.status = Status.SUCCESS
+        self.parts: dict[str, int] = {}

@@ -1,0 +1,258 @@
+"""The clock, the ranks and the plain executor: one SimPy process for each hardware routine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from enum import IntEnum
+from typing import Any, TypeVar
+
+import simpy
+from simpy.events import Event
+
+from cosim.sim.choice import Action, Actions, Chooser
+from cosim.sim.component import Probe
+from cosim.sim.server import Gate, Server, Service
+from cosim.sim.transport import Access, Kind
+
+E = TypeVar("E")
+
+Routine = Generator[Any, Any, Any]
+"""A hardware routine: it yields `Access`, `Server`, `Service` or `Gate`, and is resumed when that has happened."""
+
+
+class Stage(IntEnum):
+    """The first key of a rank: who goes first among things of the same time."""
+
+    MEMORY = 1
+    TRANSACTION = 2
+    COMMAND = 3
+    REGISTER = 4
+    INTERRUPT = 5
+    CPU = 6
+
+
+_INITIATOR_BITS, _SEQUENCE_BITS = 16, 44
+
+
+class Initiator:
+    """Whoever starts activities; hands out their ranks (stage, initiator, sequence), each once."""
+
+    __slots__ = ("_next", "number", "path")
+
+    def __init__(self, path: str, number: int) -> None:
+        self.path = path
+        self.number = number
+        self._next = 0
+
+    def rank(self, stage: Stage) -> int:
+        """The next rank of this initiator: an int above 1, unique in the run."""
+        self._next += 1
+        return (stage << _INITIATOR_BITS | self.number) << _SEQUENCE_BITS | self._next
+
+
+class Moment(Event):
+    """A SimPy event that is already decided and only waits for its time."""
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self.env = env
+        self.callbacks: Any = []
+        self._ok = True
+        self._value: Any = None
+        self._defused = False
+
+
+class Task:
+    """A hardware routine in execution.
+
+    `parts` maps each latency part to the picoseconds that the routine spent in it: time passes only where a routine
+    yields, so they add up to its age exactly.
+    """
+
+    __slots__ = ("event", "parts", "phase", "rank", "routine", "since", "waiting_for")
+
+    def __init__(self, routine: Routine, rank: int, parts: dict[str, int] | None) -> None:
+        self.routine = routine
+        self.rank = rank
+        self.parts: dict[str, int] = {} if parts is None else parts
+        self.event: Any = None
+        self.since = 0
+        self.phase: Any = None
+        self.waiting_for: Any = None
+
+    def spend(self, part: str, duration_ps: int) -> None:
+        """Count `duration_ps` for `part`."""
+        parts = self.parts
+        parts[part] = parts.get(part, 0) + duration_ps
+
+
+class Sim:
+    """A run's clock, chance and probes. `executor` makes the hardware's executor; CPUs are SimPy processes always."""
+
+    def __init__(
+        self,
+        chooser: Chooser | None = None,
+        *,
+        executor: Callable[[Sim], Executor] | None = None,
+        hold_ps: int = 0,
+    ) -> None:
+        self.env = simpy.Environment()
+        self.chooser = chooser or Chooser()
+        self.actions = Actions(self, hold_ps)
+        self.exploring = False
+        self.executor: Executor = (executor or Plain)(self)
+        self.at = self.executor.at
+        self.resume = self.executor.resume
+        self._initiators: dict[str, Initiator] = {}
+        self._probes: dict[type, Probe[Any]] = {}
+
+    @property
+    def now(self) -> int:
+        """The present, in integer picoseconds."""
+        return self.executor.now
+
+    def initiator(self, path: str) -> Initiator:
+        """The initiator at `path`, numbered in the order in which they are first asked for."""
+        if path not in self._initiators:
+            self._initiators[path] = Initiator(path, len(self._initiators))
+        return self._initiators[path]
+
+    def probe(self, event: type[E]) -> Probe[E]:
+        """The probe where every event of this type is fired."""
+        return self._probes.setdefault(event, Probe())
+
+    def start(self, routine: Routine, rank: int, parts: dict[str, int] | None = None, delay_ps: int = 1) -> Task:
+        """Start a hardware routine `delay_ps` (at least one tick) from now; `parts` collects its latency."""
+        task = Task(routine, rank, parts)
+        self.executor.start(task, self.now + max(1, delay_ps))
+        return task
+
+    def moment(self, time: int, rank: int) -> Moment:
+        """A SimPy event at `time`, for the processes (CPUs) that live on SimPy itself."""
+        moment = Moment(self.env)
+        self.env.schedule(moment, rank, time - int(self.env.now))  # type: ignore[arg-type]
+        return moment
+
+    def explore(self) -> None:
+        """From here on every action asks the chooser; called when boot is done."""
+        self.exploring = self.chooser.exploring
+
+
+class Executor:
+    """Decides when the operations that hardware routines yield take place."""
+
+    now: int
+
+    def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
+        """Call `call` at `time`, in rank order among all that happens then."""
+        raise NotImplementedError
+
+    def start(self, task: Task, time: int) -> None:
+        """Begin a routine at `time`."""
+        raise NotImplementedError
+
+    def resume(self, task: Task, time: int) -> None:
+        """Go on at `time` with a task that waits at a gate."""
+        raise NotImplementedError
+
+
+class Plain(Executor):
+    """One SimPy process for each routine: the twin that every other executor is compared with."""
+
+    def __init__(self, sim: Sim) -> None:
+        self.sim = sim
+        self.env = sim.env
+
+    @property
+    def now(self) -> int:  # type: ignore[override]
+        return int(self.env.now)
+
+    def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
+        moment = Moment(self.env)
+        moment.callbacks.append(lambda _: call())
+        self.env.schedule(moment, rank, time - self.env.now)  # type: ignore[arg-type]
+
+    def start(self, task: Task, time: int) -> None:
+        self.at(time, task.rank, lambda: self.env.process(self._drive(task)))
+
+    def resume(self, task: Task, time: int) -> None:
+        self.env.schedule(task.event, task.rank, time - self.env.now)  # type: ignore[arg-type]
+
+    def _until(self, time: int, rank: int) -> Moment:
+        moment = Moment(self.env)
+        self.env.schedule(moment, rank, time - self.env.now)  # type: ignore[arg-type]
+        return moment
+
+    def _blocked(self, task: Task) -> Moment:
+        task.event = Moment(self.env)
+        return task.event  # type: ignore[no-any-return]
+
+    def _drive(self, task: Task) -> Generator[Event, Any, None]:
+        send, rank = task.routine.send, task.rank
+        answer: Any = None
+        while True:
+            try:
+                op = send(answer)
+            except StopIteration:
+                return
+            now = self.now
+            kind = type(op)
+            if kind is Access:
+                yield from self._access(task, op)
+                answer = op
+            elif kind is Server or kind is Service:
+                if kind is Server:
+                    server, latency, out = op, op.latency_ps, op.admit(now)
+                else:
+                    server, latency = op.server, op.latency_ps
+                    out = server.admit(now, op.interval_ps, latency)
+                begun = out - latency
+                out = max(out, now + 1)
+                yield self._until(out, rank)
+                if begun > now:
+                    task.spend(server.wait_part, begun - now)
+                task.spend(server.part, out - max(begun, now))
+                answer = None
+            elif kind is Gate:
+                if not op.take():
+                    op.waiting.append(task)
+                    yield self._blocked(task)
+                    task.spend(op.part, self.now - now)
+                answer = None
+            else:
+                raise TypeError(f"a hardware routine yielded {op!r}; it may yield Access, Server, Service, Gate")
+
+    def _access(self, task: Task, access: Access) -> Generator[Event, Any, None]:
+        rank = task.rank
+        target, out_ps, back_ps = access.port.route(access.address, access.size)
+        if out_ps:
+            yield self._until(self.now + out_ps, rank)
+            task.spend(access.hop_part, out_ps)
+        arrived = self.now
+        done = max(target.arrive(access, arrived), arrived + 1)
+        yield self._until(done, rank)
+        if self.sim.exploring:
+            action = action_of(access, rank, lambda: self.resume(task, self.now + 1))
+            blocked = self._blocked(task)
+            while not self.sim.actions.attempt(action):
+                yield blocked
+                blocked = self._blocked(task)
+        target.commit(access)
+        if access.waited_ps:
+            task.spend(access.wait_part, access.waited_ps)
+        task.spend(access.part, self.now - arrived - access.waited_ps)
+        if back_ps:
+            yield self._until(self.now + back_ps, rank)
+            task.spend(access.hop_part, back_ps)
+
+
+def action_of(access: Access, rank: int, again: Callable[[], None]) -> Action:
+    """The action that `access` is when it takes hold: on each aligned 8-byte word that it touches."""
+    first, last = access.address >> 3, (access.address + access.size - 1) >> 3
+    return Action(
+        access.agent,
+        access.owner,
+        tuple(word << 3 for word in range(first, last + 1)),
+        access.kind is not Kind.READ,
+        rank,
+        again,
+    )

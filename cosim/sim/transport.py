@@ -1,0 +1,119 @@
+"""The one verb between initiator and target: an `Access` that a routine yields, over the `Port` that it leaves by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+
+class Kind(IntEnum):
+    """What an access does to its target."""
+
+    READ = 0
+    WRITE = 1
+    CAS = 2
+    """Compare and swap of one word: ``words`` is (expected, desired); the old value comes back in ``words[0]``."""
+
+
+class Response(IntEnum):
+    """How an access ended."""
+
+    OK = 0
+    ACCESS_FAULT = 1
+    """The target refuses the address (a PMA or PMP check, or nothing answers there)."""
+    CORRUPT = 2
+    """The data that was read is poisoned."""
+
+
+class Access:
+    """One access of a hardware routine: ``yield access``, and it has happened.
+
+    `size` is in bytes: 4, or a multiple of 8. `words` are little-endian integers, one of 4 bytes or several of 8.
+    All the time it takes counts for `part`, but hops for `hop_part` and queueing for `wait_part` where these are
+    given. `agent` names the action (``iommu0.fetch``), `owner` who acts.
+    """
+
+    __slots__ = (
+        "address",
+        "agent",
+        "hop_part",
+        "kind",
+        "owner",
+        "part",
+        "port",
+        "response",
+        "size",
+        "wait_part",
+        "waited_ps",
+        "words",
+    )
+
+    def __init__(
+        self,
+        port: Port,
+        kind: Kind,
+        address: int,
+        size: int,
+        part: str,
+        words: Sequence[int] = (),
+        *,
+        agent: str = "",
+        owner: str = "",
+        hop_part: str | None = None,
+        wait_part: str | None = None,
+    ) -> None:
+        self.port = port
+        self.kind = kind
+        self.address = address
+        self.size = size
+        self.part = part
+        self.words = words
+        self.agent = agent or port.path
+        self.owner = owner or port.path
+        self.hop_part = hop_part or part
+        self.wait_part = wait_part or part
+        self.waited_ps = 0
+        self.response = Response.OK
+
+    @property
+    def value(self) -> int:
+        """The only or the first word."""
+        return self.words[0]
+
+    def __repr__(self) -> str:
+        return f"<{self.kind.name} {self.size} B at {self.address:#x} by {self.owner}>"
+
+
+class Target(Protocol):
+    """What answers at a range of addresses: memory, a register file, an interrupt file."""
+
+    def arrive(self, access: Access, now: int) -> int:
+        """Enter the target's queue at `now`; returns when the access takes hold, and notes the wait on it."""
+
+    def commit(self, access: Access) -> None:
+        """Take hold, at the present time: read or change what is there; sets `words` and `response`."""
+
+    def peek(self, address: int, size: int) -> int:
+        """What a load would see now; takes no time and changes nothing (debug access)."""
+
+    def poke(self, address: int, size: int, value: int) -> None:
+        """Change what is there without time or effects (debug access)."""
+
+
+class Route(NamedTuple):
+    """A way to a target: the hop there and the hop back, in picoseconds; 0 is no hop at all."""
+
+    target: Target
+    out_ps: int
+    back_ps: int
+
+
+class Port(Protocol):
+    """Where an initiator leaves for the bus."""
+
+    @property
+    def path(self) -> str: ...
+
+    def route(self, address: int, size: int) -> Route:
+        """The way to `address`; where nothing answers, one to a target that refuses every access."""
