@@ -81,9 +81,7 @@ class Field(property, Generic[T_co]):
     def put(self, value: int, x: int) -> int:
         """`value`, a doubleword, with this field set to `x`."""
         if x >> self.width:
-            raise ValueError(
-                f"{self.owner}.{self.name}: {x:#x} does not fit in {self.width} bit(s), 0..{self.ones:#x}"
-            )
+            raise ValueError(f"{self.owner}.{self.name}: {x:#x} does not fit in {self.width} bit(s), 0..{self.ones:#x}")
         return value & ~self.mask | x << self.lo
 
     def show(self, x: int) -> str:
