@@ -191,11 +191,11 @@ class MmioWrite(Op[None]):
 
 
 class Park(Op[bool]):
-    """Wait until the word at `address` differs from `seen` in the bits of `mask`; False when `timeout_ps` ran out first.
+    """Wait until the word at `address` differs from `seen` in the bits of `mask`; False if the time-out comes first.
 
     It stands for a polling loop: the wait ends at the first poll instant, a multiple of `poll_ps` from its start,
     that is not before the change. With `spin` the thread keeps its CPU (and interrupts, if enabled, are served);
-    """Wait until the word at `address` differs from `seen` in the bits of `mask`; False if the time-out comes first.
+    without, the CPU runs other threads meanwhile.
     """
 
     __slots__ = ("address", "mask", "poll_ps", "seen", "size", "spin", "timeout_ps")
@@ -330,6 +330,17 @@ class OnInterrupt(Op[None]):
     def __init__(self, vector: int, handler: Callable[[], Body] | None) -> None:
         self.vector = vector
         self.handler = handler
+
+
+class MaskInterrupt(Op[None]):
+    """Mask or unmask one interrupt at its controller; a level that is high when it is unmasked is delivered then."""
+
+    __slots__ = ("masked", "vector")
+    part = "cpu"
+
+    def __init__(self, vector: int, masked: bool) -> None:
+        self.vector = vector
+        self.masked = masked
 
 
 class Instant(NamedTuple):
