@@ -146,6 +146,13 @@ class QueueBase(Word):
     log2szm1 = bits(4, 0, WARL, manual="LOG2SZ-1")
     ppn = bits(53, 10, WARL, manual="PPN")
 
+    @classmethod
+    def placed(cls, address: int, entries: int) -> Self:
+        """The base of a queue of so many entries, a power of two from 2, at `address`."""
+        if entries < 2 or entries & entries - 1:
+            raise ValueError(f"a queue has 2, 4, 8, ... entries, not {entries}")
+        return cls.of(ppn=address >> 12, log2szm1=entries.bit_length() - 2)
+
     @property
     def entries(self) -> int:
         """The length of the queue."""
