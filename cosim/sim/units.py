@@ -55,7 +55,7 @@ _SIZES = {f"{prefix}B": scale for prefix, scale in _PREFIXES.items()}
 _HERTZ = {f"{prefix}Hz": scale for prefix, scale in _DECIMAL.items()}
 
 TIME = Dimension("time", "picoseconds", _TIMES, "ps, ns, us, ms or s", "80 ns", 2**63 - 1)
-PERIOD = replace(TIME, name="period", base="picoseconds a cycle")
+PERIOD = replace(TIME, name="period", base="picoseconds a cycle", units=_HERTZ | _TIMES, example="1 GHz")
 SIZE = Dimension("size", "bytes", _SIZES, "B, kB, MB, GB, TB, KiB, MiB, GiB or TiB", "4 KiB", 2**64)
 RATE = Dimension("rate", "bits per second", _BYTES | _BITS, "B/s, MB/s, GiB/s, Gb/s, ...", "16 GB/s", 10**18)
 FREQUENCY = Dimension("frequency", "hertz", _HERTZ, "Hz, kHz, MHz, GHz or THz", "1 GHz", S)
