@@ -65,7 +65,7 @@ _MEASURED = (TIME, SIZE, RATE, FREQUENCY)
 
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
 NUMBER = rf"{_DIGITS}(?:\.{_DIGITS})?(?:[eE][+-]?[0-9]{{1,2}})?"
-_QUANTITY = re.compile(rf"(?P<number>{NUMBER})\s*(?P<unit>[^\W\d_]\S*)?")
+_QUANTITY = re.compile(rf"(?P<number>{NUMBER})\s*(?P<unit>[A-Za-z\u00b5\u03bc][A-Za-z\u00b5\u03bc/]*)?")
 _HEX = re.compile(r"0[xX][0-9a-fA-F]+(?:_[0-9a-fA-F]+)*")
 _LONGEST = 60
 
