@@ -1,0 +1,11 @@
+"""Oracles: one property per file, each judged from events alone."""
+
+from cosim.oracles.freed_memory import FreedMemory
+from cosim.oracles.kernel_health import KernelHealth
+from cosim.oracles.oracle import Oracle, Violation
+from cosim.oracles.stale_dma import StaleDma
+
+ORACLES: dict[str, type[Oracle]] = {oracle.name: oracle for oracle in (StaleDma, FreedMemory, KernelHealth)}
+"""Every oracle by its name; all are on by default."""
+
+__all__ = ["ORACLES", "FreedMemory", "KernelHealth", "Oracle", "StaleDma", "Violation"]

@@ -1,0 +1,24 @@
+"""Nobody touches freed memory: no thread, no device and no page walker."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cosim.events import FreedTouched
+from cosim.oracles.oracle import Oracle
+
+
+class FreedMemory(Oracle):
+    """Reports each access to poisoned memory, naming both sides: who touched it, and who had freed it when."""
+
+    name = "freed-memory"
+    watches: ClassVar = {FreedTouched: "touched"}
+
+    def touched(self, event: FreedTouched) -> None:
+        verb = "wrote" if event.write else "read"
+        self.violated(
+            f"{event.who} {verb} {event.address:#x} ({event.what}), "
+            f"{(event.time - event.freed) / 1000:,.3f} ns after {event.freed_by} had freed it",
+            event.time,
+            event.freed,
+        )

@@ -1,0 +1,38 @@
+"""What an oracle is: one property, judged from events alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A property did not hold: `message` says who, where and when, `since_ps` since when it was so."""
+
+    oracle: str
+    message: str
+    time_ps: int
+    since_ps: int
+
+
+class Oracle:
+    """One property. `watches` maps each type of event that it needs to its method for it.
+
+    An oracle sees events only. It calls `report` with each violation and goes on, so that one run shows them all.
+    """
+
+    name: ClassVar[str]
+    watches: ClassVar[Mapping[type, str]]
+
+    def __init__(self, report: Callable[[Violation], None]) -> None:
+        self._report = report
+
+    def violated(self, message: str, time_ps: int, since_ps: int) -> None:
+        """Report that the property did not hold at `time_ps`."""
+        self._report(Violation(self.name, message, time_ps, since_ps))
+
+    def listeners(self) -> list[tuple[type, Callable[[Any], None]]]:
+        """Each event type with the method that wants it."""
+        return [(event, getattr(self, method)) for event, method in self.watches.items()]

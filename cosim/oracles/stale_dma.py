@@ -1,0 +1,84 @@
+"""No device reaches memory through a translation whose unmap, or whose domain's detach, has returned."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cosim.events import Attached, DmaCommitted, Mapped, Unmapped
+from cosim.oracles.oracle import Oracle
+
+PAGE_LG2 = 12
+
+
+class StaleDma(Oracle):
+    """Judges each DMA when its access is committed; what is still untranslated then must fault, and that is right.
+
+    A translation is named by (domain, IOVA page, physical page). It is *live* from the return of its map, *gone*
+    from the return of its unmap. A page that a map still under way has made visible is neither, and is no
+    violation.
+
+    Source: driver-side promise of ``iommu_unmap`` with ``iommu_iotlb_sync`` (strict mode).
+    """
+
+    name = "stale-dma"
+    watches: ClassVar = {Mapped: "mapped", Unmapped: "unmapped", Attached: "attached", DmaCommitted: "committed"}
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self._live: dict[tuple[str, int], int] = {}
+        self._gone: dict[tuple[str, int, int], int] = {}
+        self._domain: dict[str, str] = {}
+        self._left: dict[str, dict[str, int]] = {}
+
+    def mapped(self, event: Mapped) -> None:
+        first = event.iova >> PAGE_LG2
+        for index in range(_pages(event.iova, event.size)):
+            page, frame = first + index, (event.address >> PAGE_LG2) + index
+            self._live[event.domain, page] = frame
+            self._gone.pop((event.domain, page, frame), None)
+
+    def unmapped(self, event: Unmapped) -> None:
+        first = event.iova >> PAGE_LG2
+        for page in range(first, first + _pages(event.iova, event.size)):
+            frame = self._live.pop((event.domain, page), None)
+            if frame is not None:
+                self._gone[event.domain, page, frame] = event.time
+
+    def attached(self, event: Attached) -> None:
+        left = self._left.setdefault(event.device, {})
+        before = self._domain.get(event.device, "")
+        if before != event.domain:
+            left[before] = event.time
+        left.pop(event.domain, None)
+        self._domain[event.device] = event.domain
+
+    def committed(self, event: DmaCommitted) -> None:
+        page, frame = event.iova >> PAGE_LG2, event.address >> PAGE_LG2
+        domain = self._domain.get(event.who, "")
+        if self._live.get((domain, page)) == frame:
+            return
+        since = self._gone.get((domain, page, frame))
+        if since is not None:
+            self._stale(event, since, f"its unmap from {domain} returned")
+            return
+        for old, left in self._left.get(event.who, {}).items():
+            if self._live.get((old, page)) == frame or (old, page, frame) in self._gone:
+                self._stale(event, left, f"it was detached from {old}")
+                return
+
+    def _stale(self, event: DmaCommitted, since: int, what: str) -> None:
+        verb = "wrote" if event.write else "read"
+        self.violated(
+            f"{event.who} (device {event.device_id}) {verb} {event.address:#x} by IOVA {event.iova:#x} "
+            f"at {_ns(event.time)}, {_ns(event.time - since)} after {what}",
+            event.time,
+            since,
+        )
+
+
+def _pages(iova: int, size: int) -> int:
+    return ((iova + size - 1) >> PAGE_LG2) - (iova >> PAGE_LG2) + 1
+
+
+def _ns(ps: int) -> str:
+    return f"{ps / 1000:,.3f} ns".replace(".000 ns", " ns")
