@@ -1,0 +1,64 @@
+"""What is wrong with a topology, and where: each error names the place, the thing, the rule and a right answer."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Path = tuple[str | int, ...]
+"""Where a value is in a topology: keys and list indices from the top, such as `("parts", "nic", "traffic")`."""
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """A place in a file, counted from 1; with line 0, something without lines, such as an option `-s a.b=3`."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One error; as a string `file:line:column: path: message`."""
+
+    position: Position
+    path: Path
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, [str(self.position), dotted(self.path), self.message]))
+
+
+class TopologyError(Exception):
+    """A topology that cannot be used; `problems` holds every error that was found, in the order of the file."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+def dotted(path: Path) -> str:
+    """A path as errors and overrides spell it: `parts.nic.traffic`."""
+    return ".".join(map(str, path))
+
+
+def nearest(name: str, choices: Iterable[str], what: str = "there are") -> str:
+    """`did you mean x?` if one of `choices` is near `name`, else all of them."""
+    choices = list(choices)
+    spelled = {_plain(choice): choice for choice in choices}
+    near = difflib.get_close_matches(_plain(name), spelled, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {spelled[near[0]]}?"
+    return f"{what}: {', '.join(choices)}" if choices else f"{what} none"
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_")
