@@ -81,7 +81,8 @@ class Field(property, Generic[T_co]):
     def put(self, value: int, x: int) -> int:
         """`value`, a doubleword, with this field set to `x`."""
         if x >> self.width:
-            raise ValueError(f"{self.owner}.{self.name}: {x:#x} does not fit in {self.width} bit(s), 0..{self.ones:#x}")
+            wide = f"{self.width} bit{'s' if self.width > 1 else ''} wide, 0..{self.ones:#x}"
+            raise ValueError(f"{self.owner}.{self.name} is {wide}: {x:#x} does not fit")
         return value & ~self.mask | x << self.lo
 
     def show(self, x: int) -> str:
@@ -194,10 +195,8 @@ class _Format(type):
             return cls.FIELDS[name]
         except KeyError:
             near = get_close_matches(name, cls.FIELDS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "did you mean one of these?"
-            raise TypeError(
-                f"{cls.__name__} has no field {name!r}; {hint} There are: {', '.join(cls.FIELDS)}"
-            ) from None
+            hint = f"did you mean {near[0]!r}? There are" if near else "there are"
+            raise TypeError(f"{cls.__name__} has no field {name!r}; {hint}: {', '.join(cls.FIELDS)}") from None
 
     def show(cls, words: Sequence[int], reserved: int) -> str:
         """The fields that are not 0, and the reserved bits if any is set."""
@@ -240,8 +239,9 @@ class Word(int, metaclass=_Format):
     def of(cls, **fields: int) -> Self:
         """The word with these fields; TypeError on an unknown name, ValueError if a value is too large."""
         value = cls.PRESET
+        known = cls.FIELDS
         for name, x in fields.items():
-            value = cls.field(name).put(value, x)
+            value = (known[name] if name in known else cls.field(name)).put(value, x)
         return cls(value)
 
     def replace(self, **fields: int) -> Self:
@@ -309,15 +309,19 @@ class Record(tuple[int, ...], metaclass=_Format):
     @classmethod
     def of(cls, **fields: int) -> Self:
         """The record with these fields; TypeError on an unknown name, ValueError if a value is too large."""
-        return cls(cls.PRESET).replace(**fields)
+        return cls(cls._put(list(cls.PRESET), fields))
 
     def replace(self, **fields: int) -> Self:
         """This record with some fields changed; reserved bits stay."""
-        words = list(self)
+        return type(self)(self._put(list(self), fields))
+
+    @classmethod
+    def _put(cls, words: list[int], fields: Mapping[str, int]) -> list[int]:
+        known = cls.FIELDS
         for name, x in fields.items():
-            field = type(self).field(name)
+            field = known[name] if name in known else cls.field(name)
             words[field.dword] = field.put(words[field.dword], x)
-        return type(self)(words)
+        return words
 
     def words(self) -> tuple[int, ...]:
         """The doublewords, lowest address first."""
@@ -329,7 +333,11 @@ class Record(tuple[int, ...], metaclass=_Format):
 
     def reserved(self) -> int:
         """The reserved bits that are set, as one number over all doublewords; 0 if none is."""
-        return sum((w & r) << 64 * n for n, (w, r) in enumerate(zip(self, self.RESERVED, strict=True)))
+        found = 0
+        for n, mask in enumerate(self.RESERVED):
+            if odd := self[n] & mask:
+                found |= odd << 64 * n
+        return found
 
     def __repr__(self) -> str:
         return type(self).show(self, self.reserved())

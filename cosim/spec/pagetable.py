@@ -98,6 +98,7 @@ class Pte32(Word, width=32):
 
 
 _RX = Pte.r.mask | Pte.x.mask
+_N = Pte.n.mask
 
 NON_LEAF_RESERVED = Pte.a.mask | Pte.d.mask | Pte.u.mask | Pte.pbmt.mask | Pte.n.mask
 """The bits that must be 0 in an entry that points to another table."""
@@ -162,7 +163,7 @@ class Scheme:
 
     def vpn(self, level: int, address: int) -> int:
         """The index of `address` into its table of this level."""
-        return address >> self.page_lg2(level) & self.masks[level]
+        return address >> PAGE_LG2 + level * self.index_bits & self.masks[level]
 
     def page_lg2(self, level: int) -> int:
         """log2 of the bytes that one entry of this level spans."""
@@ -173,7 +174,7 @@ class Scheme:
 
         Sv39, Sv48 and Sv57 want it sign-extended; Sv32 and second stages want zeroes above; Bare takes all.
         """
-        if self.bare:
+        if not self.levels:
             return True
         if self.x4 or self.index_bits != 9:
             return address >> self.address_bits == 0
@@ -185,11 +186,10 @@ class Scheme:
 
         Reserved are a superpage whose low PPN bits are not 0, and N=1 with anything but 64 KiB.
         """
-        if pte.n:
+        span = level * self.index_bits
+        if pte & _N:
             return NAPOT_LG2 if level == 0 and pte.ppn & 0xF == 0x8 else None
-        if pte.ppn & (1 << level * self.index_bits) - 1:
-            return None
-        return self.page_lg2(level)
+        return None if span and pte.ppn & (1 << span) - 1 else PAGE_LG2 + span
 
 
 def translated(pte: Pte | Pte32, lg2: int, address: int) -> int:

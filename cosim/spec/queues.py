@@ -78,10 +78,6 @@ class Command(Record, dwords=2):
         """As the manual writes it: `IOTINVAL.VMA`."""
         return f"{self.OPCODE.name}.{self.FUNC(self.func3).name}"
 
-    def unlawful(self, capabilities: Capabilities, wsi: int, did_bits: int) -> str:
-        """The rule, beyond reserved bits and encodings, that the command breaks on such an IOMMU; "" if none."""
-        return ""
-
 
 class Iotinval(Command):
     """Drops cached page-table entries: of the first stage with VMA, of the second with GVMA."""
@@ -113,27 +109,26 @@ class Iotinval(Command):
         With `pages_lg2` above 0 (capabilities.S), of 2^`pages_lg2` pages from `addr`; with `nl` (capabilities.NL)
         non-leaf entries too.
         """
-        return cls._at(addr, pages_lg2, nl).replace(
-            func3=IotinvalFunc.VMA,
-            **({} if pscid is None else {"pscv": 1, "pscid": pscid}),
-            **({} if gscid is None else {"gv": 1, "gscid": gscid}),
-        )
+        fields = {} if pscid is None else {"pscv": 1, "pscid": pscid}
+        return cls._of(IotinvalFunc.VMA, fields, gscid, addr, pages_lg2, nl)
 
     @classmethod
     def gvma(cls, *, gscid: int | None = None, addr: int | None = None, pages_lg2: int = 0, nl: int = 0) -> Self:
         """IOTINVAL.GVMA: of one VM or all, at `addr` (a guest physical address, in bytes) or everywhere."""
-        return cls._at(addr, pages_lg2, nl).replace(
-            func3=IotinvalFunc.GVMA, **({} if gscid is None else {"gv": 1, "gscid": gscid})
-        )
+        return cls._of(IotinvalFunc.GVMA, {}, gscid, addr, pages_lg2, nl)
 
     @classmethod
-    def _at(cls, addr: int | None, pages_lg2: int, nl: int) -> Self:
-        if addr is None:
-            return cls.of(nl=nl)
-        page = addr >> PAGE_LG2
-        if pages_lg2:
-            return cls.of(av=1, s=1, addr=encode_range(page, pages_lg2), nl=nl)
-        return cls.of(av=1, addr=page, nl=nl)
+    def _of(
+        cls, func3: int, fields: dict[str, int], gscid: int | None, addr: int | None, pages_lg2: int, nl: int
+    ) -> Self:
+        if gscid is not None:
+            fields |= {"gv": 1, "gscid": gscid}
+        if addr is not None:
+            page = addr >> PAGE_LG2
+            fields |= (
+                {"av": 1, "addr": page} if pages_lg2 == 0 else {"av": 1, "s": 1, "addr": encode_range(page, pages_lg2)}
+            )
+        return cls.of(func3=func3, nl=nl, **fields)
 
     @property
     def pages(self) -> tuple[int, int]:
@@ -141,6 +136,7 @@ class Iotinval(Command):
         return decode_range(self.addr) if self.s else (self.addr, 0)
 
     def unlawful(self, capabilities: Capabilities, wsi: int, did_bits: int) -> str:
+        """The rule, beyond reserved bits and encodings, that the command breaks on such an IOMMU; "" if none."""
         if self.nl and not capabilities.nl:
             return "NL is reserved where capabilities.NL is 0"
         if self.s and not capabilities.s:
@@ -322,7 +318,9 @@ class PageRequest(Record, dwords=2):
     payload = word(1, PageRequestPayload)
 
 
-COMMANDS: dict[int, type[Command]] = {form.OPCODE: form for form in (Iotinval, Iofence, Iodir, Ats)}
+AnyCommand = Iotinval | Iofence | Iodir | Ats
+
+COMMANDS: dict[int, type[AnyCommand]] = {form.OPCODE: form for form in (Iotinval, Iofence, Iodir, Ats)}
 """By opcode."""
 
 
@@ -335,21 +333,25 @@ def process_id_bits(capabilities: Capabilities) -> int:
     return 8 if capabilities.pd8 else 0
 
 
-def decode(words: Iterable[int], capabilities: Capabilities, *, wsi: int = 0, did_bits: int = 24) -> Command:
+def decode(words: Iterable[int], capabilities: Capabilities, *, wsi: int = 0, did_bits: int = 24) -> AnyCommand:
     """The command in these two doublewords; IllegalCommandError if it is illegal or unsupported.
 
     That depends on capabilities (ATS, NL, S, the width of PID), on fctl.WSI and on the width of device_id that
     ddtp.iommu_mode allows.
     """
-    command = Command.from_words(words)
-    form = COMMANDS.get(command.opcode)
+    undecoded = Command.from_words(words)
+    form = COMMANDS.get(undecoded.opcode)
     if form is None:
-        raise IllegalCommandError(f"opcode {command.opcode} is none of a command")
-    command = form(command)
-    if command.func3 not in form.FUNC.__members__.values():
-        raise IllegalCommandError(f"{form.OPCODE.name} has no func3 {command.func3}")
+        raise IllegalCommandError(f"opcode {undecoded.opcode} is that of no command; {_listed(Opcode)}")
+    command = form(undecoded)
+    if command.func3 >= len(form.FUNC):
+        raise IllegalCommandError(f"{form.OPCODE.name} has no func3 {command.func3}; {_listed(form.FUNC)}")
     if reserved := command.reserved():
         raise IllegalCommandError(f"{command.mnemonic}: reserved bits {reserved:#x} are set")
     if broken := command.unlawful(capabilities, wsi, did_bits):
         raise IllegalCommandError(f"{command.mnemonic}: {broken}")
     return command
+
+
+def _listed(encodings: type[IntEnum]) -> str:
+    return f"there are {', '.join(f'{value.value} ({value.name})' for value in encodings)}"

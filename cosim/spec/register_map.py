@@ -1,4 +1,4 @@
-"""Where the memory-mapped registers are (table "IOMMU Memory-mapped register layout"), and when they are present."""
+"""Where the memory-mapped registers are, and when they are present (table of their layout)."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from cosim.spec.registers import (
     MsiVecCtl,
     Pqcsr,
     QueueBase,
+    QueueCsr,
     QueueIndex,
     QueueIndexRo,
     TrReqCtl,
@@ -48,8 +49,8 @@ class Register(Generic[W_co]):
     layout: type[W_co]
     needs: str = ""
     """The field of `capabilities` without which the register is absent, "" if it never is."""
-    reset: int = 0
-    """0 also where the specification leaves the reset value open."""
+    cleared: int = 0
+    """The bits that reset clears. What the others then hold is up to the IOMMU, or UNSPECIFIED."""
 
     @property
     def size(self) -> int:
@@ -63,10 +64,12 @@ class Register(Generic[W_co]):
         return not self.needs or bool(getattr(capabilities, self.needs))
 
 
+_CSR_CLEARED = sum(field.mask for field in (QueueCsr.en, QueueCsr.ie, QueueCsr.on, QueueCsr.busy))
+
 CAPABILITIES = Register("capabilities", 0, Capabilities)
 FCTL = Register("fctl", 8, Fctl)
 CUSTOM = Register("custom", 12, Custom)
-DDTP = Register("ddtp", 16, Ddtp)
+DDTP = Register("ddtp", 16, Ddtp, cleared=Ddtp.busy.mask)
 CQB = Register("cqb", 24, QueueBase)
 CQH = Register("cqh", 32, QueueIndexRo)
 CQT = Register("cqt", 36, QueueIndex)
@@ -76,10 +79,10 @@ FQT = Register("fqt", 52, QueueIndexRo)
 PQB = Register("pqb", 56, QueueBase, needs="ats")
 PQH = Register("pqh", 64, QueueIndex, needs="ats")
 PQT = Register("pqt", 68, QueueIndexRo, needs="ats")
-CQCSR = Register("cqcsr", 72, Cqcsr)
-FQCSR = Register("fqcsr", 76, Fqcsr)
-PQCSR = Register("pqcsr", 80, Pqcsr, needs="ats")
-IPSR = Register("ipsr", 84, Ipsr)
+CQCSR = Register("cqcsr", 72, Cqcsr, cleared=_CSR_CLEARED)
+FQCSR = Register("fqcsr", 76, Fqcsr, cleared=_CSR_CLEARED)
+PQCSR = Register("pqcsr", 80, Pqcsr, needs="ats", cleared=_CSR_CLEARED)
+IPSR = Register("ipsr", 84, Ipsr, cleared=0xFFFFFFFF)
 IOCOUNTOVF = Register("iocountovf", 88, Iocountovf, needs="hpm")
 IOCOUNTINH = Register("iocountinh", 92, Iocountinh, needs="hpm")
 IOHPMCYCLES = Register("iohpmcycles", 96, Iohpmcycles, needs="hpm")
@@ -88,7 +91,7 @@ IOHPMCTR = {n: Register(f"iohpmctr{n}", 96 + 8 * n, Iohpmctr, needs="hpm") for n
 IOHPMEVT = {n: Register(f"iohpmevt{n}", 344 + 8 * n, Iohpmevt, needs="hpm") for n in range(1, 32)}
 """By number, from 1."""
 TR_REQ_IOVA = Register("tr_req_iova", 600, TrReqIova, needs="dbg")
-TR_REQ_CTL = Register("tr_req_ctl", 608, TrReqCtl, needs="dbg")
+TR_REQ_CTL = Register("tr_req_ctl", 608, TrReqCtl, needs="dbg", cleared=TrReqCtl.go_busy.mask)
 TR_RESPONSE = Register("tr_response", 616, TrResponse, needs="dbg")
 IOMMU_QOSID = Register("iommu_qosid", 624, IommuQosid, needs="qosid")
 ICVEC = Register("icvec", 760, Icvec)
@@ -122,27 +125,8 @@ class RegisterMap(Mapping[str, Register[Word]]):
 
 
 REGISTERS = RegisterMap(
-    *(
-        CAPABILITIES,
-        FCTL,
-        CUSTOM,
-        DDTP,
-        CQB,
-        CQH,
-        CQT,
-        FQB,
-        FQH,
-        FQT,
-        PQB,
-        PQH,
-        PQT,
-        CQCSR,
-        FQCSR,
-        PQCSR,
-        IPSR,
-    ),
-    *(IOCOUNTOVF, IOCOUNTINH, IOHPMCYCLES),
-    *(*IOHPMCTR.values(), *IOHPMEVT.values()),
-    *(TR_REQ_IOVA, TR_REQ_CTL, TR_RESPONSE, IOMMU_QOSID, ICVEC),
+    *(CAPABILITIES, FCTL, CUSTOM, DDTP, CQB, CQH, CQT, FQB, FQH, FQT, PQB, PQH, PQT),
+    *(CQCSR, FQCSR, PQCSR, IPSR, IOCOUNTOVF, IOCOUNTINH, IOHPMCYCLES),
+    *(*IOHPMCTR.values(), *IOHPMEVT.values(), TR_REQ_IOVA, TR_REQ_CTL, TR_RESPONSE, IOMMU_QOSID, ICVEC),
     *(*MSI_ADDR.values(), *MSI_DATA.values(), *MSI_VEC_CTL.values()),
 )

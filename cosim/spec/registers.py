@@ -1,4 +1,4 @@
-"""The fields of the memory-mapped registers, and their access kinds (chapter "Memory-mapped register interface").
+"""The fields of the memory-mapped registers (chapter "Memory-mapped register interface").
 
 Where each register is, and when it is present: `register_map`.
 """
@@ -147,10 +147,13 @@ class QueueBase(Word):
     ppn = bits(53, 10, WARL, manual="PPN")
 
     @classmethod
-    def placed(cls, address: int, entries: int) -> Self:
-        """The base of a queue of so many entries, a power of two from 2, at `address`."""
+    def placed(cls, address: int, entries: int, entry_size: int) -> Self:
+        """The base of a queue at `address`: so many entries, a power of two from 2, of `entry_size` bytes each."""
         if entries < 2 or entries & entries - 1:
             raise ValueError(f"a queue has 2, 4, 8, ... entries, not {entries}")
+        alignment = max(4096, entries * entry_size)
+        if address % alignment:
+            raise ValueError(f"{entries} entries start at a multiple of {alignment:#x}, not at {address:#x}")
         return cls.of(ppn=address >> 12, log2szm1=entries.bit_length() - 2)
 
     @property
@@ -187,7 +190,7 @@ class QueueCsr(Word, width=32):
 
 
 class Cqcsr(Word, width=32):
-    """Command-queue CSR. `cqen` rising zeroes `cqh` and the RW1C bits; `cqon` has followed when `busy` falls."""
+    """Command-queue CSR. `cqen` rising clears `cqh` and the RW1C bits; `cqon` has followed once `busy` is 0."""
 
     cqen = bit(0)
     cie = bit(1)
