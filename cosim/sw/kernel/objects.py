@@ -1,0 +1,379 @@
+"""Kernel objects: structures of 8-byte words in simulated memory, seen through typed views.
+
+All state that threads share lives in such words, and each access to one is an operation: a plain Python attribute
+would hide races. A view knows only its address; if that is `Loaded`, accesses through it carry the address dependency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar, overload
+
+from cosim.sim.operations import Amo, Atomic, Load, Loaded, Now, Oops, Park, Store
+
+WORD = 8
+"""Bytes of a word."""
+
+LOWEST_VALID = 0x1000
+"""Below it no kernel object can be: a null pointer plus an offset, or a list poison."""
+
+LIST_POISON1, LIST_POISON2 = 0x100, 0x122
+"""What a deleted list entry's pointers are set to, so that following them is seen."""
+
+
+class Ordering(Enum):
+    """What an atomic operation orders; the value is (acquire, release). Unmarked ones of Linux are fully ordered."""
+
+    RELAXED = (False, False)
+    ACQUIRE = (True, False)
+    RELEASE = (False, True)
+    FULL = (True, True)
+
+
+class Cell:
+    """One word of a kernel object. Its methods give operations: ``await bond.next.load()``."""
+
+    __slots__ = ("address",)
+    address: int
+
+    def __init__(self, address: int) -> None:
+        object.__setattr__(self, "address", address)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a cell is simulated memory: use store() rather than setting {name!r}")
+
+    def __repr__(self) -> str:
+        return f"<Cell {int(self.address):#x}>"
+
+    def load(self, *, acquire: bool = False, after: int = 0, part: str = "cpu") -> Load:
+        """READ_ONCE, or smp_load_acquire; following the pointer that it returns is rcu_dereference."""
+        return Load(self.address, acquire=acquire, after=after, part=part)
+
+    def store(self, value: int, *, release: bool = False, after: int = 0, part: str = "cpu") -> Store:
+        """WRITE_ONCE, or smp_store_release."""
+        return Store(self.address, value, release=release, after=after, part=part)
+
+    def rcu_dereference(self) -> Load:
+        """Load a pointer; what is reached through it is ordered by the address dependency alone."""
+        return Load(self.address)
+
+    def rcu_assign_pointer(self, value: int) -> Store:
+        """Publish a pointer: all earlier stores are seen by whoever follows it."""
+        return Store(self.address, value, release=True)
+
+    def xchg(self, value: int, ordering: Ordering = Ordering.FULL, *, part: str = "cpu") -> Atomic:
+        """Swap; returns the old value."""
+        acquire, release = ordering.value
+        return Atomic(Amo.SWAP, self.address, value, acquire=acquire, release=release, part=part)
+
+    def cmpxchg(self, expect: int, value: int, ordering: Ordering = Ordering.FULL, *, part: str = "cpu") -> Atomic:
+        """Store `value` if the word equals `expect`; returns the old value."""
+        acquire, release = ordering.value
+        return Atomic(Amo.CAS, self.address, value, expect=expect, acquire=acquire, release=release, part=part)
+
+    def fetch_add(self, value: int, ordering: Ordering = Ordering.FULL, *, part: str = "cpu") -> Atomic:
+        """Add; returns the old value."""
+        acquire, release = ordering.value
+        return Atomic(Amo.ADD, self.address, value, acquire=acquire, release=release, part=part)
+
+    def fetch_or(self, value: int, ordering: Ordering = Ordering.FULL, *, part: str = "cpu") -> Atomic:
+        """Set bits; returns the old value."""
+        acquire, release = ordering.value
+        return Atomic(Amo.OR, self.address, value, acquire=acquire, release=release, part=part)
+
+    def fetch_and(self, value: int, ordering: Ordering = Ordering.FULL, *, part: str = "cpu") -> Atomic:
+        """Keep only the bits of `value`; returns the old value."""
+        acquire, release = ordering.value
+        return Atomic(Amo.AND, self.address, value, acquire=acquire, release=release, part=part)
+
+    async def wait_until(
+        self,
+        wanted: Callable[[int], bool],
+        *,
+        acquire: bool = True,
+        spin: bool = True,
+        timeout_ps: int | None = None,
+        poll_ps: int = 1,
+        part: str = "lock",
+    ) -> Loaded | None:
+        """Load until the value is `wanted` and return it; None if `timeout_ps` passes first (it is read once more).
+
+        With `spin` the thread keeps its CPU; without, the CPU is given to others until the word changes.
+        """
+        value = await self.load(acquire=acquire, part=part)
+        if wanted(value):
+            return value
+        deadline = None if timeout_ps is None else (await Now()).time + timeout_ps
+        while True:
+            left = None if deadline is None else deadline - (await Now()).time
+            if left is not None and left <= 0:
+                return None
+            await Park(self.address, int(value), timeout_ps=left, poll_ps=poll_ps, spin=spin, part=part)
+            value = await self.load(acquire=acquire, part=part)
+            if wanted(value):
+                return value
+
+
+class Cells:
+    """An array of words: ``await ring.slots[3].load()``."""
+
+    __slots__ = ("address", "count")
+    address: int
+    count: int
+
+    def __init__(self, address: int, count: int) -> None:
+        object.__setattr__(self, "address", address)
+        object.__setattr__(self, "count", count)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"an array of cells is simulated memory: use [i].store() rather than setting {name!r}")
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Cell:
+        if not 0 <= index < self.count:
+            raise IndexError(f"cell {index} of {self.count}")
+        return Cell(self.address + index * WORD)
+
+    def __iter__(self) -> Iterator[Cell]:
+        return (self[index] for index in range(self.count))
+
+
+O = TypeVar("O", bound="Object")  # noqa: E741 - the field's usual letter for an object type
+S = TypeVar("S", bound="Object")
+
+
+class Member:
+    """A field of an `Object`: knows its offset and size once the class exists; `owner` and `name` identify it."""
+
+    def __init__(self, size: int, offset: int | None) -> None:
+        self.size = size
+        self.offset = -1 if offset is None else offset
+        self.placed = offset is not None
+        self.owner: type[Object] = Object
+        self.name = ""
+
+    def __set_name__(self, owner: type[Object], name: str) -> None:
+        self.owner = owner
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"{self.owner.__name__}.{self.name}"
+
+    def __set__(self, instance: Object, value: object) -> NoReturn:
+        raise AttributeError(f"{self!r} is simulated memory: use {self.name}.store()")
+
+    def at(self, instance: Object) -> int:
+        """The field's address in `instance`."""
+        return instance.address + self.offset
+
+
+class CellMember(Member):
+    """One word; made by `cell`."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Object]) -> CellMember: ...
+    @overload
+    def __get__(self, instance: Object, owner: type[Object]) -> Cell: ...
+    def __get__(self, instance: Object | None, owner: type[Object]) -> CellMember | Cell:
+        if instance is None:
+            return self
+        instance.check(self)
+        return Cell(instance.address + self.offset)
+
+
+class CellsMember(Member):
+    """Several words; made by `cells`."""
+
+    def __init__(self, count: int, offset: int | None) -> None:
+        super().__init__(count * WORD, offset)
+        self.count = count
+
+    @overload
+    def __get__(self, instance: None, owner: type[Object]) -> CellsMember: ...
+    @overload
+    def __get__(self, instance: Object, owner: type[Object]) -> Cells: ...
+    def __get__(self, instance: Object | None, owner: type[Object]) -> CellsMember | Cells:
+        if instance is None:
+            return self
+        instance.check(self)
+        return Cells(instance.address + self.offset, self.count)
+
+
+class ObjectMember(Member, Generic[O]):
+    """An object inside an object; made by `embed`. Taking its address touches nothing."""
+
+    def __init__(self, kind: type[O], offset: int | None) -> None:
+        super().__init__(kind.SIZE, offset)
+        self.kind = kind
+
+    @overload
+    def __get__(self, instance: None, owner: type[Object]) -> ObjectMember[O]: ...
+    @overload
+    def __get__(self, instance: Object, owner: type[Object]) -> O: ...
+    def __get__(self, instance: Object | None, owner: type[Object]) -> ObjectMember[O] | O:
+        if instance is None:
+            return self
+        return self.kind(instance.address + self.offset, member=self)
+
+
+def cell(offset: int | None = None) -> CellMember:
+    """A word of an object, after the fields before it unless `offset` (in bytes) is given."""
+    return CellMember(WORD, offset)
+
+
+def cells(count: int, offset: int | None = None) -> CellsMember:
+    """`count` words in a row."""
+    return CellsMember(count, offset)
+
+
+def embed(kind: type[O], offset: int | None = None) -> ObjectMember[O]:
+    """An object of another kind inside this one, such as a lock or a list head."""
+    return ObjectMember(kind, offset)
+
+
+class Object:
+    """A view of a kernel object at `address`. Subclasses declare its fields; `SIZE` is its size in bytes.
+
+    ``class Bond(Object): list = embed(ListHead); iommu = cell()``. Two views of one address are equal. `member` is
+    the field through which an embedded object was reached (the locks' order is kept by it, as lockdep's classes are).
+    """
+
+    __slots__ = ("address", "member")
+    SIZE: ClassVar[int] = 0
+    address: int
+    member: Member | None
+
+    def __init__(self, address: int, member: Member | None = None) -> None:
+        object.__setattr__(self, "address", address)
+        object.__setattr__(self, "member", member)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        end = cls.SIZE
+        taken: list[Member] = []
+        for field in vars(cls).values():
+            if not isinstance(field, Member):
+                continue
+            if not field.placed:
+                field.offset = end
+            if field.offset % WORD:
+                raise TypeError(f"{field!r} is at offset {field.offset}, which is no multiple of {WORD}")
+            for other in taken:
+                if field.offset < other.offset + other.size and other.offset < field.offset + field.size:
+                    raise TypeError(f"{field!r} at offset {field.offset} overlaps {other!r} at {other.offset}")
+            taken.append(field)
+            end = max(end, field.offset + field.size)
+        cls.SIZE = end
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__}.{name}: a kernel object has no Python attributes; declare a cell")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Object) and int(other.address) == int(self.address)
+
+    def __hash__(self) -> int:
+        return hash(int(self.address))
+
+    def __bool__(self) -> bool:
+        return int(self.address) != 0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {int(self.address):#x}>"
+
+    def check(self, member: Member) -> None:
+        """Raise Oops if `member` cannot be reached: this is no pointer to an object."""
+        if self.address < LOWEST_VALID:
+            at = int(self.address) + member.offset
+            raise Oops(f"null pointer dereference at {at:#x}: {member!r} of {int(self.address):#x}")
+
+
+class ListHead(Object):
+    """A doubly linked circular list, or an entry of one (Linux, include/linux/list.h and rculist.h).
+
+    The writers' methods need the list's lock; `each` may run beside those that end in ``_rcu``.
+    """
+
+    __slots__ = ()
+    next = cell()
+    prev = cell()
+
+    async def initialise(self) -> None:
+        """Make it an empty list."""
+        await self.next.store(self.address)
+        await self.prev.store(self.address)
+
+    async def empty(self) -> bool:
+        """Whether nothing is on the list."""
+        return int(await self.next.load()) == int(self.address)
+
+    async def add(self, entry: ListHead) -> None:
+        """Put `entry` first; readers may not be under way (or see it half linked)."""
+        after = ListHead(await self.next.load())
+        await after.prev.store(entry.address)
+        await entry.next.store(after.address)
+        await entry.prev.store(self.address)
+        await self.next.store(entry.address)
+
+    async def add_tail(self, entry: ListHead) -> None:
+        """Put `entry` last."""
+        await ListHead(await self.prev.load()).add(entry)
+
+    async def add_rcu(self, entry: ListHead) -> None:
+        """Put `entry` behind this one, published by a release store for readers under way."""
+        after = ListHead(await self.next.load())
+        await entry.next.store(after.address)
+        await entry.prev.store(self.address)
+        await self.next.rcu_assign_pointer(entry.address)
+        await after.prev.store(entry.address)
+
+    async def add_tail_rcu(self, entry: ListHead) -> None:
+        """Put `entry` last, published by a release store."""
+        await ListHead(await self.prev.load()).add_rcu(entry)
+
+    async def delete(self) -> None:
+        """Take this entry off its list; its pointers are poisoned."""
+        await self._unlink()
+        await self.next.store(LIST_POISON1)
+        await self.prev.store(LIST_POISON2)
+
+    async def delete_rcu(self) -> None:
+        """Take this entry off; its `next` stays, for readers that stand on it until a grace period has passed."""
+        await self._unlink()
+        await self.prev.store(LIST_POISON2)
+
+    async def _unlink(self) -> None:
+        after, before = ListHead(await self.next.load()), ListHead(await self.prev.load())
+        await after.prev.store(before.address)
+        await before.next.store(after.address)
+
+    def each(self, kind: type[S], member: Member) -> Entries[S]:
+        """``async for bond in domain.bonds.each(Bond, Bond.list)``: each object whose `member` is on this list.
+
+        The pointers are followed as list_for_each_entry_rcu does; under the writers' lock it is the plain loop.
+        """
+        return Entries(self, kind, member)
+
+
+class Entries(Generic[S]):
+    """A walk along a list; one load for each step, taken when the step is asked for."""
+
+    __slots__ = ("_at", "_head", "_kind", "_offset")
+
+    def __init__(self, head: ListHead, kind: type[S], member: Member) -> None:
+        self._head = int(head.address)
+        self._at = head
+        self._kind = kind
+        self._offset = member.offset
+
+    def __aiter__(self) -> Entries[S]:
+        return self
+
+    async def __anext__(self) -> S:
+        following = await self._at.next.rcu_dereference()
+        if int(following) == self._head:
+            raise StopAsyncIteration
+        self._at = ListHead(following)
+        return self._kind(following - self._offset)
