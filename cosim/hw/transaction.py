@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -23,17 +24,21 @@ class Status(IntEnum):
     """Completer Abort (PCIe ATS only)."""
     ACCESS_FAULT = 3
     """Translated, and then refused by the memory system."""
+    CORRUPT = 4
+    """Translated and read, but the data is poisoned."""
 
 
 class Transaction:
     """One request of a device with id `device_id`, from its issue to its response.
 
     `parts` collects its latency, in picoseconds for each part. `address` is set once it is translated, `status`
-    when it is over.
+    when it is over; `translated` is the time when the translation was decided. `words` is the data to write, or that
+    was read: doublewords from the aligned one at `iova` on. `agent` names the access of memory as an action.
     """
 
     __slots__ = (
         "address",
+        "agent",
         "cxl",
         "device_id",
         "execute",
@@ -49,6 +54,8 @@ class Transaction:
         "sequence",
         "size",
         "status",
+        "translated",
+        "words",
         "write",
     )
 
@@ -59,11 +66,13 @@ class Transaction:
         size: int,
         *,
         write: bool = False,
+        words: Sequence[int] = (),
         execute: bool = False,
         process_id: int | None = None,
         privileged: bool = False,
         request: Request = Request.UNTRANSLATED,
         master: str = "",
+        agent: str = "",
         sequence: int = 0,
         issued: int = 0,
     ) -> None:
@@ -71,6 +80,7 @@ class Transaction:
         self.iova = iova
         self.size = size
         self.write = write
+        self.words = words
         self.execute = execute
         self.process_id = process_id
         self.privileged = privileged
@@ -78,9 +88,11 @@ class Transaction:
         self.no_write = False
         self.cxl = False
         self.master = master
+        self.agent = agent
         self.sequence = sequence
         self.issued = issued
         self.address: int | None = None
+        self.translated = 0
         self.pbmt = 0
         self.status = Status.SUCCESS
         self.parts: dict[str, int] = {}

@@ -149,6 +149,8 @@ class _Passage:
         ):
             return
         self.target.commit(access)
+        if access.on_commit is not None:
+            access.on_commit(access)
         if access.waited_ps:
             task.spend(access.wait_part, access.waited_ps)
         task.spend(access.part, agenda._time - self.arrived - access.waited_ps)

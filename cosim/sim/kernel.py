@@ -237,6 +237,8 @@ class Plain(Executor):
                 yield blocked
                 blocked = self._blocked(task)
         target.commit(access)
+        if access.on_commit is not None:
+            access.on_commit(access)
         if access.waited_ps:
             task.spend(access.wait_part, access.waited_ps)
         task.spend(access.part, self.now - arrived - access.waited_ps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
@@ -31,7 +31,8 @@ class Access:
 
     `size` is in bytes: 4, or a multiple of 8. `words` are little-endian integers, one of 4 bytes or several of 8.
     All the time it takes counts for `part`, but hops for `hop_part` and queueing for `wait_part` where these are
-    given. `agent` names the action (``iommu0.fetch``), `owner` who acts.
+    given. `agent` names the action (``iommu0.fetch``), `owner` who acts. `on_commit` is called with the access when
+    it has taken hold, at that time: before it is back where it came from.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class Access:
         "agent",
         "hop_part",
         "kind",
+        "on_commit",
         "owner",
         "part",
         "port",
@@ -62,6 +64,7 @@ class Access:
         owner: str = "",
         hop_part: str | None = None,
         wait_part: str | None = None,
+        on_commit: Callable[[Access], None] | None = None,
     ) -> None:
         self.port = port
         self.kind = kind
@@ -73,6 +76,7 @@ class Access:
         self.owner = owner or port.path
         self.hop_part = hop_part or part
         self.wait_part = wait_part or part
+        self.on_commit = on_commit
         self.waited_ps = 0
         self.response = Response.OK
 

@@ -1,0 +1,70 @@
+"""The last step of a DMA transaction: its access of memory, at the address that it was translated to."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from cosim.events import DmaCommitted
+from cosim.hw.transaction import Status, Transaction
+from cosim.sim.kernel import Sim
+from cosim.sim.transport import Access, Kind, Port, Response
+
+_STATUS = {
+    Response.OK: Status.SUCCESS,
+    Response.ACCESS_FAULT: Status.ACCESS_FAULT,
+    Response.CORRUPT: Status.CORRUPT,
+}
+
+
+class DataPath:
+    """Where transactions reach memory: by `port`, whose hops count for `link`. Fires `DmaCommitted`."""
+
+    def __init__(self, sim: Sim, port: Port) -> None:
+        self.sim = sim
+        self.port = port
+        self.committed = sim.probe(DmaCommitted)
+
+    def access(self, txn: Transaction) -> Generator[Any, Any, None]:
+        """Read or write memory at ``txn.address``; sets its `status`, and `words` if it reads.
+
+        Whole doublewords are accessed: byte enables are not modelled.
+        """
+        assert txn.address is not None
+        address = txn.address & ~7
+        access = Access(
+            self.port,
+            Kind.WRITE if txn.write else Kind.READ,
+            address,
+            (txn.address + txn.size + 7 & ~7) - address,
+            "memory",
+            txn.words,
+            agent=txn.agent,
+            owner=txn.master,
+            hop_part="link",
+            wait_part="queue",
+        )
+        if self.committed:
+            access.on_commit = lambda done: self._report(txn, done)
+        yield access
+        txn.status = _STATUS[access.response]
+        if not txn.write:
+            txn.words = access.words
+
+    def _report(self, txn: Transaction, access: Access) -> None:
+        if access.response is Response.ACCESS_FAULT:
+            return
+        assert txn.address is not None
+        self.committed(
+            DmaCommitted(
+                self.sim.now,
+                txn.master,
+                txn.device_id,
+                txn.sequence,
+                txn.iova,
+                txn.address,
+                txn.size,
+                txn.write,
+                txn.translated,
+            )
+        )
