@@ -211,6 +211,7 @@ class Word(int, metaclass=_Format):
     """One packed value: an `int` that knows its fields. `Tc(0x21).pdtv`, `Tc.of(v=1, pdtv=1)`.
 
     `Tc(value)` checks nothing, since memory may hold anything; `value & Tc.RESERVED` is what no field covers.
+    It is a plain integer: of a value that carries more than its bits, read fields with `Tc.pdtv.get(value)`.
     """
 
     WIDTH: ClassVar[int] = 64

@@ -75,16 +75,27 @@ class Tc(Word):
 
     v = bit(0, manual="V")
     en_ats = bit(1, manual="EN_ATS")
+    """ATS requests and translated requests are allowed."""
     en_pri = bit(2, manual="EN_PRI")
+    """Page requests are allowed."""
     t2gpa = bit(3, manual="T2GPA")
+    """ATS hands out guest physical addresses, and translated requests go through the second stage."""
     dtf = bit(4, manual="DTF")
+    """Faults of translation are not recorded."""
     pdtv = bit(5, manual="PDTV")
+    """fsc is a pdtp."""
     prpr = bit(6, manual="PRPR")
+    """Responses that the IOMMU makes to page requests carry a PASID."""
     gade = bit(7, manual="GADE")
+    """The IOMMU sets A and D in second-stage PTEs."""
     sade = bit(8, manual="SADE")
+    """The IOMMU sets A and D in first-stage PTEs."""
     dpe = bit(9, manual="DPE")
+    """A request without process_id is taken for one of process 0."""
     sbe = bit(10, manual="SBE")
+    """The process directory and first-stage tables are big-endian."""
     sxl = bit(11, manual="SXL")
+    """The first stage is Sv32."""
     custom = bits(31, 24)
 
 
