@@ -11,6 +11,10 @@ from cosim.sim.server import Gate, Server, Service
 from cosim.sim.transport import Access
 
 
+class Alarm(Moment):
+    """What wakes the agenda; superseded once an earlier one has been set."""
+
+
 class Agenda(Executor):
     """Runs ahead of SimPy's clock as far as SimPy's next event, whose time and rank are the *horizon*.
 
@@ -31,13 +35,15 @@ class Agenda(Executor):
         self._running = False
         self._time = 0
         self._parked: tuple[int, int] | None = None
-        self._alarm: Moment | None = None
+        self._alarm: Alarm | None = None
 
     @property
     def now(self) -> int:  # type: ignore[override]
         return self._time if self._running else int(self.env.now)
 
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
+        if time <= self.now:
+            raise ValueError(f"at {time} ps: that is not after the present, {self.now} ps")
         heappush(self._heap, (time, rank, call))
         if not self._running:
             self._park()
@@ -53,7 +59,7 @@ class Agenda(Executor):
         time, rank, _ = self._heap[0]
         if self._parked is None or (time, rank) < self._parked:
             self._parked = (time, rank)
-            self._alarm = moment = Moment(self.env)
+            self._alarm = moment = Alarm(self.env)
             moment.callbacks.append(self._activate)
             self.env.schedule(moment, rank, time - self.env.now)  # type: ignore[arg-type]
 
@@ -70,7 +76,10 @@ class Agenda(Executor):
                 if queue:
                     horizon = queue[0]
                     if time > horizon[0] or (time == horizon[0] and rank > horizon[1]):
-                        break
+                        if type(horizon[3]) is not Alarm:
+                            break
+                        heappop(queue)  # a superseded alarm is no reason to stop
+                        continue
                 heappop(heap)
                 self._time = time
                 call()
@@ -145,7 +154,7 @@ class _Passage:
     def commit(self) -> None:
         agenda, access, task = self.agenda, self.access, self.task
         if agenda.sim.exploring and not agenda.sim.actions.attempt(
-            action_of(access, task.rank, lambda: agenda.at(agenda.now + 1, task.rank, self.commit))
+            action_of(access, lambda: agenda.at(agenda.now + 1, task.rank, self.commit))
         ):
             return
         self.target.commit(access)

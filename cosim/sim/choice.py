@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from cosim.sim.ranks import Stage
+from cosim.sim.server import Gate
 
 if TYPE_CHECKING:
     from cosim.sim.kernel import Sim
@@ -39,11 +42,21 @@ class Stream:
                 return drawn
 
     def exponential(self, mean: int) -> int:
-        """A draw of the exponential distribution, rounded to an integer of at least 1."""
-        # log() is correctly rounded nowhere by decree; integers hide its last bit on the platforms that matter.
-        from math import log
+        """A draw of the exponential distribution, rounded to an integer of at least 1.
 
-        return max(1, round(-mean * log(1.0 - self.random())))
+        By von Neumann's method, which only compares and adds: a logarithm differs in its last bit between platforms.
+        """
+        draw = self.random
+        whole = 0
+        while True:
+            first = last = draw()
+            odd = True
+            while (following := draw()) < last:
+                last = following
+                odd = not odd
+            if odd:
+                return max(1, round(mean * (whole + first)))
+            whole += 1
 
 
 class Chooser:
@@ -96,7 +109,6 @@ class Action:
     owner: str
     footprint: tuple[Hashable, ...]
     changes: bool
-    rank: int
     again: Callable[[], None]
 
 
@@ -118,41 +130,58 @@ class Actions:
         self.sim = sim
         self.hold_ps = hold_ps
         self.watchers: list[Callable[[Taken], None]] = []
+        self._initiator = sim.initiator("actions")
         self._count: defaultdict[str, int] = defaultdict(int)
         self._held: defaultdict[Hashable, list[_Held]] = defaultdict(list)
 
     def attempt(self, action: Action) -> bool:
         """Ask for `action`; true if it takes hold now, else its `again` is called when it may ask once more."""
-        name = f"{action.agent}#{self._count[action.agent]}"
-        self._count[action.agent] += 1
+        name = self._name(action.agent)
         answer = self.sim.chooser.pick(3, name)
         if answer == NOW:
             self._take(action, name)
             return True
-        held = _Held(action)
+        held = _Held(action, self._initiator.rank(Stage.MEMORY))
         if answer == AFTER_CONFLICT:
             for key in action.footprint:
                 self._held[key].append(held)
-        self.sim.at(self.sim.now + self.hold_ps, action.rank, held.release)
+        self._release(held, self.sim.now + max(1, self.hold_ps))
         return False
+
+    def ask(
+        self, agent: str, owner: str, footprint: tuple[Hashable, ...], changes: bool, part: str
+    ) -> Generator[Any, Any, None]:
+        """For a hardware routine: wait until the action may take hold; on return it has, and must be done at once."""
+        gate = Gate(self.sim, 0, part)
+        action = Action(agent, owner, footprint, changes, gate.flush)
+        while not self.attempt(action):
+            yield gate
 
     def pick(self, agent: str, n: int) -> int:
         """A choice among `n` that belongs to `agent`, such as which past state a load returns."""
-        name = f"{agent}#{self._count[agent]}"
-        self._count[agent] += 1
-        return self.sim.chooser.pick(n, name)
+        return self.sim.chooser.pick(n, self._name(agent))
+
+    def _name(self, agent: str) -> str:
+        number = self._count[agent]
+        self._count[agent] = number + 1
+        return f"{agent}#{number}"
+
+    def _release(self, held: _Held, time: int) -> None:
+        """Let `held` ask again at `time`, if it would not do so by then anyway."""
+        if held.due is None or time < held.due:
+            held.due = time
+            self.sim.at(time, held.rank, held.release)
 
     def _take(self, action: Action, name: str) -> None:
         for key in action.footprint:
             if key in self._held:
-                for held in self._held.pop(key):
+                waiting = [held for held in self._held.pop(key) if not held.done]
+                for held in waiting:
                     other = held.action
-                    if held.done:
-                        continue
                     if other.owner == action.owner or not (other.changes or action.changes):
                         self._held[key].append(held)
-                        continue
-                    self.sim.at(self.sim.now + 1, other.rank, held.release)
+                    else:
+                        self._release(held, self.sim.now + 1)
         if self.watchers:
             taken = Taken(self.sim.now, name, action.owner, action.footprint, action.changes)
             for watcher in self.watchers:
@@ -162,10 +191,12 @@ class Actions:
 class _Held:
     """An action that waits; whichever comes first, the conflict or the end of the hold, lets it ask again."""
 
-    __slots__ = ("action", "done")
+    __slots__ = ("action", "done", "due", "rank")
 
-    def __init__(self, action: Action) -> None:
+    def __init__(self, action: Action, rank: int) -> None:
         self.action = action
+        self.rank = rank
+        self.due: int | None = None
         self.done = False
 
     def release(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from enum import IntEnum
 from typing import Any, TypeVar
 
 import simpy
@@ -11,43 +10,16 @@ from simpy.events import Event
 
 from cosim.sim.choice import Action, Actions, Chooser
 from cosim.sim.component import Probe
+from cosim.sim.ranks import Initiator, Stage
 from cosim.sim.server import Gate, Server, Service
 from cosim.sim.transport import Access, Kind
+
+__all__ = ["Executor", "Initiator", "Moment", "Plain", "Routine", "Sim", "Stage", "Task", "action_of"]
 
 E = TypeVar("E")
 
 Routine = Generator[Any, Any, Any]
 """A hardware routine: it yields `Access`, `Server`, `Service` or `Gate`, and is resumed when that has happened."""
-
-
-class Stage(IntEnum):
-    """The first key of a rank: who goes first among things of the same time."""
-
-    MEMORY = 1
-    TRANSACTION = 2
-    COMMAND = 3
-    REGISTER = 4
-    INTERRUPT = 5
-    CPU = 6
-
-
-_INITIATOR_BITS, _SEQUENCE_BITS = 16, 44
-
-
-class Initiator:
-    """Whoever starts activities; hands out their ranks (stage, initiator, sequence), each once."""
-
-    __slots__ = ("_next", "number", "path")
-
-    def __init__(self, path: str, number: int) -> None:
-        self.path = path
-        self.number = number
-        self._next = 0
-
-    def rank(self, stage: Stage) -> int:
-        """The next rank of this initiator: an int above 1, unique in the run."""
-        self._next += 1
-        return (stage << _INITIATOR_BITS | self.number) << _SEQUENCE_BITS | self._next
 
 
 class Moment(Event):
@@ -86,7 +58,10 @@ class Task:
 
 
 class Sim:
-    """A run's clock, chance and probes. `executor` makes the hardware's executor; CPUs are SimPy processes always."""
+    """A run's clock, chance and probes. `executor` makes the hardware's executor; CPUs are SimPy processes always.
+
+    `hold_ps` is how long an action waits that the chooser holds.
+    """
 
     def __init__(
         self,
@@ -97,13 +72,13 @@ class Sim:
     ) -> None:
         self.env = simpy.Environment()
         self.chooser = chooser or Chooser()
-        self.actions = Actions(self, hold_ps)
         self.exploring = False
         self.executor: Executor = (executor or Plain)(self)
         self.at = self.executor.at
         self.resume = self.executor.resume
         self._initiators: dict[str, Initiator] = {}
         self._probes: dict[type, Probe[Any]] = {}
+        self.actions = Actions(self, hold_ps)
 
     @property
     def now(self) -> int:
@@ -143,7 +118,7 @@ class Executor:
     now: int
 
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
-        """Call `call` at `time`, in rank order among all that happens then."""
+        """Call `call` at `time`, in rank order among all that happens then; ValueError unless that is later."""
         raise NotImplementedError
 
     def start(self, task: Task, time: int) -> None:
@@ -167,6 +142,8 @@ class Plain(Executor):
         return int(self.env.now)
 
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
+        if time <= self.env.now:
+            raise ValueError(f"at {time} ps: that is not after the present, {self.env.now} ps")
         moment = Moment(self.env)
         moment.callbacks.append(lambda _: call())
         self.env.schedule(moment, rank, time - self.env.now)  # type: ignore[arg-type]
@@ -207,10 +184,10 @@ class Plain(Executor):
                     out = server.admit(now, op.interval_ps, latency)
                 begun = out - latency
                 out = max(out, now + 1)
-                yield self._until(out, rank)
                 if begun > now:
                     task.spend(server.wait_part, begun - now)
                 task.spend(server.part, out - max(begun, now))
+                yield self._until(out, rank)
                 answer = None
             elif kind is Gate:
                 if not op.take():
@@ -225,13 +202,13 @@ class Plain(Executor):
         rank = task.rank
         target, out_ps, back_ps = access.port.route(access.address, access.size)
         if out_ps:
-            yield self._until(self.now + out_ps, rank)
             task.spend(access.hop_part, out_ps)
+            yield self._until(self.now + out_ps, rank)
         arrived = self.now
         done = max(target.arrive(access, arrived), arrived + 1)
         yield self._until(done, rank)
         if self.sim.exploring:
-            action = action_of(access, rank, lambda: self.resume(task, self.now + 1))
+            action = action_of(access, lambda: self.resume(task, self.now + 1))
             blocked = self._blocked(task)
             while not self.sim.actions.attempt(action):
                 yield blocked
@@ -243,11 +220,11 @@ class Plain(Executor):
             task.spend(access.wait_part, access.waited_ps)
         task.spend(access.part, self.now - arrived - access.waited_ps)
         if back_ps:
-            yield self._until(self.now + back_ps, rank)
             task.spend(access.hop_part, back_ps)
+            yield self._until(self.now + back_ps, rank)
 
 
-def action_of(access: Access, rank: int, again: Callable[[], None]) -> Action:
+def action_of(access: Access, again: Callable[[], None]) -> Action:
     """The action that `access` is when it takes hold: on each aligned 8-byte word that it touches."""
     first, last = access.address >> 3, (access.address + access.size - 1) >> 3
     return Action(
@@ -255,6 +232,5 @@ def action_of(access: Access, rank: int, again: Callable[[], None]) -> Action:
         access.owner,
         tuple(word << 3 for word in range(first, last + 1)),
         access.kind is not Kind.READ,
-        rank,
         again,
     )

@@ -1,0 +1,34 @@
+"""Ranks: what orders things of the same time, so that no executor depends on the order of insertion."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+_INITIATOR_BITS, _SEQUENCE_BITS = 16, 44
+
+
+class Stage(IntEnum):
+    """The first key of a rank: who goes first among things of the same time."""
+
+    MEMORY = 1
+    TRANSACTION = 2
+    COMMAND = 3
+    REGISTER = 4
+    INTERRUPT = 5
+    CPU = 6
+
+
+class Initiator:
+    """Whoever starts activities; hands out their ranks (stage, initiator, sequence), each once."""
+
+    __slots__ = ("_next", "number", "path")
+
+    def __init__(self, path: str, number: int) -> None:
+        self.path = path
+        self.number = number
+        self._next = 0
+
+    def rank(self, stage: Stage) -> int:
+        """The next rank of this initiator: an int above 1, unique in the run."""
+        self._next += 1
+        return (stage << _INITIATOR_BITS | self.number) << _SEQUENCE_BITS | self._next
