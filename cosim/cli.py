@@ -1,0 +1,225 @@
+"""The command line: one function per verb, which parses and prints and decides nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import click
+
+if TYPE_CHECKING:
+    from cosim.system.topology import Topology
+
+P = ParamSpec("P")
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+EXIT_CODES = """\b
+Exit codes:
+  0    ok
+  1    the modelled system failed: a violation, a fault that was not expected
+  2    wrong usage, or a file that is not valid
+  3    an error inside cosim
+  4    no progress, a deadlock, or the time limit of the host
+  130  interrupted; what was measured until then is kept"""
+
+
+def _guarded(verb: Callable[P, int]) -> Callable[P, None]:
+    """Turn a verb's result into the exit code, and an invalid file into its list of errors."""
+
+    @wraps(verb)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        from cosim.system.problems import TopologyError
+
+        try:
+            code = verb(*args, **kwargs)
+        except TopologyError as error:
+            click.echo(str(error), err=True)
+            code = 2
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            code = 130
+        except BrokenPipeError:
+            sys.stderr.close()
+            code = 0
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception as error:  # the last resort: what escapes everything else is our own mistake
+            from cosim.study.crash import describe
+
+            click.echo(describe(error), err=True)
+            code = 3
+        raise SystemExit(code)
+
+    return run
+
+
+def _topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every verb that reads one topology."""
+    options = [
+        click.argument("topology"),
+        click.option("-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a value; globs work."),
+        click.option(
+            "-f", "--overlay", "overlays", multiple=True, metavar="FILE", help="Lay another YAML file over it."
+        ),
+        click.option("--driver", metavar="NAME|FILE.py:NAME", help="Run another driver variant."),
+        click.option("--seed", type=click.IntRange(min=0), help="What all chance derives from."),
+        click.option("--until", metavar="TIME", help="When the run ends, such as 1ms."),
+    ]
+    for option in reversed(options):
+        verb = option(verb)
+    return verb
+
+
+def _load(
+    topology: str,
+    sets: tuple[str, ...],
+    overlays: tuple[str, ...],
+    driver: str | None,
+    seed: int | None,
+    until: str | None,
+) -> Topology:
+    from cosim.system.load import load
+
+    return load(topology, overlays=overlays, sets=sets, driver=driver, seed=seed, until=until)
+
+
+@click.group(context_settings=CONTEXT, epilog=EXIT_CODES)
+@click.version_option(package_name="cosim")
+def main() -> None:
+    """Co-simulate the RISC-V IOMMU, its DMA masters and its Linux driver, in simulated time.
+
+    \b
+    Start with:
+      cosim list                     the topologies that come with cosim
+      cosim run quickstart           run one, and see what limited it
+      cosim show quickstart          see it in full, ready to be changed
+    """
+
+
+@main.command(epilog=EXIT_CODES)
+@_topology_options
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+@click.option("-t", "--trace", "traces", multiple=True, metavar="FILE", help="Record what happened (.jsonl, .dmesg).")
+@click.option("-o", "--output", metavar="DIR", help="Write result.json, report.txt and the resolved topology there.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
+@_guarded
+def run(
+    topology: str,
+    sets: tuple[str, ...],
+    overlays: tuple[str, ...],
+    driver: str | None,
+    seed: int | None,
+    until: str | None,
+    as_json: bool,
+    traces: tuple[str, ...],
+    output: str | None,
+    quiet: bool,
+) -> int:
+    """Run TOPOLOGY (a file, or the name of one that comes with cosim) and report what it measured."""
+    from cosim.study.report import print_report, write_results
+    from cosim.study.run import Point
+    from cosim.study.run import run as simulate
+    from cosim.study.trace import open_traces
+
+    point = Point(_load(topology, sets, overlays, driver, seed, until), name=_name(topology))
+    with open_traces(traces) as watchers:
+        result = simulate(point, watchers=watchers, progress=not quiet)
+    if output:
+        write_results(result, Path(output))
+    if as_json:
+        click.echo(json.dumps(result.as_json(), indent=1))
+    else:
+        print_report(result)
+    return result.exit_code
+
+
+@main.command()
+@_topology_options
+@_guarded
+def check(
+    topology: str,
+    sets: tuple[str, ...],
+    overlays: tuple[str, ...],
+    driver: str | None,
+    seed: int | None,
+    until: str | None,
+) -> int:
+    """Say whether TOPOLOGY is valid, and if not, everything that is wrong with it."""
+    _load(topology, sets, overlays, driver, seed, until)
+    click.echo(f"{topology}: ok")
+    return 0
+
+
+@main.command()
+@_topology_options
+@click.option("--all", "everything", is_flag=True, help="With every default written out.")
+@_guarded
+def show(
+    topology: str,
+    sets: tuple[str, ...],
+    overlays: tuple[str, ...],
+    driver: str | None,
+    seed: int | None,
+    until: str | None,
+    everything: bool,
+) -> int:
+    """Print TOPOLOGY as it would run: expanded, with overlays and overrides; the output is a topology again."""
+    from cosim.system.load import resolved
+
+    click.echo(resolved(_load(topology, sets, overlays, driver, seed, until), everything=everything), nl=False)
+    return 0
+
+
+@main.command("list")
+@click.argument("what", required=False, default="topologies")
+@_guarded
+def list_(what: str) -> int:
+    """List what there is: topologies (the default), drivers, policies, threads, patterns, oracles."""
+    from cosim.study.catalogue import CATALOGUE
+
+    if what not in CATALOGUE:
+        raise click.UsageError(f"there is no list of {what!r}; there are: {', '.join(CATALOGUE)}")
+    rows = CATALOGUE[what]()
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, text in rows:
+        click.echo(f"{name:<{width}}  {text}".rstrip())
+    return 0
+
+
+@main.command()
+@_guarded
+def schema() -> int:
+    """Print the JSON schema of topologies, for editors that complete and check."""
+    from cosim.system.load import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=1))
+    return 0
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--executor", type=click.Choice(["untimed", "agenda", "plain"]), default="untimed", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="For the random geometry of the timed executors.")
+@click.option("--verbose", "-v", is_flag=True, help="Also print what passed and what was skipped, and why.")
+@_guarded
+def conform(files: tuple[str, ...], executor: str, seed: int, verbose: bool) -> int:
+    """Replay conformance vectors and litmus tests from FILE... and compare every answer.
+
+    The last line is `N passed, N failed, N skipped`; the exit code is 1 if any failed.
+    """
+    from cosim.study.conform import conform as replay
+
+    return replay(files, executor=executor, seed=seed, verbose=verbose, echo=click.echo)
+
+
+def _name(topology: str) -> str:
+    return Path(topology).name.removesuffix(".yaml").removesuffix(".yml")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Traces of a run: what happened, a line each, in the format that the file's suffix names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TextIO
+
+from cosim import events
+from cosim.sim.kernel import Sim
+from cosim.spec.queues import IllegalCommandError, decode
+from cosim.spec.register_map import REGISTERS
+from cosim.spec.registers import Capabilities
+from cosim.system.problems import Position, Problem, TopologyError
+
+Watcher = Callable[[Sim], None]
+"""Something that begins to watch a run, given its `Sim`, before anything has happened."""
+
+EVENTS: Mapping[str, type] = {
+    name: kind
+    for name, kind in vars(events).items()
+    if isinstance(kind, type) and getattr(kind, "__module__", "") == events.__name__
+}
+"""Every event record by its name."""
+
+
+EVERYTHING = Capabilities(-1 & Capabilities.MASK)
+"""An IOMMU that has every capability, so that each command can be named."""
+
+
+def _register(offset: int) -> str:
+    register = REGISTERS.at(offset)
+    return register.name if register else f"{offset:#x}"
+
+
+def _command(words: tuple[int, ...]) -> str:
+    try:
+        return str(decode(words, EVERYTHING))
+    except IllegalCommandError as error:
+        return f"illegal: {error}"
+
+
+def _line(event: Any) -> dict[str, Any]:
+    line: dict[str, Any] = {"time_ps": event.time, "event": type(event).__name__}
+    for field in fields(event):
+        if field.name != "time":
+            line[field.name] = getattr(event, field.name)
+    if isinstance(event, events.RegisterRead | events.RegisterWritten):
+        line["register"] = _register(event.offset)
+        line["value"] = hex(event.value)
+    elif isinstance(event, events.CommandFetched | events.CommandExecuted):
+        line["command"] = _command(event.words)
+        line["words"] = [hex(word) for word in event.words]
+    return line
+
+
+def _jsonl(file: TextIO) -> Watcher:
+    def write(event: Any) -> None:
+        file.write(json.dumps(_line(event), default=str) + "\n")
+
+    def watch(sim: Sim) -> None:
+        for kind in EVENTS.values():
+            sim.probe(kind).watch(write)
+
+    return watch
+
+
+def _dmesg(file: TextIO) -> Watcher:
+    def write(event: events.KernelLog) -> None:
+        seconds, rest = divmod(event.time, 10**12)
+        file.write(f"[{seconds:5d}.{rest // 10**6:06d}] {event.who}: {event.level}: {event.text}\n")
+
+    return lambda sim: sim.probe(events.KernelLog).watch(write)
+
+
+FORMATS: Mapping[str, Callable[[TextIO], Watcher]] = {".jsonl": _jsonl, ".dmesg": _dmesg}
+
+
+@contextmanager
+def open_traces(paths: Sequence[str]) -> Iterator[list[Watcher]]:
+    """Open a trace file for each of `paths`, and close them at the end; TopologyError (exit 2) if one cannot be."""
+    with ExitStack() as stack:
+        watchers = []
+        for path in paths:
+            make = FORMATS.get(Path(path).suffix)
+            if make is None:
+                raise _refused(path, f"the suffix names the format of a trace; there are: {', '.join(FORMATS)}")
+            try:
+                watchers.append(make(stack.enter_context(Path(path).open("w", encoding="utf-8"))))
+            except OSError as error:
+                raise _refused(path, f"cannot be written: {error.strerror}") from None
+        yield watchers
+
+
+def _refused(path: str, why: str) -> TopologyError:
+    return TopologyError([Problem(Position(f"-t {path}"), (), why)])

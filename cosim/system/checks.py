@@ -1,0 +1,221 @@
+"""The rules of a topology that no single field can break: names that refer, ranges that meet, ids that must fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from fnmatch import fnmatchcase
+from itertools import combinations
+from typing import Any
+
+from cosim.hw.options import DmaOptions, IommuOptions, MemoryOptions
+from cosim.sim.units import format_time
+from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
+from cosim.system.problems import Path, nearest
+from cosim.system.topology import Topology
+
+Complaint = tuple[Path, str]
+
+REGISTERS_SIZE = 4096
+
+
+def check(topology: Topology, unknown: Collection[str] = ()) -> list[Complaint]:
+    """Every broken rule of `topology`, with the path of the value at fault.
+
+    `unknown` names parts that are in the file but could not be understood; no rule complains about them again.
+    """
+    checker = _Checker(topology, frozenset(unknown))
+    return [complaint for rule in RULES for complaint in rule(checker)]
+
+
+class _Checker:
+    """A topology with the look-ups that several rules need."""
+
+    def __init__(self, topology: Topology, unknown: frozenset[str]) -> None:
+        self.topology = topology
+        self.unknown = unknown
+        self.memories: dict[str, MemoryOptions] = topology.of_kind("memory")
+        self.cpus = topology.of_kind("cpu")
+        self.iommus: dict[str, IommuOptions] = topology.of_kind("iommu")
+        self.devices: dict[str, DmaOptions] = topology.of_kind("dma")
+
+    def refers(self, path: Path, name: str, among: Collection[str], what: str) -> Iterator[Complaint]:
+        """`name` must be one of `among`."""
+        if name in among or name in self.unknown:
+            return
+        if name in self.topology.parts:
+            kind = self.topology.parts[name].kind
+            yield path, f"{name} is of kind {kind}, not {what}; {nearest(name, among)}"
+        else:
+            yield path, f"{name} is not {what}; {nearest(name, among)}"
+
+
+def matching(pattern: str, names: Collection[str]) -> list[str]:
+    """The names that a name or glob stands for, in their own order."""
+    return [name for name in names if fnmatchcase(name, pattern)]
+
+
+def patterns(devices: str | tuple[str, ...]) -> tuple[str, ...]:
+    """A list of names or globs, however it was written."""
+    return (devices,) if isinstance(devices, str) else devices
+
+
+def _something_to_run_on(this: _Checker) -> Iterator[Complaint]:
+    if this.unknown:
+        return
+    for kind, parts in (("cpu", this.cpus), ("memory", this.memories)):
+        if not parts:
+            example = (
+                "cpu0: {kind: cpu}" if kind == "cpu" else "dram0: {kind: memory, base: 0x8000_0000, size: 256 MiB}"
+            )
+            yield ("parts",), f"there is no part of kind {kind}, and one is needed, such as `{example}`"
+
+
+def _ranges_are_apart(this: _Checker) -> Iterator[Complaint]:
+    ranges = [(name, part.base, part.size) for name, part in this.memories.items()]
+    ranges += [(name, part.base, REGISTERS_SIZE) for name, part in this.iommus.items()]
+    for (one, base, size), (other, base2, size2) in combinations(ranges, 2):
+        if base < base2 + size2 and base2 < base + size:
+            yield (
+                ("parts", other, "base"),
+                f"{base2:#x}..{base2 + size2 - 1:#x} overlaps with {one} at {base:#x}..{base + size - 1:#x}",
+            )
+    for name, base, size in ranges:
+        if base % REGISTERS_SIZE or size % REGISTERS_SIZE:
+            yield ("parts", name, "base"), f"{base:#x} of {size:#x} bytes is not a whole number of 4 KiB pages"
+        if (base + size - 1).bit_length() > 56:
+            yield ("parts", name, "base"), f"{base + size - 1:#x} needs more than the 56 bits of a physical address"
+
+
+def _devices_reach_an_iommu(this: _Checker) -> Iterator[Complaint]:
+    for name, device in this.devices.items():
+        if device.through is not None:
+            yield from this.refers(("parts", name, "through"), device.through, this.iommus, "an iommu")
+
+
+def _interrupts_reach_a_cpu(this: _Checker) -> Iterator[Complaint]:
+    for name, iommu in this.iommus.items():
+        yield from this.refers(("parts", name, "interrupts_to"), iommu.interrupts_to, this.cpus, "a cpu")
+
+
+def device_ids(devices: dict[str, DmaOptions]) -> dict[str, int]:
+    """The `device_id` of each device: its own, or the next from 1 that is free behind its IOMMU."""
+    taken = {(device.through, device.device_id) for device in devices.values() if device.device_id is not None}
+    ids: dict[str, int] = {}
+    for name, device in devices.items():
+        number = device.device_id
+        if number is None:
+            number = 1
+            while (device.through, number) in taken:
+                number += 1
+            taken.add((device.through, number))
+        ids[name] = number
+    return ids
+
+
+def _device_ids_fit(this: _Checker) -> Iterator[Complaint]:
+    ids = device_ids(this.devices)
+    seen: dict[tuple[str | None, int], str] = {}
+    for name, device in this.devices.items():
+        iommu = this.iommus.get(device.through or "")
+        path: Path = ("parts", name, "device_id") if device.device_id is not None else ("parts", name)
+        other = seen.setdefault((device.through, ids[name]), name)
+        if other != name and device.through is not None:
+            yield path, f"device_id {ids[name]} is {other}'s already behind {device.through}"
+        if iommu is None:
+            continue
+        levels = iommu.geometry.ddt_levels
+        bits = (DDT_EXTENDED if iommu.capabilities.msi_flat else DDT_BASE).width(levels)
+        if ids[name] >> bits:
+            yield (
+                path,
+                f"device_id {ids[name]} needs {ids[name].bit_length()} bits, and the {levels}-level device directory of "
+                f"{device.through} names only {bits} ({1 << bits} devices); raise {device.through}.geometry.ddt_levels",
+            )
+
+
+def _driver_finds_what_it_needs(this: _Checker) -> Iterator[Complaint]:
+    for name, iommu in this.iommus.items():
+        capabilities = iommu.capabilities
+        if not (capabilities.sv39 or capabilities.sv48 or capabilities.sv57):
+            yield (
+                ("parts", name, "capabilities"),
+                "the driver needs a first stage of 64-bit entries, and this IOMMU has none of sv39, sv48, sv57",
+            )
+
+
+def _domains_are_used(this: _Checker) -> Iterator[Complaint]:
+    topology = this.topology
+    owner: dict[str, str] = {}
+    named = {
+        name
+        for thread in topology.threads
+        for field in ("domain", "domains", "to")
+        for name in patterns(getattr(thread, field, None) or ())
+    }
+    translated = [name for name, device in this.devices.items() if device.through is not None]
+    for name, domain in topology.domains.items():
+        for index, pattern in enumerate(patterns(domain.devices)):
+            path: Path = ("domains", name, "devices")
+            if not isinstance(domain.devices, str):
+                path = (*path, index)
+            found = matching(pattern, translated)
+            if not found and not matching(pattern, this.unknown):
+                if matching(pattern, this.devices):
+                    yield path, f"{pattern} goes through no iommu, so it can be in no domain"
+                else:
+                    yield path, f"{pattern} matches no device; {nearest(pattern, translated)}"
+            for device in found:
+                if device in owner and owner[device] != name:
+                    yield path, f"{device} is in the domain {owner[device]} already"
+                owner.setdefault(device, name)
+        if not patterns(domain.devices) and name not in named:
+            yield ("domains", name), "no device and no thread uses this domain; name its `devices:`"
+        if name in this.devices and patterns(domain.devices) != (name,):
+            yield ("domains", name), f"{name} is a device, and its own domain has this name; call it something else"
+
+
+def _threads_name_what_there_is(this: _Checker) -> Iterator[Complaint]:
+    topology = this.topology
+    translated = [name for name, device in this.devices.items() if device.through is not None]
+    domains = [*topology.domains, *(name for name in translated if name not in topology.domains)]
+    for index, thread in enumerate(topology.threads):
+        path: Path = ("threads", index)
+        yield from this.refers((*path, "on"), thread.on, this.cpus, "a cpu")
+        for field, among, what in (
+            ("domain", domains, "a domain"),
+            ("to", domains, "a domain"),
+            ("domains", domains, "a domain"),
+            ("device", translated, "a device behind an iommu"),
+            ("devices", translated, "a device behind an iommu"),
+            ("iommu", this.iommus, "an iommu"),
+        ):
+            for name in patterns(getattr(thread, field, None) or ()):
+                if not matching(name, among):
+                    yield from this.refers((*path, field), name, among, what)
+
+
+def _stalls_name_a_consumer(this: _Checker) -> Iterator[Complaint]:
+    consumers = [f"{name}.commands" for name in this.iommus]
+    for index, stall in enumerate(this.topology.stalls):
+        path: Path = ("stalls", index)
+        if stall.part.split(".")[0] not in this.unknown:
+            yield from this.refers((*path, "part"), stall.part, consumers, "a command consumer")
+        if stall.at >= this.topology.run.until:
+            yield (*path, "at"), f"{format_time(stall.at)} is not before the end of the run at {_until(this)}"
+
+
+def _until(this: _Checker) -> str:
+    return format_time(this.topology.run.until)
+
+
+RULES: tuple[Callable[[_Checker], Iterator[Complaint]], ...] = (
+    _something_to_run_on,
+    _ranges_are_apart,
+    _devices_reach_an_iommu,
+    _interrupts_reach_a_cpu,
+    _device_ids_fit,
+    _driver_finds_what_it_needs,
+    _domains_are_used,
+    _threads_name_what_there_is,
+    _stalls_name_a_consumer,
+)

@@ -1,0 +1,127 @@
+"""A topology: the file's schema, which is the tree of the parts' own options, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from cosim.hw.options import CpuOptions, DmaOptions, IommuOptions, MemoryOptions, Options
+from cosim.hw.quantities import PositiveTime, Time
+from cosim.sim.units import MS
+from cosim.sw.driver.driver import DriverCosts
+from cosim.sw.kernel.thread import KernelOptions
+from cosim.sw.workloads import Workload
+
+Part = Annotated[MemoryOptions | CpuOptions | IommuOptions | DmaOptions, Field(discriminator="kind")]
+
+
+class DomainOptions(Options):
+    """A paging domain that is made at boot, before any device is attached."""
+
+    devices: str | tuple[str, ...] = ()
+    """The devices that boot attaches to it: names or globs, such as `nic*`."""
+
+
+class DriverOptions(Options):
+    """Which driver runs: a variant, of which single policies may be replaced."""
+
+    model_config = Options.model_config | {"extra": "allow"}
+
+    variant: str = "merged"
+    """The row of the table of variants, or `FILE.py:NAME` for one of your own."""
+
+    @property
+    def cells(self) -> dict[str, Any]:
+        """The policies that replace the variant's own, by axis."""
+        return dict(self.model_extra or {})
+
+
+class StallOptions(Options):
+    """A part that stops for a while: time-outs are studied by naming who stalls, and for how long."""
+
+    part: str
+    """What stalls: the command consumer of an IOMMU, `iommu0.commands`."""
+    at: Time
+    """From when; it stops at the first command that it meets then."""
+    for_: Annotated[Time | tuple[Time, ...], Field(alias="for")]
+    """How long; several durations are several runs, of which `run` takes the last."""
+
+    @property
+    def duration_ps(self) -> int:
+        """How long it stalls, in picoseconds."""
+        return self.for_[-1] if isinstance(self.for_, tuple) else self.for_
+
+
+class RunOptions(Options):
+    """How long to simulate, and what to measure."""
+
+    until: PositiveTime = 1 * MS
+    """When the run ends."""
+    warmup: Time = 0
+    """Before this nothing counts; the measured window begins here or at the end of boot, whichever is later."""
+    seed: int = Field(default=0, ge=0)
+    """What all chance derives from."""
+    executor: Literal["agenda", "plain"] = "agenda"
+    """What executes the hardware; both give the same digest."""
+
+    @model_validator(mode="after")
+    def _leaves_a_window(self) -> RunOptions:
+        if self.warmup >= self.until:
+            raise ValueError("`warmup` must end before `until`, or nothing is measured")
+        return self
+
+
+class Bound(Options):
+    """Bounds of one scalar of the result."""
+
+    min: float | None = None
+    max: float | None = None
+    equals: float | None = None
+
+
+class ExpectOptions(Options):
+    """What must come out, so that the topology is a regression test."""
+
+    violations: int | Bound | None = None
+    """How many violations the oracles find; without this, any is a failure."""
+    faults: int | Bound | None = None
+    """How many faults there are in all; without this, any is a failure."""
+    scalars: dict[str, float | Bound] = Field(default_factory=dict)
+    """Scalars of the result by name, such as `iommu0.commands.total: 257`."""
+    log: tuple[str, ...] = ()
+    """Texts that the kernel log must hold."""
+
+
+class Topology(Options):
+    """A modelled system and what runs on it: what one YAML file says."""
+
+    parts: dict[str, Part]
+    """The hardware. A part's name is its path; `count: n` makes `name0` to `name(n-1)`."""
+    domains: dict[str, DomainOptions] = Field(default_factory=dict)
+    """Domains that devices share; a device in none of them gets one of its own, with its name."""
+    driver: DriverOptions = DriverOptions()
+    """The driver variant."""
+    threads: tuple[Workload, ...] = ()
+    """What the CPUs do after boot."""
+    stalls: tuple[StallOptions, ...] = ()
+    """Parts that stop for a while."""
+    kernel: KernelOptions = KernelOptions()
+    """Limits and costs of the kernel."""
+    costs: DriverCosts = DriverCosts()
+    """What the driver's own instructions cost."""
+    run: RunOptions = RunOptions()
+    """How long, and what is measured."""
+    expect: ExpectOptions | None = None
+    """What must come out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _driver_by_name(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("driver"), str):
+            return data | {"driver": {"variant": data["driver"]}}
+        return data
+
+    def of_kind(self, kind: str) -> dict[str, Any]:
+        """The parts of one kind, by name, in the order of the file."""
+        return {name: part for name, part in self.parts.items() if part.kind == kind}
