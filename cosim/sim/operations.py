@@ -254,6 +254,20 @@ class Poll(Op[int]):
         self.part = part
 
 
+class PollEither(Op[tuple[int, int]]):
+    """`Poll` two registers in turn: each round reads `first`, then `second`, and ends the wait if either differs.
+
+    Returns the last value of each. The time-out, the pause after each round and `sleep` are those of `first`.
+    """
+
+    __slots__ = ("first", "second")
+
+    def __init__(self, first: Poll, second: Poll) -> None:
+        self.first = first
+        self.second = second
+        self.part = first.part
+
+
 class Work(Op[None]):
     """Compute for `duration_ps` of CPU time."""
 
