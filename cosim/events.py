@@ -11,6 +11,7 @@ from dataclasses import dataclass
 # --- The latency parts: a closed list (what scripts rely on). -----------------------------------------------------
 
 PARTS: Mapping[str, str] = {
+    "slot": "waiting until fewer of the device's requests are outstanding",
     "link": "hops between device, IOMMU and memory",
     "queue": "waiting in front of a memory port or another server",
     "ddt": "device-directory walk",
@@ -70,7 +71,10 @@ class DmaCommitted:
 
 @dataclass(slots=True)
 class DmaDone:
-    """A request is over; its `parts` add up to ``time - issued``. `status` is a name of `hw.transaction.Status`."""
+    """A request is over; its `parts` add up to ``time - issued``. `status` is a name of `hw.transaction.Status`.
+
+    `purpose` is ``data``, or what a ring needs besides: ``fetch`` of a descriptor, ``status`` written back to it.
+    """
 
     time: int
     who: str
@@ -82,6 +86,7 @@ class DmaDone:
     issued: int
     status: str
     parts: Mapping[str, int]
+    purpose: str = "data"
 
 
 # --- IOMMU ---------------------------------------------------------------------------------------------------------

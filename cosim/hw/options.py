@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from cosim.hw.quantities import Address, Rate, Size, Time
-from cosim.sim.units import MS, NS, US
+from cosim.hw.quantities import Address, PositiveSize, PositiveTime, Rate, Size, Time
+from cosim.sim.units import MS, NS, US, format_size
 
 
 class Options(BaseModel):
@@ -273,15 +273,15 @@ class TrafficOptions(Options):
     """Addresses one after the other, at a stride, uniform over the window, or from descriptors that a thread posts."""
     read: Annotated[float, Field(ge=0, le=1)] = 1.0
     """The fraction of requests that read."""
-    size: Size = 64
-    """Bytes of a request."""
-    window: Size = 65536
+    size: PositiveSize = 64
+    """Bytes of a request; one that crosses a 4 KiB boundary is made in pieces."""
+    window: PositiveSize = 65536
     """Bytes of IOVA space that are mapped for the master and that it uses."""
-    stride: Size = 4096
+    stride: PositiveSize = 4096
     """Bytes between the starts of two requests of the strided pattern."""
     outstanding: int = Field(default=1, ge=1, le=4096)
     """Requests under way at the same time."""
-    interval: Time | None = None
+    interval: PositiveTime | None = None
     """Mean time between two requests; as fast as `outstanding` allows, if absent."""
     arrivals: Literal["regular", "poisson"] = "regular"
     """How `interval` is meant."""
@@ -289,6 +289,14 @@ class TrafficOptions(Options):
     """How many requests it makes; without end, if absent."""
     start: Time = 0
     """When it starts, after boot."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrafficOptions:
+        if self.pattern not in ("none", "ring") and self.size > self.window:
+            raise ValueError(
+                f"a request of {format_size(self.size)} does not fit in a window of {format_size(self.window)}"
+            )
+        return self
 
 
 class DmaOptions(Options):
@@ -305,6 +313,10 @@ class DmaOptions(Options):
     """A hop between the device and the IOMMU, one way."""
     bandwidth: Rate | None = None
     """What its link carries in each direction; unlimited, if absent."""
+    header: Size = 24
+    """Bytes that a request, or its completion, takes on the link besides data (of a PCIe TLP: 12 to 28)."""
+    base: Address | None = None
+    """Where the registers of its descriptor ring are (pattern `ring`); at a free place, if absent."""
     posted: bool = False
     """A write frees its slot when the IOMMU has accepted it, not when it has taken hold."""
     traffic: TrafficOptions = TrafficOptions()
