@@ -1,0 +1,203 @@
+"""Spinlocks, mutexes and completions: words in simulated memory, taken in turn, with Linux's ordering and its rules.
+
+Taking a lock is an acquire and giving it back a release, no more: neither is a full barrier.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from cosim.sim.operations import IrqDisable, IrqEnable, PreemptDisable, PreemptEnable
+from cosim.sw.kernel.context import Context, Held
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.objects import Object, Ordering, cell
+
+if TYPE_CHECKING:
+    from cosim.sw.kernel.thread import Kernel
+
+
+class TicketLock(Object):
+    """Who comes takes the next number and waits until it is the one being served; 0, 0 is free."""
+
+    __slots__ = ()
+    next = cell()
+    serving = cell()
+
+    @property
+    def lock_class(self) -> str:
+        """The name that its order is kept under: the field it is declared as, else its kind."""
+        return repr(self.member) if self.member else type(self).__name__
+
+    async def take(self, *, spin: bool) -> None:
+        """Wait for one's turn, on the CPU or off it."""
+        ticket = int(await self.next.fetch_add(1, Ordering.RELAXED, part="lock"))
+        await self.serving.wait_until(lambda serving: serving == ticket, spin=spin, part="lock")
+
+    async def give(self) -> None:
+        """Serve the next number."""
+        serving = await self.serving.load(part="lock")
+        await self.serving.store(serving + 1, release=True, part="lock")
+
+
+class SpinLock(TicketLock):
+    """A lock for short sections that do not sleep; its holder cannot be preempted."""
+
+    __slots__ = ()
+
+
+class Mutex(TicketLock):
+    """A lock whose holder may sleep; who waits leaves the CPU to others."""
+
+    __slots__ = ()
+
+
+class Section:
+    """What ``async with`` enters and leaves.
+
+    It is left on normal exit and on a `KernelError`, which is an ordinary error return. A routine that oopses or is
+    abandoned leaves it entered: the lock stays held.
+    """
+
+    __slots__ = ("context", "kernel")
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.context: Context
+
+    async def __aenter__(self) -> None:
+        self.context = await self.kernel.context()
+        await self.enter(self.context)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if kind is None or isinstance(error, KernelError):
+            await self.leave(self.context)
+
+    async def enter(self, context: Context) -> None:
+        """Begin the section."""
+        raise NotImplementedError
+
+    async def leave(self, context: Context) -> None:
+        """End the section."""
+        raise NotImplementedError
+
+
+class PreemptOff(Section):
+    """preempt_disable .. preempt_enable."""
+
+    __slots__ = ()
+
+    async def enter(self, context: Context) -> None:
+        context.preempt += 1
+        await PreemptDisable()
+
+    async def leave(self, context: Context) -> None:
+        context.preempt -= 1
+        self.kernel.rcu.eased(context)
+        await PreemptEnable()
+
+
+class IrqsOff(Section):
+    """local_irq_save .. local_irq_restore: interrupts of this CPU masked, and no preemption."""
+
+    __slots__ = ()
+
+    async def enter(self, context: Context) -> None:
+        context.irq += 1
+        await IrqDisable()
+
+    async def leave(self, context: Context) -> None:
+        context.irq -= 1
+        self.kernel.rcu.eased(context)
+        await IrqEnable()
+
+
+class _Locked(Section):
+    __slots__ = ("lock",)
+
+    def __init__(self, kernel: Kernel, lock: TicketLock) -> None:
+        super().__init__(kernel)
+        self.lock = lock
+
+    def begin(self, context: Context, *, atomic: bool) -> None:
+        lock = self.lock
+        self.kernel.lock_order.taking(context, lock.lock_class, int(lock.address))
+        context.held.append(Held(lock.lock_class, int(lock.address), atomic))
+
+    def end(self, context: Context) -> None:
+        address = int(self.lock.address)
+        for index in reversed(range(len(context.held))):
+            if context.held[index].address == address:
+                del context.held[index]
+                return
+
+
+class Spinning(_Locked):
+    """spin_lock .. spin_unlock: preemption off, interrupts as they are."""
+
+    __slots__ = ()
+
+    async def enter(self, context: Context) -> None:
+        context.preempt += 1
+        await PreemptDisable()
+        self.begin(context, atomic=True)
+        await self.lock.take(spin=True)
+
+    async def leave(self, context: Context) -> None:
+        await self.lock.give()
+        self.end(context)
+        context.preempt -= 1
+        self.kernel.rcu.eased(context)
+        await PreemptEnable()
+
+
+class SpinningIrqsOff(_Locked):
+    """spin_lock_irqsave .. spin_unlock_irqrestore."""
+
+    __slots__ = ()
+
+    async def enter(self, context: Context) -> None:
+        context.irq += 1
+        await IrqDisable()
+        self.begin(context, atomic=True)
+        await self.lock.take(spin=True)
+
+    async def leave(self, context: Context) -> None:
+        await self.lock.give()
+        self.end(context)
+        context.irq -= 1
+        self.kernel.rcu.eased(context)
+        await IrqEnable()
+
+
+class Locked(_Locked):
+    """mutex_lock .. mutex_unlock."""
+
+    __slots__ = ()
+
+    async def enter(self, context: Context) -> None:
+        self.kernel.must_be_able_to_sleep(context, f"taking {self.lock.lock_class}")
+        self.begin(context, atomic=False)
+        await self.lock.take(spin=False)
+
+    async def leave(self, context: Context) -> None:
+        await self.lock.give()
+        self.end(context)
+
+
+class Completion(Object):
+    """Something that happens once, and that others wait for."""
+
+    __slots__ = ()
+    done = cell()
+
+    async def wait(self, kernel: Kernel, *, part: str = "sleep") -> None:
+        """Sleep until it has happened."""
+        kernel.must_be_able_to_sleep(await kernel.context(), "waiting for a completion")
+        await self.done.wait_until(bool, spin=False, part=part)
+
+    async def complete(self) -> None:
+        """Let everybody go on who waits for it, with all stores before this seen."""
+        await self.done.store(1, release=True)

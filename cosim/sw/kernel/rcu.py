@@ -1,0 +1,247 @@
+"""RCU: read sections that cost nothing, and grace periods that end when every section begun before them has ended.
+
+A grace period waits for each thread that was in a read section when it began, and for each CPU that was not idle to
+pass a quiescent state: it switches threads, goes idle, or takes a tick outside any section. It is never a drawn delay;
+only the instants at which its thread looks are given (`gp_scan`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cosim.sim.kernel import Stage
+from cosim.sim.operations import Body, Fence, Membarrier, OnInterrupt, Sleep
+from cosim.sim.units import S
+from cosim.sw.kernel.context import Context
+from cosim.sw.kernel.locks import Section
+from cosim.sw.kernel.objects import Cell, Object, Ordering, cell
+
+if TYPE_CHECKING:
+    from cosim.sw.kernel.thread import Kernel
+
+RCU_VECTOR = 0x1_0000
+"""The interrupt by which a CPU tells the grace-period thread's CPU that it was the last one."""
+
+
+class State(Object):
+    """The grace periods' own words; grace periods are numbered from 1."""
+
+    __slots__ = ()
+    requested = cell()
+    """The latest one that somebody waits for."""
+    begun = cell()
+    passed = cell()
+    """The latest one whose readers and CPUs have all passed; its thread has yet to see it."""
+    completed = cell()
+
+
+class Rcu:
+    """Read sections, grace periods, and what waits for them.
+
+    States of a grace period: *requested*, *begun* (its readers and CPUs are known), *passed* (none is left),
+    *completed* (a full barrier has run on every CPU, and whoever waited goes on).
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._initiator = kernel.sim.initiator("kernel.rcu")
+        self._state = State(kernel.static(State.SIZE))
+        self._readers: dict[str, int] = {}
+        self._number = 0
+        self._waits_for_readers: dict[str, int] = {}
+        self._waits_for_cpus: dict[str, None] = {}
+        self._cpu = kernel.housekeeping
+        self._freeing = Batch(kernel, self, "rcu_free", kernel.options.kfree_rcu_delay)
+        self._calling = Batch(kernel, self, "rcu_call", 0)
+
+    def boot(self) -> None:
+        """Start its threads, when the kernel is built."""
+        for cpu in self._kernel.cpus.values():
+            cpu.on_quiescent.append(self._quiescent)
+        self._kernel.start(self._cpu, "rcu_gp", self._grace_periods())
+        self._kernel.start(self._cpu, "rcu_free", self._freeing.work())
+        self._kernel.start(self._cpu, "rcu_call", self._calling.work())
+
+    # --- Readers -------------------------------------------------------------------------------------------------
+
+    def read(self) -> Section:
+        """``async with kernel.rcu.read():`` is rcu_read_lock .. rcu_read_unlock; it orders nothing and may nest."""
+        return Reading(self._kernel)
+
+    def enter(self, context: Context) -> None:
+        """rcu_read_lock."""
+        context.rcu += 1
+        if context.rcu == 1:
+            self._readers[context.thread] = self._kernel.sim.now
+
+    async def leave(self, context: Context) -> None:
+        """rcu_read_unlock; the last reader that a grace period waits for says so."""
+        context.rcu -= 1
+        if not context.rcu:
+            await self._left(context)
+
+    async def exited(self, context: Context) -> None:
+        """The thread has ended, perhaps inside a section."""
+        if context.rcu:
+            context.rcu = 0
+            await self._left(context)
+
+    async def _left(self, context: Context) -> None:
+        del self._readers[context.thread]
+        self.eased(context)
+        if self._waits_for_readers.pop(context.thread, None) is not None and self._all_passed:
+            await self._state.passed.store(self._number, release=True)
+
+    # --- Those who wait --------------------------------------------------------------------------------------------
+
+    async def synchronize(self) -> None:
+        """Wait until every read section that has begun by now has ended, on whichever CPU."""
+        kernel = self._kernel
+        kernel.must_be_able_to_sleep(await kernel.context(), "waiting for a grace period")
+        wanted = await self._request()
+        await self._state.completed.wait_until(lambda completed: completed >= wanted, spin=False, part="rcu")
+
+    async def _request(self) -> int:
+        await Fence("rw", "rw")
+        wanted = int(await self._state.begun.fetch_add(0)) + 1
+        requested = int(await self._state.requested.load())
+        while requested < wanted:
+            found = int(await self._state.requested.cmpxchg(requested, wanted))
+            if found == requested:
+                break
+            requested = found
+        return wanted
+
+    async def call(self, callback: Callable[[], Body]) -> None:
+        """Have ``callback()`` run after a grace period, in a thread of its own; may be called anywhere."""
+        await self._calling.add(callback)
+
+    async def kfree(self, thing: Object) -> None:
+        """kfree_rcu: free an object after a grace period; may be called anywhere."""
+        address = int(thing.address)
+        await self._freeing.add(lambda: self._kernel.pages.kfree(address))
+
+    # --- Grace periods ---------------------------------------------------------------------------------------------
+
+    async def _grace_periods(self) -> None:
+        options, state = self._kernel.options, self._state
+        await OnInterrupt(RCU_VECTOR, self._last_cpu_passed)
+        while True:
+            number = self._number + 1
+            await state.requested.wait_until(lambda requested: requested >= number, spin=False, part="sleep")  # noqa: B023
+            await state.begun.xchg(number)
+            # Whoever begins to read from here on sees what was stored before the request; the others are waited for.
+            await Membarrier()
+            self._begin(number)
+            await Sleep(options.gp_scan)
+            await self._until_passed(number)
+            # The readers' accesses come before whatever follows on any CPU.
+            await Membarrier()
+            await state.completed.store(number, release=True)
+
+    async def _until_passed(self, number: int) -> None:
+        options = self._kernel.options
+        began, patience = self._kernel.sim.now - options.gp_scan, options.gp_stall
+        while not self._all_passed:
+            passed = await self._state.passed.wait_until(
+                lambda passed: passed >= number,
+                spin=False,
+                poll_ps=options.gp_scan,
+                timeout_ps=max(1, began + patience - self._kernel.sim.now),
+                part="sleep",
+            )
+            if passed is None and not self._all_passed:
+                self._warn(self._kernel.sim.now - began)
+                patience = 3 * patience + 3 * S
+
+    def _begin(self, number: int) -> None:
+        self._number = number
+        self._waits_for_readers = dict(self._readers)
+        self._waits_for_cpus = {path: None for path, cpu in self._kernel.cpus.items() if cpu.running}
+        self._waits_for_cpus.pop(self._cpu, None)
+        for cpu in self._waits_for_cpus:
+            self._look_at_tick(cpu)
+
+    @property
+    def _all_passed(self) -> bool:
+        return not self._waits_for_readers and not self._waits_for_cpus
+
+    def eased(self, context: Context) -> None:
+        """A thread has left a section: if its CPU is waited for, the next tick may find it quiescent."""
+        if context.cpu in self._waits_for_cpus and not context.atomic:
+            self._look_at_tick(context.cpu)
+
+    def _look_at_tick(self, cpu: str) -> None:
+        sim = self._kernel.sim
+        tick = S // self._kernel.options.hz
+        sim.at((sim.now // tick + 1) * tick, self._initiator.rank(Stage.INTERRUPT), lambda: self._tick(cpu))
+
+    def _tick(self, cpu: str) -> None:
+        context = self._kernel.running(cpu)
+        if context is None or not context.atomic:
+            self._quiescent(cpu)
+
+    def _quiescent(self, cpu: str) -> None:
+        if cpu in self._waits_for_cpus:
+            del self._waits_for_cpus[cpu]
+            if self._all_passed:
+                sim = self._kernel.sim
+                last = self._kernel.cpus[self._cpu]
+                sim.at(sim.now + 1, self._initiator.rank(Stage.INTERRUPT), lambda: last.message(RCU_VECTOR))
+
+    async def _last_cpu_passed(self) -> None:
+        if self._all_passed:
+            await self._state.passed.store(self._number, release=True)
+
+    def _warn(self, age_ps: int) -> None:
+        readers = [f"{thread} (reading since {since} ps)" for thread, since in self._waits_for_readers.items()]
+        cpus = list(self._waits_for_cpus)
+        self._kernel.log(
+            "warning",
+            f"rcu: grace period {self._number} has stalled for {age_ps // S} s on {', '.join(readers + cpus)}",
+        )
+
+
+class Reading(Section):
+    """An RCU read section."""
+
+    __slots__ = ()
+
+    async def enter(self, context: Context) -> None:
+        self.kernel.rcu.enter(context)
+
+    async def leave(self, context: Context) -> None:
+        await self.kernel.rcu.leave(context)
+
+
+class Batch:
+    """Callbacks that share grace periods: those that came before one begins are run after it, in order."""
+
+    __slots__ = ("_delay_ps", "_kernel", "_rcu", "_waiting", "_word", "name")
+
+    def __init__(self, kernel: Kernel, rcu: Rcu, name: str, delay_ps: int) -> None:
+        self.name = name
+        self._kernel = kernel
+        self._rcu = rcu
+        self._delay_ps = delay_ps
+        self._word = Cell(kernel.static(8))
+        self._waiting: list[Callable[[], Body]] = []
+
+    async def add(self, callback: Callable[[], Body]) -> None:
+        """Queue a callback; the grace period's first barrier orders the caller's earlier stores."""
+        self._waiting.append(callback)
+        await self._word.fetch_add(1, Ordering.RELEASE)
+
+    async def work(self) -> None:
+        """The thread that waits and calls."""
+        while True:
+            await self._word.wait_until(bool, spin=False, part="sleep")
+            if self._delay_ps:
+                await Sleep(self._delay_ps)
+            await self._word.xchg(0)
+            callbacks, self._waiting = self._waiting, []
+            if callbacks:
+                await self._rcu.synchronize()
+            for callback in callbacks:
+                await callback()

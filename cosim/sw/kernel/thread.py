@@ -1,0 +1,198 @@
+"""The kernel as drivers know it: `Kernel` holds its parts, starts threads, and logs what a console would show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cosim.events import KernelLog, PageAllocated, PageFreed
+from cosim.sim.kernel import Sim
+from cosim.sim.operations import Body, Oops, Self, Sleep, Spawn
+from cosim.sim.units import MS, NS, S
+from cosim.sw.kernel.buddy import Region
+from cosim.sw.kernel.context import Context, LockOrder
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.ids import Ida
+from cosim.sw.kernel.locks import IrqsOff, Locked, Mutex, PreemptOff, Section, SpinLock, Spinning, SpinningIrqsOff
+from cosim.sw.kernel.objects import WORD
+from cosim.sw.kernel.pages import PageAllocator, PoisonedMemory
+from cosim.sw.kernel.rcu import Rcu
+
+
+class CpuLike(Protocol):
+    """What the kernel asks of a CPU besides the operations that its threads await."""
+
+    @property
+    def path(self) -> str: ...
+
+    on_quiescent: list[Callable[[str], None]]
+    """Called with the CPU's path when it switches threads, goes idle, or returns from idle."""
+
+    @property
+    def running(self) -> str:
+        """The thread on the CPU; empty when idle."""
+
+    def start(self, name: str, body: Body) -> Any:
+        """Start a thread, called ``<cpu>.<name>``."""
+
+    def message(self, vector: int) -> None:
+        """Raise an edge interrupt on the CPU."""
+
+
+class KernelOptions(BaseModel):
+    """The kernel's configuration; times are picoseconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    hz: int = Field(default=250, ge=1, le=10_000)
+    """Ticks of the kernel's clock in a second; timers and quiescent states of busy CPUs are seen at ticks."""
+    gp_scan: int = Field(default=1 * MS, gt=0)
+    """How often the grace-period thread looks whether all have passed. Linux starts looking after 1 to 3 ticks."""
+    gp_stall: int = Field(default=21 * S, gt=0)
+    """A grace period older than this is reported, as Linux does after 21 s."""
+    kfree_rcu_delay: int = Field(default=20 * MS, ge=0)
+    """How long kfree_rcu collects objects before their grace period starts (Linux: 20 ms, later 5 s)."""
+    kmalloc_cost: int = Field(default=70 * NS, ge=0)
+    """CPU time of an object's allocation, without zeroing it."""
+    page_cost: int = Field(default=100 * NS, ge=0)
+    """CPU time of a page's allocation, without zeroing it."""
+    hot_pages: int = Field(default=512, ge=0)
+    """Freed pages that a node keeps for the next who asks, last in, first out."""
+    housekeeping: str = ""
+    """The CPU that runs the kernel's own threads; the last one, if empty."""
+
+
+class Kernel:
+    """One running kernel: pages, ids, RCU, interrupts, timers, locks, over the CPUs of a run.
+
+    `regions` is the memory that it may give out; the start of the first one holds its own words.
+    """
+
+    def __init__(
+        self,
+        sim: Sim,
+        cpus: Mapping[str, CpuLike],
+        regions: Sequence[Region],
+        memory: PoisonedMemory,
+        options: KernelOptions | None = None,
+        *,
+        nodes: Mapping[str, int] | None = None,
+    ) -> None:
+        self.sim = sim
+        self.cpus = dict(cpus)
+        self.options = options or KernelOptions()
+        self.page_allocated = sim.probe(PageAllocated)
+        self.page_freed = sim.probe(PageFreed)
+        self._nodes = dict(nodes or {})
+        self._log = sim.probe(KernelLog)
+        self._contexts: dict[str, Context] = {}
+        self.housekeeping = self.options.housekeeping or list(self.cpus)[-1]
+        if self.housekeeping not in self.cpus:
+            raise ValueError(f"housekeeping: {self.housekeeping} is not a CPU; there are: {', '.join(self.cpus)}")
+        first, *others = regions
+        self._static, self._static_end = first.base, first.base + STATIC_BYTES
+        given = [Region(first.base + STATIC_BYTES, first.size - STATIC_BYTES, first.node), *others]
+        self.lock_order = LockOrder(lambda who, text: self.log("oops", text, who))
+        self.pages = PageAllocator(self, given, memory)
+        self.rcu = Rcu(self)
+
+    def boot(self) -> None:
+        """Start the kernel's own threads; called once, when everything is built."""
+        self.rcu.boot()
+
+    # --- Threads -------------------------------------------------------------------------------------------------
+
+    async def context(self) -> Context:
+        """The calling thread's own context."""
+        view = await Self()
+        known = self._contexts.get(view.name)
+        if known is None:
+            known = self._contexts[view.name] = Context(view.name, view.cpu)
+        return known
+
+    def running(self, cpu: str) -> Context | None:
+        """The context of the thread that is on a CPU; None if it is idle, or outside any section ever."""
+        return self._contexts.get(self.cpus[cpu].running)
+
+    def node_of(self, cpu: str) -> int:
+        """The NUMA node of a CPU."""
+        return self._nodes.get(cpu, 0)
+
+    def start(self, cpu: str, name: str, body: Body) -> None:
+        """Start a thread from outside the simulation, when it is built."""
+        self.cpus[cpu].start(name, self.guarded(f"{cpu}.{name}", body))
+
+    async def spawn(self, name: str, body: Body, cpu: str = "") -> None:
+        """Start a thread on `cpu`, or on the caller's."""
+        if not cpu:
+            cpu = (await Self()).cpu
+        await Spawn(name, self.guarded(f"{cpu}.{name}", body), cpu)
+
+    async def guarded(self, name: str, body: Body) -> None:
+        """Run a thread's body; an oops, or a failure that nobody handles, ends it and is logged."""
+        try:
+            await body
+        except Oops as oops:
+            self.log("oops", str(oops), name)
+        except KernelError as error:
+            self.log("oops", f"thread ended by an error that it does not handle: {error}", name)
+        context = self._contexts.pop(name, None)
+        if context is not None:
+            await self.rcu.exited(context)
+
+    async def sleep(self, duration_ps: int) -> None:
+        """Sleep; a violation where that is not allowed."""
+        self.must_be_able_to_sleep(await self.context(), "sleeping")
+        await Sleep(duration_ps)
+
+    def must_be_able_to_sleep(self, context: Context, what: str) -> None:
+        """Report a thread that would leave the CPU where it may not; it goes on, as in Linux."""
+        if why := context.atomic:
+            self.log("oops", f"{what} {why}", context.thread)
+
+    # --- Sections ------------------------------------------------------------------------------------------------
+
+    def spin(self, lock: SpinLock) -> Section:
+        """``async with kernel.spin(domain.lock):`` holds it with preemption off."""
+        return Spinning(self, lock)
+
+    def spin_irqsave(self, lock: SpinLock) -> Section:
+        """Holds a spinlock with this CPU's interrupts masked."""
+        return SpinningIrqsOff(self, lock)
+
+    def mutex(self, lock: Mutex) -> Section:
+        """Holds a mutex; may sleep."""
+        return Locked(self, lock)
+
+    def irqs_off(self) -> Section:
+        """This CPU's interrupts masked, and no preemption."""
+        return IrqsOff(self)
+
+    def preempt_off(self) -> Section:
+        """No preemption; interrupts are served."""
+        return PreemptOff(self)
+
+    # --- The rest ------------------------------------------------------------------------------------------------
+
+    def ida(self, name: str, lowest: int, highest: int) -> Ida:
+        """An allocator of ids from `lowest` to `highest`."""
+        return Ida(self, name, lowest, highest)
+
+    def static(self, size: int) -> int:
+        """The address of `size` zeroed bytes that live as long as the kernel; takes no time."""
+        address = self._static
+        self._static += -(-size // WORD) * WORD
+        if self._static > self._static_end:
+            raise ValueError(f"the kernel's static memory of {STATIC_BYTES} bytes is full")
+        return address
+
+    def log(self, level: str, text: str, who: str = "kernel") -> None:
+        """What a console would show; `level` is info, warning, error or oops."""
+        if self._log:
+            self._log(KernelLog(self.sim.now, who, level, text))
+
+
+STATIC_BYTES = 64 * 1024
+"""What the kernel keeps for its own words at the start of the first region."""
