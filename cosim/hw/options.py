@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from cosim.hw.quantities import Address, PositiveSize, PositiveTime, Rate, Size, Time
+from cosim.quantities import Address, PositiveSize, PositiveTime, Rate, Size, Time
 from cosim.sim.units import MS, NS, US, format_size
 
 

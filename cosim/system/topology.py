@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from cosim.hw.options import CpuOptions, DmaOptions, IommuOptions, MemoryOptions, Options
-from cosim.hw.quantities import PositiveTime, Time
+from cosim.quantities import PositiveTime, Time
 from cosim.sim.units import MS
 from cosim.sw.driver.driver import DriverCosts
 from cosim.sw.kernel.thread import KernelOptions
