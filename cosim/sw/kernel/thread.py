@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from cosim.events import KernelLog, PageAllocated, PageFreed
+from cosim.quantities import PositiveTime, Time
 from cosim.sim.kernel import Sim
 from cosim.sim.operations import Body, Oops, Self, Sleep, Spawn
 from cosim.sim.units import MS, NS, S
@@ -42,21 +43,21 @@ class CpuLike(Protocol):
 
 
 class KernelOptions(BaseModel):
-    """The kernel's configuration; times are picoseconds."""
+    """The kernel's configuration."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     hz: int = Field(default=250, ge=1, le=10_000)
     """Ticks of the kernel's clock in a second; timers and quiescent states of busy CPUs are seen at ticks."""
-    gp_scan: int = Field(default=1 * MS, gt=0)
+    gp_scan: PositiveTime = 1 * MS
     """How often the grace-period thread looks whether all have passed. Linux starts looking after 1 to 3 ticks."""
-    gp_stall: int = Field(default=21 * S, gt=0)
+    gp_stall: PositiveTime = 21 * S
     """A grace period older than this is reported, as Linux does after 21 s."""
-    kfree_rcu_delay: int = Field(default=20 * MS, ge=0)
+    kfree_rcu_delay: Time = 20 * MS
     """How long kfree_rcu collects objects before their grace period starts (Linux: 20 ms, later 5 s)."""
-    kmalloc_cost: int = Field(default=70 * NS, ge=0)
+    kmalloc_cost: Time = 70 * NS
     """CPU time of an object's allocation, without zeroing it."""
-    page_cost: int = Field(default=100 * NS, ge=0)
+    page_cost: Time = 100 * NS
     """CPU time of a page's allocation, without zeroing it."""
     hot_pages: int = Field(default=512, ge=0)
     """Freed pages that a node keeps for the next who asks, last in, first out."""
