@@ -1,0 +1,91 @@
+"""Past states of memory words: what a load under a weak memory model may still return (RISC-V Unprivileged, RVWMO)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+WHOLE = 0xFFFF_FFFF_FFFF_FFFF
+"""The mask of all bits of a word."""
+
+ANCIENT = -1
+"""When a state began that is older than anything that is kept."""
+
+
+Snapshot = tuple[Any, ...]
+"""For each word, by address: the word and its states."""
+
+
+class History:
+    """The states that each word had within the last `keep_ps`, the present one included.
+
+    A state lasts from its beginning until the next one begins. One that lasted for no time at all was never there.
+    States that ended `keep_ps` ago or earlier are dropped, so that the cost follows the writes of that span.
+    """
+
+    __slots__ = ("_recent", "_states", "keep_ps")
+
+    def __init__(self, keep_ps: int) -> None:
+        self.keep_ps = keep_ps
+        self._states: dict[int, list[tuple[int, int, int]]] = {}
+        self._recent: deque[tuple[int, int]] = deque()
+
+    def changed(self, word: int, now: int, old: int, value: int, mask: int) -> None:
+        """The bits `mask` of `word` were written at `now`, which turned `old` into `value`."""
+        states = self._states.get(word)
+        if states is None:
+            self._states[word] = [(ANCIENT, old, WHOLE), (now, value, mask)]
+        elif states[-1][0] == now:
+            states[-1] = (now, value, states[-1][2] | mask)
+        else:
+            states.append((now, value, mask))
+        recent = self._recent
+        recent.append((now, word))
+        horizon = now - self.keep_ps
+        while recent[0][0] <= horizon:
+            self._expire(recent.popleft()[1], horizon)
+
+    def _expire(self, word: int, horizon: int) -> None:
+        states = self._states.get(word)
+        if states is None:
+            return
+        gone = 0
+        while gone + 1 < len(states) and states[gone + 1][0] <= horizon:
+            gone += 1
+        if gone + 1 == len(states):
+            del self._states[word]
+        else:
+            del states[:gone]
+
+    def states(self, word: int, mask: int, now: int, after: int) -> list[tuple[int, int]] | None:
+        """The states of the bits `mask` that had not ended at `after`, as (beginning, word), newest first.
+
+        None if only the present state is known: it began long ago, and nothing of it was written lately.
+        """
+        states = self._states.get(word)
+        if states is None:
+            return None
+        oldest = max(after, now - self.keep_ps)
+        found: list[tuple[int, int]] = []
+        value: int | None = None
+        for began, state, written in reversed(states):
+            if value is None:
+                value = state
+            if written & mask:
+                found.append((began, value))
+                value = None
+                if began <= oldest:
+                    break
+        else:
+            if value is not None:
+                found.append((ANCIENT, value))
+        return found
+
+    def snapshot(self) -> Snapshot:
+        """All states of all words, as a value to be given to `restore`."""
+        return tuple((word, *self._states[word]) for word in sorted(self._states))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to what `snapshot` returned."""
+        self._states = {word: list(states) for word, *states in snapshot}
+        self._recent = deque(sorted((state[0], word) for word, states in self._states.items() for state in states))
