@@ -50,14 +50,19 @@ def dotted(path: Path) -> str:
     return ".".join(map(str, path))
 
 
-def nearest(name: str, choices: Iterable[str], what: str = "there are") -> str:
-    """`did you mean x?` if one of `choices` is near `name`, else all of them."""
-    choices = list(choices)
+def closest(name: str, choices: Iterable[str]) -> str | None:
+    """The one of `choices` that `name` is probably a misspelling of."""
     spelled = {_plain(choice): choice for choice in choices}
     near = difflib.get_close_matches(_plain(name), spelled, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {spelled[near[0]]}?"
-    return f"{what}: {', '.join(choices)}" if choices else f"{what} none"
+    return spelled[near[0]] if near else None
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """`did you mean x?` if one of `choices` is near `name`, else all of them."""
+    choices = list(choices)
+    if near := closest(name, choices):
+        return f"did you mean {near}?"
+    return f"there are: {', '.join(choices)}" if choices else "there are none"
 
 
 def _plain(name: str) -> str:

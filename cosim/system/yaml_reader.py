@@ -200,9 +200,9 @@ _SYNTAX = (
         r"unknown escape character ('.+')",
         r"\1 cannot follow a backslash in double quotes; double it, or use single quotes",
     ),
-    (r"expected ',' or '(.)'", r"a ',' or '\1' is missing before this; the bracket opens in line {line}"),
+    (r"expected ',' or '(.)'", r"a ',' or '\1' is missing before this; its bracket opens in LINE"),
     (r"expected <block end>.*'-'", "a list item cannot stand among the keys of a mapping; look at its indentation"),
-    (r"expected <block end>", "does not line up with what is above it; look at the indentation from line {line} on"),
+    (r"expected <block end>", "does not line up with what is above it; look at the indentation from LINE on"),
     (r"expected the node content", "a value is missing before this"),
     (r"sequence entries are not allowed", "a list item cannot stand here; put it on a line of its own"),
     (r"mapping keys are not allowed", "a key cannot stand here; put it on a line of its own"),
@@ -218,9 +218,10 @@ def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
     """What YAML's scanner or parser found, in our words."""
     found = f"{error.context or ''}: {error.problem}"
     opening, here = error.context_mark or error.problem_mark, error.problem_mark or error.context_mark
+    before = f"line {opening.line + 1}" if opening and here and opening.line < here.line else "this line"
     for pattern, words in _SYNTAX:
         if match := re.search(pattern, found):
-            message = match.expand(words).replace("{line}", str(opening.line + 1 if opening else 0))
+            message = match.expand(words).replace("LINE", before)
             mark = opening if "opens here" in words or "this key" in words else here
             return Problem(_position(mark, file) if mark else Position(file), (), message)
     return Problem(_position(here, file) if here else Position(file), (), f"not YAML: {error.problem}")

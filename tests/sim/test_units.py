@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cosim.hw import quantities
+from cosim import quantities
 from cosim.sim import units
 from cosim.sim.units import (
     GIB,
