@@ -1,0 +1,270 @@
+"""The command queue (3.1 "Command-Queue"): fetches commands in order, carries them out, moves `cqh`."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Protocol
+
+from cosim.events import CommandExecuted, CommandFetched
+from cosim.hw.iommu.faults import NotImplementedCapability
+from cosim.hw.iommu.registers import RegisterFile
+from cosim.hw.iommu.ring import CQ, Ring
+from cosim.hw.options import IommuOptions
+from cosim.sim.component import Component
+from cosim.sim.kernel import Routine, Stage
+from cosim.sim.server import Gate, Server
+from cosim.sim.transport import Access, Kind, Port, Response
+from cosim.spec.queues import (
+    Command,
+    IllegalCommandError,
+    Iodir,
+    IodirFunc,
+    Iofence,
+    Iotinval,
+    IotinvalFunc,
+    decode,
+)
+from cosim.spec.register_map import CQCSR, CQH, CQT
+from cosim.spec.registers import IommuMode
+from cosim.spec.translation import ddt_split
+
+if TYPE_CHECKING:
+    from cosim.sim.kernel import Sim
+
+AHEAD = 8
+"""How many commands may be under way at once where they execute out of order."""
+
+DEVICE_ID_BITS = 24
+"""The widest device_id; ddtp.iommu_mode sets no other limit where it names no directory."""
+
+
+class Translation(Protocol):
+    """What commands act upon. Invalidations are plain calls and take hold at once."""
+
+    def invalidate_vma(self, command: Iotinval) -> None: ...
+
+    def invalidate_gvma(self, command: Iotinval) -> None: ...
+
+    def invalidate_ddt(self, device_id: int | None) -> None: ...
+
+    def invalidate_pdt(self, device_id: int, process_id: int) -> None: ...
+
+    def settle(self, pr: bool, pw: bool) -> Routine:
+        """Wait for the walks that an invalidation overtook, and for the reads (`pr`) and writes (`pw`) before now."""
+
+    def footprint(self, command: Command) -> tuple[Hashable, ...]:
+        """What an invalidation touches, as an action."""
+
+
+def name_of(command: Command) -> str:
+    """The command's name in results: ``iotinval_vma``, ``iodir_inval_ddt``, ``iofence``."""
+    return "iofence" if isinstance(command, Iofence) else command.mnemonic.lower().replace(".", "_")
+
+
+class CommandQueue(Component):
+    """The consumer of commands: idle, at work on one command, or stopped by an error bit of `cqcsr`.
+
+    A command is fetched, decoded, carried out, and only then does `cqh` pass it; an illegal one, or one that memory
+    refuses, stays at `cqh`, and clearing the error bit fetches it again. Being turned off, the consumer first
+    finishes what it has begun. With ``latitude.out_of_order`` `cqh` passes an invalidation when it is decoded, up to
+    8 are carried out at once, each after a while of its own, and only IOFENCE.C waits for all before it (3.1.2).
+    """
+
+    def __init__(
+        self,
+        sim: Sim,
+        path: str,
+        options: IommuOptions,
+        registers: RegisterFile,
+        port: Port,
+        translation: Translation,
+    ) -> None:
+        super().__init__(sim, f"{path}.commands")
+        self.iommu = path
+        self.registers = registers
+        self.port = port
+        self.translation = translation
+        self.timing = options.timing
+        self.defects = options.defects
+        self.out_of_order = options.latitude.out_of_order
+        self._finished = Gate(sim, 0, "queue")
+        self._finished.open()
+        self.ring = Ring(sim, path, registers, CQ, busy_ps=options.timing.busy, part="queue", unfinished=self._finished)
+        self.counts: Counter[str] = Counter()
+        """Commands that took hold, by name; ``illegal`` and ``faults`` are those that did not."""
+        self.engine = Server(0, "queue")
+        """Where a command's time is spent, after its fetch."""
+        self.stalled_ps = 0
+        self._stalls: deque[tuple[int, int]] = deque()
+        self._work = Gate(sim, 0, "queue")
+        self._units = Gate(sim, AHEAD, "queue")
+        self._under_way = 0
+        self._iotinvals = 0
+        self._head = options.base + CQH.offset & ~7
+        self._stream = sim.chooser.stream(f"{self.path}.order")
+        self._initiator = sim.initiator(self.path)
+        self._fetched = sim.probe(CommandFetched)
+        self._executed = sim.probe(CommandExecuted)
+        for register in (CQCSR, CQH, CQT):
+            registers.watch(register.offset, self._wake)
+        sim.start(self._consume(), self._initiator.rank(Stage.COMMAND))
+
+    def stall(self, at_ps: int, *durations_ps: int) -> None:
+        """Hold up the first command to be fetched at or after `at_ps`, and the next ones, for these durations."""
+        self._stalls.extend((at_ps, duration) for duration in durations_ps)
+        self._stalls = deque(sorted(self._stalls, key=lambda stall: stall[0]))
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a command to fetch, and nothing against it."""
+        return self.ring.enabled and not self.ring.stopped and self.ring.depth > 0
+
+    def _wake(self) -> None:
+        if self.ready:
+            self._work.open()
+        else:
+            self._work.shut()
+
+    # --- One command after the other ---------------------------------------------------------------------------------
+
+    def _consume(self) -> Routine:
+        slot = self.ring.slot
+        while True:
+            yield self._work
+            yield slot
+            if self.ready:
+                yield from self._stall()
+            if self.ready:
+                yield from self._next()
+            slot.release()
+
+    def _stall(self) -> Routine:
+        if self._stalls and self._stalls[0][0] <= self.sim.now:
+            _, duration = self._stalls.popleft()
+            self.stalled_ps += duration
+            yield Server(0, "queue", latency_ps=duration)
+
+    def _next(self) -> Routine:
+        index = self.ring.index
+        words = yield from self._fetch(index)
+        if words is None:
+            return
+        yield self.engine.taking(self.timing.command_fetch)
+        try:
+            command = self._decode(words)
+        except IllegalCommandError:
+            self.counts["illegal"] += 1
+            self.ring.fail(cmd_ill=1)
+            return
+        if isinstance(command, Iofence):
+            yield from self._fence(command, index)
+        elif self.out_of_order == "off":
+            yield from self._invalidate(command, index)
+            self.ring.advance()
+        else:
+            yield self._units
+            self.ring.advance()
+            self._under_way += 1
+            self._finished.shut()
+            self.sim.start(self._invalidate_apart(command, index), self._initiator.rank(Stage.COMMAND))
+
+    def _fetch(self, index: int) -> Routine:
+        self.registers.require_little_endian()
+        access = self._access(Kind.READ, self.ring.address(index), Command.SIZE, "fetch")
+        yield access
+        if access.response is not Response.OK:
+            self._memory_fault()
+            return None
+        words = (access.words[0], access.words[1])
+        if self._fetched:
+            self._fetched(CommandFetched(self.sim.now, self.iommu, index, words))
+        return words
+
+    def _access(self, kind: Kind, address: int, size: int, what: str, words: tuple[int, ...] = ()) -> Access:
+        return Access(
+            self.port,
+            kind,
+            address,
+            size,
+            "memory",
+            words,
+            agent=f"{self.iommu}.{what}",
+            owner=self.path,
+            hop_part="link",
+            wait_part="queue",
+        )
+
+    def _decode(self, words: tuple[int, int]) -> Command:
+        capabilities = self.registers.capabilities
+        levels = IommuMode(self.registers.ddtp.iommu_mode).levels
+        did_bits = ddt_split(capabilities).width(levels) if levels else DEVICE_ID_BITS
+        return decode(words, capabilities, wsi=self.registers.fctl.wsi, did_bits=did_bits)
+
+    # --- What commands do --------------------------------------------------------------------------------------------
+
+    def _invalidate(self, command: Command, index: int) -> Routine:
+        yield self.engine.taking(self._cost(command))
+        yield from self._take_hold(self.translation.footprint(command))
+        match command:
+            case Iotinval():
+                self._iotinvals += 1
+                if self._iotinvals == self.defects.lose_invalidation:
+                    pass
+                elif command.func3 == IotinvalFunc.VMA:
+                    self.translation.invalidate_vma(command)
+                else:
+                    self.translation.invalidate_gvma(command)
+            case Iodir(func3=IodirFunc.INVAL_DDT):
+                self.translation.invalidate_ddt(command.did if command.dv else None)
+            case Iodir():
+                self.translation.invalidate_pdt(command.did, command.pid)
+            case _:
+                raise NotImplementedCapability("ATS")
+        self._complete(command, index)
+
+    def _invalidate_apart(self, command: Command, index: int) -> Routine:
+        if self.out_of_order == "on":
+            yield Server(0, "queue", latency_ps=self._stream.below(self.timing.invalidate_all + 1))
+        yield from self._invalidate(command, index)
+        self._units.release()
+        self._under_way -= 1
+        if not self._under_way:
+            self._finished.open()
+
+    def _cost(self, command: Command) -> int:
+        one = command.dv if isinstance(command, Iodir) else isinstance(command, Iotinval) and command.av
+        return self.timing.invalidate_entry if one else self.timing.invalidate_all
+
+    def _fence(self, command: Iofence, index: int) -> Routine:
+        yield self.engine.taking(self.timing.fence)
+        if not self.defects.early_fence:
+            yield self._finished
+            yield from self.translation.settle(bool(command.pr), bool(command.pw))
+        if command.av:
+            store = self._access(Kind.WRITE, command.address, 4, "fence", (command.data,))
+            yield store
+            if store.response is not Response.OK:
+                self._memory_fault()
+                return
+        yield from self._take_hold((self._head,))
+        self._complete(command, index)
+        self.ring.advance()
+        if command.wsi:
+            self.registers.change(CQCSR, fence_w_ip=1)
+
+    def _memory_fault(self) -> None:
+        self.counts["faults"] += 1
+        self.ring.fail(cqmf=1)
+
+    def _complete(self, command: Command, index: int) -> None:
+        name = name_of(command)
+        self.counts["total"] += 1
+        self.counts[name] += 1
+        if self._executed:
+            self._executed(CommandExecuted(self.sim.now, self.iommu, index, (command[0], command[1]), name))
+
+    def _take_hold(self, footprint: tuple[Hashable, ...]) -> Routine:
+        """Wait until the schedule lets the command take hold, as the action ``iommu0.exec#n``."""
+        if self.sim.exploring:
+            yield from self.sim.actions.ask(f"{self.iommu}.exec", self.path, footprint, True, "queue")

@@ -1,0 +1,42 @@
+"""What a write of `ddtp.iommu_mode` sets in motion (6.5 "Device-directory-table pointer")."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cosim.hw.iommu.commands import Translation
+from cosim.hw.iommu.registers import RegisterFile
+from cosim.sim.component import Component
+from cosim.sim.kernel import Routine, Stage
+from cosim.sim.server import Server
+from cosim.spec.register_map import DDTP
+from cosim.spec.registers import Ddtp, IommuMode
+
+if TYPE_CHECKING:
+    from cosim.sim.kernel import Sim
+
+
+class ModeChange(Component):
+    """Keeps `ddtp.busy` 1 for ``timing.busy`` after a write of the mode.
+
+    The mode itself holds from the write on. After a change to Off `busy` also lasts until every request that was
+    processed before is committed. Caches are kept: invalidating them is software's business.
+    """
+
+    def __init__(self, sim: Sim, path: str, registers: RegisterFile, translation: Translation, *, busy_ps: int) -> None:
+        super().__init__(sim, f"{path}.ddtp")
+        self.registers = registers
+        self.translation = translation
+        self._delay = Server(0, "queue", latency_ps=busy_ps)
+        self._initiator = sim.initiator(self.path)
+        registers.on_write(DDTP, self._written, Ddtp.iommu_mode.mask)
+
+    def _written(self, old: Ddtp, new: Ddtp) -> None:
+        self.registers.change(DDTP, busy=1)
+        self.sim.start(self._carry_out(new), self._initiator.rank(Stage.REGISTER))
+
+    def _carry_out(self, ddtp: Ddtp) -> Routine:
+        if ddtp.iommu_mode == IommuMode.OFF:
+            yield from self.translation.settle(True, True)
+        yield self._delay
+        self.registers.change(DDTP, busy=0)
