@@ -172,10 +172,12 @@ class GeometryOptions(Options):
     """Which one is given up."""
     ddt_nonleaf_entries: Entries = 4
     """Non-leaf device-directory entries kept; 0 is none."""
+    plru_free_first: bool = True
+    """Whether plru takes a free entry before it gives up a valid one; some hardware gives free ones no preference."""
     walkers: int = Field(default=4, ge=1, le=1024)
     """Walks under way at the same time."""
     in_flight: int = Field(default=64, ge=1, le=4096)
-    """Requests under way in the IOMMU at the same time."""
+    """Requests that the IOMMU translates at the same time; 1 is a blocking IOMMU."""
     ddt_levels: Literal[1, 2, 3] = 3
     """The largest `ddtp.iommu_mode`: 1LVL, 2LVL or 3LVL."""
     cq_log2: int = Field(default=15, ge=1, le=31)
@@ -184,6 +186,30 @@ class GeometryOptions(Options):
     """The largest fault queue, log2 of its entries."""
     icvec_bits: int = Field(default=2, ge=0, le=4)
     """Writable bits of each field of `icvec`: interrupt vectors, log2."""
+
+    @model_validator(mode="after")
+    def _has_whole_sets(self) -> GeometryOptions:
+        check_shape("iotlb", self.iotlb_entries, self.iotlb_ways, self.iotlb_replacement)
+        check_shape("ddtc", self.ddtc_entries, self.ddtc_ways, self.ddtc_replacement)
+        check_shape("nonleaf", self.nonleaf_entries, 0, self.nonleaf_replacement)
+        return self
+
+
+def check_shape(cache: str, entries: int, ways: int, replacement: Replacement) -> None:
+    """Raise ValueError unless the entries can be cut into sets of `ways` (0: one set) on which `replacement` works."""
+    if ways and entries % ways:
+        lower = entries // ways * ways
+        raise ValueError(
+            f"{cache}_entries: {entries} entries cannot be cut into sets of {ways} ways; the nearest numbers that can "
+            f"are {f'{lower} and ' if lower else ''}{lower + ways}"
+        )
+    size = ways or entries
+    if replacement == "plru" and size & size - 1:
+        upper = 1 << size.bit_length()
+        raise ValueError(
+            f"{cache}_replacement: plru needs sets of a power of two of ways, not {size}; the nearest are "
+            f"{upper >> 1} and {upper}"
+        )
 
 
 class IommuTiming(Options):
@@ -198,9 +224,13 @@ class IommuTiming(Options):
     walk_step: Time = 1 * NS
     """To judge an entry that was read and go on."""
     context_beat: Time = 0
-    """Each further 8 bytes of a device context, after the first."""
+    """Each further 8 bytes of a device context after the first; the reserved ones of an extended context are free."""
+    context_fill: Time = 0
+    """To write a device context into its cache before the request goes on."""
     fill: Time = 0
-    """To write a cache entry before the request goes on."""
+    """To write a translation into the IOTLB before the request goes on."""
+    turnaround: Time = 0
+    """From the end of a translation until its place among `in_flight` is free again."""
     link: Time = 10 * NS
     """A hop between the IOMMU and memory, one way."""
     command_fetch: Time = 20 * NS
@@ -317,6 +347,8 @@ class DmaOptions(Options):
     """Bytes that a request, or its completion, takes on the link besides data (of a PCIe TLP: 12 to 28)."""
     base: Address | None = None
     """Where the registers of its descriptor ring are (pattern `ring`); at a free place, if absent."""
+    register_access: Time = 5 * NS
+    """An access of these registers, at the device itself."""
     posted: bool = False
     """A write frees its slot when the IOMMU has accepted it, not when it has taken hold."""
     traffic: TrafficOptions = TrafficOptions()
