@@ -55,6 +55,22 @@ def value_at(data: Any, path: Path) -> Any:
     return data
 
 
+def conformed(expected: Types, data: Any) -> Any:
+    """The data with tuples and sets for lists where those are expected, as strict models want them."""
+    if isinstance(data, dict):
+        return {key: conformed(child(expected, data, key), value) for key, value in data.items()}
+    if not isinstance(data, list):
+        return data
+    items = [conformed(child(expected, data, index), value) for index, value in enumerate(data)]
+    nested = any(isinstance(item, (dict, list)) for item in items)
+    for type_ in expected:
+        origin: Any = get_origin(type_)
+        origin = type_ if origin is None else origin
+        if isinstance(origin, type) and issubclass(origin, tuple if nested else (tuple, set, frozenset)):
+            return origin(items)
+    return items
+
+
 def meant(expected: Types, data: Any) -> Types:
     """Those of several models whose tags (literals that all of them have, as `kind`) are the data's; all, if none."""
     models = [one for one in expected if is_model(one)]

@@ -5,7 +5,6 @@ even where a field is misspelled.
 """
 
 import copy
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cosim.system.problems import Path, Problem, TopologyError, closest
-from cosim.system.shape import Types, at, child, choices_of, fields_of, is_mapping, is_model, value_at
+from cosim.system.shape import Types, at, child, choices_of, conformed, fields_of, is_mapping, is_model, value_at
 from cosim.system.wording import Finding, discriminator, mismatch
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def validate(model: type[M], source: "Source", check: Check[M] | None = None) ->
     result = None
     for _ in range(_ROUNDS):
         try:
-            result = model.model_validate_json(json.dumps(remains.data), strict=True)
+            result = model.model_validate(conformed((model,), remains.data), strict=True)
             break
         except ValidationError as error:
             faults = list(_faults(model, remains.data, error))

@@ -92,8 +92,9 @@ def _unknown_tag(finding: Finding) -> str:
     field = discriminator(finding)
     choices = [show(tag) for tag in tags(finding.expected, field)]
     near = closest(show(finding.value), choices)
+    found = f"unknown kind {show(finding.value)}" if field == "kind" else f"{show(finding.value)} is unknown here"
     hint = f"did you mean {near}? There are: " if near else "there are: "
-    return f"unknown {field} {show(finding.value)}; {hint}{', '.join(choices)}"
+    return f"{found}; {hint}{', '.join(choices)}"
 
 
 def _missing_tag(finding: Finding) -> str:
