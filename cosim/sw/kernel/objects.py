@@ -162,9 +162,6 @@ class Member:
     def __repr__(self) -> str:
         return f"{self.owner.__name__}.{self.name}"
 
-    def __set__(self, instance: Object, value: object) -> NoReturn:
-        raise AttributeError(f"{self!r} is simulated memory: use {self.name}.store()")
-
     def at(self, instance: Object) -> int:
         """The field's address in `instance`."""
         return instance.address + self.offset
@@ -269,7 +266,7 @@ class Object:
         cls.SIZE = end
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__}.{name}: a kernel object has no Python attributes; declare a cell")
+        raise AttributeError(f"{type(self).__name__}.{name} is simulated memory: declare a cell, and store() to it")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Object) and int(other.address) == int(self.address)

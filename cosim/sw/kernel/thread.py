@@ -16,10 +16,12 @@ from cosim.sw.kernel.buddy import Region
 from cosim.sw.kernel.context import Context, LockOrder
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.ids import Ida
+from cosim.sw.kernel.irq import Interrupts
 from cosim.sw.kernel.locks import IrqsOff, Locked, Mutex, PreemptOff, Section, SpinLock, Spinning, SpinningIrqsOff
 from cosim.sw.kernel.objects import WORD
 from cosim.sw.kernel.pages import PageAllocator, PoisonedMemory
 from cosim.sw.kernel.rcu import Rcu
+from cosim.sw.kernel.timers import Timers
 
 
 class CpuLike(Protocol):
@@ -98,6 +100,8 @@ class Kernel:
         self.lock_order = LockOrder(lambda who, text: self.log("oops", text, who))
         self.pages = PageAllocator(self, given, memory)
         self.rcu = Rcu(self)
+        self.irq = Interrupts(self)
+        self.timers = Timers(self)
 
     def boot(self) -> None:
         """Start the kernel's own threads; called once, when everything is built."""
@@ -142,6 +146,21 @@ class Kernel:
         context = self._contexts.pop(name, None)
         if context is not None:
             await self.rcu.exited(context)
+
+    def handler(self, handle: Callable[[], Body]) -> Callable[[], Body]:
+        """What ``OnInterrupt`` runs: ``handle()`` in interrupt context; an oops in it is logged."""
+
+        async def run() -> None:
+            context = await self.context()
+            context.hardirq += 1
+            try:
+                await handle()
+            except Oops as oops:
+                self.log("oops", f"in interrupt: {oops}", context.thread)
+            context.hardirq -= 1
+            self.rcu.eased(context)
+
+        return run
 
     async def sleep(self, duration_ps: int) -> None:
         """Sleep; a violation where that is not allowed."""

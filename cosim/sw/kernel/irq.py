@@ -1,0 +1,160 @@
+"""Threaded interrupts (Linux, kernel/irq/manage.c): a hard handler, and a thread that does the work.
+
+A line stays masked from the hard handler that wakes a thread until that thread has ended (IRQF_ONESHOT); several
+actions may share a line (IRQF_SHARED), which is then unmasked by the last of their threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+from cosim.sim.operations import Body, MaskInterrupt, OnInterrupt
+from cosim.sw.kernel.objects import Object, Ordering, cell
+
+if TYPE_CHECKING:
+    from cosim.sw.kernel.thread import Kernel
+
+
+class Answer(Enum):
+    """What a hard handler says (irqreturn_t)."""
+
+    NONE = auto()
+    """It was not its device's interrupt."""
+    HANDLED = auto()
+    WAKE_THREAD = auto()
+
+
+HardHandler = Callable[[], Coroutine[Any, Any, Answer]]
+
+RUN, STOP = 1, 2
+"""Bits of `ActionState.wanted`."""
+
+NOBODY_CARED = 99_900
+"""Interrupts without a taker in a row, after which a line is given up (Linux: 99,900 of 100,000)."""
+
+
+class LineState(Object):
+    """A line's own words."""
+
+    __slots__ = ()
+    threads = cell()
+    """A bit for each action whose thread is to run or runs: the line is masked meanwhile."""
+    in_progress = cell()
+    """1 while a hard handler runs."""
+
+
+class ActionState(Object):
+    """An action's own words."""
+
+    __slots__ = ()
+    wanted = cell()
+    ready = cell()
+    ended = cell()
+
+
+class Line:
+    """An interrupt line of one CPU, and who listens to it."""
+
+    __slots__ = ("actions", "cpu", "state", "unhandled", "vector")
+
+    def __init__(self, state: LineState, cpu: str, vector: int) -> None:
+        self.state = state
+        self.cpu = cpu
+        self.vector = vector
+        self.actions: tuple[Action, ...] = ()
+        self.unhandled = 0
+
+
+class Action:
+    """One handler of a line with its thread; what `Interrupts.request` gives, for `Interrupts.free`."""
+
+    __slots__ = ("bit", "hard", "line", "name", "state", "thread")
+
+    def __init__(
+        self, state: ActionState, line: Line, name: str, bit: int, hard: HardHandler, thread: Callable[[], Body]
+    ) -> None:
+        self.state = state
+        self.line = line
+        self.name = name
+        self.bit = bit
+        self.hard = hard
+        self.thread = thread
+
+
+class Interrupts:
+    """The kernel's interrupt lines, by CPU and vector."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._lines: dict[tuple[str, int], Line] = {}
+
+    async def request(self, cpu: str, vector: int, name: str, hard: HardHandler, thread: Callable[[], Body]) -> Action:
+        """request_threaded_irq: from its return on, ``hard()`` runs on `cpu` for each interrupt of `vector`.
+
+        If it answers WAKE_THREAD, ``thread()`` runs in a thread called ``irq<vector>-<name>``. Raises KernelError
+        ENOMEM.
+        """
+        kernel = self._kernel
+        kernel.must_be_able_to_sleep(await kernel.context(), "requesting an interrupt")
+        state = await kernel.pages.new(ActionState)
+        line = self._lines.get((cpu, vector))
+        if line is None:
+            line = Line(LineState(kernel.static(LineState.SIZE)), cpu, vector)
+            self._lines[cpu, vector] = line
+        taken = {action.bit for action in line.actions}
+        bit = next(1 << number for number in range(64) if 1 << number not in taken)
+        action = Action(state, line, name, bit, hard, thread)
+        line.actions = (*line.actions, action)
+        await kernel.spawn(f"irq{vector}-{name}", self._serve(action), cpu)
+        await state.ready.wait_until(bool, spin=False, part="sleep")
+        return action
+
+    async def free(self, action: Action) -> None:
+        """free_irq: take the handler off its line; on return neither it nor its thread runs any more."""
+        kernel, line = self._kernel, action.line
+        kernel.must_be_able_to_sleep(await kernel.context(), "freeing an interrupt")
+        line.actions = tuple(other for other in line.actions if other is not action)
+        await line.state.in_progress.wait_until(lambda running: not running, part="cpu")
+        await action.state.wanted.fetch_or(STOP)
+        await action.state.ended.wait_until(bool, spin=False, part="sleep")
+        await kernel.pages.delete(action.state)
+
+    async def _interrupt(self, line: Line) -> None:
+        await line.state.in_progress.store(1)
+        cared = woken = False
+        for action in line.actions:
+            answer = await action.hard()
+            cared = cared or answer is not Answer.NONE
+            if answer is Answer.WAKE_THREAD:
+                if not woken:
+                    await MaskInterrupt(line.vector, True)
+                    woken = True
+                await line.state.threads.fetch_or(action.bit)
+                await action.state.wanted.fetch_or(RUN)
+        line.unhandled = 0 if cared else line.unhandled + 1
+        if line.unhandled >= NOBODY_CARED:
+            self._kernel.log("error", f"irq {line.vector}: nobody cared; the line is disabled", line.cpu)
+            await MaskInterrupt(line.vector, True)
+        await line.state.in_progress.store(0, release=True)
+
+    async def _serve(self, action: Action) -> None:
+        line, state = action.line, action.state
+        if len(line.actions) == 1:
+            await OnInterrupt(line.vector, self._kernel.handler(lambda: self._interrupt(line)))
+        await state.ready.store(1, release=True)
+        while True:
+            wanted = await state.wanted.wait_until(bool, spin=False, part="sleep")
+            assert wanted is not None
+            if wanted & RUN:
+                await state.wanted.fetch_and(~RUN, Ordering.FULL)
+                await action.thread()
+                left = await line.state.threads.fetch_and(~action.bit) & ~action.bit
+                if not left:
+                    await MaskInterrupt(line.vector, False)
+            elif wanted & STOP:
+                break
+        if not line.actions:
+            await OnInterrupt(line.vector, None)
+        await state.ended.store(1, release=True)
