@@ -26,17 +26,13 @@ class DataPath:
         self.committed = sim.probe(DmaCommitted)
 
     def access(self, txn: Transaction) -> Generator[Any, Any, None]:
-        """Read or write memory at ``txn.address``; sets its `status`, and `words` if it reads.
-
-        Whole doublewords are accessed: byte enables are not modelled.
-        """
+        """Read or write memory at ``txn.address``; sets its `status`, and `words` if it reads."""
         assert txn.address is not None
-        address = txn.address & ~7
         access = Access(
             self.port,
             Kind.WRITE if txn.write else Kind.READ,
-            address,
-            (txn.address + txn.size + 7 & ~7) - address,
+            txn.address,
+            txn.size,
             "memory",
             txn.words,
             agent=txn.agent,

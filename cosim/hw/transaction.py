@@ -33,7 +33,7 @@ class Transaction:
 
     `parts` collects its latency, in picoseconds for each part. `address` is set once it is translated, `status`
     when it is over; `translated` is the time when the translation was decided. `words` is the data to write, or that
-    was read: doublewords from the aligned one at `iova` on. `agent` names the access of memory as an action.
+    was read: doublewords from `iova` on, the last one perhaps in part. `agent` names the access of memory as an action.
     """
 
     __slots__ = (

@@ -67,9 +67,9 @@ class Descriptor(Record, dwords=2):
     """One entry of the ring. The device writes back the second doubleword only."""
 
     buffer = bits(63, 0)
-    """The IOVA of the buffer, a multiple of 8."""
-    size = bits(95, 64)
-    """Bytes to move; when done, bytes moved."""
+    """The IOVA of the buffer."""
+    size = bits(79, 64)
+    """Bytes to read, or room to write; when done, bytes moved."""
     write = bit(96)
     """1: the device writes the buffer (receive); 0: it reads it (transmit)."""
     interrupt = bit(97)
