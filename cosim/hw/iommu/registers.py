@@ -149,11 +149,16 @@ class RegisterFile(Component):
         self._hooks.setdefault(register.name, []).append((bits, hook))
 
     def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
-        """Call `call` each time the register at `address` has changed value; returns what ends that."""
+        """Call `call`, at once and untimed, whenever the register at `address` changes; returns how to stop."""
         register = self._at(address)
         watchers = self._watchers.setdefault(register.name, []) if register else []
         watchers.append(call)
-        return lambda: watchers.remove(call)
+
+        def stop() -> None:
+            if call in watchers:
+                watchers.remove(call)
+
+        return stop
 
     def require_little_endian(self) -> None:
         """Refuse to go on where in-memory structures are big-endian."""
@@ -164,7 +169,7 @@ class RegisterFile(Component):
 
     def arrive(self, access: Access, now: int) -> int:
         done = self.server.admit(now)
-        access.waited_ps = done - self.server.latency_ps - now
+        access.waited_ps += done - self.server.latency_ps - now
         return done
 
     def commit(self, access: Access) -> None:

@@ -8,6 +8,7 @@ from typing import Self
 
 from cosim.hw.options import IommuOptions
 from cosim.spec.bits import Word
+from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.register_map import IOHPMCTR, IOHPMEVT, MSI_ADDR, MSI_DATA, MSI_VEC_CTL, Register
 from cosim.spec.registers import (
     Capabilities,
@@ -76,22 +77,23 @@ def _cleared(mask: int) -> Rule:
     return lambda old, new: new & mask
 
 
-def _ddtp(reset: Reset) -> Rule:
+def _ddtp(reset: Reset, pages: int) -> Rule:
     """A mode that is reserved, or deeper than this IOMMU's, leaves the mode as it is."""
 
     def rule(old: int, new: int) -> int:
         if Ddtp.iommu_mode.get(new) > reset.ddtp_max_iommu_mode:
-            return Ddtp.iommu_mode.put(new, Ddtp.iommu_mode.get(old))
-        return new
+            new = Ddtp.iommu_mode.put(new, Ddtp.iommu_mode.get(old))
+        return Ddtp.ppn.put(new, Ddtp.ppn.get(new) & pages)
 
     return rule
 
 
-def _base(entries_log2: int) -> Rule:
+def _base(entries_log2: int, pages: int) -> Rule:
     """A queue longer than the longest becomes the longest: so software learns it, by writing all ones."""
 
     def rule(old: int, new: int) -> int:
-        return QueueBase.log2szm1.put(new, min(QueueBase.log2szm1.get(new), entries_log2 - 1))
+        new = QueueBase.log2szm1.put(new, min(QueueBase.log2szm1.get(new), entries_log2 - 1))
+        return QueueBase.ppn.put(new, QueueBase.ppn.get(new) & pages)
 
     return rule
 
@@ -111,13 +113,14 @@ def rules(options: IommuOptions, capabilities: Capabilities, reset: Reset) -> di
     """The rules of one IOMMU, by the register's name; a register that has none takes every value."""
     counters = reset.hpm_event_counters if capabilities.hpm else 0
     vector = (1 << reset.icvec_bits) - 1
+    pages = (1 << max(0, capabilities.pas - PAGE_LG2)) - 1  # a PPN has as many bits as capabilities.PAS gives it
     fctl = Fctl.of(be=reset.be_writable, wsi=capabilities.igs == Igs.BOTH, gxl=reset.gxl_writable)
     found: dict[str, Rule] = {
         "fctl": _kept(fctl),
-        "ddtp": _ddtp(reset),
-        "cqb": _base(options.geometry.cq_log2),
-        "fqb": _base(options.geometry.fq_log2),
-        "pqb": _base(options.geometry.cq_log2),
+        "ddtp": _ddtp(reset, pages),
+        "cqb": _base(options.geometry.cq_log2, pages),
+        "fqb": _base(options.geometry.fq_log2, pages),
+        "pqb": _base(options.geometry.cq_log2, pages),
         "iocountinh": _cleared(Iocountinh.cy.mask | (1 << counters) - 1 << Iocountinh.hpm.lo),
         "iommu_qosid": _cleared(IommuQosid.MASK & reset.qosid_mask),
         "icvec": _cleared(Icvec.of(civ=vector, fiv=vector, pmiv=vector, piv=vector)),
