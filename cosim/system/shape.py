@@ -6,6 +6,7 @@ Annotations are walked beside the data, since the data's `kind` decides which mo
 import types
 from collections.abc import Callable, Collection, Mapping
 from enum import Enum
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -31,7 +32,10 @@ def alternatives(annotation: Any) -> Types:
 
 def child(expected: Types, data: Any, key: str | int) -> Types:
     """The types one step further down, at `key` of `data`."""
-    return tuple(one for type_ in meant(expected, data) for one in alternatives(_step(type_, key)))
+    found: list[Any] = []
+    for type_ in meant(expected, data):
+        found += _field_types(type_).get(str(key), ()) if is_model(type_) else alternatives(_item(type_, key))
+    return tuple(found)
 
 
 def at(model: type[BaseModel], data: Any, path: Path) -> Types:
@@ -56,28 +60,24 @@ def value_at(data: Any, path: Path) -> Any:
 
 
 def conformed(expected: Types, data: Any) -> Any:
-    """The data with tuples and sets for lists where those are expected, as strict models want them."""
+    """The data with tuples for lists and members for values of enumerations, as strict models want them.
+
+    Sets are left out on purpose: their order, and with it the place of an error, would differ from run to run.
+    """
     if isinstance(data, dict):
         return {key: conformed(child(expected, data, key), value) for key, value in data.items()}
     if not isinstance(data, list):
-        return data
+        return next((member for enum in expected if is_enum(enum) for member in enum if member.value == data), data)
     items = [conformed(child(expected, data, index), value) for index, value in enumerate(data)]
-    nested = any(isinstance(item, (dict, list)) for item in items)
-    for type_ in expected:
-        origin: Any = get_origin(type_)
-        origin = type_ if origin is None else origin
-        if isinstance(origin, type) and issubclass(origin, tuple if nested else (tuple, set, frozenset)):
-            return origin(items)
-    return items
+    return tuple(items) if any(tuple in (type_, get_origin(type_)) for type_ in expected) else items
 
 
 def meant(expected: Types, data: Any) -> Types:
     """Those of several models whose tags (literals that all of them have, as `kind`) are the data's; all, if none."""
-    models = [one for one in expected if is_model(one)]
+    models = tuple(one for one in expected if is_model(one))
     if len(models) < 2 or not isinstance(data, dict):
         return expected
-    literal = [{name for name, one in fields_of((model,)).items() if choices_of((one.annotation,))} for model in models]
-    shared = set.intersection(*literal) & data.keys()
+    shared = _shared_literals(models) & data.keys()
     agreeing = tuple(one for one in models if all(data[name] in tags((one,), name) for name in shared))
     return agreeing or expected
 
@@ -85,6 +85,11 @@ def meant(expected: Types, data: Any) -> Types:
 def is_model(type_: Any) -> bool:
     """Whether it is a pydantic model."""
     return isinstance(type_, type) and issubclass(type_, BaseModel)
+
+
+def is_enum(type_: Any) -> bool:
+    """Whether it is an enumeration."""
+    return isinstance(type_, type) and issubclass(type_, Enum)
 
 
 def fields_of(expected: Types) -> dict[str, FieldInfo]:
@@ -115,14 +120,14 @@ def choices_of(expected: Types) -> list[Any]:
         origin: Any = get_origin(type_)
         if origin is Literal:
             found += get_args(type_)
-        elif isinstance(type_, type) and issubclass(type_, Enum):
+        elif is_enum(type_):
             found += [member.value for member in type_]
     return found
 
 
 def tags(expected: Types, field: str) -> list[Any]:
     """The values of the literal `field` over all models of a union."""
-    return [tag for type_ in expected for tag in choices_of(alternatives(_step(type_, field)))]
+    return [tag for type_ in expected if is_model(type_) for tag in choices_of(_field_types(type_).get(field, ()))]
 
 
 def legal_names(model: type[BaseModel]) -> Callable[[Any, Path], Collection[str] | None]:
@@ -135,10 +140,20 @@ def legal_names(model: type[BaseModel]) -> Callable[[Any, Path], Collection[str]
     return legal
 
 
-def _step(type_: Any, key: str | int) -> Any:
-    if is_model(type_):
-        field = fields_of((type_,)).get(str(key))
-        return field.annotation if field else None
+@cache
+def _field_types(model: type[BaseModel]) -> dict[str, Types]:
+    return {name: alternatives(field.annotation) for name, field in fields_of((model,)).items()}
+
+
+@cache
+def _shared_literals(models: tuple[type[BaseModel], ...]) -> set[str]:
+    """The fields that are literals in each of several models."""
+    literal = [{name for name, types_ in _field_types(model).items() if choices_of(types_)} for model in models]
+    return set.intersection(*literal)
+
+
+def _item(type_: Any, key: str | int) -> Any:
+    """The annotation of what a dict or a list of `type_` holds at `key`."""
     arguments = get_args(type_)
     if is_mapping(type_) and len(arguments) == 2:
         return arguments[1]

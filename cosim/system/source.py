@@ -60,7 +60,7 @@ class Source:
         except OSError as error:
             raise TopologyError([Problem(Position(name), (), _unreadable(os.fspath(path), error))]) from None
         except ValueError:
-            raise TopologyError([Problem(Position(repr(name)), (), "not the name of a file")]) from None
+            raise TopologyError([Problem(Position(name), (), "not the name of a file")]) from None
         if len(content) > _LARGEST:
             raise TopologyError([Problem(Position(name), (), f"more than {_LARGEST >> 20} MiB are no topology")])
         try:

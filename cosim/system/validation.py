@@ -40,7 +40,7 @@ def validate(model: type[M], source: "Source", check: Check[M] | None = None) ->
         misspelled = _meant_by_unknown_fields(faults)
         for fault in faults:
             path = remains.original(fault.path)
-            if not remains.concerns(path) and fault.path not in misspelled:
+            if not (remains.concerns(path) or (fault.finding.type == "missing" and fault.path in misspelled)):
                 place = source.where(path, key=fault.finding.type == "extra_forbidden")
                 problems.append(Problem(place, path, fault.message))
         if not remains.removes(model, [fault.path for fault in faults]):
@@ -56,7 +56,7 @@ def validate(model: type[M], source: "Source", check: Check[M] | None = None) ->
 
 
 def _meant_by_unknown_fields(faults: Iterable["_Fault"]) -> set[Path]:
-    """Fields that are missing only because they are misspelled, which the unknown ones say already."""
+    """Fields that unknown ones are probably misspellings of; if one is missing, that was said already."""
     unknown = [fault for fault in faults if fault.finding.type == "extra_forbidden"]
     guesses = ((fault.path[:-1], closest(fault.finding.name, fault.finding.siblings)) for fault in unknown)
     return {(*holder, guess) for holder, guess in guesses if guess}

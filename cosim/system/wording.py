@@ -139,6 +139,7 @@ WORDS: dict[str, Callable[[Finding], str]] = {
     "extra_forbidden": _unknown_field,
     "literal_error": _no_choice,
     "enum": _no_choice,
+    "is_instance_of": _no_choice,
     "union_tag_invalid": _unknown_tag,
     "union_tag_not_found": _missing_tag,
     "greater_than": _bound("above", "gt"),
