@@ -3,8 +3,10 @@
 import pickle
 import subprocess
 import sys
+from datetime import date
 
 import pytest
+from pydantic import BaseModel, Field
 
 from cosim.system.source import Position, Problem, Source, TopologyError, dump, legal_names, validate
 from tests.system.little_topology import NICS, TEXT, Topology, check, edited, load, problems, resolved
@@ -248,3 +250,23 @@ def test_the_legal_names_at_a_path_are_those_of_the_part_that_is_there():
 def test_reading_topologies_needs_neither_numpy_nor_rich_nor_simpy():
     program = "import sys, cosim.system.source; print(*sys.modules.keys() & {'numpy', 'rich', 'simpy', 'click'})"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+class Odd(BaseModel):
+    """Types that no topology has yet, whose errors have no words of their own."""
+
+    day: date | None = None
+    code: str = Field(default="a", pattern="^a+$")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error"),
+    [
+        ("day", "soon", "f:1:6: day: expected date, found soon"),
+        ("code", "b", "f:1:7: code: b is not possible here: string should match pattern '^a+$'"),
+    ],
+)
+def test_an_error_without_words_of_its_own_is_still_told_without_jargon(field, value, error):
+    with pytest.raises(TopologyError) as caught:
+        validate(Odd, Source.parse(f"{field}: {value}\n", "f"))
+    assert str(caught.value) == error
