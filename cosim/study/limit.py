@@ -52,14 +52,14 @@ class Resource:
 
 
 RESOURCES = (
-    Resource(r"\.port\d*", "'s port was", frozenset({"queue", "memory"})),
-    Resource(r"\.ports", "'s ports were", frozenset({"queue", "memory"})),
-    Resource(r"\.link", "'s link was", frozenset({"link", "queue"})),
-    Resource(r"\.lookup", "'s look-ups were", frozenset({"iotlb", "queue"})),
-    Resource(r"\.slots", "'s slots were", frozenset({"queue", "slot"})),
+    Resource(r"\.port", "'s port was", frozenset({"queue", "memory"})),
+    Resource(r"\.up", "'s link up to the IOMMU was", frozenset({"link"})),
+    Resource(r"\.down", "'s link down from the IOMMU was", frozenset({"link"})),
+    Resource(r"\.lookup", "'s look-up pipeline was", frozenset({"iotlb", "queue"})),
     Resource(r"\.walkers", "'s walkers were", frozenset({"walker_wait", "merge_wait", "walk"})),
     Resource(r"\.commands", "'s command consumer was", frozenset({"fence", "ring", "ticket"})),
 )
+OTHER = Resource("", " was", frozenset())
 CPU = Resource("", " was", frozenset({"cpu", "preempted", "irq", "mmio", "fence_instr"}))
 
 
@@ -72,7 +72,9 @@ class Use:
 
     @property
     def kind(self) -> Resource:
-        return next((kind for kind in RESOURCES if re.search(kind.ending + "$", self.of)), CPU)
+        if "." not in self.of:
+            return CPU
+        return next((kind for kind in RESOURCES if re.search(kind.ending + "$", self.of)), OTHER)
 
     @property
     def owner(self) -> str:
@@ -158,7 +160,7 @@ def _bottleneck(operations: Mapping[str, Latency], saturated: list[Use]) -> Use 
 
     A walker that waits for memory is busy as well: a saturated memory port is the reason of both.
     """
-    if any(use.kind.ending.startswith(r"\.port") for use in saturated):
+    if any(use.kind.ending == r"\.port" for use in saturated):
         saturated = [use for use in saturated if use.kind.ending != r"\.walkers"]
     hardware = [use for use in saturated if use.kind is not CPU]
     if hardware:

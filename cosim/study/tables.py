@@ -46,16 +46,18 @@ def calls(result: Result, page: Page) -> list[Text]:
 def masters(result: Result, page: Page) -> list[Text]:
     """What each master got done."""
     scalars = result.scalars
-    table = Columns(("Masters", "requests", "Gb/s", "in flight", "faults"))
-    names = [name.removesuffix(".requests") for name in scalars if name.endswith(".requests")]
-    groups = families(names)
-    for family in groups[:SHOWN]:
+    window_ps = result.window_ps[1] - result.window_ps[0]
+    table = Columns(("Masters", "reads", "writes", "Gb/s read", "written", "in flight", "faults"))
+    groups = _groups(name.removesuffix(".bytes_read") for name in scalars if name.endswith(".bytes_read"))
+    for family in groups[:SHOWN] if window_ps else []:
+        rates = [_sum(scalars, family, counter) * 8000 / window_ps for counter in ("bytes_read", "bytes_written")]
         table.add(
             family.label,
-            f"{_sum(scalars, family, 'requests'):,.0f}",
-            f"{_sum(scalars, family, 'throughput_gbps'):,.2f}",
+            f"{_sum(scalars, family, 'reads'):,}",
+            f"{_sum(scalars, family, 'writes'):,}",
+            *(f"{rate:,.2f}" for rate in rates),
             f"{_sum(scalars, family, 'in_flight_mean'):,.2f}",
-            f"{_sum(scalars, family, 'faults'):,.0f}",
+            f"{_sum(scalars, family, 'faults'):,}",
         )
     return [*table.lines(page.width), *_more(len(groups))] if table else []
 
@@ -100,7 +102,7 @@ def busy(result: Result, page: Page) -> list[Text]:
 def faults(result: Result, page: Page) -> list[Text]:
     """Faults by device and cause."""
     lines = [Text("Faults", "bold")] if result.faults else []
-    groups = families(result.faults)
+    groups = _groups(result.faults)
     for family in groups[:SHOWN]:
         causes: dict[str, int] = {}
         for device in family.members:
@@ -140,7 +142,7 @@ def _latencies(title: str, latencies: Mapping[str, Latency], page: Page) -> list
     measured = {name: latency for name, latency in latencies.items() if latency.count}
     if not measured:
         return []
-    groups = families(measured)
+    groups = _groups(measured)
     times = [getattr(latency, time) for latency in measured.values() for time in ("mean_ps", "p50_ps", "max_ps")]
     unit = unit_for(times)
     table = Columns((f"{title}, {unit.name}" if unit else title, *TITLES))
@@ -149,6 +151,8 @@ def _latencies(title: str, latencies: Mapping[str, Latency], page: Page) -> list
             _row(table, family.label, measured[family.members[0]], unit, page)
             continue
         _row(table, family.label, merged([measured[name] for name in family.members]), unit, page, bound=True)
+        if len(groups) > SHOWN // 2:
+            continue
         worst = max(family.members, key=lambda name: measured[name].p99_ps)
         _row(table, f"worst: {worst}", measured[worst], unit, page)
     lines = table.lines(page.width)
@@ -240,6 +244,13 @@ def _listed(texts: Iterable[str]) -> Iterator[str]:
     found = list(texts)
     for index, text in enumerate(found):
         yield text + (", " if index + 1 < len(found) else "")
+
+
+def _groups(names: Iterable[str]) -> list[Family]:
+    """Like names taken together if they are many, or if there is no room for all."""
+    names = list(names)
+    groups = families(names)
+    return groups if len(groups) <= SHOWN else families(names, many=1)
 
 
 def _most(page: Page) -> str:

@@ -24,10 +24,9 @@ def test_walkers_that_are_busy_only_since_their_memory_is():
 
 def test_of_two_masters_the_link_that_is_full_concerns_its_own_requests():
     fast, slow = latency(**READ), latency(link=400 * NS, memory=80 * NS)
-    limit = limit_of(
-        {"gpu0.read": fast, "nic0.write": slow}, {"nic0.link.utilisation": 0.97, "gpu0.link.utilisation": 0.2}
-    )
-    assert limit == "p99 of nic0.write is 83 % link hops; nic0's link was 97 % busy"
+    links = {"nic0.down.utilisation": 0.97, "gpu0.down.utilisation": 0.2}
+    limit = limit_of({"gpu0.read": fast, "nic0.write": slow}, links)
+    assert limit == "p99 of nic0.write is 83 % link hops; nic0's link down from the IOMMU was 97 % busy"
 
 
 def test_of_many_like_masters_the_slowest_is_named():
@@ -115,6 +114,11 @@ def test_a_busy_resource_for_which_nobody_waits_is_not_blamed():
     assert limit == (
         "iommu0's command consumer was 97 % busy, but little waits for it: p99 of nic0.read is 59 % link hops"
     )
+
+
+def test_a_resource_of_an_unknown_kind_is_named_by_its_path():
+    limit = limit_of({"nic0.read": latency(**READ)}, {"nic0.engine.utilisation": 0.97})
+    assert limit.startswith("nic0.engine was 97 % busy, but little waits for it")
 
 
 def test_a_busy_cpu_beside_masters_alone_is_set_apart():

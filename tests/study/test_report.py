@@ -82,6 +82,23 @@ def test_driver_calls_stand_in_order_of_the_time_they_took_in_all():
     assert [line.split()[0] for line in lines[1:] if line[0] != " "] == ["cpu0.t0.unmap", "cpu0.t0.map"]
 
 
+def test_calls_of_many_threads_are_taken_together_only_if_there_is_no_room():
+    """Three threads' calls are told apart; five threads' are not, and have a worst one each."""
+    calls = [f"cpu{n}.t0.{call}" for n in range(5) for call in ("map", "unmap", "cmd_sync")]
+
+    def names(calls):
+        lines = block(text_of(result(latencies={name: latency(9, cpu=900 * NS) for name in calls})), "Driver calls")
+        return [line.split("  ")[0] for line in lines[1:] if not line.startswith(" ")]
+
+    assert sorted(names(calls[:9])) == sorted(calls[:9])
+    assert [name for name in names(calls) if "worst" not in name] == [
+        "cpu0..4.t0.map",
+        "cpu0..4.t0.unmap",
+        "cpu0..4.t0.cmd_sync",
+    ]
+    assert len(names(calls)) == 6
+
+
 def test_many_like_masters_share_a_row_and_the_worst_has_its_own():
     reads = {f"nic{n}.read": random_latency(n, 100) for n in range(10)}
     text = text_of(result(latencies=reads))
@@ -116,6 +133,11 @@ def test_times_too_far_apart_carry_their_own_units():
     assert all(len(line) <= 80 for line in text.split("\n"))
 
 
+def test_a_master_tells_what_it_got_done():
+    """14,135 requests of 64 bytes in 900 us are 1.01 GB/s, or 8.04 Gb/s."""
+    assert block(text_of(result()), "Masters")[1].split() == ["nic0", "11,135", "3,000", "6.33", "1.71", "16.00", "0"]
+
+
 def test_an_iommu_tells_of_its_caches_walks_commands_and_queues():
     assert block(text_of(result()), "iommu0") == [
         "iommu0",
@@ -144,7 +166,7 @@ def test_resources_stand_in_order_of_use_with_a_bar():
         "iommu0.walkers",
         "cpu0",
         "dram0.port",
-        "nic0.link",
+        "nic0.up",
         "iommu0.commands",
     ]
     lengths = [line.count("█") for line in lines]
