@@ -39,7 +39,7 @@ class Agenda(Executor):
 
     @property
     def now(self) -> int:  # type: ignore[override]
-        return self._time if self._running else int(self.env.now)
+        return max(self._time, int(self.env.now))  # ahead of SimPy, too, where SimPy has nothing left to do
 
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
         if time <= self.now:

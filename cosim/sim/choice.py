@@ -130,8 +130,11 @@ class Actions:
         self.sim = sim
         self.hold_ps = hold_ps
         self.watchers: list[Callable[[Taken], None]] = []
+        self.taken = ""
+        """The name of the action that took hold last."""
         self._initiator = sim.initiator("actions")
-        self._count: defaultdict[str, int] = defaultdict(int)
+        self.questions: defaultdict[str, int] = defaultdict(int)
+        """How many times each agent has asked: the number of its next question."""
         self._held: defaultdict[Hashable, list[_Held]] = defaultdict(list)
 
     def attempt(self, action: Action) -> bool:
@@ -162,8 +165,8 @@ class Actions:
         return self.sim.chooser.pick(n, self._name(agent))
 
     def _name(self, agent: str) -> str:
-        number = self._count[agent]
-        self._count[agent] = number + 1
+        number = self.questions[agent]
+        self.questions[agent] = number + 1
         return f"{agent}#{number}"
 
     def _release(self, held: _Held, time: int) -> None:
@@ -173,6 +176,7 @@ class Actions:
             self.sim.at(time, held.rank, held.release)
 
     def _take(self, action: Action, name: str) -> None:
+        self.taken = name
         for key in action.footprint:
             if key in self._held:
                 waiting = [held for held in self._held.pop(key) if not held.done]

@@ -1,0 +1,118 @@
+"""An executor that is slow and obviously right: one unsorted list of all that is to come, searched at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import simpy
+from simpy.core import EmptySchedule
+from simpy.events import Event
+
+from cosim.sim.kernel import Executor, Moment, Sim, Task, action_of
+from cosim.sim.server import Gate, Service
+from cosim.sim.transport import Access
+
+
+class ListEnvironment(simpy.Environment):
+    """SimPy without its heap: the next event is looked for among all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.to_come: list[tuple[int, int, int, Event]] = []
+        self.scheduled = 0
+
+    def schedule(self, event: Event, priority: Any = 1, delay: Any = 0) -> None:
+        self.scheduled += 1
+        self.to_come.append((int(self.now + delay), priority, self.scheduled, event))
+
+    def step(self) -> None:
+        if not self.to_come:
+            raise EmptySchedule
+        found = min(self.to_come, key=lambda entry: entry[:3])
+        self.to_come.remove(found)
+        self._now = found[0]
+        event = found[3]
+        callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
+        for callback in callbacks:
+            callback(event)
+        if not event._ok and not event._defused:
+            raise event._value
+
+
+class Naive(Executor):
+    """Every step of every routine is a callback of its own, spelled out for each operation."""
+
+    def __init__(self, sim: Sim) -> None:
+        self.sim = sim
+        sim.env = self.env = ListEnvironment()
+
+    @property
+    def now(self) -> int:  # type: ignore[override]
+        return int(self.env.now)
+
+    def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
+        assert time > self.now
+        moment = Moment(self.env)
+        moment.callbacks.append(lambda _: call())
+        self.env.schedule(moment, rank, time - self.now)
+
+    def start(self, task: Task, time: int) -> None:
+        self.at(time, task.rank, lambda: self.go_on(task, None))
+
+    def resume(self, task: Task, time: int) -> None:
+        self.at(time, task.rank, task.phase)
+
+    def go_on(self, task: Task, answer: Any) -> None:
+        try:
+            operation = task.routine.send(answer)
+        except StopIteration:
+            return
+        began = self.now
+        if isinstance(operation, Access):
+            self.hop(task, operation)
+        elif isinstance(operation, Gate):
+            if operation.take():
+                self.go_on(task, None)
+            else:
+                task.phase = lambda: self.spend(task, operation.part, began, None)
+                operation.waiting.append(task)
+        else:
+            server, visit = (operation.server, operation) if isinstance(operation, Service) else (operation, operation)
+            begin = max(server.free_at, began)
+            server.free_at = begin + visit.interval_ps
+            end = max(begin + visit.latency_ps, began + 1)
+            task.spend(server.wait_part, begin - began)
+            self.at(end, task.rank, lambda: self.spend(task, server.part, begin, None))
+
+    def spend(self, task: Task, part: str, since: int, answer: Any) -> None:
+        task.spend(part, self.now - since)
+        self.go_on(task, answer)
+
+    def hop(self, task: Task, access: Access) -> None:
+        target, out, back = access.port.route(access.address, access.size)
+        left = self.now
+
+        def arrive() -> None:
+            task.spend(access.hop_part, out)
+            done = max(left + out + 1, target.arrive(access, left + out))
+            self.at(done, task.rank, commit)
+
+        def commit() -> None:
+            if self.sim.exploring:
+                action = action_of(access, lambda: self.at(self.now + 1, task.rank, commit))
+                if not self.sim.actions.attempt(action):
+                    return
+            target.commit(access)
+            task.spend(access.wait_part, access.waited_ps)
+            task.spend(access.part, self.now - left - out - access.waited_ps)
+            if back:
+                committed = self.now
+                self.at(self.now + back, task.rank, lambda: self.spend(task, access.hop_part, committed, access))
+            else:
+                self.go_on(task, access)
+
+        if out:
+            self.at(left + out, task.rank, arrive)
+        else:
+            arrive()

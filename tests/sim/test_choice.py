@@ -1,0 +1,239 @@
+"""Chance and schedules: actions have stable names, wait when they are told to, and never longer than the hold."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cosim.hw.bus import Bus
+from cosim.sim.agenda import Agenda
+from cosim.sim.choice import Action, Chooser, Scheduled, Stream, Taken
+from cosim.sim.kernel import Executor, Plain, Sim, Stage
+from cosim.sim.transport import Access, Kind
+
+BOTH = pytest.mark.parametrize("executor", [Plain, Agenda])
+HOLD = 100
+
+
+class Scene:
+    """Agents that take actions at given times, under a schedule."""
+
+    def __init__(self, schedule: dict[str, int], executor: type[Executor] = Agenda, hold_ps: int = HOLD) -> None:
+        self.chooser = Scheduled(0, schedule)
+        self.sim = Sim(self.chooser, executor=executor, hold_ps=hold_ps)
+        self.sim.explore()
+        self.taken: list[Taken] = []
+        self.sim.actions.watchers.append(self.taken.append)
+
+    def act(self, agent: str, time: int, *footprint: int, changes: bool = True, owner: str = "") -> None:
+        action = Action(agent, owner or agent, footprint, changes, lambda: self._again(action))
+        self.sim.at(time, self.sim.initiator(agent).rank(Stage.CPU), lambda: self.sim.actions.attempt(action))
+
+    def _again(self, action: Action) -> None:
+        self.sim.actions.attempt(action)
+
+    def run(self) -> dict[str, int]:
+        """When each action took hold, by the name of its last question."""
+        self.sim.env.run()
+        return {taken.name: taken.time for taken in self.taken}
+
+
+def test_the_unperturbed_run_holds_nothing_and_counts_each_agents_actions() -> None:
+    scene = Scene({})
+    for time in (3, 5):
+        scene.act("cpu0.t0.st", time, 0x10)
+        scene.act("nic0.dma", time, 0x10)
+    assert scene.run() == {"cpu0.t0.st#0": 3, "nic0.dma#0": 3, "cpu0.t0.st#1": 5, "nic0.dma#1": 5}
+
+
+def test_an_action_that_is_held_waits_for_the_hold_and_asks_again_by_the_next_name() -> None:
+    scene = Scene({"cpu0.st#0": 2})
+    scene.act("cpu0.st", 5, 0x10)
+    scene.act("cpu1.st", 20, 0x10)
+    assert scene.run() == {"cpu1.st#0": 20, "cpu0.st#1": 5 + HOLD}
+    assert scene.chooser.used == {"cpu0.st#0"}
+
+
+def test_an_action_told_to_wait_for_a_conflict_goes_right_after_it() -> None:
+    scene = Scene({"cpu0.st#0": 1})
+    scene.act("cpu0.st", 5, 0x10)
+    scene.act("cpu1.st", 20, 0x10)
+    scene.act("cpu1.st", 30, 0x10)
+    assert scene.run() == {"cpu1.st#0": 20, "cpu0.st#1": 21, "cpu1.st#1": 30}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"footprint": 0x18},
+        {"footprint": 0x10, "owner": "cpu0.st"},
+    ],
+    ids=["another word", "the same agent"],
+)
+def test_what_does_not_conflict_releases_nobody(other: dict[str, Any]) -> None:
+    scene = Scene({"cpu0.st#0": 1})
+    scene.act("cpu0.st", 5, 0x10)
+    scene.act("cpu1.st", 20, other.pop("footprint"), **other)
+    assert scene.run()["cpu0.st#1"] == 5 + HOLD
+
+
+@pytest.mark.parametrize(("first", "second", "conflict"), [(0, 0, False), (0, 1, True), (1, 0, True), (1, 1, True)])
+def test_two_actions_conflict_if_one_of_them_changes_what_both_touch(first: int, second: int, conflict: bool) -> None:
+    scene = Scene({"cpu0.ld#0": 1})
+    scene.act("cpu0.ld", 5, 0x10, changes=bool(first))
+    scene.act("cpu1.ld", 20, 0x10, changes=bool(second))
+    assert scene.run()["cpu0.ld#1"] == (21 if conflict else 5 + HOLD)
+
+
+def test_any_word_of_a_footprint_makes_a_conflict_and_only_the_first_one_counts() -> None:
+    scene = Scene({"nic0.dma#0": 1})
+    scene.act("nic0.dma", 5, 0x10, 0x18)
+    scene.act("cpu0.st", 20, 0x18)
+    scene.act("cpu1.st", 20, 0x10)
+    assert scene.run()["nic0.dma#1"] == 21
+
+
+@pytest.mark.parametrize("conflict", range(HOLD - 2, HOLD + 3))
+def test_the_end_of_the_hold_and_a_conflict_may_fall_on_any_ticks(conflict: int) -> None:
+    scene = Scene({"cpu0.st#0": 1})
+    scene.act("cpu0.st", 5, 0x10)
+    scene.act("cpu1.st", 5 + conflict, 0x10)
+    assert scene.run()["cpu0.st#1"] == min(5 + HOLD, 5 + conflict + 1)
+
+
+def test_an_action_may_be_held_again_and_again_until_its_schedule_ends() -> None:
+    scene = Scene({"cpu0.st#0": 2, "cpu0.st#1": 2, "cpu0.st#2": 2})
+    scene.act("cpu0.st", 5, 0x10)
+    assert scene.run() == {"cpu0.st#3": 5 + 3 * HOLD}
+
+
+def test_a_schedule_that_answers_what_nobody_asks_is_refused() -> None:
+    scene = Scene({"cpu0.st#0": 3})
+    scene.act("cpu0.st", 5, 0x10)
+    with pytest.raises(ValueError, match=r"schedule: cpu0\.st#0:3: this choice has the answers 0 to 2"):
+        scene.run()
+
+
+@BOTH
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(
+    answers=st.dictionaries(st.tuples(st.integers(0, 2), st.integers(0, 5)), st.integers(1, 2), max_size=6),
+    plan=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 30), st.integers(0, 1)), max_size=8),
+    hold=st.integers(1, 12),
+)
+def test_every_action_takes_hold_once_and_no_later_than_its_holds(
+    executor: type[Executor], answers: dict[tuple[int, int], int], plan: list[tuple[int, int, int]], hold: int
+) -> None:
+    schedule = {f"cpu{agent}.st#{number}": answer for (agent, number), answer in answers.items()}
+    scene = Scene(schedule, executor, hold)
+    for agent, time, word in plan:
+        scene.act(f"cpu{agent}.st", time, word)
+    taken = scene.run()
+    assert len(taken) == len(plan)
+    latest = max((time for _, time, _ in plan), default=0)
+    assert all(time <= latest + hold * len(scene.chooser.used) for time in taken.values())
+    assert sum(scene.sim.actions.questions.values()) == len(plan) + len(scene.chooser.used)
+
+
+# --- Accesses and routines as actions --------------------------------------------------------------------------------
+
+
+class Cell:
+    """One word of memory, a tick away."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def arrive(self, access: Access, now: int) -> int:
+        return now + 1
+
+    def commit(self, access: Access) -> None:
+        if access.kind is Kind.WRITE:
+            self.value = access.words[0]
+        else:
+            access.words = (self.value,)
+
+    def peek(self, address: int, size: int) -> int:
+        return self.value
+
+    def poke(self, address: int, size: int, value: int) -> None:
+        self.value = value
+
+
+@BOTH
+@pytest.mark.parametrize(("answer", "read"), [(0, 0), (1, 7), (2, 7)])
+def test_a_held_read_returns_what_was_written_meanwhile(executor: type[Executor], answer: int, read: int) -> None:
+    scene = Scene({"iommu0.walk#0": answer}, executor)
+    sim = scene.sim
+    bus = Bus(sim)
+    bus.attach(0x1000, 0x1000, Cell(), "cell")
+    port = bus.port("iommu0", 3)
+    seen: list[tuple[int, int]] = []
+
+    def reader() -> Generator[Any, Any, None]:
+        access = yield Access(port, Kind.READ, 0x1000, 8, "walk", agent="iommu0.walk", hop_part="link")
+        seen.append((access.value, sim.now))
+
+    def writer() -> Generator[Any, Any, None]:
+        yield Access(port, Kind.WRITE, 0x1000, 8, "memory", (7,), owner="cpu0")
+
+    parts: dict[str, int] = {}
+    sim.start(reader(), sim.initiator("iommu0").rank(Stage.TRANSACTION), parts)
+    sim.start(writer(), sim.initiator("cpu0").rank(Stage.CPU), delay_ps=10)
+    sim.env.run()
+    ((value, time),) = seen
+    assert value == read
+    assert parts == {"link": 6, "walk": time - 1 - 6}
+    assert parts["walk"] == {0: 1, 1: 12, 2: 1 + HOLD + 1}[answer]
+
+
+@BOTH
+def test_a_routine_asks_for_an_effect_that_is_no_access(executor: type[Executor]) -> None:
+    scene = Scene({"iommu0.exec#0": 2}, executor)
+    done: list[int] = []
+
+    def consumer() -> Generator[Any, Any, None]:
+        for _ in range(2):
+            yield from scene.sim.actions.ask("iommu0.exec", "iommu0", ("tag",), True, "order")
+            done.append(scene.sim.now)
+
+    parts: dict[str, int] = {}
+    scene.sim.start(consumer(), scene.sim.initiator("iommu0").rank(Stage.COMMAND), parts)
+    scene.sim.env.run()
+    assert done == [1 + HOLD + 1] * 2
+    assert parts == {"order": HOLD + 1}
+
+
+# --- Chance ----------------------------------------------------------------------------------------------------------
+
+
+def test_chance_comes_from_the_seed_and_the_path_alone() -> None:
+    def drawn(seed: int, path: str) -> list[int]:
+        stream = Chooser(seed).stream(path)
+        return [stream.below(1000) for _ in range(5)]
+
+    assert drawn(1, "nic0") == drawn(1, "nic0")
+    assert len({tuple(drawn(seed, path)) for seed in (1, 2) for path in ("nic0", "nic1")}) == 4
+    assert drawn(1, "nic0") == [970, 759, 549, 922, 979], "the same numbers in every version of Python"
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 8])
+def test_below_is_uniform(n: int) -> None:
+    stream = Stream(0, "test")
+    counts = [0] * n
+    for _ in range(2000 * n):
+        counts[stream.below(n)] += 1
+    assert all(1850 < count < 2150 for count in counts)
+
+
+def test_exponential_draws_have_the_mean_and_the_memory_of_an_exponential_distribution() -> None:
+    stream = Stream(0, "test")
+    draws = sorted(stream.exponential(10_000) for _ in range(20_000))
+    assert 9_800 < sum(draws) / len(draws) < 10_200
+    for quantile, expected in ((0.5, 6_931), (0.9, 23_026), (0.99, 46_052)):
+        assert 0.95 * expected < draws[int(quantile * len(draws))] < 1.05 * expected
+    assert Stream(0, "test").exponential(0) == 1
