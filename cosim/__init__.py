@@ -1,0 +1,54 @@
+"""Discrete-event co-simulation of the RISC-V IOMMU, its DMA masters and its Linux driver.
+
+``cosim.load`` reads a topology, ``cosim.run`` runs it; both take what the command line takes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from cosim.study.result import Result
+    from cosim.system.topology import Topology
+
+__all__ = ["load", "run"]
+
+
+def load(topology: str | Path | Topology, **changes: Any) -> Topology:
+    """The topology of a file, or of one that comes with cosim (``"quickstart"``).
+
+    `changes` are those of `cosim.system.load.load`: ``overlays``, ``set``, ``driver``, ``seed``, ``until``. Raises
+    `cosim.system.problems.TopologyError`, which names everything that is wrong, with its place.
+    """
+    from cosim.system.load import load as load_topology
+
+    return load_topology(topology, **changes)
+
+
+def run(
+    topology: str | Path | Topology,
+    *,
+    set: Mapping[str, object] | None = None,
+    overlays: Iterable[str | Path] = (),
+    driver: str | None = None,
+    seed: int | None = None,
+    until: str | None = None,
+    schedule: Iterable[str] = (),
+    progress: bool = False,
+) -> Result:
+    """Run a topology, changed as said, and return its `Result`; equal arguments give equal results in any process.
+
+    `set` maps paths to values (``{"iommu0.geometry.iotlb_entries": 64}``; globs work). Arguments and results can be
+    pickled, so that a sweep is a loop or a process pool.
+    """
+    from pathlib import Path as FilePath
+
+    from cosim.study.run import Point
+    from cosim.study.run import run as simulate
+
+    name = FilePath(topology).stem if isinstance(topology, str | FilePath) else "topology"
+    changed = load(topology, set=set, overlays=overlays, driver=driver, seed=seed, until=until)
+    return simulate(Point(changed, name=name, schedule=tuple(schedule)), progress=progress)

@@ -307,6 +307,8 @@ class TrafficOptions(Options):
     """Bytes of a request; one that crosses a 4 KiB boundary is made in pieces."""
     window: PositiveSize = 65536
     """Bytes of IOVA space that are mapped for the master and that it uses."""
+    page: Literal["4 KiB", "2 MiB"] = "4 KiB"
+    """The blocks of memory that its window is made of, which is also the largest page that can map it."""
     stride: PositiveSize = 4096
     """Bytes between the starts of two requests of the strided pattern."""
     outstanding: int = Field(default=1, ge=1, le=4096)
@@ -327,6 +329,17 @@ class TrafficOptions(Options):
                 f"a request of {format_size(self.size)} does not fit in a window of {format_size(self.window)}"
             )
         return self
+
+
+    @property
+    def page_size(self) -> int:
+        """`page` in bytes."""
+        return {"4 KiB": 1 << 12, "2 MiB": 1 << 21}[self.page]
+
+    @property
+    def mapped(self) -> int:
+        """Bytes that are mapped for the master: its window in whole pages; none where it needs no window."""
+        return 0 if self.pattern in ("none", "ring") else -(-self.window // self.page_size) * self.page_size
 
 
 class DmaOptions(Options):

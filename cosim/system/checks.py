@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from fnmatch import fnmatchcase
 from itertools import combinations
-from typing import Any
 
 from cosim.hw.options import DmaOptions, IommuOptions, MemoryOptions
 from cosim.sim.units import format_time

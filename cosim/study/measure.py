@@ -1,0 +1,137 @@
+"""What a run measured: latencies, counters and the digest, gathered from events and from the parts' own counters."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cosim.events import BootDone, CallDone, CommandExecuted, DmaDone, FaultRecorded, KernelLog
+from cosim.oracles import ORACLES, Violation
+from cosim.sim.digest import Digest, number_of
+from cosim.sim.kernel import Sim, Stage
+from cosim.sim.occupancy import Occupancy
+from cosim.spec.faults import Cause
+from cosim.study.latency import Latencies, Latency
+from cosim.study.result import LogLine
+
+MOST_LINES = 1000
+"""Kernel log lines and violations kept in full; all are counted."""
+
+
+class Meter:
+    """Watches one run. The measured window opens at the end of boot or of the warm-up, whichever is later.
+
+    `counters` gives every cumulative counter of the system by its path. A latency counts if its request was issued,
+    or its call begun, inside the window and was over before its end.
+    """
+
+    def __init__(
+        self,
+        sim: Sim,
+        *,
+        warmup_ps: int,
+        counters: Callable[[], Mapping[str, int]],
+        occupancies: Mapping[str, Occupancy],
+        device_names: Mapping[tuple[str, int], str],
+    ) -> None:
+        self.sim = sim
+        self.boot_ps = -1
+        self.opened = -1
+        self.events = 0
+        self.digest = Digest()
+        self.log: list[LogLine] = []
+        self.log_lines = 0
+        self.violations: list[Violation] = []
+        self.violation_count = 0
+        self.faults: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._warmup_ps = warmup_ps
+        self._counters = counters
+        self._occupancies = occupancies
+        self._device_names = device_names
+        self._latencies: defaultdict[str, Latencies] = defaultdict(Latencies)
+        self._before: Mapping[str, int] = {}
+        for oracle in ORACLES.values():
+            for event, listener in oracle(self._violated).listeners():
+                sim.probe(event).watch(listener)
+        for kind, watcher in (
+            (BootDone, self._booted),
+            (DmaDone, self._dma_done),
+            (CallDone, self._call_done),
+            (CommandExecuted, self._command_executed),
+            (FaultRecorded, self._fault_recorded),
+            (KernelLog, self._logged),
+        ):
+            watch: Callable[[Any], None] = watcher
+            sim.probe(kind).watch(watch)
+
+    # --- The window --------------------------------------------------------------------------------------------------
+
+    def _booted(self, event: BootDone) -> None:
+        self.boot_ps = event.time
+        opens = max(self._warmup_ps, event.time + 1)
+        self.sim.at(opens, self.sim.initiator("window").rank(Stage.MEMORY), self._open)
+
+    def _open(self) -> None:
+        self.opened = self.sim.now
+        self._before = dict(self._counters())
+        for occupancy in self._occupancies.values():
+            occupancy.open(self.opened)
+
+    def latencies(self) -> dict[str, Latency]:
+        """The distribution for each master and each driver operation of each thread, sorted by name."""
+        return {name: found.summary() for name, found in sorted(self._latencies.items())}
+
+    def counted(self) -> dict[str, int]:
+        """How far each counter has come since the window opened."""
+        return {name: value - self._before.get(name, 0) for name, value in self._counters().items()}
+
+    def check_littles_law(self) -> dict[str, float]:
+        """The mean number in flight of each master. Raises ArithmeticError if Little's law does not hold exactly."""
+        means = {}
+        for path, occupancy in self._occupancies.items():
+            integral, residence = occupancy.law(self.sim.now)
+            if integral != residence:
+                raise ArithmeticError(
+                    f"{path}: the integral of the number in flight is {integral}, the residence times add up to "
+                    f"{residence}: time was lost or counted twice"
+                )
+            means[path] = occupancy.mean(self.sim.now)
+        return means
+
+    # --- Events ------------------------------------------------------------------------------------------------------
+
+    def _dma_done(self, event: DmaDone) -> None:
+        self.events += 1
+        self.digest.add(number_of(event.who), event.sequence, event.time, number_of(event.status))
+        if 0 <= self.opened <= event.issued:
+            kind = "write" if event.write else "read"
+            name = f"{event.who}.{kind if event.purpose == 'data' else event.purpose}"
+            self._latencies[name].add(event.time - event.issued, event.parts)
+
+    def _call_done(self, event: CallDone) -> None:
+        self.events += 1
+        self.digest.add(number_of(event.who), number_of(event.call), event.time, number_of(event.failed))
+        if 0 <= self.opened <= event.began:
+            self._latencies[f"{event.who}.{event.call}"].add(event.time - event.began, event.parts)
+
+    def _command_executed(self, event: CommandExecuted) -> None:
+        self.events += 1
+        self.digest.add(number_of(event.who), event.index, event.time, event.words[0] ^ event.words[1])
+
+    def _fault_recorded(self, event: FaultRecorded) -> None:
+        self.events += 1
+        self.digest.add(number_of(event.who), event.device_id, event.time, event.cause)
+        device = self._device_names.get((event.who, event.device_id), f"{event.who} device {event.device_id}")
+        cause = Cause(event.cause).name.lower()
+        self.faults[device][cause if event.recorded else f"{cause} (not recorded)"] += 1
+
+    def _logged(self, event: KernelLog) -> None:
+        self.log_lines += 1
+        if len(self.log) < MOST_LINES:
+            self.log.append(LogLine(event.time, event.who, event.level, event.text))
+
+    def _violated(self, violation: Violation) -> None:
+        self.violation_count += 1
+        if len(self.violations) < MOST_LINES:
+            self.violations.append(violation)

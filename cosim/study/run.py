@@ -1,0 +1,141 @@
+"""One run: a pure function of one frozen value, the point."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+from cosim.sim.choice import Chooser, Scheduled
+from cosim.sim.kernel import Sim
+from cosim.sim.units import format_time
+from cosim.study.expect import failures_of
+from cosim.study.limit import limit_of
+from cosim.study.measure import Meter
+from cosim.study.progress import Progress
+from cosim.study.result import Outcome, Result
+from cosim.system.build import System, build
+from cosim.system.load import resolved
+from cosim.system.topology import Topology
+
+SLICES = 500
+"""How often, in a run, the host looks at the clock and at the keyboard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Everything that a run depends on: equal points give equal results, in any process.
+
+    `schedule` holds ``name:answer`` for each choice that is not 0 (design, section 9).
+    """
+
+    topology: Topology
+    name: str = "topology"
+    schedule: tuple[str, ...] = field(default=())
+
+
+def run(
+    point: Point,
+    *,
+    watchers: Sequence[Callable[[Sim], None]] = (),
+    progress: bool = False,
+    host_limit_s: float | None = None,
+) -> Result:
+    """Simulate `point` and return what was measured. Ctrl-C ends it early and keeps that.
+
+    `watchers` are given the `Sim` before anything has happened. `host_limit_s` is how long it may take here, in
+    seconds.
+    """
+    system = build(point.topology, _chooser(point))
+    meter = Meter(
+        system.sim,
+        warmup_ps=point.topology.run.warmup,
+        counters=system.counters,
+        occupancies=system.occupancies(),
+        device_names=system.device_names(),
+    )
+    for watcher in watchers:
+        watcher(system.sim)
+    system.start()
+    ended = _advance(system, progress=progress, host_limit_s=host_limit_s)
+    return _result(point, system, meter, ended)
+
+
+def _chooser(point: Point) -> Chooser:
+    seed = point.topology.run.seed
+    if not point.schedule:
+        return Chooser(seed)
+    answers = dict(choice.rsplit(":", 1) for choice in point.schedule)
+    return Scheduled(seed, {name: int(answer) for name, answer in answers.items()})
+
+
+def _advance(system: System, *, progress: bool, host_limit_s: float | None) -> str:
+    """Run to the end; returns why it ended early, or nothing."""
+    env, until = system.sim.env, system.topology.run.until
+    deadline = None if host_limit_s is None else time.monotonic() + host_limit_s
+    with Progress(until, shown=progress) as bar:
+        try:
+            for slice_ in range(1, SLICES + 1):
+                target = until * slice_ // SLICES
+                if target > env.now:
+                    env.run(until=target)
+                bar.reached(target)
+                if deadline is not None and time.monotonic() > deadline:
+                    return f"the host's time limit of {host_limit_s:g} s was reached at {format_time(int(env.now))}"
+        except KeyboardInterrupt:
+            return "interrupted"
+    return ""
+
+
+def _result(point: Point, system: System, meter: Meter, ended: str) -> Result:
+    sim, topology = system.sim, point.topology
+    stuck = [] if ended else system.stuck()
+    if ended and ended != "interrupted":
+        stuck = [ended]
+    window = (meter.opened if meter.opened >= 0 else sim.now, sim.now)
+    scalars: dict[str, int | float] = dict(meter.counted())
+    if meter.opened >= 0:
+        means = meter.check_littles_law()
+        scalars |= {f"{path}.in_flight_mean": mean for path, mean in means.items()}
+        scalars |= system.utilisation(scalars, window[1] - window[0])
+    scalars |= system.totals()
+    latencies = meter.latencies()
+    faults = {device: dict(sorted(causes.items())) for device, causes in sorted(meter.faults.items())}
+    failures = failures_of(topology.expect, scalars, faults, meter.violation_count, [line.text for line in meter.log])
+    outcome: Outcome = "ok"
+    if ended == "interrupted":
+        outcome = "interrupted"
+    elif stuck:
+        outcome = "stuck"
+    elif failures:
+        outcome = "failed"
+    return Result(
+        version=version("cosim"),
+        topology=point.name,
+        driver=system.driver_name,
+        seed=topology.run.seed,
+        schedule=point.schedule,
+        outcome=outcome,
+        simulated_ps=sim.now,
+        window_ps=window,
+        boot_ps=meter.boot_ps,
+        events=meter.events,
+        digest=str(meter.digest),
+        scalars=dict(sorted(scalars.items())),
+        latencies=latencies,
+        faults=faults,
+        violations=tuple(meter.violations),
+        violation_count=meter.violation_count,
+        failures=(*stuck, *failures),
+        limit=limit_of(latencies, scalars),
+        log=tuple(meter.log),
+        replay=_replay(point),
+        resolved=resolved(topology),
+    )
+
+
+def _replay(point: Point) -> str:
+    """The command that runs this point again."""
+    driver = point.topology.driver.variant
+    return f"cosim run {point.name} --driver {driver} --seed {point.topology.run.seed}"

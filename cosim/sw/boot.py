@@ -1,0 +1,110 @@
+"""From power-on to the first workload: IOMMUs are probed, domains made, devices attached, their windows mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cosim.events import BootDone
+from cosim.sim.operations import Body
+from cosim.sw.dma_api import Piece
+from cosim.sw.driver.device import Hardware
+from cosim.sw.kernel.buddy import PAGE
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.runtime import Runtime
+from cosim.sw.workloads import AnyWorkload, thread_names
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePlan:
+    """A device to be found: the IOMMU that it is behind, the domain that it starts in, and the bytes of its window."""
+
+    name: str
+    ids: tuple[int, ...]
+    iommu: str
+    domain: str
+    node: int = 0
+    window: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What there is to boot. `domains` names those that no device starts in; such a one is made for any device."""
+
+    iommus: tuple[Hardware, ...]
+    devices: tuple[DevicePlan, ...] = ()
+    domains: tuple[str, ...] = ()
+    threads: tuple[AnyWorkload, ...] = ()
+
+
+async def boot(runtime: Runtime, plan: Plan) -> None:
+    """Boot, then start masters and threads. What fails is logged, and the rest goes on without it, as in Linux."""
+    kernel, core = runtime.kernel, runtime.core
+    for hardware in plan.iommus:
+        await _try(runtime, hardware.name, core.probe_iommu(hardware))
+    for device in plan.devices:
+        if device.iommu in core.iommus:
+            await _try(runtime, device.name, _find(runtime, device))
+    for name in plan.domains:
+        await _try(runtime, name, _make(runtime, name, next(iter(core.devices), None)))
+    windows = {
+        device.name: window for device in plan.devices if (window := await _window(runtime, device)) is not None
+    }
+    done = kernel.sim.probe(BootDone)
+    if done:
+        done(BootDone(kernel.sim.now))
+    for name, (iova, size) in windows.items():
+        if name in runtime.masters:
+            runtime.masters[name].start(iova, size)
+    for thread, name in zip(plan.threads, thread_names(plan.threads), strict=True):
+        await runtime.spawn(name, thread.run(runtime), thread.on)
+
+
+async def _find(runtime: Runtime, device: DevicePlan) -> None:
+    core = runtime.core
+    await core.probe_device(device.name, device.ids, device.iommu, node=device.node)
+    if device.domain not in runtime.dma:
+        await runtime.new_domain(device.domain, device.name)
+    await core.set_default_domain(device.name, runtime.dma[device.domain].domain)
+
+
+async def _make(runtime: Runtime, name: str, device: str | None) -> None:
+    await runtime.new_domain(name, device)
+
+
+async def _window(runtime: Runtime, device: DevicePlan) -> tuple[int, int] | None:
+    """Map a device's window in its domain, from pages of the device's node."""
+    if not device.window or device.name not in runtime.core.devices or device.domain not in runtime.dma:
+        return None
+    pages = runtime.kernel.pages
+    try:
+        pieces = await _pieces(runtime, device.window, device.node)
+        try:
+            return await runtime.dma[device.domain].map_pieces(pieces), device.window
+        except KernelError:
+            for piece in pieces:
+                await pages.free(piece.address)
+            raise
+    except KernelError as error:
+        runtime.kernel.log("error", f"{device.name}: no window: {error}")
+        return None
+
+
+async def _pieces(runtime: Runtime, size: int, node: int) -> Sequence[Piece]:
+    pages = runtime.kernel.pages
+    pieces: list[Piece] = []
+    try:
+        for _ in range(-(-size // PAGE)):
+            pieces.append(Piece(await pages.alloc(0, node=node, zero=False, purpose="buffer"), PAGE))
+    except KernelError:
+        for piece in pieces:
+            await pages.free(piece.address)
+        raise
+    return pieces
+
+
+async def _try(runtime: Runtime, what: str, step: Body) -> None:
+    try:
+        await step
+    except KernelError as error:
+        runtime.kernel.log("error", f"{what}: {error}")

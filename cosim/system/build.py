@@ -1,0 +1,236 @@
+"""From a topology to a system of parts: a function for each kind, and one pass that wires them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from cosim.hw.bus import Bus
+from cosim.hw.cpu import Cpu
+from cosim.hw.dma import Direct, DmaMaster, Requester
+from cosim.hw.iommu.iommu import Iommu
+from cosim.hw.memory import Memory
+from cosim.hw.ring import RingMaster
+from cosim.sim.agenda import Agenda
+from cosim.sim.choice import Chooser
+from cosim.sim.kernel import Plain, Sim
+from cosim.sim.occupancy import Occupancy
+from cosim.spec.ring import REGISTERS_SIZE as RING_SIZE
+from cosim.sw.boot import Boot, BootPlan, DeviceSite
+from cosim.sw.driver.device import Hardware
+from cosim.sw.driver.driver import Driver
+from cosim.sw.driver.variants import load_variant
+from cosim.sw.kernel.buddy import Region
+from cosim.sw.kernel.thread import Kernel
+from cosim.system.checks import REGISTERS_SIZE, device_ids, matching, patterns
+from cosim.system.topology import Topology
+
+FIRST_VECTOR = 16
+"""Interrupt numbers below this belong to the CPU itself."""
+
+EXECUTORS: Mapping[str, Callable[[Sim], Agenda | Plain]] = {"agenda": Agenda, "plain": Plain}
+
+
+class AllMemory:
+    """The memories of a system as one, as the page allocator sees them."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    def poison(self, address: int, size: int, by: str, what: str) -> None:
+        """From now on a touch of these bytes is a touch of `what`, freed now by `by`."""
+        self._at(address).poison(address, size, by, what)
+
+    def unpoison(self, address: int, size: int) -> None:
+        """These bytes are in use again."""
+        self._at(address).unpoison(address, size)
+
+    def peek(self, address: int, size: int) -> int:
+        """What is there."""
+        return self._bus.peek(address, size)
+
+    def _at(self, address: int) -> Memory:
+        memory = self._bus.target(address)
+        assert isinstance(memory, Memory), f"{address:#x} is not memory"
+        return memory
+
+
+@dataclass
+class System:
+    """A built system: its parts by path, the kernel on it, and what to ask of it when it has run."""
+
+    topology: Topology
+    sim: Sim
+    bus: Bus
+    kernel: Kernel
+    boot: Boot
+    memories: dict[str, Memory] = field(default_factory=dict)
+    cpus: dict[str, Cpu] = field(default_factory=dict)
+    iommus: dict[str, Iommu] = field(default_factory=dict)
+    masters: dict[str, Requester] = field(default_factory=dict)
+    driver_name: str = ""
+
+    def start(self) -> None:
+        """Let the kernel boot; the rest follows from that."""
+        self.kernel.boot()
+        self.boot.start()
+
+    def counters(self) -> dict[str, int]:
+        """Every cumulative counter, by the path of its part."""
+        parts = {**self.memories, **self.cpus, **self.iommus, **self.masters}
+        return {f"{path}.{name}": value for path, part in parts.items() for name, value in part.counters().items()}
+
+    def occupancies(self) -> dict[str, Occupancy]:
+        """Who counts what is in flight, by path."""
+        return {path: master.occupancy for path, master in self.masters.items()}
+
+    def device_names(self) -> dict[tuple[str, int], str]:
+        """The name of the device with a `device_id` behind an IOMMU."""
+        return {
+            (device.options.through, device.device_id): path
+            for path, device in self.masters.items()
+            if device.options.through
+        }
+
+    def utilisation(self, counted: Mapping[str, int | float], window_ps: int) -> dict[str, float]:
+        """How busy each resource was, 0 to 1: from its counter ``X.busy_ps``, over the window and its places."""
+        places = self._places()
+        return {
+            f"{path}.utilisation": counted[f"{path}.busy_ps"] / (window_ps * number)
+            for path, number in places.items()
+            if window_ps > 0 and f"{path}.busy_ps" in counted
+        }
+
+    def _places(self) -> dict[str, int]:
+        """Every resource that has a ``busy_ps``, and how many can be served at the same time."""
+        places = {f"{path}.port": memory.options.ports for path, memory in self.memories.items()}
+        places |= dict.fromkeys(self.cpus, 1)
+        for path, iommu in self.iommus.items():
+            places |= {f"{path}.walkers": iommu.options.geometry.walkers, f"{path}.commands": 1, f"{path}.lookup": 1}
+        for path in self.masters:
+            places |= {f"{path}.up": 1, f"{path}.down": 1}
+        return places
+
+    def totals(self) -> dict[str, int]:
+        """What counts from the beginning and not from the window's opening."""
+        return {f"kernel.{name}": value for name, value in self.kernel.counters().items()}
+
+    def stuck(self) -> list[str]:
+        """In words, what will never go on; nothing if all is well."""
+        return self.boot.stuck()
+
+
+def build(topology: Topology, chooser: Chooser) -> System:
+    """The system that `topology` describes, at time 0, with nothing started."""
+    sim = Sim(chooser, executor=EXECUTORS[topology.run.executor])
+    bus = Bus(sim)
+    memories = {path: Memory(sim, path, options) for path, options in topology.of_kind("memory").items()}
+    for path, memory in memories.items():
+        bus.attach(memory.options.base, memory.options.size, memory, path)
+    cpus = {path: Cpu(sim, path, options, bus) for path, options in topology.of_kind("cpu").items()}
+    history = max((cpu.options.history for cpu in cpus.values() if cpu.options.memory_model == "rvwmo"), default=0)
+    for memory in memories.values():
+        memory.remember(history)
+    vectors = _vectors(topology)
+    iommus = {path: _iommu(sim, bus, path, topology, cpus, vectors) for path in topology.of_kind("iommu")}
+    masters = dict(_masters(sim, bus, topology, iommus, cpus, vectors))
+    for stall in topology.stalls:
+        iommus[stall.part.split(".")[0]].stall(stall.at, stall.duration_ps)
+    kernel = Kernel(
+        sim,
+        cpus,
+        [Region(memory.options.base, memory.options.size, memory.options.node) for memory in memories.values()],
+        AllMemory(bus),
+        topology.kernel,
+        nodes={path: cpu.options.node for path, cpu in cpus.items()},
+    )
+    variant = load_variant(topology.driver.variant, topology.driver.cells)
+    driver = Driver(kernel, variant, topology.costs)
+    boot = Boot(kernel, driver, _plan(topology, masters, vectors))
+    return System(topology, sim, bus, kernel, boot, memories, cpus, iommus, masters, variant.name)
+
+
+def _vectors(topology: Topology) -> dict[str, tuple[int, ...]]:
+    """The interrupt numbers of each IOMMU and of each ring device, in the order of the file."""
+    vectors: dict[str, tuple[int, ...]] = {}
+    free = FIRST_VECTOR
+    for path, part in topology.parts.items():
+        count = 1 << part.geometry.icvec_bits if part.kind == "iommu" else int(part.kind == "dma")
+        vectors[path] = tuple(range(free, free + count))
+        free += count
+    return vectors
+
+
+def _iommu(
+    sim: Sim, bus: Bus, path: str, topology: Topology, cpus: Mapping[str, Cpu], vectors: Mapping[str, tuple[int, ...]]
+) -> Iommu:
+    options = topology.of_kind("iommu")[path]
+    cpu, own = cpus[options.interrupts_to], vectors[path]
+
+    def wire(vector: int, level: bool) -> None:
+        cpu.wire(own[vector], level)
+
+    iommu = Iommu(sim, path, options, bus.port(path, options.timing.link), wire=wire)
+    bus.attach(options.base, REGISTERS_SIZE, iommu.registers, path)
+    return iommu
+
+
+def _masters(
+    sim: Sim,
+    bus: Bus,
+    topology: Topology,
+    iommus: Mapping[str, Iommu],
+    cpus: Mapping[str, Cpu],
+    vectors: Mapping[str, tuple[int, ...]],
+) -> Iterator[tuple[str, Requester]]:
+    devices = topology.of_kind("dma")
+    ids = device_ids(devices)
+    cpu = next(iter(cpus.values()))
+    for path, options in devices.items():
+        transport = iommus[options.through].transport if options.through else Direct(sim, bus.port(path, 0)).transport
+        if options.traffic.pattern != "ring":
+            yield path, DmaMaster(sim, path, options, ids[path], transport)
+            continue
+        vector = vectors[path][0]
+        ring = RingMaster(
+            sim, path, options, ids[path], transport, wire=lambda level, vector=vector: cpu.wire(vector, level)
+        )
+        base = options.base if options.base is not None else _free(bus, RING_SIZE)
+        bus.attach(base, RING_SIZE, ring.registers, path)
+        yield path, ring
+
+
+def _free(bus: Bus, size: int) -> int:
+    """The lowest free range of register space."""
+    base = 0x1000_0000
+    while bus.find(base) is not None or bus.find(base + size - 1) is not None:
+        base += size
+    return base
+
+
+def _plan(topology: Topology, masters: Mapping[str, Requester], vectors: Mapping[str, tuple[int, ...]]) -> BootPlan:
+    """What boot is to set up, told in names and integers alone."""
+    hardware = {
+        path: Hardware(path, options.base, vectors[path], node=options.node)
+        for path, options in topology.of_kind("iommu").items()
+    }
+    devices = {
+        path: DeviceSite(
+            path,
+            master.options.through,
+            master.device_id,
+            topology.parts[master.options.through].node,
+            master.options.traffic.mapped,
+            master.options.traffic.page_size,
+        )
+        for path, master in masters.items()
+        if master.options.through
+    }
+    domains = {
+        name: tuple(device for pattern in patterns(domain.devices) for device in matching(pattern, devices))
+        for name, domain in topology.domains.items()
+    }
+    rings = {
+        path: (master.base, vectors[path][0]) for path, master in masters.items() if isinstance(master, RingMaster)
+    }
+    return BootPlan(hardware, devices, domains, topology.threads, rings)

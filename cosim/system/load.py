@@ -1,0 +1,85 @@
+"""From a name, a file or a model to the `Topology` that runs, with overlays and overrides laid over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cosim.quantities import ReadableSchema
+from cosim.system.checks import check
+from cosim.system.problems import Position, Problem, TopologyError, nearest
+from cosim.system.source import Override, Source, dump, legal_names, validate
+from cosim.system.topology import Topology
+
+SHORTHAND = {"driver": "variant"}
+"""Sections that may be given as one word, and the field that it is for."""
+
+
+def load(
+    topology: str | Path | Topology,
+    *,
+    overlays: Iterable[str | Path] = (),
+    sets: Iterable[str] = (),
+    set: Mapping[str, object] | None = None,
+    driver: str | None = None,
+    seed: int | None = None,
+    until: str | None = None,
+) -> Topology:
+    """The topology of a file, or of one that comes with cosim, or another one changed.
+
+    `overlays` are files merged over it, later ones winning; then come the overrides `sets` (``PATH=VALUE``) and
+    `set` (path to value), and the short forms `driver`, `seed` and `until`. Raises TopologyError with everything
+    that is wrong.
+    """
+    overrides = [Override.parse(text) for text in sets]
+    overrides += [Override.of(path, value) for path, value in (set or {}).items()]
+    for path, value in (("driver.variant", driver), ("run.seed", seed), ("run.until", until)):
+        if value is not None:
+            overrides.append(Override.of(path, value))
+    source = _source(topology).resolved(
+        overlays=[Source.load(overlay) for overlay in overlays],
+        overrides=overrides,
+        legal=legal_names(Topology),
+        shorthand=SHORTHAND,
+    )
+    return validate(Topology, source, check)
+
+
+def _source(topology: str | Path | Topology) -> Source:
+    if isinstance(topology, Topology):
+        return Source.of(as_data(topology), "<topology>")
+    path = Path(topology)
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return Source.load(path)
+    known = shipped()
+    if str(topology) not in known:
+        message = f"no such file, and no topology of that name comes with cosim; {nearest(str(topology), known)}"
+        raise TopologyError([Problem(Position(str(topology)), (), message)])
+    return Source.load(known[str(topology)], f"{topology}.yaml")
+
+
+def shipped() -> dict[str, Path]:
+    """The topologies that come with cosim, by name."""
+    package = Path(__file__).parent.parent
+    for folder in (package / "topologies", package.parent / "topologies"):
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {}
+
+
+def as_data(topology: Topology, *, everything: bool = False) -> dict[str, Any]:
+    """A topology as plain data that loads back to it; with every default, or only with what differs from them."""
+    data: dict[str, Any] = topology.model_dump(mode="json", by_alias=True, exclude_defaults=not everything)
+    return data
+
+
+def resolved(topology: Topology, *, everything: bool = False) -> str:
+    """A topology as YAML text that loads back to it."""
+    return dump(as_data(topology, everything=everything))
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a topology file."""
+    schema: dict[str, Any] = Topology.model_json_schema(schema_generator=ReadableSchema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
