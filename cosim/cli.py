@@ -62,13 +62,18 @@ def _topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every verb that reads one topology."""
     options = [
         click.argument("topology"),
-        click.option("-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a value; globs work."),
         click.option(
-            "-f", "--overlay", "overlays", multiple=True, metavar="FILE", help="Lay another YAML file over it."
+            *("-s", "--set", "sets"),
+            multiple=True,
+            metavar="PATH=VALUE",
+            help="Change a value: iommu0.geometry.walkers=8, 'nic*.traffic.size=256 B'.",
         ),
-        click.option("--driver", metavar="NAME|FILE.py:NAME", help="Run another driver variant."),
-        click.option("--seed", type=click.IntRange(min=0), help="What all chance derives from."),
-        click.option("--until", metavar="TIME", help="When the run ends, such as 1ms."),
+        click.option(
+            *("-f", "--overlay", "overlays"), multiple=True, metavar="FILE", help="Lay another YAML file over it."
+        ),
+        click.option("--driver", metavar="NAME|FILE.py:NAME", help="Another driver variant (cosim list drivers)."),
+        click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What all chance derives from."),
+        click.option("--until", metavar="TIME", help="When the run ends: 1ms, '250 us'."),
     ]
     for option in reversed(options):
         verb = option(verb)
@@ -88,7 +93,14 @@ def _load(
     return load(topology, overlays=overlays, sets=sets, driver=driver, seed=seed, until=until)
 
 
-@click.group(context_settings=CONTEXT, epilog=EXIT_CODES)
+class _InOrder(click.Group):
+    """Lists its verbs in the order in which one needs them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings=CONTEXT, epilog=EXIT_CODES)
 @click.version_option(package_name="cosim")
 def main() -> None:
     """Co-simulate the RISC-V IOMMU, its DMA masters and its Linux driver, in simulated time.
@@ -101,12 +113,19 @@ def main() -> None:
     """
 
 
-@main.command(epilog=EXIT_CODES)
+@main.command(epilog=EXIT_CODES, short_help="Run a topology and report what it measured.")
 @_topology_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-@click.option("-t", "--trace", "traces", multiple=True, metavar="FILE", help="Record what happened (.jsonl, .dmesg).")
-@click.option("-o", "--output", metavar="DIR", help="Write result.json, report.txt and the resolved topology there.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
+@click.option(
+    *("-t", "--trace", "traces"),
+    multiple=True,
+    metavar="FILE",
+    help="Record what happened; the suffix is the format: .jsonl (every event), .dmesg (kernel log).",
+)
+@click.option(
+    *("-o", "--output"), metavar="DIR", help="Write result.json, report.txt, topology.yaml and log.txt there."
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @_guarded
 def run(
     topology: str,
@@ -121,24 +140,26 @@ def run(
     quiet: bool,
 ) -> int:
     """Run TOPOLOGY (a file, or the name of one that comes with cosim) and report what it measured."""
-    from cosim.study.report import print_report, write_results
+    from cosim.study.report import prepare, print_report, write_results
     from cosim.study.run import Point
     from cosim.study.run import run as simulate
     from cosim.study.trace import open_traces
 
     point = Point(_load(topology, sets, overlays, driver, seed, until), name=_name(topology))
+    if output:
+        prepare(Path(output))
     with open_traces(traces) as watchers:
         result = simulate(point, watchers=watchers, progress=not quiet)
-    if output:
-        write_results(result, Path(output))
     if as_json:
         click.echo(json.dumps(result.as_json(), indent=1))
     else:
         print_report(result)
+    if output:
+        write_results(result, Path(output))
     return result.exit_code
 
 
-@main.command()
+@main.command(short_help="Say whether a topology is valid.")
 @_topology_options
 @_guarded
 def check(
@@ -155,7 +176,7 @@ def check(
     return 0
 
 
-@main.command()
+@main.command(short_help="Print a topology as it would run.")
 @_topology_options
 @click.option("--all", "everything", is_flag=True, help="With every default written out.")
 @_guarded
@@ -175,8 +196,8 @@ def show(
     return 0
 
 
-@main.command("list")
-@click.argument("what", required=False, default="topologies")
+@main.command("list", short_help="List topologies, drivers, policies and the like.")
+@click.argument("what", required=False, default="topologies", metavar="[WHAT]")
 @_guarded
 def list_(what: str) -> int:
     """List what there is: topologies (the default), drivers, policies, threads, patterns, oracles."""
@@ -191,7 +212,7 @@ def list_(what: str) -> int:
     return 0
 
 
-@main.command()
+@main.command(short_help="Print the JSON schema of topologies.")
 @_guarded
 def schema() -> int:
     """Print the JSON schema of topologies, for editors that complete and check."""
@@ -201,7 +222,7 @@ def schema() -> int:
     return 0
 
 
-@main.command()
+@main.command(short_help="Replay conformance vectors and litmus tests.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--executor", type=click.Choice(["untimed", "agenda", "plain"]), default="untimed", show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="For the random geometry of the timed executors.")
