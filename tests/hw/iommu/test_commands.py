@@ -1,0 +1,371 @@
+"""The consumer of commands: order, time, what each command asks for, errors and how the queue resumes."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cosim.events import CommandExecuted, CommandFetched, QueueDepth
+from cosim.hw.iommu.faults import NotImplementedCapability
+from cosim.sim.agenda import Agenda
+from cosim.sim.choice import Chooser, Scheduled
+from cosim.sim.kernel import Plain
+from cosim.spec.queues import Ats, Command, Iodir, Iofence, Iotinval
+from cosim.spec.register_map import CQB, CQCSR, CQH, CQT, DDTP, IPSR
+from cosim.spec.registers import Capabilities, Cqcsr, Ddtp, Igs, IommuMode, QueueBase
+from tests.hw.iommu.register_bench import FLAG, RING, Bench
+
+STAGE_TWO = Capabilities.of(version=0x10, sv39=1, sv39x4=1, pas=46, igs=Igs.WSI, pd20=1, ats=1, nl=1, s=1)
+TIMING = {"command_fetch": 20_000, "invalidate_entry": 40_000, "invalidate_all": 200_000, "fence": 30_000}
+PAGE = Iotinval.vma(pscid=1, addr=0x1000)
+
+
+def consumer(**options: Any) -> Bench:
+    bench = Bench(**options)
+    bench.enable()
+    return bench
+
+
+class TestInOrder:
+    def test_a_command_takes_hold_after_its_fetch_and_its_own_time_and_then_the_head_passes_it(self) -> None:
+        bench = consumer(timing=TIMING, memory_ps=80_000, hop_ps=10_000)
+        seen: list[Any] = []
+        bench.sim.probe(CommandFetched).watch(seen.append)
+        bench.sim.probe(CommandExecuted).watch(seen.append)
+        bench.registers.watch(CQH.offset, lambda: seen.append((bench.sim.now, int(bench.registers.cqh))))
+        bench.submit(PAGE, Iotinval.vma(), rest=False)
+        woken = bench.sim.now  # the write took hold a tick ago, and it takes a tick to wake the consumer
+        bench.run()
+        fetched = woken + 80_000 + 2 * 10_000
+        executed = fetched + 20_000 + 40_000
+        second = executed + 80_000 + 2 * 10_000
+        first_words, second_words = PAGE.words(), Iotinval.vma().words()
+        assert seen == [
+            CommandFetched(fetched, "iommu0", 0, first_words),
+            CommandExecuted(executed, "iommu0", 0, first_words, "iotinval_vma"),
+            (executed, 1),
+            CommandFetched(second, "iommu0", 1, second_words),
+            CommandExecuted(second + 20_000 + 200_000, "iommu0", 1, second_words, "iotinval_vma"),
+            (second + 20_000 + 200_000, 2),
+        ]
+
+    def test_commands_take_hold_in_the_order_of_the_ring_and_wrap_around(self) -> None:
+        bench = consumer()
+        for n in range(20):
+            bench.submit(Iodir.inval_ddt(n), Iodir.inval_ddt(100 + n))
+        assert bench.translation.done == [("ddt", x) for n in range(20) for x in (n, 100 + n)]
+        assert bench.registers.cqh == 40 % 8
+
+    def test_an_idle_consumer_costs_nothing(self) -> None:
+        bench = consumer(timing=TIMING)
+        bench.submit(PAGE)
+        assert not bench.sim.env._queue  # nothing is scheduled: nothing polls
+        assert bench.registers.cqh == 1
+
+    def test_the_consumer_is_the_same_under_the_plain_executor(self) -> None:
+        def log(executor: Any) -> list[Any]:
+            bench = Bench(executor=executor, timing=TIMING, memory_ps=80_000)
+            bench.enable()
+            bench.submit(PAGE, Iofence.c(pr=1), Iodir.inval_ddt(3))
+            bench.submit(Iotinval.vma(), Iofence.c(addr=FLAG, data=7))
+            return bench.translation.log
+
+        assert log(Plain) == log(Agenda)
+
+
+class TestDecoding:
+    @settings(derandomize=True, deadline=None, max_examples=60)
+    @given(
+        pscid=st.none() | st.integers(0, (1 << 20) - 1),
+        gscid=st.none() | st.integers(0, (1 << 16) - 1),
+        addr=st.none() | st.integers(0, (1 << 52) - 1).map(lambda page: page << 12),
+        nl=st.integers(0, 1),
+    )
+    def test_iotinval_vma_arrives_with_every_combination_of_operands(
+        self, pscid: int | None, gscid: int | None, addr: int | None, nl: int
+    ) -> None:
+        bench = consumer(capabilities=STAGE_TWO)
+        command = Iotinval.vma(pscid=pscid, gscid=gscid, addr=addr, nl=nl)
+        bench.submit(command)
+        assert bench.translation.done == [("vma", command)]
+
+    def test_directory_commands_arrive_with_their_operands(self) -> None:
+        bench = consumer(capabilities=STAGE_TWO)
+        bench.submit(Iodir.inval_ddt(), Iodir.inval_ddt(0xABCDEF), Iodir.inval_pdt(5, 0xFFFFF), Iotinval.gvma(gscid=2))
+        assert bench.translation.done == [
+            ("ddt", None),
+            ("ddt", 0xABCDEF),
+            ("pdt", 5, 0xFFFFF),
+            ("gvma", Iotinval.gvma(gscid=2)),
+        ]
+
+    def test_each_command_is_counted_under_its_name(self) -> None:
+        bench = consumer(capabilities=STAGE_TWO)
+        bench.submit(Iodir.inval_ddt(), Iodir.inval_pdt(5, 1), PAGE, Iotinval.gvma(), Iofence.c(), Iofence.c())
+        assert bench.commands.counts == {
+            **dict.fromkeys(("iodir_inval_ddt", "iodir_inval_pdt", "iotinval_vma", "iotinval_gvma"), 1),
+            "iofence": 2,
+            "total": 6,
+        }
+
+    def test_an_ats_command_says_that_it_is_not_implemented(self) -> None:
+        bench = consumer(capabilities=STAGE_TWO)
+        with pytest.raises(NotImplementedCapability, match="ATS"):
+            bench.submit(Ats.inval(1))
+
+
+ILLEGAL = {
+    "an unknown opcode": Command((0x1F, 0)),
+    "an unknown function": Command((0x181, 0)),
+    "a reserved bit": Command((0x801, 0)),
+    "NL where there is no such extension": Iotinval.vma(nl=1),
+    "a range where there is no such extension": Iotinval.vma(addr=0x4000, pages_lg2=2),
+    "PSCV in IOTINVAL.GVMA": Iotinval.gvma().replace(pscv=1),
+    "PID in IODIR.INVAL_DDT": Iodir.inval_ddt(1).replace(pid=1),
+    "IODIR.INVAL_PDT without a device": Iodir.inval_pdt(1, 1).replace(dv=0),
+    "a process id wider than the directory": Iodir.inval_pdt(1, 1),
+    "ATS where there is none": Ats.inval(1),
+}
+
+
+class TestIllegalCommands:
+    @pytest.mark.parametrize("command", ILLEGAL.values(), ids=ILLEGAL)
+    def test_it_stops_the_queue_at_the_command_until_it_is_replaced_and_the_error_cleared(
+        self, command: Command
+    ) -> None:
+        bench = consumer()
+        bench.submit(Iodir.inval_ddt(1), command, Iodir.inval_ddt(3))
+        assert bench.registers.cqh == 1
+        assert bench.registers.cqcsr == Cqcsr.of(cqen=1, cie=1, cqon=1, cmd_ill=1)
+        assert bench.read(IPSR) == 1
+        assert bench.translation.done == [("ddt", 1)]
+
+        bench.write(CQCSR, Cqcsr.of(cqen=1, cie=1, cmd_ill=1))
+        assert bench.registers.cqcsr.cmd_ill, "the command is still there, and is fetched again"
+        assert bench.commands.counts["illegal"] == 2
+
+        for n, word in enumerate(Iodir.inval_ddt(2)):
+            bench.memory.poke(RING + 16 + 8 * n, 8, word)
+        bench.write(CQCSR, Cqcsr.of(cqen=1, cie=1, cmd_ill=1))
+        assert bench.translation.done == [("ddt", 1), ("ddt", 2), ("ddt", 3)]
+        assert bench.registers.cqh == 3
+
+    def test_a_device_id_wider_than_the_directory_is_illegal_and_one_that_fits_is_not(self) -> None:
+        bench = consumer()
+        bench.write(DDTP, Ddtp.of(iommu_mode=IommuMode.LVL1))
+        bench.submit(Iodir.inval_ddt(127))
+        assert not bench.registers.cqcsr.cmd_ill
+        bench.submit(Iodir.inval_ddt(128))
+        assert bench.registers.cqcsr.cmd_ill
+
+    def test_more_commands_do_not_wake_a_queue_that_is_stopped(self) -> None:
+        bench = consumer()
+        bench.submit(Command((0, 0)))
+        bench.submit(Iodir.inval_ddt(1))
+        assert bench.translation.done == []
+        assert bench.registers.cqh == 0
+
+
+class TestMemoryFaults:
+    @pytest.mark.parametrize("kind", ["access_fault", "corrupt"])
+    def test_a_command_that_cannot_be_read_stops_the_queue_until_the_bit_is_cleared(self, kind: Any) -> None:
+        bench = consumer()
+        bench.memory.fault(kind, RING + 16, 16)
+        bench.submit(Iodir.inval_ddt(1), Iodir.inval_ddt(2))
+        assert bench.registers.cqh == 1
+        assert bench.registers.cqcsr.cqmf
+        bench.memory.clear_faults()
+        bench.run()
+        assert bench.registers.cqh == 1, "only software gets the queue going again"
+        bench.write(CQCSR, Cqcsr.of(cqen=1, cie=1, cqmf=1))
+        assert bench.registers.cqh == 2
+        assert bench.translation.done == [("ddt", 1), ("ddt", 2)]
+
+    def test_a_ring_where_there_is_no_memory_is_a_memory_fault(self) -> None:
+        bench = Bench()
+        bench.write(CQB, QueueBase.placed(0x4000_0000, 8, Command.SIZE))
+        bench.write(CQCSR, 1)
+        bench.write(CQT, 1)
+        assert bench.registers.cqcsr.cqmf
+
+
+class TestTurningOnAndOff:
+    def test_on_follows_the_enable_when_the_time_of_the_change_has_passed(self) -> None:
+        bench = Bench(timing={"busy": 500_000})
+        bench.write(CQB, QueueBase.placed(RING, 8, Command.SIZE))
+        bench.write(CQCSR, 3, rest=False)
+        written = bench.sim.now - 1
+        assert bench.registers.cqcsr == Cqcsr.of(cqen=1, cie=1, busy=1)
+        bench.run(written + 500_000)
+        assert bench.registers.cqcsr.busy
+        bench.run(written + 500_000 + 1)
+        assert bench.registers.cqcsr == Cqcsr.of(cqen=1, cie=1, cqon=1)
+
+    def test_enabling_resets_the_head_and_the_errors_but_not_the_tail(self) -> None:
+        bench = consumer()
+        bench.submit(Iodir.inval_ddt(1), Iodir.inval_ddt(2), Command((0, 0)))
+        assert bench.registers.cqh == 2
+        bench.write(CQCSR, 0)
+        assert not bench.registers.cqcsr.cqon
+        assert bench.registers.cqcsr.cmd_ill, "turning off clears nothing"
+        bench.translation.log.clear()
+        bench.write(CQCSR, 1)
+        assert bench.translation.done == [("ddt", 1), ("ddt", 2)], "a stale tail makes old commands run again"
+        assert bench.registers.cqh == 2
+
+    def test_what_was_begun_is_finished_before_the_queue_is_off(self) -> None:
+        bench = consumer(timing={"busy": 1000})
+        bench.translation.pending.shut()
+        bench.submit(Iofence.c(), Iodir.inval_ddt(1))
+        bench.write(CQCSR, 0)
+        assert bench.registers.cqcsr == Cqcsr.of(cqon=1, busy=1)
+        bench.translation.pending.open()
+        bench.run()
+        assert bench.registers.cqcsr == 0
+        assert bench.registers.cqh == 1
+        assert ("ddt", 1) not in bench.translation.done
+
+    def test_a_write_while_busy_is_ignored(self) -> None:
+        bench = Bench(timing={"busy": 500_000})
+        bench.write(CQCSR, 3, rest=False)
+        bench.write(CQCSR, 0)
+        assert bench.registers.cqcsr == Cqcsr.of(cqen=1, cie=1, cqon=1)
+
+    def test_commands_queued_before_the_queue_is_on_run_once_it_is(self) -> None:
+        bench = Bench(timing={"busy": 500_000})
+        bench.write(CQB, QueueBase.placed(RING, 8, Command.SIZE))
+        bench.submit(Iodir.inval_ddt(1))
+        assert bench.translation.done == []
+        bench.write(CQCSR, 1)
+        assert bench.translation.done == [("ddt", 1)]
+
+
+class TestStalls:
+    def test_the_first_command_at_or_after_the_time_is_held_up_and_no_other(self) -> None:
+        bench = consumer(timing=TIMING)
+        bench.commands.stall(1_000_000, 7_000_000)
+        bench.submit(PAGE)
+        assert bench.sim.now < 1_000_000
+        bench.run(2_000_000)
+        bench.submit(PAGE, PAGE)
+        times = [time for time, *_ in bench.translation.log]
+        assert times[1] == 2_000_000 + 3 + 7_000_000 + 1 + 20_000 + 40_000
+        assert times[2] == times[1] + 1 + 20_000 + 40_000
+        assert bench.commands.stalled_ps == 7_000_000
+
+    def test_several_durations_hold_up_as_many_commands(self) -> None:
+        bench = consumer()
+        bench.commands.stall(0, 5_000_000, 3_000_000)
+        bench.submit(PAGE, PAGE, PAGE)
+        times = [time // 1_000_000 for time, *_ in bench.translation.log]
+        assert times == [5, 8, 8]
+
+    def test_a_stalled_queue_that_is_disabled_stays_on_until_the_stall_is_over(self) -> None:
+        bench = consumer()
+        bench.commands.stall(0, 5_000_000)
+        bench.submit(PAGE, rest=False)
+        bench.write(CQCSR, 0, rest=False)
+        bench.run(4_900_000)
+        assert bench.registers.cqcsr == Cqcsr.of(cqon=1, busy=1)
+        bench.run()
+        assert bench.registers.cqcsr == 0
+        assert bench.translation.done == [], "a command that was not fetched is not carried out"
+
+
+class TestOutOfOrder:
+    def order(self, latitude: str, seed: int) -> list[Any]:
+        bench = Bench(chooser=Chooser(seed), timing=TIMING, latitude={"out_of_order": latitude})
+        bench.enable(log2_entries=4)
+        bench.submit(*(Iodir.inval_ddt(n) for n in range(6)), Iofence.c(), Iodir.inval_ddt(9))
+        return bench.translation.done
+
+    def test_commands_overtake_one_another_but_never_a_fence(self) -> None:
+        orders = [self.order("on", seed) for seed in range(8)]
+        assert any(order != sorted(order[:6]) + order[6:] for order in orders)
+        for order in orders:
+            assert sorted(order[:6]) == [("ddt", n) for n in range(6)]
+            assert order[6:] == [("settle", False, False), ("ddt", 9)]
+
+    def test_without_the_latitude_they_never_do(self) -> None:
+        for seed in range(8):
+            assert self.order("off", seed)[:6] == [("ddt", n) for n in range(6)]
+
+    def test_a_schedule_that_holds_a_command_lets_the_next_one_overtake_it(self) -> None:
+        def order(latitude: str) -> list[Any]:
+            schedule = Scheduled(0, {"iommu0.exec#0": 2})
+            bench = Bench(chooser=schedule, hold_ps=1_000_000, latitude={"out_of_order": latitude})
+            bench.enable()
+            bench.sim.explore()
+            bench.submit(Iodir.inval_ddt(1), Iodir.inval_ddt(2), Iofence.c())
+            return bench.translation.done[:2]
+
+        assert order("explore") == [("ddt", 2), ("ddt", 1)]
+        assert order("off") == [("ddt", 1), ("ddt", 2)]
+
+    def test_the_queue_is_not_off_while_a_command_is_under_way(self) -> None:
+        schedule = Scheduled(0, {"iommu0.exec#0": 2})
+        bench = Bench(chooser=schedule, hold_ps=1_000_000, latitude={"out_of_order": "explore"})
+        bench.enable()
+        bench.sim.explore()
+        bench.submit(Iodir.inval_ddt(1), rest=False)
+        bench.run(500_000)
+        assert bench.registers.cqh == 1, "the head passes a command that is decoded"
+        bench.write(CQCSR, 0, rest=False)
+        bench.run(900_000)
+        assert bench.registers.cqcsr.cqon
+        bench.run()
+        assert not bench.registers.cqcsr.cqon
+        assert bench.translation.done == [("ddt", 1)]
+
+
+class TestActions:
+    def test_fetches_and_executions_are_actions_with_stable_names(self) -> None:
+        bench = Bench(chooser=Scheduled(0, {}), hold_ps=1000)
+        bench.enable()
+        names: list[str] = []
+        bench.sim.actions.watchers.append(lambda taken: names.append(taken.name))
+        bench.sim.explore()
+        bench.submit(Iodir.inval_ddt(1), Iofence.c(addr=FLAG))
+        assert [name for name in names if name.startswith("iommu0")] == [
+            *("iommu0.fetch#0", "iommu0.exec#0", "iommu0.fetch#1", "iommu0.fence#0", "iommu0.exec#1")
+        ]
+
+    def test_a_held_fetch_reads_what_is_there_when_it_takes_hold(self) -> None:
+        bench = Bench(chooser=Scheduled(0, {"iommu0.fetch#0": 2}), hold_ps=1_000_000)
+        bench.enable()
+        bench.sim.explore()
+        bench.submit(Iodir.inval_ddt(1), rest=False)
+        bench.run(500_000)
+        bench.memory.poke(RING, 8, Iodir.inval_ddt(2)[0])
+        bench.run()
+        assert bench.translation.done == [("ddt", 2)]
+
+
+class TestDefects:
+    def test_a_lost_invalidation_is_the_one_that_was_named(self) -> None:
+        bench = consumer(defects={"lose_invalidation": 2})
+        bench.submit(*(Iotinval.vma(pscid=n) for n in (1, 2, 3)))
+        assert [command.pscid for _, command in bench.translation.done] == [1, 3]
+        assert bench.registers.cqh == 3
+
+    def test_an_early_fence_waits_for_nothing(self) -> None:
+        bench = consumer(defects={"early_fence": True})
+        bench.translation.pending.shut()
+        bench.submit(Iofence.c(pr=1, pw=1))
+        assert bench.registers.cqh == 1
+        assert bench.translation.done == []
+
+
+class TestOccupancy:
+    def test_the_depth_is_told_at_each_change_and_its_integral_is_kept(self) -> None:
+        bench = consumer(timing=TIMING, memory_ps=80_000)
+        seen: list[QueueDepth] = []
+        bench.sim.probe(QueueDepth).watch(seen.append)
+        bench.submit(PAGE, PAGE, PAGE)
+        bench.submit(PAGE)
+        assert [event.depth for event in seen] == [3, 2, 1, 0, 1, 0]
+        assert {event.who for event in seen} == {"iommu0.cq"}
+        integral = sum(a.depth * (b.time - a.time) for a, b in pairwise(seen))
+        assert bench.commands.ring.occupancy == integral > 0
