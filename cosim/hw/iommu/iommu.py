@@ -5,24 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+from cosim.hw.datapath import DataPath
+from cosim.hw.iommu.commands import CommandQueue
+from cosim.hw.iommu.fault_queue import FaultQueue
+from cosim.hw.iommu.faults import Fault
+from cosim.hw.iommu.interrupts import Interrupts
+from cosim.hw.iommu.ledger import Epoch
+from cosim.hw.iommu.mode import ModeChange
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.translate import Translation
 from cosim.hw.iommu.warl import Reset
 from cosim.hw.options import IommuOptions
-from cosim.hw.transaction import Transaction
+from cosim.hw.transaction import Request, Status, Transaction
 from cosim.sim.component import Component
+from cosim.sim.kernel import Stage
+from cosim.sim.server import Gate, Server
 from cosim.sim.transport import Port
+from cosim.spec.faults import AtsAnswer
 from cosim.spec.registers import Capabilities
 
 if TYPE_CHECKING:
     from cosim.sim.kernel import Sim
+
+_STATUS = {AtsAnswer.SUCCESS: Status.SUCCESS, AtsAnswer.CA: Status.CA, AtsAnswer.UR: Status.UR}
 
 
 class Iommu(Component):
     """The IOMMU at `path`, with its way to memory `port` and its interrupt wires ``wire(vector, level)``.
 
     `capabilities` and `reset` take the place of what `options` say about the register of that name and about
-    hardwired bits.
+    hardwired bits. `registers` is what it puts on the bus; `transport` is what DMA masters use. Counters: `faults`
+    of requests; those of its parts are in `counters`.
     """
 
     def __init__(
@@ -37,18 +50,119 @@ class Iommu(Component):
         reset: Reset | None = None,
     ) -> None:
         super().__init__(sim, path)
+        timing = options.timing
         self.options = options
         self.registers = RegisterFile(sim, path, options, capabilities=capabilities, reset=reset)
         self.translation = Translation(sim, path, options, port, self.registers)
+        self.interrupts = Interrupts(
+            sim,
+            path,
+            self.registers,
+            port,
+            wire=wire,
+            report=lambda fault: self.fault_queue.report(fault),
+            delay_ps=timing.interrupt,
+        )
+        self.fault_queue = FaultQueue(sim, path, self.registers, port, self.interrupts, busy_ps=timing.busy)
+        invalidations = self.translation.invalidations
+        self.commands = CommandQueue(sim, path, options, self.registers, port, invalidations)
+        self.mode = ModeChange(sim, path, self.registers, invalidations, busy_ps=timing.busy)
+        self.data = DataPath(sim, port)
+        self.faults = 0
+        self._ledger = self.translation.ledger
+        self._places = Gate(sim, options.geometry.in_flight, "queue")
+        self._lookup = Server(timing.lookup_interval, "iotlb", latency_ps=timing.lookup)
+        self._turnaround = timing.turnaround
+        self._initiator = sim.initiator(f"{path}.turnaround")
+        self._limit = self.registers.capabilities.pas
 
     def transport(self, txn: Transaction) -> Generator[Any, Any, None]:
-        """Translate a request and make its access; sets `txn.address` and `txn.status`."""
-        yield from self.translate(txn)
+        """Translate a request and make its access; sets ``txn.address``, ``txn.status`` and what it read."""
+        if not self._places.take():
+            yield self._places
+        yield self._lookup
+        if self.sim.exploring:
+            yield from self._issue(txn)
+        held: Epoch | None = None
+        try:
+            if not self.translation.lookup(txn):
+                held = yield from self.translation.resolve(txn)
+        except Fault as fault:
+            yield from self._abort(txn, fault)
+            return
+        self._leave()
+        assert txn.address is not None
+        ledger, write = self._ledger, txn.write
+        epoch = ledger.enter(write)
+        if txn.address >> self._limit:
+            txn.status = Status.ACCESS_FAULT
+        else:
+            yield from self.data.access(txn)
+        ledger.leave(epoch, write)
+        if held is not None:
+            ledger.release(held)
 
     def translate(self, txn: Transaction) -> Generator[Any, Any, None]:
-        """Translate a request and make no access; a fault is reported, and sets `txn.status`."""
-        yield from self.translation.translate(txn)
+        """Translate a request as `transport` does, and make no access."""
+        if not self._places.take():
+            yield self._places
+        yield self._lookup
+        if self.sim.exploring:
+            yield from self._issue(txn)
+        try:
+            if not self.translation.lookup(txn):
+                held = yield from self.translation.resolve(txn)
+                if held is not None:
+                    self._ledger.release(held)
+        except Fault as fault:
+            yield from self._abort(txn, fault)
+            return
+        self._leave()
 
     def counters(self) -> dict[str, int]:
-        """Statistics by name, such as ``iotlb.hits``."""
-        return {}
+        """Statistics by name, such as ``iotlb.hits``; all of them only ever grow."""
+        translation = self.translation
+        walker, directory = translation.walker, translation.directory
+        found = {
+            "requests": translation.requests,
+            "faults": self.faults,
+            "restarts": translation.restarts,
+            "overtaken": translation.invalidations.overtaken,
+            "merged": walker.merged,
+            "walks": walker.walks.get("page_table", 0),
+            "walk_reads": walker.reads.get("page_table", 0),
+            "ddt_walks": walker.walks.get("ddt", 0),
+            "ddt_reads": walker.reads.get("ddt", 0),
+            "ad_updates": translation.resolver.ad_updates,
+            "walkers.busy_ps": walker.busy_ps,
+        }
+        caches = {"iotlb": translation.iotlb.cache, "ddtc": directory.contexts, "ddt_nonleaf": directory.pointers}
+        caches |= {f"nonleaf{level}": cache for level, cache in translation.pointers.levels.items()}
+        for name, cache in caches.items():
+            for what in ("hits", "misses", "fills", "evictions", "dropped"):
+                found[f"{name}.{what}"] = getattr(cache, what)
+        return found
+
+    def _issue(self, txn: Transaction) -> Generator[Any, Any, None]:
+        """Wait until the schedule lets the look-up of a request take hold, as the action ``nic0.issue#n``."""
+        master = txn.master or self.path
+        touched = self.translation.footprint(txn)
+        yield from self.sim.actions.ask(f"{master}.issue", master, touched, False, "iotlb")
+
+    def _abort(self, txn: Transaction, fault: Fault) -> Generator[Any, Any, None]:
+        """Report a fault, and answer the request with what it earns it."""
+        self.faults += 1
+        yield from self.fault_queue.report(fault, txn)
+        txn.status = Status.UR
+        if txn.request is Request.ATS and (answer := fault.cause.ats_answer) is not None:
+            txn.status = _STATUS[answer]
+        self._leave()
+
+    def _leave(self) -> None:
+        """Give the request's place to the next one, after the turnaround."""
+        if self._turnaround <= 1:
+            self._places.release()
+        else:
+            # The gate's own hand-over takes the last tick of it.
+            rank = self._initiator.rank(Stage.TRANSACTION)
+            self.sim.at(self.sim.now + self._turnaround - 1, rank, self._places.release)

@@ -1,52 +1,219 @@
-"""The process to translate an IOVA (2.3), the caches that shorten it, and what invalidates them."""
+"""The process to translate an IOVA (2.3 "Process to translate an IOVA"): by the caches, or else by walks."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from cosim.events import CacheLookup, Translated
+from cosim.hw.iommu.directory import Context, Directory
+from cosim.hw.iommu.faults import Fault
+from cosim.hw.iommu.invalidations import Invalidations
+from cosim.hw.iommu.iotlb import Iotlb, Leaf
+from cosim.hw.iommu.ledger import Epoch
+from cosim.hw.iommu.pages import AddressSpace, PageTable, Pointers
 from cosim.hw.iommu.registers import RegisterFile
+from cosim.hw.iommu.resolve import Resolver
+from cosim.hw.iommu.steps import (
+    NO_FIRST_STAGE,
+    require_canonical,
+    require_grant,
+    space_of,
+    without_directory,
+)
+from cosim.hw.iommu.walk import Miss
+from cosim.hw.iommu.walker import Walker
 from cosim.hw.options import IommuOptions
 from cosim.hw.transaction import Transaction
 from cosim.sim.component import Component
 from cosim.sim.transport import Port
-from cosim.spec.queues import Command, Iotinval
+from cosim.spec.faults import Cause
+from cosim.spec.pagetable import PAGE_LG2, SV32, SV39, SV48, SV57
+from cosim.spec.register_map import DDTP
+from cosim.spec.registers import Ddtp, IommuMode
 
 if TYPE_CHECKING:
     from cosim.sim.kernel import Sim
 
+_CHANCE = 4
+"""With ``latitude.evict: on`` one hit in so many finds its entry gone."""
+
 
 class Translation(Component):
-    """What an IOMMU knows of its tables. Invalidations are plain calls and take hold at once."""
+    """Translates requests: a plain call where the caches suffice, else a routine that walks.
+
+    Counters: `requests`; `restarts` of a request, after an invalidation or because an entry had changed before its A
+    and D were set.
+    """
 
     def __init__(self, sim: Sim, path: str, options: IommuOptions, port: Port, registers: RegisterFile) -> None:
         super().__init__(sim, path)
-        self.options = options
-        self.port = port
+        capabilities, timing = registers.capabilities, options.timing
         self.registers = registers
+        self.iotlb = Iotlb(sim, path, options)
+        self.pointers = Pointers(sim, path, options)
+        tables = {
+            scheme.name: PageTable(scheme, capabilities, timing, self.pointers) for scheme in (SV32, SV39, SV48, SV57)
+        }
+        self.directory = Directory(sim, path, options, registers, tables)
+        self.walker = Walker(sim, path, options, port, capabilities.pas)
+        self.invalidations = Invalidations(sim, path, options, self.iotlb, self.pointers, self.directory, self.walker)
+        self.resolver = Resolver(sim, path, options, port, self.iotlb, self.directory, self.walker, self.invalidations)
+        self.ledger = self.invalidations.ledger
+        self.requests = self.restarts = 0
+        self._contexts = self.directory.contexts
+        self._evict = options.latitude.evict
+        self._stream = sim.chooser.stream(f"{path}.evict")
+        self._translated = sim.probe(Translated)
+        self._looked_up = sim.probe(CacheLookup)
+        self._root = 0
+        self._mode = IommuMode.OFF
+        self._device_bits = 0
+        self._configure(registers.ddtp, registers.ddtp)
+        registers.on_write(DDTP, self._configure)
 
-    def translate(self, txn: Transaction) -> Generator[Any, Any, None]:
-        """Set `txn.address`, or raise `Fault`."""
-        raise NotImplementedError
-        yield
+    def _configure(self, old: Ddtp, new: Ddtp) -> None:
+        self._root = new.ppn << PAGE_LG2
+        self._mode = IommuMode(new.iommu_mode)
+        self._device_bits = self.directory.split.width(self._mode.levels)
+        if self._mode is IommuMode.OFF:
+            self.invalidations.abandon()
 
-    def invalidate_vma(self, command: Iotinval) -> None:
-        """IOTINVAL.VMA takes hold."""
+    # --- Where the caches suffice ------------------------------------------------------------------------------------
 
-    def invalidate_gvma(self, command: Iotinval) -> None:
-        """IOTINVAL.GVMA takes hold."""
+    def lookup(self, txn: Transaction) -> bool:
+        """Translate by the caches alone; false if that takes a walk. Raises Fault."""
+        self.requests += 1
+        if not self._device_bits:
+            without_directory(self._mode, txn)
+            self._unchanged(txn, NO_FIRST_STAGE)
+            return True
+        if txn.device_id >> self._device_bits:
+            raise Fault(Cause.TTYP_DISALLOWED)  # 5. device_id is wider than the mode allows
+        context = self._context(txn)
+        if context is None:
+            return False
+        if context.plain and not txn.request and txn.process_id is None:
+            space = context.space
+        else:
+            space = space_of(txn, context)
+        if space.bare:
+            self._unchanged(txn, space)
+            return True
+        require_canonical(txn, context, space)
+        leaf = self._leaf(txn, space)
+        if leaf is None:
+            return False
+        require_grant(txn, context, space, leaf)
+        self._decide(txn, space, leaf, "iotlb")
+        return True
 
-    def invalidate_ddt(self, device_id: int | None) -> None:
-        """IODIR.INVAL_DDT takes hold: for one device, or for all."""
+    def _context(self, txn: Transaction) -> Context | None:
+        context = self._contexts.get(txn.device_id)
+        if context is not None and self._evict != "off" and self._evicts():
+            self._contexts.discard(txn.device_id)
+            context = None
+        if self._looked_up:
+            self._looked_up(CacheLookup(self.sim.now, self.directory.path, context is not None))
+        return context
 
-    def invalidate_pdt(self, device_id: int, process_id: int) -> None:
-        """IODIR.INVAL_PDT takes hold."""
+    def _leaf(self, txn: Transaction, space: AddressSpace) -> Leaf | None:
+        leaf = self.iotlb.lookup(space.gscid, space.pscid, txn.iova, txn.write)
+        if leaf is not None and self._evict != "off" and self._evicts():
+            self.iotlb.evict(leaf)
+            leaf = None
+        return leaf
 
-    def settle(self, pr: bool, pw: bool) -> Generator[Any, Any, None]:
-        """Wait for what an IOFENCE waits for: see `Ledger`."""
-        return
-        yield
+    def _evicts(self) -> bool:
+        if self._evict == "explore":
+            return self.sim.exploring and self.sim.actions.pick(f"{self.path}.evict", 2) == 1
+        return self._stream.below(_CHANCE) == 0
 
-    def footprint(self, command: Command) -> tuple[Hashable, ...]:
-        """What the execution of an invalidation touches, as an action: it conflicts with look-ups and fills."""
-        return ((self.path, "all"),)
+    def _unchanged(self, txn: Transaction, space: AddressSpace) -> None:
+        txn.address = txn.iova
+        txn.translated = self.sim.now
+        if self._translated:
+            self._tell(txn, space, "bare")
+
+    def _decide(self, txn: Transaction, space: AddressSpace, leaf: Leaf, hit: str) -> None:
+        txn.address = leaf.address(txn.iova)
+        txn.pbmt = leaf.pbmt
+        txn.translated = self.sim.now
+        if self._translated:
+            self._tell(txn, space, hit)
+
+    def _tell(self, txn: Transaction, space: AddressSpace, hit: str) -> None:
+        assert txn.address is not None
+        self._translated(
+            Translated(
+                self.sim.now, self.path, txn.device_id, txn.iova, txn.address, hit, space.pscid, max(space.gscid, 0)
+            )
+        )
+
+    def footprint(self, txn: Transaction) -> tuple[Any, ...]:
+        """What the look-up of a request touches, as an action."""
+        names = self.invalidations
+        touched = names.ddtc_footprint(txn.device_id)
+        context = self._contexts.peek(txn.device_id)
+        if context is not None and not context.space.bare:
+            touched += names.iotlb_footprint(context.space.gscid, context.space.pscid)
+        return touched
+
+    # --- Where they do not -------------------------------------------------------------------------------------------
+
+    def resolve(self, txn: Transaction) -> Generator[Any, Any, Epoch | None]:
+        """Translate a request that `lookup` could not. Raises Fault.
+
+        Returns what the ledger holds for the request, if an invalidation went past it: to be released when its
+        access is committed.
+        """
+        miss = Miss(txn, probed=self._contexts.peek(txn.device_id) is not None)
+        self.invalidations.begin(miss)
+        try:
+            while not (yield from self._attempt(miss)):
+                self.restarts += 1
+                self.invalidations.again(miss)
+        except Fault:
+            self.invalidations.again(miss)
+            raise
+        finally:
+            self.invalidations.end(miss)
+        return miss.held
+
+    def _attempt(self, miss: Miss) -> Generator[Any, Any, bool]:
+        """Try once, from the first step on; false if the request has to start again."""
+        txn = miss.txn
+        if not self._device_bits:
+            without_directory(self._mode, txn)
+            self._unchanged(txn, NO_FIRST_STAGE)
+            return True
+        if txn.device_id >> self._device_bits:
+            raise Fault(Cause.TTYP_DISALLOWED)
+        context = self._contexts.touch(txn.device_id)
+        if context is None:
+            self.registers.require_little_endian()
+            context = yield from self.resolver.locate(miss, self._root, self._mode.levels)
+            if context is None:
+                return False
+        miss.context = context
+        space = space_of(txn, context)
+        if space.bare:
+            self._unchanged(txn, space)
+            return True
+        require_canonical(txn, context, space)
+        if miss.probed:
+            leaf = self.iotlb.find(space.gscid, space.pscid, txn.iova)
+            if leaf is not None and txn.write and not leaf.dirty:
+                leaf = None
+        else:
+            miss.probed = True
+            leaf = self._leaf(txn, space)
+        hit = "iotlb"
+        if leaf is None:
+            leaf = yield from self.resolver.walk(miss, context, space)
+            if leaf is None:
+                return False
+            hit = "merged" if miss.walk and miss.walk.merged else "walk"
+        require_grant(txn, context, space, leaf)
+        self._decide(txn, space, leaf, hit)
+        return True
