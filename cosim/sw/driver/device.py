@@ -1,0 +1,152 @@
+"""What the driver knows of an IOMMU and of the devices behind it: structures in memory, and facts that never change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cosim.sim.operations import MmioRead, MmioWrite, Poll
+from cosim.spec.bits import Word
+from cosim.spec.register_map import Register
+from cosim.spec.registers import Capabilities
+from cosim.sw.kernel.objects import Object, cell, embed
+
+
+class Queue(Object):
+    """An in-memory queue of an IOMMU (3 "In-memory queue interface"), the driver's half of it.
+
+    `prod`, `head` and `tail` count entries without end; modulo `entries` they are indices. For the command queue
+    `prod` is the next ticket, `tail` the next ticket that may ring the doorbell, `head` what the IOMMU is known to
+    have consumed. For the fault queue `tail` is what it is known to have produced, `head` what was served.
+    """
+
+    __slots__ = ()
+    iommu = cell()
+    """The IOMMU's address while the queue is on, else 0."""
+    base = cell()
+    """Address of entry 0."""
+    entries = cell()
+    pages = cell()
+    """Pages of the ring; 0 if its place is fixed in the hardware."""
+    prod = cell()
+    head = cell()
+    tail = cell()
+
+
+class IommuDevice(Object):
+    """One IOMMU: made before its probe, freed after its removal."""
+
+    __slots__ = ()
+    registers = cell()
+    """Where its registers are mapped."""
+    capabilities = cell()
+    fctl = cell()
+    icvec = cell()
+    mode = cell()
+    """ddtp.iommu_mode, as last set."""
+    root = cell()
+    """Address of the root of the device directory."""
+    complained = cell()
+    """Fault messages in the present interval of the rate limit."""
+    complained_since = cell()
+    node = cell()
+    """NUMA node."""
+    commands = embed(Queue)
+    faults = embed(Queue)
+
+    async def read(self, register: Register[Word], *, part: str = "mmio") -> int:
+        """Read a register."""
+        return await MmioRead(await self.registers.load() + register.offset, register.size, part=part)
+
+    async def write(self, register: Register[Word], value: int, *, after: int = 0, part: str = "mmio") -> None:
+        """Write a register, relaxed; `after` is what the write depends on."""
+        await MmioWrite(await self.registers.load() + register.offset, value, register.size, after=after, part=part)
+
+    async def polling(
+        self,
+        register: Register[Word],
+        mask: int,
+        seen: int,
+        timeout_ps: int,
+        *,
+        pause_ps: int = 0,
+        sleep: bool = False,
+        part: str = "mmio",
+    ) -> Poll:
+        """The operation that reads a register until its bits in `mask` differ from `seen`, or for `timeout_ps`."""
+        return Poll(
+            await self.registers.load() + register.offset,
+            seen,
+            register.size,
+            mask=mask,
+            timeout_ps=timeout_ps,
+            pause_ps=pause_ps,
+            sleep=sleep,
+            part=part,
+        )
+
+
+class DevIommu(Object):
+    """What the core keeps for a device that is behind an IOMMU (struct dev_iommu); freed when the device leaves."""
+
+    __slots__ = ()
+    iommu_dev = cell()
+    """Address of its `IommuDevice`."""
+    priv = cell()
+    """Address of the driver's `DeviceInfo`."""
+
+
+class DeviceObject(Object):
+    """The part of struct device that matters here; freed when the device leaves."""
+
+    __slots__ = ()
+    iommu = cell()
+    """Address of its `DevIommu`, 0 without an IOMMU."""
+
+
+class DeviceInfo(Object):
+    """The driver's own data of a device: which paging domain it is bonded to, 0 if none."""
+
+    __slots__ = ()
+    domain = cell()
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device as it was found: its name, its structure in memory, the `device_id`s of its requests."""
+
+    name: str
+    object: DeviceObject
+    ids: tuple[int, ...]
+    node: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """An IOMMU as firmware describes it: its registers and where its interrupts go.
+
+    `vectors` are the interrupt numbers of `cpu`, one for each vector of the IOMMU. `messages` are the (address, data)
+    pairs that raise them, where the IOMMU can send messages; without, it uses wires.
+    """
+
+    name: str
+    base: int
+    vectors: tuple[int, ...]
+    cpu: str
+    messages: tuple[tuple[int, int], ...] = ()
+    node: int = 0
+
+
+async def iommu_of(device: DeviceObject) -> IommuDevice:
+    """device->iommu->iommu_dev: the IOMMU that a device is behind. Nothing keeps either structure alive."""
+    dev_iommu = DevIommu(await device.iommu.load())
+    return IommuDevice(await dev_iommu.iommu_dev.load())
+
+
+async def info_of(device: DeviceObject) -> DeviceInfo:
+    """device->iommu->priv: the driver's data of a device."""
+    return DeviceInfo(await DevIommu(await device.iommu.load()).priv.load())
+
+
+async def capabilities_of(iommu: IommuDevice) -> Capabilities:
+    """The capabilities that probe found."""
+    return Capabilities(await iommu.capabilities.load())

@@ -1,0 +1,279 @@
+"""The RISC-V IOMMU driver's entry points: a skeleton that never asks which variant it is, over a row of policies."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from cosim.events import CallDone
+from cosim.quantities import PositiveTime, Time
+from cosim.sim.operations import Instant, Now, Self
+from cosim.sim.units import NS, US
+from cosim.spec.bits import ONES
+from cosim.sw.driver import bringup
+from cosim.sw.driver.device import Device, Hardware, IommuDevice, iommu_of
+from cosim.sw.driver.domain import Domain, DomainObject, Gather, Kind, MapResult, Prot
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.objects import Cell
+
+if TYPE_CHECKING:
+    from cosim.spec.queues import Command
+    from cosim.sw.driver.queue import Form
+    from cosim.sw.driver.variants import Variant
+    from cosim.sw.kernel.ids import Ida
+    from cosim.sw.kernel.irq import Action
+    from cosim.sw.kernel.thread import Kernel
+
+
+class DriverCosts(BaseModel):
+    """What the driver's own instructions cost, beside its memory and register accesses (assumptions: sweep them)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    call: Time = 30 * NS
+    """To enter and leave an entry point."""
+    pte: Time = 5 * NS
+    """To compute a page-table entry, or judge one."""
+    command: Time = 10 * NS
+    """To build a command."""
+    spin: PositiveTime = 10 * NS
+    """Between two looks at a word that another CPU is to change."""
+    csr_poll: PositiveTime = 10 * US
+    """Between two looks at a register that the IOMMU is to change (Linux: 10 us)."""
+
+
+class Driver:
+    """One loaded driver: `variant` decides, `kernel` provides. All entry points are awaited by a thread.
+
+    Failures of the ordinary kind are `KernelError`s, as the negated errno in C; what the kernel would not survive
+    is an `Oops`. The identity domain is always there; `blocked` only in variants that have it.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        variant: Variant,
+        costs: DriverCosts | None = None,
+    ) -> None:
+        self.kernel = kernel
+        self.variant = variant
+        self.costs = costs or DriverCosts()
+        self.pscid = variant.pscid
+        self.bonds = variant.bonds
+        self.attaching = variant.attach
+        self.tables = variant.tables
+        self.invalidating = variant.invalidate
+        self.queueing = variant.queue
+        self.bringup = variant.bringup
+        self.ids: dict[str, Ida] = {}
+        self.identity = Domain("identity", Kind.IDENTITY, DomainObject(0))
+        self.blocked = Domain("", Kind.BLOCKED, DomainObject(0)) if self.attaching.has_blocked else None
+        self._hardware: dict[int, Hardware] = {}
+        self._pages: dict[int, list[int]] = {}
+        self._actions: dict[tuple[int, str], Action] = {}
+        self._once = {site: Cell(kernel.static(8)) for site in ("enqueue", "execution")}
+        self.call_done = kernel.sim.probe(CallDone)
+
+    # --- IOMMUs ----------------------------------------------------------------------------------------------------
+
+    async def probe_iommu(self, hardware: Hardware) -> IommuDevice:
+        """Take an IOMMU into service: queues, interrupts, device directory. KernelError EBUSY, ENODEV, EINVAL, ENOMEM.
+
+        On return it translates, and blocks every device, since no device context is valid yet.
+        """
+        async with self.measured("probe"):
+            iommu = await self.kernel.pages.new(IommuDevice)
+            self._hardware[int(iommu.address)] = hardware
+            self._pages[int(iommu.address)] = []
+            try:
+                await bringup.probe(self, iommu, hardware)
+            except KernelError as error:
+                self.log("error", f"probe failed: {error}", iommu)
+                await self.release_pages(iommu)
+                await self.kernel.pages.delete(iommu)
+                raise
+        return iommu
+
+    async def remove_iommu(self, iommu: IommuDevice) -> None:
+        """Take an IOMMU out of service and free what it had. Its devices must have been released."""
+        async with self.measured("remove"):
+            await self.bonds.before_removal(self, iommu)
+            await bringup.remove(self, iommu)
+
+    async def shutdown(self, iommu: IommuDevice) -> None:
+        """Leave the hardware to the next kernel (kexec)."""
+        await self.bringup.shutdown(self, iommu)
+
+    # --- Devices ---------------------------------------------------------------------------------------------------
+
+    async def probe_device(self, device: Device) -> None:
+        """Get ready for a device whose `DevIommu.iommu_dev` is set. KernelError ENODEV, ENOMEM."""
+        await self.attaching.probe_device(self, await iommu_of(device.object), device)
+
+    async def release_device(self, device: Device, old: Domain | None) -> None:
+        """Let go of a device; where there is a `blocked` domain, the core has attached that one first."""
+        await self.attaching.release_device(self, await iommu_of(device.object), device, old)
+
+    async def attach_dev(self, domain: Domain, device: Device, old: Domain | None) -> None:
+        """Have the device's requests go through `domain`; `old` is what the core has recorded. KernelError.
+
+        The core holds the mutex of the device's group, and of no other.
+        """
+        iommu = await iommu_of(device.object)
+        attach = {
+            Kind.PAGING: self.attaching.paging,
+            Kind.IDENTITY: self.attaching.identity,
+            Kind.BLOCKED: self.attaching.block,
+        }[domain.kind]
+        await attach(self, iommu, device, domain, old)
+
+    def capable(self, what: str) -> bool:
+        """Whether the driver claims a capability: ``cache_coherency`` or ``deferred_flush``."""
+        return what in self.variant.capable
+
+    # --- Domains ---------------------------------------------------------------------------------------------------
+
+    async def domain_alloc_paging(self, name: str, device: Device | None) -> Domain:
+        """A new paging domain for `device`, which some variants do without. KernelError ENOMEM, ENODEV."""
+        iommu = await iommu_of(device.object) if device else None
+        made = await self.kernel.pages.new(DomainObject)
+        await made.bonds.initialise()
+        domain = Domain(name, Kind.PAGING, made, *await self.tables.prepare(self, made, iommu))
+        try:
+            await self.tables.alloc_root(self, made)
+            try:
+                await self.pscid.born(self, made)
+            except KernelError:
+                await self.tables.free(self, made)
+                raise
+        except KernelError:
+            await self.kernel.pages.delete(made)
+            raise
+        return domain
+
+    async def domain_free(self, domain: Domain) -> None:
+        """Free a domain that no device is attached to."""
+        made = domain.object
+        if not await made.bonds.empty():
+            self.kernel.log("warning", f"domain {domain.name} is freed while devices are bonded to it")
+        await self.pscid.died(self, made)
+        await self.kernel.pages.delete(made)
+
+    # --- Mappings --------------------------------------------------------------------------------------------------
+
+    async def map_pages(
+        self, domain: Domain, iova: int, paddr: int, page_size: int, count: int, prot: Prot
+    ) -> MapResult:
+        """Map `count` pages of `page_size` (one of `domain.page_sizes`) from `iova` on; no core lock is held."""
+        return await self.tables.map_pages(self, domain, iova, paddr, page_size, count, prot)
+
+    async def unmap_pages(self, domain: Domain, iova: int, page_size: int, count: int, gather: Gather) -> int:
+        """Clear the entries of a range; returns the bytes cleared, which ends at the first that is not mapped."""
+        return await self.tables.unmap_pages(self, domain, iova, page_size * count, gather)
+
+    async def iova_to_phys(self, domain: Domain, iova: int) -> int:
+        """Where `iova` leads; 0 if nowhere."""
+        return await self.tables.iova_to_phys(self, domain, iova)
+
+    async def iotlb_sync(self, domain: Domain, gather: Gather) -> None:
+        """Flush what an unmap has gathered, wait for it, and free what was waiting for that."""
+        await self.invalidating.sync(self, domain.object, gather)
+        gather.clear()
+
+    async def flush_iotlb_all(self, domain: Domain) -> None:
+        """Flush everything of a domain, and wait for it."""
+        await self.invalidate(domain.object, 0, ONES)
+
+    async def gather_page(self, domain: Domain, gather: Gather, iova: int, size: int) -> None:
+        """Add a page to what an unmap has gathered; flush first what does not fit with it."""
+        if (gather.page_size and gather.page_size != size) or gather.disjoint(iova, size):
+            await self.iotlb_sync(domain, gather)
+        gather.page_size = size
+        gather.add(iova, size)
+
+    # --- What policies use -----------------------------------------------------------------------------------------
+
+    async def invalidate(self, domain: DomainObject, start: int, end: int) -> None:
+        """Flush `start` .. `end` (inclusive) of a domain from every IOMMU that may have cached it, and wait."""
+        async with self.measured("iotlb_inval"):
+            await self.invalidating.range(self, domain, start, end)
+
+    async def send(self, iommu: IommuDevice, command: Command) -> None:
+        """Queue a command; not waited for."""
+        await self.queueing.send(self, iommu, command)
+
+    async def sync(self, iommu: IommuDevice, timeout_ps: int) -> bool:
+        """Queue a fence and wait for it; false if it is not known to have completed."""
+        async with self.measured("cmd_sync"):
+            return await self.queueing.sync(self, iommu, timeout_ps)
+
+    def hardware(self, iommu: IommuDevice) -> Hardware:
+        """What firmware says of an IOMMU."""
+        return self._hardware[int(iommu.address)]
+
+    def log(self, level: str, text: str, iommu: IommuDevice) -> None:
+        """Print a message about an IOMMU."""
+        self.kernel.log(level, text, self.hardware(iommu).name)
+
+    async def log_once(self, site: str, level: str, text: str, iommu: IommuDevice) -> None:
+        """Print a message about an IOMMU, the first time only: a later one of any IOMMU stays silent."""
+        if not await self._once[site].load():
+            await self._once[site].store(1)
+            self.log(level, text, iommu)
+
+    def measured(self, call: str) -> Measured:
+        """``async with driver.measured("probe"):`` has its duration told, and the parts that it is made of."""
+        return Measured(self, call)
+
+    # --- What an IOMMU holds until it is removed ---------------------------------------------------------------------
+
+    async def keep_page(self, iommu: IommuDevice, order: int = 0, *, purpose: str) -> int:
+        """Zeroed pages that go back when the IOMMU is removed. KernelError ENOMEM."""
+        page = await self.kernel.pages.alloc(order, node=int(await iommu.node.load()), purpose=purpose)
+        self._pages[int(iommu.address)].append(page)
+        return page
+
+    async def release_page(self, iommu: IommuDevice, page: int) -> None:
+        """Give one of them back early."""
+        self._pages[int(iommu.address)].remove(page)
+        await self.kernel.pages.free(page)
+
+    async def release_pages(self, iommu: IommuDevice) -> None:
+        """Give all of them back, the last one first."""
+        pages = self._pages[int(iommu.address)]
+        while pages:
+            await self.kernel.pages.free(pages.pop())
+
+    def connected(self, iommu: IommuDevice, form: Form, action: Action) -> None:
+        """Note which interrupt a queue has."""
+        self._actions[int(iommu.address), form.name] = action
+
+    def disconnected(self, iommu: IommuDevice, form: Form) -> Action:
+        """The interrupt that a queue had."""
+        return self._actions.pop((int(iommu.address), form.name))
+
+
+class Measured:
+    """A call of a driver, from its beginning to its end; one that does not return is not told of."""
+
+    __slots__ = ("began", "call", "driver")
+
+    def __init__(self, driver: Driver, call: str) -> None:
+        self.driver = driver
+        self.call = call
+        self.began: Instant
+
+    async def __aenter__(self) -> None:
+        if self.driver.call_done:
+            self.began = await Now()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        done = self.driver.call_done
+        if done and (error is None or isinstance(error, KernelError)):
+            now, thread = await Now(), await Self()
+            failed = error.name if isinstance(error, KernelError) else ""
+            done(CallDone(now.time, thread.name, self.call, self.began.time, now.since(self.began), failed))

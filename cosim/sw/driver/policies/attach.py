@@ -1,0 +1,294 @@
+"""The order of bond, barrier and device context when a device changes domains, and what is flushed of the old one.
+
+Mirrors riscv_iommu_attach_paging_domain, riscv_iommu_iodir_update and their like. `invalidate` has the picture of an
+attach beside an unmap; this one is of an attach beside the hardware:
+
+        attach                                  IOMMU
+        tc.V = 0                                    .
+        IODIR.INVAL, IOFENCE                    forgets the old context; requests fault (cause 258) from here
+        fsc, ta                                     .
+        dma_wmb                                     .
+        tc.V = 1                                a walk finds the new context, whole
+        IODIR.INVAL, IOFENCE                        .
+        old PSCID: IOTINVAL, IOFENCE            nothing is cached any more under a PSCID that may be used again
+
+Written in one go into a live context, it may be read half: the new table under the old PSCID, and what is cached then
+outlives the attach. Without the last line the next domain with that PSCID inherits the old one's translations.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from cosim.sim.operations import Work
+from cosim.sim.units import S
+from cosim.spec.pagetable import FIRST_STAGE
+from cosim.spec.queues import Iodir, Iotinval
+from cosim.spec.registers import IommuMode
+from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
+from cosim.sw.driver.device import Device, DeviceInfo, DevIommu, IommuDevice, capabilities_of, info_of
+from cosim.sw.driver.directory import ContextObject, find_context
+from cosim.sw.driver.domain import Bond, Domain, DomainObject
+from cosim.sw.kernel.barriers import dma_wmb, smp_mb
+from cosim.sw.kernel.errors import KernelError
+
+if TYPE_CHECKING:
+    from cosim.sw.driver.driver import Driver
+
+V = Tc.v.mask
+
+
+@dataclass(frozen=True)
+class BondFirst:
+    """Linux 6.13 (b6e2174ef49b): link, barrier, context in two passes, unlink, flush of the old PSCID's last use."""
+
+    has_blocked: ClassVar[bool] = True
+    """Whether there is a domain that blocks, which the core attaches on release."""
+    fence_ps: int = 90 * S
+
+    # --- Devices ---------------------------------------------------------------------------------------------------
+
+    async def probe_device(self, driver: Driver, iommu: IommuDevice, device: Device) -> None:
+        """Find or make all device contexts now, so that no attach can fail half way."""
+        if await iommu.mode.load() <= IommuMode.BARE:
+            raise KernelError(errno.ENODEV, f"{device.name}: its IOMMU has no device directory")
+        info = await driver.kernel.pages.new(DeviceInfo)
+        for device_id in device.ids:
+            context = await find_context(driver, iommu, device_id)
+            if context is None:
+                await driver.kernel.pages.delete(info)
+                raise KernelError(errno.ENODEV, f"{device.name}: no device context for {device_id:#x}")
+            if await context.tc.load() & V:
+                driver.log("warning", f"{device.name}: device context {device_id:#x} is valid already", iommu)
+            await context.tc.store(await self.fresh_tc(iommu))
+        await DevIommu(await device.object.iommu.load()).priv.store(info.address)
+
+    async def fresh_tc(self, iommu: IommuDevice) -> Tc:
+        """DC.tc of a device that is not attached."""
+        return Tc.of(sade=(await capabilities_of(iommu)).amo_hwad)
+
+    async def release_device(self, driver: Driver, iommu: IommuDevice, device: Device, old: Domain | None) -> None:
+        """Free the driver's data after a grace period that normally nobody waits for."""
+        await driver.kernel.rcu.kfree(await info_of(device.object))
+
+    # --- Domains ---------------------------------------------------------------------------------------------------
+
+    async def paging(
+        self, driver: Driver, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
+    ) -> None:
+        """Attach to a page table. KernelError ENODEV, ENOMEM, ENOSPC, with nothing changed."""
+        made = domain.object
+        mode = await self.supported(iommu, made)
+        await driver.tables.attaching(driver, iommu, made)
+        pscid = await driver.pscid.take(driver, iommu, made)
+        try:
+            bond = await driver.bonds.new(driver, iommu, device, pscid)
+        except KernelError:
+            await driver.pscid.drop(driver, iommu, made)
+            raise
+        fsc = Fsc.of(mode=mode, ppn=await made.root.load() >> 12)
+        await self.enter(driver, iommu, device, made, bond, fsc, DcTa.of(pscid=pscid))
+        info = await info_of(device.object)
+        await self.leave(driver, iommu, device, DomainObject(await info.domain.load()))
+        await info.domain.store(made.address)
+
+    async def enter(
+        self,
+        driver: Driver,
+        iommu: IommuDevice,
+        device: Device,
+        domain: DomainObject,
+        bond: Bond,
+        fsc: Fsc,
+        ta: DcTa,
+    ) -> None:
+        """Bond, barrier, context."""
+        await driver.bonds.link(driver, iommu, domain, bond)
+        await self.barrier()
+        await self.update(driver, iommu, device, fsc, ta, V)
+
+    async def barrier(self) -> None:
+        """Between the bond and the context."""
+        await smp_mb()
+
+    async def identity(
+        self, driver: Driver, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
+    ) -> None:
+        """Let the device's requests pass as they are."""
+        await self._without_table(driver, iommu, device, V)
+
+    async def block(
+        self, driver: Driver, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
+    ) -> None:
+        """Let none of the device's requests pass."""
+        await self._without_table(driver, iommu, device, 0)
+
+    async def _without_table(self, driver: Driver, iommu: IommuDevice, device: Device, valid: int) -> None:
+        await self.update(driver, iommu, device, Fsc(0), DcTa(0), valid)
+        info = await info_of(device.object)
+        await self.leave(driver, iommu, device, DomainObject(await info.domain.load()))
+        await info.domain.store(0)
+
+    async def supported(self, iommu: IommuDevice, domain: DomainObject) -> int:
+        """The domain's iosatp.MODE. KernelError ENODEV if the IOMMU does not have it."""
+        mode = int(await domain.mode.load())
+        if not FIRST_STAGE[0][mode].supported(await capabilities_of(iommu)):
+            raise KernelError(errno.ENODEV, f"the IOMMU has no {IosatpMode(mode).name}")
+        return mode
+
+    # --- Device contexts -------------------------------------------------------------------------------------------
+
+    async def update(self, driver: Driver, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int) -> None:
+        """Invalidate what is valid and wait, then write and wait. In between the device's requests fault."""
+        waited_for = False
+        for context, device_id in await self.contexts(driver, iommu, device):
+            tc = await context.tc.load()
+            if tc & V:
+                await context.tc.store(tc & ~V)
+                await self.flush_context(driver, iommu, device_id, context)
+                waited_for = True
+        if waited_for:
+            await driver.sync(iommu, self.fence_ps)
+        for context, device_id in await self.contexts(driver, iommu, device):
+            tc = await context.tc.load()
+            await context.fsc.store(fsc)
+            await context.ta.store(ta)
+            await self.written()
+            await context.tc.store(tc | valid)
+            await self.flush_context(driver, iommu, device_id, context)
+        await driver.sync(iommu, self.fence_ps)
+
+    async def written(self) -> None:
+        """Between a context and its V."""
+        await dma_wmb()
+
+    async def contexts(self, driver: Driver, iommu: IommuDevice, device: Device) -> list[tuple[ContextObject, int]]:
+        """The device's contexts, which its probe has made, with the ids that they are for."""
+        found = [(await find_context(driver, iommu, device_id), device_id) for device_id in device.ids]
+        return [(context, device_id) for context, device_id in found if context is not None]
+
+    async def flush_context(self, driver: Driver, iommu: IommuDevice, device_id: int, context: ContextObject) -> None:
+        """Have the IOMMU forget a context."""
+        await Work(driver.costs.command)
+        await driver.send(iommu, Iodir.inval_ddt(device_id))
+
+    async def leave(self, driver: Driver, iommu: IommuDevice, device: Device, domain: DomainObject) -> None:
+        """Unlink from the old domain, if any; the last one on this IOMMU flushes the PSCID."""
+        if not domain:
+            return
+        pscid = await driver.pscid.on(driver, iommu, domain)
+        if await driver.bonds.unlink(driver, iommu, device, domain):
+            await self.flush_old(driver, iommu, pscid)
+        await driver.pscid.drop(driver, iommu, domain)
+
+    async def flush_old(self, driver: Driver, iommu: IommuDevice, pscid: int) -> None:
+        """Flush a PSCID that this IOMMU no longer uses."""
+        await Work(driver.costs.command)
+        await driver.send(iommu, Iotinval.vma(pscid=pscid))
+        await driver.sync(iommu, self.fence_ps)
+
+
+@dataclass(frozen=True)
+class NoBarrier(BondFirst):
+    """`BondFirst` without the barrier between bond and context: the link may still be in the store buffer (B6)."""
+
+    async def barrier(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class NoDmaWmb(BondFirst):
+    """`BondFirst` without the barrier between a context and its V: a walk may find V with what was there before."""
+
+    async def written(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class ContextFirst(BondFirst):
+    """`BondFirst` with the bond after the context (remark B6 alone): who unmaps meanwhile does not flush this IOMMU."""
+
+    async def enter(
+        self,
+        driver: Driver,
+        iommu: IommuDevice,
+        device: Device,
+        domain: DomainObject,
+        bond: Bond,
+        fsc: Fsc,
+        ta: DcTa,
+    ) -> None:
+        await self.update(driver, iommu, device, fsc, ta, V)
+        await driver.bonds.link(driver, iommu, domain, bond)
+
+
+@dataclass(frozen=True)
+class LiveUpdate(BondFirst):
+    """`BondFirst`, but a valid context is rewritten in place, doubleword by doubleword (defect C4 alone).
+
+    attach                                  IOMMU
+    fsc = new table                             .
+        .                                   a walk finds the new table under the old PSCID
+    ta = new PSCID                              .
+    """
+
+    async def update(self, driver: Driver, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int) -> None:
+        for context, device_id in await self.contexts(driver, iommu, device):
+            tc = await context.tc.load()
+            await context.fsc.xchg(fsc)
+            await context.ta.xchg(ta)
+            await context.tc.xchg(tc & ~V | valid)
+            await self.flush_context(driver, iommu, device_id, context)
+        await driver.sync(iommu, self.fence_ps)
+
+
+@dataclass(frozen=True)
+class KeepsInvalidated(BondFirst):
+    """`BondFirst`, but a context that becomes invalid is not flushed: only V=1 is taken for cacheable (C1 alone)."""
+
+    async def update(self, driver: Driver, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int) -> None:
+        if valid:
+            await super().update(driver, iommu, device, fsc, ta, valid)
+            return
+        for context, _ in await self.contexts(driver, iommu, device):
+            await context.tc.store(await context.tc.load() & ~V)
+            await context.fsc.store(fsc)
+            await context.ta.store(ta)
+        await driver.sync(iommu, self.fence_ps)
+
+
+@dataclass(frozen=True)
+class NoOldFlush(BondFirst):
+    """`BondFirst`, but the old PSCID is not flushed by its last device (defect C3 alone)."""
+
+    async def flush_old(self, driver: Driver, iommu: IommuDevice, pscid: int) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class FlushesContexts(BondFirst):
+    """Linux 7.1 (f5c262b54497): each IODIR.INVAL is followed by an IOTINVAL for what the context says at that moment.
+
+    In the first pass that is the old context, in the second the new one. One that is Bare names no PSCID: the command
+    then flushes every domain of the IOMMU. SADE stays 0 (e93e4a6363b8).
+    """
+
+    async def fresh_tc(self, iommu: IommuDevice) -> Tc:
+        return Tc(0)
+
+    async def flush_context(self, driver: Driver, iommu: IommuDevice, device_id: int, context: ContextObject) -> None:
+        await super().flush_context(driver, iommu, device_id, context)
+        bare = Fsc.mode.get(await context.fsc.load()) == IosatpMode.BARE
+        pscid = None if bare else int(DcTa.pscid.get(await context.ta.load()))
+        await Work(driver.costs.command)
+        await driver.send(iommu, Iotinval.vma(pscid=pscid))
+
+
+@dataclass(frozen=True)
+class FlushesContextsNoBarrier(FlushesContexts):
+    """`FlushesContexts` without the barrier between bond and context."""
+
+    async def barrier(self) -> None:
+        """Nothing."""

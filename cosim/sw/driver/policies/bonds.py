@@ -1,0 +1,175 @@
+"""Which IOMMUs a domain's translations may be cached in: the bonds, who may change them, and how long they live.
+
+Mirrors riscv_iommu_bond_link, riscv_iommu_bond_unlink and the walk in riscv_iommu_iotlb_inval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cosim.sw.driver.device import Device, DeviceObject, IommuDevice, iommu_of
+from cosim.sw.driver.domain import Bond, DomainObject
+from cosim.sw.kernel.objects import ListHead
+
+if TYPE_CHECKING:
+    from cosim.sw.driver.driver import Driver
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Linux 6.13: one bond for each device, those of one IOMMU side by side, changed under the domain's lock.
+
+    It holds the device, and finds the IOMMU through it: `DevIommu` may be freed under a reader (remark B3).
+    """
+
+    async def new(self, driver: Driver, iommu: IommuDevice, device: Device, pscid: int) -> Bond:
+        """A bond that is not on a list yet. KernelError ENOMEM."""
+        bond = await driver.kernel.pages.new(Bond)
+        await bond.device.store(device.object.address)
+        await bond.pscid.store(pscid)
+        return bond
+
+    async def link(self, driver: Driver, iommu: IommuDevice, domain: DomainObject, bond: Bond) -> None:
+        """Bond a device to `domain`: from here on, who flushes it finds `iommu`."""
+        async with driver.kernel.spin(domain.lock):
+            await (await self.place(domain, iommu)).add_rcu(bond.list)
+
+    async def place(self, domain: DomainObject, iommu: IommuDevice) -> ListHead:
+        """The entry behind which a bond of `iommu` belongs."""
+        async for bond in domain.bonds.each(Bond, Bond.list):
+            if await self.iommu(bond) == iommu:
+                return bond.list
+        return domain.bonds
+
+    async def unlink(self, driver: Driver, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
+        """Undo `link`; whether this leaves no bond to `iommu`. A device that is bonded twice counts as gone."""
+        async with driver.kernel.spin(domain.lock):
+            found, others = await self.search(iommu, device, domain)
+            if found is not None:
+                await found.list.delete_rcu()
+        if found is not None:
+            await self.dispose(driver, found)
+        return not others
+
+    async def search(self, iommu: IommuDevice, device: Device, domain: DomainObject) -> tuple[Bond | None, int]:
+        """The device's bond, and how many others to `iommu` were met on the way: 1 is enough."""
+        found, others = None, 0
+        async for bond in domain.bonds.each(Bond, Bond.list):
+            if found is not None and others:
+                break
+            if await bond.device.load() == device.object.address:
+                found = bond
+            elif await self.iommu(bond) == iommu:
+                others += 1
+        return found, others
+
+    async def dispose(self, driver: Driver, bond: Bond) -> None:
+        """Free a bond that was on a list, once its readers have left it."""
+        await driver.kernel.rcu.kfree(bond)
+
+    async def iommu(self, bond: Bond) -> IommuDevice:
+        """The IOMMU that a bond leads to."""
+        return await iommu_of(DeviceObject(await bond.device.load()))
+
+    async def iommus(self, driver: Driver, domain: DomainObject) -> AsyncIterator[tuple[IommuDevice, int]]:
+        """Each bond's IOMMU, and the PSCID that the domain has there; inside an RCU read section."""
+        async for bond in domain.bonds.each(Bond, Bond.list):
+            yield await self.iommu(bond), await driver.pscid.of(domain, bond)
+
+    async def before_removal(self, driver: Driver, iommu: IommuDevice) -> None:
+        """An IOMMU is about to be freed. Nobody waits for readers that still have its address."""
+
+
+@dataclass(frozen=True)
+class Ungrouped(Grouped):
+    """`Grouped`, with each bond put first: IOMMUs may alternate on the list, and are then flushed more than once."""
+
+    async def place(self, domain: DomainObject, iommu: IommuDevice) -> ListHead:
+        return domain.bonds
+
+
+@dataclass(frozen=True)
+class Unlocked(Grouped):
+    """`Grouped`, but the list is changed without a lock: of two bonds linked at once, one is lost (defect C6 alone)."""
+
+    async def link(self, driver: Driver, iommu: IommuDevice, domain: DomainObject, bond: Bond) -> None:
+        await (await self.place(domain, iommu)).add_rcu(bond.list)
+
+    async def unlink(self, driver: Driver, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
+        found, others = await self.search(iommu, device, domain)
+        if found is not None:
+            await found.list.delete_rcu()
+            await self.dispose(driver, found)
+        return not others
+
+
+@dataclass(frozen=True)
+class Reviewed(Unlocked):
+    """v2 7/7 (18 Apr 2024): one bond for each device, put first, changed without a lock; nobody counts those left."""
+
+    async def place(self, domain: DomainObject, iommu: IommuDevice) -> ListHead:
+        return domain.bonds
+
+    async def unlink(self, driver: Driver, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
+        found = None
+        async with driver.kernel.rcu.read():
+            async for bond in domain.bonds.each(Bond, Bond.list):
+                if await bond.device.load() == device.object.address:
+                    found = bond
+                    break
+        if found is not None:
+            await found.list.delete_rcu()
+            await self.dispose(driver, found)
+        return False
+
+
+@dataclass(frozen=True)
+class HoldsIommu(Grouped):
+    """`Grouped`, with what the review proposed: the bond holds the IOMMU, whose removal waits for readers (B3)."""
+
+    async def new(self, driver: Driver, iommu: IommuDevice, device: Device, pscid: int) -> Bond:
+        bond = await super().new(driver, iommu, device, pscid)
+        await bond.iommu.store(iommu.address)
+        return bond
+
+    async def iommu(self, bond: Bond) -> IommuDevice:
+        return IommuDevice(await bond.iommu.load())
+
+    async def before_removal(self, driver: Driver, iommu: IommuDevice) -> None:
+        await driver.kernel.rcu.synchronize()
+
+
+@dataclass(frozen=True)
+class FreedAtOnce(Grouped):
+    """`Grouped`, but a bond is freed without waiting for a grace period: readers may stand on it."""
+
+    async def dispose(self, driver: Driver, bond: Bond) -> None:
+        await driver.kernel.pages.delete(bond)
+
+
+@dataclass(frozen=True)
+class WaitsInUnlink(Grouped):
+    """`Grouped`, with v3's unlink: it waits for a grace period ("please no", 30 Apr 2024)."""
+
+    async def dispose(self, driver: Driver, bond: Bond) -> None:
+        await driver.kernel.rcu.synchronize()
+        await driver.kernel.pages.delete(bond)
+
+
+@dataclass(frozen=True)
+class OneIommu(Grouped):
+    """The counter-design of remark B2: the domain points to the one IOMMU that was attached last."""
+
+    async def link(self, driver: Driver, iommu: IommuDevice, domain: DomainObject, bond: Bond) -> None:
+        await domain.single.store(iommu.address)
+        await driver.kernel.pages.delete(bond)
+
+    async def unlink(self, driver: Driver, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
+        return True
+
+    async def iommus(self, driver: Driver, domain: DomainObject) -> AsyncIterator[tuple[IommuDevice, int]]:
+        iommu = IommuDevice(await domain.single.load())
+        if iommu:
+            yield iommu, int(await domain.pscid.load())

@@ -1,0 +1,167 @@
+"""How a domain's translations are flushed: whom the bonds name, which commands, which barriers, how long to wait.
+
+Mirrors riscv_iommu_iotlb_inval and riscv_iommu_iotlb_sync. An unmap runs beside an attach with no lock in common:
+
+        unmap                                   attach of a device behind IOMMU H
+        clear the PTE                           link the bond
+        smp_mb                                  smp_mb
+        read the bonds                          write the device context
+        IOTINVAL, IOFENCE where they lead       IODIR.INVAL, IOFENCE
+
+If the unmap reads the new bond, it flushes H. If it does not, its read came before the link, so its PTE was cleared
+before the context was written: H has walked nothing under it yet, and every walk from then on sees the PTE cleared.
+Without the left barrier the cleared PTE may still be in the store buffer while the bonds are read: H then walks the
+old PTE, and nobody flushes it. Without the right one the link may still be in the store buffer while the context is
+in use already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cosim.sim.operations import Work
+from cosim.sim.units import MIB, MS, S
+from cosim.spec.bits import ONES
+from cosim.spec.pagetable import PAGE
+from cosim.spec.queues import Iotinval
+from cosim.sw.driver.device import IommuDevice
+from cosim.sw.driver.domain import DomainObject, Gather
+from cosim.sw.kernel.barriers import smp_mb
+
+if TYPE_CHECKING:
+    from cosim.sw.driver.driver import Driver
+
+
+@dataclass(frozen=True)
+class PerIommu:
+    """Linux 6.13: once for each run of bonds of the same IOMMU; a fence that fails is reported once, and forgotten."""
+
+    limit: int = 2 * MIB
+    """From this many bytes on, the whole PSCID is flushed instead of each page."""
+    fence_ps: int = 90 * S
+    """How long a fence may take."""
+
+    async def range(self, driver: Driver, domain: DomainObject, start: int, end: int) -> None:
+        """Flush `start` .. `end` (inclusive): all commands first, then the fences, one IOMMU after the other.
+
+        All of it, the waiting too, is one RCU read section.
+        """
+        await self.barrier()
+        async with driver.kernel.rcu.read():
+            last = None
+            async for iommu, pscid in driver.bonds.iommus(driver, domain):
+                if not self.served(iommu, last):
+                    await self.commands(driver, iommu, pscid, start, end)
+                last = iommu
+            last = None
+            async for iommu, _ in driver.bonds.iommus(driver, domain):
+                if not self.served(iommu, last):
+                    await driver.sync(iommu, self.fence_ps)
+                last = iommu
+
+    async def barrier(self) -> None:
+        """Between the cleared entries and the bonds."""
+        await smp_mb()
+
+    def served(self, iommu: IommuDevice, last: IommuDevice | None) -> bool:
+        """Whether the bond before this one led to the same IOMMU."""
+        return iommu == last
+
+    async def commands(self, driver: Driver, iommu: IommuDevice, pscid: int, start: int, end: int) -> None:
+        """One IOTINVAL.VMA for each page, or one for all. The length of everything overflows to 0: for all."""
+        length = end - start + 1 & ONES
+        if not 0 < length < self.limit:
+            await self.whole(driver, iommu, pscid)
+            return
+        iova = start
+        while iova < end:
+            await self.page(driver, iommu, pscid, iova)
+            iova = iova + PAGE & ONES
+
+    async def page(self, driver: Driver, iommu: IommuDevice, pscid: int, iova: int) -> None:
+        """Flush a page."""
+        await Work(driver.costs.command)
+        await driver.send(iommu, Iotinval.vma(pscid=pscid, addr=iova))
+
+    async def whole(self, driver: Driver, iommu: IommuDevice, pscid: int) -> None:
+        """Flush a PSCID, leaves and what leads to them."""
+        await Work(driver.costs.command)
+        await driver.send(iommu, Iotinval.vma(pscid=pscid))
+
+    async def sync(self, driver: Driver, domain: DomainObject, gather: Gather) -> None:
+        """Flush what was gathered. Nothing gathered is a range without pages: fences alone."""
+        await driver.invalidate(domain, gather.start, gather.end)
+
+
+@dataclass(frozen=True)
+class NoBarrier(PerIommu):
+    """`PerIommu` without the barrier before the bonds are read (defect C9, what is left of remark B6, alone)."""
+
+    async def barrier(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class PerDevice(PerIommu):
+    """`PerIommu`, but once for each bond: ten devices of one IOMMU get it ten times (remark B4 alone)."""
+
+    def served(self, iommu: IommuDevice, last: IommuDevice | None) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class ShortFence(PerIommu):
+    """`PerIommu` that gives a fence 150 ms: what it flushes may then be executed after the unmap (defect C8 alone)."""
+
+    fence_ps: int = 150 * MS
+
+
+@dataclass(frozen=True)
+class Reviewed(PerDevice):
+    """v2 7/7 (18 Apr 2024): each bond by itself, no barrier before them, 150 ms for each fence.
+
+            unmap                               attach
+            clear the PTE                       write the device context
+            read the bonds                      IODIR.INVAL, IOTINVAL, IOFENCE
+            (none: no IOTINVAL)                 link the bond
+
+    The device has used its context between the right column's first and last line, and nobody flushes what it cached.
+    """
+
+    fence_ps: int = 150 * MS
+
+    async def barrier(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class WithFreelist(PerIommu):
+    """Linux 7.1: freed tables wait for a flush of the whole PSCID; the last page of the address space is safe.
+
+    riscv_iommu_iotlb_sync with the generic page table (e71e00127110), and the overflow fix 40a13b499579.
+    """
+
+    async def commands(self, driver: Driver, iommu: IommuDevice, pscid: int, start: int, end: int) -> None:
+        if end - start & ONES >= self.limit - 1:
+            await self.whole(driver, iommu, pscid)
+            return
+        await self.page(driver, iommu, pscid, start)
+        for iova in range(start + PAGE, end, PAGE):
+            await self.page(driver, iommu, pscid, iova)
+
+    async def sync(self, driver: Driver, domain: DomainObject, gather: Gather) -> None:
+        if not gather.freelist:
+            await driver.invalidate(domain, gather.start, gather.end)
+            return
+        await driver.invalidate(domain, 0, ONES)
+        while gather.freelist:
+            await driver.kernel.pages.free(gather.freelist.pop(0))
+
+
+@dataclass(frozen=True)
+class WithFreelistNoBarrier(WithFreelist):
+    """`WithFreelist` without the barrier before the bonds are read."""
+
+    async def barrier(self) -> None:
+        """Nothing."""

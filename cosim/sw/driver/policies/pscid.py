@@ -1,0 +1,128 @@
+"""Where a domain's PSCID (process soft-context id, field of DC.ta) comes from, and when it goes back.
+
+Mirrors the use of the IDA riscv_iommu_pscids. The lowest free id is given out, so a freed one is the very next: that is
+what makes a missed flush visible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cosim.sw.driver.device import IommuDevice
+from cosim.sw.driver.domain import Bond, DomainObject, Tag
+from cosim.sw.kernel.ids import Ida
+
+if TYPE_CHECKING:
+    from cosim.sw.driver.driver import Driver
+
+EVERY = "every IOMMU"
+"""The key of an allocator that serves all of them."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Linux 6.13: one number for each domain, the same on every IOMMU, from one allocator for all of them (B1).
+
+    It goes back when the domain is freed, before its tables: the last bond on each IOMMU has flushed it by then.
+    """
+
+    highest: int = (1 << 20) - 1
+    """The largest PSCID; a small one shows exhaustion."""
+
+    def ids(self, driver: Driver, key: str = EVERY) -> Ida:
+        """The allocator for `key`, made when it is first asked for."""
+        if key not in driver.ids:
+            driver.ids[key] = driver.kernel.ida(f"PSCIDs of {key}", 1, self.highest)
+        return driver.ids[key]
+
+    async def born(self, driver: Driver, domain: DomainObject) -> None:
+        """A domain is made. KernelError ENOSPC if no number is left."""
+        await domain.pscid.store(await self.ids(driver).alloc())
+
+    async def died(self, driver: Driver, domain: DomainObject) -> None:
+        """The domain is freed, and its tables with it."""
+        await self.ids(driver).free(int(await domain.pscid.load()))
+        await driver.tables.free(driver, domain)
+
+    async def take(self, driver: Driver, iommu: IommuDevice, domain: DomainObject) -> int:
+        """The domain's PSCID for one more device of `iommu`. KernelError ENOSPC, ENOMEM."""
+        return await domain.pscid.load()
+
+    async def on(self, driver: Driver, iommu: IommuDevice, domain: DomainObject) -> int:
+        """The domain's PSCID on `iommu`, where it has devices."""
+        return await domain.pscid.load()
+
+    async def drop(self, driver: Driver, iommu: IommuDevice, domain: DomainObject) -> None:
+        """A device of `iommu` has left, and if it was the last one its translations are flushed."""
+
+    async def of(self, domain: DomainObject, bond: Bond) -> int:
+        """The domain's PSCID on the IOMMU of `bond`."""
+        return await domain.pscid.load()
+
+
+@dataclass(frozen=True)
+class TablesFirst(Shared):
+    """v2 7/7 (18 Apr 2024): as `Shared`, but the tables are freed before the number."""
+
+    async def died(self, driver: Driver, domain: DomainObject) -> None:
+        await driver.tables.free(driver, domain)
+        await self.ids(driver).free(int(await domain.pscid.load()))
+
+
+@dataclass(frozen=True)
+class PerIommu(Shared):
+    """What the review proposed (B1): each IOMMU numbers the domains it serves, from the first device to the last.
+
+    The number is counted in a `Tag` of the domain, and goes back after the last device's flush.
+    """
+
+    async def born(self, driver: Driver, domain: DomainObject) -> None:
+        await domain.tags.initialise()
+
+    async def died(self, driver: Driver, domain: DomainObject) -> None:
+        await driver.tables.free(driver, domain)
+
+    async def take(self, driver: Driver, iommu: IommuDevice, domain: DomainObject) -> int:
+        ids = self.ids(driver, driver.hardware(iommu).name)
+        fresh = await driver.kernel.pages.new(Tag)
+        number = await ids.alloc()
+        async with driver.kernel.spin(domain.lock):
+            tag = await self._find(iommu, domain)
+            if tag is None:
+                await fresh.iommu.store(iommu.address)
+                await fresh.pscid.store(number)
+                await fresh.users.store(1)
+                await domain.tags.add(fresh.list)
+                return number
+            await tag.users.store(await tag.users.load() + 1)
+            taken = await tag.pscid.load()
+        await ids.free(number)
+        await driver.kernel.pages.delete(fresh)
+        return taken
+
+    async def drop(self, driver: Driver, iommu: IommuDevice, domain: DomainObject) -> None:
+        async with driver.kernel.spin(domain.lock):
+            tag = await self._find(iommu, domain)
+            users = 0 if tag is None else await tag.users.load() - 1
+            if tag is not None and users:
+                await tag.users.store(users)
+            elif tag is not None:
+                await tag.list.delete()
+        if tag is not None and not users:
+            await self.ids(driver, driver.hardware(iommu).name).free(int(await tag.pscid.load()))
+            await driver.kernel.pages.delete(tag)
+
+    async def on(self, driver: Driver, iommu: IommuDevice, domain: DomainObject) -> int:
+        async with driver.kernel.spin(domain.lock):
+            tag = await self._find(iommu, domain)
+            return await tag.pscid.load() if tag is not None else 0
+
+    async def of(self, domain: DomainObject, bond: Bond) -> int:
+        return await bond.pscid.load()
+
+    async def _find(self, iommu: IommuDevice, domain: DomainObject) -> Tag | None:
+        async for tag in domain.tags.each(Tag, Tag.list):
+            if await tag.iommu.load() == iommu.address:
+                return tag
+        return None

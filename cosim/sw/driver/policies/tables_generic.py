@@ -1,0 +1,187 @@
+"""The generic page table of Linux 7.1 (iommupt: e71e00127110, e5ef32191a87, Svnapot 69541898b71a).
+
+Its users promise not to map and unmap overlapping ranges at once; so leaves are plain stores, and only tables, which
+neighbours share, are put in place by compare-and-swap, with a release (see the picture in `tables`). An unmap frees
+each table that its range covers, but only after the flush:
+
+        unmap                                   IOMMU
+        entry of table T = 0                    has cached the way to T
+        IOTINVAL of the whole PSCID, IOFENCE    forgets it; walks that had it are over
+        free T                                      .
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from cosim.sim.operations import Loaded, Work
+from cosim.spec.bits import ONES
+from cosim.spec.pagetable import FIRST_STAGE, NAPOT_LG2, PAGE, PAGE_LG2, Pte, Scheme
+from cosim.sw.driver import pagetable
+from cosim.sw.driver.device import IommuDevice
+from cosim.sw.driver.domain import Domain, DomainObject, Gather, MapResult, Prot
+from cosim.sw.driver.pagetable import LEAF, V, cell_at
+from cosim.sw.driver.policies.tables import PerPage
+from cosim.sw.kernel.objects import Cell, Ordering
+
+if TYPE_CHECKING:
+    from cosim.sw.driver.driver import Driver
+
+NAPOT = 1 << NAPOT_LG2
+NAPOT_PAGES = NAPOT // PAGE
+NAPOT_PPN = 8
+"""The low bits of the PPN that say 64 KiB."""
+
+
+@dataclass(frozen=True)
+class Generic(PerPage):
+    """Linux 7.1: plain leaves, released tables, freed ones through the gather; 64 KiB pages; all addresses."""
+
+    ordering: ClassVar[Ordering] = Ordering.RELEASE
+
+    def offers(self, mode: int) -> tuple[tuple[int, ...], int]:
+        sizes = FIRST_STAGE[0][mode].page_sizes[:4]
+        return (PAGE, NAPOT, *sizes[1:]), ONES
+
+    async def prepare(
+        self, driver: Driver, domain: DomainObject, iommu: IommuDevice | None
+    ) -> tuple[tuple[int, ...], int]:
+        offered = await super().prepare(driver, domain, iommu)
+        await domain.dirty_by_hardware.store(0)
+        return offered
+
+    async def publish_directory(self, entry: Cell, old: int, new: int) -> Loaded:
+        return await entry.cmpxchg(old, new, Ordering.RELAXED)
+
+    # --- Map -------------------------------------------------------------------------------------------------------
+
+    async def map_pages(
+        self, driver: Driver, domain: Domain, iova: int, paddr: int, page_size: int, count: int, prot: Prot
+    ) -> MapResult:
+        """A walk for each page; -ERANGE outside the address space, -EADDRINUSE over a leaf or a table with entries."""
+        await Work(driver.costs.call)
+        made, size = domain.object, page_size * count
+        scheme = await pagetable.scheme_of(made)
+        if iova + size - 1 > ONES or not scheme.canonical(iova) or not scheme.canonical(iova + size - 1):
+            return MapResult(0, errno.ERANGE)
+        if (iova | paddr) & page_size - 1:
+            return MapResult(0, errno.EINVAL)
+        gather, mapped, failed = Gather(), 0, 0
+        while mapped < size and not failed:
+            at = iova + mapped
+            unit = PAGE if page_size == NAPOT else page_size
+            slot = await pagetable.find_slot(driver, made, scheme, at, unit, self.publish)
+            if slot is None:
+                failed = await self._why(made, scheme, at)
+                break
+            failed = await self._clear_way(driver, domain, slot, at, page_size, gather)
+            if failed:
+                break
+            pte = pagetable.leaf(paddr + mapped, writable=bool(prot & Prot.WRITE), dirty=bool(prot & Prot.WRITE))
+            await self._store(driver, slot, pte, page_size)
+            mapped += page_size
+        if gather.freelist:
+            await driver.iotlb_sync(domain, gather)
+        return MapResult(mapped, failed)
+
+    async def _why(self, domain: DomainObject, scheme: Scheme, iova: int) -> int:
+        """A way that could not be made: a larger page is there, or there is no memory."""
+        leaf = await pagetable.find_leaf(domain, scheme, iova)
+        return errno.ENOMEM if leaf is None else errno.EADDRINUSE
+
+    async def _clear_way(
+        self, driver: Driver, domain: Domain, slot: Cell, iova: int, page_size: int, gather: Gather
+    ) -> int:
+        """See that nothing is mapped where a page goes; an empty table there is taken off, to be freed."""
+        for n in range(NAPOT_PAGES if page_size == NAPOT else 1):
+            old = await Cell(slot.address + 8 * n).load()
+            if not old & V:
+                continue
+            if old & LEAF:
+                return errno.EADDRINUSE
+            empty: list[int] = []
+            if not await _collect_empty(old, (page_size.bit_length() - 1 - PAGE_LG2) // 9, empty):
+                return errno.EADDRINUSE
+            await slot.store(0)
+            gather.freelist += empty
+            gather.add(iova, page_size)
+        return 0
+
+    async def _store(self, driver: Driver, slot: Cell, pte: Pte, page_size: int) -> None:
+        await Work(driver.costs.pte)
+        if page_size != NAPOT:
+            await slot.store(pte)
+            return
+        napot = pte.replace(n=1, ppn=pte.ppn | NAPOT_PPN)
+        for n in range(NAPOT_PAGES):
+            await Cell(slot.address + 8 * n).store(napot)
+
+    # --- Unmap -----------------------------------------------------------------------------------------------------
+
+    async def unmap_pages(self, driver: Driver, domain: Domain, iova: int, size: int, gather: Gather) -> int:
+        """Clear what the range covers, from its start to the first hole; gather it as one, with the freed tables."""
+        await Work(driver.costs.call)
+        scheme = await pagetable.scheme_of(domain.object)
+        root = await domain.object.root.load()
+        freelist: list[int] = []
+        unmapped = await self._clear(driver, scheme, root, scheme.levels - 1, iova, iova + size, freelist)
+        if unmapped:
+            if not gather.queued and gather.disjoint(iova, unmapped):
+                await driver.iotlb_sync(domain, gather)
+            gather.add(iova, unmapped)
+            gather.freelist += freelist
+        return unmapped
+
+    async def _clear(
+        self, driver: Driver, scheme: Scheme, table: int, level: int, start: int, end: int, freelist: list[int]
+    ) -> int:
+        """Clear `start` .. `end` (exclusive) in a table of `level`; returns how far it got, in bytes."""
+        span = 1 << scheme.page_lg2(level)
+        iova = start
+        while iova < end:
+            entry = cell_at(table, scheme, level, iova)
+            pte = await entry.load()
+            if not pte & V:
+                break
+            if pte & LEAF:
+                size = NAPOT if pte & Pte.n.mask else span
+                if iova & size - 1 or iova + size > end:
+                    break
+                await Work(driver.costs.pte)
+                for n in range(NAPOT_PAGES if pte & Pte.n.mask else 1):
+                    await Cell(entry.address + 8 * n).store(0)
+                iova += size
+                continue
+            until = min(end, (iova | span - 1) + 1)
+            below = Pte.ppn.get(pte) << PAGE_LG2
+            got = await self._clear(driver, scheme, below, level - 1, iova, until, freelist)
+            if got == span:
+                await entry.store(0)
+                freelist.append(int(below))
+            iova += got
+            if iova < until:
+                break
+        return iova - start
+
+    # --- Look ------------------------------------------------------------------------------------------------------
+
+    async def iova_to_phys(self, driver: Driver, domain: Domain, iova: int) -> int:
+        scheme = await pagetable.scheme_of(domain.object)
+        leaf = await pagetable.find_leaf(domain.object, scheme, iova)
+        if leaf is None:
+            return 0
+        offset = (NAPOT if leaf.pte & Pte.n.mask else leaf.size) - 1
+        return Pte.ppn.get(leaf.pte) << PAGE_LG2 & ~offset | iova & offset
+
+
+async def _collect_empty(pte: int, level: int, found: list[int]) -> bool:
+    """Whether nothing is mapped below `pte`, an entry of `level` that points to a table; its tables, deepest first."""
+    table = Pte.ppn.get(pte) << PAGE_LG2
+    for index in range(512):
+        below = await Cell(table + 8 * index).load()
+        if below & LEAF or (below & V and not await _collect_empty(below, level - 1, found)):
+            return False
+    found.append(int(table))
+    return True
