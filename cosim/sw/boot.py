@@ -25,6 +25,8 @@ class DevicePlan:
     domain: str
     node: int = 0
     window: int = 0
+    page: int = PAGE
+    """Bytes of the blocks that the window is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,11 @@ async def boot(runtime: Runtime, plan: Plan) -> None:
             await _try(runtime, device.name, _find(runtime, device))
     for name in plan.domains:
         await _try(runtime, name, _make(runtime, name, next(iter(core.devices), None)))
-    windows = {
-        device.name: window for device in plan.devices if (window := await _window(runtime, device)) is not None
-    }
+    windows = {device.name: window for device in plan.devices if (window := await _window(runtime, device)) is not None}
     done = kernel.sim.probe(BootDone)
     if done:
         done(BootDone(kernel.sim.now))
+    kernel.sim.explore()
     for name, (iova, size) in windows.items():
         if name in runtime.masters:
             runtime.masters[name].start(iova, size)
@@ -78,7 +79,7 @@ async def _window(runtime: Runtime, device: DevicePlan) -> tuple[int, int] | Non
         return None
     pages = runtime.kernel.pages
     try:
-        pieces = await _pieces(runtime, device.window, device.node)
+        pieces = await _pieces(runtime, device)
         try:
             return await runtime.dma[device.domain].map_pieces(pieces), device.window
         except KernelError:
@@ -90,12 +91,13 @@ async def _window(runtime: Runtime, device: DevicePlan) -> tuple[int, int] | Non
         return None
 
 
-async def _pieces(runtime: Runtime, size: int, node: int) -> Sequence[Piece]:
-    pages = runtime.kernel.pages
+async def _pieces(runtime: Runtime, device: DevicePlan) -> Sequence[Piece]:
+    pages, page = runtime.kernel.pages, device.page
     pieces: list[Piece] = []
     try:
-        for _ in range(-(-size // PAGE)):
-            pieces.append(Piece(await pages.alloc(0, node=node, zero=False, purpose="buffer"), PAGE))
+        for _ in range(-(-device.window // page)):
+            order = (page // PAGE - 1).bit_length()
+            pieces.append(Piece(await pages.alloc(order, node=device.node, zero=False, purpose="buffer"), page))
     except KernelError:
         for piece in pieces:
             await pages.free(piece.address)

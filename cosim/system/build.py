@@ -16,12 +16,14 @@ from cosim.sim.choice import Chooser
 from cosim.sim.kernel import Plain, Sim
 from cosim.sim.occupancy import Occupancy
 from cosim.spec.ring import REGISTERS_SIZE as RING_SIZE
-from cosim.sw.boot import Boot, BootPlan, DeviceSite
+from cosim.sw.boot import DevicePlan, Plan, boot
+from cosim.sw.core import Core
 from cosim.sw.driver.device import Hardware
 from cosim.sw.driver.driver import Driver
-from cosim.sw.driver.variants import load_variant
+from cosim.sw.driver.variants import variant
 from cosim.sw.kernel.buddy import Region
 from cosim.sw.kernel.thread import Kernel
+from cosim.sw.runtime import RingHardware, Runtime
 from cosim.system.checks import REGISTERS_SIZE, device_ids, matching, patterns
 from cosim.system.topology import Topology
 
@@ -63,7 +65,8 @@ class System:
     sim: Sim
     bus: Bus
     kernel: Kernel
-    boot: Boot
+    runtime: Runtime
+    plan: Plan
     memories: dict[str, Memory] = field(default_factory=dict)
     cpus: dict[str, Cpu] = field(default_factory=dict)
     iommus: dict[str, Iommu] = field(default_factory=dict)
@@ -73,7 +76,7 @@ class System:
     def start(self) -> None:
         """Let the kernel boot; the rest follows from that."""
         self.kernel.boot()
-        self.boot.start()
+        self.kernel.start(next(iter(self.cpus)), "boot", boot(self.runtime, self.plan))
 
     def counters(self) -> dict[str, int]:
         """Every cumulative counter, by the path of its part."""
@@ -116,8 +119,11 @@ class System:
         return {f"kernel.{name}": value for name, value in self.kernel.counters().items()}
 
     def stuck(self) -> list[str]:
-        """In words, what will never go on; nothing if all is well."""
-        return self.boot.stuck()
+        """In words, the threads that will never go on; nothing if all is well."""
+        if self.sim.env.peek() != float("inf"):
+            return []
+        waiting = [thread for cpu in self.cpus.values() for thread in cpu.waiting()]
+        return [f"{thread} waits for what will never happen" for thread in waiting]
 
 
 def build(topology: Topology, chooser: Chooser) -> System:
@@ -127,7 +133,8 @@ def build(topology: Topology, chooser: Chooser) -> System:
     memories = {path: Memory(sim, path, options) for path, options in topology.of_kind("memory").items()}
     for path, memory in memories.items():
         bus.attach(memory.options.base, memory.options.size, memory, path)
-    cpus = {path: Cpu(sim, path, options, bus) for path, options in topology.of_kind("cpu").items()}
+    peers: dict[str, Cpu] = {}
+    cpus = {path: Cpu(sim, path, options, bus, peers) for path, options in topology.of_kind("cpu").items()}
     history = max((cpu.options.history for cpu in cpus.values() if cpu.options.memory_model == "rvwmo"), default=0)
     for memory in memories.values():
         memory.remember(history)
@@ -144,10 +151,17 @@ def build(topology: Topology, chooser: Chooser) -> System:
         topology.kernel,
         nodes={path: cpu.options.node for path, cpu in cpus.items()},
     )
-    variant = load_variant(topology.driver.variant, topology.driver.cells)
-    driver = Driver(kernel, variant, topology.costs)
-    boot = Boot(kernel, driver, _plan(topology, masters, vectors))
-    return System(topology, sim, bus, kernel, boot, memories, cpus, iommus, masters, variant.name)
+    row = variant(topology.driver.variant, topology.driver.cells)
+    driver = Driver(kernel, row, topology.costs)
+    first_cpu = next(iter(cpus))
+    rings = {
+        found.name: RingHardware(found.base, first_cpu, vectors[found.name][0])
+        for found in bus.ranges()
+        if isinstance(masters.get(found.name), RingMaster)
+    }
+    runtime = Runtime(kernel, driver, Core(kernel, driver), masters, rings)
+    plan = _plan(topology, masters, vectors)
+    return System(topology, sim, bus, kernel, runtime, plan, memories, cpus, iommus, masters, row.name)
 
 
 def _vectors(topology: Topology) -> dict[str, tuple[int, ...]]:
@@ -208,29 +222,34 @@ def _free(bus: Bus, size: int) -> int:
     return base
 
 
-def _plan(topology: Topology, masters: Mapping[str, Requester], vectors: Mapping[str, tuple[int, ...]]) -> BootPlan:
+def _plan(topology: Topology, masters: Mapping[str, Requester], vectors: Mapping[str, tuple[int, ...]]) -> Plan:
     """What boot is to set up, told in names and integers alone."""
-    hardware = {
-        path: Hardware(path, options.base, vectors[path], node=options.node)
-        for path, options in topology.of_kind("iommu").items()
+    iommus = topology.of_kind("iommu")
+    translated = [path for path, master in masters.items() if master.options.through]
+    starts_in = {
+        device: name
+        for name, domain in topology.domains.items()
+        for pattern in patterns(domain.devices)
+        for device in matching(pattern, translated)
     }
-    devices = {
-        path: DeviceSite(
-            path,
-            master.options.through,
-            master.device_id,
-            topology.parts[master.options.through].node,
-            master.options.traffic.mapped,
-            master.options.traffic.page_size,
+    devices = [
+        DevicePlan(
+            name=path,
+            ids=(master.device_id,),
+            iommu=master.options.through,
+            domain=starts_in.get(path, path),
+            node=iommus[master.options.through].node,
+            window=master.options.traffic.mapped,
+            page=master.options.traffic.page_size,
         )
         for path, master in masters.items()
         if master.options.through
-    }
-    domains = {
-        name: tuple(device for pattern in patterns(domain.devices) for device in matching(pattern, devices))
-        for name, domain in topology.domains.items()
-    }
-    rings = {
-        path: (master.base, vectors[path][0]) for path, master in masters.items() if isinstance(master, RingMaster)
-    }
-    return BootPlan(hardware, devices, domains, topology.threads, rings)
+    ]
+    return Plan(
+        iommus=tuple(
+            Hardware(path, options.base, vectors[path], node=options.node) for path, options in iommus.items()
+        ),
+        devices=tuple(devices),
+        domains=tuple(name for name in topology.domains if name not in starts_in.values()),
+        threads=topology.threads,
+    )

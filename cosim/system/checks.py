@@ -9,12 +9,15 @@ from itertools import combinations
 from cosim.hw.options import DmaOptions, IommuOptions, MemoryOptions
 from cosim.sim.units import format_time
 from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
+from cosim.sw.driver.variants import VariantError, variant
 from cosim.system.problems import Path, nearest
 from cosim.system.topology import Topology
 
 Complaint = tuple[Path, str]
 
 REGISTERS_SIZE = 4096
+
+EXAMPLES = {"cpu": "cpu0: {kind: cpu}", "memory": "dram0: {kind: memory, base: 0x8000_0000, size: 256 MiB}"}
 
 
 def check(topology: Topology, unknown: Collection[str] = ()) -> list[Complaint]:
@@ -127,9 +130,23 @@ def _device_ids_fit(this: _Checker) -> Iterator[Complaint]:
         if ids[name] >> bits:
             yield (
                 path,
-                f"device_id {ids[name]} needs {ids[name].bit_length()} bits, and the {levels}-level device directory of "
-                f"{device.through} names only {bits} ({1 << bits} devices); raise {device.through}.geometry.ddt_levels",
+                f"device_id {ids[name]} needs {ids[name].bit_length()} bits, and the {levels}-level device directory "
+                f"of {device.through} names only {bits} ({1 << bits} devices); raise its geometry.ddt_levels",
             )
+
+
+def _driver_is_known(this: _Checker) -> Iterator[Complaint]:
+    driver = this.topology.driver
+    try:
+        variant(driver.variant)
+    except VariantError as error:
+        yield ("driver", "variant"), str(error)
+        return
+    for axis, cell in driver.cells.items():
+        try:
+            variant(driver.variant, {axis: cell})
+        except VariantError as error:
+            yield ("driver", axis), str(error)
 
 
 def _driver_finds_what_it_needs(this: _Checker) -> Iterator[Complaint]:
@@ -213,6 +230,7 @@ RULES: tuple[Callable[[_Checker], Iterator[Complaint]], ...] = (
     _devices_reach_an_iommu,
     _interrupts_reach_a_cpu,
     _device_ids_fit,
+    _driver_is_known,
     _driver_finds_what_it_needs,
     _domains_are_used,
     _threads_name_what_there_is,

@@ -11,7 +11,7 @@ from cosim.quantities import PositiveTime, Time
 from cosim.sim.units import MS
 from cosim.sw.driver.driver import DriverCosts
 from cosim.sw.kernel.thread import KernelOptions
-from cosim.sw.workloads import Workload
+from cosim.sw.workloads import AnyWorkload
 
 Part = Annotated[MemoryOptions | CpuOptions | IommuOptions | DmaOptions, Field(discriminator="kind")]
 
@@ -102,7 +102,7 @@ class Topology(Options):
     """Domains that devices share; a device in none of them gets one of its own, with its name."""
     driver: DriverOptions = DriverOptions()
     """The driver variant."""
-    threads: tuple[Workload, ...] = ()
+    threads: tuple[AnyWorkload, ...] = ()
     """What the CPUs do after boot."""
     stalls: tuple[StallOptions, ...] = ()
     """Parts that stop for a while."""
