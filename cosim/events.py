@@ -33,7 +33,7 @@ PARTS: Mapping[str, str] = {
     "fence": "waiting for an IOFENCE to complete",
     "rcu": "waiting for a grace period",
     "irq": "in interrupt handlers that came in between",
-    "preempted": "other threads on the same CPU",
+    "preempted": "other threads on the same CPU, and the change from them",
     "sleep": "asleep",
 }
 
@@ -235,6 +235,15 @@ class Switched:
     time: int
     who: str
     thread: str
+
+
+@dataclass(slots=True)
+class ThreadEnded:
+    """A thread returned, or died of an oops: then `reason` says of which, else it is empty."""
+
+    time: int
+    who: str
+    reason: str
 
 
 @dataclass(slots=True)

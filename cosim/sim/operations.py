@@ -324,15 +324,19 @@ class Membarrier(Op[None]):
 
 
 class Spawn(Op["ThreadView"]):
-    """Start another thread on the CPU called `cpu` (this one if empty)."""
+    """Start another thread on the CPU called `cpu` (this one if empty), behind all earlier stores of this thread.
 
-    __slots__ = ("body", "cpu", "name")
+    A thread of higher `priority` takes the CPU from one of lower as soon as it may be preempted.
+    """
+
+    __slots__ = ("body", "cpu", "name", "priority")
     part = "cpu"
 
-    def __init__(self, name: str, body: Body, cpu: str = "") -> None:
+    def __init__(self, name: str, body: Body, cpu: str = "", *, priority: int = 0) -> None:
         self.name = name
         self.body = body
         self.cpu = cpu
+        self.priority = priority
 
 
 class OnInterrupt(Op[None]):
