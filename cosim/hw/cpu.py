@@ -1,0 +1,420 @@
+"""A CPU: one hart in time, the threads that share it, and its interrupts. Of software it knows operations alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, MutableMapping, Sequence
+from typing import Any
+
+from cosim.events import Switched, ThreadEnded
+from cosim.hw.bus import Bus
+from cosim.hw.hart import STORE, Hart, Pending
+from cosim.hw.instructions import INSTANT, INSTRUCTIONS
+from cosim.hw.interrupts import Interrupts
+from cosim.hw.memory import Memory
+from cosim.hw.options import CpuOptions
+from cosim.hw.ordering import MODELS, Rules
+from cosim.hw.store_buffer import StoreBuffer
+from cosim.hw.threads import BLOCKED, HELD, IDLE, LEAVE, State, Steps, Thread, Wait
+from cosim.hw.timers import Alarm, Alarms
+from cosim.sim.choice import Action
+from cosim.sim.component import Component
+from cosim.sim.kernel import Sim, Stage
+from cosim.sim.operations import Body, Fence, Oops, ThreadView
+
+FULL_FENCE = Fence("rw", "rw")
+
+
+class Cpu(Component):
+    """A CPU with its run queue. Threads of higher priority go first, those of equal priority take turns.
+
+    Interrupts are taken between operations, and while a thread computes, spins or polls. The handler runs on the
+    thread that it interrupts, with interrupts masked. `on_quiescent` is called, with this CPU's path, whenever it
+    changes threads or goes idle. `peers` maps paths to all CPUs of the machine; every CPU adds itself.
+    """
+
+    def __init__(
+        self,
+        sim: Sim,
+        path: str,
+        options: CpuOptions,
+        bus: Bus,
+        peers: MutableMapping[str, Cpu] | None = None,
+        *,
+        rules: Rules | None = None,
+    ) -> None:
+        super().__init__(sim, path)
+        self.options = options
+        self.bus = bus
+        self.peers = {} if peers is None else peers
+        self.peers[path] = self
+        self.port = bus.port(path)
+        self.initiator = sim.initiator(path)
+        self.hart = Hart(rules or MODELS[options.memory_model], self.memory, self._device)
+        self.buffer = StoreBuffer(sim, path, options, self.hart, bus, self._drained)
+        self.interrupts = Interrupts()
+        self.alarms = Alarms(sim, self.initiator)
+        self.on_quiescent: list[Callable[[str], None]] = []
+        self.switched = sim.probe(Switched)
+        self.thread_ended = sim.probe(ThreadEnded)
+        self.threads: list[Thread] = []
+        self.switches = 0
+        self.busy_ps = 0
+        self._ready: list[Thread] = []
+        self._current: Thread | None = None
+        self._slice_end = 0
+        self._free_at = 0
+        self._interrupt_held = False
+        self._awaiting: list[Cpu] = []
+        self._forget_above = 8192
+        self._found: tuple[int, int, Memory | None] = (0, 0, None)
+        for attached in bus.ranges():
+            self._remember(attached.target)
+        self._process = self._run()
+        self._token = 0
+        self._wait: Wait | None = None
+        self._due: int | None = None
+        self._alarm: Alarm | None = None
+        next(self._process)  # it waits for its first thread
+        self._wait = IDLE
+
+    # --- From outside ------------------------------------------------------------------------------------------------
+
+    def start(self, name: str, body: Body, *, priority: int = 0) -> ThreadView:
+        """Start a thread called ``<cpu>.<name>`` that runs `body`."""
+        now = self.sim.now
+        thread = Thread(f"{self.path}.{name}", self.path, body, now, priority=priority)
+        thread.life = self._life(thread)
+        self.threads.append(thread)
+        self._enqueue(thread)
+        return thread.view
+
+    def wire(self, vector: int, level: bool) -> None:
+        """The wire of interrupt `vector` has gone high or low."""
+        self.interrupts.wire(vector, level)
+        self._poke()
+
+    def message(self, vector: int) -> None:
+        """A message for interrupt `vector` has come in."""
+        self.interrupts.message(vector)
+        self._poke()
+
+    @property
+    def running(self) -> str:
+        """The thread on the CPU, or the one that an interrupt keeps from running; empty when idle."""
+        return "" if self._current is None else self._current.name
+
+    @property
+    def alive(self) -> list[str]:
+        """The threads that have not ended."""
+        return [thread.name for thread in self.threads if thread.state is not State.DEAD]
+
+    # --- The process: its waits --------------------------------------------------------------------------------------
+
+    def _step(self, token: int) -> None:
+        """Go on, unless what the process waited for has been superseded."""
+        if token != self._token:
+            return
+        self._token += 1
+        if self._alarm is not None:
+            self.alarms.call_off(self._alarm)
+            self._alarm = None
+        self._wait = self._due = None
+        request = next(self._process)
+        if type(request) is int:
+            self._at(request, Stage.CPU)
+            return
+        if type(request) is tuple:
+            self._at(*request)
+            return
+        self._wait = request
+        if request.until is not None:
+            self._due = request.until
+            token = self._token
+            self._alarm = self.alarms.set(request.until, lambda: self._step(token))
+
+    def _at(self, time: int, stage: Stage) -> None:
+        self._token += 1
+        token = self._token
+        self.sim.moment(time, self.initiator.rank(stage)).callbacks.append(lambda _: self._step(token))
+
+    def proceed(self, time: int) -> None:
+        """End the present wait at `time`, which may be the present, unless it ends by then anyway."""
+        if self._wait is not None and (self._due is None or time < self._due):
+            self._due = time
+            self._at(time, Stage.CPU)
+
+    def _poke(self) -> None:
+        """Something has come up: an open wait ends at the next tick."""
+        if self._wait is not None and self._wait.opened:
+            self.proceed(self.sim.now + 1)
+
+    def _drained(self) -> None:
+        for cpu in (self, *self._awaiting):
+            if cpu._wait is BLOCKED:
+                cpu.proceed(self.sim.now + 1)
+
+    def ask(self, agent: str, footprint: tuple[int, ...], changes: bool) -> Steps:
+        """While exploring: wait until the action may take hold."""
+        if self.sim.exploring:
+            action = Action(agent, self.path, footprint, changes, lambda: self.proceed(self.sim.now + 1))
+            while not self.sim.actions.attempt(action):
+                yield HELD
+
+    def stall(self, thread: Thread, op: Any, part: str) -> Steps:
+        """Wait until the hart's order lets `op` take hold; that counts for `part`."""
+        while blockers := self.hart.blockers(op):
+            yield from self.await_drain(thread, blockers, part)
+
+    def await_drain(self, thread: Thread, entries: Sequence[Pending], part: str) -> Steps:
+        """Hurry `entries`, and wait until something has left the store buffer; that counts for `part`."""
+        self.buffer.hurry(entries)
+        yield BLOCKED
+        thread.spend(part, self.sim.now)
+
+    def make_room(self, thread: Thread, part: str) -> Steps:
+        """Wait until the store buffer takes another entry."""
+        while self.buffer.full:
+            yield BLOCKED
+            thread.spend(part, self.sim.now)
+
+    def empty_buffers(self, thread: Thread, cpus: Sequence[Cpu]) -> Steps:
+        """Put each of `cpus` through a full fence, and wait until the stores before it have taken hold."""
+        now = self.sim.now
+        awaited: list[tuple[Cpu, Pending]] = []
+        for cpu in cpus:
+            cpu.perform(thread, FULL_FENCE)
+            cpu.hart.refill(now)
+            if stores := [entry for entry in cpu.hart.pending if entry.kind == STORE]:
+                cpu.buffer.hurry(stores)
+                cpu._awaiting.append(self)
+                awaited += [(cpu, entry) for entry in stores]
+        while any(entry in cpu.hart.pending for cpu, entry in awaited):
+            yield BLOCKED
+        for cpu in {cpu.path: cpu for cpu, _ in awaited}.values():
+            cpu._awaiting.remove(self)
+
+    def pause(self, thread: Thread, until: int, part: str) -> Steps:
+        """Keep the CPU until `until`; what interrupts and other threads take of it is appended. Counts for `part`."""
+        sim = self.sim
+        while True:
+            if until > sim.now:
+                yield Wait(self.slice_limit(thread, until), opened=not thread.handler)
+            thread.spend(part, sim.now)
+            left = until - sim.now
+            if left <= 0:
+                return
+            yield from self.boundary(thread)
+            until = sim.now + left
+
+    def slice_limit(self, thread: Thread, until: int | None) -> int | None:
+        """How far a thread may run towards `until` before it has to look whether others wait for the CPU."""
+        if not self._ready or not self._rivalled(thread):
+            return until
+        limit = max(self._slice_end, self.sim.now + 1)
+        return limit if until is None else min(until, limit)
+
+    def boundary(self, thread: Thread) -> Steps:
+        """A point between two instructions: serve interrupts, and let other threads run, if they are due."""
+        while self.interrupts.deliverable is not None and not thread.irq_off and not thread.handler:
+            if self._interrupt_held:
+                break
+            yield from self._serve(thread)
+        if self._ready and self._rivalled(thread):
+            foremost = max(ready.priority for ready in self._ready)
+            if foremost > thread.priority or self.sim.now >= self._slice_end:
+                yield from self.give_way(thread)
+
+    def _rivalled(self, thread: Thread) -> bool:
+        """Whether a ready thread may take the CPU from `thread`, now or at the end of its slice."""
+        return (
+            self.options.preempt == "full"
+            and not (thread.preempt_off or thread.irq_off or thread.handler)
+            and max(ready.priority for ready in self._ready) >= thread.priority
+        )
+
+    # --- Threads -----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> Steps:
+        """The CPU's process: it runs one thread after the other."""
+        yield IDLE
+        while True:
+            thread = self._next()
+            if thread is None:
+                if self._current is not None:
+                    self._go_idle()
+                if self.interrupts.deliverable is not None and not self._interrupt_held:
+                    yield from self._serve(None)
+                    self._free_at = self.sim.now
+                elif not self._ready:
+                    yield IDLE
+                continue
+            if thread is not self._current:
+                yield from self._switch(thread)
+            thread.spend("preempted", self.sim.now)
+            thread.state = State.RUNNING
+            self._slice_end = self.sim.now + self.options.slice
+            began = self.sim.now
+            for request in thread.life:
+                if request is LEAVE:
+                    break
+                yield request
+            else:
+                thread.state = State.DEAD
+            self._free_at = self.sim.now
+            self.busy_ps += self._free_at - began
+
+    def _next(self) -> Thread | None:
+        if not self._ready:
+            return None
+        thread = max(self._ready, key=lambda ready: ready.priority)  # the first of them
+        self._ready.remove(thread)
+        return thread
+
+    def _switch(self, thread: Thread) -> Steps:
+        """Change to `thread`: a full fence, and a quiescent state."""
+        self._current = None
+        began = max(self._free_at, thread.woken_at)
+        yield max(began + self.options.timing.switch, self.sim.now + 1)
+        self._current = thread
+        self.switches += 1
+        self._settle(thread.name)
+
+    def _go_idle(self) -> None:
+        self._current = None
+        self._settle("")
+
+    def _settle(self, thread: str) -> None:
+        now = self.sim.now
+        self.hart.execute(FULL_FENCE, now, _newest)
+        self.hart.refill(now)
+        if self.switched:
+            self.switched(Switched(now, self.path, thread))
+        for call in tuple(self.on_quiescent):
+            call(self.path)
+
+    def _enqueue(self, thread: Thread) -> None:
+        thread.state = State.READY
+        self._ready.append(thread)
+        self._poke()
+
+    def give_way(self, thread: Thread) -> Steps:
+        """Go to the end of the run queue."""
+        self._enqueue(thread)
+        yield LEAVE
+
+    def fall_asleep(self, thread: Thread, part: str) -> Steps:
+        """Leave the CPU until `wake`; returns the answer given there. The time until then counts for `part`."""
+        if thread.handler:
+            raise Oops(f"{thread.name} sleeps in an interrupt handler")
+        thread.state = State.ASLEEP
+        thread.wake_part = part
+        yield LEAVE
+        return thread.answer
+
+    def wake(self, thread: Thread, answer: Any = None, since: int | None = None) -> None:
+        """Let a sleeping thread run again; an idle CPU began to change to it at `since`, if that is given."""
+        if thread.state is State.ASLEEP:
+            now = self.sim.now
+            thread.answer = answer
+            thread.woken_at = now if since is None else since
+            thread.spend(thread.wake_part, now)
+            self._enqueue(thread)
+
+    def _life(self, thread: Thread) -> Generator[Any, None, None]:
+        """Run a thread's body to its end, one operation after the other."""
+        sim, body = self.sim, thread.body
+        answer: Any = None
+        error: Oops | None = None
+        reason = ""
+        while True:
+            if self._ready or self.interrupts.deliverable is not None:
+                yield from self.boundary(thread)
+            try:
+                op = body.send(answer) if error is None else body.throw(error)
+            except StopIteration:
+                break
+            except Oops as oops:
+                reason = str(oops) or "oops"
+                break
+            answer = error = None
+            kind = type(op)
+            if kind in INSTANT:
+                answer = INSTANT[kind](self, thread, op)
+                continue
+            instruction = INSTRUCTIONS.get(kind)
+            if instruction is None:
+                raise TypeError(f"{thread.name} awaited {op!r}, which is no operation of a CPU")
+            try:
+                answer = yield from instruction(self, thread, op)
+            except Oops as oops:
+                error = oops
+            thread.spend(op.part, sim.now)
+        if self.thread_ended and (reason or not thread.handler):
+            self.thread_ended(ThreadEnded(sim.now, thread.name, reason))
+
+    # --- Interrupts --------------------------------------------------------------------------------------------------
+
+    def _serve(self, thread: Thread | None) -> Steps:
+        """Take the deliverable interrupt; what it takes of `thread` counts for ``irq``."""
+        if self.sim.exploring and not self._interrupt_allowed():
+            return
+        yield self.sim.now + max(1, self.options.timing.interrupt)
+        if self.interrupts.deliverable is not None:
+            vector, handler = self.interrupts.take()
+            self.hart.refill(self.sim.now)
+            context = Thread(f"{self.path}.irq{vector}", self.path, handler(), self.sim.now, handler=True)
+            context.state = State.RUNNING
+            yield from self._life(context)
+        if thread is not None:
+            thread.spend("irq", self.sim.now)
+
+    def _interrupt_allowed(self) -> bool:
+        def again() -> None:
+            self._interrupt_held = False
+            self._poke()
+
+        action = Action(f"{self.path}.irq", self.path, ((self.path, "irq"),), True, again)
+        self._interrupt_held = not self.sim.actions.attempt(action)
+        return not self._interrupt_held
+
+    # --- The hart's surroundings -------------------------------------------------------------------------------------
+
+    def perform(self, thread: Thread, op: Any, agent: str = "") -> Any:
+        """Have the hart execute `op` at this moment; a load under exploration picks among past states."""
+        hart = self.hart
+        hart.who = thread.name
+        if len(hart) > self._forget_above:
+            hart.forget(self.sim.now - self.options.history)
+            self._forget_above = max(8192, 2 * len(hart))
+        if agent and self.sim.exploring:
+            name = self.sim.actions.taken + ".past"
+            return hart.execute(op, self.sim.now, lambda n: self.sim.chooser.pick(n, name))
+        return hart.execute(op, self.sim.now, _newest)
+
+    def _remember(self, target: object) -> bool:
+        if isinstance(target, Memory):
+            if self.hart.rules.past:
+                target.remember(self.options.history)
+            return True
+        return False
+
+    def memory(self, address: int, size: int) -> Memory:
+        first, end, memory = self._found
+        if address < first or address + size > end or memory is None:
+            found = self.bus.find(int(address), size)
+            if found is None or not isinstance(found.target, Memory):
+                what = "nothing" if found is None else found.name
+                raise Oops(f"{self.hart.who} accesses {int(address):#x} as memory, where {what} is")
+            self._remember(found.target)
+            memory = found.target
+            self._found = (found.base, found.end, memory)
+        if address & min(size, 8) - 1:
+            raise Oops(f"{self.hart.who} accesses {size} bytes at {int(address):#x}, which is not aligned")
+        return memory
+
+    def _device(self, address: int) -> object:
+        return self.bus.target(address)
+
+
+def _newest(n: int) -> int:
+    return 0

@@ -1,0 +1,432 @@
+"""A hart's view of memory: what may take hold next, and what a load may return. Knows order, but no time of its own.
+
+The CPU puts time around it; the litmus search drives it directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+from cosim.hw.memory import Memory
+from cosim.hw.ordering import Rules
+from cosim.sim.operations import Amo, Atomic, Fence, Load, Loaded, MmioRead, MmioWrite, Store, StoreBlock, at_of
+
+Pick = Callable[[int], int]
+"""Answers a choice among n with a number below n; 0 is the newest state."""
+
+STORE, OUTPUT = "w", "o"
+
+
+class Pending(NamedTuple):
+    """A store, or a posted register write, that has been issued and has not taken hold.
+
+    `after_stores` and `after_outputs` are numbers: what is pending of that kind up to there goes first.
+    """
+
+    number: int
+    kind: str
+    address: int
+    size: int
+    words: tuple[int, ...]
+    address_at: int
+    data_at: int
+    after_stores: int
+    after_outputs: int
+    device: Hashable
+
+    @property
+    def end(self) -> int:
+        """The first byte address after it."""
+        return self.address + self.size
+
+    def value(self, address: int, size: int) -> int:
+        """The `size` bytes at `address`, all of which it holds."""
+        offset = address - self.address
+        word = self.words[offset >> 3]
+        if offset & 7 or size != 8:
+            word = word >> 8 * (offset & 7) & (1 << 8 * size) - 1
+        return word
+
+
+class Hart:
+    """The order of one hart's accesses, under the rules of its memory model (model M2 of in-order issue).
+
+    Operations are given to `execute` in program order, each as soon as `blockers` is empty for it. Stores and register
+    writes become `pending`; any of them that is `ready` may take hold next (`drain`, `accepted`), in whatever order.
+    All times are those of the memory: `now` never decreases, and a load's `at` is the time from which on its value was
+    there to be read *and* it was free to read it.
+
+    `floor` is that of the hart: later loads return no state that had ended by then.
+    """
+
+    __slots__ = (
+        "_barriers",
+        "_device",
+        "_input_at",
+        "_input_unordered",
+        "_memory",
+        "_number",
+        "_output_at",
+        "_own_atomics",
+        "_read_at",
+        "_seen",
+        "_wrote_at",
+        "floor",
+        "pending",
+        "rules",
+        "who",
+    )
+
+    def __init__(self, rules: Rules, memory: Callable[[int, int], Memory], device: Callable[[int], Hashable]) -> None:
+        """`memory` finds who holds an address and size, `device` whose registers are at an address."""
+        self.rules = rules
+        self.who = ""
+        self.pending: list[Pending] = []
+        self.floor = -1
+        self._memory = memory
+        self._device = device
+        self._number = 0
+        self._read_at = self._wrote_at = self._input_at = self._output_at = -1
+        self._input_unordered = False
+        self._barriers = dict.fromkeys(_BARRIERS, 0)
+        self._seen: dict[int, int] = {}
+        self._own_atomics: dict[int, int] = {}
+
+    # --- What has to wait -------------------------------------------------------------------------------------------
+
+    def blockers(self, op: Any) -> list[Pending]:
+        """What is pending and must take hold before `op` may be executed."""
+        pending = self.pending
+        if not pending:
+            return pending
+        if not self.rules.buffer:
+            return list(pending)
+        kind = type(op)
+        barriers = self._barriers
+        if kind is Load:
+            stores, outputs = barriers["wr"], barriers["or"]
+            return [
+                entry for entry in pending if entry.number <= (stores if entry.kind == STORE else outputs)
+            ] or self._torn(op.address, op.size)
+        if kind is Atomic:
+            stores = max(barriers["wr"], barriers["ww"])
+            outputs = max(barriers["or"], barriers["ow"])
+            if self.rules.total_order or (op.release and self.rules.atomic_release):
+                stores = self._number
+            first, end = op.address, op.address + op.size
+            return [
+                entry
+                for entry in pending
+                if (
+                    entry.number <= stores or (entry.address < end and first < entry.end)
+                    if entry.kind == STORE
+                    else entry.number <= outputs
+                )
+            ]
+        if kind is MmioRead:
+            stores, outputs = barriers["wi"], barriers["oi"]
+            device = self._device(op.address)
+            return [
+                entry
+                for entry in pending
+                if (
+                    entry.number <= stores
+                    if entry.kind == STORE
+                    else entry.number <= outputs or (self.rules.device_in_order and entry.device == device)
+                )
+            ]
+        return []
+
+    def _torn(self, address: int, size: int) -> list[Pending]:
+        """The buffered stores to part of what a load reads, if the newest of them does not hold all of it."""
+        if not self.rules.loads_follow_stores:
+            return []
+        overlapping = self.pending_at(address, size)
+        if overlapping and overlapping[-1].address <= address and address + size <= overlapping[-1].end:
+            return []
+        return overlapping
+
+    def pending_at(self, address: int, size: int) -> list[Pending]:
+        """The buffered stores to any of these bytes."""
+        end = address + size
+        return [entry for entry in self.pending if entry.kind == STORE and entry.address < end and address < entry.end]
+
+    def ready(self, entry: Pending) -> bool:
+        """Whether `entry` may take hold: nothing pending has to go first."""
+        rules = self.rules
+        for earlier in self.pending:
+            if earlier.number >= entry.number:
+                return True
+            if earlier.kind == STORE:
+                if earlier.number <= entry.after_stores:
+                    return False
+                if (
+                    entry.kind == STORE
+                    and rules.stores_overlap
+                    and earlier.address < entry.end
+                    and entry.address < earlier.end
+                ):
+                    return False
+            elif earlier.number <= entry.after_outputs or (
+                entry.kind == OUTPUT and rules.device_in_order and earlier.device == entry.device
+            ):
+                return False
+        return True
+
+    # --- Operations in program order --------------------------------------------------------------------------------
+
+    def execute(self, op: Any, now: int, pick: Pick) -> Any:
+        """Execute a memory operation or fence that nothing blocks; stores return what has become pending."""
+        return _EXECUTE[type(op)](self, op, now, pick)
+
+    def _load(self, op: Load, now: int, pick: Pick) -> Loaded:
+        rules, address, size = self.rules, op.address, op.size
+        if rules.total_order and not self._input_unordered:
+            self.floor = now
+        floor = self.floor
+        if rules.address:
+            floor = max(floor, at_of(address, op.after))
+        memory = self._memory(address, size)
+        held = self._forwardable(address, size) if self.pending else None
+        if held is not None:
+            value, at = held.value(address, size), floor
+            if rules.forwarded_address:
+                at = max(at, held.address_at)
+            if rules.forwarded_data:
+                at = max(at, held.data_at)
+            memory.judge(self.who, address, size, write=False)
+        elif not rules.past:
+            began, value = memory.states(address, size, now)[0]
+            at = max(floor, began)
+            memory.judge(self.who, address, size, write=False)
+        else:
+            low = self._seen.get(address >> 2, -1)
+            if size == 8:
+                low = max(low, self._seen.get((address >> 2) + 1, -1))
+            states = memory.states(address, size, max(floor, low))
+            index = pick(len(states)) if len(states) > 1 else 0
+            began, value = states[index]
+            at = max(floor, began)
+            if not rules.atomic_result and self._own_atomics.get(address >> 2) == began:
+                at = floor
+            memory.judge(self.who, address, size, write=False, first=at, last=states[index - 1][0] if index else now)
+            if rules.loads_coherent:
+                self._saw(address, size, began)
+        self._read_at = max(self._read_at, at)
+        if rules.total_order or (op.acquire and rules.load_acquire):
+            self.floor = max(self.floor, at)
+        return Loaded(value, at)
+
+    def _forwardable(self, address: int, size: int) -> Pending | None:
+        if self.rules.loads_follow_stores:
+            for entry in reversed(self.pending):
+                if entry.kind == STORE and entry.address <= address and address + size <= entry.end:
+                    return entry
+        return None
+
+    def _saw(self, address: int, size: int, began: int) -> None:
+        """Remember which state of these bytes this hart has read or written: it goes back behind none of them."""
+        seen = self._seen
+        for half in range(address >> 2, address + size + 3 >> 2):
+            if began > seen.get(half, -1):
+                seen[half] = began
+
+    def forget(self, before: int) -> None:
+        """Drop what only matters for states that had ended by `before`, which no load returns any more."""
+        self._seen = {half: began for half, began in self._seen.items() if began > before}
+        self._own_atomics.clear()
+
+    def __len__(self) -> int:
+        """How much this hart remembers of what it has seen."""
+        return len(self._seen)
+
+    def _store(self, op: Store, now: int, pick: Pick) -> Pending:
+        release = op.release and self.rules.store_release
+        value = int(op.value) & (1 << 8 * op.size) - 1
+        return self._hold(op.address, op.size, (value,), at_of(op.value), release)
+
+    def _store_block(self, op: StoreBlock, now: int, pick: Pick) -> Pending:
+        return self._hold(op.address, 8 * len(op.words), op.words, -1, False)
+
+    def _hold(self, address: int, size: int, words: tuple[int, ...], data_at: int, release: bool) -> Pending:
+        self._memory(address, size)
+        after = self._number if release or self.rules.total_order else self._barriers["ww"]
+        self._number += 1
+        entry = Pending(
+            self._number,
+            STORE,
+            int(address),
+            size,
+            words,
+            at_of(address),
+            data_at,
+            after,
+            self._barriers["ow"],
+            None,
+        )
+        self.pending.append(entry)
+        return entry
+
+    def _atomic(self, op: Atomic, now: int, pick: Pick) -> Loaded:
+        rules, address, size = self.rules, int(op.address), op.size
+        memory = self._memory(address, size)
+        memory.judge(self.who, address, size, write=True)
+        began, old = memory.states(address, size, now)[0]
+        stored = op.kind is not Amo.CAS or old == int(op.expect) & (1 << 8 * size) - 1
+        if stored:
+            memory.write(address, size, _AMO[op.kind](old, int(op.value), size) & (1 << 8 * size) - 1)
+            at = self._wrote_at = now
+            if rules.past and rules.loads_follow_stores:
+                self._saw(address, size, now)
+            if not rules.atomic_result:
+                self._own_atomics[address >> 2] = now
+        else:
+            at = max(self.floor, began, at_of(op.address, op.after))
+            if rules.past and rules.loads_coherent:
+                self._saw(address, size, began)
+        self._read_at = max(self._read_at, at)
+        if rules.total_order:
+            self.floor = now
+        elif op.acquire and rules.atomic_acquire:
+            self.floor = max(self.floor, at)
+        return Loaded(old, at)
+
+    def _fence(self, op: Fence, now: int, pick: Pick) -> None:
+        if op.tso:
+            self._order(self.rules.fence_tso)
+        else:
+            self._order({a + b for a in op.predecessor for b in op.successor} & self.rules.fences)
+
+    def _order(self, pairs: frozenset[str] | set[str]) -> None:
+        for pair in pairs:
+            if pair in self._barriers:
+                self._barriers[pair] = self._number
+        if "rr" in pairs:
+            self.floor = max(self.floor, self._read_at)
+        if "wr" in pairs:
+            self.floor = max(self.floor, self._wrote_at)
+        if "ir" in pairs:
+            self.floor = max(self.floor, self._input_at)
+            self._input_unordered = False
+        if "or" in pairs:
+            self.floor = max(self.floor, self._output_at)
+
+    def _write_device(self, op: MmioWrite, now: int, pick: Pick) -> Pending:
+        self._number += 1
+        entry = Pending(
+            self._number,
+            OUTPUT,
+            int(op.address),
+            op.size,
+            (int(op.value) & (1 << 8 * op.size) - 1,),
+            -1,
+            -1,
+            self._barriers["wo"],
+            self._barriers["oo"],
+            self._device(op.address),
+        )
+        self.pending.append(entry)
+        return entry
+
+    def _read_device(self, op: MmioRead, now: int, pick: Pick) -> None:
+        """A register read took hold at `now`; its value is the device's affair."""
+        self._input_at = now
+        self._input_unordered = True
+
+    # --- Effects that follow -----------------------------------------------------------------------------------------
+
+    def drain(self, entry: Pending, now: int) -> None:
+        """A pending store that is ready takes hold in memory."""
+        self.pending.remove(entry)
+        memory = self._memory(entry.address, entry.size)
+        if entry.size <= 8:
+            memory.write(entry.address, entry.size, entry.words[0])
+        else:
+            for index, value in enumerate(entry.words):
+                memory.write(entry.address + 8 * index, 8, value)
+        self._wrote_at = now
+        if entry.number <= self._barriers["wr"]:
+            self.floor = max(self.floor, now)
+        if self.rules.past and self.rules.loads_follow_stores:
+            self._saw(entry.address, entry.size, now)
+
+    def accepted(self, entry: Pending, now: int) -> None:
+        """A pending register write that was ready has taken hold in its device."""
+        self.pending.remove(entry)
+        self._output_at = now
+        if entry.number <= self._barriers["or"]:
+            self.floor = max(self.floor, now)
+
+    def refill(self, now: int) -> None:
+        """The pipeline starts anew (a trap, a context switch): what it loads from here on is not older than `now`."""
+        self.floor = now
+
+    # --- Snapshots ---------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Any:
+        """All that may make a difference later on, as a value for `restore` that can be compared."""
+        oldest = self.pending[0].number if self.pending else self._number + 1
+        return (
+            self.floor,
+            self._read_at,
+            self._wrote_at,
+            self._input_at,
+            self._output_at,
+            self._input_unordered,
+            self._number,
+            tuple([number if number >= oldest else 0 for number in self._barriers.values()]),
+            tuple(self.pending),
+            tuple(sorted(self._seen.items())),
+            tuple(sorted(self._own_atomics.items())),
+        )
+
+    def restore(self, snapshot: Any) -> None:
+        """Go back to what `snapshot` returned."""
+        (
+            self.floor,
+            self._read_at,
+            self._wrote_at,
+            self._input_at,
+            self._output_at,
+            self._input_unordered,
+            self._number,
+            barriers,
+            pending,
+            seen,
+            atomics,
+        ) = snapshot
+        self._barriers = dict(zip(_BARRIERS, barriers, strict=True))
+        self.pending = list(pending)
+        self._seen = dict(seen)
+        self._own_atomics = dict(atomics)
+
+
+_BARRIERS = tuple(a + b for a in (STORE, OUTPUT) for b in "iorw")
+"""For each pair of a pending predecessor and a successor: up to which number the predecessors go first."""
+
+_EXECUTE: dict[type, Callable[[Hart, Any, int, Pick], Any]] = {
+    Load: Hart._load,
+    Store: Hart._store,
+    StoreBlock: Hart._store_block,
+    Atomic: Hart._atomic,
+    Fence: Hart._fence,
+    MmioWrite: Hart._write_device,
+    MmioRead: Hart._read_device,
+}
+
+
+def _signed(value: int, size: int) -> int:
+    return value - ((value >> 8 * size - 1 & 1) << 8 * size)
+
+
+_AMO: dict[Amo, Callable[[int, int, int], int]] = {
+    Amo.SWAP: lambda old, value, size: value,
+    Amo.ADD: lambda old, value, size: old + value,
+    Amo.AND: lambda old, value, size: old & value,
+    Amo.OR: lambda old, value, size: old | value,
+    Amo.XOR: lambda old, value, size: old ^ value,
+    Amo.MIN: lambda old, value, size: min(old, value, key=lambda n: _signed(n & (1 << 8 * size) - 1, size)),
+    Amo.MAX: lambda old, value, size: max(old, value, key=lambda n: _signed(n & (1 << 8 * size) - 1, size)),
+    Amo.CAS: lambda old, value, size: value,
+}
