@@ -160,6 +160,8 @@ class GeometryOptions(Options):
     """Entries of a set; 0 is fully associative."""
     iotlb_replacement: Replacement = "lru"
     """Which entry of a full set is given up."""
+    iotlb_napot: bool = True
+    """Whether a Svnapot page of 64 KiB takes one entry, or one for each 4 KiB of it."""
     ddtc_entries: Entries = 16
     """Device contexts that the context cache holds; 0 is none."""
     ddtc_ways: Ways = 0
@@ -329,7 +331,6 @@ class TrafficOptions(Options):
                 f"a request of {format_size(self.size)} does not fit in a window of {format_size(self.window)}"
             )
         return self
-
 
     @property
     def page_size(self) -> int:

@@ -36,7 +36,8 @@ _DRAWN = {
     "in_flight": (1, 4, 64),
     **dict.fromkeys(("iotlb_replacement", "ddtc_replacement", "nonleaf_replacement"), ("lru", "plru", "random")),
 }
-_GEOMETRY = GeometryOptions(cq_log2=LONGEST, fq_log2=LONGEST)
+# Scenarios map one page of a 64 KiB range with N=1 and expect the others to fault, as the reference model does.
+_GEOMETRY = GeometryOptions(cq_log2=LONGEST, fq_log2=LONGEST, iotlb_napot=False)
 _UNTIMED = IommuTiming(**dict.fromkeys(IommuTiming.model_fields, 0))
 _STRICT = LatitudeOptions()
 _STATUS = {Status.SUCCESS: "success", Status.UR: "ur", Status.CA: "ca"}
@@ -70,7 +71,7 @@ class Machine:
 
         return cls(
             executor,
-            GeometryOptions.model_validate({**geometry, "cq_log2": LONGEST, "fq_log2": LONGEST}),
+            GeometryOptions.model_validate({**geometry, "cq_log2": LONGEST, "fq_log2": LONGEST, "iotlb_napot": False}),
             IommuTiming.model_validate({name: f"{latency()} ps" for name in IommuTiming.model_fields}),
             LatitudeOptions.model_validate(latitude),
             memory_ps=latency(),

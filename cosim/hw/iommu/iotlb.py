@@ -29,10 +29,11 @@ class Leaf:
     """A leaf translation: 2^`lg2` bytes of IOVA from ``page << lg2`` on lead to `base` and on.
 
     `grants` has a bit for each permission and privilege, see `need`. `dirty` is false where a write has to set D
-    first. A leaf that is `empty` stands for an entry with V=0, which only defective hardware keeps.
+    first. An invalidation of any address in the 2^`span` bytes around it names it. A leaf that is `empty` stands for
+    an entry with V=0, which only defective hardware keeps.
     """
 
-    __slots__ = ("accessed", "base", "dirty", "empty", "grants", "gscid", "key", "lg2", "mapped_globally", "pbmt")
+    __slots__ = ("accessed", "base", "dirty", "empty", "grants", "key", "lg2", "mapped_globally", "pbmt", "span")
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Leaf:
         iova: int,
         lg2: int,
         *,
+        span: int = 0,
         base: int = 0,
         grants: int = 0,
         accessed: bool = True,
@@ -50,8 +52,8 @@ class Leaf:
         empty: bool = False,
     ) -> None:
         self.key: Key = (gscid, ANY_PSCID if mapped_globally else pscid, lg2, iova >> lg2)
-        self.gscid = gscid
         self.lg2 = lg2
+        self.span = span or lg2
         self.base = base
         self.grants = grants
         self.accessed = accessed
@@ -63,6 +65,11 @@ class Leaf:
     def address(self, iova: int) -> int:
         """Where `iova` leads."""
         return self.base | iova & (1 << self.lg2) - 1
+
+    def in_range(self, scope: Scope) -> bool:
+        """Whether an address of it is named."""
+        _, _, lg2, page = self.key
+        return scope.covers(page << lg2, self.span)
 
 
 USER, SUPERVISOR, SUPERVISOR_SUM = range(3)
@@ -127,6 +134,7 @@ class Iotlb(Component):
             index=lambda key: key[3],
             free_first=geometry.plru_free_first,
         )
+        self._split = not geometry.iotlb_napot
         self._kinds: dict[tuple[bool, int], int] = {}
         """How many entries there are, global or not, of each size."""
         self._looked_up = sim.probe(CacheLookup)
@@ -178,14 +186,14 @@ class Iotlb(Component):
 
     def invalidate(self, scope: Scope) -> None:
         """Drop every entry that `scope` names."""
-        if scope.gscid is not None and scope.pscid is not None and scope.page is not None and not scope.pages_lg2:
-            iova = scope.page << PAGE_LG2
+        gscid, pscid, page = scope.gscid, scope.pscid, scope.page
+        if gscid is None or pscid is None or page is None or scope.pages_lg2 or self._split:
+            for _, leaf in self.cache.drop(lambda key, leaf: scope.names(*key[:2]) and leaf.in_range(scope)):
+                self._forget(leaf)
+        else:  # the same, by the keys that can be meant
             for mapped_globally, lg2 in list(self._kinds):
                 if not mapped_globally:
-                    self._forget(self.cache.discard((scope.gscid, scope.pscid, lg2, iova >> lg2)))
-            return
-        for _, leaf in self.cache.drop(lambda key, leaf: names(scope, key)):
-            self._forget(leaf)
+                    self._forget(self.cache.discard((gscid, pscid, lg2, (page << PAGE_LG2) >> lg2)))
 
     def _forget(self, leaf: Leaf | None) -> None:
         if leaf is not None:
@@ -193,9 +201,3 @@ class Iotlb(Component):
             self._kinds[kind] -= 1
             if not self._kinds[kind]:
                 del self._kinds[kind]
-
-
-def names(scope: Scope, key: Key) -> bool:
-    """Whether `scope` names the entry of `key`."""
-    gscid, pscid, lg2, page = key
-    return scope.names(gscid, pscid) and scope.covers(page << lg2, lg2)

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cosim.hw.iommu.cache import Cache
-from cosim.hw.iommu.iotlb import Key, Leaf, Scope, names
+from cosim.hw.iommu.iotlb import Key, Leaf, Scope
 from cosim.hw.iommu.walk import Entry, Walk, pause
-from cosim.hw.options import IommuOptions, IommuTiming
+from cosim.hw.options import IommuOptions
 from cosim.sim.server import Server
 from cosim.sim.transport import Response
-from cosim.spec.pagetable import NON_LEAF_RESERVED, PAGE_LG2, Pbmt, Pte, Scheme
+from cosim.spec.pagetable import NAPOT_LG2, NON_LEAF_RESERVED, PAGE_LG2, Pbmt, Pte, Scheme, translated
 from cosim.spec.registers import Capabilities
 
 if TYPE_CHECKING:
@@ -46,7 +46,12 @@ class Pointers:
         """Drop every entry that `scope` names."""
         if scope.nonleaf:
             for cache in self.levels.values():
-                cache.drop(lambda key, _: names(scope, key))
+                cache.drop(lambda key, _: _names(scope, key))
+
+
+def _names(scope: Scope, key: Key) -> bool:
+    gscid, pscid, lg2, prefix = key
+    return scope.names(gscid, pscid) and scope.covers(prefix << lg2, lg2)
 
 
 class AddressSpace:
@@ -84,11 +89,12 @@ class PageTable:
     kind = "page_table"
     part = "walk"
 
-    def __init__(self, scheme: Scheme, capabilities: Capabilities, timing: IommuTiming, pointers: Pointers) -> None:
+    def __init__(self, scheme: Scheme, capabilities: Capabilities, options: IommuOptions, pointers: Pointers) -> None:
         self.scheme = scheme
-        self.start = pause(self.part, timing.walk_start)
+        self.start = pause(self.part, options.timing.walk_start)
         self.pointers = pointers.levels
-        self._step = pause(self.part, timing.walk_step)
+        self._step = pause(self.part, options.timing.walk_step)
+        self._split_napot = not options.geometry.iotlb_napot
         self._lg2 = tuple(scheme.page_lg2(level) for level in range(scheme.levels))
         self._reserved = scheme.pte.reserved(capabilities)
         self._no_pointer = R | W | X | NON_LEAF_RESERVED | self._reserved
@@ -156,12 +162,14 @@ class PageTable:
         if lg2 is None:
             return None
         pte = self.scheme.pte(entry.words[0])
+        kept = PAGE_LG2 if lg2 == NAPOT_LG2 and self._split_napot else lg2
         return Leaf(
             space.gscid,
             space.pscid,
             iova,
-            lg2,
-            base=pte.ppn << PAGE_LG2 & ~((1 << lg2) - 1),
+            kept,
+            span=lg2,
+            base=translated(pte, lg2, iova >> kept << kept),
             grants=grants_of(pte),
             accessed=bool(pte & A),
             dirty=bool(pte & D),

@@ -48,12 +48,12 @@ class Translation(Component):
 
     def __init__(self, sim: Sim, path: str, options: IommuOptions, port: Port, registers: RegisterFile) -> None:
         super().__init__(sim, path)
-        capabilities, timing = registers.capabilities, options.timing
+        capabilities = registers.capabilities
         self.registers = registers
         self.iotlb = Iotlb(sim, path, options)
         self.pointers = Pointers(sim, path, options)
         tables = {
-            scheme.name: PageTable(scheme, capabilities, timing, self.pointers) for scheme in (SV32, SV39, SV48, SV57)
+            scheme.name: PageTable(scheme, capabilities, options, self.pointers) for scheme in (SV32, SV39, SV48, SV57)
         }
         self.directory = Directory(sim, path, options, registers, tables)
         self.walker = Walker(sim, path, options, port, capabilities.pas)
