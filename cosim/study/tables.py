@@ -77,7 +77,7 @@ def iommus(result: Result, page: Page) -> list[Text]:
             ("commands", _commands(own)),
             ("queues", _queues(own)),
         ):
-            lines += flow([Text(piece) for piece in pieces], page.width, f"  {title:<10}", " " * 14)
+            lines += flow([Text(piece) for piece in pieces], page.width, f"  {title:<10}", " " * 12)
     return [*lines, *_more(len(names), MANY)]
 
 
@@ -200,24 +200,27 @@ def _tail(latency: Latency, page: Page) -> list[Text]:
 
 
 def _caches(own: Mapping[str, int | float]) -> Iterator[str]:
-    names = [name.removesuffix(".hits") for name in own if name.endswith(".hits")]
     texts = []
-    for name in names:
-        hits, misses = own[f"{name}.hits"], own.get(f"{name}.misses", 0)
-        lookups = hits + misses
-        rate = f"hit {percent(hits / lookups, 1)} of {lookups:,}" if lookups else "not used"
-        texts.append(f"{name} {rate}")
-    return _listed(texts)
+    for name in (name.removesuffix(".hits") for name in own if name.endswith(".hits")):
+        hits = own[f"{name}.hits"]
+        if lookups := hits + own.get(f"{name}.misses", 0):
+            texts.append(f"{name} hit {percent(hits / lookups, 1)} of {lookups:,}")
+    return _listed(texts or ["not used"])
 
 
 def _walks(own: Mapping[str, int | float]) -> Iterator[str]:
-    walks, reads, joined = own["walks"], own.get("walk_reads", 0), own.get("merged", 0)
-    texts = [f"{walks:,}"]
-    if walks:
-        texts.append(f"{reads / walks:.2f} reads each")
-    if joined:
-        texts.append(f"{joined:,} requests waited for another's walk")
-    return _listed(texts)
+    texts = []
+    for what, walks, reads in (("page table", "walks", "walk_reads"), ("directory", "ddt_walks", "ddt_reads")):
+        if count := own.get(walks, 0):
+            texts.append(f"{what} {count:,} of {own.get(reads, 0) / count:.2f} reads")
+    for what, counter in (
+        ("waits for another's walk", "merged"),
+        ("overtaken by an invalidation", "overtaken"),
+        ("updates of A and D", "ad_updates"),
+    ):
+        if count := own.get(counter, 0):
+            texts.append(f"{count:,} {what}")
+    return _listed(texts or ["none"])
 
 
 def _commands(own: Mapping[str, int | float]) -> Iterator[str]:

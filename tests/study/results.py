@@ -43,6 +43,8 @@ SCALARS: dict[str, int | float] = {
     "iommu0.ddtc.misses": 1,
     "iommu0.walks": 1_702,
     "iommu0.walk_reads": 2_011,
+    "iommu0.ddt_walks": 1,
+    "iommu0.ddt_reads": 3,
     "iommu0.merged": 88,
     "iommu0.commands.total": 514,
     "iommu0.commands.iotinval_vma": 257,
