@@ -12,7 +12,7 @@ from cosim.sw.driver.device import Hardware
 from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
-from cosim.sw.workloads import AnyWorkload, thread_names
+from cosim.sw.workloads import WorkloadOptions, thread_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Plan:
     iommus: tuple[Hardware, ...]
     devices: tuple[DevicePlan, ...] = ()
     domains: tuple[str, ...] = ()
-    threads: tuple[AnyWorkload, ...] = ()
+    threads: tuple[WorkloadOptions, ...] = ()
 
 
 async def boot(runtime: Runtime, plan: Plan) -> None:

@@ -28,6 +28,9 @@ class Answer(Enum):
 
 HardHandler = Callable[[], Coroutine[Any, Any, Answer]]
 
+URGENT = 1
+"""Priority of the handlers' threads: they take the CPU from ordinary ones (SCHED_FIFO in Linux)."""
+
 RUN, STOP = 1, 2
 """Bits of `ActionState.wanted`."""
 
@@ -107,7 +110,7 @@ class Interrupts:
         bit = next(1 << number for number in range(64) if 1 << number not in taken)
         action = Action(state, line, name, bit, hard, thread)
         line.actions = (*line.actions, action)
-        await kernel.spawn(f"irq{vector}-{name}", self._serve(action), cpu)
+        await kernel.spawn(f"irq{vector}-{name}", self._serve(action), cpu, priority=URGENT)
         await state.ready.wait_until(bool, spin=False, part="sleep")
         return action
 

@@ -194,6 +194,10 @@ class PageAllocator:
             count[known.purpose] += known.size
         return count
 
+    def counters(self) -> dict[str, int]:
+        """Statistics: bytes in use, and blocks and objects that are quarantined."""
+        return {"bytes_in_use": sum(self.purposes().values()), "quarantined": len(self.quarantined)}
+
     def free_bytes(self, node: int) -> int:
         """What is free on a node."""
         return self._nodes[node].free_bytes

@@ -63,6 +63,10 @@ class Rcu:
         self._kernel.start(self._cpu, "rcu_free", self._freeing.work())
         self._kernel.start(self._cpu, "rcu_call", self._calling.work())
 
+    def counters(self) -> dict[str, int]:
+        """Statistics: grace periods that have begun."""
+        return {"grace_periods": self._number}
+
     # --- Readers -------------------------------------------------------------------------------------------------
 
     def read(self) -> Section:
@@ -169,7 +173,7 @@ class Rcu:
 
     def eased(self, context: Context) -> None:
         """A thread has left a section: if its CPU is waited for, the next tick may find it quiescent."""
-        if context.cpu in self._waits_for_cpus and not context.atomic:
+        if context.cpu in self._waits_for_cpus and not self._kernel.atomic(context.cpu):
             self._look_at_tick(context.cpu)
 
     def _look_at_tick(self, cpu: str) -> None:
@@ -178,8 +182,7 @@ class Rcu:
         sim.at((sim.now // tick + 1) * tick, self._initiator.rank(Stage.INTERRUPT), lambda: self._tick(cpu))
 
     def _tick(self, cpu: str) -> None:
-        context = self._kernel.running(cpu)
-        if context is None or not context.atomic:
+        if not self._kernel.atomic(cpu):
             self._quiescent(cpu)
 
     def _quiescent(self, cpu: str) -> None:

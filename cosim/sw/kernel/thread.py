@@ -38,7 +38,7 @@ class CpuLike(Protocol):
         """The thread on the CPU; empty when idle."""
 
     def start(self, name: str, body: Body) -> Any:
-        """Start a thread, called ``<cpu>.<name>``."""
+        """Start a thread of ordinary priority, called ``<cpu>.<name>``."""
 
     def message(self, vector: int) -> None:
         """Raise an edge interrupt on the CPU."""
@@ -91,6 +91,7 @@ class Kernel:
         self._nodes = dict(nodes or {})
         self._log = sim.probe(KernelLog)
         self._contexts: dict[str, Context] = {}
+        self._interrupted = dict.fromkeys(self.cpus, 0)
         self.housekeeping = self.options.housekeeping or list(self.cpus)[-1]
         if self.housekeeping not in self.cpus:
             raise ValueError(f"housekeeping: {self.housekeeping} is not a CPU; there are: {', '.join(self.cpus)}")
@@ -117,9 +118,10 @@ class Kernel:
             known = self._contexts[view.name] = Context(view.name, view.cpu)
         return known
 
-    def running(self, cpu: str) -> Context | None:
-        """The context of the thread that is on a CPU; None if it is idle, or outside any section ever."""
-        return self._contexts.get(self.cpus[cpu].running)
+    def atomic(self, cpu: str) -> bool:
+        """Whether a CPU is in an interrupt handler, or in a section that a tick may not end."""
+        context = self._contexts.get(self.cpus[cpu].running)
+        return bool(self._interrupted[cpu]) or (context is not None and bool(context.atomic))
 
     def node_of(self, cpu: str) -> int:
         """The NUMA node of a CPU."""
@@ -129,11 +131,11 @@ class Kernel:
         """Start a thread from outside the simulation, when it is built."""
         self.cpus[cpu].start(name, self.guarded(f"{cpu}.{name}", body))
 
-    async def spawn(self, name: str, body: Body, cpu: str = "") -> None:
+    async def spawn(self, name: str, body: Body, cpu: str = "", *, priority: int = 0) -> None:
         """Start a thread on `cpu`, or on the caller's."""
         if not cpu:
             cpu = (await Self()).cpu
-        await Spawn(name, self.guarded(f"{cpu}.{name}", body), cpu)
+        await Spawn(name, self.guarded(f"{cpu}.{name}", body), cpu, priority=priority)
 
     async def guarded(self, name: str, body: Body) -> None:
         """Run a thread's body; an oops, or a failure that nobody handles, ends it and is logged."""
@@ -153,11 +155,13 @@ class Kernel:
         async def run() -> None:
             context = await self.context()
             context.hardirq += 1
+            self._interrupted[context.cpu] += 1
             try:
                 await handle()
             except Oops as oops:
                 self.log("oops", f"in interrupt: {oops}", context.thread)
             context.hardirq -= 1
+            self._interrupted[context.cpu] -= 1
             self.rcu.eased(context)
 
         return run
@@ -207,6 +211,10 @@ class Kernel:
         if self._static > self._static_end:
             raise ValueError(f"the kernel's static memory of {STATIC_BYTES} bytes is full")
         return address
+
+    def counters(self) -> dict[str, int]:
+        """Statistics by name, such as ``grace_periods``; takes no time."""
+        return self.pages.counters() | self.rcu.counters()
 
     def log(self, level: str, text: str, who: str = "kernel") -> None:
         """What a console would show; `level` is info, warning, error or oops."""

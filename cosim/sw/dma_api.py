@@ -1,0 +1,122 @@
+"""The DMA API on an IOMMU (Linux, drivers/iommu/dma-iommu.c): buffers become IOVAs, and cease to be.
+
+Strict: on return of an unmap no device reaches the pages any more, and they may be freed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cosim.events import Mapped, Unmapped
+from cosim.sw.core import Core
+from cosim.sw.driver.domain import Domain, Gather, Prot
+from cosim.sw.iova import IovaAllocator, IovaOptions
+from cosim.sw.kernel.buddy import PAGE
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.mapping import iommu_map, iommu_unmap_fast
+
+BOTH = Prot.READ | Prot.WRITE
+
+
+class Piece(NamedTuple):
+    """A stretch of physical memory: an entry of a scatter list."""
+
+    address: int
+    size: int
+
+
+class Coherent(NamedTuple):
+    """Memory that CPU and device share: where it is for either."""
+
+    address: int
+    iova: int
+    size: int
+
+
+class DmaDomain:
+    """A domain that is used through the DMA API: it has an IOVA allocator.
+
+    What it does not check, Linux does not: unmapping what is not mapped is warned of, and its IOVAs are freed all the
+    same, so that a later mapping may be given them twice.
+    """
+
+    def __init__(self, core: Core, domain: Domain, options: IovaOptions | None = None) -> None:
+        self.core = core
+        self.domain = domain
+        self._kernel, self._driver = core.kernel, core.driver
+        self._iovas = IovaAllocator(core.kernel, domain.aperture_end, options)
+        self._mapped = core.kernel.sim.probe(Mapped)
+        self._unmapped = core.kernel.sim.probe(Unmapped)
+
+    async def map(self, address: int, size: int, prot: Prot = BOTH) -> int:
+        """dma_map_single: the IOVA of `size` bytes at `address`. KernelError ENOMEM, or what the driver reports."""
+        return await self.map_pieces([Piece(address, size)], prot)
+
+    async def map_pieces(self, pieces: Sequence[Piece], prot: Prot = BOTH) -> int:
+        """dma_map_sg: the IOVA from which all `pieces` follow one another, each in pages of its own."""
+        async with self._driver.measured("map"):
+            total = sum(_whole(piece) for piece in pieces)
+            start = await self._iovas.alloc(total)
+            done = 0
+            try:
+                for piece in pieces:
+                    first = piece.address & ~(PAGE - 1)
+                    await iommu_map(self._driver, self.domain, start + done, first, _whole(piece), prot)
+                    await self._tell_mapped(start + done, _whole(piece), first)
+                    done += _whole(piece)
+            except KernelError:
+                if done:
+                    await self._clear(start, done)
+                await self._iovas.free(start, total)
+                raise
+            return start + pieces[0].address % PAGE
+
+    async def unmap(self, iova: int, size: int) -> None:
+        """dma_unmap_single, dma_unmap_sg: `size` is what was mapped from `iova` on."""
+        async with self._driver.measured("unmap"):
+            start = iova & ~(PAGE - 1)
+            size = _whole(Piece(iova, size))
+            await self._clear(start, size)
+            await self._iovas.free(start, size)
+
+    async def alloc_coherent(self, size: int, *, purpose: str = "ring") -> Coherent:
+        """dma_alloc_coherent: zeroed memory, mapped for both. KernelError ENOMEM."""
+        pages = self._kernel.pages
+        order = (-(-size // PAGE) - 1).bit_length()
+        address = await pages.alloc(order, purpose=purpose)
+        try:
+            return Coherent(address, await self.map(address, size), size)
+        except KernelError:
+            await pages.free(address)
+            raise
+
+    async def free_coherent(self, memory: Coherent) -> None:
+        """dma_free_coherent."""
+        await self.unmap(memory.iova, memory.size)
+        await self._kernel.pages.free(memory.address)
+
+    async def _clear(self, start: int, size: int) -> None:
+        gather = Gather()
+        cleared = await iommu_unmap_fast(self._driver, self.domain, start, size, gather)
+        if cleared != size:
+            self._kernel.log(
+                "warning",
+                f"dma: unmap of {size:#x} bytes at {start:#x} in {self.domain.name} cleared only {cleared:#x}: "
+                "they were not mapped so",
+                (await self._kernel.context()).thread,
+            )
+        await self._driver.iotlb_sync(self.domain, gather)
+        if self._unmapped:
+            who = (await self._kernel.context()).thread
+            self._unmapped(Unmapped(self._kernel.sim.now, who, self.domain.name, start, size))
+
+    async def _tell_mapped(self, iova: int, size: int, address: int) -> None:
+        if self._mapped:
+            who = (await self._kernel.context()).thread
+            self._mapped(Mapped(self._kernel.sim.now, who, self.domain.name, iova, size, address))
+
+
+def _whole(piece: Piece) -> int:
+    """The size of a piece in whole pages."""
+    return (piece.address % PAGE + piece.size + PAGE - 1) // PAGE * PAGE

@@ -1,0 +1,86 @@
+"""What is there once a system runs: kernel, core, domains, and devices that can be told where their buffers are."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from cosim.sim.operations import Body
+from cosim.sw.core import Core
+from cosim.sw.dma_api import DmaDomain
+from cosim.sw.driver.driver import Driver
+from cosim.sw.iova import IovaOptions
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.thread import Kernel
+
+
+class Master(Protocol):
+    """A device as its driver's user knows it; neither takes time."""
+
+    def start(self, iova_base: int, size: int | None = None) -> None:
+        """Make requests to `size` bytes from `iova_base` on."""
+
+    def stop(self) -> None:
+        """Make no further request."""
+
+
+@dataclass(frozen=True, slots=True)
+class RingHardware:
+    """Where a ring device's registers are, and the interrupt that it raises on a CPU."""
+
+    base: int
+    cpu: str
+    vector: int
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Kernel, core and devices of a run; `dma` holds the DMA side of each domain that exists."""
+
+    kernel: Kernel
+    driver: Driver
+    core: Core
+    masters: Mapping[str, Master] = field(default_factory=dict)
+    rings: Mapping[str, RingHardware] = field(default_factory=dict)
+    iova: IovaOptions = field(default_factory=IovaOptions)
+    dma: dict[str, DmaDomain] = field(default_factory=dict)
+
+    async def new_domain(self, name: str, device: str | None) -> DmaDomain:
+        """A paging domain with an IOVA allocator. KernelError ENOMEM, ENODEV, EEXIST."""
+        domain = await self.core.domain_alloc(name, device)
+        made = self.dma[name] = DmaDomain(self.core, domain, self.iova)
+        return made
+
+    async def free_domain(self, name: str) -> None:
+        """Free a domain that no device is in."""
+        del self.dma[name]
+        await self.core.domain_free(name)
+
+    def domain(self, name: str) -> DmaDomain:
+        """The DMA side of a domain. KernelError ENODEV."""
+        if name not in self.dma:
+            raise KernelError(errno.ENODEV, f"there is no domain {name!r} for DMA")
+        return self.dma[name]
+
+    def master(self, device: str) -> Master:
+        """The device itself. KernelError ENODEV."""
+        if device not in self.masters:
+            raise KernelError(errno.ENODEV, f"there is no device {device}")
+        return self.masters[device]
+
+    async def domain_of(self, device: str) -> DmaDomain:
+        """The DMA side of the domain that a device is in. KernelError ENODEV."""
+        domain = await self.core.domain_of(device)
+        return self.domain(domain.name if domain else "")
+
+    def devices(self, patterns: str | tuple[str, ...]) -> list[str]:
+        """The devices that names or globs stand for, in the order in which they appeared."""
+        wanted = (patterns,) if isinstance(patterns, str) else patterns
+        return [name for name in self.core.devices if any(fnmatchcase(name, pattern) for pattern in wanted)]
+
+    async def spawn(self, name: str, body: Body, cpu: str) -> None:
+        """Start a thread."""
+        await self.kernel.spawn(name, body, cpu)

@@ -1,0 +1,49 @@
+"""What threads do: each workload is its own schema in a topology's `threads:`, chosen by `does:`, and runs itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from cosim.sw.workloads.mapping import AttachDetach, DomainCycle, MapUnmap
+from cosim.sw.workloads.ring import ReceiveRingWork
+from cosim.sw.workloads.trouble import ExhaustDomains, ExhaustMemory, Misuse, Unplug, UnplugIommu
+from cosim.sw.workloads.waiting import Compute, HoldRcu, SynchronizeRcu
+from cosim.sw.workloads.workload import WorkloadOptions
+
+AnyWorkload = Annotated[
+    MapUnmap
+    | AttachDetach
+    | DomainCycle
+    | ReceiveRingWork
+    | HoldRcu
+    | SynchronizeRcu
+    | Compute
+    | Unplug
+    | UnplugIommu
+    | ExhaustMemory
+    | ExhaustDomains
+    | Misuse,
+    Field(discriminator="does"),
+]
+"""One entry of `threads:`."""
+
+Workload = AnyWorkload
+
+
+def thread_names(threads: Sequence[WorkloadOptions]) -> list[str]:
+    """The name of each thread on its CPU: what it does, and from the second on its number: ``map-unmap2``."""
+    seen: Counter[tuple[str, str]] = Counter()
+    names = []
+    for thread in threads:
+        does = str(getattr(thread, "does", "thread"))
+        seen[thread.on, does] += 1
+        number = seen[thread.on, does]
+        names.append(does if number == 1 else f"{does}{number}")
+    return names
+
+
+__all__ = ["AnyWorkload", "Workload", "WorkloadOptions", "thread_names"]

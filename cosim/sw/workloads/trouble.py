@@ -1,0 +1,124 @@
+"""Threads that take things away, use them up, or use them wrongly."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from cosim.quantities import Size, Time
+from cosim.sw.dma_api import Piece
+from cosim.sw.driver.domain import Prot
+from cosim.sw.kernel.buddy import PAGE
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.mapping import iommu_map
+from cosim.sw.runtime import Runtime
+from cosim.sw.workloads.workload import Names, WorkloadOptions, allocate, around, release
+
+
+class Unplug(WorkloadOptions):
+    """Takes devices away, once: each stops making requests, is detached and forgotten."""
+
+    does: Literal["unplug"]
+    devices: Names
+    """The devices, by names or globs."""
+    count: Literal[1] = 1
+
+    async def round(self, runtime: Runtime) -> None:
+        for device in runtime.devices(self.devices):
+            runtime.master(device).stop()
+            await runtime.core.release_device(device)
+
+
+class UnplugIommu(WorkloadOptions):
+    """Takes an IOMMU away, once, with all devices behind it."""
+
+    does: Literal["unplug-iommu"]
+    iommu: str
+    """Its name."""
+    count: Literal[1] = 1
+
+    async def round(self, runtime: Runtime) -> None:
+        await runtime.core.remove_iommu(self.iommu)
+
+
+class ExhaustMemory(WorkloadOptions):
+    """Allocates pages until there are none, keeps them for a while, and frees them."""
+
+    does: Literal["exhaust-memory"]
+    leave: Size = 0
+    """How much it leaves to others."""
+    hold: Time = 0
+    """How long it keeps them."""
+
+    async def round(self, runtime: Runtime) -> None:
+        pages = runtime.kernel.pages
+        pieces: list[Piece] = []
+        spare = await allocate(runtime, self.leave // PAGE)
+        try:
+            while True:
+                pieces.append(Piece(await pages.alloc(zero=False, purpose="buffer"), PAGE))
+        except KernelError as error:
+            runtime.kernel.log("info", f"{len(pieces)} pages were allocated: {error}")
+        await release(runtime, spare)
+        await runtime.kernel.sleep(self.hold)
+        await release(runtime, pieces)
+
+
+class ExhaustDomains(WorkloadOptions):
+    """Makes domains until there are none to be had, keeps them for a while, and frees them."""
+
+    does: Literal["exhaust-domains"]
+    most: int = Field(default=1 << 20, ge=1)
+    """How many at most."""
+    hold: Time = 0
+    """How long it keeps them."""
+
+    async def round(self, runtime: Runtime) -> None:
+        thread = (await runtime.kernel.context()).thread
+        device = next(iter(runtime.core.devices), None)
+        made: list[str] = []
+        try:
+            while len(made) < self.most:
+                name = f"{thread}.{len(made)}"
+                await runtime.core.domain_alloc(name, device)
+                made.append(name)
+        except KernelError as error:
+            runtime.kernel.log("info", f"{len(made)} domains were made: {error}")
+        await runtime.kernel.sleep(self.hold)
+        for name in made:
+            await runtime.core.domain_free(name)
+
+
+class Misuse(WorkloadOptions):
+    """Uses the DMA API in a way that it does not permit; what follows is what Linux does."""
+
+    does: Literal["misuse"]
+    domain: str
+    """The domain; a device's own domain has the device's name."""
+    what: Literal["unmap-twice", "unmap-unmapped", "map-twice", "unaligned"]
+    """Unmap what has been unmapped; unmap what never was mapped; map an IOVA that is in use; map half a page."""
+    count: int | None = Field(default=1, ge=1)
+    """How many times."""
+
+    async def round(self, runtime: Runtime) -> None:
+        dma, driver = runtime.domain(self.domain), runtime.driver
+        if self.what == "unmap-unmapped":
+            await dma.unmap(PAGE, PAGE)
+            return
+        pieces = await allocate(runtime, 2)
+        iova = await dma.map(pieces[0].address, PAGE)
+
+        async def wrong() -> None:
+            if self.what == "unmap-twice":
+                await dma.unmap(iova, PAGE)
+            elif self.what == "map-twice":
+                await iommu_map(driver, dma.domain, iova, pieces[1].address, PAGE, Prot.READ)
+            else:
+                await iommu_map(driver, dma.domain, iova + PAGE // 2, pieces[1].address, PAGE // 2, Prot.READ)
+
+        async def undo() -> None:
+            await dma.unmap(iova, PAGE)
+            await release(runtime, pieces)
+
+        await around(wrong(), undo)

@@ -1,0 +1,92 @@
+"""What every workload has: the CPU it runs on, and rounds that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cosim.quantities import Time
+from cosim.sim.operations import Body
+from cosim.sim.units import US
+from cosim.sw.dma_api import Piece
+from cosim.sw.kernel.buddy import PAGE
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.runtime import Runtime
+
+Names = str | tuple[str, ...]
+"""Names or globs."""
+
+RETRY_PS = 100 * US
+"""How long a thread waits after a round that has failed, if its `gap` is shorter."""
+
+
+class WorkloadOptions(BaseModel):
+    """A thread's options; it makes rounds, and ends after `count` of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    on: str
+    """The CPU it runs on."""
+    start: Time = 0
+    """When it starts, after boot."""
+    gap: Time = 0
+    """How long it sleeps after each round."""
+    count: int | None = Field(default=None, ge=1)
+    """How many rounds it makes; without end, if absent."""
+
+    async def run(self, runtime: Runtime) -> None:
+        """The thread."""
+        await runtime.kernel.sleep(self.start)
+        await self.repeat(runtime, lambda: self.round(runtime))
+
+    async def repeat(self, runtime: Runtime, act: Callable[[], Body]) -> None:
+        """Make the rounds. One that fails is logged, and the next one is made a little later."""
+        kernel = runtime.kernel
+        done = 0
+        while self.count is None or done < self.count:
+            gap = self.gap
+            try:
+                await act()
+            except KernelError as error:
+                kernel.log("error", str(error), (await kernel.context()).thread)
+                gap = max(gap, RETRY_PS)
+            done += 1
+            if done != self.count:
+                await kernel.sleep(gap)
+
+    async def round(self, runtime: Runtime) -> None:
+        """One round."""
+        raise NotImplementedError
+
+
+async def allocate(runtime: Runtime, count: int, *, contiguous: bool = False) -> list[Piece]:
+    """Pages for a device, each by itself or all in one block. KernelError ENOMEM, and then none is kept."""
+    pages = runtime.kernel.pages
+    if contiguous:
+        block = await pages.alloc((count - 1).bit_length(), zero=False, purpose="buffer")
+        return [Piece(block, count * PAGE)]
+    pieces: list[Piece] = []
+    try:
+        for _ in range(count):
+            pieces.append(Piece(await pages.alloc(zero=False, purpose="buffer"), PAGE))
+    except KernelError:
+        await release(runtime, pieces)
+        raise
+    return pieces
+
+
+async def release(runtime: Runtime, pieces: Sequence[Piece]) -> None:
+    """Free the pages of a buffer, the first one last: it is then the first to be given out again."""
+    for piece in reversed(pieces):
+        await runtime.kernel.pages.free(piece.address)
+
+
+async def around(act: Body, undo: Callable[[], Body]) -> None:
+    """Do something, then undo what came before it, whether it has succeeded or failed in the ordinary way."""
+    try:
+        await act
+    except KernelError:
+        await undo()
+        raise
+    await undo()
