@@ -118,7 +118,8 @@ class CommandQueue(Component):
     @property
     def ready(self) -> bool:
         """Whether there is a command to fetch, and nothing against it."""
-        return self.ring.enabled and not self.ring.stopped and self.ring.depth > 0
+        ring = self.ring
+        return ring.depth > 0 and ring.enabled and not ring.stopped
 
     def _wake(self) -> None:
         if self.ready:

@@ -35,6 +35,8 @@ class Place:
     """The bits of the CSR that stop the queue until software clears them."""
 
 
+_ENABLED = QueueCsr.of(en=1, on=1)
+
 CQ = Place("cq", CQB, CQH, CQT, CQCSR, CQH, Command.SIZE, Cqcsr.of(cqmf=1, cmd_to=1, cmd_ill=1))
 FQ = Place("fq", FQB, FQH, FQT, FQCSR, FQT, FaultRecord.SIZE, Fqcsr.of(fqmf=1, fqof=1))
 PQ = Place("pq", PQB, PQH, PQT, PQCSR, PQT, PageRequest.SIZE, Pqcsr.of(pqmf=1, pqof=1))
@@ -69,33 +71,24 @@ class Ring:
         self._delay = Server(0, "queue", latency_ps=busy_ps)
         self._initiator = sim.initiator(self.path)
         self._changed = sim.probe(QueueDepth)
-        self._depth = 0
+        self.depth = 0
+        """Entries in the queue."""
+        self._mask = 1
         self._since = 0
         self._integral = 0
         registers.on_write(place.csr, self._switch, QueueCsr.en.mask)
-        for register in (place.head, place.tail):
+        for register in (place.base, place.head, place.tail):
             registers.watch(register.offset, self._count)
-
-    @property
-    def csr(self) -> QueueCsr:
-        """What all queues' CSRs have in common."""
-        return QueueCsr(self.registers.value(self.place.csr))
 
     @property
     def enabled(self) -> bool:
         """Whether the queue is on, and meant to stay so."""
-        csr = self.csr
-        return bool(csr.on and csr.en)
+        return self.registers.value(self.place.csr) & _ENABLED == _ENABLED
 
     @property
     def stopped(self) -> bool:
         """Whether an error bit is set."""
-        return bool(self.registers.value(self.place.csr) & self.place.errors)
-
-    @property
-    def entries(self) -> int:
-        """The length of the queue."""
-        return self.registers.value(self.place.base).entries
+        return self.registers.value(self.place.csr) & self.place.errors != 0
 
     @property
     def index(self) -> int:
@@ -103,20 +96,14 @@ class Ring:
         return int(self.registers.value(self.place.own))
 
     @property
-    def depth(self) -> int:
-        """Entries in the queue."""
-        head, tail = self.registers.value(self.place.head), self.registers.value(self.place.tail)
-        return tail - head & self.entries - 1
-
-    @property
     def full(self) -> bool:
         """Whether no further entry fits: the tail is just behind the head."""
-        return self.depth == self.entries - 1
+        return self.depth == self._mask
 
     @property
     def occupancy(self) -> int:
         """The integral of the depth over time so far, in entries times picoseconds."""
-        return self._integral + self._depth * (self.sim.now - self._since)
+        return self._integral + self.depth * (self.sim.now - self._since)
 
     def address(self, index: int) -> int:
         """Where the entry `index` is in memory."""
@@ -124,7 +111,7 @@ class Ring:
 
     def advance(self) -> None:
         """Move the IOMMU's own index on by one entry."""
-        self.registers.put(self.place.own, self.index + 1 & self.entries - 1)
+        self.registers.put(self.place.own, self.index + 1 & self._mask)
 
     def fail(self, **bits: int) -> None:
         """Set error bits."""
@@ -152,15 +139,19 @@ class Ring:
         self.slot.release()
 
     def _turned(self, on: int) -> None:
-        self._put(self.csr.replace(on=on, busy=0))
+        self._put(QueueCsr(self.registers.value(self.place.csr)).replace(on=on, busy=0))
 
     def _put(self, csr: int) -> None:
         self.registers.put(self.place.csr, csr)
 
     def _count(self) -> None:
+        value, place = self.registers.value, self.place
         now = self.sim.now
-        self._integral += self._depth * (now - self._since)
-        self._since = now
-        self._depth = self.depth
-        if self._changed:
-            self._changed(QueueDepth(now, self.path, self._depth))
+        self._mask = value(place.base).entries - 1
+        depth = value(place.tail) - value(place.head) & self._mask
+        if depth != self.depth:
+            self._integral += self.depth * (now - self._since)
+            self._since = now
+            self.depth = depth
+            if self._changed:
+                self._changed(QueueDepth(now, self.path, depth))
