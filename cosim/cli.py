@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -200,16 +201,33 @@ def show(
 @click.argument("what", required=False, default="topologies", metavar="[WHAT]")
 @_guarded
 def list_(what: str) -> int:
-    """List what there is: topologies (the default), drivers, policies, threads, patterns, oracles."""
+    """List what there is of WHAT.
+
+    \b
+    topologies     those that come with cosim (what is listed without WHAT)
+    drivers        variants of the driver, and in which policies they differ
+    policies       what a driver can be made of
+    threads        what a thread may do
+    patterns       where a DMA master's requests go
+    oracles        what is judged in every run
+    parts          kinds of hardware
+    latency-parts  what latencies are split into
+    """
     from cosim.study.catalogue import CATALOGUE
+    from cosim.system.problems import nearest
 
     if what not in CATALOGUE:
-        raise click.UsageError(f"there is no list of {what!r}; there are: {', '.join(CATALOGUE)}")
-    rows = CATALOGUE[what]()
-    width = max((len(name) for name, _ in rows), default=0)
-    for name, text in rows:
-        click.echo(f"{name:<{width}}  {text}".rstrip())
+        raise click.UsageError(f"there is no list of {what}; {nearest(what, CATALOGUE)}")
+    rows = [(name, text or "-") for name, text in CATALOGUE[what]()]
+    terminal = click.HelpFormatter(width=_columns())
+    terminal.write_dl(rows, col_max=max((len(name) for name, _ in rows), default=0))
+    click.echo(terminal.getvalue(), nl=False)
     return 0
+
+
+def _columns() -> int:
+    """Characters of a line: a terminal's, and as many as there are where none cuts them."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
 
 
 @main.command(short_help="Print the JSON schema of topologies.")
