@@ -98,7 +98,7 @@ def _result(point: Point, system: System, meter: Meter, ended: str) -> Result:
     if meter.opened >= 0:
         means = meter.check_littles_law()
         scalars |= {f"{path}.in_flight_mean": mean for path, mean in means.items()}
-        scalars |= system.utilisation(scalars, window[1] - window[0])
+        scalars |= system.derived(meter.counted(), window[1] - window[0])
     scalars |= system.totals()
     latencies = meter.latencies()
     faults = {device: dict(sorted(causes.items())) for device, causes in sorted(meter.faults.items())}

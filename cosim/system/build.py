@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from cosim.hw.bus import Bus
 from cosim.hw.cpu import Cpu
-from cosim.hw.dma import Direct, DmaMaster, Requester
+from cosim.hw.dma import Direct, DmaMaster
 from cosim.hw.iommu.iommu import Iommu
 from cosim.hw.memory import Memory
 from cosim.hw.ring import RingMaster
@@ -15,7 +16,6 @@ from cosim.sim.agenda import Agenda
 from cosim.sim.choice import Chooser
 from cosim.sim.kernel import Plain, Sim
 from cosim.sim.occupancy import Occupancy
-from cosim.spec.ring import REGISTERS_SIZE as RING_SIZE
 from cosim.sw.boot import DevicePlan, Plan, boot
 from cosim.sw.core import Core
 from cosim.sw.driver.device import Hardware
@@ -24,11 +24,14 @@ from cosim.sw.driver.variants import variant
 from cosim.sw.kernel.buddy import Region
 from cosim.sw.kernel.thread import Kernel
 from cosim.sw.runtime import RingHardware, Runtime
+from cosim.system import counters
 from cosim.system.checks import REGISTERS_SIZE, device_ids, matching, patterns
 from cosim.system.topology import Topology
 
 FIRST_VECTOR = 16
 """Interrupt numbers below this belong to the CPU itself."""
+
+Master = DmaMaster | RingMaster
 
 EXECUTORS: Mapping[str, Callable[[Sim], Agenda | Plain]] = {"agenda": Agenda, "plain": Plain}
 
@@ -70,7 +73,7 @@ class System:
     memories: dict[str, Memory] = field(default_factory=dict)
     cpus: dict[str, Cpu] = field(default_factory=dict)
     iommus: dict[str, Iommu] = field(default_factory=dict)
-    masters: dict[str, Requester] = field(default_factory=dict)
+    masters: dict[str, Master] = field(default_factory=dict)
     driver_name: str = ""
 
     def start(self) -> None:
@@ -79,9 +82,17 @@ class System:
         self.kernel.start(next(iter(self.cpus)), "boot", boot(self.runtime, self.plan))
 
     def counters(self) -> dict[str, int]:
-        """Every cumulative counter, by the path of its part."""
-        parts = {**self.memories, **self.cpus, **self.iommus, **self.masters}
-        return {f"{path}.{name}": value for path, part in parts.items() for name, value in part.counters().items()}
+        """Every cumulative counter, by path."""
+        found: dict[str, int] = {}
+        for path, memory in self.memories.items():
+            found.update(counters.of_memory(path, memory))
+        for path, cpu in self.cpus.items():
+            found.update(counters.of_cpu(path, cpu))
+        for path, iommu in self.iommus.items():
+            found.update(counters.of_iommu(path, iommu))
+        for path, master in self.masters.items():
+            found.update(counters.of_master(path, master))
+        return found
 
     def occupancies(self) -> dict[str, Occupancy]:
         """Who counts what is in flight, by path."""
@@ -95,34 +106,22 @@ class System:
             if device.options.through
         }
 
-    def utilisation(self, counted: Mapping[str, int | float], window_ps: int) -> dict[str, float]:
-        """How busy each resource was, 0 to 1: from its counter ``X.busy_ps``, over the window and its places."""
-        places = self._places()
-        return {
-            f"{path}.utilisation": counted[f"{path}.busy_ps"] / (window_ps * number)
-            for path, number in places.items()
-            if window_ps > 0 and f"{path}.busy_ps" in counted
-        }
-
-    def _places(self) -> dict[str, int]:
-        """Every resource that has a ``busy_ps``, and how many can be served at the same time."""
+    def derived(self, counted: Mapping[str, int], window_ps: int) -> dict[str, float]:
+        """Utilisations, mean depths and throughputs, from what was counted in a window."""
         places = {f"{path}.port": memory.options.ports for path, memory in self.memories.items()}
-        places |= dict.fromkeys(self.cpus, 1)
-        for path, iommu in self.iommus.items():
-            places |= {f"{path}.walkers": iommu.options.geometry.walkers, f"{path}.commands": 1, f"{path}.lookup": 1}
-        for path in self.masters:
-            places |= {f"{path}.up": 1, f"{path}.down": 1}
-        return places
+        places |= {f"{path}.walkers": iommu.options.geometry.walkers for path, iommu in self.iommus.items()}
+        return counters.derived(counted, places, window_ps)
 
     def totals(self) -> dict[str, int]:
-        """What counts from the beginning and not from the window's opening."""
-        return {f"kernel.{name}": value for name, value in self.kernel.counters().items()}
+        """What counts from the beginning and not from the window's opening: memory in use at the end, by purpose."""
+        purposes = self.kernel.pages.purposes()
+        return {f"kernel.pages.{purpose}": number for purpose, number in sorted(purposes.items())}
 
     def stuck(self) -> list[str]:
         """In words, the threads that will never go on; nothing if all is well."""
         if self.sim.env.peek() != float("inf"):
             return []
-        waiting = [thread for cpu in self.cpus.values() for thread in cpu.waiting()]
+        waiting = [thread for cpu in self.cpus.values() for thread in cpu.alive]
         return [f"{thread} waits for what will never happen" for thread in waiting]
 
 
@@ -142,7 +141,7 @@ def build(topology: Topology, chooser: Chooser) -> System:
     iommus = {path: _iommu(sim, bus, path, topology, cpus, vectors) for path in topology.of_kind("iommu")}
     masters = dict(_masters(sim, bus, topology, iommus, cpus, vectors))
     for stall in topology.stalls:
-        iommus[stall.part.split(".")[0]].stall(stall.at, stall.duration_ps)
+        iommus[stall.part.split(".")[0]].commands.stall(stall.at, stall.duration_ps)
     kernel = Kernel(
         sim,
         cpus,
@@ -196,7 +195,7 @@ def _masters(
     iommus: Mapping[str, Iommu],
     cpus: Mapping[str, Cpu],
     vectors: Mapping[str, tuple[int, ...]],
-) -> Iterator[tuple[str, Requester]]:
+) -> Iterator[tuple[str, Master]]:
     devices = topology.of_kind("dma")
     ids = device_ids(devices)
     cpu = next(iter(cpus.values()))
@@ -206,11 +205,9 @@ def _masters(
             yield path, DmaMaster(sim, path, options, ids[path], transport)
             continue
         vector = vectors[path][0]
-        ring = RingMaster(
-            sim, path, options, ids[path], transport, wire=lambda level, vector=vector: cpu.wire(vector, level)
-        )
-        base = options.base if options.base is not None else _free(bus, RING_SIZE)
-        bus.attach(base, RING_SIZE, ring.registers, path)
+        ring = RingMaster(sim, path, options, ids[path], transport, wire=partial(cpu.wire, vector))
+        base = options.base if options.base is not None else _free(bus, REGISTERS_SIZE)
+        bus.attach(base, REGISTERS_SIZE, ring.registers, path)
         yield path, ring
 
 
@@ -222,7 +219,9 @@ def _free(bus: Bus, size: int) -> int:
     return base
 
 
-def _plan(topology: Topology, masters: Mapping[str, Requester], vectors: Mapping[str, tuple[int, ...]]) -> Plan:
+def _plan(
+    topology: Topology, masters: Mapping[str, Master], vectors: Mapping[str, tuple[int, ...]]
+) -> Plan:
     """What boot is to set up, told in names and integers alone."""
     iommus = topology.of_kind("iommu")
     translated = [path for path, master in masters.items() if master.options.through]
@@ -247,7 +246,8 @@ def _plan(topology: Topology, masters: Mapping[str, Requester], vectors: Mapping
     ]
     return Plan(
         iommus=tuple(
-            Hardware(path, options.base, vectors[path], node=options.node) for path, options in iommus.items()
+            Hardware(path, options.base, vectors[path], options.interrupts_to, node=options.node)
+            for path, options in iommus.items()
         ),
         devices=tuple(devices),
         domains=tuple(name for name in topology.domains if name not in starts_in.values()),
