@@ -143,6 +143,10 @@ class Iotinval(Command):
             return "S is reserved where capabilities.S is 0"
         if self.pscv and self.func3 == IotinvalFunc.GVMA:
             return "PSCV=1 is for IOTINVAL.VMA only"
+        if self.func3 == IotinvalFunc.GVMA and not any(
+            (capabilities.sv32x4, capabilities.sv39x4, capabilities.sv48x4, capabilities.sv57x4)
+        ):
+            return "unsupported where capabilities has no second stage"
         return ""
 
 
@@ -203,6 +207,8 @@ class Iodir(Command):
             return "PID is reserved in IODIR.INVAL_DDT"
         if self.func3 == IodirFunc.INVAL_PDT and not self.dv:
             return "DV must be 1 in IODIR.INVAL_PDT"
+        if self.func3 == IodirFunc.INVAL_PDT and not process_id_bits(capabilities):
+            return "unsupported where capabilities has no process directory"
         if self.dv and self.did >> did_bits:
             return f"DID {self.did:#x} is wider than the {did_bits} bits of ddtp.iommu_mode"
         if self.pid >> (width := process_id_bits(capabilities)):

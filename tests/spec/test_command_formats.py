@@ -27,7 +27,7 @@ from cosim.spec.queues import (
 from cosim.spec.registers import Capabilities
 
 DATA = Path(__file__).parent / "data"
-FULL = Capabilities.of(ats=1, nl=1, s=1, pd20=1)
+FULL = Capabilities.of(sv39x4=1, ats=1, nl=1, s=1, pd20=1)
 NO_COMMAND = "is that of no command; there are 1 (IOTINVAL), 2 (IOFENCE), 3 (IODIR), 4 (ATS)"
 
 WELL_FORMED = [
@@ -104,6 +104,12 @@ def test_the_conformance_vectors_commands_are_judged_as_they_say(row):
             Capabilities.of(pd8=1),
             "IODIR.INVAL_PDT: PID 0x100 is wider than the 8 bits of capabilities",
         ),
+        (
+            Iodir.inval_pdt(1, 0),
+            Capabilities(0),
+            "IODIR.INVAL_PDT: unsupported where capabilities has no process directory",
+        ),
+        (Iotinval.gvma(), Capabilities.of(sv57=1), "IOTINVAL.GVMA: unsupported where capabilities has no second stage"),
         (Ats.inval(1), Capabilities(0), "ATS.INVAL: unsupported where capabilities.ATS is 0"),
     ],
 )

@@ -125,7 +125,8 @@ ILLEGAL = {
     "PSCV in IOTINVAL.GVMA": Iotinval.gvma().replace(pscv=1),
     "PID in IODIR.INVAL_DDT": Iodir.inval_ddt(1).replace(pid=1),
     "IODIR.INVAL_PDT without a device": Iodir.inval_pdt(1, 1).replace(dv=0),
-    "a process id wider than the directory": Iodir.inval_pdt(1, 1),
+    "IODIR.INVAL_PDT where there is no process directory": Iodir.inval_pdt(1, 0),
+    "IOTINVAL.GVMA where there is no second stage": Iotinval.gvma(),
     "ATS where there is none": Ats.inval(1),
 }
 
