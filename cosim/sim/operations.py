@@ -36,21 +36,40 @@ def at_of(*values: object) -> int:
 
 
 def _keeping(name: str) -> Callable[..., Any]:
+    """The operator of int called `name`, keeping `at`; spelled out, since driver code runs on it."""
+    plain = getattr(int, name)
+    new = int.__new__
+
+    def binary(self: Loaded, other: Any) -> Any:
+        result = plain(self, other)
+        if type(result) is not int:
+            return result
+        made = new(Loaded, result)
+        at = self.at
+        if type(other) is Loaded and other.at > at:
+            at = other.at
+        made.at = at
+        return made
+
+    binary.__name__ = name
+    return binary
+
+
+def _keeping_alone(name: str) -> Callable[[Loaded], Loaded]:
     plain = getattr(int, name)
 
-    def operation(self: Loaded, *others: Any) -> Any:
-        result = plain(self, *others)
-        return Loaded(result, at_of(self, *others)) if type(result) is int else result
+    def unary(self: Loaded) -> Loaded:
+        return Loaded(plain(self), self.at)
 
-    operation.__name__ = name
-    return operation
+    unary.__name__ = name
+    return unary
 
 
-for _name in ["add", "sub", "mul", "floordiv", "mod", "and", "or", "xor", "lshift", "rshift"]:
+for _name in ("add", "sub", "mul", "floordiv", "mod", "and", "or", "xor", "lshift", "rshift"):
     setattr(Loaded, f"__{_name}__", _keeping(f"__{_name}__"))
     setattr(Loaded, f"__r{_name}__", _keeping(f"__r{_name}__"))
 for _name in ("neg", "pos", "invert"):
-    setattr(Loaded, f"__{_name}__", _keeping(f"__{_name}__"))
+    setattr(Loaded, f"__{_name}__", _keeping_alone(f"__{_name}__"))
 
 
 class Op(Generic[T]):
