@@ -1,0 +1,234 @@
+"""A whole small system for driver tests: memory, CPUs, IOMMUs, kernel, driver and core, all of them the real ones.
+
+`Machine.trace` tells what the IOMMUs were sent, in the words of a register trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from cosim.events import KernelLog, RegisterRead, RegisterWritten
+from cosim.hw.bus import Bus
+from cosim.hw.cpu import Cpu
+from cosim.hw.iommu.iommu import Iommu
+from cosim.hw.memory import Memory
+from cosim.hw.options import CpuOptions, IommuOptions, MemoryOptions
+from cosim.hw.transaction import Transaction
+from cosim.sim.agenda import Agenda
+from cosim.sim.choice import Chooser
+from cosim.sim.kernel import Sim, Stage
+from cosim.sim.units import MIB, NS, US
+from cosim.spec.queues import COMMANDS, Command
+from cosim.spec.register_map import CQCSR, CQH, CQT, REGISTERS
+from cosim.spec.registers import Ddtp, IommuMode
+from cosim.spec.translation import Ddte, ddt_split
+from cosim.sw.core import Core
+from cosim.sw.driver.device import Hardware
+from cosim.sw.driver.domain import Domain
+from cosim.sw.driver.driver import Driver, DriverCosts
+from cosim.sw.driver.variants import Variant, variant
+from cosim.sw.kernel.buddy import Region
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.thread import Kernel, KernelOptions
+
+T = TypeVar("T")
+
+DRAM, SIZE = 0x8000_0000, 64 * MIB
+REGISTER_BASES = (0x0300_0000, 0x0300_1000)
+SETTLE = 10 * US
+"""Longer than anything that hardware still has to do when a thread has ended."""
+DEVICE_CONTEXT = ("tc", "iohgatp", "ta", "fsc")
+
+
+def spell(words: tuple[int, ...]) -> str:
+    """A command as a trace has it: ``IOTINVAL.VMA(av=1,pscid=1,pscv=1,addr=0x10)``."""
+    command = COMMANDS[Command.from_words(words).opcode].from_words(words)
+    shown = {name: value for name, value in command.fields().items() if value and name not in ("opcode", "func3")}
+    return f"{command.mnemonic}({','.join(f'{name}={value:#x}' for name, value in shown.items())})"
+
+
+class Machine:
+    """Everything that a driver needs, and nothing that uses it yet."""
+
+    def __init__(
+        self,
+        driver: str | Variant = "merged",
+        *,
+        cells: dict[str, Any] | None = None,
+        cpus: int = 1,
+        iommus: int = 1,
+        iommu: dict[str, Any] | None = None,
+        cpu: dict[str, Any] | None = None,
+        kernel: KernelOptions | None = None,
+        chooser: Chooser | None = None,
+        hold_ps: int = 0,
+    ) -> None:
+        self.sim = sim = Sim(chooser, executor=Agenda, hold_ps=hold_ps)
+        self.bus = Bus(sim)
+        options = MemoryOptions(kind="memory", base=DRAM, size=f"{SIZE} B")
+        self.memory = Memory(sim, "dram0", options)
+        self.bus.attach(DRAM, SIZE, self.memory, "dram0")
+        peers: dict[str, Cpu] = {}
+        for n in range(cpus):
+            Cpu(sim, f"cpu{n}", CpuOptions(kind="cpu", **(cpu or {})), self.bus, peers)
+        self.cpus = peers
+        self.iommus: list[Iommu] = []
+        self.hardware: list[Hardware] = []
+        for n in range(iommus):
+            base = REGISTER_BASES[n]
+            vectors = tuple(range(16 + 4 * n, 20 + 4 * n))
+            made = Iommu(
+                sim,
+                f"iommu{n}",
+                IommuOptions(kind="iommu", base=base, **(iommu or {})),
+                self.bus.port(f"iommu{n}", 10 * NS),
+                wire=lambda vector, level, first=vectors[0]: peers["cpu0"].wire(first + vector, level),
+            )
+            self.bus.attach(base, 4096, made.registers, f"iommu{n}")
+            self.iommus.append(made)
+            self.hardware.append(Hardware(f"iommu{n}", base, vectors, "cpu0"))
+        self.kernel = Kernel(sim, peers, [Region(DRAM, SIZE)], self.memory, kernel)
+        self.variant = variant(driver, cells) if isinstance(driver, str) else driver
+        self.driver = Driver(self.kernel, self.variant, DriverCosts())
+        self.core = Core(self.kernel, self.driver)
+        self.log: list[str] = []
+        sim.probe(KernelLog).watch(lambda event: self.log.append(f"{event.level}: {event.who}: {event.text}"))
+        self._trace: list[str] = []
+        self._heads: dict[str, int] = {}
+        sim.probe(RegisterRead).watch(self._saw_read)
+        sim.probe(RegisterWritten).watch(self._saw_write)
+        self.kernel.boot()
+
+    # --- Running -----------------------------------------------------------------------------------------------------
+
+    def run(self, body: Coroutine[Any, Any, T], cpu: str = "cpu0") -> T:
+        """The result of `body`, `SETTLE` after it is there; a KernelError that it raises is raised here."""
+        done: list[T] = []
+        failed: list[KernelError] = []
+
+        async def keep() -> None:
+            try:
+                done.append(await body)
+            except KernelError as error:
+                failed.append(error)
+
+        self.kernel.start(cpu, "main", keep())
+        while not (done or failed):
+            assert self.sim.env.peek() < float("inf"), f"it does not come to its end: {self.log}"
+            self.sim.env.step()
+        self.go(self.sim.now + SETTLE)
+        if failed:
+            raise failed[0]
+        return done[0]
+
+    def start(self, body: Coroutine[Any, Any, Any], cpu: str = "cpu0", name: str = "t") -> None:
+        self.kernel.start(cpu, name, body)
+
+    def go(self, until: int | None = None) -> None:
+        self.sim.env.run(until=until)
+
+    def boot(self, devices: int = 1, ids: Callable[[int], tuple[int, ...]] = lambda n: (n + 1,)) -> Domain:
+        """Probe the IOMMUs and attach `devices`, taking IOMMUs in turn, to one new domain, which is returned."""
+
+        async def boot() -> Domain:
+            for hardware in self.hardware:
+                await self.core.probe_iommu(hardware)
+            for n in range(devices):
+                await self.core.probe_device(f"dev{n}", ids(n), f"iommu{n % len(self.iommus)}")
+            domain = await self.core.domain_alloc("d", "dev0")
+            for n in range(devices):
+                await self.core.attach(f"dev{n}", domain)
+            return domain
+
+        domain = self.run(boot())
+        self.trace()
+        return domain
+
+    def dma(self, *requests: Transaction, iommu: int = 0) -> None:
+        """Have devices make these requests, all at once; `run` or `go` then executes them."""
+        made = self.iommus[iommu]
+        initiator = self.sim.initiator("devices")
+        for request in requests:
+            self.sim.start(made.transport(request), initiator.rank(Stage.TRANSACTION), request.parts)
+
+    # --- What was sent -----------------------------------------------------------------------------------------------
+
+    def trace(self) -> list[str]:
+        """Register accesses and commands since the last call. Reads of one register in a row are the last of them;
+        waiting for a fence is ``poll``, however often `cqh` (and `cqcsr`) was read."""
+        seen, self._trace = self._trace, []
+        return seen
+
+    def commands(self) -> list[str]:
+        """The commands of `trace`."""
+        return [line for line in self.trace() if line.startswith("IO")]
+
+    def _note(self, line: str, key: str = "") -> None:
+        if key and self._trace and self._trace[-1].startswith(key):
+            self._trace[-1] = line
+        else:
+            self._trace.append(line)
+
+    def _saw_read(self, event: RegisterRead) -> None:
+        if event.offset in (CQH.offset, CQCSR.offset) and self._polls(event.offset):
+            head = event.offset == CQH.offset
+            before = self._trace[-1]
+            self._note("poll" if head and before != "poll cqcsr" else "poll cqcsr", "poll")
+            return
+        name = _name(event.offset, event.size)
+        self._note(f"R {name}={event.value:#x}", f"R {name}=")
+
+    def _polls(self, offset: int) -> bool:
+        last = self._trace[-1] if self._trace else ""
+        return last.startswith(("IOFENCE", "poll")) and (offset == CQH.offset or last.startswith("poll"))
+
+    def _saw_write(self, event: RegisterWritten) -> None:
+        if event.offset != CQT.offset or not self._running(event.who):
+            self._note(f"W {_name(event.offset, event.size)}={event.value:#x}")
+            self._heads[event.who] = 0
+            return
+        base = self._iommu(event.who).registers.cqb
+        at = self._heads.get(event.who, 0)
+        while at != event.value:
+            words = (self.memory.peek(base.address + 16 * at, 8), self.memory.peek(base.address + 16 * at + 8, 8))
+            self._note(spell(words) if len(self.iommus) == 1 else f"{event.who}: {spell(words)}")
+            at = (at + 1) % base.entries
+        self._heads[event.who] = at
+
+    def _running(self, who: str) -> bool:
+        return bool(self._iommu(who).registers.cqcsr.cqon)
+
+    def _iommu(self, who: str) -> Iommu:
+        return next(iommu for iommu in self.iommus if iommu.path == who)
+
+    # --- What is in memory -------------------------------------------------------------------------------------------
+
+    def watch_context(self, device_id: int, iommu: int = 0) -> None:
+        """From here on, `trace` tells of each change of a device context too, as it reaches memory."""
+        address = self.context(device_id, iommu)
+        for n, field in enumerate(DEVICE_CONTEXT):
+            self.memory.watch(address + 8 * n, lambda field=field, at=address + 8 * n: self._changed(field, at))
+
+    def _changed(self, field: str, at: int) -> None:
+        self._note(f"DC.{field}={self.memory.peek(at, 8):#x}")
+
+    def context(self, device_id: int, iommu: int = 0) -> int:
+        """Where the device context of `device_id` is, walking the directory in memory."""
+        registers = self.iommus[iommu].registers
+        split = ddt_split(registers.capabilities)
+        table = Ddtp(registers.ddtp).ppn << 12
+        for level in range(IommuMode(registers.ddtp.iommu_mode).levels - 1, 0, -1):
+            entry = Ddte(self.memory.peek(table + split.offset(level, device_id), 8))
+            assert entry.v, f"device {device_id} has no context"
+            table = entry.ppn << 12
+        return table + split.offset(0, device_id)
+
+def _name(offset: int, size: int) -> str:
+    register = REGISTERS.at(offset)
+    assert register is not None
+    assert register.offset == offset
+    return register.name if register.size == size else f"{register.name}/{size}"
+
+
+__all__ = ["Machine", "spell"]
