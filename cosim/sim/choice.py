@@ -144,7 +144,7 @@ class Actions:
         if answer == NOW:
             self._take(action, name)
             return True
-        held = _Held(action, self._initiator.rank(Stage.MEMORY))
+        held = _Held(action)
         if answer == AFTER_CONFLICT:
             for key in action.footprint:
                 self._held[key].append(held)
@@ -170,10 +170,7 @@ class Actions:
         return f"{agent}#{number}"
 
     def _release(self, held: _Held, time: int) -> None:
-        """Let `held` ask again at `time`, if it would not do so by then anyway."""
-        if held.due is None or time < held.due:
-            held.due = time
-            self.sim.at(time, held.rank, held.release)
+        self.sim.at(time, self._initiator.rank(Stage.MEMORY), held.release)
 
     def _take(self, action: Action, name: str) -> None:
         self.taken = name
@@ -195,12 +192,10 @@ class Actions:
 class _Held:
     """An action that waits; whichever comes first, the conflict or the end of the hold, lets it ask again."""
 
-    __slots__ = ("action", "done", "due", "rank")
+    __slots__ = ("action", "done")
 
-    def __init__(self, action: Action, rank: int) -> None:
+    def __init__(self, action: Action) -> None:
         self.action = action
-        self.rank = rank
-        self.due: int | None = None
         self.done = False
 
     def release(self) -> None:
