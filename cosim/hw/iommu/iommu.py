@@ -13,6 +13,7 @@ from cosim.hw.iommu.interrupts import Interrupts
 from cosim.hw.iommu.ledger import Epoch
 from cosim.hw.iommu.mode import ModeChange
 from cosim.hw.iommu.registers import RegisterFile
+from cosim.hw.iommu.ring import PQ, Ring
 from cosim.hw.iommu.translate import Translation
 from cosim.hw.iommu.warl import Reset
 from cosim.hw.options import IommuOptions
@@ -63,6 +64,7 @@ class Iommu(Component):
             report=lambda fault: self.fault_queue.report(fault),
             delay_ps=timing.interrupt,
         )
+        self.page_requests = Ring(sim, path, self.registers, PQ, busy_ps=timing.busy, part="queue")
         self.fault_queue = FaultQueue(sim, path, self.registers, port, self.interrupts, busy_ps=timing.busy)
         invalidations = self.translation.invalidations
         self.commands = CommandQueue(sim, path, options, self.registers, port, invalidations)
