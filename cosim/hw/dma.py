@@ -115,8 +115,6 @@ class Requester(Component):
         self.occupancy.enter(txn.issued)
         if not has_slot:
             yield self.slots
-        if sim.exploring:
-            yield from sim.actions.ask(f"{self.path}.issue", self.path, (), False, "slot")
         if self._issued:
             self._issued(DmaIssued(sim.now, self.path, self.device_id, txn.sequence, txn.iova, txn.size, write))
         yield link.send(link.up, txn.size if write else 0)
