@@ -76,7 +76,7 @@ class Grouped:
     async def iommus(self, driver: Driver, domain: DomainObject) -> AsyncIterator[tuple[IommuDevice, int]]:
         """Each bond's IOMMU, and the PSCID that the domain has there; inside an RCU read section."""
         async for bond in domain.bonds.each(Bond, Bond.list):
-            yield await self.iommu(bond), await driver.pscid.of(domain, bond)
+            yield await self.iommu(bond), int(await driver.pscid.of(domain, bond))
 
     async def before_removal(self, driver: Driver, iommu: IommuDevice) -> None:
         """An IOMMU is about to be freed. Nobody waits for readers that still have its address."""

@@ -69,10 +69,10 @@ class Tickets:
     async def publish(self, driver: Driver, iommu: IommuDevice, ticket: int, command: Command) -> str:
         """Wait for a slot, fill it, wait for the turn, ring; what failed, "" if nothing."""
         queue = iommu.commands
-        entries = await queue.entries.load()
+        entries = int(await queue.entries.load())
         if not await self.room(driver, iommu, ticket, entries):
             return "the ring is full"
-        slot = await queue.base.load() + ENTRY * (ticket % entries)
+        slot = int(await queue.base.load()) + ENTRY * (ticket % entries)
         for offset, word in enumerate(command.words()):
             await Store(slot + 8 * offset, word)
         if not await self.turn(driver, queue, ticket):
@@ -144,7 +144,7 @@ class Tickets:
         head = await queue.head.load(part="fence")
         if head > ticket:
             return True
-        entries = await queue.entries.load(part="fence")
+        entries = int(await queue.entries.load(part="fence"))
         deadline = (await Now()).time + timeout_ps
         seen = int(head) % entries
         while timeout_ps > 0:
