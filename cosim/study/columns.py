@@ -44,11 +44,11 @@ def unit_for(times: Iterable[int]) -> Unit | None:
     """The unit in which all of `times` (picoseconds) can be told apart and none is too wide; None if there is none."""
     seen = [ps for ps in times if ps > 0] or [UNITS["ns"]]
     least, most = min(seen), max(seen)
-    for below, coarsest, finest in ((1, 0, 1), (1, 1, 2), (10, 1, 2), (100, 2, 3)):
-        name = next((name for name, ps in UNITS.items() if least * below >= ps), None)
-        if name is None or (coarsest == 0 and least < 10 * UNITS[name]):
+    for margin, coarsest, finest in ((10, 0, 2), (1, 1, 2), (0.1, 1, 2), (0.01, 2, 3)):
+        name = next((name for name, ps in UNITS.items() if least >= margin * ps), None)
+        if name is None:
             continue
-        for decimals in range(finest, coarsest - 1, -1):
+        for decimals in range(1 if least >= 100 * UNITS[name] else finest, coarsest - 1, -1):
             unit = Unit(name, decimals)
             if len(unit.show(most)) <= WIDEST:
                 return unit

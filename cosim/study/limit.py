@@ -53,8 +53,8 @@ class Resource:
 
 RESOURCES = (
     Resource(r"\.port", "'s port was", frozenset({"queue", "memory"})),
-    Resource(r"\.up", "'s link up to the IOMMU was", frozenset({"link"})),
-    Resource(r"\.down", "'s link down from the IOMMU was", frozenset({"link"})),
+    Resource(r"\.link_up", "'s link up to the IOMMU was", frozenset({"link"})),
+    Resource(r"\.link_down", "'s link down from the IOMMU was", frozenset({"link"})),
     Resource(r"\.lookup", "'s look-up pipeline was", frozenset({"iotlb", "queue"})),
     Resource(r"\.walkers", "'s walkers were", frozenset({"walker_wait", "merge_wait", "walk"})),
     Resource(r"\.commands", "'s command consumer was", frozenset({"fence", "ring", "ticket"})),

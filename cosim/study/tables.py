@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from cosim.sim.units import format_size
 from cosim.study.columns import MANY, Columns, Family, Unit, apportion, bar, families, flow, own_unit, unit_for
 from cosim.study.latency import Latency, share_out
 from cosim.study.limit import SATURATED, is_access, percent, uses
@@ -17,6 +18,12 @@ SHOWN = 12
 
 TIMES = ("mean_ps", "p50_ps", "p95_ps", "p99_ps", "p999_ps", "max_ps")
 TITLES = ("count", "mean", "p50", "p95", "p99", "p99.9", "max")
+
+INNER = frozenset({"iotlb_inval", "cmd_sync"})
+"""Calls that others make."""
+
+NO_KINDS = frozenset(f"commands.{name}" for name in ("total", "utilisation", "busy_ps", "stalled_ps"))
+"""What is counted of a command consumer besides the commands of each kind."""
 
 OTHER_TAIL = 0.15
 """The tail is shown beside the mean if a part's share of it differs by more than this."""
@@ -40,23 +47,22 @@ def calls(result: Result, page: Page) -> list[Text]:
     """The latency of each operation of the driver and the DMA API, those first that took most time in all."""
     found = {name: latency for name, latency in result.latencies.items() if not is_access(name)}
     by_time = sorted(found, key=lambda name: -found[name].count * found[name].mean_ps)
-    return _latencies("Driver calls", {name: found[name] for name in by_time}, page)
+    lines = _latencies("Driver calls", {name: found[name] for name in by_time}, page)
+    if inner := sorted({name.rpartition(".")[2] for name in found} & INNER):
+        lines.append(Text(f"  {' and '.join(inner)} are counted in the calls that make them, too", "dim"))
+    return lines
 
 
 def masters(result: Result, page: Page) -> list[Text]:
     """What each master got done."""
     scalars = result.scalars
-    window_ps = result.window_ps[1] - result.window_ps[0]
     table = Columns(("Masters", "reads", "writes", "Gb/s read", "written", "in flight", "faults"))
     groups = _groups(name.removesuffix(".bytes_read") for name in scalars if name.endswith(".bytes_read"))
-    for family in groups[:SHOWN] if window_ps else []:
-        rates = [_sum(scalars, family, counter) * 8000 / window_ps for counter in ("bytes_read", "bytes_written")]
+    for family in groups[:SHOWN]:
         table.add(
             family.label,
-            f"{_sum(scalars, family, 'reads'):,}",
-            f"{_sum(scalars, family, 'writes'):,}",
-            *(f"{rate:,.2f}" for rate in rates),
-            f"{_sum(scalars, family, 'in_flight_mean'):,.2f}",
+            *(f"{_sum(scalars, family, counter):,}" for counter in ("reads", "writes")),
+            *(f"{_sum(scalars, family, rate):,.2f}" for rate in ("read_gbps", "write_gbps", "in_flight_mean")),
             f"{_sum(scalars, family, 'faults'):,}",
         )
     return [*table.lines(page.width), *_more(len(groups))] if table else []
@@ -77,13 +83,14 @@ def iommus(result: Result, page: Page) -> list[Text]:
             ("commands", _commands(own)),
             ("queues", _queues(own)),
         ):
-            lines += flow([Text(piece) for piece in pieces], page.width, f"  {title:<10}", " " * 12)
+            found = [Text(piece) for piece in pieces]
+            lines += [] if not found else flow(found, page.width, f"  {title:<10}", " " * 12)
     return [*lines, *_more(len(names), MANY)]
 
 
 def busy(result: Result, page: Page) -> list[Text]:
-    """How busy each resource was, the busiest first; many alike as the busiest of them."""
-    fraction = {use.of: use.fraction for use in uses(result.scalars)}
+    """How busy each resource was that was used at all, the busiest first; many alike as the busiest of them."""
+    fraction = {use.of: use.fraction for use in uses(result.scalars) if use.fraction}
     rows = []
     for family in families(fraction):
         most = max(family.members, key=lambda name: fraction[name])
@@ -114,15 +121,21 @@ def faults(result: Result, page: Page) -> list[Text]:
 
 
 def pages(result: Result, page: Page) -> list[Text]:
-    """Pages of the modelled kernel, and what leaked of them."""
+    """What the modelled kernel has allocated at the end, by purpose, and what leaked of it."""
     prefix = "kernel.pages."
-    found = {name.removeprefix(prefix): count for name, count in result.scalars.items() if name.startswith(prefix)}
-    pieces = [f"{name} {count:,}" for name, count in found.items()]
+    purposes = {name.removeprefix(prefix): int(n) for name, n in result.scalars.items() if name.startswith(prefix)}
+    objects = sum(size for purpose, size in purposes.items() if purpose[:1].isupper())
+    sizes = [(purpose, size) for purpose, size in purposes.items() if not purpose[:1].isupper()]
+    sizes = sorted(sizes, key=lambda item: -item[1]) + ([("objects", objects)] if objects else [])
+    pieces = [f"{purpose} {format_size(size)}" for purpose, size in sizes if size]
     leaked = result.scalars.get("kernel.leaked_pages")
     if leaked is not None:
-        pieces.append(f"leaked {leaked:,}")
-    style = "bold red" if leaked else "bold"
-    return flow([Text(piece) for piece in _listed(pieces)], page.width, "Kernel pages: ", "  ", style) if pieces else []
+        pieces.append(f"leaked pages {leaked:,}")
+    if not pieces:
+        return []
+    lines = flow([Text(piece) for piece in _listed(pieces)], page.width, "Kernel memory: ", "  ")
+    lines[0].stylize("bold red" if leaked else "bold", 0, len("Kernel memory"))
+    return lines
 
 
 def merged(latencies: Sequence[Latency]) -> Latency:
@@ -227,7 +240,7 @@ def _commands(own: Mapping[str, int | float]) -> Iterator[str]:
     kinds = {
         name.removeprefix("commands."): count
         for name, count in own.items()
-        if name.startswith("commands.") and name not in ("commands.total", "commands.utilisation") and count
+        if name.startswith("commands.") and name not in NO_KINDS and count
     }
     yield f"{own.get('commands.total', 0):,} "
     for index, name in enumerate(sorted(kinds, key=lambda name: -kinds[name])):
@@ -236,9 +249,10 @@ def _commands(own: Mapping[str, int | float]) -> Iterator[str]:
 
 def _queues(own: Mapping[str, int | float]) -> Iterator[str]:
     texts = []
-    for name in (name.removesuffix(".depth_max") for name in own if name.endswith(".depth_max")):
-        most, mean = own[f"{name}.depth_max"], own.get(f"{name}.depth_mean", 0)
-        texts.append(f"{name} {mean:.2f} deep on average, {most:,} at most" if most else f"{name} always empty")
+    for name in (name.removesuffix(".depth_mean") for name in own if name.endswith(".depth_mean")):
+        mean, most = own[f"{name}.depth_mean"], own.get(f"{name}.depth_max")
+        at_most = f", {most:,} at most" if most is not None else ""
+        texts.append(f"{name} {mean:.2f} deep on average{at_most}" if mean else f"{name} always empty")
     return _listed(texts)
 
 

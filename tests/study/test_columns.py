@@ -16,13 +16,17 @@ PARTS = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 10**9), min_
     ("times", "unit"),
     [
         ((312_400, 912_000), Unit("ns", 1)),
+        ((20 * NS, 900 * NS), Unit("ns", 2)),
         ((2 * NS, 900 * NS), Unit("ns", 2)),
-        ((1_200 * NS, 400 * US), Unit("us", 2)),
+        ((1_131_200, 1_630_000), Unit("ns", 1)),
+        ((1_200 * NS, 400 * US), Unit("ns", 0)),
+        ((1_200 * NS, 4 * MS), Unit("us", 2)),
+        ((15 * US, 80 * US), Unit("us", 2)),
         ((80 * NS, 400 * US), Unit("ns", 0)),
         ((80 * NS, 9 * MS), Unit("us", 2)),
         ((300, 700), Unit("ns", 2)),
         ((0, 0), Unit("ns", 2)),
-        ((3 * S, 10 * S), Unit("s", 2)),
+        ((3 * S, 10 * S), Unit("ms", 1)),
     ],
 )
 def test_a_table_has_the_unit_in_which_its_smallest_and_largest_can_be_read(times, unit):

@@ -24,7 +24,7 @@ def test_walkers_that_are_busy_only_since_their_memory_is():
 
 def test_of_two_masters_the_link_that_is_full_concerns_its_own_requests():
     fast, slow = latency(**READ), latency(link=400 * NS, memory=80 * NS)
-    links = {"nic0.down.utilisation": 0.97, "gpu0.down.utilisation": 0.2}
+    links = {"nic0.link_down.utilisation": 0.97, "gpu0.link_down.utilisation": 0.2}
     limit = limit_of({"gpu0.read": fast, "nic0.write": slow}, links)
     assert limit == "p99 of nic0.write is 83 % link hops; nic0's link down from the IOMMU was 97 % busy"
 

@@ -134,7 +134,6 @@ def test_times_too_far_apart_carry_their_own_units():
 
 
 def test_a_master_tells_what_it_got_done():
-    """14,135 requests of 64 bytes in 900 us are 1.01 GB/s, or 8.04 Gb/s."""
     assert block(text_of(result()), "Masters")[1].split() == ["nic0", "11,135", "3,000", "6.33", "1.71", "16.00", "0"]
 
 
@@ -167,7 +166,7 @@ def test_resources_stand_in_order_of_use_with_a_bar():
         "iommu0.walkers",
         "cpu0",
         "dram0.port",
-        "nic0.up",
+        "nic0.link_up",
         "iommu0.commands",
     ]
     lengths = [line.count("█") for line in lines]
@@ -221,8 +220,17 @@ def test_repeated_lines_of_the_log_are_counted_and_the_gravest_kept():
     assert len(lines) == 1 + 8 + 1
 
 
-def test_leaked_pages_are_told():
-    assert "Kernel pages: table 12, ddt 3, leaked 2" in text_of(result(scalars=SCALARS | {"kernel.leaked_pages": 2}))
+def test_memory_in_use_at_the_end_is_told_by_purpose_and_so_are_leaks():
+    told = "Kernel memory: table 48 KiB, ddt 12 KiB, objects 160 B, leaked pages 2\n"
+    assert told in text_of(result(scalars=SCALARS | {"kernel.leaked_pages": 2}))
+    assert "Kernel memory" not in text_of(result(scalars={}))
+
+
+def test_calls_within_others_are_marked_as_such():
+    calls = {f"cpu0.t0.{call}": latency(9, cpu=900 * NS) for call in ("unmap", "iotlb_inval", "cmd_sync")}
+    note = "  cmd_sync and iotlb_inval are counted in the calls that make them, too\n"
+    assert note in text_of(result(latencies=calls))
+    assert "calls that make" not in text_of(result())
 
 
 def test_an_empty_run_has_an_empty_report():
