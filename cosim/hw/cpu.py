@@ -151,12 +151,12 @@ class Cpu(Component):
     def _drained(self) -> None:
         for cpu in (self, *self._awaiting):
             if cpu._wait is BLOCKED:
-                cpu.proceed(self.sim.now + 1)
+                cpu.proceed(self.sim.now)
 
     def ask(self, agent: str, footprint: tuple[int, ...], changes: bool) -> Steps:
         """While exploring: wait until the action may take hold."""
         if self.sim.exploring:
-            action = Action(agent, self.path, footprint, changes, lambda: self.proceed(self.sim.now + 1))
+            action = Action(agent, self.path, footprint, changes, lambda: self.proceed(self.sim.now))
             while not self.sim.actions.attempt(action):
                 yield HELD
 
@@ -318,6 +318,8 @@ class Cpu(Component):
             thread.answer = answer
             thread.woken_at = now if since is None else since
             thread.spend(thread.wake_part, now)
+            if self._wait is not None and self._wait.opened:
+                self.proceed(now)
             self._enqueue(thread)
 
     def _life(self, thread: Thread) -> Generator[Any, None, None]:

@@ -340,6 +340,7 @@ class Hart:
         """A pending store that is ready takes hold in memory."""
         self.pending.remove(entry)
         memory = self._memory(entry.address, entry.size)
+        memory.judge(self.who, entry.address, entry.size, write=True)
         if entry.size <= 8:
             memory.write(entry.address, entry.size, entry.words[0])
         else:

@@ -159,6 +159,8 @@ class Memory(Component):
 
     def remember(self, keep_ps: int) -> None:
         """Keep each word's past states for `keep_ps`, or longer if somebody else asks for more."""
+        if keep_ps <= 0:
+            return
         if self._history is None:
             self._history = History(keep_ps)
         self._history.keep_ps = self._poison.keep_ps = max(keep_ps, self._history.keep_ps)

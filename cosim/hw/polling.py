@@ -129,7 +129,9 @@ def read_register(cpu: Cpu, thread: Thread, op: MmioRead | Poll, before: Callabl
     whole = max(2, cpu.options.timing.mmio_read)
     access, target = _access(cpu, thread, op)
     yield cpu.sim.now + whole // 2
-    yield max(target.arrive(access, cpu.sim.now), cpu.sim.now + 1)
+    done = target.arrive(access, cpu.sim.now)
+    if done > cpu.sim.now:
+        yield done
     value = yield from _take_hold(cpu, thread, access, target, read, before)
     held = cpu.sim.now
     yield held + whole - whole // 2

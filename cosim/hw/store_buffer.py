@@ -112,7 +112,7 @@ class StoreBuffer:
             owner=slot.who,
         )
         target = self._port.route(entry.address, entry.size).target
-        done = max(target.arrive(access, now), now + 1)
+        done = target.arrive(access, now)
 
         def commit() -> None:
             if self.sim.exploring and not self._allowed(slot, access.agent, commit):
@@ -121,7 +121,10 @@ class StoreBuffer:
             self.hart.accepted(entry, self.sim.now)
             self._left(slot)
 
-        self.sim.at(done, self._initiator.rank(Stage.REGISTER), commit)
+        if done > now:
+            self.sim.at(done, self._initiator.rank(Stage.REGISTER), commit)
+        else:
+            commit()
 
     def _allowed(self, slot: Slot, agent: str, again: Callable[[], None]) -> bool:
         entry = slot.entry

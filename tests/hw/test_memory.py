@@ -91,7 +91,7 @@ def test_a_write_with_too_few_words_is_refused(memory: Memory) -> None:
         committed(memory, Kind.WRITE, BASE, 16, (1,))
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True, deadline=None, max_examples=50)
 @given(
     st.lists(
         st.tuples(st.booleans(), st.integers(0, 56), st.sampled_from([1, 2, 4, 8, 16, 24]), st.integers(0, 2**192 - 1)),
@@ -209,7 +209,7 @@ def test_an_access_that_may_have_happened_while_memory_was_in_use_is_no_violatio
     assert [event.who for event in touched] == ["cpu1.c"]
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True, deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30), st.integers(1, 12)), max_size=25), st.booleans())
 def test_poison_is_a_set_of_bytes(changes: list[tuple[bool, int, int]], keep: bool) -> None:
     sim = Sim()
@@ -278,7 +278,7 @@ def test_half_a_word_has_the_states_of_its_own_writes(sim: Sim) -> None:
     assert list(memory.states(BASE, 8, 15)) == [(30, 2 << 32 | 3), (20, 2 << 32 | 1), (10, 1)]
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True, deadline=None, max_examples=50)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3), st.booleans(), st.integers(1, 9)), max_size=40),
     st.integers(1, 120),

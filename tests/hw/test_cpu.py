@@ -1,0 +1,569 @@
+"""A CPU in time: what operations cost, when they take hold, and where a thread's life goes."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cosim.events import FreedTouched, Switched, ThreadEnded
+from cosim.sim.operations import (
+    Amo,
+    Atomic,
+    Fence,
+    Instant,
+    IrqDisable,
+    IrqEnable,
+    Load,
+    Membarrier,
+    MmioRead,
+    MmioWrite,
+    Now,
+    Oops,
+    Op,
+    Park,
+    PreemptDisable,
+    PreemptEnable,
+    Self,
+    Sleep,
+    Spawn,
+    Store,
+    StoreBlock,
+    Work,
+)
+from cosim.sim.units import NS, US
+from tests.hw.machines import BASE, DEVICE, EXECUTORS, Machine, X, Y
+
+MODELS = ["sequential", "tso", "rvwmo"]
+BOOT = 1500 * NS
+"""The change to the first thread."""
+
+
+def timed(machine: Machine, *ops: Op[Any]) -> list[tuple[int, Any]]:
+    """Run a thread of these operations; when each one ended, and its result."""
+    results: list[tuple[int, Any]] = []
+
+    async def body() -> None:
+        for op in ops:
+            result = await op
+            results.append((machine.sim.now, result))
+
+    machine.cpu.start("t0", body())
+    machine.run()
+    return results
+
+
+def took(machine: Machine, *ops: Op[Any]) -> list[int]:
+    ends = [BOOT, *(end for end, _ in timed(machine, *ops))]
+    return [later - earlier for earlier, later in itertools.pairwise(ends)]
+
+
+# --- What operations cost ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_each_operation_takes_its_time(executor: Any) -> None:
+    machine = Machine(executor=executor)
+    assert took(
+        machine,
+        Load(X),
+        Store(X, 1),
+        StoreBlock(BASE + 4096, (0,) * 512),
+        Atomic(Amo.ADD, Y, 1),
+        Fence("rw", "rw"),
+        Work(7 * NS),
+        MmioWrite(DEVICE, 1),
+        MmioRead(DEVICE),
+    ) == [2 * NS, 1 * NS, 300 * NS, 20 * NS, 10 * NS, 7 * NS, 30 * NS, 100 * NS + 150 * NS]
+
+
+def test_an_operation_of_no_cost_takes_a_tick() -> None:
+    free = dict.fromkeys(["load", "store", "drain", "atomic", "fence", "mmio_read", "mmio_write", "mmio_arrival"], 0)
+    machine = Machine(timing={**free, "switch": 0})
+    ends = [end for end, _ in timed(machine, Load(X), Store(X, 1), Atomic(Amo.ADD, X, 1), Fence("w", "w"))]
+    assert ends == sorted(set(ends))
+    assert ends[-1] < 20
+
+
+def test_a_register_read_takes_hold_half_way_and_adds_the_time_of_the_device() -> None:
+    machine = Machine()
+    machine.device.latency_ps = 40 * NS
+    assert took(machine, MmioRead(DEVICE)) == [190 * NS]
+    assert machine.device.log == [(BOOT + 75 * NS + 40 * NS, "read", 0, 0)]
+
+
+def test_a_posted_register_write_arrives_after_the_thread_has_gone_on() -> None:
+    machine = Machine()
+    assert took(machine, MmioWrite(DEVICE, 3)) == [30 * NS]
+    assert machine.device.log == [(BOOT + 130 * NS, "write", 0, 3)]
+
+
+def test_reading_where_nothing_answers_gives_all_ones() -> None:
+    assert timed(Machine(), MmioRead(0x10))[0][1] == 0xFFFF_FFFF
+
+
+# --- Values --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_thread_reads_what_it_wrote(model: str) -> None:
+    machine = Machine(memory_model=model)
+    values = [
+        value
+        for _, value in timed(
+            machine,
+            Store(X, 5),
+            Load(X),
+            Store(X + 4, 7, 4),
+            Load(X + 4, 4),
+            Load(X),
+            StoreBlock(X, (9, 8)),
+            Load(X + 8),
+        )
+    ]
+    assert values == [None, 5, None, 7, 7 << 32 | 5, None, 8]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (Amo.SWAP, 9, 9),
+        (Amo.ADD, -7, 2**32 - 4),
+        (Amo.AND, 6, 2),
+        (Amo.OR, 4, 7),
+        (Amo.XOR, 1, 2),
+        (Amo.MIN, 2**32 - 1, 2**32 - 1),
+        (Amo.MAX, 2**32 - 1, 3),
+    ],
+)
+def test_atomics_return_the_old_value_and_leave_the_combined_one(kind: Amo, value: int, expected: int) -> None:
+    machine = Machine()
+    results = timed(machine, Store(X, 3, 4), Atomic(kind, X, value, 4), Load(X, 4))
+    assert [result for _, result in results] == [None, 3, expected]
+
+
+def test_a_compare_and_swap_that_fails_leaves_what_was_there() -> None:
+    results = timed(
+        Machine(), Store(X, 3), Atomic(Amo.CAS, X, 9, expect=4), Load(X), Atomic(Amo.CAS, X, 9, expect=3), Load(X)
+    )
+    assert [value for _, value in results] == [None, 3, 3, 3, 9]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("model", MODELS)
+@settings(derandomize=True, deadline=None, max_examples=20)
+@given(data=st.data())
+def test_concurrent_increments_are_never_lost(model: str, executor: Any, data: st.DataObject) -> None:
+    machine = Machine(3, memory_model=model, executor=executor)
+    counts = data.draw(st.lists(st.integers(0, 6), min_size=3, max_size=3))
+    pauses = data.draw(st.lists(st.integers(0, 60), min_size=3, max_size=3))
+
+    async def add(times: int, pause: int) -> None:
+        for _ in range(times):
+            await Work(pause * NS)
+            await Atomic(Amo.ADD, X, 1)
+
+    for cpu, count, pause in zip(machine.cpus, counts, pauses, strict=True):
+        cpu.start("add", add(count, pause))
+    machine.run()
+    assert machine.memory.peek(X, 8) == sum(counts)
+
+
+# --- The store buffer ----------------------------------------------------------------------------------------------
+
+
+def drained_at(machine: Machine, address: int) -> list[int]:
+    times: list[int] = []
+    machine.memory.watch(address, lambda: times.append(machine.sim.now))
+    return times
+
+
+def test_a_store_stays_in_the_buffer_for_its_residence() -> None:
+    machine = Machine()
+    times = drained_at(machine, X)
+    assert took(machine, Store(X, 1), Work(100 * NS)) == [1 * NS, 100 * NS]
+    assert times == [BOOT + 31 * NS]
+
+
+def test_a_sequential_store_takes_hold_before_anything_follows() -> None:
+    machine = Machine(memory_model="sequential")
+    times = drained_at(machine, X)
+    timed(machine, Store(X, 1), Load(Y))
+    assert times == [BOOT + 1 * NS + 1]
+
+
+def test_a_full_buffer_makes_the_next_store_wait() -> None:
+    machine = Machine(store_buffer=2)
+    stores = [Store(X + 8 * n, 1) for n in range(3)]
+    assert took(machine, *stores) == [1 * NS, 1 * NS, 30 * NS]
+
+
+def test_a_fence_makes_a_later_load_wait_for_earlier_stores_and_hurries_them() -> None:
+    machine = Machine(timing={"drain": "1 us"})
+    times = drained_at(machine, X)
+    durations = took(machine, Store(X, 1), Fence("w", "r"), Load(Y))
+    assert durations[:2] == [1 * NS, 10 * NS]
+    assert times == [BOOT + 12 * NS]
+    assert durations[2] == 1 * NS + 2 * NS
+
+
+def test_without_the_fence_the_load_overtakes_the_store() -> None:
+    machine = Machine(timing={"drain": "1 us"})
+    times = drained_at(machine, X)
+    assert took(machine, Store(X, 1), Load(Y)) == [1 * NS, 2 * NS]
+    assert times == [BOOT + 1001 * NS]
+
+
+def test_a_relaxed_atomic_overtakes_buffered_stores_and_one_with_release_does_not() -> None:
+    for release in (False, True):
+        machine = Machine(timing={"drain": "1 us"})
+        times = drained_at(machine, X)
+        timed(machine, Store(X, 1), Atomic(Amo.SWAP, Y, 1, release=release))
+        assert (times[0] < BOOT + 1000 * NS) is release
+
+
+# --- Registers and order -------------------------------------------------------------------------------------------
+
+
+def test_register_writes_to_one_device_keep_their_order_and_a_read_pushes_them() -> None:
+    machine = Machine()
+    timed(machine, MmioWrite(DEVICE, 1), MmioWrite(DEVICE + 4, 2), MmioRead(DEVICE + 4))
+    assert [(kind, offset, value) for _, kind, offset, value in machine.device.log] == [
+        ("write", 0, 1),
+        ("write", 4, 2),
+        ("read", 4, 2),
+    ]
+
+
+def test_a_doorbell_may_overtake_a_buffered_store_unless_a_fence_orders_it() -> None:
+    for fence, overtaken in [(Fence("w", "w"), True), (Fence("w", "o"), False)]:
+        machine = Machine(timing={"drain": "1 us"})
+        times = drained_at(machine, X)
+        timed(machine, Store(X, 1), fence, MmioWrite(DEVICE, 1))
+        assert (machine.device.log[0][0] < times[0]) is overtaken
+
+
+def test_a_store_behind_a_fence_o_w_waits_until_the_device_has_accepted() -> None:
+    for fence, overtaken in [(Fence("w", "w"), True), (Fence("o", "w"), False)]:
+        machine = Machine()
+        times = drained_at(machine, X)
+        timed(machine, MmioWrite(DEVICE, 1), fence, Store(X, 1))
+        assert (times[0] < machine.device.log[0][0]) is overtaken
+
+
+def test_a_lock_alone_does_not_keep_the_doorbells_of_its_holders_in_order() -> None:
+    """cpu0 rings and unlocks, cpu1 locks and rings; only a fence o,w before the unlock has cpu0's bell arrive first."""
+    for unlock, values in [(Fence("rw", "w"), [2, 1]), (Fence("o", "w"), [1, 2])]:
+        machine = Machine(timing=[{"mmio_arrival": "1 us"}, {}])
+
+        async def first(unlock: Fence = unlock) -> None:
+            await MmioWrite(DEVICE, 1)
+            await unlock
+            await Store(X, 1)
+
+        async def second() -> None:
+            await Park(X, 0)
+            await MmioWrite(DEVICE, 2)
+
+        machine.cpus[0].start("first", first())
+        machine.cpus[1].start("second", second())
+        machine.run()
+        assert [value for _, kind, _, value in machine.device.log if kind == "write"] == values
+
+
+# --- Accounting ----------------------------------------------------------------------------------------------------
+
+
+def test_every_picosecond_of_a_life_goes_to_one_part() -> None:
+    machine = Machine(2, timing={"drain": "500 ns"})
+    clocks: list[Instant] = []
+
+    async def busy() -> None:
+        for _ in range(5):
+            await Store(X, 1)
+            await Fence("rw", "rw")
+            await Load(Y, part="lock")
+            clocks.append(await Now())
+            await Sleep(3 * US)
+            await Work(200 * NS, part="ring")
+            await MmioRead(DEVICE)
+            clocks.append(await Now())
+
+    for name in ("a", "b", "c"):
+        machine.cpu.start(name, busy())
+    machine.run()
+    for clock in clocks:
+        assert sum(clock.parts.values()) == clock.time
+    first, second = clocks[0], clocks[-1]
+    assert sum(second.since(first).values()) == second.time - first.time
+
+
+def test_parts_name_where_the_time_went() -> None:
+    machine = Machine()
+    spent: list[dict[str, int]] = []
+
+    async def body() -> None:
+        before = await Now()
+        await Work(5 * NS)
+        await Load(X, part="lock")
+        await MmioRead(DEVICE)
+        await Sleep(10 * NS)
+        spent.append((await Now()).since(before))
+
+    machine.cpu.start("t0", body())
+    machine.run()
+    assert spent == [{"cpu": 5 * NS, "lock": 2 * NS, "mmio": 150 * NS, "sleep": 10 * NS, "preempted": BOOT}]
+
+
+# --- The life of threads -------------------------------------------------------------------------------------------
+
+
+def test_a_thread_knows_its_name_and_cpu() -> None:
+    ((_, view),) = timed(Machine(), Self())
+    assert view == ("cpu0.t0", "cpu0")
+
+
+def test_a_thread_that_touches_no_memory_dies_and_the_others_go_on() -> None:
+    machine = Machine()
+    ended: list[ThreadEnded] = []
+    machine.sim.probe(ThreadEnded).watch(ended.append)
+
+    async def wild() -> None:
+        await Load(0)
+
+    async def tame() -> None:
+        await Work(1 * US)
+
+    machine.cpu.start("wild", wild())
+    machine.cpu.start("tame", tame())
+    machine.run()
+    assert [(event.who, event.reason) for event in ended] == [
+        ("cpu0.wild", "cpu0.wild accesses 0x0 as memory, where nothing is"),
+        ("cpu0.tame", ""),
+    ]
+    assert not machine.cpu.alive
+
+
+def test_an_oops_can_be_handled_by_the_thread() -> None:
+    machine = Machine()
+    caught: list[str] = []
+
+    async def body() -> None:
+        try:
+            await Load(DEVICE)
+        except Oops as oops:
+            caught.append(str(oops))
+        await Work(1)
+        try:
+            await Store(X + 2, 1)
+        except Oops as oops:
+            caught.append(str(oops))
+
+    machine.cpu.start("t0", body())
+    machine.run()
+    assert caught == [
+        "cpu0.t0 accesses 0x3000000 as memory, where device0 is",
+        "cpu0.t0 accesses 8 bytes at 0x80000002, which is not aligned",
+    ]
+
+
+def test_any_other_exception_is_an_error_of_the_simulation() -> None:
+    machine = Machine()
+
+    async def body() -> None:
+        await Work(1)
+        raise KeyError("x")
+
+    machine.cpu.start("t0", body())
+    with pytest.raises(KeyError):
+        machine.run()
+
+
+def test_awaiting_what_is_no_operation_is_an_error() -> None:
+    class Strange(Op[None]):
+        part = "cpu"
+
+    machine = Machine()
+    with pytest.raises(TypeError, match=r"cpu0.t0 awaited .*Strange.*, which is no operation of a CPU"):
+        timed(machine, Strange())
+
+
+def test_starting_a_thread_elsewhere_hands_over_all_stores_before_it() -> None:
+    machine = Machine(2, timing={"drain": "5 us"})
+    seen: list[int] = []
+
+    async def child() -> None:
+        seen.append(await Load(X))
+
+    async def parent() -> None:
+        await Store(X, 7)
+        view = await Spawn("child", child(), "cpu1")
+        assert view == ("cpu1.child", "cpu1")
+
+    machine.cpu.start("parent", parent())
+    machine.run()
+    assert seen == [7]
+
+
+def test_starting_a_thread_on_no_cpu_is_an_error_that_lists_them() -> None:
+    machine = Machine(2)
+
+    async def child() -> None:
+        pass
+
+    body = child()
+    with pytest.raises(ValueError, match="starts child on cpu7; there are: cpu0, cpu1"):
+        timed(machine, Spawn("child", body, "cpu7"))
+    body.close()
+
+
+def test_a_membarrier_empties_every_buffer() -> None:
+    machine = Machine(2, timing={"drain": "5 us"})
+    order: list[str] = []
+    machine.memory.watch(X, lambda: order.append("store"))
+
+    async def stores() -> None:
+        await Store(X, 1)
+        await Work(50 * US)
+
+    async def barrier() -> None:
+        await Work(1 * US)
+        await Membarrier()
+        order.append("barrier")
+
+    machine.cpus[0].start("stores", stores())
+    machine.cpus[1].start("barrier", barrier())
+    machine.run()
+    assert order == ["store", "barrier"]
+
+
+def test_a_switch_is_a_quiescent_state_and_so_is_idling() -> None:
+    machine = Machine()
+    switches: list[tuple[int, str]] = []
+    quiescent: list[str] = []
+    machine.sim.probe(Switched).watch(lambda event: switches.append((event.time, event.thread)))
+    machine.cpu.on_quiescent.append(quiescent.append)
+
+    async def body() -> None:
+        await Work(1 * US)
+        await Sleep(2 * US)
+
+    machine.cpu.start("t0", body())
+    machine.run()
+    assert switches == [
+        (1500 * NS, "cpu0.t0"),
+        (2500 * NS, ""),
+        (6000 * NS, "cpu0.t0"),
+        (6000 * NS, ""),
+    ]
+    assert quiescent == ["cpu0"] * 4
+    assert machine.cpu.running == ""
+
+
+# --- Preemption ----------------------------------------------------------------------------------------------------
+
+
+def finishing_order(machine: Machine, bodies: dict[str, Any], **priorities: int) -> list[tuple[str, int]]:
+    order: list[tuple[str, int]] = []
+
+    async def run(name: str, body: Any) -> None:
+        await body
+        order.append((name, machine.sim.now))
+
+    for name, body in bodies.items():
+        machine.cpu.start(name, run(name, body), priority=priorities.get(name, 0))
+    machine.run()
+    return order
+
+
+async def work(*durations: int) -> None:
+    for duration in durations:
+        await Work(duration)
+
+
+def test_threads_take_turns_when_their_slices_end() -> None:
+    machine = Machine(slice="10 us", timing={"switch": 0})
+    order = finishing_order(machine, {"a": work(25 * US), "b": work(15 * US)})
+    assert [name for name, _ in order] == ["b", "a"]
+    assert order[0][1] // US == 35
+    assert order[1][1] // US == 40
+
+
+def test_voluntary_preemption_leaves_a_computing_thread_alone() -> None:
+    machine = Machine(slice="10 us", preempt="voluntary", timing={"switch": 0})
+    order = finishing_order(machine, {"a": work(25 * US), "b": work(15 * US)})
+    assert [(name, time // US) for name, time in order] == [("a", 25), ("b", 40)]
+
+
+def test_a_thread_that_disables_preemption_keeps_its_cpu() -> None:
+    async def atomic() -> None:
+        await PreemptDisable()
+        await Work(25 * US)
+        await PreemptEnable()
+        await Work(1)
+
+    machine = Machine(slice="10 us", timing={"switch": 0})
+    order = finishing_order(machine, {"a": atomic(), "b": work(5 * US)})
+    assert [(name, time // US) for name, time in order] == [("b", 30), ("a", 30)]
+
+
+def test_a_thread_that_yields_goes_behind_the_others() -> None:
+    async def polite() -> None:
+        await Sleep(0)
+        await Work(1 * US)
+
+    machine = Machine(timing={"switch": 0})
+    order = finishing_order(machine, {"a": polite(), "b": work(5 * US)})
+    assert [(name, time // US) for name, time in order] == [("b", 5), ("a", 6)]
+
+
+def test_a_thread_of_higher_priority_takes_the_cpu_at_once() -> None:
+    async def urgent() -> None:
+        await Sleep(5 * US)
+        await Work(1 * US)
+
+    machine = Machine(timing={"switch": 0})
+    order = finishing_order(machine, {"a": work(20 * US), "b": urgent()}, b=1)
+    assert [(name, time // US) for name, time in order] == [("b", 6), ("a", 21)]
+
+
+def test_time_off_the_cpu_is_counted_as_preempted() -> None:
+    machine = Machine(slice="10 us", timing={"switch": 0})
+    spent: list[dict[str, int]] = []
+
+    async def measured() -> None:
+        before = await Now()
+        await Work(15 * US)
+        spent.append((await Now()).since(before))
+
+    machine.cpu.start("a", measured())
+    machine.cpu.start("b", work(100 * US))
+    machine.run()
+    assert {part: ps // US for part, ps in spent[0].items()} == {"cpu": 15, "preempted": 10}
+
+
+def test_unbalanced_enables_are_errors() -> None:
+    with pytest.raises(RuntimeError, match="enables interrupts more often"):
+        timed(Machine(), IrqDisable(), IrqEnable(), IrqEnable())
+    with pytest.raises(RuntimeError, match="enables preemption more often"):
+        timed(Machine(), PreemptEnable())
+
+
+# --- Freed memory --------------------------------------------------------------------------------------------------
+
+
+def test_a_thread_that_touches_freed_memory_is_named() -> None:
+    machine = Machine()
+    touched: list[FreedTouched] = []
+    machine.sim.probe(FreedTouched).watch(touched.append)
+    machine.at(1, lambda: machine.memory.poison(X, 64, "cpu1.free", "bond"))
+    timed(machine, Load(X), Store(X + 8, 1), Load(Y), Fence("rw", "rw"), Load(X + 8))
+    assert [(event.who, event.address - X, event.write) for event in touched] == [
+        ("cpu0.t0", 0, False),
+        ("cpu0.t0", 8, True),
+        ("cpu0.t0", 8, False),
+    ]
+    assert touched[0].freed_by == "cpu1.free"
