@@ -25,7 +25,7 @@ DOORBELL = ("w", "o")
 STOPPING_PS = 100 * MS
 """How long a device may take to finish after it was disabled."""
 
-DONE = Descriptor.done.mask >> 64
+DONE = Descriptor.done.mask
 """`Descriptor.done` in the second doubleword."""
 
 
