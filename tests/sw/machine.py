@@ -9,9 +9,11 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
-from cosim.events import KernelLog
+from cosim.events import FreedTouched, KernelLog
+from cosim.hw.bus import Bus
+from cosim.hw.cpu import Cpu
 from cosim.hw.memory import Memory
-from cosim.hw.options import MemoryOptions
+from cosim.hw.options import CpuOptions, MemoryOptions
 from cosim.sim import operations as ops
 from cosim.sim.kernel import Sim, Stage
 from cosim.sim.units import MIB, NS
@@ -37,15 +39,15 @@ AMO: dict[ops.Amo, Callable[[int, int], int]] = {
 class Thread:
     def __init__(self, name: str, body: ops.Body, handler: bool = False) -> None:
         self.name, self.body, self.handler = name, body, handler
-        self.irq = self.preempt = 0
+        self.irq = self.preempt = self.priority = 0
         self.parts: Counter[str] = Counter()
         self.since = 0
         self.answer: Any = None
         self.cancel: Callable[[], None] = lambda: None
 
 
-class Cpu:
-    """One CPU of the machine. A spinning thread keeps it; interrupts are taken between operations."""
+class SmallCpu:
+    """One CPU of the small machine. A spinning thread keeps it; interrupts are taken between operations."""
 
     def __init__(self, machine: Machine, path: str) -> None:
         self.machine, self.sim, self.path = machine, machine.sim, path
@@ -63,8 +65,9 @@ class Cpu:
     def running(self) -> str:
         return self.stack[0].name if self.stack else ""
 
-    def start(self, name: str, body: ops.Body) -> ops.ThreadView:
+    def start(self, name: str, body: ops.Body, *, priority: int = 0) -> ops.ThreadView:
         thread = Thread(f"{self.path}.{name}", body)
+        thread.priority = priority
         thread.since = self.sim.now
         self.wake(thread)
         return ops.ThreadView(thread.name, self.path)
@@ -82,7 +85,7 @@ class Cpu:
         self.sim.at(self.sim.now + max(1, delay), self.rank.rank(Stage.CPU), call)
 
     def wake(self, thread: Thread) -> None:
-        self.ready.append(thread)
+        (self.ready.appendleft if thread.priority else self.ready.append)(thread)
         self.later(0, self.switch)
 
     def switch(self) -> None:
@@ -255,7 +258,7 @@ class Cpu:
             case ops.PreemptEnable():
                 thread.preempt -= 1
             case ops.Spawn():
-                return self.machine.cpus[op.cpu or self.path].start(op.name, op.body)
+                return self.machine.cpus[op.cpu or self.path].start(op.name, op.body, priority=op.priority)
             case ops.OnInterrupt():
                 if op.handler is None:
                     self.handlers.pop(op.vector, None)
@@ -275,17 +278,40 @@ class Cpu:
 
 
 class Machine:
-    """Memory, CPUs and a kernel; `run` runs a coroutine on cpu0 until nothing happens any more."""
+    """Memory, CPUs and a kernel; `run` runs a coroutine on cpu0 until nothing happens any more.
 
-    def __init__(self, cpus: int = 2, options: KernelOptions | None = None, *, size: int = 16 * MIB) -> None:
+    With `model` the CPUs are the real ones, with that memory model.
+    """
+
+    def __init__(
+        self,
+        cpus: int = 2,
+        options: KernelOptions | None = None,
+        *,
+        size: int = 16 * MIB,
+        nodes: int = 1,
+        model: str = "",
+        preempt: str = "full",
+    ) -> None:
         self.sim = Sim()
         self.memory = Memory(self.sim, "dram0", MemoryOptions(kind="memory", base=BASE, size=f"{size} B"))
         self.operations: Counter[str] = Counter()
         self.registers: dict[int, int] = {}
-        self.cpus = {f"cpu{index}": Cpu(self, f"cpu{index}") for index in range(cpus)}
+        paths = [f"cpu{index}" for index in range(cpus)]
+        self.cpus: dict[str, Any] = {}
+        if model:
+            bus, chosen = Bus(self.sim), CpuOptions(kind="cpu", memory_model=model, preempt=preempt)
+            bus.attach(BASE, size, self.memory, "dram0")
+            for path in paths:
+                Cpu(self.sim, path, chosen, bus, self.cpus)
+        else:
+            self.cpus = {path: SmallCpu(self, path) for path in paths}
         self.log: list[str] = []
+        self.touched: list[FreedTouched] = []
         self.sim.probe(KernelLog).watch(lambda event: self.log.append(f"{event.level}: {event.text}"))
-        self.kernel = Kernel(self.sim, self.cpus, [Region(BASE, size)], self.memory, options)
+        self.sim.probe(FreedTouched).watch(self.touched.append)
+        regions = [Region(BASE + node * size // nodes, size // nodes, node) for node in range(nodes)]
+        self.kernel = Kernel(self.sim, self.cpus, regions, self.memory, options)
 
     def start(self, body: ops.Body, cpu: str = "cpu0", name: str = "t") -> None:
         self.kernel.start(cpu, name, body)

@@ -154,7 +154,7 @@ class PageAllocator:
             if address:
                 raise Oops(f"kfree of {int(address):#x}, which is no object")
             return
-        if int(address) in self._used:
+        if int(address) not in self._objects and int(address) in self._used:
             await self.free(address)
             return
         context = await self._kernel.context()

@@ -157,7 +157,7 @@ class Rcu:
             )
             if passed is None and not self._all_passed:
                 self._warn(self._kernel.sim.now - began)
-                patience = 3 * patience + 3 * S
+                patience += 3 * options.gp_stall
 
     def _begin(self, number: int) -> None:
         self._number = number

@@ -54,7 +54,7 @@ class KernelOptions(BaseModel):
     gp_scan: PositiveTime = 1 * MS
     """How often the grace-period thread looks whether all have passed. Linux starts looking after 1 to 3 ticks."""
     gp_stall: PositiveTime = 21 * S
-    """A grace period older than this is reported, as Linux does after 21 s."""
+    """A grace period older than this is reported, and again each three times as long after (Linux: 21 s)."""
     kfree_rcu_delay: Time = 20 * MS
     """How long kfree_rcu collects objects before their grace period starts (Linux: 20 ms, later 5 s)."""
     kmalloc_cost: Time = 70 * NS

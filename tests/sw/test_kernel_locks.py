@@ -1,0 +1,333 @@
+"""Locks exclude, are fair, order what they must and no more, and know what may not be done under them."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from cosim.sim.operations import Atomic, Fence, Load, Loaded, Oops, Self, Sleep, Store, ThreadView, Work
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.locks import Completion, Mutex, SpinLock
+from cosim.sw.kernel.objects import Object, cell, embed
+from tests.sw.machine import Machine
+
+MODELS = ["", "sequential", "tso", "rvwmo"]
+
+
+class Pair(Object):
+    first = embed(SpinLock)
+    second = embed(SpinLock)
+    mutex = embed(Mutex)
+    other = embed(Mutex)
+    done = embed(Completion)
+    value = cell()
+
+
+def pair(machine: Machine) -> Pair:
+    return Pair(machine.kernel.static(Pair.SIZE))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("kind", ["spin", "spin_irqsave", "mutex"])
+def test_a_counter_under_a_lock_loses_no_increment(model: str, kind: str) -> None:
+    machine = Machine(cpus=3, model=model)
+    shared = pair(machine)
+    section = getattr(machine.kernel, kind)
+    lock = shared.mutex if kind == "mutex" else shared.first
+
+    async def body() -> None:
+        for _ in range(10):
+            async with section(lock):
+                value = await shared.value.load()
+                await Work(5_000)
+                await shared.value.store(value + 1)
+
+    for cpu in machine.cpus:
+        machine.start(body(), cpu=cpu)
+    machine.go()
+    machine.go()
+    assert machine.memory.peek(int(shared.address) + Pair.value.offset, 8) == 30
+    assert not machine.log
+
+
+def test_without_the_lock_increments_are_lost() -> None:
+    machine = Machine(cpus=3)
+    shared = pair(machine)
+
+    async def body() -> None:
+        for _ in range(10):
+            value = await shared.value.load()
+            await Work(5_000)
+            await shared.value.store(value + 1)
+
+    for cpu in machine.cpus:
+        machine.start(body(), cpu=cpu)
+    machine.go()
+    assert machine.memory.peek(int(shared.address) + Pair.value.offset, 8) < 30
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_who_comes_first_is_served_first(model: str) -> None:
+    machine = Machine(cpus=4, model=model)
+    shared = pair(machine)
+    order: list[str] = []
+
+    async def body(cpu: str, delay: int) -> None:
+        await Sleep(delay)
+        async with machine.kernel.spin(shared.first):
+            order.append(cpu)
+            await Work(50_000_000)
+
+    for index, cpu in enumerate(reversed(machine.cpus)):
+        machine.start(body(cpu, 10_000_000 * (index + 1)), cpu=cpu)
+    machine.go()
+    assert order == ["cpu3", "cpu2", "cpu1", "cpu0"]
+
+
+def test_a_mutex_gives_the_cpu_to_others_while_a_spinlock_keeps_it() -> None:
+    def other_ran_meanwhile(kind: str) -> bool:
+        machine = Machine(cpus=2)
+        shared = pair(machine)
+        lock = shared.mutex if kind == "mutex" else shared.first
+        ran: list[int] = []
+
+        async def holder() -> None:
+            async with getattr(machine.kernel, kind)(lock):
+                await Work(1_000_000)
+
+        async def waiter() -> None:
+            await Sleep(100_000)
+            async with getattr(machine.kernel, kind)(lock):
+                ran.append(1)
+
+        async def bystander() -> None:
+            await Sleep(200_000)
+            ran.append(2)
+
+        machine.start(holder(), cpu="cpu0")
+        machine.start(waiter(), cpu="cpu1", name="waiter")
+        machine.start(bystander(), cpu="cpu1", name="bystander")
+        machine.go()
+        return ran == [2, 1]
+
+    assert other_ran_meanwhile("mutex")
+    assert not other_ran_meanwhile("spin")
+
+
+def test_taking_is_an_acquire_and_giving_a_release_and_neither_is_a_full_barrier() -> None:
+    machine = Machine()
+    lock = pair(machine).first
+    made: list[object] = []
+
+    async def body() -> None:
+        async with machine.kernel.spin(lock):
+            pass
+
+    routine = body()
+    answer: object = None
+    while True:
+        try:
+            op = routine.send(answer)
+        except StopIteration:
+            break
+        made.append(op)
+        answer = ThreadView("cpu0.t", "cpu0") if isinstance(op, Self) else Loaded(0, 0)
+    atomics = [op for op in made if isinstance(op, Atomic)]
+    assert [(op.acquire, op.release) for op in atomics] == [(False, False)]
+    assert [op.acquire for op in made if isinstance(op, Load)] == [True, False]
+    assert [op.release for op in made if isinstance(op, Store)] == [True]
+    assert not [op for op in made if isinstance(op, Fence)]
+
+
+# --- Sections --------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_return_gives_the_lock_back_and_an_oops_keeps_it() -> None:
+    machine = Machine()
+    shared = pair(machine)
+
+    async def held(lock: SpinLock) -> bool:
+        return int(await lock.next.load()) != int(await lock.serving.load())
+
+    async def body() -> tuple[bool, bool]:
+        with pytest.raises(KernelError):
+            async with machine.kernel.spin(shared.first):
+                raise KernelError(errno.ENOMEM)
+        with pytest.raises(Oops):
+            async with machine.kernel.spin(shared.second):
+                raise Oops("null pointer")
+        return await held(shared.first), await held(shared.second)
+
+    assert machine.run(body()) == (False, True)
+
+
+@pytest.mark.parametrize("model", ["", "rvwmo"])
+def test_whoever_waits_for_a_lock_whose_holder_has_died_waits_for_ever(model: str) -> None:
+    machine = Machine(model=model)
+    shared = pair(machine)
+    reached: list[int] = []
+
+    async def dies() -> None:
+        async with machine.kernel.mutex(shared.mutex):
+            raise Oops("use after free")
+
+    async def waits() -> None:
+        await Sleep(1_000_000)
+        async with machine.kernel.mutex(shared.mutex):
+            reached.append(1)
+
+    machine.start(dies(), cpu="cpu0")
+    machine.start(waits(), cpu="cpu1")
+    machine.go(until=10**12)
+    assert machine.log == ["oops: use after free"]
+    assert not reached
+
+
+def test_an_error_that_no_one_handles_ends_its_thread_and_is_logged() -> None:
+    machine = Machine()
+
+    async def body() -> None:
+        raise KernelError(errno.ENODEV, "no such device")
+
+    machine.start(body())
+    machine.go()
+    assert machine.log == ["oops: thread ended by an error that it does not handle: -ENODEV: no such device"]
+
+
+# --- Rules -----------------------------------------------------------------------------------------------------------
+
+
+async def nested(machine: Machine, outer: SpinLock, inner: SpinLock) -> None:
+    async with machine.kernel.spin(outer), machine.kernel.spin(inner):
+        pass
+
+
+def test_locks_taken_both_ways_round_are_reported_though_nothing_deadlocked() -> None:
+    machine = Machine()
+    shared = pair(machine)
+
+    async def body() -> None:
+        await nested(machine, shared.first, shared.second)
+        await nested(machine, shared.second, shared.first)
+        await nested(machine, shared.second, shared.first)
+
+    machine.run(body())
+    (message,) = machine.log
+    assert message.startswith("oops: possible deadlock: Pair.first is taken under Pair.second, but Pair.first -> ")
+
+
+def test_the_order_is_that_of_classes_not_of_single_locks() -> None:
+    """Two pairs: each lock of the second is its own, but of the same field."""
+    machine = Machine()
+    one, two = pair(machine), pair(machine)
+
+    async def body() -> None:
+        await nested(machine, one.first, one.second)
+        await nested(machine, two.second, two.first)
+
+    machine.run(body())
+    assert len(machine.log) == 1
+
+
+def test_an_order_through_a_third_lock_is_found() -> None:
+    class Three(Object):
+        a = embed(SpinLock)
+        b = embed(SpinLock)
+        c = embed(SpinLock)
+
+    machine = Machine()
+    locks = Three(machine.kernel.static(Three.SIZE))
+
+    async def body() -> None:
+        await nested(machine, locks.a, locks.b)
+        await nested(machine, locks.b, locks.c)
+        await nested(machine, locks.c, locks.a)
+
+    machine.run(body())
+    (message,) = machine.log
+    assert "Three.a -> Three.b -> Three.c" in message
+
+
+def test_locks_always_taken_in_one_order_are_fine() -> None:
+    machine = Machine()
+    shared = pair(machine)
+
+    async def body() -> None:
+        for _ in range(3):
+            await nested(machine, shared.first, shared.second)
+
+    machine.run(body())
+    assert not machine.log
+
+
+def test_taking_a_lock_twice_is_reported_before_it_hangs() -> None:
+    machine = Machine()
+    shared = pair(machine)
+    machine.start(nested(machine, shared.first, shared.first))
+    machine.go(until=10**9)
+    assert machine.log == ["oops: Pair.first is taken again by its own holder"]
+
+
+@pytest.mark.parametrize(
+    ("section", "why"),
+    [
+        ("spin", "with preemption disabled"),
+        ("spin_irqsave", "with interrupts masked"),
+        ("irqs_off", "with interrupts masked"),
+        ("preempt_off", "with preemption disabled"),
+        ("rcu", "in an RCU read section"),
+    ],
+)
+def test_sleeping_where_it_is_not_allowed_is_reported(section: str, why: str) -> None:
+    machine = Machine()
+    shared, kernel = pair(machine), machine.kernel
+
+    async def body() -> None:
+        if section == "rcu":
+            entered = kernel.rcu.read()
+        elif section.startswith("spin"):
+            entered = getattr(kernel, section)(shared.first)
+        else:
+            entered = getattr(kernel, section)()
+        async with entered:
+            await kernel.sleep(0)
+            async with kernel.mutex(shared.mutex):
+                pass
+
+    machine.run(body())
+    assert machine.log == [f"oops: sleeping {why}", f"oops: taking Pair.mutex {why}"]
+
+
+def test_sleeping_under_a_mutex_is_allowed() -> None:
+    machine = Machine()
+    shared = pair(machine)
+
+    async def body() -> None:
+        async with machine.kernel.mutex(shared.mutex), machine.kernel.mutex(shared.other):
+            await machine.kernel.sleep(1_000)
+
+    machine.run(body())
+    assert not machine.log
+
+
+@pytest.mark.parametrize("model", ["", "rvwmo"])
+def test_a_completion_is_waited_for_once_and_then_stays(model: str) -> None:
+    machine = Machine(model=model)
+    shared = pair(machine)
+    seen: list[int] = []
+
+    async def waits() -> None:
+        await shared.done.wait(machine.kernel)
+        seen.append(int(await shared.value.load()))
+        await shared.done.wait(machine.kernel)
+
+    async def completes() -> None:
+        await Sleep(1_000_000)
+        await shared.value.store(5)
+        await shared.done.complete()
+
+    machine.start(waits(), cpu="cpu0")
+    machine.start(completes(), cpu="cpu1")
+    machine.go()
+    assert seen == [5]
