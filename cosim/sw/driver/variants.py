@@ -15,7 +15,18 @@ from types import ModuleType
 from typing import Any
 
 from cosim.sim import units
-from cosim.sw.driver.policies import attach, attach_reviewed, bonds, bringup, capable, invalidate, pscid, queue, tables
+from cosim.sw.driver.policies import (
+    attach,
+    attach_defects,
+    attach_reviewed,
+    bonds,
+    bringup,
+    capable,
+    invalidate,
+    pscid,
+    queue,
+    tables,
+)
 from cosim.sw.driver.policies.tables_generic import Generic
 
 
@@ -56,14 +67,14 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
     },
     "attach": {
         "bond-first": attach.BondFirst(),
-        "no-barrier": attach.NoBarrier(),
-        "no-dma-wmb": attach.NoDmaWmb(),
-        "context-first": attach.ContextFirst(),
-        "live-update": attach.LiveUpdate(),
-        "keeps-invalidated": attach.KeepsInvalidated(),
-        "no-old-flush": attach.NoOldFlush(),
+        "no-barrier": attach_defects.NoBarrier(),
+        "no-dma-wmb": attach_defects.NoDmaWmb(),
+        "context-first": attach_defects.ContextFirst(),
+        "live-update": attach_defects.LiveUpdate(),
+        "keeps-invalidated": attach_defects.KeepsInvalidated(),
+        "no-old-flush": attach_defects.NoOldFlush(),
         "flushes-contexts": attach.FlushesContexts(),
-        "flushes-contexts-no-barrier": attach.FlushesContextsNoBarrier(),
+        "flushes-contexts-no-barrier": attach_defects.FlushesContextsNoBarrier(),
         "v2": attach_reviewed.Reviewed(),
     },
     "tables": {

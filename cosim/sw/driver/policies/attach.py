@@ -191,83 +191,6 @@ class BondFirst:
 
 
 @dataclass(frozen=True)
-class NoBarrier(BondFirst):
-    """`BondFirst` without the barrier between bond and context: the link may still be in the store buffer (B6)."""
-
-    async def barrier(self) -> None:
-        """Nothing."""
-
-
-@dataclass(frozen=True)
-class NoDmaWmb(BondFirst):
-    """`BondFirst` without the barrier between a context and its V: a walk may find V with what was there before."""
-
-    async def written(self) -> None:
-        """Nothing."""
-
-
-@dataclass(frozen=True)
-class ContextFirst(BondFirst):
-    """`BondFirst` with the bond after the context (remark B6 alone): who unmaps meanwhile does not flush this IOMMU."""
-
-    async def enter(
-        self,
-        driver: Driver,
-        iommu: IommuDevice,
-        device: Device,
-        domain: DomainObject,
-        bond: Bond,
-        fsc: Fsc,
-        ta: DcTa,
-    ) -> None:
-        await self.update(driver, iommu, device, fsc, ta, V)
-        await driver.bonds.link(driver, iommu, domain, bond)
-
-
-@dataclass(frozen=True)
-class LiveUpdate(BondFirst):
-    """`BondFirst`, but a valid context is rewritten in place, doubleword by doubleword (defect C4 alone).
-
-    attach                                  IOMMU
-    fsc = new table                             .
-        .                                   a walk finds the new table under the old PSCID
-    ta = new PSCID                              .
-    """
-
-    async def update(self, driver: Driver, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int) -> None:
-        for context, device_id in await self.contexts(driver, iommu, device):
-            tc = await context.tc.load()
-            await context.fsc.xchg(fsc)
-            await context.ta.xchg(ta)
-            await context.tc.xchg(tc & ~V | valid)
-            await self.flush_context(driver, iommu, device_id, context)
-        await driver.sync(iommu, self.fence_ps)
-
-
-@dataclass(frozen=True)
-class KeepsInvalidated(BondFirst):
-    """`BondFirst`, but a context that becomes invalid is not flushed: only V=1 is taken for cacheable (C1 alone)."""
-
-    async def update(self, driver: Driver, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int) -> None:
-        if valid:
-            await super().update(driver, iommu, device, fsc, ta, valid)
-            return
-        for context, _ in await self.contexts(driver, iommu, device):
-            await context.tc.store(await context.tc.load() & ~V)
-            await context.fsc.store(fsc)
-            await context.ta.store(ta)
-        await driver.sync(iommu, self.fence_ps)
-
-
-@dataclass(frozen=True)
-class NoOldFlush(BondFirst):
-    """`BondFirst`, but the old PSCID is not flushed by its last device (defect C3 alone)."""
-
-    async def flush_old(self, driver: Driver, iommu: IommuDevice, pscid: int) -> None:
-        """Nothing."""
-
-
-@dataclass(frozen=True)
 class FlushesContexts(BondFirst):
     """Linux 7.1 (f5c262b54497): each IODIR.INVAL is followed by an IOTINVAL for what the context says at that moment.
 
@@ -284,11 +207,3 @@ class FlushesContexts(BondFirst):
         pscid = None if bare else int(DcTa.pscid.get(await context.ta.load()))
         await Work(driver.costs.command)
         await driver.send(iommu, Iotinval.vma(pscid=pscid))
-
-
-@dataclass(frozen=True)
-class FlushesContextsNoBarrier(FlushesContexts):
-    """`FlushesContexts` without the barrier between bond and context."""
-
-    async def barrier(self) -> None:
-        """Nothing."""

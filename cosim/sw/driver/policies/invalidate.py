@@ -96,7 +96,15 @@ class PerIommu:
 
 @dataclass(frozen=True)
 class NoBarrier(PerIommu):
-    """`PerIommu` without the barrier before the bonds are read (defect C9, what is left of remark B6, alone)."""
+    """`PerIommu` without the barrier before the bonds are read (defect C9, what is left of remark B6, alone).
+
+        unmap                                   attach
+        read the bonds: not H                   .
+            .                                   link H, smp_mb, device context; H walks x: the old PTE
+        clear the PTE of x                      .
+
+    The unmap's order is the memory's, not the program's. It returns with H's copy of x untouched.
+    """
 
     async def barrier(self) -> None:
         """Nothing."""
@@ -112,7 +120,13 @@ class PerDevice(PerIommu):
 
 @dataclass(frozen=True)
 class ShortFence(PerIommu):
-    """`PerIommu` that gives a fence 150 ms: what it flushes may then be executed after the unmap (defect C8 alone)."""
+    """`PerIommu` that gives a fence 150 ms (defect C8 alone).
+
+    unmap                                   IOMMU
+    IOTINVAL, IOFENCE                       busy with something else for 200 ms
+    150 ms later: return                    .
+    the page is used for something else     a device still reaches it; then the IOTINVAL
+    """
 
     fence_ps: int = 150 * MS
 
@@ -161,7 +175,14 @@ class WithFreelist(PerIommu):
 
 @dataclass(frozen=True)
 class WithFreelistNoBarrier(WithFreelist):
-    """`WithFreelist` without the barrier before the bonds are read."""
+    """`WithFreelist` without the barrier before the bonds are read; leaves are cleared by plain stores.
+
+    unmap                                   attach
+    the PTE of x = 0, in the store buffer   .
+    read the bonds: not H                   .
+        .                                   link H, smp_mb, device context; H walks x: the old PTE
+    the store buffer drains                 .
+    """
 
     async def barrier(self) -> None:
         """Nothing."""

@@ -6,11 +6,13 @@ what makes a missed flush visible.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.domain import Bond, DomainObject, Tag
+from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.ids import Ida
 
 if TYPE_CHECKING:
@@ -37,8 +39,12 @@ class Shared:
         return driver.ids[key]
 
     async def born(self, driver: Driver, domain: DomainObject) -> None:
-        """A domain is made. KernelError ENOSPC if no number is left."""
-        await domain.pscid.store(await self.ids(driver).alloc())
+        """A domain is made. KernelError ENOMEM if no number is left."""
+        try:
+            number = await self.ids(driver).alloc()
+        except KernelError as error:
+            raise KernelError(errno.ENOMEM, error.text) from error
+        await domain.pscid.store(number)
 
     async def died(self, driver: Driver, domain: DomainObject) -> None:
         """The domain is freed, and its tables with it."""

@@ -1,0 +1,131 @@
+"""Attaches with one thing wrong: each is `attach.BondFirst` but for one step, so that a defect can be seen alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cosim.spec.translation import DcTa, Fsc
+from cosim.sw.driver.device import Device, IommuDevice
+from cosim.sw.driver.domain import Bond, DomainObject
+from cosim.sw.driver.policies.attach import BondFirst, FlushesContexts, V
+
+if TYPE_CHECKING:
+    from cosim.sw.driver.driver import Driver
+
+
+@dataclass(frozen=True)
+class NoBarrier(BondFirst):
+    """`BondFirst` without the barrier between bond and context (the other half of what is left of B6).
+
+    attach                                  unmap
+    link the bond, in the store buffer      .
+    device context; H walks and caches x    .
+        .                                   clear the PTE of x, smp_mb, read the bonds: not H
+    the store buffer drains                 .
+    """
+
+    async def barrier(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class NoDmaWmb(BondFirst):
+    """`BondFirst` without the barrier between a context and its V.
+
+        attach                                  IOMMU
+        tc.V = 1                                .
+            .                                   a walk finds V with the fsc and ta that were there before
+        fsc, ta                                 .
+
+    The IODIR.INVAL and fence at the end do away with it, and with what it led to only if that PSCID is flushed too.
+    """
+
+    async def written(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class ContextFirst(BondFirst):
+    """`BondFirst` with the bond after the context (remark B6 alone).
+
+    attach                                  unmap
+    device context, IODIR.INVAL, IOFENCE    .
+        (the device works, H caches x)      clear the PTE of x, smp_mb, read the bonds: not H
+    link the bond                           .
+    """
+
+    async def enter(
+        self,
+        driver: Driver,
+        iommu: IommuDevice,
+        device: Device,
+        domain: DomainObject,
+        bond: Bond,
+        fsc: Fsc,
+        ta: DcTa,
+    ) -> None:
+        await self.update(driver, iommu, device, fsc, ta, V)
+        await driver.bonds.link(driver, iommu, domain, bond)
+
+
+@dataclass(frozen=True)
+class LiveUpdate(BondFirst):
+    """`BondFirst`, but a valid context is rewritten in place, doubleword by doubleword (defect C4 alone).
+
+    attach                                  IOMMU
+    fsc = new table                             .
+        .                                   a walk finds the new table under the old PSCID
+    ta = new PSCID                              .
+    """
+
+    async def update(self, driver: Driver, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int) -> None:
+        for context, device_id in await self.contexts(driver, iommu, device):
+            tc = await context.tc.load()
+            await context.fsc.xchg(fsc)
+            await context.ta.xchg(ta)
+            await context.tc.xchg(tc & ~V | valid)
+            await self.flush_context(driver, iommu, device_id, context)
+        await driver.sync(iommu, self.fence_ps)
+
+
+@dataclass(frozen=True)
+class KeepsInvalidated(BondFirst):
+    """`BondFirst`, but a context that becomes invalid is not flushed: the test is of the new V (C1 alone).
+
+    release                                 IOMMU
+    tc.V = 0, IOFENCE                       keeps the old context
+    free the domain's tables                walks them for the device
+    """
+
+    async def update(self, driver: Driver, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int) -> None:
+        if valid:
+            await super().update(driver, iommu, device, fsc, ta, valid)
+            return
+        for context, _ in await self.contexts(driver, iommu, device):
+            await context.tc.store(await context.tc.load() & ~V)
+            await context.fsc.store(fsc)
+            await context.ta.store(ta)
+        await driver.sync(iommu, self.fence_ps)
+
+
+@dataclass(frozen=True)
+class NoOldFlush(BondFirst):
+    """`BondFirst`, but the old PSCID is not flushed by its last device (defect C3 alone).
+
+    core                                    IOMMU
+    move the device from X to Y             keeps X's translations under PSCID p
+    free X, and p; a new domain Z takes p   .
+    attach a device to Z                    answers it with X's translations
+    """
+
+    async def flush_old(self, driver: Driver, iommu: IommuDevice, pscid: int) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class FlushesContextsNoBarrier(FlushesContexts):
+    """`FlushesContexts` without the barrier between bond and context."""
+
+    async def barrier(self) -> None:
+        """Nothing."""
