@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cosim.hw.iommu.faults import NotImplementedCapability
+from cosim.sim.agenda import Agenda
+from cosim.sim.kernel import Executor, Plain, Sim
 from cosim.study.testbench import Differs, Machine, Testbench
 from cosim.study.vectors import ConformanceError, Scenario, are_in, read
 
-__all__ = ["ConformanceError", "Machine", "Verdict", "are_in", "replay", "run_file", "summary"]
+__all__ = ["EXECUTORS", "ConformanceError", "Machine", "Verdict", "are_in", "replay", "run_file", "summary"]
+
+EXECUTORS: Mapping[str, Callable[[Sim], Executor]] = {"agenda": Agenda, "plain": Plain}
+"""By the name that a user calls them."""
 
 
 @dataclass(frozen=True, slots=True)

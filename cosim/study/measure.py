@@ -37,7 +37,7 @@ class Meter:
     ) -> None:
         self.sim = sim
         self.boot_ps = -1
-        self.opened = -1
+        self.opens = self.opened = -1
         self.events = 0
         self.digest = Digest()
         self.log: list[LogLine] = []
@@ -69,8 +69,8 @@ class Meter:
 
     def _booted(self, event: BootDone) -> None:
         self.boot_ps = event.time
-        opens = max(self._warmup_ps, event.time + 1)
-        self.sim.at(opens, self.sim.initiator("window").rank(Stage.MEMORY), self._open)
+        self.opens = max(self._warmup_ps, event.time + 1)
+        self.sim.at(self.opens, self.sim.initiator("window").rank(Stage.MEMORY), self._open)
 
     def _open(self) -> None:
         self.opened = self.sim.now

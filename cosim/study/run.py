@@ -57,9 +57,12 @@ def run(
     )
     for watcher in watchers:
         watcher(system.sim)
-    system.start()
-    ended = _advance(system, progress=progress, host_limit_s=host_limit_s)
-    return _result(point, system, meter, ended)
+    try:
+        system.start()
+        ended = _advance(system, progress=progress, host_limit_s=host_limit_s)
+        return _result(point, system, meter, ended)
+    finally:
+        system.close()
 
 
 def _chooser(point: Point) -> Chooser:
@@ -103,6 +106,9 @@ def _result(point: Point, system: System, meter: Meter, ended: str) -> Result:
     latencies = meter.latencies()
     faults = {device: dict(sorted(causes.items())) for device, causes in sorted(meter.faults.items())}
     failures = failures_of(topology.expect, scalars, faults, meter.violation_count, [line.text for line in meter.log])
+    if meter.opened < 0 and not ended:
+        what = "boot had not ended" if meter.boot_ps < 0 else f"the window opens only at {_opens(meter)}"
+        failures.insert(0, f"nothing was measured: {what} at {format_time(sim.now)}; raise run.until")
     outcome: Outcome = "ok"
     if ended == "interrupted":
         outcome = "interrupted"
@@ -133,6 +139,10 @@ def _result(point: Point, system: System, meter: Meter, ended: str) -> Result:
         replay=_replay(point),
         resolved=resolved(topology),
     )
+
+
+def _opens(meter: Meter) -> str:
+    return format_time(meter.opens)
 
 
 def _replay(point: Point) -> str:

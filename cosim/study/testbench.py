@@ -11,7 +11,7 @@ from cosim.hw.bus import Bus
 from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.hw.iommu.iommu import Iommu
 from cosim.hw.memory import FaultKind, Memory
-from cosim.hw.options import GeometryOptions, IommuOptions, IommuTiming, LatitudeOptions, MemoryOptions
+from cosim.hw.options import DefectOptions, GeometryOptions, IommuOptions, IommuTiming, LatitudeOptions, MemoryOptions
 from cosim.hw.transaction import Request, Status, Transaction
 from cosim.sim.agenda import Agenda
 from cosim.sim.choice import Chooser
@@ -40,6 +40,7 @@ _DRAWN = {
 _GEOMETRY = GeometryOptions(cq_log2=LONGEST, fq_log2=LONGEST, iotlb_napot=False)
 _UNTIMED = IommuTiming(**dict.fromkeys(IommuTiming.model_fields, 0))
 _STRICT = LatitudeOptions()
+_SOUND = DefectOptions()
 _STATUS = {Status.SUCCESS: "success", Status.UR: "ur", Status.CA: "ca"}
 _REQUEST = {"untranslated": Request.UNTRANSLATED, "translated": Request.TRANSLATED, "ats": Request.ATS}
 _FAULT: Mapping[str, FaultKind] = {"access": "access_fault", "corrupt": "corrupt"}
@@ -53,6 +54,7 @@ class Machine:
     geometry: GeometryOptions = _GEOMETRY
     timing: IommuTiming = _UNTIMED
     latitude: LatitudeOptions = _STRICT
+    defects: DefectOptions = _SOUND
     memory_ps: int = 0
     """Latency of memory."""
     hop_ps: int = 0
@@ -97,7 +99,12 @@ class Testbench:
         self.sim = sim = Sim(Chooser(machine.seed), executor=machine.executor)
         size = 1 << scenario.capabilities.pas
         options = IommuOptions(
-            kind="iommu", base=0, geometry=machine.geometry, timing=machine.timing, latitude=machine.latitude
+            kind="iommu",
+            base=0,
+            geometry=machine.geometry,
+            timing=machine.timing,
+            latitude=machine.latitude,
+            defects=machine.defects,
         )
         dram = MemoryOptions.model_validate(
             {"kind": "memory", "base": 0, "size": f"{size} B", "latency": f"{machine.memory_ps} ps"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -80,6 +81,16 @@ class System:
         """Let the kernel boot; the rest follows from that."""
         self.kernel.boot()
         self.kernel.start(next(iter(self.cpus)), "boot", boot(self.runtime, self.plan))
+
+    def close(self) -> None:
+        """Let go of the threads: those that have not ended will never go on."""
+        for cpu in self.cpus.values():
+            for thread in cpu.threads:
+                if inspect.getcoroutinestate(thread.body) == inspect.CORO_CREATED:
+                    for argument in inspect.getcoroutinelocals(thread.body).values():
+                        if inspect.iscoroutine(argument):
+                            argument.close()
+                thread.body.close()
 
     def counters(self) -> dict[str, int]:
         """Every cumulative counter, by path."""

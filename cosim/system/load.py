@@ -11,6 +11,7 @@ from cosim.system.checks import check
 from cosim.system.problems import Position, Problem, TopologyError, nearest
 from cosim.system.source import Override, Source, dump, legal_names, validate
 from cosim.system.topology import Topology
+from cosim.system.yaml_reader import node_of
 
 SHORTHAND = {"driver": "variant"}
 """Sections that may be given as one word, and the field that it is for."""
@@ -34,9 +35,14 @@ def load(
     """
     overrides = [Override.parse(text) for text in sets]
     overrides += [Override.of(path, value) for path, value in (set or {}).items()]
-    for path, value in (("driver.variant", driver), ("run.seed", seed), ("run.until", until)):
+    for option, path, value in (
+        ("--driver", ("driver", "variant"), driver),
+        ("--seed", ("run", "seed"), seed),
+        ("--until", ("run", "until"), until),
+    ):
         if value is not None:
-            overrides.append(Override.of(path, value))
+            position = Position(f"{option} {value}")
+            overrides.append(Override(path, node_of(value, position), position))
     source = _source(topology).resolved(
         overlays=[Source.load(overlay) for overlay in overlays],
         overrides=overrides,
