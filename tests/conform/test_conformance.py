@@ -1,0 +1,144 @@
+"""The modelled IOMMU answers as the specification's reference model does, whatever its geometry and latencies."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from cosim.hw.options import UNIMPLEMENTED, DefectOptions
+from cosim.study.conform import EXECUTORS, Machine, Verdict, replay
+from cosim.study.vectors import Scenario
+from tests.conform.scenarios import GROUPS, scenarios
+
+# The least that passes; it grows with every capability that is implemented.
+PASSING = {
+    "regs_reset": 15,
+    "regs_warl": 54,
+    "ddtp_modes": 16,
+    "ddt_faults": 42,
+    "dc_misconfig": 133,
+    "s1_walk": 163,
+    "perms": 0,
+    "ad_bits": 46,
+    "cmd": 53,
+    "iofence": 14,
+    "fq": 11,
+    "interrupts": 4,
+    "gxl": 0,
+    "txn_type": 4,
+    "caching": 23,
+    "random_walk": 71,
+    "random_fault": 166,
+    "random_inval": 47,
+    "spec_text": 9,
+}
+
+
+def failures(verdicts: list[Verdict]) -> list[str]:
+    return [str(verdict) for verdict in verdicts if verdict.outcome == "failed"]
+
+
+def check_skips(verdicts: list[Verdict]) -> None:
+    """A scenario is skipped only for a capability that a topology may not ask for either."""
+    for verdict in verdicts:
+        assert (verdict.outcome == "skipped") == bool(verdict.capability)
+        assert not verdict.capability or verdict.capability.lower() in UNIMPLEMENTED, verdict
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_few_scenarios_of_each_group(group: str) -> None:
+    verdicts = [replay(scenario) for scenario in scenarios(group, 20)]
+    assert not failures(verdicts)
+    check_skips(verdicts)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_few_scenarios_on_random_machines(executor: str) -> None:
+    some = [scenario for group in GROUPS for scenario in scenarios(group, 1)]
+    machines = (Machine.drawn(seed, EXECUTORS[executor]) for seed in range(len(some)))
+    assert not failures([replay(scenario, machine) for scenario, machine in zip(some, machines, strict=True)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_scenario(group: str) -> None:
+    verdicts = [replay(scenario) for scenario in scenarios(group)]
+    assert not failures(verdicts)
+    check_skips(verdicts)
+    assert Counter(verdict.outcome for verdict in verdicts)["passed"] >= PASSING[group]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_scenario_on_a_random_machine_of_its_own(group: str, executor: str) -> None:
+    """The same scenarios pass, and the same ones are skipped, as on the machine without latencies."""
+    for seed, scenario in enumerate(scenarios(group)):
+        assert replay(scenario, Machine.drawn(seed, EXECUTORS[executor])) == replay(scenario)
+
+
+# --- The other side: differences are seen -------------------------------------------------------------------------
+
+
+def altered(scenario: Scenario, op: str) -> tuple[int, Scenario]:
+    """The scenario with the last expectation of its kind changed, and where that is."""
+    steps = list(scenario.steps)
+    at = max(index for index, step in enumerate(steps) if step["op"] == op)
+    step = dict(steps[at])
+    match op:
+        case "reg_read":
+            mask = step.get("mask", 1)
+            step["val"] ^= mask & -mask
+        case "mem_read":
+            step["data"] = bytes([step["data"][0] ^ (step.get("mask", b"\1")[0] & 1), *step["data"][1:]])
+        case "translate":
+            status = "success" if step["rsp"]["status"] == "ur" else "ur"
+            step["rsp"] = {"status": status}
+        case "expect_sync":
+            step["syncs"] = [*step["syncs"], {"pr": 1, "pw": 1}]
+    steps[at] = step
+    return at, replace(scenario, steps=tuple(steps))
+
+
+@pytest.mark.parametrize(
+    ("group", "op", "field"),
+    [
+        ("regs_reset", "reg_read", "register"),
+        ("fq", "mem_read", "memory at"),
+        ("s1_walk", "translate", "status"),
+        ("iofence", "expect_sync", "syncs"),
+    ],
+)
+def test_an_expectation_that_is_wrong_fails_at_its_step(group: str, op: str, field: str) -> None:
+    passing = next(
+        scenario
+        for scenario in scenarios(group)
+        if any(step["op"] == op and ("val" in step or op != "reg_read") for step in scenario.steps)
+        and replay(scenario).outcome == "passed"
+    )
+    at, wrong = altered(passing, op)
+    verdict = replay(wrong)
+    assert (verdict.outcome, verdict.step) == ("failed", at)
+    assert verdict.field.startswith(field)
+    assert str(verdict).startswith(f"{group}/{passing.name}: failed at step {at}, {verdict.field}: expected ")
+
+
+def test_an_address_that_is_wrong_is_told_with_both_values() -> None:
+    scenario, at = next(
+        (scenario, at)
+        for scenario in scenarios("s1_walk")
+        for at, step in enumerate(scenario.steps)
+        if step.get("rsp", {}).get("status") == "success"
+    )
+    steps = list(scenario.steps)
+    steps[at] = {**steps[at], "rsp": {"status": "success", "pa": 0x123}}
+    verdict = replay(replace(scenario, steps=tuple(steps)))
+    assert (verdict.step, verdict.field, verdict.expected) == (at, "pa", "0x123")
+    assert int(verdict.got, 0) != 0x123
+
+
+@pytest.mark.parametrize("defects", [{"cache_invalid": True}, {"lose_invalidation": 1}])
+def test_hardware_with_a_defect_fails(defects: dict[str, int]) -> None:
+    machine = Machine(defects=DefectOptions.model_validate(defects))
+    verdicts = [replay(scenario, machine) for scenario in scenarios("caching")]
+    assert failures(verdicts)

@@ -1,0 +1,147 @@
+"""Files of conformance scenarios: what is read, and what is said of those that are malformed."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cosim.study.conform import Verdict, are_in, run_file, summary
+from cosim.study.vectors import ConformanceError, read
+
+GOOD: dict[str, Any] = {
+    "name": "capabilities_read_back",
+    "group": "regs_reset",
+    "caps": {"version": 16, "Sv39": 1, "PAS": 46, "IGS": 1},
+    "steps": [{"op": "reg_read", "off": 0, "size": 4, "val": "0x10000210"}],
+}
+
+
+def scenario(*steps: Any, **changes: Any) -> str:
+    return json.dumps({**GOOD, **({"steps": list(steps)} if steps else {}), **changes})
+
+
+def file(tmp_path: Path, *lines: str) -> Path:
+    path = tmp_path / "some.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_file_gives_a_verdict_for_each_line(tmp_path: Path) -> None:
+    wrong = scenario({"op": "reg_read", "off": 0, "size": 4, "val": 1}, name="wrong")
+    skipped = scenario(
+        {"op": "reg_write", "off": 8, "size": 4, "val": 0}, {"op": "ats_timeout", "of": [0]}, name="needs_ats"
+    )
+    verdicts = list(run_file(file(tmp_path, scenario(), "", wrong, skipped)))
+    assert [str(verdict) for verdict in verdicts] == [
+        "regs_reset/capabilities_read_back: passed",
+        "regs_reset/wrong: failed at step 0, register capabilities (0x0): expected 0x1, got 0x10000210",
+        "regs_reset/needs_ats: skipped at step 1: ATS is not implemented",
+    ]
+    assert summary(verdicts) == "1 passed, 1 failed, 1 skipped"
+
+
+def test_numbers_may_be_written_either_way_and_files_compressed(tmp_path: Path) -> None:
+    path = tmp_path / "some.jsonl.gz"
+    path.write_bytes(gzip.compress(scenario({"op": "reg_read", "off": "0x0", "size": 4, "val": 0x10000210}).encode()))
+    assert [verdict.outcome for verdict in run_file(path)] == ["passed"]
+
+
+MALFORMED = {
+    "not JSON": ('{"name": ?}', "column 10: not JSON: Expecting value"),
+    "not an object": ("[1]", "[1] is not an object"),
+    "an unknown key": (scenario(capz={}), "unknown key 'capz'; did you mean 'caps'?"),
+    "a key that is missing": ('{"name": "x", "group": "y", "caps": {}}', "'steps' is missing"),
+    "an unknown capability": (scenario(caps={"Sv93": 1}), "caps: unknown key 'Sv93'; did you mean 'Sv39'?"),
+    "a capability that is too large": (
+        scenario(caps={"PAS": 64}),
+        "Capabilities.pas is 6 bits wide, 0..0x3f: 0x40 does not fit",
+    ),
+    "capabilities that disagree": (scenario(caps_raw=1), "caps are 0x2e10000210, caps_raw is 0x1"),
+    "an unknown reset": (scenario(reset={"fctrl": 1}), "reset: unknown key 'fctrl'; did you mean 'fctl'?"),
+    "no list": (scenario(steps={}), "steps: {} is not a list"),
+    "a step without an op": (scenario({"off": 0}), "step 0: a step is an object with an 'op'"),
+    "an unknown op": (scenario({"op": "reg_reed"}), "step 0: unknown op 'reg_reed'; did you mean 'reg_read'?"),
+    "an unknown key of a step": (
+        scenario({"op": "reg_write", "offset": 0, "size": 4, "val": 0}),
+        "step 0: reg_write: unknown key 'offset'; did you mean 'off'?",
+    ),
+    "a key of a step that is missing": (scenario({"op": "mem_write"}), "step 0: mem_write: 'w' is missing"),
+    "no number": (
+        scenario({"op": "reg_read", "off": "x", "size": 4, "val": 0}),
+        "step 0: reg_read: off: 'x' is not a number",
+    ),
+    "a truth value as a number": (
+        scenario({"op": "reg_read", "off": True, "size": 4, "val": 0}),
+        "step 0: reg_read: off: True is not a number",
+    ),
+    "a register access of two bytes": (
+        scenario({"op": "reg_read", "off": 0, "size": 2, "val": 0}),
+        "step 0: reg_read: size: a register access has 4 or 8 bytes, not 2",
+    ),
+    "nothing to compare with": (
+        scenario({"op": "reg_read", "off": 0, "size": 4}),
+        "step 0: reg_read: exactly one of val, one_of, min is needed",
+    ),
+    "two things to compare with": (
+        scenario({"op": "reg_read", "off": 0, "size": 4, "val": 0, "min": 0}),
+        "step 0: reg_read: exactly one of val, one_of, min is needed",
+    ),
+    "a store of two bytes": (
+        scenario({"op": "mem_write", "w": [[0, 0, 2]]}),
+        "step 0: mem_write: w: a store has 4, 8 or 16 bytes, not 2",
+    ),
+    "a store of one number": (
+        scenario({"op": "mem_write", "w": [[0]]}),
+        "step 0: mem_write: w: [0] is not [address, value] or [address, value, size]",
+    ),
+    "half a byte": (
+        scenario({"op": "mem_read", "addr": 0, "data": "123"}),
+        "step 0: mem_read: data: '123' is not an even number of hexadecimal digits",
+    ),
+    "a mask that is too short": (
+        scenario({"op": "mem_read", "addr": 0, "data": "1234", "mask": "ff"}),
+        "step 0: mem_read: mask and data differ in length",
+    ),
+    "a fault of an unknown kind": (
+        scenario({"op": "mem_fault", "kind": "parity", "addr": 0, "len": 8}),
+        "step 0: mem_fault: kind: 'parity' is none of access, corrupt",
+    ),
+    "an answer without a status": (
+        scenario({"op": "translate", "did": 0, "iova": 0, "rw": "r", "rsp": {"pa": 0}}),
+        "step 0: translate: rsp: 'status' is missing",
+    ),
+    "the second of two steps": (scenario({"op": "process"}, {"op": "proces"}), "step 1: unknown op 'proces'"),
+}
+
+
+@pytest.mark.parametrize(("line", "text"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_scenario_is_an_error_that_names_file_line_and_step(tmp_path: Path, line: str, text: str) -> None:
+    path = file(tmp_path, scenario(), line)
+    with pytest.raises(ConformanceError) as error:
+        list(read(path))
+    assert str(error.value).startswith(f"{path}:2: {text}")
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConformanceError, match=r"missing\.jsonl: No such file or directory"):
+        list(read(tmp_path / "missing.jsonl"))
+    (tmp_path / "binary").write_bytes(bytes(range(128, 256)))
+    with pytest.raises(ConformanceError, match="binary: 'utf-8' codec can't decode byte"):
+        list(read(tmp_path / "binary"))
+    (tmp_path / "torn.gz").write_bytes(gzip.compress(b"x" * 1000)[:20])
+    with pytest.raises(ConformanceError, match=r"torn\.gz"):
+        list(read(tmp_path / "torn.gz"))
+
+
+def test_scenarios_are_told_from_other_files_by_what_is_in_them(tmp_path: Path) -> None:
+    assert are_in(file(tmp_path, "", scenario()))
+    assert not are_in(file(tmp_path, '{"threads": []}'))
+    assert not are_in(file(tmp_path, "RISCV MP"))
+    assert not are_in(file(tmp_path, "[]"))
+    assert not are_in(file(tmp_path))
+
+
+def test_a_verdict_is_a_value() -> None:
+    assert Verdict("g", "n", "passed") == Verdict("g", "n", "passed") != Verdict("g", "n", "failed")
