@@ -58,7 +58,8 @@ class Cpu(Component):
         self.thread_ended = sim.probe(ThreadEnded)
         self.threads: list[Thread] = []
         self.switches = 0
-        self.busy_ps = 0
+        self._ran_ps = 0
+        self._on_since: int | None = None
         self._ready: list[Thread] = []
         self._current: Thread | None = None
         self._slice_end = 0
@@ -102,6 +103,11 @@ class Cpu(Component):
     def running(self) -> str:
         """The thread on the CPU, or the one that an interrupt keeps from running; empty when idle."""
         return "" if self._current is None else self._current.name
+
+    @property
+    def busy_ps(self) -> int:
+        """How long threads have had the CPU, up to now."""
+        return self._ran_ps + (0 if self._on_since is None else self.sim.now - self._on_since)
 
     @property
     def alive(self) -> list[str]:
@@ -253,7 +259,7 @@ class Cpu(Component):
             thread.spend("preempted", self.sim.now)
             thread.state = State.RUNNING
             self._slice_end = self.sim.now + self.options.slice
-            began = self.sim.now
+            self._on_since = self.sim.now
             for request in thread.life:
                 if request is LEAVE:
                     break
@@ -261,7 +267,8 @@ class Cpu(Component):
             else:
                 thread.state = State.DEAD
             self._free_at = self.sim.now
-            self.busy_ps += self._free_at - began
+            self._ran_ps += self._free_at - self._on_since
+            self._on_since = None
 
     def _next(self) -> Thread | None:
         if not self._ready:
@@ -385,9 +392,9 @@ class Cpu(Component):
         """Have the hart execute `op` at this moment; a load under exploration picks among past states."""
         hart = self.hart
         hart.who = thread.name
-        if len(hart) > self._forget_above:
+        if hart.remembered > self._forget_above:
             hart.forget(self.sim.now - self.options.history)
-            self._forget_above = max(8192, 2 * len(hart))
+            self._forget_above = max(8192, 2 * hart.remembered)
         if agent and self.sim.exploring:
             name = self.sim.actions.taken + ".past"
             return hart.execute(op, self.sim.now, lambda n: self.sim.chooser.pick(n, name))
