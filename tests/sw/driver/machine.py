@@ -38,6 +38,8 @@ DRAM, SIZE = 0x8000_0000, 64 * MIB
 REGISTER_BASES = (0x0300_0000, 0x0300_1000)
 SETTLE = 10 * US
 """Longer than anything that hardware still has to do when a thread has ended."""
+SMALL_QUEUES = {"cq_log2": 8, "fq_log2": 8}
+"""256 entries, since it is the rings that a probe spends its time on."""
 DEVICE_CONTEXT = ("tc", "iohgatp", "ta", "fsc")
 
 
@@ -81,7 +83,7 @@ class Machine:
             made = Iommu(
                 sim,
                 f"iommu{n}",
-                IommuOptions(kind="iommu", base=base, **(iommu or {})),
+                IommuOptions(kind="iommu", base=base, **({"geometry": SMALL_QUEUES} if iommu is None else iommu)),
                 self.bus.port(f"iommu{n}", 10 * NS),
                 wire=lambda vector, level, first=vectors[0]: peers["cpu0"].wire(first + vector, level),
             )
@@ -223,6 +225,7 @@ class Machine:
             assert entry.v, f"device {device_id} has no context"
             table = entry.ppn << 12
         return table + split.offset(0, device_id)
+
 
 def _name(offset: int, size: int) -> str:
     register = REGISTERS.at(offset)
