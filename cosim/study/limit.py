@@ -35,6 +35,7 @@ PHRASES: Mapping[str, str] = {
     "ring": "waiting for room in the command queue",
     "fence": "waiting for an IOFENCE",
     "irq": "interrupt handlers",
+    "preempted": "other threads on its CPU",
 }
 """How a sentence names a latency part; as `PARTS` describes it, if it is not here."""
 

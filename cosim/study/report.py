@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.text import Text
 
 from cosim.sim.units import format_time
-from cosim.study import tables
+from cosim.study import latency_table, tables
 from cosim.study.columns import flow
+from cosim.study.page import Page
 from cosim.study.result import LogLine, Result
-from cosim.study.tables import Page
 from cosim.system.problems import Position, Problem, TopologyError
 
 NARROWEST, WIDEST = 60, 110
@@ -29,8 +29,8 @@ LEVELS = {"oops": 0, "error": 1, "warning": 2, "info": 3}
 LEVEL_STYLES = {"oops": "bold red", "error": "red", "warning": "yellow"}
 
 SECTIONS = (
-    tables.accesses,
-    tables.calls,
+    latency_table.accesses,
+    latency_table.calls,
     tables.masters,
     tables.iommus,
     tables.busy,

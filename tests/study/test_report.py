@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from cosim.study.latency import Latencies
+from cosim.study.latency_table import merged
 from cosim.study.report import prepare, print_report, write_results
 from cosim.study.result import LogLine
-from cosim.study.tables import merged
 from cosim.system.problems import TopologyError
 from tests.study.results import MS, NS, SCALARS, US, latency, random_latency, result, stale_dma
 
