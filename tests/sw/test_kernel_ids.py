@@ -13,7 +13,7 @@ from tests.sw.machine import Machine
 
 
 @given(st.lists(st.integers(0, 20), max_size=40))
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(derandomize=True, deadline=None, max_examples=12)
 def test_the_lowest_free_id_is_taken(steps: list[int]) -> None:
     """Against a search from the bottom."""
     machine = Machine()

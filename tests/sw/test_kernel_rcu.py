@@ -267,7 +267,7 @@ SECTION = st.tuples(st.integers(0, 2), st.integers(0, 8000), st.integers(1, 9000
 @given(
     st.lists(SECTION, max_size=8), st.lists(st.tuples(st.integers(0, 2), st.integers(0, 8000)), min_size=1, max_size=4)
 )
-@settings(derandomize=True, deadline=None, max_examples=25)
+@settings(derandomize=True, deadline=None, max_examples=10)
 def test_no_section_lies_across_a_whole_grace_period(
     sections: list[tuple[int, int, int]], waits: list[tuple[int, int]]
 ) -> None:

@@ -1,0 +1,107 @@
+"""An IOMMU driver without an IOMMU: page tables are dictionaries, and each call is written down."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+from cosim.events import CallDone
+from cosim.sim.operations import Work
+from cosim.sw.driver.device import Device, Hardware, IommuDevice
+from cosim.sw.driver.domain import Domain, DomainObject, Gather, Kind, MapResult, Prot
+from cosim.sw.driver.driver import Measured
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.thread import Kernel
+
+PAGE_SIZES = (1 << 12, 1 << 21, 1 << 30)
+
+
+class FakeDriver:
+    """What the core and the DMA API ask of a driver. `refuses` names the (domain, device) pairs whose attach fails."""
+
+    def __init__(self, kernel: Kernel, *, has_blocked: bool = True, attach_ps: int = 1_000_000) -> None:
+        self.kernel = kernel
+        self.identity = Domain("identity", Kind.IDENTITY, DomainObject(0))
+        self.blocked = Domain("", Kind.BLOCKED, DomainObject(0)) if has_blocked else None
+        self.attach_ps = attach_ps
+        self.calls: list[str] = []
+        self.refuses: set[tuple[str, str]] = set()
+        self.tables: dict[str, dict[int, tuple[int, int]]] = {}
+        self.attaching = 0
+        self.most_attaching = 0
+        self.call_done = kernel.sim.probe(CallDone)
+
+    def measured(self, call: str) -> Measured:
+        return Measured(self, call)  # type: ignore[arg-type]
+
+    def capable(self, what: str) -> bool:
+        return False
+
+    async def probe_iommu(self, hardware: Hardware) -> IommuDevice:
+        return await self.kernel.pages.new(IommuDevice)
+
+    async def remove_iommu(self, iommu: IommuDevice) -> None:
+        self.calls.append("remove_iommu")
+        await self.kernel.pages.delete(iommu)
+
+    async def probe_device(self, device: Device) -> None:
+        self.calls.append(f"probe {device.name}")
+        if ("probe", device.name) in self.refuses:
+            raise KernelError(errno.ENODEV, "refused")
+
+    async def release_device(self, device: Device, old: Domain | None) -> None:
+        self.calls.append(f"release {device.name}")
+
+    async def attach_dev(self, domain: Domain, device: Device, old: Domain | None) -> None:
+        self.calls.append(f"attach {device.name} {old.name if old else None} -> {domain.name}")
+        self.attaching += 1
+        self.most_attaching = max(self.most_attaching, self.attaching)
+        await Work(self.attach_ps)
+        self.attaching -= 1
+        if (domain.name, device.name) in self.refuses:
+            raise KernelError(errno.EINVAL, "refused")
+
+    async def domain_alloc_paging(self, name: str, device: Device | None) -> Domain:
+        self.tables[name] = {}
+        return Domain(name, Kind.PAGING, await self.kernel.pages.new(DomainObject), PAGE_SIZES, (1 << 38) - 1)
+
+    async def domain_free(self, domain: Domain) -> None:
+        del self.tables[domain.name]
+        await self.kernel.pages.delete(domain.object)
+
+    async def map_pages(
+        self, domain: Domain, iova: int, paddr: int, page_size: int, count: int, prot: Prot
+    ) -> MapResult:
+        self.calls.append(f"map {count} x {page_size:#x}")
+        await Work(10_000)
+        table = self.tables[domain.name]
+        for index in range(count):
+            if (domain.name, iova + index * page_size) in self.refuses:
+                return MapResult(index * page_size, errno.ENOMEM)
+            table[iova + index * page_size] = (paddr + index * page_size, page_size)
+        return MapResult(count * page_size)
+
+    async def unmap_pages(self, domain: Domain, iova: int, page_size: int, count: int, gather: Gather) -> int:
+        await Work(10_000)
+        table, done = self.tables[domain.name], 0
+        while done < page_size * count:
+            entry = table.pop(iova + done, None)
+            if entry is None:
+                break
+            gather.add(iova + done, entry[1])
+            done += entry[1]
+        return done
+
+    async def iotlb_sync(self, domain: Domain, gather: Gather) -> None:
+        self.calls.append("sync" if gather.empty else f"sync {gather.start:#x} {gather.end:#x}")
+        await Work(100_000)
+        gather.clear()
+
+    def translate(self, domain: str, iova: int) -> int | None:
+        for start, (address, size) in self.tables[domain].items():
+            if start <= iova < start + size:
+                return address + iova - start
+        return None
+
+    def named(self, prefix: str) -> Sequence[str]:
+        return [call for call in self.calls if call.startswith(prefix)]

@@ -1,0 +1,249 @@
+"""The DMA API: a buffer has an IOVA from the return of its map to its unmap, and what Linux tolerates is tolerated."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cosim.events import CallDone, Mapped, Unmapped
+from cosim.sw.core import Core
+from cosim.sw.dma_api import DmaDomain, Piece
+from cosim.sw.driver.domain import Prot
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.mapping import Fit, fit, iommu_map, iommu_unmap
+from tests.sw.fake_driver import PAGE_SIZES, FakeDriver
+from tests.sw.machine import Machine
+
+PAGE = 4096
+MIB_2 = 1 << 21
+TOP = 0xFFFF_F000
+
+
+class Bench:
+    """A machine with one domain, called shared."""
+
+    def __init__(self, model: str = "") -> None:
+        self.machine = Machine(size=32 << 20, model=model)
+        self.driver = FakeDriver(self.machine.kernel)
+        self.core = Core(self.machine.kernel, self.driver)  # type: ignore[arg-type]
+        domain = self.machine.run(self.core.domain_alloc("shared"))
+        self.dma = DmaDomain(self.core, domain)
+        self.domain = domain
+        self.events: list[object] = []
+        for event in (Mapped, Unmapped):
+            self.machine.sim.probe(event).watch(self.events.append)
+        self.calls: list[CallDone] = []
+        self.machine.sim.probe(CallDone).watch(self.calls.append)
+
+    def told(self) -> list[tuple[str, int, int]]:
+        return [(type(event).__name__, event.iova, event.size) for event in self.events]  # type: ignore[attr-defined]
+
+
+def test_a_buffer_keeps_its_offset_in_the_page_and_is_mapped_in_whole_pages() -> None:
+    bench = Bench()
+
+    async def body() -> None:
+        iova = await bench.dma.map(0x8010_0123, 0x1000)
+        assert iova == TOP - PAGE + 0x123
+        assert bench.driver.translate("shared", iova + 0xFFF) == 0x8010_1122
+        await bench.dma.unmap(iova, 0x1000)
+        assert bench.driver.translate("shared", iova) is None
+
+    bench.machine.run(body())
+    assert bench.told() == [("Mapped", TOP - PAGE, 2 * PAGE), ("Unmapped", TOP - PAGE, 2 * PAGE)]
+
+
+def test_pieces_from_anywhere_become_one_range() -> None:
+    bench = Bench()
+    pieces = [Piece(0x8030_0000, PAGE), Piece(0x8010_0000, 2 * PAGE), Piece(0x8020_0000, PAGE)]
+
+    async def body() -> None:
+        iova = await bench.dma.map_pieces(pieces)
+        found = [bench.driver.translate("shared", iova + index * PAGE) for index in range(4)]
+        assert found == [0x8030_0000, 0x8010_0000, 0x8010_1000, 0x8020_0000]
+        await bench.dma.unmap(iova, 4 * PAGE)
+
+    bench.machine.run(body())
+    assert bench.driver.named("sync") == [f"sync {TOP - 3 * PAGE:#x} {TOP + PAGE - 1:#x}"], "flushed once"
+
+
+def test_the_iova_that_was_freed_is_the_next_one() -> None:
+    bench = Bench()
+
+    async def body() -> list[int]:
+        iovas = []
+        for _ in range(3):
+            iovas.append(await bench.dma.map(0x8010_0000, PAGE))
+            await bench.dma.unmap(iovas[-1], PAGE)
+        return iovas
+
+    assert bench.machine.run(body()) == [TOP, TOP, TOP]
+
+
+def test_an_unmap_has_flushed_before_it_is_told_and_before_its_iova_is_free() -> None:
+    bench = Bench()
+    order: list[str] = []
+    bench.machine.sim.probe(Unmapped).watch(lambda event: order.append(bench.driver.calls[-1]))
+
+    async def body() -> None:
+        await bench.dma.unmap(await bench.dma.map(0x8010_0000, PAGE), PAGE)
+
+    bench.machine.run(body())
+    assert order == [f"sync {TOP:#x} {TOP + PAGE - 1:#x}"]
+
+
+def test_mapping_and_unmapping_are_measured_and_their_parts_add_up() -> None:
+    bench = Bench("rvwmo")
+
+    async def body() -> None:
+        await bench.dma.unmap(await bench.dma.map(0x8010_0000, PAGE), PAGE)
+
+    bench.machine.run(body())
+    assert [call.call for call in bench.calls] == ["map", "unmap"]
+    for call in bench.calls:
+        assert sum(call.parts.values()) == call.time - call.began
+
+
+# --- What is wrong, as Linux answers it ------------------------------------------------------------------------------
+
+
+def test_unmapping_what_is_not_mapped_is_warned_of_and_flushes_nothing() -> None:
+    bench = Bench()
+    bench.machine.run(bench.dma.unmap(0x7000, PAGE))
+    assert bench.machine.log == [
+        "warning: dma: unmap of 0x1000 bytes at 0x7000 in shared cleared only 0x0: they were not mapped so"
+    ]
+    assert bench.driver.named("sync") == ["sync"]
+
+
+def test_unmapping_twice_lets_one_iova_be_given_out_twice() -> None:
+    bench = Bench()
+
+    async def body() -> list[int]:
+        iova = await bench.dma.map(0x8010_0000, PAGE)
+        await bench.dma.unmap(iova, PAGE)
+        await bench.dma.unmap(iova, PAGE)
+        return [await bench.dma.map(0x8010_0000, PAGE), await bench.dma.map(0x8020_0000, PAGE)]
+
+    assert bench.machine.run(body()) == [TOP, TOP]
+    assert len(bench.machine.log) == 1
+
+
+def test_unmapping_more_than_was_mapped_ends_at_the_first_hole() -> None:
+    bench = Bench()
+
+    async def body() -> None:
+        iova = await bench.dma.map(0x8010_0000, 2 * PAGE)
+        await bench.dma.unmap(iova, 8 * PAGE)
+
+    bench.machine.run(body())
+    assert bench.machine.log[0].endswith("cleared only 0x2000: they were not mapped so")
+
+
+def test_a_map_that_fails_half_way_is_undone_and_its_iova_is_free_again() -> None:
+    bench = Bench()
+    bench.driver.refuses.add(("shared", TOP - PAGE))
+    pieces = [Piece(0x8010_0000, PAGE)] * 4
+
+    async def body() -> None:
+        with pytest.raises(KernelError) as failure:
+            await bench.dma.map_pieces(pieces)
+        assert failure.value.code == errno.ENOMEM
+        assert not bench.driver.tables["shared"]
+        bench.driver.refuses.clear()
+        assert await bench.dma.map_pieces(pieces) == TOP - 3 * PAGE
+
+    bench.machine.run(body())
+    assert [call.failed for call in bench.calls] == ["ENOMEM", ""]
+    mapped, unmapped = bench.told()[:2], bench.told()[2]
+    assert [name for name, _, _ in mapped] == ["Mapped", "Mapped"]
+    assert unmapped == ("Unmapped", TOP - 3 * PAGE, 2 * PAGE)
+
+
+def test_what_is_not_aligned_is_refused_and_logged() -> None:
+    bench = Bench()
+
+    async def body() -> None:
+        with pytest.raises(KernelError, match="-EINVAL"):
+            await iommu_map(bench.driver, bench.domain, 0x1800, 0x8010_0000, PAGE, Prot.READ)  # type: ignore[arg-type]
+
+    bench.machine.run(body())
+    assert bench.machine.log == ["error: unaligned: iova 0x1800 pa 0x80100000 size 0x1000 min_pagesz 0x1000"]
+
+
+def test_coherent_memory_is_zeroed_mapped_and_freed_after_its_unmap() -> None:
+    bench = Bench()
+    before = bench.machine.kernel.pages.purposes()
+
+    async def body() -> None:
+        memory = await bench.dma.alloc_coherent(3 * PAGE)
+        assert bench.driver.translate("shared", memory.iova + 2 * PAGE) == memory.address + 2 * PAGE
+        assert bench.machine.kernel.pages.purposes()["ring"] == 4 * PAGE
+        await bench.dma.free_coherent(memory)
+
+    bench.machine.run(body())
+    assert bench.machine.kernel.pages.purposes() == before
+    assert not bench.machine.touched
+
+
+def test_coherent_memory_that_cannot_be_mapped_is_given_back() -> None:
+    bench = Bench()
+    bench.driver.refuses.add(("shared", TOP))
+    before = bench.machine.kernel.pages.purposes()
+
+    async def body() -> None:
+        with pytest.raises(KernelError):
+            await bench.dma.alloc_coherent(PAGE)
+
+    bench.machine.run(body())
+    assert bench.machine.kernel.pages.purposes() == before
+
+
+# --- Page sizes ------------------------------------------------------------------------------------------------------
+
+
+def best(iova: int, address: int, size: int) -> int:
+    """The largest page that the start of a range permits, by trying each."""
+    return max(page for page in PAGE_SIZES if page <= size and iova % page == 0 and address % page == 0)
+
+
+@given(st.integers(0, 1 << 20), st.integers(0, 1 << 20), st.integers(1, 1 << 12), st.booleans())
+@settings(derandomize=True, deadline=None, max_examples=60)
+def test_a_range_is_mapped_in_the_largest_pages_that_fit(iova: int, address: int, pages: int, close: bool) -> None:
+    """Every page of every part is the best one for its place."""
+    iova, address, size = iova * PAGE, (iova if close else address) * PAGE, pages * PAGE
+    done = 0
+    while done < size:
+        part = fit(PAGE_SIZES, iova + done, address + done, size - done)
+        for _ in range(min(part.pages, 4)):
+            assert part.page_size == best(iova + done, address + done, size - done)
+            done += part.page_size
+        done += (part.pages - min(part.pages, 4)) * part.page_size
+        if part.pages > 4:
+            last = done - part.page_size
+            assert part.page_size == best(iova + last, address + last, size - last)
+    assert done == size
+
+
+def test_a_large_leaf_needs_both_addresses_aligned() -> None:
+    assert fit(PAGE_SIZES, MIB_2, 2 * MIB_2, MIB_2) == Fit(MIB_2, 1)
+    assert fit(PAGE_SIZES, MIB_2, 2 * MIB_2 + PAGE, MIB_2) == Fit(PAGE, 512)
+    assert fit(PAGE_SIZES, MIB_2 - 2 * PAGE, 2 * MIB_2 - 2 * PAGE, MIB_2 + 2 * PAGE) == Fit(PAGE, 2)
+
+
+def test_map_and_unmap_of_a_mixed_range_leave_nothing() -> None:
+    bench = Bench()
+    driver, domain = bench.driver, bench.domain
+
+    async def body() -> None:
+        size = 2 * MIB_2 + 3 * PAGE
+        await iommu_map(driver, domain, MIB_2 - PAGE, 3 * MIB_2 - PAGE, size, Prot.READ)  # type: ignore[arg-type]
+        assert driver.translate("shared", MIB_2 - PAGE + size - 1) == 3 * MIB_2 - PAGE + size - 1
+        assert await iommu_unmap(driver, domain, MIB_2 - PAGE, size) == size  # type: ignore[arg-type]
+        assert not driver.tables["shared"]
+
+    bench.machine.run(body())
+    assert bench.driver.named("map") == ["map 1 x 0x1000", "map 2 x 0x200000", "map 2 x 0x1000"]

@@ -1,0 +1,223 @@
+"""IOVAs: from the top down, in magazines for each CPU, and back at once on the CPU that freed them."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cosim.sim.operations import Sleep
+from cosim.sim.units import MS, S
+from cosim.sw.iova import IovaAllocator, IovaOptions, Ranges
+from cosim.sw.kernel.errors import KernelError
+from tests.sw.machine import Machine
+
+PAGE = 4096
+TOP_32 = 0xFFFF_F000
+
+
+def allocator(machine: Machine, last: int = (1 << 38) - 1, **options: object) -> IovaAllocator:
+    return IovaAllocator(machine.kernel, last, IovaOptions.model_validate(options))
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 40)), max_size=50), st.integers(8, 63))
+@settings(derandomize=True, deadline=None, max_examples=25)
+def test_the_highest_aligned_place_that_is_free_is_taken(steps: list[tuple[int, int]], last: int) -> None:
+    """Against a search of every frame."""
+    ranges = Ranges(lowest=1)
+    used: dict[int, int] = {}
+    for count, choice in steps:
+        if choice % 2 and used:
+            start = sorted(used)[choice % len(used)]
+            assert ranges.give(start, used.pop(start))
+            continue
+        taken = {frame for start, size in used.items() for frame in range(start, start + size)}
+        align = 1 << (count - 1).bit_length()
+        places = [
+            start
+            for start in range(1, last - count + 2)
+            if start % align == 0 and not taken & set(range(start, start + count))
+        ]
+        found = ranges.take(count, last)
+        assert found == max(places, default=None)
+        if found is not None:
+            used[found] = count
+    assert len(ranges) == len(used)
+
+
+def test_a_range_is_returned_only_as_it_was_taken() -> None:
+    ranges = Ranges(lowest=1)
+    start = ranges.take(4, 100)
+    assert start is not None
+    assert not ranges.give(start, 3)
+    assert not ranges.give(start + 1, 4)
+    assert ranges.give(start, 4)
+    assert not ranges.give(start, 4)
+
+
+def test_addresses_below_4_gib_come_first_and_then_the_whole_aperture() -> None:
+    machine = Machine()
+    iovas = allocator(machine, last=(1 << 33) - 1, classes=0)
+
+    async def body() -> list[int]:
+        below = [await iovas.alloc(1 << 31), await iovas.alloc(1 << 30)]
+        above = [await iovas.alloc(1 << 31)]
+        return below + above
+
+    assert machine.run(body()) == [0x8000_0000, 0x4000_0000, 0x1_8000_0000]
+    machine = Machine()
+    high = allocator(machine, last=(1 << 33) - 1, prefer_32bit=False)
+    assert machine.run(high.alloc(PAGE)) == (1 << 33) - PAGE
+
+
+def test_what_was_freed_last_is_what_its_cpu_gets_next() -> None:
+    machine = Machine()
+    iovas = allocator(machine)
+
+    async def body() -> None:
+        first, second = await iovas.alloc(PAGE), await iovas.alloc(PAGE)
+        assert (first, second) == (TOP_32, TOP_32 - PAGE)
+        await iovas.free(first, PAGE)
+        assert await iovas.alloc(PAGE) == first
+        await iovas.free(second, PAGE)
+        await iovas.free(first, PAGE)
+        assert [await iovas.alloc(PAGE), await iovas.alloc(PAGE)] == [first, second]
+
+    machine.run(body())
+
+
+def test_another_cpu_gets_another_one() -> None:
+    machine = Machine()
+    iovas = allocator(machine)
+    got: list[int] = []
+
+    async def free() -> None:
+        await iovas.free(await iovas.alloc(PAGE), PAGE)
+
+    async def take() -> None:
+        await Sleep(10_000_000)
+        got.append(await iovas.alloc(PAGE))
+
+    machine.start(free(), cpu="cpu0")
+    machine.start(take(), cpu="cpu1")
+    machine.go()
+    assert got == [TOP_32 - PAGE]
+
+
+def test_sizes_that_are_cached_are_rounded_up_and_larger_ones_are_searched_for() -> None:
+    machine = Machine()
+    iovas = allocator(machine)
+
+    async def body() -> None:
+        three = await iovas.alloc(3 * PAGE)
+        assert three == 0x1_0000_0000 - 4 * PAGE
+        await iovas.free(three, 3 * PAGE)
+        assert await iovas.alloc(4 * PAGE) == three, "of the same class"
+        large = await iovas.alloc(33 * PAGE)
+        assert large % (64 * PAGE) == 0
+        await iovas.free(large, 33 * PAGE)
+        assert await iovas.alloc(33 * PAGE) == large, "the highest place again"
+
+    machine.run(body())
+
+
+def test_magazines_fill_two_to_a_cpu_and_then_the_depot_which_serves_other_cpus() -> None:
+    machine = Machine()
+    iovas = allocator(machine, magazine=4, trim="0 ns")
+    got: list[int] = []
+
+    async def fill() -> None:
+        taken = [await iovas.alloc(PAGE) for _ in range(12)]
+        for iova in taken:
+            await iovas.free(iova, PAGE)
+
+    async def take() -> None:
+        await Sleep(50_000_000)
+        got.extend([await iovas.alloc(PAGE) for _ in range(4)])
+
+    machine.start(fill(), cpu="cpu0")
+    machine.start(take(), cpu="cpu1")
+    machine.go()
+    assert got == [TOP_32 - index * PAGE for index in (7, 6, 5, 4)]
+
+
+def test_when_nothing_is_left_what_cpus_have_cached_is_given_up() -> None:
+    machine = Machine()
+    iovas = allocator(machine, last=16 * PAGE - 1)
+
+    async def body() -> None:
+        pages = [await iovas.alloc(PAGE) for _ in range(15)]
+        for iova in pages:
+            await iovas.free(iova, PAGE)
+        assert await iovas.alloc(8 * PAGE) == 8 * PAGE
+        with pytest.raises(KernelError) as failure:
+            await iovas.alloc(8 * PAGE)
+        assert failure.value.code == errno.ENOMEM
+        assert await iovas.alloc(4 * PAGE) == 4 * PAGE
+
+    machine.run(body())
+
+
+def test_a_depot_with_more_magazines_than_cpus_gives_one_back_every_100_ms() -> None:
+    machine = Machine(cpus=1)
+    iovas = allocator(machine, magazine=4)
+    searches: list[int] = []
+
+    async def body() -> None:
+        taken = [await iovas.alloc(PAGE) for _ in range(24)]
+        for iova in taken:
+            await iovas.free(iova, PAGE)
+        await Sleep(500 * MS)
+        # Three magazines have gone back, the highest places with the first of them.
+        taken = [await iovas.alloc(PAGE) for _ in range(24)]
+        searches.extend(taken)
+
+    machine.start(body())
+    machine.go(until=1 * S)
+    assert len(set(searches)) == 24
+    assert not machine.log
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 1), st.integers(0, 50)), max_size=40))
+@settings(derandomize=True, deadline=None, max_examples=15)
+def test_ranges_in_use_never_overlap(steps: list[tuple[int, int, int]]) -> None:
+    machine = Machine()
+    iovas = allocator(machine, last=400 * PAGE - 1, magazine=2)
+    used: dict[int, int] = {}
+
+    async def body(cpu: int) -> None:
+        for pages, where, choice in steps:
+            if where != cpu:
+                continue
+            if choice % 3 == 0 and used:
+                start = sorted(used)[choice % len(used)]
+                await iovas.free(start, used.pop(start) * PAGE)
+                continue
+            try:
+                start = await iovas.alloc(pages * PAGE)
+            except KernelError:
+                continue
+            assert all(start + pages * PAGE <= other or other + used[other] * PAGE <= start for other in used)
+            assert 0 < start <= (400 - pages) * PAGE
+            used[start] = pages
+
+    machine.start(body(0), cpu="cpu0")
+    machine.start(body(1), cpu="cpu1")
+    machine.go()
+    assert not machine.log
+
+
+def test_freeing_what_is_not_in_use_is_warned_of_where_it_can_be_seen() -> None:
+    """A magazine takes anything, as in Linux; the search knows better."""
+    machine = Machine()
+    iovas = allocator(machine)
+
+    async def body() -> None:
+        await iovas.free(0x10_0000, 64 * PAGE)
+        await iovas.free(0x5000, PAGE)
+        assert await iovas.alloc(PAGE) == 0x5000
+
+    machine.run(body())
+    assert machine.log == ["warning: iova: 0x100000 was freed but is not in use"]
