@@ -12,6 +12,9 @@ from cosim.study.latency import Latency
 SATURATED = 0.9
 """A resource that was busy for more than this fraction of the window is a bottleneck."""
 
+HARDLY = 0.25
+"""A master that spent less than this fraction of the time of the busiest of its like is not taken for an example."""
+
 LITTLE = 0.05
 """An operation that spends less than this fraction of its time on a resource does not depend on it."""
 
@@ -105,9 +108,9 @@ def limit_of(latencies: Mapping[str, Latency], scalars: Mapping[str, int | float
         return f"{saturated[0]}, and {_tail(*_busiest(calls))}{_consumer(calls, busy)}"
     accesses = {name: latency for name, latency in operations.items() if is_access(name)}
     clauses = []
-    if accesses:
+    if accesses and _time(accesses) >= LITTLE * _time(calls):
         clauses.append(_in_flight(accesses, scalars))
-    if calls:
+    if calls and _time(calls) >= LITTLE * _time(accesses):
         clauses.append(_tail(*_busiest(calls)) + _consumer(calls, busy))
     besides = f" but {saturated[0].of}" if saturated else ""
     return f"nothing{besides} is saturated: {'; '.join(clauses)}"
@@ -137,18 +140,30 @@ def _is_use(name: str) -> bool:
     return name.endswith(".utilisation")
 
 
+def _time(operations: Mapping[str, Latency]) -> int:
+    """The time that all samples of all operations took."""
+    return sum(latency.count * latency.mean_ps for latency in operations.values())
+
+
 def _time_in(latency: Latency, parts: Iterable[str]) -> int:
     """The time that all samples together spent in `parts`."""
     return latency.count * sum(latency.parts.get(part, 0) for part in parts)
 
 
 def _busiest(operations: Mapping[str, Latency], parts: Iterable[str] = PARTS) -> tuple[str, Latency]:
-    """The operation that spent most time in `parts`; of several masters alike, the one with the slowest tail."""
+    """The operation that spent most time in `parts`; of several masters alike, the one with the slowest tail.
+
+    Those of them that hardly did anything are left aside: their tail is chance.
+    """
+    times = {name: _time_in(latency, parts) for name, latency in operations.items()}
     totals: dict[str, int] = {}
-    for name, latency in operations.items():
-        kind = _kind(name)
-        totals[kind] = totals.get(kind, 0) + _time_in(latency, parts)
-    return max(operations.items(), key=lambda item: (totals[_kind(item[0])], item[1].p99_ps))
+    for name, time in times.items():
+        totals[_kind(name)] = totals.get(_kind(name), 0) + time
+    most = max(totals, key=lambda kind: totals[kind])
+    alike = [name for name in operations if _kind(name) == most]
+    least = max(times[name] for name in alike) * HARDLY
+    name = max((name for name in alike if times[name] >= least), key=lambda name: operations[name].p99_ps)
+    return name, operations[name]
 
 
 def _kind(name: str) -> str:
@@ -223,7 +238,8 @@ def _in_flight(accesses: Mapping[str, Latency], scalars: Mapping[str, int | floa
     name, latency = _busiest(accesses)
     master = name.rpartition(".")[0]
     mean = scalars.get(f"{master}.in_flight_mean", 0.0)
-    if _largest_of(latency.tail or latency.parts) in WAITS:
+    tail = latency.tail or latency.parts
+    if _largest_of(tail) in WAITS and 2 * sum(tail.get(part, 0) for part in WAITS) > sum(tail.values()):
         return _tail(name, latency)
     if not mean:
         return f"the latency of {name} is {_largest(latency.parts)}"

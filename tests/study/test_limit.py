@@ -34,6 +34,11 @@ def test_of_many_like_masters_the_slowest_is_named():
     assert limit_of(reads, {"iommu0.walkers.utilisation": 1.0}).startswith("p99 of nic6.read is 91 %")
 
 
+def test_a_master_that_hardly_did_anything_is_no_example():
+    reads = {"nic0.read": latency(1000, **READ), "nic1.read": latency(4, walk=9 * US, memory=80 * NS)}
+    assert limit_of(reads, {"nic0.in_flight_mean": 1.0}).startswith("nothing is saturated: nic0 keeps 1 request")
+
+
 def test_masters_count_together_against_another_kind():
     """Ten masters that take a second in all outweigh one call that takes half of that."""
     both = {f"nic{n}.read": latency(100, memory=1 * US) for n in range(10)} | {"cpu0.t0.map": latency(100, cpu=5 * US)}
@@ -67,6 +72,12 @@ def test_bursts_wait_though_nothing_is_saturated():
     bursts = latency(walker_wait=900 * NS, memory=80 * NS)
     limit = limit_of({"nic0.read": bursts}, {"iommu0.walkers.utilisation": 0.5, "nic0.in_flight_mean": 2.0})
     assert limit == "nothing is saturated: p99 of nic0.read is 92 % waiting for a walker"
+
+
+def test_a_tail_that_waits_for_less_than_half_its_time_is_no_burst():
+    reads = latency(walker_wait=90 * NS, link=80 * NS, memory=80 * NS)
+    limit = limit_of({"nic0.read": reads}, {"nic0.in_flight_mean": 1.0})
+    assert limit == "nothing is saturated: nic0 keeps 1 request in flight, and its latency is 36 % waiting for a walker"
 
 
 def test_a_command_queue_that_has_no_room():
@@ -106,6 +117,12 @@ def test_both_sides_are_told_when_nothing_is_saturated():
         "nothing is saturated: nic0 keeps 1 request in flight, and its latency is 59 % link hops; "
         "the slowest cpu0.t0.unmap is 67 % waiting for an IOFENCE"
     )
+
+
+def test_the_side_that_took_next_to_no_time_is_left_out():
+    reads, call = {"nic0.read": latency(1000, **READ)}, {"cpu0.t0.release": latency(1, fence=2 * US)}
+    assert "release" not in limit_of(reads | call, {})
+    assert "nic0" not in limit_of({"nic0.read": latency(1, **READ)} | {"cpu0.t0.unmap": latency(fence=2 * US)}, {})
 
 
 def test_a_busy_resource_for_which_nobody_waits_is_not_blamed():
