@@ -237,8 +237,9 @@ class Hart:
         self._seen = {half: began for half, began in self._seen.items() if began > before}
         self._own_atomics.clear()
 
-    def __len__(self) -> int:
-        """How much this hart remembers of what it has seen."""
+    @property
+    def remembered(self) -> int:
+        """Of how many places this hart remembers what it has seen."""
         return len(self._seen)
 
     def _store(self, op: Store, now: int, pick: Pick) -> Pending:

@@ -57,6 +57,10 @@ class History:
         else:
             del states[:gone]
 
+    def forget(self, word: int) -> None:
+        """Drop the past of `word`: it has always been what it is."""
+        self._states.pop(word, None)
+
     def states(self, word: int, mask: int, now: int, after: int) -> list[tuple[int, int]] | None:
         """The states of the bits `mask` that had not ended at `after`, as (beginning, word), newest first.
 

@@ -235,10 +235,13 @@ class Memory(Component):
         return value
 
     def poke(self, address: int, size: int, value: int) -> None:
-        """Change `size` bytes, untimed; watchers are called."""
+        """Change `size` bytes, untimed, as if they had always been so; watchers are called."""
         for offset in range(0, size, 8):
             part = min(8, size - offset)
             self.write(address + offset, part, value >> 8 * offset & (1 << 8 * part) - 1)
+        if self._history is not None:
+            for word in _words(address, size):
+                self._history.forget(word)
 
     def words(self) -> Iterator[tuple[int, int]]:
         """Every word that is not 0, by address."""
