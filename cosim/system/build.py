@@ -138,7 +138,7 @@ class System:
 
 def build(topology: Topology, chooser: Chooser) -> System:
     """The system that `topology` describes, at time 0, with nothing started."""
-    sim = Sim(chooser, executor=EXECUTORS[topology.run.executor])
+    sim = Sim(chooser, executor=EXECUTORS[topology.run.executor], hold_ps=topology.run.hold)
     bus = Bus(sim)
     memories = {path: Memory(sim, path, options) for path, options in topology.of_kind("memory").items()}
     for path, memory in memories.items():
@@ -230,9 +230,7 @@ def _free(bus: Bus, size: int) -> int:
     return base
 
 
-def _plan(
-    topology: Topology, masters: Mapping[str, Master], vectors: Mapping[str, tuple[int, ...]]
-) -> Plan:
+def _plan(topology: Topology, masters: Mapping[str, Master], vectors: Mapping[str, tuple[int, ...]]) -> Plan:
     """What boot is to set up, told in names and integers alone."""
     iommus = topology.of_kind("iommu")
     translated = [path for path, master in masters.items() if master.options.through]

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from cosim.hw.options import CpuOptions, DmaOptions, IommuOptions, MemoryOptions, Options
 from cosim.quantities import PositiveTime, Time
-from cosim.sim.units import MS
+from cosim.sim.units import MS, US
 from cosim.sw.driver.driver import DriverCosts
 from cosim.sw.kernel.thread import KernelOptions
 from cosim.sw.workloads import AnyWorkload
@@ -62,6 +62,8 @@ class RunOptions(Options):
     """Before this nothing counts; the measured window begins here or at the end of boot, whichever is later."""
     seed: int = Field(default=0, ge=0)
     """What all chance derives from."""
+    hold: PositiveTime = 1 * US
+    """How long a schedule can make an action wait, each time that it asks."""
     executor: Literal["agenda", "plain"] = "agenda"
     """What executes the hardware; both give the same digest."""
 

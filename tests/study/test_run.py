@@ -119,3 +119,10 @@ def test_the_hosts_time_limit_ends_a_run_and_keeps_what_was_measured(tiny):
     assert limited.outcome == "stuck"
     assert limited.exit_code == 4
     assert "time limit" in limited.failures[0]
+
+
+def test_a_schedule_perturbs_the_run_that_it_names_and_no_other(tiny, result):
+    held = cosim.run(tiny, schedule=["cpu0.map-unmap.st#7:2"])
+    assert held.digest != result.digest
+    assert held.schedule == ("cpu0.map-unmap.st#7:2",)
+    assert cosim.run(tiny, schedule=["cpu0.map-unmap.st#100000:2"]).digest == result.digest
