@@ -151,12 +151,14 @@ def run(
         prepare(Path(output))
     with open_traces(traces) as watchers:
         result = simulate(point, watchers=watchers, progress=not quiet)
-    if as_json:
-        click.echo(json.dumps(result.as_json(), indent=1))
-    else:
-        print_report(result)
-    if output:
-        write_results(result, Path(output))
+    try:
+        if as_json:
+            click.echo(json.dumps(result.as_json(), indent=1))
+        else:
+            print_report(result)
+    finally:
+        if output:
+            write_results(result, Path(output))
     return result.exit_code
 
 

@@ -28,15 +28,10 @@ STYLES = {"ok": "bold green", "failed": "bold red", "stuck": "bold red", "interr
 LEVELS = {"oops": 0, "error": 1, "warning": 2, "info": 3}
 LEVEL_STYLES = {"oops": "bold red", "error": "red", "warning": "yellow"}
 
-SECTIONS = (
-    latency_table.accesses,
-    latency_table.calls,
-    tables.masters,
-    tables.iommus,
-    tables.busy,
-    tables.faults,
-    tables.pages,
-)
+MEASURED = (latency_table.accesses, latency_table.calls, tables.masters, tables.iommus, tables.busy)
+"""Sections on what was measured in the window."""
+ALWAYS = (tables.faults, tables.pages)
+"""Sections on the whole run."""
 
 
 def print_report(result: Result, file: TextIO | None = None) -> None:
@@ -75,8 +70,9 @@ def _refused(directory: Path, error: OSError) -> TopologyError:
 
 def _print(result: Result, console: Console) -> None:
     page = Page(min(WIDEST, max(NARROWEST, console.width)), console.encoding.lower().startswith("utf"))
-    blocks = [_headline(result, page), _outcome(result, page), *(section(result, page) for section in SECTIONS)]
-    blocks.append(_log(result, page))
+    begin, end = result.window_ps
+    sections = (_headline, _outcome, *(MEASURED if begin < end else ()), *ALWAYS, _log)
+    blocks = [section(result, page) for section in sections]
     for number, block in enumerate(block for block in blocks if block):
         if number:
             console.print()
