@@ -1,0 +1,180 @@
+"""Litmus tests as they stand in their files: JSON Lines, one test a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cosim.hw.ordering import MODELS
+from cosim.sim.operations import Amo
+
+MEMORY_BASE, DEVICE_BASE = 0x8000_0000, 0x0300_0000
+_LINE, _PAGE, _WORD = 64, 4096, 4
+
+Outcome = tuple[int, ...]
+"""The observed values, in the order of `Test.observe`."""
+
+
+class LitmusError(ValueError):
+    """A file is not one of litmus tests; the message says where, what and which rule."""
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One operation of a thread. `value` is a number or the name of a register of the same thread."""
+
+    op: str
+    location: str = ""
+    register: str = ""
+    value: int | str = 0
+    expect: int = 0
+    kind: Amo = Amo.SWAP
+    acquire: bool = False
+    release: bool = False
+    predecessor: str = ""
+    successor: str = ""
+    address_from: tuple[str, ...] = ()
+    data_from: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Test:
+    """A program, what is observed when it is over, and what each model allows to be observed.
+
+    `unreached` is how many of the outcomes that RVWMO allows the model of in-order issue (M2) is known to miss; None
+    where nobody counted. A state that does not meet `filter` is not looked at.
+    """
+
+    __test__ = False
+
+    name: str
+    shape: str
+    features: tuple[str, ...]
+    threads: tuple[tuple[Instruction, ...], ...]
+    devices: frozenset[int]
+    initial: Mapping[str, int]
+    observe: tuple[str, ...]
+    filter: Mapping[str, int]
+    allowed: Mapping[str, frozenset[Outcome]]
+    unreached: int | None
+
+    @cached_property
+    def addresses(self) -> dict[str, int]:
+        """Where each location lies: memory in lines of their own, the registers of a device in a page of their own."""
+        pages: dict[str, int] = {}
+        found: dict[str, int] = {}
+        for index, location in enumerate(sorted(self.initial)):
+            device, _, register = location.partition(".")
+            if register:
+                page = pages.setdefault(device, DEVICE_BASE + _PAGE * len(pages))
+                found[location] = page + _WORD * index
+            else:
+                found[location] = MEMORY_BASE + _LINE * index
+        return found
+
+    @cached_property
+    def lasting(self) -> tuple[tuple[frozenset[str], ...], ...]:
+        """For each thread and position: the registers that a dependency from there on refers to."""
+        result = []
+        for thread in self.threads:
+            needed: frozenset[str] = frozenset()
+            backwards = [needed]
+            for instruction in reversed(thread):
+                needed |= {*instruction.address_from, *instruction.data_from}
+                backwards.append(needed)
+            result.append(tuple(reversed(backwards)))
+        return tuple(result)
+
+    def outcome(self, registers: list[dict[str, int]], words: Mapping[str, int]) -> Outcome | None:
+        """The observed values of a final state; None if the filter excludes it."""
+
+        def value(name: str) -> int:
+            thread, colon, register = name.partition(":")
+            return int(registers[int(thread)][register] if colon else words[name])
+
+        if any(value(name) != wanted for name, wanted in self.filter.items()):
+            return None
+        return tuple(value(name) for name in self.observe)
+
+    def show(self, outcome: Outcome) -> str:
+        """``0:r0=1 y=2``."""
+        return " ".join(f"{name}={value}" for name, value in zip(self.observe, outcome, strict=True))
+
+
+def are_in(path: Path) -> bool:
+    """Whether a file looks like one of litmus tests: its first line is a JSON object with `threads` and `allowed`."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        first = next((line for line in lines if line.strip()), "")
+    try:
+        record = json.loads(first)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and {"threads", "allowed"} <= record.keys()
+
+
+def load(path: Path) -> Iterator[Test]:
+    """The tests of a file. Raises LitmusError, OSError."""
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    yield _test(json.loads(line))
+                except (KeyError, TypeError, ValueError, AttributeError) as error:
+                    raise LitmusError(f"{path}:{number}: not a litmus test: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def _test(record: dict[str, Any]) -> Test:
+    agents = record.get("agents", ["hart"] * len(record["threads"]))
+    unreached = record.get("unreached")
+    unknown = record["allowed"].keys() - MODELS.keys()
+    if unknown:
+        raise ValueError(f"allowed: {', '.join(sorted(unknown))} is no memory model; there are: {', '.join(MODELS)}")
+    return Test(
+        name=record["name"],
+        shape=record.get("shape", record["name"].partition("+")[0]),
+        features=tuple(record.get("features", ())),
+        threads=tuple(tuple(_instruction(op) for op in thread) for thread in record["threads"]),
+        devices=frozenset(index for index, agent in enumerate(agents) if agent == "device"),
+        initial=record["init"],
+        observe=tuple(record["observe"]),
+        filter=record.get("filter") or {},
+        allowed={model: frozenset(map(tuple, outcomes)) for model, outcomes in record["allowed"].items()},
+        unreached=None if unreached is None else unreached["inorder_stale"],
+    )
+
+
+_OPS = frozenset(
+    {
+        *("load", "store", "amo", "cas", "fence", "fence.tso", "mmio_store", "mmio_load"),
+        *("mmio_recv", "dma_load", "dma_store", "reg_set"),
+    }
+)
+
+
+def _instruction(record: dict[str, Any]) -> Instruction:
+    op = record["op"]
+    if op not in _OPS:
+        raise ValueError(f"{op} is no operation; there are: {', '.join(sorted(_OPS))}")
+    value = record.get("val", 0)
+    return Instruction(
+        op=op,
+        location=record.get("loc", ""),
+        register=record.get("reg", ""),
+        value=value,
+        expect=record.get("expect", 0),
+        kind=Amo.CAS if op == "cas" else Amo[record.get("kind", "swap").upper()],
+        acquire=bool(record.get("aq")),
+        release=bool(record.get("rl")),
+        predecessor=record.get("pred", ""),
+        successor=record.get("succ", ""),
+        address_from=tuple(record.get("addr_dep", ())),
+        data_from=tuple(record.get("data_dep", ())),
+    )
