@@ -18,6 +18,9 @@ HARDLY = 0.25
 LITTLE = 0.05
 """An operation that spends less than this fraction of its time on a resource does not depend on it."""
 
+APART = 0.1
+"""Waits for the same resource are told as one if more than one of them is at least this fraction of the time."""
+
 ACCESSES = frozenset({"read", "write", "fetch", "status"})
 """What a DMA master's latencies are called, after its path: `nic0.read`."""
 
@@ -48,11 +51,15 @@ WAITS = frozenset({"slot", "queue", "merge_wait", "walker_wait", "order", "ticke
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A kind of resource: how its path ends, its name in a sentence, and the latency parts that it causes."""
+    """A kind of resource: how its path ends, its name in a sentence, and the latency parts that it causes.
+
+    `waiting` says what several of these parts are together, if they are waits for the same.
+    """
 
     ending: str
     words: str
     causes: frozenset[str]
+    waiting: str = ""
 
 
 RESOURCES = (
@@ -60,8 +67,13 @@ RESOURCES = (
     Resource(r"\.link_up", "'s link up to the IOMMU was", frozenset({"link"})),
     Resource(r"\.link_down", "'s link down from the IOMMU was", frozenset({"link"})),
     Resource(r"\.lookup", "'s look-up pipeline was", frozenset({"iotlb", "queue"})),
-    Resource(r"\.walkers", "'s walkers were", frozenset({"walker_wait", "merge_wait", "walk"})),
-    Resource(r"\.commands", "'s command consumer was", frozenset({"fence", "ring", "ticket"})),
+    Resource(r"\.walkers", "'s walkers were", frozenset({"walker_wait", "merge_wait", "walk"}), "waiting for walks"),
+    Resource(
+        r"\.commands",
+        "'s command consumer was",
+        frozenset({"fence", "ring", "ticket"}),
+        "waiting for the command queue",
+    ),
 )
 OTHER = Resource("", " was", frozenset())
 CPU = Resource("", " was", frozenset({"cpu", "preempted", "irq", "mmio", "fence_instr"}))
@@ -206,13 +218,18 @@ def _waits_for(operations: Mapping[str, Latency], use: Use) -> str:
     name, latency = _busiest(users, use.kind.causes)
     if _time_in(latency, use.kind.causes) < LITTLE * latency.count * latency.mean_ps:
         return f"{use}, but little waits for it: {_tail(*_busiest(operations))}"
-    return f"{_tail(name, latency)}; {use}"
+    return f"{_tail(name, latency, use.kind)}; {use}"
 
 
-def _tail(name: str, latency: Latency) -> str:
-    """What the slowest percent of an operation is made of, if only of one part."""
+def _tail(name: str, latency: Latency, resource: Resource = OTHER) -> str:
+    """What the slowest percent of an operation is made of, if only of one part, or of waits for one resource."""
     what = f"p99 of {name}" if latency.count >= 100 else f"the slowest {name}"
-    return f"{what} is {_largest(latency.tail or latency.parts)}"
+    tail = latency.tail or latency.parts
+    total = sum(tail.values())
+    waits = [tail[part] / total for part in tail if part in resource.causes & WAITS]
+    if resource.waiting and sum(share >= APART for share in waits) > 1:
+        return f"{what} is {percent(sum(waits))} {resource.waiting}"
+    return f"{what} is {_largest(tail)}"
 
 
 def _largest(parts: Mapping[str, int]) -> str:

@@ -84,8 +84,16 @@ def test_a_command_queue_that_has_no_room():
     unmap = latency(ring=70 * US, fence=20 * US, cpu=2 * US)
     limit = limit_of({"cpu0.t0.unmap": unmap}, {"iommu0.commands.utilisation": 0.97, "cpu0.utilisation": 1.0})
     assert limit == (
-        "p99 of cpu0.t0.unmap is 76 % waiting for room in the command queue; iommu0's command consumer was 97 % busy"
+        "p99 of cpu0.t0.unmap is 98 % waiting for the command queue; iommu0's command consumer was 97 % busy"
     )
+
+
+def test_waits_for_one_resource_are_told_as_one_if_they_are_mixed():
+    parts = {"walker_wait": 500 * NS, "merge_wait": 400 * NS, "memory": 100 * NS}
+    scalars = {"iommu0.walkers.utilisation": 0.98}
+    assert "is 90 % waiting for walks;" in limit_of({"nic0.read": latency(**parts)}, scalars)
+    parts["merge_wait"] = 10 * NS
+    assert "is 82 % waiting for a walker;" in limit_of({"nic0.read": latency(**parts)}, scalars)
 
 
 def test_calls_that_wait_for_fences_of_a_consumer_with_time_to_spare():
