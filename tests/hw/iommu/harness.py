@@ -23,7 +23,7 @@ from cosim.spec.pagetable import FIRST_STAGE, PAGE, SV32, SV39, Pte, Scheme
 from cosim.spec.queues import FaultRecord, Iotinval
 from cosim.spec.register_map import DDTP, FQB, FQCSR
 from cosim.spec.registers import Capabilities, Ddtp, Igs, IommuMode, QueueBase
-from cosim.spec.translation import Dc, DcExtended, ddt_split, dc_format
+from cosim.spec.translation import Dc, DcExtended, dc_format, ddt_split
 
 NS = 1000
 DRAM = 0x8000_0000

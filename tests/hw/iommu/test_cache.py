@@ -100,13 +100,13 @@ def play(cache: Cache[int, str], twin: Any, steps: list[tuple[str, int]]) -> Non
         assert len(cache) == len(twin.keys)
 
 
-@settings(derandomize=True, deadline=None, max_examples=25)
+@settings(derandomize=True, deadline=None, max_examples=15)
 @given(st.integers(1, 6), STEPS)
 def test_lru_keeps_what_was_used_last(ways: int, steps: list[tuple[str, int]]) -> None:
     play(Cache(ways, stream=STREAM), LruTwin(ways), steps)
 
 
-@settings(derandomize=True, deadline=None, max_examples=25)
+@settings(derandomize=True, deadline=None, max_examples=15)
 @given(st.sampled_from([1, 2, 4, 8]), st.booleans(), STEPS)
 def test_tree_plru_gives_up_the_half_that_was_not_used_last(
     ways: int, free_first: bool, steps: list[tuple[str, int]]
@@ -115,7 +115,7 @@ def test_tree_plru_gives_up_the_half_that_was_not_used_last(
     play(cache, PlruTwin(ways, free_first), steps)
 
 
-@settings(derandomize=True, deadline=None, max_examples=25)
+@settings(derandomize=True, deadline=None, max_examples=15)
 @given(st.integers(1, 6), st.integers(0, 9), STEPS)
 def test_random_replacement_gives_up_one_entry_and_only_when_full(
     ways: int, seed: int, steps: list[tuple[str, int]]
@@ -146,7 +146,7 @@ def test_random_replacement_draws_every_place_with_the_same_frequency() -> None:
     assert max(ages) > 20
 
 
-@settings(derandomize=True, deadline=None, max_examples=25)
+@settings(derandomize=True, deadline=None, max_examples=15)
 @given(st.sampled_from([(4, 2), (6, 2), (8, 4), (6, 3), (5, 1)]), STEPS)
 def test_sets_are_caches_of_their_own(shape: tuple[int, int], steps: list[tuple[str, int]]) -> None:
     entries, ways = shape

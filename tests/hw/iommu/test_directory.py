@@ -142,7 +142,7 @@ def test_a_mode_without_directory_reads_nothing() -> None:
     assert system.count("ddt_reads") == (0,)
 
 
-# --- "Device-context configuration checks" -----------------------------------------------------------------------------
+# --- "Device-context configuration checks" ----------------------------------------------------------------------------
 
 FULL = Capabilities.of(
     **{
