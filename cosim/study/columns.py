@@ -24,7 +24,8 @@ class Unit:
     @property
     def quantum_ps(self) -> int:
         """The smallest difference that can be seen, in picoseconds."""
-        return UNITS[self.name] // 10**self.decimals
+        quantum: int = UNITS[self.name] // 10**self.decimals
+        return quantum
 
     def rounded(self, ps: int) -> int:
         """How many quanta: half a quantum is rounded up."""
