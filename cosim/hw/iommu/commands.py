@@ -260,7 +260,6 @@ class CommandQueue(Component):
 
     def _complete(self, command: Command, index: int) -> None:
         name = name_of(command)
-        self.counts["total"] += 1
         self.counts[name] += 1
         if self._executed:
             self._executed(CommandExecuted(self.sim.now, self.iommu, index, (command[0], command[1]), name))

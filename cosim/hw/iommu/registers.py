@@ -73,8 +73,8 @@ class RegisterFile(Component):
     way to a register. Hooks see software's writes, watchers see every change of value, both at once and untimed.
 
     Where the specification leaves it open: an access that is misaligned, or neither 4 nor 8 bytes, is refused with
-    an access fault; 8 bytes over two registers are two accesses, the high one first; a register whose `busy` is 1
-    ignores writes.
+    an access fault; 8 bytes over two registers are two accesses, the high one first; a register whose `busy` is 1,
+    and the base of a queue that is not off, ignore writes.
     """
 
     capabilities: Capabilities
@@ -113,6 +113,7 @@ class RegisterFile(Component):
         self._written = sim.probe(RegisterWritten)
         self._hooks: dict[str, list[tuple[int, Callable[[Any, Any], None]]]] = {}
         self._watchers: dict[str, list[Callable[[], None]]] = {}
+        self._locks: dict[str, Callable[[], bool]] = {}
         capabilities = capabilities_of(options) if capabilities is None else capabilities
         self._rules = rules(options, capabilities, self.reset)
         for register in REGISTERS.values():
@@ -147,6 +148,10 @@ class RegisterFile(Component):
     def on_write(self, register: Register[W], hook: Callable[[W, W], None], bits: int = -1) -> None:
         """Call ``hook(old, new)`` after each write by software that covers any of `bits`, whether or not it changed."""
         self._hooks.setdefault(register.name, []).append((bits, hook))
+
+    def lock(self, register: Register[Word], locked: Callable[[], bool]) -> None:
+        """Ignore software's writes of `register` while ``locked()``."""
+        self._locks[register.name] = locked
 
     def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call`, at once and untimed, whenever the register at `address` changes; returns how to stop."""
@@ -222,6 +227,8 @@ class RegisterFile(Component):
     def _store(self, register: Register[Word], value: int, covered: int) -> None:
         old = self.value(register)
         if "busy" in register.layout.FIELDS and register.layout.FIELDS["busy"].get(old):
+            return
+        if (locked := self._locks.get(register.name)) and locked():
             return
         new: int = register.layout.written(old, value, covered)
         if rule := self._rules.get(register.name):

@@ -36,6 +36,7 @@ class Place:
 
 
 _ENABLED = QueueCsr.of(en=1, on=1)
+_NOT_OFF = QueueCsr.of(on=1, busy=1)
 
 CQ = Place("cq", CQB, CQH, CQT, CQCSR, CQH, Command.SIZE, Cqcsr.of(cqmf=1, cmd_to=1, cmd_ill=1))
 FQ = Place("fq", FQB, FQH, FQT, FQCSR, FQT, FaultRecord.SIZE, Fqcsr.of(fqmf=1, fqof=1))
@@ -76,6 +77,7 @@ class Ring:
         self._mask = 1
         self._since = 0
         self._integral = 0
+        registers.lock(place.base, lambda: registers.value(place.csr) & _NOT_OFF != 0)
         registers.on_write(place.csr, self._switch, QueueCsr.en.mask)
         for register in (place.base, place.head, place.tail):
             registers.watch(register.offset, self._count)
