@@ -15,6 +15,9 @@ from cosim.study.result import Result
 NO_KINDS = frozenset(f"commands.{name}" for name in ("total", "utilisation", "busy_ps", "stalled_ps"))
 """What is counted of a command consumer besides the commands of each kind."""
 
+HARDLY = 0.01
+"""A cache with less than this fraction of the busiest one's look-ups is not shown."""
+
 
 def masters(result: Result, page: Page) -> list[Text]:
     """What each master got done."""
@@ -102,11 +105,11 @@ def pages(result: Result, page: Page) -> list[Text]:
 
 
 def _caches(own: Mapping[str, int | float]) -> Iterator[str]:
-    texts = []
-    for name in (name.removesuffix(".hits") for name in own if name.endswith(".hits")):
-        hits = own[f"{name}.hits"]
-        if lookups := hits + own.get(f"{name}.misses", 0):
-            texts.append(f"{name} hit {percent(hits / lookups, 1)} of {lookups:,}")
+    names = [name.removesuffix(".hits") for name in own if name.endswith(".hits")]
+    lookups = {name: own[f"{name}.hits"] + own.get(f"{name}.misses", 0) for name in names}
+    least = max(lookups.values(), default=0) * HARDLY
+    used = sorted((name for name in names if lookups[name] > least), key=lambda name: (-lookups[name], name))
+    texts = [f"{name} hit {percent(own[f'{name}.hits'] / lookups[name], 1)} of {lookups[name]:,}" for name in used]
     return listed(texts or ["not used"])
 
 
