@@ -14,6 +14,8 @@ from cosim.sw.dma_api import DmaDomain
 from cosim.sw.driver.driver import Driver
 from cosim.sw.iova import IovaOptions
 from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.objects import Object
+from cosim.sw.kernel.pages import Allocation
 from cosim.sw.kernel.thread import Kernel
 
 
@@ -80,6 +82,13 @@ class Runtime:
         """The devices that names or globs stand for, in the order in which they appeared."""
         wanted = (patterns,) if isinstance(patterns, str) else patterns
         return [name for name in self.core.devices if any(fnmatchcase(name, pattern) for pattern in wanted)]
+
+    def leaks(self, before: int) -> list[Allocation]:
+        """Kernel memory that was allocated before the time `before`, and that nobody points to; takes no time."""
+        views: list[Object] = [*self.core.iommus.values()]
+        views += [device.object for device in self.core.devices.values()]
+        views += [domain.object for domain in self.core.domains.values()]
+        return self.kernel.leaks((int(view.address) for view in views), before)
 
     async def spawn(self, name: str, body: Body, cpu: str) -> None:
         """Start a thread."""

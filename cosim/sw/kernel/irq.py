@@ -93,6 +93,10 @@ class Interrupts:
         self._kernel = kernel
         self._lines: dict[tuple[str, int], Line] = {}
 
+    def roots(self) -> list[int]:
+        """The objects that it holds by themselves; takes no time."""
+        return [int(action.state.address) for line in self._lines.values() for action in line.actions]
+
     async def request(self, cpu: str, vector: int, name: str, hard: HardHandler, thread: Callable[[], Body]) -> Action:
         """request_threaded_irq: from its return on, ``hard()`` runs on `cpu` for each interrupt of `vector`.
 

@@ -52,6 +52,7 @@ class Rcu:
         self._waits_for_readers: dict[str, int] = {}
         self._waits_for_cpus: dict[str, None] = {}
         self._cpu = kernel.housekeeping
+        self._doomed: dict[int, None] = {}
         self._freeing = Batch(kernel, self, "rcu_free", kernel.options.kfree_rcu_delay)
         self._calling = Batch(kernel, self, "rcu_call", 0)
 
@@ -124,7 +125,16 @@ class Rcu:
     async def kfree(self, thing: Object) -> None:
         """kfree_rcu: free an object after a grace period; may be called anywhere."""
         address = int(thing.address)
-        await self._freeing.add(lambda: self._kernel.pages.kfree(address))
+        self._doomed[address] = None
+        await self._freeing.add(lambda: self._free(address))
+
+    async def _free(self, address: int) -> None:
+        self._doomed.pop(address, None)
+        await self._kernel.pages.kfree(address)
+
+    def roots(self) -> list[int]:
+        """The objects that wait to be freed; takes no time."""
+        return list(self._doomed)
 
     # --- Grace periods ---------------------------------------------------------------------------------------------
 

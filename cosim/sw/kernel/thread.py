@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,9 +17,10 @@ from cosim.sw.kernel.context import Context, LockOrder
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.ids import Ida
 from cosim.sw.kernel.irq import Interrupts
+from cosim.sw.kernel.leaks import unreachable
 from cosim.sw.kernel.locks import IrqsOff, Locked, Mutex, PreemptOff, Section, SpinLock, Spinning, SpinningIrqsOff
 from cosim.sw.kernel.objects import WORD
-from cosim.sw.kernel.pages import PageAllocator, PoisonedMemory
+from cosim.sw.kernel.pages import Allocation, PageAllocator, PoisonedMemory
 from cosim.sw.kernel.rcu import Rcu
 from cosim.sw.kernel.timers import Timers
 
@@ -96,7 +97,8 @@ class Kernel:
         if self.housekeeping not in self.cpus:
             raise ValueError(f"housekeeping: {self.housekeeping} is not a CPU; there are: {', '.join(self.cpus)}")
         first, *others = regions
-        self._static, self._static_end = first.base, first.base + STATIC_BYTES
+        self._static_start = self._static = first.base
+        self._static_end = first.base + STATIC_BYTES
         given = [Region(first.base + STATIC_BYTES, first.size - STATIC_BYTES, first.node), *others]
         self.lock_order = LockOrder(lambda who, text: self.log("oops", text, who))
         self.pages = PageAllocator(self, given, memory)
@@ -211,6 +213,17 @@ class Kernel:
         if self._static > self._static_end:
             raise ValueError(f"the kernel's static memory of {STATIC_BYTES} bytes is full")
         return address
+
+    def leaks(self, roots: Iterable[int], before: int) -> list[Allocation]:
+        """What was allocated before the time `before` and can be reached neither from the kernel nor from `roots`.
+
+        Takes no time. Younger allocations may be a thread's own, on their way to where they will be found.
+        """
+        words = range(self._static_start, self._static, WORD)
+        own = [self.pages.memory.peek(word, WORD) for word in words]
+        held = [*own, *self.rcu.roots(), *self.irq.roots(), *roots]
+        lost = unreachable(self.pages.memory, self.pages.in_use(), held)
+        return [one for one in lost if one.time < before]
 
     def counters(self) -> dict[str, int]:
         """Statistics by name, such as ``grace_periods``; takes no time."""

@@ -1,0 +1,358 @@
+"""Each workload does what its options say, logs what fails, and goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from cosim.events import Attached, CallDone, Mapped, Unmapped
+from cosim.hw.bus import Bus
+from cosim.hw.cpu import Cpu
+from cosim.hw.datapath import DataPath
+from cosim.hw.options import DmaOptions
+from cosim.hw.ring import RingMaster
+from cosim.hw.transaction import Status, Transaction
+from cosim.sim.units import MIB, MS, US
+from cosim.sw.boot import DevicePlan, Plan, boot
+from cosim.sw.core import Core
+from cosim.sw.driver.device import Hardware
+from cosim.sw.kernel.buddy import PAGE
+from cosim.sw.kernel.thread import KernelOptions
+from cosim.sw.runtime import RingHardware, Runtime
+from cosim.sw.workloads import AnyWorkload, thread_names
+from tests.sw.fake_driver import FakeDriver
+from tests.sw.machine import Machine
+
+WORKLOAD: TypeAdapter[Any] = TypeAdapter(AnyWorkload)
+TOP = 0xFFFF_F000
+
+
+def workload(does: str, **options: object) -> Any:
+    return WORKLOAD.validate_python({"on": "cpu0", "does": does, **options})
+
+
+class FakeMaster:
+    def __init__(self) -> None:
+        self.told: list[tuple[int, int | None] | str] = []
+
+    def start(self, iova_base: int, size: int | None = None) -> None:
+        self.told.append((iova_base, size))
+
+    def stop(self) -> None:
+        self.told.append("stop")
+
+
+class Bench:
+    """Real CPUs, a fake driver, two devices in the domain `shared`, and the domain `other`."""
+
+    def __init__(self, *, size: int = 16 * MIB, window: int = 0) -> None:
+        self.machine = Machine(cpus=3, model="rvwmo", size=size, options=KernelOptions(kfree_rcu_delay="0 ns"))
+        kernel = self.kernel = self.machine.kernel
+        self.driver = FakeDriver(kernel)
+        core = Core(kernel, self.driver)  # type: ignore[arg-type]
+        self.masters = {"nic0": FakeMaster(), "nic1": FakeMaster()}
+        self.runtime = Runtime(kernel, self.driver, core, self.masters)  # type: ignore[arg-type]
+        self.plan = Plan(
+            (Hardware("iommu0", 0x300_0000, (16, 17, 18, 19), "cpu0"),),
+            tuple(DevicePlan(name, (n,), "iommu0", "shared", window=window) for n, name in enumerate(self.masters, 1)),
+            ("other",),
+        )
+        self.events: list[object] = []
+        for event in (Mapped, Unmapped, Attached):
+            self.machine.sim.probe(event).watch(self.events.append)
+        self.calls: list[CallDone] = []
+        self.machine.sim.probe(CallDone).watch(self.calls.append)
+
+    def run(self, *threads: Any, until: int = 100 * MS) -> Bench:
+        plan = Plan(self.plan.iommus, self.plan.devices, self.plan.domains, threads)
+        self.kernel.boot()
+        self.kernel.start("cpu2", "boot", boot(self.runtime, plan))
+        self.machine.go(until=until)
+        return self
+
+    def count(self, kind: type) -> int:
+        return sum(isinstance(event, kind) for event in self.events)
+
+    def buffers(self) -> int:
+        return self.kernel.pages.purposes()["buffer"] // PAGE
+
+
+# --- Boot ------------------------------------------------------------------------------------------------------------
+
+
+def test_boot_attaches_devices_maps_their_windows_and_starts_them() -> None:
+    bench = Bench(window=3 * PAGE).run()
+    attached = [(event.device, event.domain) for event in bench.events if isinstance(event, Attached)]
+    assert attached == [("nic0", "shared"), ("nic1", "shared")]
+    assert set(bench.runtime.dma) == {"shared", "other"}
+    starts = [bench.masters[name].told for name in ("nic0", "nic1")]
+    assert starts == [[(TOP - 3 * PAGE, 3 * PAGE)], [(TOP - 7 * PAGE, 3 * PAGE)]]
+    assert bench.buffers() == 6
+    assert not bench.machine.log
+
+
+def test_boot_goes_on_without_a_device_that_fails() -> None:
+    bench = Bench(window=PAGE)
+    bench.driver.refuses.add(("probe", "nic0"))
+    bench.run()
+    assert bench.machine.log[0] == "error: nic0: no translation: -ENODEV: refused"
+    assert not bench.masters["nic0"].told
+    assert bench.masters["nic1"].told
+
+
+def test_boot_without_memory_for_a_window_starts_the_device_nowhere() -> None:
+    bench = Bench(size=MIB, window=2 * MIB).run()
+    assert [line for line in bench.machine.log if "no window" in line] == [
+        "error: nic0: no window: -ENOMEM: no page for buffer",
+        "error: nic1: no window: -ENOMEM: no page for buffer",
+    ]
+    assert bench.buffers() == 0
+
+
+def test_threads_are_named_by_what_they_do() -> None:
+    threads = [
+        workload("map-unmap", domain="shared"),
+        workload("map-unmap", domain="shared"),
+        workload("map-unmap", domain="shared", on="cpu1"),
+        workload("synchronize-rcu"),
+    ]
+    assert thread_names(threads) == ["map-unmap", "map-unmap2", "map-unmap", "synchronize-rcu"]
+
+
+# --- Map and unmap ---------------------------------------------------------------------------------------------------
+
+
+def test_map_unmap_makes_its_rounds_with_pages_that_come_back() -> None:
+    bench = Bench().run(workload("map-unmap", domain="shared", pages=4, count=3, device="nic0"))
+    assert [call.call for call in bench.calls if call.who == "cpu0.map-unmap"] == ["map", "unmap"] * 3
+    assert bench.masters["nic0"].told == [(TOP - 3 * PAGE, 4 * PAGE)] * 3, "the same IOVA each time"
+    addresses = {event.address for event in bench.events if isinstance(event, Mapped)}
+    assert len(addresses) == 4, "and the same pages"
+    assert bench.buffers() == 0
+
+
+def test_pages_are_freed_after_the_unmap_has_returned() -> None:
+    bench = Bench().run(workload("map-unmap", domain="shared", pages=2, count=5, hold="1 us"))
+    assert not bench.machine.touched
+    assert bench.count(Mapped) == 10
+    assert bench.count(Unmapped) == 5
+
+
+def test_map_unmap_holds_for_as_long_and_rests_for_as_long_as_it_is_told() -> None:
+    bench = Bench().run(workload("map-unmap", domain="shared", count=3, hold="50 us", gap="200 us", start="1 ms"))
+    unmaps = [call for call in bench.calls if call.call == "unmap"]
+    maps = [call for call in bench.calls if call.call == "map"]
+    assert maps[0].began > 1 * MS
+    assert all(50 * US <= unmap.began - map_.time < 60 * US for map_, unmap in zip(maps, unmaps, strict=True))
+    assert all(200 * US <= later.began - unmap.time < 210 * US for later, unmap in zip(maps[1:], unmaps, strict=False))
+
+
+def test_a_contiguous_buffer_is_mapped_in_large_pages() -> None:
+    bench = Bench().run(workload("map-unmap", domain="shared", pages=512, contiguous=True, count=1))
+    assert bench.driver.named("map") == ["map 1 x 0x200000"]
+
+
+def test_pages_that_are_not_freed_are_used_again() -> None:
+    bench = Bench().run(workload("map-unmap", domain="shared", pages=2, count=3, free=False))
+    assert bench.buffers() == 2
+
+
+def test_a_round_that_fails_is_logged_and_leaves_nothing() -> None:
+    bench = Bench()
+    bench.driver.refuses.add(("shared", TOP - PAGE))
+    bench.run(workload("map-unmap", domain="shared", pages=2, count=2))
+    assert bench.machine.log == [f"error: -ENOMEM: map of {TOP - PAGE:#x} in shared"] * 2
+    assert bench.buffers() == 0
+
+
+def test_lazy_mode_is_refused_by_the_schema() -> None:
+    with pytest.raises(ValidationError, match="Input should be 'strict'"):
+        workload("map-unmap", domain="shared", mode="lazy")
+
+
+# --- Attaching -------------------------------------------------------------------------------------------------------
+
+
+def test_attach_detach_visits_each_domain_with_each_device_and_returns() -> None:
+    bench = Bench().run(workload("attach-detach", devices="nic*", domains=["other"], count=2, stay="10 us"))
+    moves = [(event.device, event.domain) for event in bench.events if isinstance(event, Attached)][2:]
+    assert moves == [("nic0", "other"), ("nic1", "other"), ("nic0", "shared"), ("nic1", "shared")] * 2
+
+
+def test_attach_without_detach_stays() -> None:
+    bench = Bench().run(workload("attach-detach", devices="nic1", domains="other", detach=False, count=1))
+    moves = [(event.device, event.domain) for event in bench.events if isinstance(event, Attached)][2:]
+    assert moves == [("nic1", "other")]
+
+
+def test_a_domain_cycle_leaves_nothing_behind() -> None:
+    bench = Bench()
+    before: list[object] = []
+    bench.machine.sim.at(5 * MS, 1 << 62, lambda: before.append(bench.kernel.pages.purposes()))
+    cycle = workload("domain-cycle", devices="nic0", pages=3, stay="20 us", count=3, start="10 ms")
+    bench.run(cycle)
+    assert bench.kernel.pages.purposes() == before[0]
+    assert len(bench.masters["nic0"].told) == 3
+    moves = [event.domain for event in bench.events if isinstance(event, Attached) and event.time > 5 * MS]
+    assert moves == ["cpu0.domain-cycle.domain", "shared"] * 3
+    assert not bench.machine.touched
+
+
+def test_a_domain_cycle_that_fails_is_undone() -> None:
+    bench = Bench()
+    bench.driver.refuses.add(("cpu0.domain-cycle.domain", "nic1"))
+    bench.run(workload("domain-cycle", devices="nic*", count=1))
+    assert bench.machine.log[-1] == "error: -EINVAL: refused"
+    assert bench.buffers() == 0
+    assert "cpu0.domain-cycle.domain" not in bench.runtime.dma
+
+
+# --- Waiting ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_held_read_section_holds_up_a_grace_period() -> None:
+    hold = workload("hold-rcu", **{"for": "30 ms"}, count=1)
+    wait = workload("synchronize-rcu", on="cpu1", start="5 ms", count=1)
+    (call,) = (call for call in Bench().run(hold, wait).calls if call.call == "synchronize_rcu")
+    assert 30 * MS < call.time < 32 * MS
+    assert call.parts["rcu"] > 20 * MS
+
+
+def test_computing_with_interrupts_masked_does_so_as_well() -> None:
+    compute = workload("compute", **{"for": "30 ms"}, interrupts=False, count=1)
+    wait = workload("synchronize-rcu", on="cpu1", start="5 ms", count=1)
+    (call,) = (call for call in Bench().run(compute, wait).calls if call.call == "synchronize_rcu")
+    assert call.time > 30 * MS
+
+
+# --- Trouble ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_unplugged_device_is_stopped_first_and_then_released() -> None:
+    bench = Bench(window=PAGE).run(workload("unplug", devices="nic1"))
+    assert bench.masters["nic1"].told[-1] == "stop"
+    assert list(bench.runtime.core.devices) == ["nic0"]
+    assert bench.driver.named("release") == ["release nic1"]
+
+
+def test_an_unplugged_iommu_takes_its_devices_along() -> None:
+    bench = Bench().run(workload("unplug-iommu", iommu="iommu0"))
+    assert not bench.runtime.core.devices
+    assert bench.driver.calls[-1] == "remove_iommu"
+
+
+def test_when_memory_is_exhausted_others_fail_and_then_recover() -> None:
+    bench = Bench(size=2 * MIB)
+    others = workload("map-unmap", domain="shared", on="cpu1", gap="1 ms")
+    bench.run(workload("exhaust-memory", hold="10 ms", start="5 ms", count=1), others)
+    assert any("pages were allocated: -ENOMEM" in line for line in bench.machine.log)
+    assert any(line == "error: -ENOMEM: no page for buffer" for line in bench.machine.log)
+    unmaps = [call.time for call in bench.calls if call.call == "unmap"]
+    assert min(unmaps) < 5 * MS
+    assert max(unmaps) > 50 * MS
+
+
+def test_what_is_left_to_others_suffices_them() -> None:
+    bench = Bench(size=2 * MIB)
+    others = workload("map-unmap", domain="shared", on="cpu1", gap="1 ms")
+    bench.run(workload("exhaust-memory", leave="64 KiB", hold="10 ms", start="5 ms", count=1), others)
+    assert not any(line.startswith("error") for line in bench.machine.log)
+
+
+def test_domains_are_made_until_there_are_no_more_and_are_all_freed() -> None:
+    bench = Bench().run(workload("exhaust-domains", most=20, count=1))
+    assert set(bench.runtime.core.domains) == {"shared", "other"}
+    assert set(bench.driver.tables) == {"shared", "other"}
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("unmap-twice", "cleared only 0x0"),
+        ("unmap-unmapped", "cleared only 0x0"),
+        ("unaligned", "unaligned: iova 0xfffff800"),
+    ],
+)
+def test_misuse_is_answered_as_linux_answers_it(what: str, says: str) -> None:
+    bench = Bench().run(workload("misuse", domain="shared", what=what))
+    assert any(says in line for line in bench.machine.log)
+    assert bench.buffers() == 0
+
+
+def test_a_domain_that_does_not_exist_is_logged_at_a_bearable_pace() -> None:
+    bench = Bench().run(workload("map-unmap", domain="nowhere"), until=10 * MS)
+    assert 50 < len(bench.machine.log) < 110
+    assert set(bench.machine.log) == {"error: -ENODEV: there is no domain 'nowhere' for DMA"}
+
+
+# --- The receive ring ------------------------------------------------------------------------------------------------
+
+
+class RingBench:
+    """A ring device whose requests are translated by the fake driver's tables."""
+
+    def __init__(self, traffic: dict[str, object]) -> None:
+        bench = Bench(size=MIB)
+        self.bench, machine = bench, bench.machine
+        bus: Bus = machine.cpus["cpu0"].bus
+        self.data = DataPath(machine.sim, bus.port("nic0.data", 0))
+        options = DmaOptions.model_validate(
+            {"kind": "dma", "direct": True, "traffic": {"pattern": "ring", "outstanding": 4, **traffic}}
+        )
+        cpu: Cpu = machine.cpus["cpu0"]
+        self.device = RingMaster(
+            machine.sim, "nic0", options, 1, self.transport, wire=lambda level: cpu.wire(40, level)
+        )
+        bus.attach(0x1000_0000, 4096, self.device.registers, "nic0")
+        masters = {**bench.masters, "nic0": self.device}
+        rings = {"nic0": RingHardware(0x1000_0000, "cpu0", 40)}
+        bench.runtime = Runtime(bench.kernel, bench.driver, bench.runtime.core, masters, rings)  # type: ignore[arg-type]
+
+    def transport(self, txn: Transaction) -> Generator[Any, Any, None]:
+        txn.translated = self.bench.machine.sim.now
+        txn.address = self.bench.driver.translate("shared", txn.iova)
+        if txn.address is None:
+            txn.status = Status.UR
+            return
+        yield from self.data.access(txn)
+
+
+@pytest.mark.parametrize("wait", ["interrupt", "poll"])
+@pytest.mark.parametrize("free", [True, False])
+def test_every_packet_is_mapped_written_unmapped_and_replaced(wait: str, free: bool) -> None:
+    ring = RingBench({"size": "1500 B", "interval": "10 us"})
+    thread = workload("receive-ring", device="nic0", entries=8, count=20, wait=wait, free=free, buffer="2 KiB")
+    bench = ring.bench.run(thread)
+    assert not bench.machine.log
+    assert not bench.machine.touched
+    assert ring.device.packets >= 20
+    calls = [call.call for call in bench.calls if call.who == "cpu0.receive-ring"]
+    assert calls.count("map") == calls.count("unmap") == 1 + 7 + 20
+    assert not bench.driver.tables["shared"]
+    assert bench.buffers() == 0
+    assert bench.kernel.pages.purposes()["ring"] == 0
+    assert not ring.device.registers.status.on
+
+
+def test_a_device_that_is_faster_than_the_thread_drops_packets() -> None:
+    ring = RingBench({"size": "64 B", "interval": "200 ns"})
+    ring.bench.run(workload("receive-ring", device="nic0", entries=4, count=50))
+    assert ring.device.dropped > ring.device.packets
+
+
+def test_a_ring_that_runs_out_of_memory_goes_on_with_fewer_buffers() -> None:
+    ring = RingBench({"size": "64 B", "interval": "20 us"})
+    eater = workload("exhaust-memory", on="cpu1", start="200 us", hold="300 us", count=1)
+    bench = ring.bench.run(workload("receive-ring", device="nic0", entries=8, count=60), eater)
+    assert bench.buffers() == 0
+    assert ring.device.packets >= 60
+
+
+def test_a_ring_needs_a_power_of_two_and_a_ring_device() -> None:
+    with pytest.raises(ValidationError, match="12 is not a power of two; the nearest are 8 and 16"):
+        workload("receive-ring", device="nic0", entries=12)
+    bench = Bench().run(workload("receive-ring", device="nic1"))
+    assert bench.machine.log == ["error: -ENODEV: nic1 has no ring"]
