@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cosim.events import PARTS
+from cosim.sim.units import format_time
 from cosim.study.latency import Latency
 
 SATURATED = 0.9
@@ -117,13 +118,13 @@ def limit_of(latencies: Mapping[str, Latency], scalars: Mapping[str, int | float
         return _waits_for(operations, bottleneck)
     calls = {name: latency for name, latency in operations.items() if not is_access(name)}
     if calls and saturated:
-        return f"{saturated[0]}, and {_tail(*_busiest(calls))}{_consumer(calls, busy)}"
+        return f"{saturated[0]}, and {_tail(*_busiest(calls))}{_consumer(calls, busy, scalars)}"
     accesses = {name: latency for name, latency in operations.items() if is_access(name)}
     clauses = []
     if accesses and _time(accesses) >= LITTLE * _time(calls):
         clauses.append(_in_flight(accesses, scalars))
     if calls and _time(calls) >= LITTLE * _time(accesses):
-        clauses.append(_tail(*_busiest(calls)) + _consumer(calls, busy))
+        clauses.append(_tail(*_busiest(calls)) + _consumer(calls, busy, scalars))
     besides = f" but {saturated[0].of}" if saturated else ""
     return f"nothing{besides} is saturated: {'; '.join(clauses)}"
 
@@ -241,13 +242,17 @@ def _largest_of(parts: Mapping[str, int]) -> str:
     return max(parts, key=lambda part: parts[part])
 
 
-def _consumer(calls: Mapping[str, Latency], busy: Iterable[Use]) -> str:
-    """How busy the busiest command consumer was, if the busiest call waits for one."""
+def _consumer(calls: Mapping[str, Latency], busy: Iterable[Use], scalars: Mapping[str, int | float]) -> str:
+    """How busy the busiest command consumer was, and whether one stood still, if the busiest call waits for one."""
     tail = _busiest(calls)[1].tail
     consumers = [use for use in busy if use.kind.ending == r"\.commands"]
-    if consumers and tail and _largest_of(tail) in consumers[0].kind.causes:
-        return f"; {consumers[0]}"
-    return ""
+    if not consumers or not tail or _largest_of(tail) not in consumers[0].kind.causes:
+        return ""
+    stalled = {use.owner: int(scalars.get(f"{use.of}.stalled_ps", 0)) for use in consumers}
+    owner = max(stalled, key=lambda owner: stalled[owner])
+    if stalled[owner]:
+        return f"; {owner}'s command consumer stood still for {format_time(stalled[owner], 3)}"
+    return f"; {consumers[0]}"
 
 
 def _in_flight(accesses: Mapping[str, Latency], scalars: Mapping[str, int | float]) -> str:

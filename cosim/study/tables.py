@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from rich.text import Text
 
-from cosim.sim.units import format_size
+from cosim.sim.units import format_size, format_time
 from cosim.study.columns import MANY, Columns, Family, bar, families, flow
 from cosim.study.limit import SATURATED, percent, uses
 from cosim.study.page import SHOWN, Page, grouped, listed, more
@@ -137,6 +137,8 @@ def _commands(own: Mapping[str, int | float]) -> Iterator[str]:
     yield f"{own.get('commands.total', 0):,} "
     for index, name in enumerate(sorted(kinds, key=lambda name: -kinds[name])):
         yield f"{'+' if index else '='} {name} {kinds[name]:,} "
+    if stalled := own.get("commands.stalled_ps"):
+        yield f"(stood still for {format_time(int(stalled), 3)})"
 
 
 def _queues(own: Mapping[str, int | float]) -> Iterator[str]:

@@ -105,6 +105,15 @@ def test_calls_that_wait_for_fences_of_a_consumer_with_time_to_spare():
     )
 
 
+def test_a_consumer_that_stalls_is_said_to_stand_still():
+    unmap = latency(10, fence=90 * 10**12, cpu=2 * US)
+    scalars = {"iommu0.commands.utilisation": 0.001, "iommu0.commands.stalled_ps": 95 * 10**12}
+    assert limit_of({"cpu0.t0.unmap": unmap}, scalars) == (
+        "nothing is saturated: the slowest cpu0.t0.unmap is > 99 % waiting for an IOFENCE; "
+        "iommu0's command consumer stood still for 95 s"
+    )
+
+
 def test_a_cpu_that_polls_is_busy_but_not_the_limit():
     unmap = latency(fence=20 * US, cpu=2 * US)
     limit = limit_of({"cpu0.t0.unmap": unmap}, {"iommu0.commands.utilisation": 0.4, "cpu0.utilisation": 1.0})

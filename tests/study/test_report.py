@@ -160,6 +160,11 @@ def test_an_iommu_that_did_nothing_says_so():
     ]
 
 
+def test_a_command_consumer_that_stalled_says_for_how_long():
+    text = text_of(result(scalars=SCALARS | {"iommu0.commands.stalled_ps": 200 * MS}))
+    assert "  commands  514 = iotinval_vma 257 + iofence 257 (stood still for 200 ms)\n" in text
+
+
 def test_resources_stand_in_order_of_use_with_a_bar():
     lines = block(text_of(result()), "Busy")[1:]
     names = [line.split()[0] for line in lines]
