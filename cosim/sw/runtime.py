@@ -83,12 +83,12 @@ class Runtime:
         wanted = (patterns,) if isinstance(patterns, str) else patterns
         return [name for name in self.core.devices if any(fnmatchcase(name, pattern) for pattern in wanted)]
 
-    def leaks(self, before: int) -> list[Allocation]:
-        """Kernel memory that was allocated before the time `before`, and that nobody points to; takes no time."""
+    def leaks(self) -> list[Allocation]:
+        """Kernel memory that nobody points to any more; takes no time."""
         views: list[Object] = [*self.core.iommus.values()]
         views += [device.object for device in self.core.devices.values()]
         views += [domain.object for domain in self.core.domains.values()]
-        return self.kernel.leaks((int(view.address) for view in views), before)
+        return self.kernel.leaks(int(view.address) for view in views)
 
     async def spawn(self, name: str, body: Body, cpu: str) -> None:
         """Start a thread."""

@@ -22,7 +22,7 @@ from cosim.sw.core import Core
 from cosim.sw.driver.device import Hardware
 from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.variants import variant
-from cosim.sw.kernel.buddy import Region
+from cosim.sw.kernel.buddy import PAGE, Region
 from cosim.sw.kernel.thread import Kernel
 from cosim.sw.runtime import RingHardware, Runtime
 from cosim.system import counters
@@ -124,9 +124,17 @@ class System:
         return counters.derived(counted, places, window_ps)
 
     def totals(self) -> dict[str, int]:
-        """What counts from the beginning and not from the window's opening: memory in use at the end, by purpose."""
-        purposes = self.kernel.pages.purposes()
-        return {f"kernel.pages.{purpose}": number for purpose, number in sorted(purposes.items())}
+        """What counts from the beginning and not from the window's opening: memory in use at the end, by purpose.
+
+        What leaked of it is counted in pages, rounded up.
+        """
+        pages = self.kernel.pages
+        leaked = sum(lost.size for lost in self.runtime.leaks())
+        return {
+            "kernel.leaked_pages": -(-leaked // PAGE),
+            "kernel.quarantined": len(pages.quarantined),
+            **{f"kernel.pages.{purpose}": number for purpose, number in sorted(pages.purposes().items())},
+        }
 
     def stuck(self) -> list[str]:
         """In words, the threads that will never go on; nothing if all is well."""

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from cosim.sim.operations import Sleep, Store
+from cosim.sim.operations import Store
 from cosim.sim.units import US
+from cosim.sw.dma_api import Piece
 from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.irq import Answer
 from cosim.sw.kernel.objects import Cell, Object, cell
 from tests.sw.machine import Machine
-
-LATER = 10**15
 
 
 class Node(Object):
     next = cell()
 
 
-def lost(machine: Machine, roots: list[int] | None = None, before: int = LATER) -> list[str]:
-    return [one.purpose for one in machine.kernel.leaks(roots or [], before)]
+def lost(machine: Machine, *roots: int) -> list[str]:
+    return [one.purpose for one in machine.kernel.leaks(roots)]
 
 
 async def clear(word: Cell) -> None:
@@ -66,22 +65,29 @@ def test_a_given_root_is_followed_and_a_cycle_ends() -> None:
         return [int(one.address)]
 
     roots = machine.run(body())
-    assert not lost(machine, roots)
+    assert not lost(machine, *roots)
     assert lost(machine) == ["Node", "Node"]
 
 
-def test_buffers_are_held_by_threads_and_what_is_young_may_be_as_well() -> None:
-    machine = Machine()
+def test_what_a_thread_has_in_its_hands_is_not_lost_until_it_drops_it() -> None:
+    machine = Machine(model="rvwmo")
+
+    async def helper(node: Node) -> None:
+        await machine.kernel.sleep(100 * US)
+        assert node
 
     async def body() -> None:
+        held = [Piece(await machine.kernel.pages.alloc(purpose="table"), PAGE)]
+        await helper(await machine.kernel.pages.new(Node))
+        held.clear()
         await machine.kernel.pages.alloc(purpose="buffer")
-        await machine.kernel.pages.alloc(purpose="table")
-        await Sleep(100 * US)
-        await machine.kernel.pages.alloc(purpose="ring")
+        await machine.kernel.sleep(100 * US)
 
-    machine.run(body())
-    assert lost(machine, before=50 * US) == ["table"]
-    assert sorted(lost(machine)) == ["ring", "table"]
+    machine.start(body())
+    machine.go(until=50 * US)
+    assert not lost(machine)
+    machine.go(until=150 * US)
+    assert lost(machine) == ["table", "Node"]
 
 
 def test_what_waits_to_be_freed_and_what_an_interrupt_holds_is_not_lost() -> None:

@@ -17,7 +17,7 @@ from cosim.sw.kernel.context import Context, LockOrder
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.ids import Ida
 from cosim.sw.kernel.irq import Interrupts
-from cosim.sw.kernel.leaks import unreachable
+from cosim.sw.kernel.leaks import on_stacks, unreachable
 from cosim.sw.kernel.locks import IrqsOff, Locked, Mutex, PreemptOff, Section, SpinLock, Spinning, SpinningIrqsOff
 from cosim.sw.kernel.objects import WORD
 from cosim.sw.kernel.pages import Allocation, PageAllocator, PoisonedMemory
@@ -92,6 +92,7 @@ class Kernel:
         self._nodes = dict(nodes or {})
         self._log = sim.probe(KernelLog)
         self._contexts: dict[str, Context] = {}
+        self._threads: dict[str, Body] = {}
         self._interrupted = dict.fromkeys(self.cpus, 0)
         self.housekeeping = self.options.housekeeping or list(self.cpus)[-1]
         if self.housekeeping not in self.cpus:
@@ -131,15 +132,19 @@ class Kernel:
 
     def start(self, cpu: str, name: str, body: Body) -> None:
         """Start a thread from outside the simulation, when it is built."""
-        self.cpus[cpu].start(name, self.guarded(f"{cpu}.{name}", body))
+        self.cpus[cpu].start(name, self._thread(f"{cpu}.{name}", body))
 
     async def spawn(self, name: str, body: Body, cpu: str = "", *, priority: int = 0) -> None:
         """Start a thread on `cpu`, or on the caller's."""
         if not cpu:
             cpu = (await Self()).cpu
-        await Spawn(name, self.guarded(f"{cpu}.{name}", body), cpu, priority=priority)
+        await Spawn(name, self._thread(f"{cpu}.{name}", body), cpu, priority=priority)
 
-    async def guarded(self, name: str, body: Body) -> None:
+    def _thread(self, name: str, body: Body) -> Body:
+        thread = self._threads[name] = self._guarded(name, body)
+        return thread
+
+    async def _guarded(self, name: str, body: Body) -> None:
         """Run a thread's body; an oops, or a failure that nobody handles, ends it and is logged."""
         try:
             await body
@@ -150,6 +155,7 @@ class Kernel:
         context = self._contexts.pop(name, None)
         if context is not None:
             await self.rcu.exited(context)
+        self._threads.pop(name, None)
 
     def handler(self, handle: Callable[[], Body]) -> Callable[[], Body]:
         """What ``OnInterrupt`` runs: ``handle()`` in interrupt context; an oops in it is logged."""
@@ -214,16 +220,15 @@ class Kernel:
             raise ValueError(f"the kernel's static memory of {STATIC_BYTES} bytes is full")
         return address
 
-    def leaks(self, roots: Iterable[int], before: int) -> list[Allocation]:
-        """What was allocated before the time `before` and can be reached neither from the kernel nor from `roots`.
+    def leaks(self, roots: Iterable[int] = ()) -> list[Allocation]:
+        """What can be reached neither from the kernel, nor from its threads' variables, nor from `roots`.
 
-        Takes no time. Younger allocations may be a thread's own, on their way to where they will be found.
+        Takes no time; it is meant for the end of a run.
         """
         words = range(self._static_start, self._static, WORD)
         own = [self.pages.memory.peek(word, WORD) for word in words]
-        held = [*own, *self.rcu.roots(), *self.irq.roots(), *roots]
-        lost = unreachable(self.pages.memory, self.pages.in_use(), held)
-        return [one for one in lost if one.time < before]
+        held = [*own, *on_stacks(self._threads.values()), *self.rcu.roots(), *self.irq.roots(), *roots]
+        return unreachable(self.pages.memory, self.pages.in_use(), held)
 
     def counters(self) -> dict[str, int]:
         """Statistics by name, such as ``grace_periods``; takes no time."""
