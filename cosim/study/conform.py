@@ -1,21 +1,25 @@
-"""Replays conformance scenarios on the modelled IOMMU, and says how it differs from what they expect."""
+"""Replays conformance scenarios on the modelled IOMMU, litmus tests on its CPUs, and says what differs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.sim.agenda import Agenda
-from cosim.sim.kernel import Executor, Plain, Sim
+from cosim.sim.kernel import Plain
+from cosim.study import litmus
 from cosim.study.testbench import Differs, Machine, Testbench
-from cosim.study.vectors import ConformanceError, Scenario, are_in, read
+from cosim.study.vectors import ConformanceError, Scenario, are_in, lines, read
 
-__all__ = ["EXECUTORS", "ConformanceError", "Machine", "Verdict", "are_in", "replay", "run_file", "summary"]
+EXECUTORS = {"agenda": Agenda, "plain": Plain}
+"""Those with time, by name."""
 
-EXECUTORS: Mapping[str, Callable[[Sim], Executor]] = {"agenda": Agenda, "plain": Plain}
-"""By the name that a user calls them."""
+_STRIDE = 1_000_003
+"""More than the scenarios of a file, so that no two seeds share a machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +58,53 @@ def replay(scenario: Scenario, machine: Machine | None = None) -> Verdict:
     return Verdict(scenario.group, scenario.name, "passed")
 
 
-def run_file(path: Path, machine: Machine | None = None) -> Iterator[Verdict]:
-    """The verdict on each scenario of a file, in order; ConformanceError where the file is malformed."""
-    for scenario in read(path):
-        yield replay(scenario, machine)
+def run_file(path: Path, executor: str = "untimed", seed: int = 0) -> Iterator[Verdict]:
+    """The verdict on each scenario of a file, in order; ConformanceError where the file is malformed.
+
+    ``untimed`` is the agenda with every latency 0; ``agenda`` and ``plain`` draw geometry, latencies and latitude
+    for each scenario, from `seed` and its place in the file.
+    """
+    for index, scenario in enumerate(read(path)):
+        timed = EXECUTORS.get(executor)
+        yield replay(scenario, Machine.drawn(seed * _STRIDE + index, timed) if timed else Machine())
 
 
-def summary(verdicts: list[Verdict]) -> str:
-    """The last line that `cosim conform` prints."""
-    count = {outcome: sum(v.outcome == outcome for v in verdicts) for outcome in ("passed", "failed", "skipped")}
-    return ", ".join(f"{n} {outcome}" for outcome, n in count.items())
+class Echo(Protocol):
+    """Prints a line, to standard error if `err`."""
+
+    def __call__(self, text: str, /, *, err: bool = False) -> object: ...
+
+
+def conform(files: Sequence[str], *, executor: str, seed: int, verbose: bool, echo: Echo) -> int:
+    """Replay the files and print what failed; returns the exit code: 0, 1 if anything failed, 2 for a bad file.
+
+    Which kind a file is, is seen from what is in it. With `verbose` passed and skipped ones are printed too.
+    """
+    outcomes: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
+    try:
+        for path in map(Path, files):
+            for verdict in _verdicts(path, executor, seed):
+                outcomes[verdict.outcome] += 1
+                if isinstance(verdict, Verdict) and verdict.capability:
+                    skipped[verdict.capability] += 1
+                if verbose or verdict.outcome == "failed":
+                    echo(str(verdict))
+    except (ConformanceError, litmus.LitmusError) as error:
+        echo(str(error), err=True)
+        return 2
+    if skipped:
+        echo("skipped for what is not implemented: " + ", ".join(f"{name} {n}" for name, n in skipped.most_common()))
+    echo(", ".join(f"{outcomes[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped")))
+    return 1 if outcomes["failed"] else 0
+
+
+def _verdicts(path: Path, executor: str, seed: int) -> Iterator[Verdict | litmus.Verdict]:
+    if are_in(path):
+        yield from run_file(path, executor, seed)
+    elif not any(lines(path)):
+        raise ConformanceError(f"{path}: there is nothing in it")
+    elif litmus.are_in(path):
+        yield from litmus.run_file(path)
+    else:
+        raise ConformanceError(f"{path}: holds neither conformance scenarios nor litmus tests")

@@ -232,7 +232,8 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
                 if text.strip():
                     yield n, text
     except (OSError, UnicodeDecodeError, EOFError) as error:
-        raise ConformanceError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConformanceError(f"{path}: {reason[0].lower()}{reason[1:]}") from None
 
 
 def are_in(path: Path) -> bool:

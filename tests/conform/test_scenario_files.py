@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cosim.study.conform import Verdict, are_in, run_file, summary
-from cosim.study.vectors import ConformanceError, read
+from cosim.study.conform import Verdict, conform, run_file
+from cosim.study.vectors import ConformanceError, are_in, read
 
 GOOD: dict[str, Any] = {
     "name": "capabilities_read_back",
@@ -28,18 +28,83 @@ def file(tmp_path: Path, *lines: str) -> Path:
     return path
 
 
+WRONG = scenario({"op": "reg_read", "off": 0, "size": 4, "val": 1}, name="wrong")
+NEEDS_ATS = scenario(
+    {"op": "reg_write", "off": 8, "size": 4, "val": 0}, {"op": "ats_timeout", "of": [0]}, name="needs_ats"
+)
+LITMUS = {
+    "name": "SB",
+    "shape": "SB",
+    "init": {"x": 0, "y": 0},
+    "threads": [
+        [{"op": "store", "loc": "x", "val": 1}, {"op": "load", "loc": "y", "reg": "r0"}],
+        [{"op": "store", "loc": "y", "val": 1}, {"op": "load", "loc": "x", "reg": "r0"}],
+    ],
+    "observe": ["0:r0", "1:r0"],
+    "allowed": {"sequential": [[0, 1], [1, 0], [1, 1]]},
+}
+
+
+class Printer:
+    """Keeps what is printed: (out, err)."""
+
+    def __init__(self) -> None:
+        self.out: list[str] = []
+        self.err: list[str] = []
+
+    def __call__(self, text: str, *, err: bool = False) -> None:
+        (self.err if err else self.out).append(text)
+
+
 def test_a_file_gives_a_verdict_for_each_line(tmp_path: Path) -> None:
-    wrong = scenario({"op": "reg_read", "off": 0, "size": 4, "val": 1}, name="wrong")
-    skipped = scenario(
-        {"op": "reg_write", "off": 8, "size": 4, "val": 0}, {"op": "ats_timeout", "of": [0]}, name="needs_ats"
-    )
-    verdicts = list(run_file(file(tmp_path, scenario(), "", wrong, skipped)))
+    verdicts = list(run_file(file(tmp_path, scenario(), "", WRONG, NEEDS_ATS)))
     assert [str(verdict) for verdict in verdicts] == [
         "regs_reset/capabilities_read_back: passed",
         "regs_reset/wrong: failed at step 0, register capabilities (0x0): expected 0x1, got 0x10000210",
         "regs_reset/needs_ats: skipped at step 1: ATS is not implemented",
     ]
-    assert summary(verdicts) == "1 passed, 1 failed, 1 skipped"
+
+
+class TestTheVerb:
+    def test_what_failed_is_printed_and_the_counts_come_last(self, tmp_path: Path) -> None:
+        printer = Printer()
+        some = str(file(tmp_path, scenario(), WRONG, NEEDS_ATS))
+        assert conform([some, some], executor="untimed", seed=0, verbose=False, echo=printer) == 1
+        wrong = "regs_reset/wrong: failed at step 0, register capabilities (0x0): expected 0x1, got 0x10000210"
+        assert printer.out == [
+            *(wrong, wrong),
+            "skipped for what is not implemented: ATS 2",
+            "2 passed, 2 failed, 2 skipped",
+        ]
+
+    @pytest.mark.parametrize("executor", ["untimed", "agenda", "plain"])
+    def test_nothing_failed_is_exit_code_0(self, tmp_path: Path, executor: str) -> None:
+        printer = Printer()
+        assert conform([str(file(tmp_path, scenario()))], executor=executor, seed=3, verbose=True, echo=printer) == 0
+        assert printer.out == ["regs_reset/capabilities_read_back: passed", "1 passed, 0 failed, 0 skipped"]
+
+    def test_a_file_of_litmus_tests_is_known_by_what_is_in_it(self, tmp_path: Path) -> None:
+        printer = Printer()
+        path = tmp_path / "litmus.jsonl"
+        path.write_text(json.dumps(LITMUS) + "\n")
+        assert conform([str(path)], executor="untimed", seed=0, verbose=False, echo=printer) == 0
+        assert printer.out == ["1 passed, 0 failed, 0 skipped"]
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("", "there is nothing in it"),
+            ("RISCV MP\n", "holds neither conformance scenarios nor litmus tests"),
+            (scenario({"op": "reed"}) + "\n", "1: step 0: unknown op 'reed'"),
+        ],
+    )
+    def test_a_file_that_is_neither_is_exit_code_2(self, tmp_path: Path, text: str, said: str) -> None:
+        printer = Printer()
+        path = tmp_path / "odd.jsonl"
+        path.write_text(text)
+        assert conform([str(path)], executor="untimed", seed=0, verbose=False, echo=printer) == 2
+        assert printer.out == []
+        assert said in printer.err[0]
 
 
 def test_numbers_may_be_written_either_way_and_files_compressed(tmp_path: Path) -> None:
@@ -125,7 +190,7 @@ def test_a_malformed_scenario_is_an_error_that_names_file_line_and_step(tmp_path
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConformanceError, match=r"missing\.jsonl: No such file or directory"):
+    with pytest.raises(ConformanceError, match=r"missing\.jsonl: no such file or directory"):
         list(read(tmp_path / "missing.jsonl"))
     (tmp_path / "binary").write_bytes(bytes(range(128, 256)))
     with pytest.raises(ConformanceError, match="binary: 'utf-8' codec can't decode byte"):

@@ -39,7 +39,7 @@ DEVICE_ID_BITS = 24
 """The widest device_id; ddtp.iommu_mode sets no other limit where it names no directory."""
 
 
-class Translation(Protocol):
+class TranslationSide(Protocol):
     """What commands act upon. Invalidations are plain calls and take hold at once."""
 
     def invalidate_vma(self, command: Iotinval) -> None: ...
@@ -78,7 +78,7 @@ class CommandQueue(Component):
         options: IommuOptions,
         registers: RegisterFile,
         port: Port,
-        translation: Translation,
+        translation: TranslationSide,
     ) -> None:
         super().__init__(sim, f"{path}.commands")
         self.iommu = path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cosim.hw.iommu.commands import Translation
+from cosim.hw.iommu.commands import TranslationSide
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.sim.component import Component
 from cosim.sim.kernel import Routine, Stage
@@ -23,7 +23,9 @@ class ModeChange(Component):
     processed before is committed. Caches are kept: invalidating them is software's business.
     """
 
-    def __init__(self, sim: Sim, path: str, registers: RegisterFile, translation: Translation, *, busy_ps: int) -> None:
+    def __init__(
+        self, sim: Sim, path: str, registers: RegisterFile, translation: TranslationSide, *, busy_ps: int
+    ) -> None:
         super().__init__(sim, f"{path}.ddtp")
         self.registers = registers
         self.translation = translation
