@@ -100,6 +100,24 @@ def test_a_busy_cpu_is_quiescent_at_its_tick_unless_its_interrupts_are_masked(ma
         assert writers[0] < 5 * MS + TICK + 2 * SCAN < ends[0]
 
 
+def test_a_cpu_that_goes_from_one_section_to_the_next_is_quiescent_in_between() -> None:
+    """Once a tick has found it in a section, leaving that one counts; the next tick may come too late."""
+    machine = machine_of()
+    ends: list[int] = []
+    writers: list[int] = []
+
+    async def reader() -> None:
+        for _ in range(3):
+            async with machine.kernel.rcu.read():
+                await Work(50 * MS)
+            ends.append(machine.sim.now)
+
+    machine.start(reader(), cpu="cpu0")
+    machine.start(synchronize(machine, 1 * MS, writers), cpu="cpu1")
+    machine.go(until=500 * MS)
+    assert ends[0] < writers[0] < ends[0] + 2 * SCAN
+
+
 def test_a_preempted_reader_is_waited_for() -> None:
     """Its CPU has changed threads, which is a quiescent state of the CPU and not of the reader."""
     machine = machine_of()

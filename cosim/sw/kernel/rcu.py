@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cosim.sim.kernel import Stage
 from cosim.sim.operations import Body, Fence, Membarrier, OnInterrupt, Sleep
-from cosim.sim.units import S
+from cosim.sim.units import S, format_time
 from cosim.sw.kernel.context import Context
 from cosim.sw.kernel.locks import Section
 from cosim.sw.kernel.objects import Cell, Object, Ordering, cell
@@ -51,6 +51,8 @@ class Rcu:
         self._number = 0
         self._waits_for_readers: dict[str, int] = {}
         self._waits_for_cpus: dict[str, None] = {}
+        self._overdue: set[str] = set()
+        """CPUs that a tick has found in a section; they are quiescent as soon as they leave a read section."""
         self._cpu = kernel.housekeeping
         self._doomed: dict[int, None] = {}
         self._freeing = Batch(kernel, self, "rcu_free", kernel.options.kfree_rcu_delay)
@@ -94,6 +96,8 @@ class Rcu:
 
     async def _left(self, context: Context) -> None:
         del self._readers[context.thread]
+        if context.cpu in self._overdue and not self._kernel.atomic(context.cpu):
+            self._quiescent(context.cpu)
         self.eased(context)
         if self._waits_for_readers.pop(context.thread, None) is not None and self._all_passed:
             await self._state.passed.store(self._number, release=True)
@@ -194,8 +198,11 @@ class Rcu:
     def _tick(self, cpu: str) -> None:
         if not self._kernel.atomic(cpu):
             self._quiescent(cpu)
+        else:
+            self._overdue.add(cpu)
 
     def _quiescent(self, cpu: str) -> None:
+        self._overdue.discard(cpu)
         if cpu in self._waits_for_cpus:
             del self._waits_for_cpus[cpu]
             if self._all_passed:
@@ -208,7 +215,9 @@ class Rcu:
             await self._state.passed.store(self._number, release=True)
 
     def _warn(self, age_ps: int) -> None:
-        readers = [f"{thread} (reading since {since} ps)" for thread, since in self._waits_for_readers.items()]
+        readers = [
+            f"{thread} (reading since {format_time(since, 4)})" for thread, since in self._waits_for_readers.items()
+        ]
         cpus = list(self._waits_for_cpus)
         self._kernel.log(
             "warning",
