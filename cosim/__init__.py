@@ -46,9 +46,20 @@ def run(
     """
     from pathlib import Path as FilePath
 
-    from cosim.study.run import Point
+    from cosim.study.run import Point, command_line
     from cosim.study.run import run as simulate
 
-    name = FilePath(topology).stem if isinstance(topology, str | FilePath) else "topology"
     changed = load(topology, set=set, overlays=overlays, driver=driver, seed=seed, until=until)
-    return simulate(Point(changed, name=name, schedule=tuple(schedule)), progress=progress)
+    name = FilePath(topology).stem if isinstance(topology, str | FilePath) else ""
+    chosen = tuple(schedule)
+    sets = [f"{path}={value}" for path, value in (set or {}).items()]
+    command = command_line(
+        topology, sets=sets, overlays=overlays, driver=driver, seed=seed, until=until, schedule=chosen
+    )
+    point = Point(
+        changed,
+        name=name or "topology",
+        schedule=chosen,
+        command=command if name else "",
+    )
+    return simulate(point, progress=progress)

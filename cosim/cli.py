@@ -127,6 +127,8 @@ def main() -> None:
     *("-o", "--output"), metavar="DIR", help="Write result.json, report.txt, topology.yaml and log.txt there."
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
+@click.option("--schedule", default="", metavar="NAME:ANSWER,...", help="Perturb the run with a schedule.")
+@click.option("--host-limit", type=float, metavar="SECONDS", help="Give up after so long here (exit code 4).")
 @_guarded
 def run(
     topology: str,
@@ -138,19 +140,29 @@ def run(
     as_json: bool,
     traces: tuple[str, ...],
     output: str | None,
+    schedule: str,
+    host_limit: float | None,
     quiet: bool,
 ) -> int:
     """Run TOPOLOGY (a file, or the name of one that comes with cosim) and report what it measured."""
     from cosim.study.report import prepare, print_report, write_results
-    from cosim.study.run import Point
+    from cosim.study.run import Point, command_line
     from cosim.study.run import run as simulate
     from cosim.study.trace import open_traces
 
-    point = Point(_load(topology, sets, overlays, driver, seed, until), name=_name(topology))
+    chosen = tuple(filter(None, schedule.split(",")))
+    point = Point(
+        _load(topology, sets, overlays, driver, seed, until),
+        name=_name(topology),
+        schedule=chosen,
+        command=command_line(
+            topology, sets=sets, overlays=overlays, driver=driver, seed=seed, until=until, schedule=chosen
+        ),
+    )
     if output:
         prepare(Path(output))
     with open_traces(traces) as watchers:
-        result = simulate(point, watchers=watchers, progress=not quiet)
+        result = simulate(point, watchers=watchers, progress=not quiet, host_limit_s=host_limit)
     try:
         if as_json:
             click.echo(json.dumps(result.as_json(), indent=1))

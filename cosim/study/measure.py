@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cosim.events import BootDone, CallDone, CommandExecuted, DmaDone, FaultRecorded, KernelLog
+from cosim.events import BootDone, CallDone, CommandExecuted, DmaDone, FaultRecorded, KernelLog, QueueDepth
 from cosim.oracles import ORACLES, Violation
 from cosim.sim.digest import Digest, number_of
 from cosim.sim.kernel import Sim, Stage
@@ -51,6 +51,8 @@ class Meter:
         self._device_names = device_names
         self._latencies: defaultdict[str, Latencies] = defaultdict(Latencies)
         self._before: Mapping[str, int] = {}
+        self._depth: dict[str, int] = {}
+        self._deepest: dict[str, int] = {}
         for oracle in ORACLES.values():
             for event, listener in oracle(self._violated).listeners():
                 sim.probe(event).watch(listener)
@@ -61,6 +63,7 @@ class Meter:
             (CommandExecuted, self._command_executed),
             (FaultRecorded, self._fault_recorded),
             (KernelLog, self._logged),
+            (QueueDepth, self._depth_changed),
         ):
             watch: Callable[[Any], None] = watcher
             sim.probe(kind).watch(watch)
@@ -75,6 +78,7 @@ class Meter:
     def _open(self) -> None:
         self.opened = self.sim.now
         self._before = dict(self._counters())
+        self._deepest = dict(self._depth)
         for occupancy in self._occupancies.values():
             occupancy.open(self.opened)
 
@@ -85,6 +89,10 @@ class Meter:
     def counted(self) -> dict[str, int]:
         """How far each counter has come since the window opened."""
         return {name: value - self._before.get(name, 0) for name, value in self._counters().items()}
+
+    def deepest(self) -> dict[str, int]:
+        """The largest depth of each queue since the window opened."""
+        return {f"{path}.depth_max": depth for path, depth in self._deepest.items()}
 
     def check_littles_law(self) -> dict[str, float]:
         """The mean number in flight of each master. Raises ArithmeticError if Little's law does not hold exactly."""
@@ -125,6 +133,11 @@ class Meter:
         device = self._device_names.get((event.who, event.device_id), f"{event.who} device {event.device_id}")
         cause = Cause(event.cause).name.lower()
         self.faults[device][cause if event.recorded else f"{cause} (not recorded)"] += 1
+
+    def _depth_changed(self, event: QueueDepth) -> None:
+        self._depth[event.who] = event.depth
+        if event.depth > self._deepest.get(event.who, 0):
+            self._deepest[event.who] = event.depth
 
     def _logged(self, event: KernelLog) -> None:
         self.log_lines += 1

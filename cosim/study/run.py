@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -17,6 +19,7 @@ from cosim.study.progress import Progress
 from cosim.study.result import Outcome, Result
 from cosim.system.build import System, build
 from cosim.system.load import resolved
+from cosim.system.problems import Position, Problem, TopologyError
 from cosim.system.topology import Topology
 
 SLICES = 500
@@ -27,12 +30,43 @@ SLICES = 500
 class Point:
     """Everything that a run depends on: equal points give equal results, in any process.
 
-    `schedule` holds ``name:answer`` for each choice that is not 0 (design, section 9).
+    `schedule` holds ``name:answer`` for each choice that is not 0 (design, section 9). `command` is what makes this
+    point from a shell, for whoever wants to see a run again; it changes nothing.
     """
 
     topology: Topology
     name: str = "topology"
     schedule: tuple[str, ...] = field(default=())
+    command: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        problems = [
+            Problem(Position("--schedule"), (), f"{choice!r} is not NAME:ANSWER, such as cpu0.map.st#7:1")
+            for choice in self.schedule
+            if not re.fullmatch(r".+#\d+(\.past)?:\d+", choice)
+        ]
+        if problems:
+            raise TopologyError(problems)
+
+
+def command_line(
+    topology: object,
+    *,
+    sets: Iterable[str] = (),
+    overlays: Iterable[object] = (),
+    driver: str | None = None,
+    seed: int | None = None,
+    until: str | None = None,
+    schedule: Iterable[str] = (),
+) -> str:
+    """The shell command that runs a topology, changed so."""
+    words = ["cosim", "run", str(topology)]
+    words += [word for path in sets for word in ("-s", path)]
+    words += [word for path in overlays for word in ("-f", str(path))]
+    for option, value in (("--driver", driver), ("--seed", seed), ("--until", until)):
+        words += [] if value is None else [option, str(value)]
+    chosen = ",".join(schedule)
+    return shlex.join([*words, "--schedule", chosen] if chosen else words)
 
 
 def run(
@@ -101,6 +135,7 @@ def _result(point: Point, system: System, meter: Meter, ended: str) -> Result:
     if meter.opened >= 0:
         means = meter.check_littles_law()
         scalars |= {f"{path}.in_flight_mean": mean for path, mean in means.items()}
+        scalars |= meter.deepest()
         scalars |= system.derived(meter.counted(), window[1] - window[0])
     scalars |= system.totals()
     latencies = meter.latencies()
@@ -136,16 +171,10 @@ def _result(point: Point, system: System, meter: Meter, ended: str) -> Result:
         failures=(*stuck, *failures),
         limit=limit_of(latencies, scalars),
         log=tuple(meter.log),
-        replay=_replay(point),
+        replay=point.command,
         resolved=resolved(topology),
     )
 
 
 def _opens(meter: Meter) -> str:
     return format_time(meter.opens)
-
-
-def _replay(point: Point) -> str:
-    """The command that runs this point again."""
-    driver = point.topology.driver.variant
-    return f"cosim run {point.name} --driver {driver} --seed {point.topology.run.seed}"

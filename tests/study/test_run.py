@@ -126,3 +126,13 @@ def test_a_schedule_perturbs_the_run_that_it_names_and_no_other(tiny, result):
     assert held.digest != result.digest
     assert held.schedule == ("cpu0.map-unmap.st#7:2",)
     assert cosim.run(tiny, schedule=["cpu0.map-unmap.st#100000:2"]).digest == result.digest
+
+
+def test_a_result_names_the_command_that_repeats_it(tiny):
+    changed = cosim.run(TINY, set={"nic0.traffic.size": "128 B"}, seed=3, schedule=["nic0.walk#1:2"])
+    assert changed.replay == (f"cosim run {TINY} -s 'nic0.traffic.size=128 B' --seed 3 --schedule 'nic0.walk#1:2'")
+
+
+def test_the_deepest_queue_of_the_window_is_kept(result):
+    assert result.scalars["iommu0.cq.depth_max"] >= 1
+    assert 0 < result.scalars["iommu0.cq.depth_mean"] < result.scalars["iommu0.cq.depth_max"]
