@@ -1,0 +1,135 @@
+"""Threads share words in simulated memory; what is kept in Python attributes beside them is listed here, with why."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import cosim.sw
+from cosim.sw.kernel.objects import Cell, Cells, Object
+
+ROOT = Path(cosim.sw.__file__).parent
+
+MUTATORS = {"add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "popleft"}
+    "add",
+    "append",
+    "appendleft",
+    "clear",
+    "discard",
+    "extend",
+    "insert",
+    "pop",
+    "popitem",
+    "popleft",
+    "remove",
+}
+MUTATORS |= {"remove", "setdefault", "update"}
+
+INSTANT = "changes only at the instant of an atomic operation that stands for its lock"
+PRIVATE = "belongs to one thread, as a variable on its stack does"
+SCHEDULER = "is what the scheduler knows of each CPU and thread, and no algorithm under study reads it"
+NAMES = "says what there is, by name, as sysfs does; what attach decides by are words of the group"
+
+MAY_CHANGE = {
+    "core.Core": NAMES,
+    "driver.domain.Gather": PRIVATE,
+    "driver.driver.Driver": "notes what each IOMMU holds until it is removed, which one thread does",
+    "driver.driver.Measured": PRIVATE,
+    "iova.IovaAllocator": "changes under spinlocks that are words",
+    "iova.Ranges": "changes under the allocator's spinlock",
+    "kernel.buddy.Buddies": INSTANT,
+    "kernel.context.LockOrder": "is the lock checker's, and no lock waits for it",
+    "kernel.ids.Ida": INSTANT,
+    "kernel.irq.Interrupts": "says which lines there are; lines are never removed",
+    "kernel.locks.Section": PRIVATE,
+    "kernel.objects.Entries": PRIVATE,
+    "kernel.objects.Member": "is set once, when its class is made",
+    "kernel.pages.PageAllocator": INSTANT,
+    "kernel.rcu.Batch": "changes before the atomic operation that tells of it, or after the one that takes it",
+    "kernel.rcu.Rcu": SCHEDULER,
+    "kernel.thread.Kernel": SCHEDULER,
+    "kernel.timers.Timers": "changes only at the instant of the exchange that arms or cancels a timer",
+    "receive_ring.ReceiveRing": PRIVATE,
+    "runtime.Runtime": NAMES,
+}
+
+
+def changed(function: ast.AST) -> set[str]:
+    """The attributes of self that a method assigns, deletes, or calls a mutating method of."""
+    found: set[str] = set()
+    for node in ast.walk(function):
+        targets: list[ast.expr] = []
+        if isinstance(node, (ast.Assign, ast.Delete)):
+            targets = node.targets
+        elif isinstance(node, (ast.AugAssign, ast.AnnAssign)):
+            targets = [node.target]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+            targets = [node.func.value]
+        for target in targets:
+            for part in target.elts if isinstance(target, ast.Tuple) else [target]:
+                while isinstance(part, (ast.Subscript, ast.Attribute)):
+                    if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == "self":
+                        found.add(part.attr)
+                    part = part.value
+    return found
+
+
+def changing(source: str) -> dict[str, set[str]]:
+    """The classes of a module whose methods change attributes after construction, and which ones."""
+    classes: dict[str, set[str]] = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef):
+            methods = [
+                item
+                for item in node.body
+                if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)) and item.name != "__init__"
+            ]
+            if found := set().union(*(changed(method) for method in methods)):
+                classes[node.name] = found
+    return classes
+
+
+def test_only_what_is_listed_changes_after_its_construction() -> None:
+    found = {
+        ".".join((*path.relative_to(ROOT).with_suffix("").parts, name)): attributes
+        for path in sorted(ROOT.rglob("*.py"))
+        for name, attributes in changing(path.read_text()).items()
+    }
+    surprising = {name: sorted(attributes) for name, attributes in found.items() if name not in MAY_CHANGE}
+    assert not surprising, "threads share words in simulated memory: make these cells, or list them with the reason"
+    assert set(MAY_CHANGE) == set(found), "what no longer changes need not be listed"
+
+
+def test_the_check_sees_every_way_to_change_an_attribute() -> None:
+    source = """
+class Bad:
+    def __init__(self): self.fine = 1
+    async def method(self):
+        self.a = 1
+        self.b += 1
+        self.c[0] = 1
+        self.d.append(1)
+        del self.e[0]
+        self.f, other = 1, 2
+        self.g.h = 1
+        print(self.i)
+"""
+    assert changing(source) == {"Bad": {"a", "b", "c", "d", "e", "f", "g"}}
+
+
+def everything(kind: type) -> set[type]:
+    return {kind}.union(*(everything(sub) for sub in kind.__subclasses__()))
+
+
+def test_every_view_of_simulated_memory_is_frozen() -> None:
+    for module in pkgutil.walk_packages(cosim.sw.__path__, "cosim.sw."):
+        importlib.import_module(module.name)
+    views = [kind for kind in everything(Object) if kind.__module__.startswith("cosim.")]
+    assert len(views) > 10
+    for view in [*(kind(0x8000_0000) for kind in views), Cell(0x8000_0000), Cells(0x8000_0000, 1)]:
+        with pytest.raises(AttributeError, match="simulated memory"):
+            view.owner = 1  # type: ignore[union-attr]
