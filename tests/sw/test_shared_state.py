@@ -15,18 +15,6 @@ from cosim.sw.kernel.objects import Cell, Cells, Object
 ROOT = Path(cosim.sw.__file__).parent
 
 MUTATORS = {"add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "popleft"}
-    "add",
-    "append",
-    "appendleft",
-    "clear",
-    "discard",
-    "extend",
-    "insert",
-    "pop",
-    "popitem",
-    "popleft",
-    "remove",
-}
 MUTATORS |= {"remove", "setdefault", "update"}
 
 INSTANT = "changes only at the instant of an atomic operation that stands for its lock"
