@@ -143,10 +143,11 @@ class Invalidations(Component):
             return False
         known = walk.known()
         if scope.page is None:
-            return walk.seen or known is not None
+            return walk.source.seen or known is not None
         if known is not None and space.table.pointer(known.words, known.level) is None:
             return scope.covers(walk.target, space.table.span(known))
-        return scope.nonleaf and walk.seen and scope.covers(walk.target, space.table.scheme.page_lg2(walk.top))
+        top = space.table.scheme.page_lg2(walk.source.top)
+        return scope.nonleaf and walk.source.seen and scope.covers(walk.target, top)
 
     def _uses_context(self, miss: Miss, device_id: int | None) -> bool:
         """Whether `miss` uses the context of `device_id`; of None, whether it uses any entry of the directory."""
@@ -157,7 +158,7 @@ class Invalidations(Component):
             return miss.context is not None
         known = walk.known()
         if device_id is None:
-            return walk.seen or known is not None
+            return walk.source.seen or known is not None
         return known is not None and known.level == 0
 
     # --- Latitude ----------------------------------------------------------------------------------------------------

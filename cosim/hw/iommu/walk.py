@@ -155,11 +155,16 @@ class Walk:
         self.lost = False
         """Whether the walk that it had joined was given up."""
 
+    @property
+    def source(self) -> Walk:
+        """The walk that reads for this one: itself, or the one that it has joined."""
+        return self.leader or self
+
     def known(self) -> Entry | None:
         """The entry of `level`, if memory has given its value away: to this walk, or to the one it has joined."""
         if self.entry is not None:
             return self.entry
-        walk = self.leader or self
+        walk = self.source
         if walk.read is not None and walk.read.level == walk.level:
             return walk.read
         access = walk.miss.access

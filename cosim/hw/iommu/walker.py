@@ -84,7 +84,7 @@ class Walker(Component):
         walk.key = None
         for other in walk.joined:
             other.entry, other.lost, other.merged = entry, entry is None, True
-            other.level, other.flags, other.seen = walk.level, walk.flags, True
+            other.level, other.flags = walk.level, walk.flags
             self._part(other)
         walk.joined = []
         if walk.began < 0:

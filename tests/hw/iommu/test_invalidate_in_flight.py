@@ -31,7 +31,9 @@ PAGE, MB2 = 1 << 12, 1 << 21
 OLD, NEW = DATA + 0x10000, DATA + 0x20000
 WALK = 3 * (READ + 2 * HOP)
 """A walk of Sv39, from its start to its last entry."""
-TIMES = sorted({*range(-HOP, WALK + READ + 4 * HOP, 2_900), WALK - HOP // 2, WALK, WALK + 1, WALK + HOP // 2})
+FIRST_READ = READ + HOP + HOP // 2
+"""The first entry has given its value away, and it is on its way back."""
+TIMES = sorted({*range(-HOP, WALK + READ + 4 * HOP, 2_900), FIRST_READ, WALK - HOP // 2, WALK, WALK + 1})
 """When software acts, after the request was issued: before, during and after walk and access.
 
 Of what happens at the same time, requests come before commands.
@@ -61,10 +63,11 @@ def remap(space: Any, command: Iotinval) -> Any:
 
 
 @pytest.mark.parametrize("executor", [Plain, Agenda])
+@pytest.mark.parametrize("entries", [0, 8])
 @pytest.mark.parametrize("command", [Iotinval.vma(pscid=1, addr=0), Iotinval.vma(pscid=1), Iotinval.vma()], ids=str)
-def test_nothing_old_is_given_out_or_kept_after_an_invalidation(command: Iotinval, executor: Any) -> None:
+def test_nothing_old_is_given_out_or_kept_after_an_invalidation(command: Iotinval, entries: int, executor: Any) -> None:
     for after in TIMES:
-        system, space = machine(executor=executor)
+        system, space = machine(executor=executor, geometry={"iotlb_entries": entries})
         start = system.sim.now + 1_000_000
         txn = system.request(0, at_ps=start)
         system.at(start + after, remap(space, command))
@@ -121,15 +124,32 @@ def test_a_request_that_comes_after_an_invalidation_does_not_join_an_older_walk(
     assert "merge_wait" not in second.parts
 
 
-def test_those_who_had_joined_an_overtaken_walk_start_again_as_well() -> None:
+@pytest.mark.parametrize("entries", [0, 8])
+@pytest.mark.parametrize("command", [Iotinval.vma(pscid=1, addr=0), Iotinval.vma(pscid=1)], ids=str)
+def test_those_who_had_joined_an_overtaken_walk_start_again_as_well(command: Iotinval, entries: int) -> None:
     for after in TIMES:
-        system, space = machine()
+        system, space = machine(geometry={"iotlb_entries": entries})
         start = system.sim.now + 1_000_000
         txns = [system.request(8 * n, at_ps=start + n, translate_only=True) for n in range(4)]
-        system.at(start + after, remap(space, Iotinval.vma(pscid=1)))
+        system.at(start + after, remap(space, command))
         system.run()
         for n, txn in enumerate(txns):
             assert txn.address == 8 * n + (NEW if txn.translated > start + after else OLD)
+
+
+@pytest.mark.parametrize("entries", [0, 8])
+def test_a_page_that_is_remapped_while_its_bits_are_set_is_not_given_out_as_it_was(entries: int) -> None:
+    for after in range(WALK, WALK + READ + 2 * HOP, 1_900):
+        system, space = machine(geometry={"iotlb_entries": entries})
+        system.context(1, system.dc(space, sade=1))
+        system.invalidations.invalidate_ddt(1)
+        space.map(0, OLD, flags=LEAF.replace(a=0))
+        start = system.sim.now + 1_000_000
+        system.translate(MB2)
+        txn = system.request(0, at_ps=start, translate_only=True)
+        system.at(start + after, remap(space, Iotinval.vma(pscid=1, addr=0)))
+        system.run()
+        assert txn.address == (NEW if txn.translated > start + after else OLD)
 
 
 # --- Fences -----------------------------------------------------------------------------------------------------------
@@ -173,6 +193,19 @@ def test_a_fence_waits_for_no_request_that_was_translated_after_it_began() -> No
     assert start + READ < done[0] < start + READ + 3 * HOP
 
 
+def test_a_fence_waits_for_what_an_earlier_fence_did_not_ask_for() -> None:
+    system, _ = machine()
+    system.translate(0)
+    start = system.sim.now + 1_000_000
+    txn = system.request(0, at_ps=start, write=True)
+    reads_only = system.fence(True, False, at_ps=start + 10)
+    system.request(0, at_ps=start + 20)
+    both = system.fence(False, True, at_ps=start + 30)
+    system.run()
+    assert reads_only[0] < start + HOP
+    assert system.ended[txn] < both[0] <= system.ended[txn] + 2
+
+
 def test_fences_that_overlap_each_wait_for_their_own() -> None:
     system, _ = machine()
     system.translate(0)
@@ -185,12 +218,22 @@ def test_fences_that_overlap_each_wait_for_their_own() -> None:
 
 
 @pytest.mark.parametrize("across", ["off", "on"])
+@pytest.mark.parametrize("pointers", ["none", "cold", "warm"])
 @pytest.mark.parametrize("executor", [Plain, Agenda])
-def test_no_freed_table_is_read_once_a_fence_is_complete(executor: Any, across: str) -> None:
+def test_no_freed_table_is_read_once_a_fence_is_complete(executor: Any, pointers: str, across: str) -> None:
     """Software unlinks a table, invalidates without address, waits for the fence, and frees the table."""
     touched: list[FreedTouched] = []
     for after in IN_WALK:
-        system, space = machine(executor=executor, latitude={"walk_across_invalidation": across})
+        system, space = machine(
+            executor=executor,
+            geometry={"nonleaf_entries": 0 if pointers == "none" else 4},
+            latitude={"walk_across_invalidation": across},
+        )
+        if pointers == "warm":
+            space.map(PAGE, OLD)
+            system.translate(PAGE)
+        else:
+            system.invalidate(Iotinval.vma())
         system.sim.probe(FreedTouched).watch(touched.append)
         tables = [system.peek(space.pte(0, level)) >> 10 << 12 for level in (2, 1)]
         start = system.sim.now + 1_000_000
@@ -209,6 +252,7 @@ def test_no_freed_table_is_read_once_a_fence_is_complete(executor: Any, across: 
         for table in tables:
             system.memory.poison(table, PAGE, "cpu0.free", "table")
         system.run()
+        assert system.translate(0).status is Status.UR
     assert not touched
 
 
@@ -268,17 +312,18 @@ def test_turning_the_iommu_off_leaves_no_walk_in_the_old_directory() -> None:
 
 def test_latitude_lets_an_overtaken_walk_complete_but_the_fence_waits_for_its_access() -> None:
     seen_old = 0
-    for after in IN_WALK:
-        system, space = machine(latitude={"walk_across_invalidation": "on"})
+    for after in range(0, WALK, 900):
+        system, space = machine(latitude={"walk_across_invalidation": "on"}, geometry={"nonleaf_entries": 4})
         committed: list[tuple[int, int]] = []
         system.sim.probe(DmaCommitted).watch(lambda e, committed=committed: committed.append((e.time, e.address)))
         start = system.sim.now + 1_000_000
-        system.request(0, at_ps=start)
+        txns = [system.request(0, at_ps=start + n) for n in range(3)]
         system.at(start + after, remap(space, Iotinval.vma(pscid=1)))
         done = system.fence(False, False, at_ps=start + after + 1)
         system.run()
-        assert all(address == NEW or time < done[0] for time, address in committed)
-        seen_old += committed[0][1] == OLD
+        if all(txn.translated > start + after for txn in txns):
+            assert all(address == NEW or time < done[0] for time, address in committed)
+            seen_old += committed[-1][1] == OLD
         assert system.count("restarts") == (0,)
         assert system.translate(0).address == NEW
     assert seen_old
