@@ -84,9 +84,12 @@ class Poison:
 
         None if there was a moment in that time at which it was in use: the access is given the benefit of the doubt.
         """
+        pages, first_page, last_page = self._pages, address >> _PAGE_LG2, address + size - 1 >> _PAGE_LG2
+        if first_page == last_page and first_page not in pages:
+            return None
         end = address + size
-        for page in _pages(address, size):
-            for freed in self._pages.get(page, ()):
+        for page in range(first_page, last_page + 1):
+            for freed in pages.get(page, ()):
                 if freed.first < end and address < freed.end and freed.since <= first_ps and last_ps < freed.until:
                     return freed
         return None
