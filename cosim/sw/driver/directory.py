@@ -61,7 +61,7 @@ async def set_mode(driver: Driver, iommu: IommuDevice, wanted: IommuMode) -> Non
     root = await iommu.root.load()
     mode = int(wanted)
     while True:
-        await iommu.write(DDTP, Ddtp.of(iommu_mode=mode, ppn=root >> 12 if mode > IommuMode.OFF else 0))
+        await iommu.write(DDTP, Ddtp.of(iommu_mode=mode, ppn=root >> 12 if mode > IommuMode.BARE else 0))
         ddtp = await settled_ddtp(driver, iommu)
         if ddtp.busy:
             raise KernelError(errno.EBUSY, f"ddtp stays busy after mode {mode} was set")

@@ -45,7 +45,10 @@ DEVICE_CONTEXT = ("tc", "iohgatp", "ta", "fsc")
 
 def spell(words: tuple[int, ...]) -> str:
     """A command as a trace has it: ``IOTINVAL.VMA(av=1,pscid=1,pscv=1,addr=0x10)``."""
-    command = COMMANDS[Command.from_words(words).opcode].from_words(words)
+    opcode = Command.from_words(words).opcode
+    if opcode not in COMMANDS:
+        return f"IO? {words[0]:#x} {words[1]:#x}"
+    command = COMMANDS[opcode].from_words(words)
     shown = {name: value for name, value in command.fields().items() if value and name not in ("opcode", "func3")}
     return f"{command.mnemonic}({','.join(f'{name}={value:#x}' for name, value in shown.items())})"
 
