@@ -10,6 +10,9 @@ from cosim.sim.kernel import Executor, Moment, Sim, Task, action_of
 from cosim.sim.server import Gate, Server, Service
 from cosim.sim.transport import Access
 
+Entry = tuple[int, int, Callable[[Any], object], Any]
+"""When, under which rank, what to call, and with what."""
+
 
 class Alarm(Moment):
     """What wakes the agenda; superseded once an earlier one has been set."""
@@ -24,81 +27,94 @@ class Agenda(Executor):
     ```
 
     A callback that schedules into SimPy lowers the horizon at once, since the horizon is read again before each
-    callback. Nothing runs ahead inside a caller's callback: only an activation takes from the heap.
+    callback. Nothing runs ahead inside a caller's callback: only an activation takes from the heap. SimPy's clock is
+    taken along, since nothing in SimPy's queue is earlier.
     """
 
     def __init__(self, sim: Sim) -> None:
         self.sim = sim
         self.env = sim.env
         self.activations = 0
-        self._heap: list[tuple[int, int, Callable[..., object]]] = []
+        self.events = 0
+        """Callbacks so far."""
+        self._heap: list[Entry] = []
         self._running = False
-        self._time = 0
         self._parked: tuple[int, int] | None = None
         self._alarm: Alarm | None = None
 
-    @property
-    def now(self) -> int:  # type: ignore[override]
-        return max(self._time, int(self.env.now))  # ahead of SimPy, too, where SimPy has nothing left to do
-
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
-        if time <= self.now:
-            raise ValueError(f"at {time} ps: that is not after the present, {self.now} ps")
-        heappush(self._heap, (time, rank, call))
+        if time <= self.env._now:
+            raise ValueError(f"at {time} ps: that is not after the present, {self.env._now} ps")
+        self._push((time, rank, _call, call))
+
+    def start(self, task: Task, time: int) -> None:
+        self._push((time, task.rank, self._advance, task))
+
+    def resume(self, task: Task, time: int) -> None:
+        self._push((time, task.rank, self._pass, task))
+
+    # --- When --------------------------------------------------------------------------------------------------------
+
+    def _push(self, entry: Entry) -> None:
+        heappush(self._heap, entry)
         if not self._running:
             self._park()
 
-    def start(self, task: Task, time: int) -> None:
-        self.at(time, task.rank, lambda: self._advance(task, None))
-
-    def resume(self, task: Task, time: int) -> None:
-        self.at(time, task.rank, task.phase)
-
     def _park(self) -> None:
         """Make sure that a SimPy event wakes the agenda in time for its first entry."""
-        time, rank, _ = self._heap[0]
+        time, rank, _, _ = self._heap[0]
         if self._parked is None or (time, rank) < self._parked:
             self._parked = (time, rank)
-            self._alarm = moment = Alarm(self.env)
-            moment.callbacks.append(self._activate)
-            self.env.schedule(moment, rank, time - self.env.now)  # type: ignore[arg-type]
+            self._alarm = alarm = Alarm(self.env)
+            alarm.callbacks.append(self._activate)
+            self.env.schedule(alarm, rank, time - self.env._now)  # type: ignore[arg-type]
 
     def _activate(self, alarm: Any) -> None:
         if alarm is not self._alarm:
             return  # an earlier alarm has taken its place
-        heap, queue = self._heap, self.env._queue
+        env, heap, queue, events = self.env, self._heap, self.env._queue, 0
         self.activations += 1
         self._parked = None
         self._running = True
         try:
             while heap:
-                time, rank, call = heap[0]
-                if queue:
+                time, rank, call, argument = heap[0]
+                if queue and time >= queue[0][0]:
                     horizon = queue[0]
-                    if time > horizon[0] or (time == horizon[0] and rank > horizon[1]):
+                    if time > horizon[0] or rank > horizon[1]:
                         if type(horizon[3]) is not Alarm:
                             break
                         heappop(queue)  # a superseded alarm is no reason to stop
                         continue
                 heappop(heap)
-                self._time = time
-                call()
+                env._now = time
+                events += 1
+                call(argument)
         finally:
             self._running = False
+            self.events += events
         if heap:
             self._park()
 
-    def _advance(self, task: Task, answer: Any) -> None:
+    # --- What: one step of a routine each ----------------------------------------------------------------------------
+
+    def _advance(self, task: Task, answer: Access | None = None) -> None:
         """Resume the routine with `answer`, and begin the operation that it yields next."""
+        now: int = self.env._now  # type: ignore[assignment]
         while True:
             try:
-                op = task.routine.send(answer)
+                op = task.send(answer)
             except StopIteration:
                 return
-            now = self._time
             kind = type(op)
             if kind is Access:
-                _Passage(self, task, op).leave()
+                task.access = op
+                task.target, out_ps, task.back_ps = op.port.route(op.address, op.size)
+                if out_ps:
+                    task.spend(op.hop_part, out_ps)
+                    heappush(self._heap, (now + out_ps, task.rank, self._arrive, task))
+                else:
+                    self._arrive(task)
                 return
             if kind is Server or kind is Service:
                 if kind is Server:
@@ -107,67 +123,60 @@ class Agenda(Executor):
                     server, latency = op.server, op.latency_ps
                     out = server.admit(now, op.interval_ps, latency)
                 begun = out - latency
-                out = max(out, now + 1)
                 if begun > now:
                     task.spend(server.wait_part, begun - now)
-                task.spend(server.part, out - max(begun, now))
-                heappush(self._heap, (out, task.rank, lambda: self._advance(task, None)))
+                else:
+                    begun = now
+                if out <= now:
+                    out = now + 1
+                task.spend(server.part, out - begun)
+                heappush(self._heap, (out, task.rank, self._advance, task))
                 return
             if kind is not Gate:
                 raise TypeError(f"a hardware routine yielded {op!r}; it may yield Access, Server, Service, Gate")
             if not op.take():
                 op.waiting.append(task)
+                task.gate = op
                 task.since = now
-                task.waiting_for = op
-                task.phase = lambda: self._pass(task)
                 return
             answer = None
 
     def _pass(self, task: Task) -> None:
-        task.spend(task.waiting_for.part, self._time - task.since)
-        self._advance(task, None)
+        """The gate has let it through."""
+        task.spend(task.gate.part, self.env._now - task.since)  # type: ignore[arg-type]
+        self._advance(task)
 
+    def _arrive(self, task: Task) -> None:
+        """The access is at its target."""
+        now: int = self.env._now  # type: ignore[assignment]
+        task.since = now
+        done = task.target.arrive(task.access, now)
+        heappush(self._heap, (done if done > now else now + 1, task.rank, self._commit, task))
 
-class _Passage:
-    """An access on its way: it leaves, arrives, takes hold and returns."""
-
-    __slots__ = ("access", "agenda", "arrived", "back_ps", "target", "task")
-
-    def __init__(self, agenda: Agenda, task: Task, access: Access) -> None:
-        self.agenda = agenda
-        self.task = task
-        self.access = access
-
-    def leave(self) -> None:
-        self.target, out_ps, self.back_ps = self.access.port.route(self.access.address, self.access.size)
-        if out_ps:
-            self.task.spend(self.access.hop_part, out_ps)
-            heappush(self.agenda._heap, (self.agenda._time + out_ps, self.task.rank, self.arrive))
-        else:
-            self.arrive()
-
-    def arrive(self) -> None:
-        now = self.arrived = self.agenda._time
-        done = max(self.target.arrive(self.access, now), now + 1)
-        heappush(self.agenda._heap, (done, self.task.rank, self.commit))
-
-    def commit(self) -> None:
-        agenda, access, task = self.agenda, self.access, self.task
-        if agenda.sim.exploring and not agenda.sim.actions.attempt(
-            action_of(access, lambda: agenda.at(agenda.now + 1, task.rank, self.commit))
-        ):
-            return
-        self.target.commit(access)
+    def _commit(self, task: Task) -> None:
+        """The access takes hold, unless it is held."""
+        access, sim = task.access, self.sim
+        if sim.exploring:
+            action = action_of(access, lambda: self._push((sim.now + 1, task.rank, self._commit, task)))
+            if not sim.actions.attempt(action):
+                return
+        task.target.commit(access)
         if access.on_commit is not None:
             access.on_commit(access)
+        now: int = self.env._now  # type: ignore[assignment]
         if access.waited_ps:
             task.spend(access.wait_part, access.waited_ps)
-        task.spend(access.part, agenda._time - self.arrived - access.waited_ps)
-        if self.back_ps:
-            task.spend(access.hop_part, self.back_ps)
-            heappush(agenda._heap, (agenda._time + self.back_ps, task.rank, self.come_back))
+        task.spend(access.part, now - task.since - access.waited_ps)
+        if task.back_ps:
+            task.spend(access.hop_part, task.back_ps)
+            heappush(self._heap, (now + task.back_ps, task.rank, self._come_back, task))
         else:
-            agenda._advance(task, access)
+            self._advance(task, access)
 
-    def come_back(self) -> None:
-        self.agenda._advance(self.task, self.access)
+    def _come_back(self, task: Task) -> None:
+        """The answer is where the access came from."""
+        self._advance(task, task.access)
+
+
+def _call(call: Callable[[], object]) -> None:
+    call()

@@ -40,16 +40,19 @@ class Task:
     yields, so they add up to its age exactly.
     """
 
-    __slots__ = ("event", "parts", "phase", "rank", "routine", "since", "waiting_for")
+    __slots__ = ("access", "back_ps", "event", "gate", "parts", "rank", "send", "since", "target")
 
     def __init__(self, routine: Routine, rank: int, parts: dict[str, int] | None) -> None:
-        self.routine = routine
+        self.send = routine.send
         self.rank = rank
         self.parts: dict[str, int] = {} if parts is None else parts
+        # What it waits for, and since when: the executor's own.
         self.event: Any = None
+        self.gate: Any = None
+        self.access: Any = None
+        self.target: Any = None
+        self.back_ps = 0
         self.since = 0
-        self.phase: Any = None
-        self.waiting_for: Any = None
 
     def spend(self, part: str, duration_ps: int) -> None:
         """Count `duration_ps` for `part`."""
@@ -83,7 +86,12 @@ class Sim:
     @property
     def now(self) -> int:
         """The present, in integer picoseconds."""
-        return self.executor.now
+        return self.env._now  # type: ignore[return-value]
+
+    @now.setter
+    def now(self, time: int) -> None:
+        """Set the clock: for who steps through states himself instead of running them."""
+        self.env._now = time
 
     def initiator(self, path: str) -> Initiator:
         """The initiator at `path`, numbered in the order in which they are first asked for."""
@@ -98,7 +106,7 @@ class Sim:
     def start(self, routine: Routine, rank: int, parts: dict[str, int] | None = None, delay_ps: int = 1) -> Task:
         """Start a hardware routine `delay_ps` (at least one tick) from now; `parts` collects its latency."""
         task = Task(routine, rank, parts)
-        self.executor.start(task, self.now + max(1, delay_ps))
+        self.executor.start(task, self.now + (delay_ps if delay_ps > 1 else 1))
         return task
 
     def moment(self, time: int, rank: int) -> Moment:
@@ -113,9 +121,7 @@ class Sim:
 
 
 class Executor:
-    """Decides when the operations that hardware routines yield take place."""
-
-    now: int
+    """Decides when the operations that hardware routines yield take place; the clock is that of `Sim.env`."""
 
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
         """Call `call` at `time`, in rank order among all that happens then; ValueError unless that is later."""
@@ -136,10 +142,6 @@ class Plain(Executor):
     def __init__(self, sim: Sim) -> None:
         self.sim = sim
         self.env = sim.env
-
-    @property
-    def now(self) -> int:  # type: ignore[override]
-        return int(self.env.now)
 
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
         if time <= self.env.now:
@@ -164,14 +166,14 @@ class Plain(Executor):
         return task.event  # type: ignore[no-any-return]
 
     def _drive(self, task: Task) -> Generator[Event, Any, None]:
-        send, rank = task.routine.send, task.rank
+        send, rank, sim = task.send, task.rank, self.sim
         answer: Any = None
         while True:
             try:
                 op = send(answer)
             except StopIteration:
                 return
-            now = self.now
+            now = sim.now
             kind = type(op)
             if kind is Access:
                 yield from self._access(task, op)
@@ -193,24 +195,24 @@ class Plain(Executor):
                 if not op.take():
                     op.waiting.append(task)
                     yield self._blocked(task)
-                    task.spend(op.part, self.now - now)
+                    task.spend(op.part, sim.now - now)
                 answer = None
             else:
                 raise TypeError(f"a hardware routine yielded {op!r}; it may yield Access, Server, Service, Gate")
 
     def _access(self, task: Task, access: Access) -> Generator[Event, Any, None]:
-        rank = task.rank
+        rank, sim = task.rank, self.sim
         target, out_ps, back_ps = access.port.route(access.address, access.size)
         if out_ps:
             task.spend(access.hop_part, out_ps)
-            yield self._until(self.now + out_ps, rank)
-        arrived = self.now
+            yield self._until(sim.now + out_ps, rank)
+        arrived = sim.now
         done = max(target.arrive(access, arrived), arrived + 1)
         yield self._until(done, rank)
-        if self.sim.exploring:
-            action = action_of(access, lambda: self.resume(task, self.now + 1))
+        if sim.exploring:
+            action = action_of(access, lambda: self.resume(task, sim.now + 1))
             blocked = self._blocked(task)
-            while not self.sim.actions.attempt(action):
+            while not sim.actions.attempt(action):
                 yield blocked
                 blocked = self._blocked(task)
         target.commit(access)
@@ -218,10 +220,10 @@ class Plain(Executor):
             access.on_commit(access)
         if access.waited_ps:
             task.spend(access.wait_part, access.waited_ps)
-        task.spend(access.part, self.now - arrived - access.waited_ps)
+        task.spend(access.part, sim.now - arrived - access.waited_ps)
         if back_ps:
             task.spend(access.hop_part, back_ps)
-            yield self._until(self.now + back_ps, rank)
+            yield self._until(sim.now + back_ps, rank)
 
 
 def action_of(access: Access, again: Callable[[], None]) -> Action:

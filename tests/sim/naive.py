@@ -46,9 +46,10 @@ class Naive(Executor):
     def __init__(self, sim: Sim) -> None:
         self.sim = sim
         sim.env = self.env = ListEnvironment()
+        self.behind_the_gate: dict[Task, Callable[[], None]] = {}
 
     @property
-    def now(self) -> int:  # type: ignore[override]
+    def now(self) -> int:
         return int(self.env.now)
 
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
@@ -61,11 +62,11 @@ class Naive(Executor):
         self.at(time, task.rank, lambda: self.go_on(task, None))
 
     def resume(self, task: Task, time: int) -> None:
-        self.at(time, task.rank, task.phase)
+        self.at(time, task.rank, self.behind_the_gate.pop(task))
 
     def go_on(self, task: Task, answer: Any) -> None:
         try:
-            operation = task.routine.send(answer)
+            operation = task.send(answer)
         except StopIteration:
             return
         began = self.now
@@ -75,7 +76,7 @@ class Naive(Executor):
             if operation.take():
                 self.go_on(task, None)
             else:
-                task.phase = lambda: self.spend(task, operation.part, began, None)
+                self.behind_the_gate[task] = lambda: self.spend(task, operation.part, began, None)
                 operation.waiting.append(task)
         else:
             server, visit = (operation.server, operation) if isinstance(operation, Service) else (operation, operation)
