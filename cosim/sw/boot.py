@@ -13,6 +13,7 @@ from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads import WorkloadOptions, thread_names
+from cosim.sw.workloads.mapping import MapUnmap
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,9 @@ async def boot(runtime: Runtime, plan: Plan) -> None:
             await _try(runtime, device.name, _find(runtime, device))
     for name in plan.domains:
         await _try(runtime, name, _make(runtime, name, next(iter(core.devices), None)))
+    for thread in plan.threads:
+        if isinstance(thread, MapUnmap) and thread.mode == "lazy" and thread.domain in runtime.dma:
+            await _try(runtime, thread.domain, runtime.dma[thread.domain].be_lazy())
     windows = {device.name: window for device in plan.devices if (window := await _window(runtime, device)) is not None}
     done = kernel.sim.probe(BootDone)
     if done:

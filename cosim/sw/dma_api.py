@@ -1,6 +1,6 @@
 """The DMA API on an IOMMU (Linux, drivers/iommu/dma-iommu.c): buffers become IOVAs, and cease to be.
 
-Strict: on return of an unmap no device reaches the pages any more, and they may be freed.
+Strict: on return of an unmap no device reaches the pages any more, and they may be freed. Lazy: that is so later.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from cosim.events import Mapped, Unmapped
 from cosim.sw.core import Core
 from cosim.sw.driver.domain import Domain, Gather, Prot
+from cosim.sw.flush_queue import FlushQueue
 from cosim.sw.iova import IovaAllocator, IovaOptions
 from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.errors import KernelError
@@ -46,8 +47,32 @@ class DmaDomain:
         self.domain = domain
         self._kernel, self._driver = core.kernel, core.driver
         self._iovas = IovaAllocator(core.kernel, domain.aperture_end, options)
+        self._waiting: FlushQueue | None = None
         self._mapped = core.kernel.sim.probe(Mapped)
         self._unmapped = core.kernel.sim.probe(Unmapped)
+
+    async def be_lazy(self) -> None:
+        """Let unmaps wait for a common flush, for all who use the domain. KernelError ENOMEM.
+
+        A driver that does not claim it can defer flushes stays strict, as dma-iommu decides; that is logged.
+        """
+        if self._waiting is not None:
+            return
+        if not self._driver.capable("deferred_flush"):
+            self._kernel.log("info", f"{self.domain.name}: the driver does not defer flushes; unmaps are strict")
+            return
+        queue = FlushQueue(self._driver, self.domain, self._give_back)
+        await queue.open()
+        self._waiting = queue
+
+    async def close(self) -> None:
+        """Free what the domain has here; nobody maps any more."""
+        if self._waiting is not None:
+            await self._waiting.close()
+
+    def roots(self) -> list[int]:
+        """The objects that it holds; takes no time."""
+        return [] if self._waiting is None else self._waiting.roots()
 
     async def map(self, address: int, size: int, prot: Prot = BOTH) -> int:
         """dma_map_single: the IOVA of `size` bytes at `address`. KernelError ENOMEM, or what the driver reports."""
@@ -77,8 +102,13 @@ class DmaDomain:
         async with self._driver.measured("unmap"):
             start = iova & ~(PAGE - 1)
             size = _whole(Piece(iova, size))
-            await self._clear(start, size)
-            await self._iovas.free(start, size)
+            if self._waiting is None:
+                await self._clear(start, size)
+                await self._iovas.free(start, size)
+                return
+            gather = Gather(queued=True)
+            await self._clear_entries(start, size, gather)
+            await self._waiting.add(start, size, gather.freelist)
 
     async def alloc_coherent(self, size: int, *, purpose: str = "ring") -> Coherent:
         """dma_alloc_coherent: zeroed memory, mapped for both. KernelError ENOMEM."""
@@ -98,6 +128,16 @@ class DmaDomain:
 
     async def _clear(self, start: int, size: int) -> None:
         gather = Gather()
+        await self._clear_entries(start, size, gather)
+        await self._driver.iotlb_sync(self.domain, gather)
+        await self._tell_unmapped(start, size)
+
+    async def _give_back(self, start: int, size: int) -> None:
+        """A range that waited is flushed."""
+        await self._tell_unmapped(start, size)
+        await self._iovas.free(start, size)
+
+    async def _clear_entries(self, start: int, size: int, gather: Gather) -> None:
         cleared = await iommu_unmap_fast(self._driver, self.domain, start, size, gather)
         if cleared != size:
             self._kernel.log(
@@ -106,7 +146,8 @@ class DmaDomain:
                 "they were not mapped so",
                 (await self._kernel.context()).thread,
             )
-        await self._driver.iotlb_sync(self.domain, gather)
+
+    async def _tell_unmapped(self, start: int, size: int) -> None:
         if self._unmapped:
             who = (await self._kernel.context()).thread
             self._unmapped(Unmapped(self._kernel.sim.now, who, self.domain.name, start, size))

@@ -58,7 +58,7 @@ class Runtime:
 
     async def free_domain(self, name: str) -> None:
         """Free a domain that no device is in."""
-        del self.dma[name]
+        await self.dma.pop(name).close()
         await self.core.domain_free(name)
 
     def domain(self, name: str) -> DmaDomain:
@@ -88,7 +88,8 @@ class Runtime:
         views: list[Object] = [*self.core.iommus.values()]
         views += [device.object for device in self.core.devices.values()]
         views += [domain.object for domain in self.core.domains.values()]
-        return self.kernel.leaks(int(view.address) for view in views)
+        roots = [int(view.address) for view in views]
+        return self.kernel.leaks([*roots, *(root for dma in self.dma.values() for root in dma.roots())])
 
     async def spawn(self, name: str, body: Body, cpu: str) -> None:
         """Start a thread."""

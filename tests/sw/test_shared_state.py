@@ -20,15 +20,18 @@ MUTATORS |= {"remove", "setdefault", "update"}
 INSTANT = "changes only at the instant of an atomic operation that stands for its lock"
 PRIVATE = "belongs to one thread, as a variable on its stack does"
 SCHEDULER = "is what the scheduler knows of each CPU and thread, and no algorithm under study reads it"
+LOCKED = "changes under spinlocks that are words"
 NAMES = "says what there is, by name, as sysfs does; what attach decides by are words of the group"
 
 MAY_CHANGE = {
     "core.Core": NAMES,
+    "dma_api.DmaDomain": "becomes lazy once, at boot",
     "driver.domain.Gather": PRIVATE,
     "driver.driver.Driver": "notes what each IOMMU holds until it is removed, which one thread does",
     "driver.driver.Measured": PRIVATE,
-    "iova.IovaAllocator": "changes under spinlocks that are words",
-    "iova.Ranges": "changes under the allocator's spinlock",
+    "flush_queue.FlushQueue": "is made and unmade with its domain, by one thread",
+    "iova.IovaAllocator": LOCKED,
+    "iova.Ranges": LOCKED,
     "kernel.buddy.Buddies": INSTANT,
     "kernel.context.LockOrder": "is the lock checker's, and no lock waits for it",
     "kernel.ids.Ida": INSTANT,

@@ -24,8 +24,9 @@ class MapUnmap(WorkloadOptions):
     """Pages of 4 KiB, mapped by one call and unmapped by one."""
     contiguous: bool = False
     """One block of physical memory, so that large leaves can be used; else each page comes from anywhere."""
-    mode: Literal["strict"] = "strict"
-    """When an unmap flushes: before it returns."""
+    mode: Literal["strict", "lazy"] = "strict"
+    """When an unmap flushes: before it returns, or together with others, later. One lazy thread makes its domain lazy
+    for all, if the driver can defer flushes."""
     hold: Time = 0
     """How long the buffer stays mapped."""
     device: str | None = None

@@ -1,0 +1,143 @@
+"""Lazy unmapping (Linux, drivers/iommu/dma-iommu.c, queue_iova): ranges wait for one flush of the whole domain.
+
+Between an unmap's return and that flush devices may still reach the pages: at most 255 unmaps of each CPU, or until
+the timer. What waited is given back once a flush that began after it was queued has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from cosim.sim.units import MS
+from cosim.sw.driver.domain import Domain
+from cosim.sw.driver.driver import Driver
+from cosim.sw.kernel.barriers import smp_mb
+from cosim.sw.kernel.locks import SpinLock
+from cosim.sw.kernel.objects import Object, cell, embed
+
+ENTRIES = 256
+"""Entries of a CPU's ring; one stays unused."""
+
+FLUSH_PS = 10 * MS
+"""How long the first entry waits at least, in ticks of the kernel's clock."""
+
+
+class QueueState(Object):
+    """Words of a domain's flush queue. A flush that is under way has begun and not ended."""
+
+    __slots__ = ()
+    begun = cell()
+    ended = cell()
+    timer_on = cell()
+
+
+class RingState(Object):
+    """Words of one CPU's ring; the lock guards them and the entries."""
+
+    __slots__ = ()
+    lock = embed(SpinLock)
+    head = cell()
+    tail = cell()
+
+
+class Entry(Object):
+    """A range that waits: `begun` is how many flushes had begun when it came."""
+
+    __slots__ = ()
+    start = cell()
+    size = cell()
+    begun = cell()
+
+
+class Ring(NamedTuple):
+    """One CPU's ring, and the page-table pages that wait with each entry."""
+
+    state: RingState
+    entries: tuple[Entry, ...]
+    freelists: list[list[int]]
+
+
+class FlushQueue:
+    """The ranges of a domain that are unmapped and not flushed. `give_back` is called for each once it is."""
+
+    def __init__(self, driver: Driver, domain: Domain, give_back: Callable[[int, int], Awaitable[None]]) -> None:
+        self._driver = driver
+        self._kernel = driver.kernel
+        self._domain = domain
+        self._give_back = give_back
+        self._state = QueueState(self._kernel.static(QueueState.SIZE))
+        self._rings: dict[str, Ring] = {}
+        self._timer = self._kernel.timers.new("iova-flush", self._expired)
+
+    async def open(self) -> None:
+        """Allocate the rings, for every CPU. KernelError ENOMEM."""
+        for cpu in self._kernel.cpus:
+            state = await self._kernel.pages.new(RingState)
+            first = await self._kernel.pages.kmalloc(ENTRIES * Entry.SIZE, purpose="FlushRing")
+            entries = tuple(Entry(first + index * Entry.SIZE) for index in range(ENTRIES))
+            self._rings[cpu] = Ring(state, entries, [[] for _ in range(ENTRIES)])
+
+    async def close(self) -> None:
+        """Free the rings; the domain is about to go, and nothing is flushed any more."""
+        await self._kernel.timers.cancel(self._timer)
+        for ring in self._rings.values():
+            for freelist in ring.freelists:
+                await self._free(freelist)
+            await self._kernel.pages.kfree(ring.entries[0].address)
+            await self._kernel.pages.delete(ring.state)
+        self._rings.clear()
+
+    def roots(self) -> list[int]:
+        """The objects that it holds; takes no time."""
+        held = [int(one.address) for ring in self._rings.values() for one in (ring.state, ring.entries[0])]
+        return held + [page for ring in self._rings.values() for freelist in ring.freelists for page in freelist]
+
+    async def add(self, start: int, size: int, freelist: list[int]) -> None:
+        """Let a range wait, whose entries are cleared; a full ring is flushed at once, by the caller."""
+        # Order the clearing of the entries before the count of flushes that the range is queued with.
+        await smp_mb()
+        ring = self._rings[(await self._kernel.context()).cpu]
+        async with self._kernel.spin_irqsave(ring.state.lock):
+            await self._release(ring)
+            tail = int(await ring.state.tail.load())
+            if (tail + 1) % ENTRIES == await ring.state.head.load():
+                await self._flush()
+                await self._release(ring)
+            entry = ring.entries[tail]
+            await entry.start.store(start)
+            await entry.size.store(size)
+            await entry.begun.store(await self._state.begun.load())
+            ring.freelists[tail] = freelist
+            await ring.state.tail.store((tail + 1) % ENTRIES)
+        if not await self._state.timer_on.load() and not await self._state.timer_on.xchg(1):
+            await self._kernel.timers.arm(self._timer, FLUSH_PS)
+
+    async def _flush(self) -> None:
+        await self._state.begun.fetch_add(1)
+        await self._driver.flush_iotlb_all(self._domain)
+        await self._state.ended.fetch_add(1)
+
+    async def _release(self, ring: Ring) -> None:
+        """Give back what a flush has passed; the caller holds the ring's lock."""
+        ended = await self._state.ended.load()
+        head, tail = int(await ring.state.head.load()), int(await ring.state.tail.load())
+        while head != tail:
+            entry = ring.entries[head]
+            if await entry.begun.load() >= ended:
+                return
+            await self._free(ring.freelists[head])
+            await self._give_back(int(await entry.start.load()), int(await entry.size.load()))
+            head = (head + 1) % ENTRIES
+            await ring.state.head.store(head)
+
+    async def _free(self, freelist: list[int]) -> None:
+        while freelist:
+            await self._kernel.pages.free(freelist.pop())
+
+    async def _expired(self) -> None:
+        await self._state.timer_on.store(0)
+        await self._flush()
+        for ring in self._rings.values():
+            async with self._kernel.spin_irqsave(ring.state.lock):
+                await self._release(ring)

@@ -1,0 +1,163 @@
+"""Lazy unmapping: one flush for many, at the 256th of a CPU or on the timer, and nothing is reused before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from cosim.events import Unmapped
+from cosim.sim.operations import Sleep
+from cosim.sim.units import MS, US, S
+from cosim.sw.core import Core
+from cosim.sw.dma_api import DmaDomain
+from cosim.sw.driver.domain import Domain, Gather
+from tests.sw.fake_driver import FakeDriver
+from tests.sw.machine import Machine
+
+PAGE = 4096
+
+
+class LazyDriver(FakeDriver):
+    """A driver that can defer flushes; each unmap frees `tables`."""
+
+    tables_freed: Sequence[int] = ()
+
+    def capable(self, what: str) -> bool:
+        return what == "deferred_flush"
+
+    async def flush_iotlb_all(self, domain: Domain) -> None:
+        self.calls.append(f"flush at {self.kernel.sim.now // US} us")
+
+    async def unmap_pages(self, domain: Domain, iova: int, page_size: int, count: int, gather: Gather) -> int:
+        assert gather.queued
+        gather.freelist += self.tables_freed
+        self.tables_freed = ()
+        return await super().unmap_pages(domain, iova, page_size, count, gather)
+
+
+class Bench:
+    def __init__(self, model: str = "", kind: type[FakeDriver] = LazyDriver) -> None:
+        self.machine = Machine(model=model)
+        self.driver = kind(self.machine.kernel)
+        self.core = Core(self.machine.kernel, self.driver)  # type: ignore[arg-type]
+        self.dma = DmaDomain(self.core, self.machine.run(self.core.domain_alloc("shared")))
+        self.machine.run(self.dma.be_lazy())
+        self.unmapped: list[Unmapped] = []
+        self.machine.sim.probe(Unmapped).watch(self.unmapped.append)
+
+    def flushes(self) -> list[str]:
+        return [call for call in self.driver.calls if call.startswith("flush")]
+
+    async def rounds(self, count: int) -> list[int]:
+        iovas = []
+        for _ in range(count):
+            iovas.append(await self.dma.map(0x8010_0000, PAGE))
+            await self.dma.unmap(iovas[-1], PAGE)
+        return iovas
+
+
+@pytest.mark.parametrize("model", ["", "rvwmo"])
+def test_an_unmap_flushes_nothing_and_its_iova_stays_taken_until_the_timer(model: str) -> None:
+    bench = Bench(model)
+
+    async def body() -> None:
+        first, second = await bench.rounds(2)
+        assert first != second
+        assert not bench.flushes()
+        assert not bench.unmapped
+        await Sleep(20 * MS)
+        assert len(bench.flushes()) == 1
+        assert [event.iova for event in bench.unmapped] == [first, second]
+        assert await bench.dma.map(0x8010_0000, PAGE) == second, "given back last, so given out first"
+
+    bench.machine.start(body())
+    bench.machine.go(until=1 * S)
+    assert not bench.driver.named("sync")
+    assert not bench.machine.log
+
+
+def test_the_timer_fires_after_10_ms_in_ticks_of_4_ms_and_is_armed_by_the_next_entry_again() -> None:
+    bench = Bench()
+
+    async def body() -> None:
+        await Sleep(100 * MS + 500 * US)
+        await bench.rounds(3)
+        await Sleep(50 * MS)
+        await bench.rounds(1)
+        await Sleep(50 * MS)
+
+    bench.machine.start(body())
+    bench.machine.go(until=1 * S)
+    times = [int(call.split()[2]) for call in bench.flushes()]
+    assert [round(time / 1000) for time in times] == [116, 164]
+
+
+def test_the_256th_unmap_of_a_cpu_flushes_and_then_every_255th() -> None:
+    """As kernels were seen to do."""
+    bench = Bench()
+    seen: list[int] = []
+
+    async def body() -> None:
+        for number in range(1, 800):
+            await bench.rounds(1)
+            if len(bench.flushes()) > len(seen):
+                seen.append(number)
+
+    bench.machine.start(body())
+    bench.machine.go(until=10 * MS)
+    assert seen == [256, 511, 766]
+    assert len(bench.unmapped) == 765
+
+
+def test_each_cpu_has_a_ring_of_its_own_and_the_timer_empties_all() -> None:
+    bench = Bench()
+    bench.machine.start(bench.rounds(200), cpu="cpu0")
+    bench.machine.start(bench.rounds(200), cpu="cpu1")
+    bench.machine.go(until=5 * MS)
+    assert not bench.flushes()
+    bench.machine.go(until=1 * S)
+    assert len(bench.flushes()) == 1
+    assert len(bench.unmapped) == 400
+
+
+def test_table_pages_are_freed_with_the_flush_and_not_before() -> None:
+    bench = Bench()
+    pages = bench.machine.kernel.pages
+
+    async def body() -> None:
+        bench.driver.tables_freed = [await pages.alloc(purpose="table")]  # type: ignore[attr-defined]
+        await bench.rounds(1)
+        assert pages.purposes()["table"] == PAGE
+        assert not bench.machine.kernel.leaks([*bench.dma.roots(), int(bench.dma.domain.object.address)])
+        await Sleep(20 * MS)
+        assert pages.purposes()["table"] == 0
+
+    bench.machine.start(body())
+    bench.machine.go(until=1 * S)
+    assert not bench.machine.log
+
+
+def test_a_domain_that_goes_takes_its_rings_and_what_waits_along() -> None:
+    bench = Bench()
+    pages = bench.machine.kernel.pages
+
+    async def body() -> None:
+        bench.driver.tables_freed = [await pages.alloc(purpose="table")]  # type: ignore[attr-defined]
+        await bench.rounds(1)
+        await bench.dma.close()
+        await bench.core.domain_free("shared")
+        await Sleep(20 * MS)
+
+    bench.machine.start(body())
+    bench.machine.go(until=1 * S)
+    assert not bench.flushes()
+    assert not pages.in_use()
+
+
+def test_a_driver_that_cannot_defer_stays_strict_and_says_so() -> None:
+    bench = Bench(kind=FakeDriver)
+    bench.machine.run(bench.rounds(1))
+    assert bench.machine.log == ["info: shared: the driver does not defer flushes; unmaps are strict"]
+    assert len(bench.driver.named("sync")) == 1
+    assert len(bench.unmapped) == 1
