@@ -170,7 +170,7 @@ def variant(name: str, cells: Mapping[str, Any] | None = None) -> Variant:
     ``{policy: short-fence, fence_ps: 10 ms}``.
     """
     row = load_variant(name)
-    changed = {axis: _cell(axis, value) for axis, value in (cells or {}).items()}
+    changed = {axis: _cell(row, axis, value) for axis, value in (cells or {}).items()}
     return _with(row, changed, row.name)
 
 
@@ -188,16 +188,20 @@ def load_variant(text: str) -> Variant:
     return Variant(**{axis: CELLS[axis][cell] for axis, cell in ROWS[text].items()}, name=text)
 
 
-def _cell(axis: str, value: Any) -> Any:
+def _cell(row: Variant, axis: str, value: Any) -> Any:
     if axis not in CELLS:
         raise VariantError(f"driver: {axis!r} is not an axis{_near(axis, CELLS)}")
     options: dict[str, Any] = {}
     if isinstance(value, Mapping):
         options = {str(key): given for key, given in value.items() if key != "policy"}
-        value = value.get("policy", ROWS["merged"][axis])
+        value = value.get("policy", _name_of(axis, getattr(row, axis)))
     if not isinstance(value, str) or value not in CELLS[axis]:
         raise VariantError(f"driver: {axis}: there is no {value!r}{_near(str(value), CELLS[axis])}")
     return _with_options(f"driver: {axis}: {value}", CELLS[axis][value], options)
+
+
+def _name_of(axis: str, policy: Any) -> str:
+    return next((name for name, known in CELLS[axis].items() if known == policy), type(policy).__name__)
 
 
 def _with_options(what: str, policy: Any, options: Mapping[str, Any]) -> Any:

@@ -1,0 +1,157 @@
+"""The table of variants: rows, single cells, a user's own driver, and what is said of mistakes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from cosim.sim.units import MS
+from cosim.sw.driver.policies import attach, attach_defects, invalidate, pscid
+from cosim.sw.driver.variants import AXES, CELLS, ROWS, VariantError, load_variant, variant
+
+OWN = """
+from dataclasses import dataclass, replace
+
+from cosim.sim.units import MS
+from cosim.sw.driver.policies.attach import BondFirst
+from cosim.sw.driver.policies.invalidate import PerIommu
+from cosim.sw.driver.variants import load_variant
+
+
+@dataclass(frozen=True)
+class Hasty(PerIommu):
+    fence_ps: int = 1 * MS
+
+
+class NeedsMore(BondFirst):
+    def __init__(self, what):
+        pass
+
+
+class Stranger:
+    pass
+
+
+row = replace(load_variant("current"), attach=BondFirst(), name="mine")
+torn = replace(load_variant("merged"), queue="fast")
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    path = tmp_path / "my_driver.py"
+    path.write_text(OWN)
+    return path
+
+
+def test_rows_differ_in_the_cells_that_they_say() -> None:
+    assert {axis for axis in AXES if ROWS["v2"][axis] != ROWS["v2-as-posted"][axis]} == {"tables"}
+    assert {axis for axis in AXES if ROWS["merged"][axis] != ROWS["current"][axis]} == {
+        *("attach", "tables", "invalidate", "queue", "capable")
+    }
+
+
+@pytest.mark.parametrize("name", list(ROWS))
+def test_every_row_is_complete_and_knows_its_name(name: str) -> None:
+    row = load_variant(name)
+    assert row.name == name
+    for axis in AXES:
+        assert getattr(row, axis) is CELLS[axis][ROWS[name][axis]]
+
+
+def test_policies_hold_no_state() -> None:
+    """What threads share is in simulated memory: a policy that could be written to would hide races."""
+    for axis, named in CELLS.items():
+        for name, policy in named.items():
+            if axis == "capable":
+                assert isinstance(policy, frozenset)
+                continue
+            with pytest.raises((dataclasses.FrozenInstanceError, AttributeError)):
+                policy.anything = name
+
+
+def test_one_cell_can_be_changed() -> None:
+    row = variant("merged", {"attach": "context-first"})
+    assert isinstance(row.attach, attach_defects.ContextFirst)
+    assert row.invalidate == load_variant("merged").invalidate
+
+
+def test_a_policys_own_numbers_can_be_changed() -> None:
+    row = variant("merged", {"invalidate": {"policy": "short-fence", "fence_ps": "10 ms"}, "pscid": {"highest": 4}})
+    assert row.invalidate == invalidate.ShortFence(fence_ps=10 * MS)
+    assert row.pscid == pscid.Shared(highest=4)
+
+
+def test_without_a_policy_the_numbers_are_those_of_the_rows_own_cell() -> None:
+    row = variant("current", {"invalidate": {"fence_ps": "10 ms"}})
+    assert row.invalidate == invalidate.WithFreelist(fence_ps=10 * MS)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "text"),
+    [
+        ("merge", {}, "driver 'merge' is not known; did you mean merged?"),
+        ("zzz", {}, "driver 'zzz' is not known; there are: merged, v2, v2-as-posted, current"),
+        ("merged", {"atach": "bond-first"}, "driver: 'atach' is not an axis; did you mean attach?"),
+        ("merged", {"attach": "bond-frist"}, "driver: attach: there is no 'bond-frist'; did you mean bond-first?"),
+        ("merged", {"queue": 3}, "driver: queue: there is no 3; there are: tickets, no-mmiowb"),
+        (
+            "merged",
+            {"invalidate": {"policy": "per-iommu", "fence": "1 ms"}},
+            "driver: invalidate: per-iommu has no option 'fence'; did you mean fence_ps?",
+        ),
+        ("merged", {"invalidate": {"fence_ps": "10 parsecs"}}, "driver: invalidate: per-iommu: fence_ps: "),
+        ("merged", {"pscid": {"highest": "many"}}, "driver: pscid: shared: highest: "),
+        ("merged", {"capable": {"policy": "none", "lazy": 1}}, "driver: capable: none has no option 'lazy'"),
+    ],
+)
+def test_a_mistake_is_answered_with_the_nearest_right_name(name: str, cells: dict[str, object], text: str) -> None:
+    with pytest.raises(VariantError) as error:
+        variant(name, cells)
+    assert str(error.value).startswith(text)
+
+
+# --- A user's own ---------------------------------------------------------------------------------------------------
+
+
+def test_a_subclass_of_one_policy_takes_its_place_in_merged(own: Path) -> None:
+    row = load_variant(f"{own}:Hasty")
+    assert row.name == "Hasty"
+    assert row.invalidate.fence_ps == 1 * MS
+    assert row.attach == load_variant("merged").attach
+
+
+def test_a_whole_row_can_be_ones_own(own: Path) -> None:
+    row = load_variant(f"{own}:row")
+    assert (row.name, row.attach) == ("mine", attach.BondFirst())
+    assert row.tables is load_variant("current").tables
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Hastie", "defines no 'Hastie'; did you mean Hasty?"),
+        ("Stranger", "is neither a Variant nor a subclass of a policy; policies are: pscid (Shared), bonds (Grouped)"),
+        ("NeedsMore", "cannot be made without arguments"),
+        ("torn", "queue: 'fast' is no Tickets"),
+    ],
+)
+def test_a_driver_of_ones_own_is_checked_when_it_is_loaded(own: Path, name: str, text: str) -> None:
+    with pytest.raises(VariantError) as error:
+        load_variant(f"{own}:{name}")
+    assert text in str(error.value)
+
+
+def test_a_file_that_is_missing_or_broken_is_said_to_be(tmp_path: Path) -> None:
+    with pytest.raises(VariantError, match=r"there is no file .*nowhere.py"):
+        load_variant(f"{tmp_path}/nowhere.py:X")
+    broken = tmp_path / "broken.py"
+    broken.write_text("import nothing_of_that_name\n")
+    with pytest.raises(VariantError, match="does not load: ModuleNotFoundError: No module named"):
+        load_variant(f"{broken}:X")
+    notes = tmp_path / "notes.txt"
+    notes.write_text("hello")
+    with pytest.raises(VariantError, match=r"a driver is a Python file, FILE.py:NAME"):
+        load_variant(f"{notes}:X")
