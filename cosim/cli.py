@@ -8,12 +8,9 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Any, ParamSpec
 
 import click
-
-if TYPE_CHECKING:
-    from cosim.system.topology import Topology
 
 P = ParamSpec("P")
 
@@ -76,22 +73,15 @@ def _topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What all chance derives from."),
         click.option("--until", metavar="TIME", help="When the run ends: 1ms, '250 us'."),
     ]
+
+    @wraps(verb)
+    def gathered(topology: str, **given: Any) -> Any:
+        changes = {name: given.pop(name) for name in ("sets", "overlays", "driver", "seed", "until")}
+        return verb(topology, changes, **given)
+
     for option in reversed(options):
-        verb = option(verb)
-    return verb
-
-
-def _load(
-    topology: str,
-    sets: tuple[str, ...],
-    overlays: tuple[str, ...],
-    driver: str | None,
-    seed: int | None,
-    until: str | None,
-) -> Topology:
-    from cosim.system.load import load
-
-    return load(topology, overlays=overlays, sets=sets, driver=driver, seed=seed, until=until)
+        gathered = option(gathered)
+    return gathered
 
 
 class _InOrder(click.Group):
@@ -132,11 +122,7 @@ def main() -> None:
 @_guarded
 def run(
     topology: str,
-    sets: tuple[str, ...],
-    overlays: tuple[str, ...],
-    driver: str | None,
-    seed: int | None,
-    until: str | None,
+    changes: dict[str, Any],
     as_json: bool,
     traces: tuple[str, ...],
     output: str | None,
@@ -149,15 +135,14 @@ def run(
     from cosim.study.run import Point, command_line
     from cosim.study.run import run as simulate
     from cosim.study.trace import open_traces
+    from cosim.system.load import load
 
     chosen = tuple(filter(None, schedule.split(",")))
     point = Point(
-        _load(topology, sets, overlays, driver, seed, until),
+        load(topology, **changes),
         name=_name(topology),
         schedule=chosen,
-        command=command_line(
-            topology, sets=sets, overlays=overlays, driver=driver, seed=seed, until=until, schedule=chosen
-        ),
+        command=command_line(topology, **changes, schedule=chosen),
     )
     if output:
         prepare(Path(output))
@@ -177,16 +162,11 @@ def run(
 @main.command(short_help="Say whether a topology is valid.")
 @_topology_options
 @_guarded
-def check(
-    topology: str,
-    sets: tuple[str, ...],
-    overlays: tuple[str, ...],
-    driver: str | None,
-    seed: int | None,
-    until: str | None,
-) -> int:
+def check(topology: str, changes: dict[str, Any]) -> int:
     """Say whether TOPOLOGY is valid, and if not, everything that is wrong with it."""
-    _load(topology, sets, overlays, driver, seed, until)
+    from cosim.system.load import load
+
+    load(topology, **changes)
     click.echo(f"{topology}: ok")
     return 0
 
@@ -195,19 +175,11 @@ def check(
 @_topology_options
 @click.option("--all", "everything", is_flag=True, help="With every default written out.")
 @_guarded
-def show(
-    topology: str,
-    sets: tuple[str, ...],
-    overlays: tuple[str, ...],
-    driver: str | None,
-    seed: int | None,
-    until: str | None,
-    everything: bool,
-) -> int:
+def show(topology: str, changes: dict[str, Any], everything: bool) -> int:
     """Print TOPOLOGY as it would run: expanded, with overlays and overrides; the output is a topology again."""
-    from cosim.system.load import resolved
+    from cosim.system.load import load, resolved
 
-    click.echo(resolved(_load(topology, sets, overlays, driver, seed, until), everything=everything), nl=False)
+    click.echo(resolved(load(topology, **changes), everything=everything), nl=False)
     return 0
 
 
