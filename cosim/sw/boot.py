@@ -57,6 +57,7 @@ async def boot(runtime: Runtime, plan: Plan) -> None:
     done = kernel.sim.probe(BootDone)
     if done:
         done(BootDone(kernel.sim.now))
+    kernel.booted()
     kernel.sim.explore()
     for name, (iova, size) in windows.items():
         if name in runtime.masters:

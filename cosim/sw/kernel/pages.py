@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -70,6 +70,8 @@ class PageAllocator:
         self._objects: dict[int, Allocation] = {}
         self._slabs: dict[int, list[int]] = {size: [] for size in SIZE_CLASSES}
         self._slab_word = kernel.static(WORD)
+        self._asked = 0
+        self._failing: frozenset[int] = frozenset()
         for node, buddies in self._nodes.items():
             buddies.add([region for region in regions if region.node == node])
 
@@ -80,10 +82,23 @@ class PageAllocator:
 
         `node` None is the node of the calling CPU. Raises KernelError ENOMEM.
         """
+        await self._may_fail(f"order {order}, for {purpose}")
         address, _ = await self._alloc(order, node, purpose)
         if zero:
             await StoreBlock(address, (0,) * ((PAGE << order) // WORD))
         return address
+
+    def fail(self, numbers: Iterable[int]) -> None:
+        """Refuse the allocations with these numbers, counted from 1 from here on; takes no time."""
+        self._asked = 0
+        self._failing = frozenset(numbers)
+
+    async def _may_fail(self, what: str) -> None:
+        self._asked += 1
+        if self._asked in self._failing:
+            thread = (await self._kernel.context()).thread
+            self._kernel.log("warning", f"page allocation failure: {what} (number {self._asked}, as asked)", thread)
+            raise KernelError(errno.ENOMEM, f"no memory ({what})")
 
     async def _alloc(self, order: int, node: int | None, purpose: str) -> tuple[int, Allocation]:
         kernel = self._kernel
@@ -132,6 +147,7 @@ class PageAllocator:
         fitting = next((limit for limit in SIZE_CLASSES if limit >= size), None)
         if fitting is None:
             return await self.alloc((-(-size // PAGE) - 1).bit_length(), zero=zero, purpose=purpose)
+        await self._may_fail(f"{size} bytes, for {purpose}")
         kernel = self._kernel
         context = await kernel.context()
         await Work(kernel.options.kmalloc_cost)

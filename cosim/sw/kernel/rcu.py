@@ -20,8 +20,8 @@ from cosim.sw.kernel.objects import Cell, Object, Ordering, cell
 if TYPE_CHECKING:
     from cosim.sw.kernel.thread import Kernel
 
-RCU_VECTOR = 0x1_0000
-"""The interrupt by which a CPU tells the grace-period thread's CPU that it was the last one."""
+RCU_VECTOR = 1
+"""By it a CPU tells the grace-period thread's CPU that it was the last one: the supervisor software interrupt."""
 
 
 class State(Object):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from cosim.events import KernelLog, PageAllocated, PageFreed
-from cosim.quantities import PositiveTime, Time
+from cosim.quantities import PositiveCount, PositiveTime, Time
 from cosim.sim.kernel import Sim
 from cosim.sim.operations import Body, Oops, Self, Sleep, Spawn
 from cosim.sim.units import MS, NS, S
@@ -64,6 +64,8 @@ class KernelOptions(BaseModel):
     """CPU time of a page's allocation, without zeroing it."""
     hot_pages: int = Field(default=512, ge=0)
     """Freed pages that a node keeps for the next who asks, last in, first out."""
+    fail_allocations: tuple[PositiveCount, ...] = ()
+    """Which allocations of pages and objects fail, counted from 1 after boot."""
     housekeeping: str = ""
     """The CPU that runs the kernel's own threads; the last one, if empty."""
 
@@ -110,6 +112,10 @@ class Kernel:
     def boot(self) -> None:
         """Start the kernel's own threads; called once, when everything is built."""
         self.rcu.boot()
+
+    def booted(self) -> None:
+        """Boot is done: what the options count from then on is counted."""
+        self.pages.fail(self.options.fail_allocations)
 
     # --- Threads -------------------------------------------------------------------------------------------------
 

@@ -13,8 +13,8 @@ from cosim.sw.kernel.objects import Cell
 if TYPE_CHECKING:
     from cosim.sw.kernel.thread import Kernel
 
-TIMER_VECTOR = 0x1_0001
-"""The tick of a CPU that has a timer due."""
+TIMER_VECTOR = 5
+"""The tick of a CPU that has a timer due: the supervisor timer interrupt."""
 
 
 class Timer:
