@@ -159,6 +159,7 @@ class Directory(Component):
         self.split = ddt_split(registers.capabilities)
         timing, geometry = options.timing, options.geometry
         self.start = pause(self.part, timing.walk_start)
+        self.walks = self.reads = 0
         self.fill_pause = pause(self.part, timing.context_fill)
         beats = DC_BEATS[self.form.SIZE] - 1
         self._step = pause(self.part, timing.walk_step)

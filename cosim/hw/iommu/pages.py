@@ -92,6 +92,7 @@ class PageTable:
     def __init__(self, scheme: Scheme, capabilities: Capabilities, options: IommuOptions, pointers: Pointers) -> None:
         self.scheme = scheme
         self.start = pause(self.part, options.timing.walk_start)
+        self.walks = self.reads = 0
         self.pointers = pointers.levels
         self._step = pause(self.part, options.timing.walk_step)
         self._split_napot = not options.geometry.iotlb_napot

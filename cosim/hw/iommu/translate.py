@@ -16,6 +16,7 @@ from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.resolve import Resolver
 from cosim.hw.iommu.steps import (
     NO_FIRST_STAGE,
+    page_fault,
     require_canonical,
     require_grant,
     space_of,
@@ -63,6 +64,7 @@ class Translation(Component):
         self.requests = self.restarts = 0
         self._contexts = self.directory.contexts
         self._evict = options.latitude.evict
+        self._evicting = self._evict != "off"
         self._stream = sim.chooser.stream(f"{path}.evict")
         self._translated = sim.probe(Translated)
         self._looked_up = sim.probe(CacheLookup)
@@ -90,7 +92,9 @@ class Translation(Component):
             return True
         if txn.device_id >> self._device_bits:
             raise Fault(Cause.TTYP_DISALLOWED)  # 5. device_id is wider than the mode allows
-        context = self._context(txn)
+        context = self._contexts.get(txn.device_id)
+        if self._evicting or self._looked_up:
+            context = self._seen(txn, context)
         if context is None:
             return False
         if context.plain and not txn.request and txn.process_id is None:
@@ -100,7 +104,9 @@ class Translation(Component):
         if space.bare:
             self._unchanged(txn, space)
             return True
-        require_canonical(txn, context, space)
+        upper = txn.iova >> space.shift
+        if upper and upper != space.upper:
+            raise page_fault(txn, context)
         leaf = self._leaf(txn, space)
         if leaf is None:
             return False
@@ -108,9 +114,9 @@ class Translation(Component):
         self._decide(txn, space, leaf, "iotlb")
         return True
 
-    def _context(self, txn: Transaction) -> Context | None:
-        context = self._contexts.get(txn.device_id)
-        if context is not None and self._evict != "off" and self._evicts():
+    def _seen(self, txn: Transaction, context: Context | None) -> Context | None:
+        """What a look-up in the context cache found, unless latitude has it evicted just before."""
+        if context is not None and self._evicting and self._evicts():
             self._contexts.discard(txn.device_id)
             context = None
         if self._looked_up:
@@ -119,7 +125,7 @@ class Translation(Component):
 
     def _leaf(self, txn: Transaction, space: AddressSpace) -> Leaf | None:
         leaf = self.iotlb.lookup(space.gscid, space.pscid, txn.iova, txn.write)
-        if leaf is not None and self._evict != "off" and self._evicts():
+        if leaf is not None and self._evicting and self._evicts():
             self.iotlb.evict(leaf)
             leaf = None
         return leaf

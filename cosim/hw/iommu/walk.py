@@ -42,13 +42,18 @@ class Entry:
 
 
 class Tree(Protocol):
-    """A kind of table: how a target (an IOVA, a device_id) is cut into indices, and what an entry says."""
+    """A kind of table: how a target (an IOVA, a device_id) is cut into indices, and what an entry says.
+
+    `walks` and `reads` count what was walked and read of it.
+    """
 
     kind: str
     part: str
     """The latency part of its reads."""
     start: Server | None
     """What it takes to start a walk."""
+    walks: int
+    reads: int
 
     def prefix(self, target: int, level: int) -> int:
         """What all targets have in common that share their entry of this level."""
@@ -63,7 +68,7 @@ class Tree(Protocol):
         """What it takes to judge an entry of this level."""
 
     def peek(self, walk: Walk) -> tuple[int, int, int] | None:
-        """The deepest table that the caches know: the level of its entries, its address, the flags on the way."""
+        """The deepest table that the caches know: the level of its entries, its address, the flags on the way to it."""
 
     def cached(self, walk: Walk) -> tuple[int, int, int] | None:
         """The same as a look-up, which counts."""

@@ -6,7 +6,7 @@ from collections.abc import Generator, Hashable
 from typing import TYPE_CHECKING, Any
 
 from cosim.events import Busy, WalkDone
-from cosim.hw.iommu.walk import Entry, Walk
+from cosim.hw.iommu.walk import Entry, Miss, Tree, Walk
 from cosim.hw.options import IommuOptions
 from cosim.sim.component import Component
 from cosim.sim.server import Gate
@@ -21,7 +21,7 @@ class Walker(Component):
 
     A walk that reaches an entry which another one is reading, or is about to read, joins it. Where their ways part
     it goes on by itself, from the table that they had in common; whoever stays is given the entry that ends the walk.
-    Counters by kind: `walks`, `reads`; `merged` counts joins, `busy_ps` adds up the time of all walkers.
+    Counters: `merged` (walks that joined another), `busy_ps` (the time of all walkers, added up).
     """
 
     def __init__(self, sim: Sim, path: str, options: IommuOptions, port: Port, address_bits: int) -> None:
@@ -30,8 +30,6 @@ class Walker(Component):
         self.port = port
         self.address_bits = address_bits
         self.slots = Gate(sim, options.geometry.walkers, "walker_wait")
-        self.walks: dict[str, int] = {}
-        self.reads: dict[str, int] = {}
         self.merged = 0
         self.busy_ps = 0
         self._leading: dict[Hashable, Walk] = {}
@@ -41,7 +39,7 @@ class Walker(Component):
     def walk(self, walk: Walk) -> Generator[Any, Any, Entry | None]:
         """Walk to the entry that ends it; None if the request has to start again. `finish` has to follow."""
         miss, tree = walk.miss, walk.tree
-        if (known := tree.peek(walk)) is not None:
+        if (known := tree.cached(walk)) is not None:
             walk.go_on(*known, known[0] + 1)
         while (leader := self._leader(walk)) is not None:
             yield self._join(walk, leader)
@@ -52,16 +50,27 @@ class Walker(Component):
         self._lead(walk)
         if not self.slots.take():
             yield self.slots
+            known = tree.peek(walk)
+            if known is not None and known[0] < walk.level:
+                self._descend(walk, *known, known[0] + 1)
         walk.began = self.sim.now
-        known = tree.cached(walk)
-        if known is not None and known[0] < walk.level:
-            self._descend(walk, *known, known[0] + 1)
         if tree.start is not None:
             yield tree.start
         while not miss.must_restart:
-            entry = yield from self._read(walk)
-            if miss.must_restart:
-                break
+            address, size = tree.place(walk.table, walk.target, walk.level)
+            if address + size - 1 >> self.address_bits:
+                entry = Entry(walk.level, address, Response.ACCESS_FAULT, (), walk.flags)
+            else:
+                miss.access = access = self._access(miss, tree, address, size)
+                yield access
+                miss.access = None
+                walk.seen = True
+                walk.reads += 1
+                flags = walk.flags if access.response is Response.ACCESS_FAULT else walk.flags | access.words[0]
+                entry = Entry(walk.level, address, access.response, access.words, flags)
+                if miss.must_restart:
+                    break
+            walk.read = entry
             step = tree.step(walk.level)
             if step is not None:
                 yield step
@@ -75,6 +84,20 @@ class Walker(Component):
                 tree.remember(walk, table, entry.flags)
             self._descend(walk, walk.level - 1, table, entry.flags, walk.top)
         return None
+
+    def _access(self, miss: Miss, tree: Tree, address: int, size: int) -> Access:
+        agent = f"{miss.txn.master or self.path}.walk" if self.sim.exploring else ""
+        return Access(
+            self.port,
+            Kind.READ,
+            address,
+            size,
+            tree.part,
+            agent=agent,
+            owner=self.path,
+            hop_part="link",
+            wait_part="queue",
+        )
 
     def finish(self, walk: Walk, entry: Entry | None) -> None:
         """Free the walker, and give all who have joined the entry; without one they have to start again."""
@@ -92,46 +115,19 @@ class Walker(Component):
         self.slots.release()
         now = self.sim.now
         self.busy_ps += now - walk.began
-        kind = walk.tree.kind
-        self.walks[kind] = self.walks.get(kind, 0) + 1
+        tree = walk.tree
+        tree.walks += 1
+        tree.reads += walk.reads
         if self._busy:
             self._busy(Busy(now, f"{self.iommu}.walkers", now - walk.began))
         if self._done:
             fault = entry is None or entry.value is None
-            self._done(WalkDone(now, self.iommu, walk.miss.txn.device_id, kind, walk.reads, walk.began, fault))
+            self._done(WalkDone(now, self.iommu, walk.miss.txn.device_id, tree.kind, walk.reads, walk.began, fault))
 
     def retire(self, walk: Walk) -> None:
         """Let nobody join `walk` any more."""
         if self._leading.get(walk.key) is walk:
             del self._leading[walk.key]
-
-    def _read(self, walk: Walk) -> Generator[Any, Any, Entry]:
-        tree, miss = walk.tree, walk.miss
-        address, size = tree.place(walk.table, walk.target, walk.level)
-        if address + size - 1 >> self.address_bits:
-            walk.read = Entry(walk.level, address, Response.ACCESS_FAULT, (), walk.flags)
-            return walk.read
-        master = miss.txn.master or self.path
-        access = Access(
-            self.port,
-            Kind.READ,
-            address,
-            size,
-            tree.part,
-            agent=f"{master}.walk",
-            owner=self.path,
-            hop_part="link",
-            wait_part="queue",
-        )
-        miss.access = access
-        yield access
-        miss.access = None
-        walk.seen = True
-        walk.reads += 1
-        self.reads[tree.kind] = self.reads.get(tree.kind, 0) + 1
-        flags = walk.flags | (access.words[0] if access.response is Response.OK else 0)
-        walk.read = Entry(walk.level, address, access.response, access.words, flags)
-        return walk.read
 
     # --- Walks together ----------------------------------------------------------------------------------------------
 
