@@ -292,8 +292,9 @@ class Machine:
         nodes: int = 1,
         model: str = "",
         preempt: str = "full",
+        sim: Sim | None = None,
     ) -> None:
-        self.sim = Sim()
+        self.sim = sim or Sim()
         self.memory = Memory(self.sim, "dram0", MemoryOptions(kind="memory", base=BASE, size=f"{size} B"))
         self.operations: Counter[str] = Counter()
         self.registers: dict[int, int] = {}
