@@ -181,12 +181,12 @@ class Hart:
         return _EXECUTE[type(op)](self, op, now, pick)
 
     def _load(self, op: Load, now: int, pick: Pick) -> Loaded:
-        rules, address, size = self.rules, op.address, op.size
+        rules, address, size = self.rules, int(op.address), op.size
         if rules.total_order and not self._input_unordered:
             self.floor = now
         floor = self.floor
         if rules.address:
-            floor = max(floor, at_of(address, op.after))
+            floor = max(floor, at_of(op.address, op.after))
         memory = self._memory(address, size)
         held = self._forwardable(address, size) if self.pending else None
         if held is not None:
@@ -366,9 +366,15 @@ class Hart:
 
     # --- Snapshots ---------------------------------------------------------------------------------------------------
 
-    def snapshot(self) -> Any:
-        """All that may make a difference later on, as a value for `restore` that can be compared."""
+    def snapshot(self, *, reads: bool = True) -> Any:
+        """All that may make a difference later on, as a value for `restore` that can be compared.
+
+        Without `reads` the hart will load nothing any more, and what it has seen makes no difference.
+        """
         oldest = self.pending[0].number if self.pending else self._number + 1
+        barriers = tuple([number if number >= oldest else 0 for number in self._barriers.values()])
+        if not reads:
+            return (-1, -1, -1, -1, -1, False, self._number, barriers, tuple(self.pending), (), ())
         return (
             self.floor,
             self._read_at,
@@ -377,7 +383,7 @@ class Hart:
             self._output_at,
             self._input_unordered,
             self._number,
-            tuple([number if number >= oldest else 0 for number in self._barriers.values()]),
+            barriers,
             tuple(self.pending),
             tuple(sorted(self._seen.items())),
             tuple(sorted(self._own_atomics.items())),

@@ -25,7 +25,10 @@ class LitmusError(ValueError):
 
 @dataclass(frozen=True)
 class Instruction:
-    """One operation of a thread. `value` is a number or the name of a register of the same thread."""
+    """One operation of a thread; `value` is a number or the name of a register of the same thread.
+
+    The registers that its address, its data and the branches before it depend on are those of the same thread.
+    """
 
     op: str
     location: str = ""
@@ -39,6 +42,7 @@ class Instruction:
     successor: str = ""
     address_from: tuple[str, ...] = ()
     data_from: tuple[str, ...] = ()
+    control_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def load(path: Path) -> Iterator[Test]:
 
 
 def _reason(error: Exception) -> str:
-    return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+    return f"it has no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
 
 
 def _test(record: dict[str, Any]) -> Test:
@@ -163,18 +167,21 @@ def _instruction(record: dict[str, Any]) -> Instruction:
     op = record["op"]
     if op not in _OPS:
         raise ValueError(f"{op} is no operation; there are: {', '.join(sorted(_OPS))}")
-    value = record.get("val", 0)
+    kind = "CAS" if op == "cas" else str(record.get("kind", "swap")).upper()
+    if kind not in Amo.__members__:
+        raise ValueError(f"{record['kind']} is no kind of atomic; there are: {', '.join(Amo.__members__).lower()}")
     return Instruction(
         op=op,
         location=record.get("loc", ""),
         register=record.get("reg", ""),
-        value=value,
+        value=record.get("val", 0),
         expect=record.get("expect", 0),
-        kind=Amo.CAS if op == "cas" else Amo[record.get("kind", "swap").upper()],
+        kind=Amo[kind],
         acquire=bool(record.get("aq")),
         release=bool(record.get("rl")),
         predecessor=record.get("pred", ""),
         successor=record.get("succ", ""),
         address_from=tuple(record.get("addr_dep", ())),
         data_from=tuple(record.get("data_dep", ())),
+        control_from=tuple(record.get("ctrl_dep", ())),
     )

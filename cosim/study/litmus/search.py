@@ -64,6 +64,10 @@ class Search:
             for thread in range(len(test.threads))
         ]
         self.states = 0
+        self._last_read = [
+            max((place for place, each in enumerate(program) if each.op in _READS), default=-1)
+            for program in test.threads
+        ]
 
     def outcomes(self) -> set[Outcome]:
         """Every outcome that can be reached."""
@@ -134,7 +138,7 @@ class Search:
         else:
             hart.accepted(entry, state.now)
             state = state._replace(devices=_written(state.devices, entry.address, entry.words[0]))
-        return self._issued(state, thread, agent._replace(hart=hart.snapshot()))
+        return self._issued(state, thread, agent._replace(hart=self._snapshot(thread, hart, agent.position)))
 
     def _execute(self, state: State, thread: int, hart: Hart) -> Iterator[State]:
         """The next instruction, with each past state that it may see."""
@@ -166,7 +170,7 @@ class Search:
                 following = state._replace(now=now, memory=self.memory.snapshot())
             elif type(op) is MmioRead:
                 result = dict(state.devices)[op.address]
-            yield self._issued(following, thread, self._advanced(thread, agent, instruction, result, hart.snapshot()))
+            yield self._issued(following, thread, self._advanced(thread, agent, instruction, result, hart))
 
     def _issued(self, state: State, thread: int, agent: Agent) -> State:
         """`state` with the given agent, after it has issued all that nobody sees."""
@@ -182,19 +186,22 @@ class Search:
                 if hart.blockers(op):
                     break
                 hart.execute(op, state.now, _newest)
-                agent = self._advanced(thread, agent, instruction, None, hart.snapshot())
+                agent = self._advanced(thread, agent, instruction, None, hart)
         agents = list(state.agents)
         agents[thread] = agent
         return state._replace(agents=tuple(agents))
 
-    def _advanced(self, thread: int, agent: Agent, instruction: Instruction, result: Any, hart: Any) -> Agent:
+    def _snapshot(self, thread: int, hart: Hart, position: int) -> Any:
+        return hart.snapshot(reads=position <= self._last_read[thread])
+
+    def _advanced(self, thread: int, agent: Agent, instruction: Instruction, result: Any, hart: Hart | None) -> Agent:
         position = agent.position + 1
         registers = agent.registers
         if instruction.register and result is not None:
             registers = (*registers, (instruction.register, int(result), at_of(result)))
         lasting = self.test.lasting[thread][position]
         kept = tuple((name, value, at if name in lasting else -1) for name, value, at in registers)
-        return Agent(position, kept, hart)
+        return Agent(position, kept, None if hart is None else self._snapshot(thread, hart, position))
 
     def _device_step(self, state: State, thread: int) -> State:
         agent = state.agents[thread]
@@ -238,6 +245,7 @@ class Search:
 
 
 _PENDING = 8
+_READS = frozenset({"load", "amo", "cas"})
 _UNSEEN = frozenset({"store", "fence", "fence.tso", "mmio_store"})
 
 

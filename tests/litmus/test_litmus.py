@@ -1,0 +1,119 @@
+"""No model ever reaches what it forbids; each reaches all that it allows, and RVWMO all that in-order issue can."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from cosim.study.litmus import LitmusError, are_in, load, run, run_file, summary
+from tests.litmus.cases import DATA, FILES, MODELS, by_name, cases_in, length
+
+HERD = [file for file in FILES if file not in ("own.jsonl", "reasoned.jsonl")]
+OVERTAKEN_ATOMIC = {
+    *(f"{what}-doorbell+{atomic}" for what in ("pte", "ring") for atomic in ("amo.aqrl", "cas.rl")),
+    "mmiowb+fence.o.w+noctrl",
+    "mmiowb+fence.o.w+fence.r.rw",
+}
+"""A register write that overtakes an earlier atomic: a hart that blocks on its atomics does not do that."""
+
+
+def failures(file: str, shortest: int, longest: int) -> list[str]:
+    chosen = [test for test in cases_in(file) if shortest <= length(test) <= longest]
+    verdicts = [run(test, model) for test in chosen for model in MODELS]
+    return [str(verdict) for verdict in verdicts if verdict.outcome == "failed"]
+
+
+@pytest.mark.parametrize("file", HERD)
+def test_the_smallest_tests_come_out_as_herd_says(file: str) -> None:
+    smallest = sorted(map(length, cases_in(file)))[min(30, len(cases_in(file)) - 1)]
+    assert not failures(file, 0, smallest - 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", HERD)
+def test_every_test_comes_out_as_herd_says(file: str) -> None:
+    assert not failures(file, 0, 100)
+
+
+@pytest.mark.parametrize("file", ["own.jsonl", "reasoned.jsonl"])
+@pytest.mark.parametrize("model", MODELS)
+def test_devices_and_walkers_observe_what_the_manual_reasons(file: str, model: str) -> None:
+    verdicts = [run(test, model) for test in cases_in(file)]
+    assert not [str(verdict) for verdict in verdicts if verdict.forbidden]
+    missing = {verdict.test.name for verdict in verdicts if verdict.missing}
+    assert missing == (OVERTAKEN_ATOMIC if file == "reasoned.jsonl" and model != "sequential" else set())
+
+
+@pytest.mark.slow
+def test_what_in_order_issue_misses_are_stores_ahead_of_older_loads_and_atomics() -> None:
+    """The shapes that modelling-limits.md lists, with the number of outcomes of each."""
+    missed: Counter[str] = Counter()
+    for file in HERD:
+        for test in cases_in(file):
+            missed[test.shape] += len(run(test, "rvwmo").missing)
+    assert sum(missed.values()) == sum(test.unreached or 0 for file in HERD for test in cases_in(file))
+    assert [shape for shape, _ in missed.most_common(3)] == ["3.LB", "LB", "S"]
+
+
+def test_the_forbidden_outcome_of_a_failure_is_shown(tmp_path: Path) -> None:
+    """A test whose expectation is wrong fails, and says what came out and what was expected."""
+    line = next(line for line in (DATA / "sf_thesis.jsonl").read_text().splitlines() if '"name": "2+2W"' in line)
+    wrong = tmp_path / "wrong.jsonl"
+    wrong.write_text(line.replace("[2, 2]]}", "[3, 3]]}") + "\n")
+    sequential, tso, rvwmo = run_file(wrong)
+    assert (sequential.outcome, tso.outcome, rvwmo.outcome) == ("passed", "passed", "failed")
+    assert str(rvwmo) == (
+        "2+2W (rvwmo): failed: reached x=2 y=2, which is forbidden; allowed: x=1 y=1 | x=1 y=2 | x=2 y=1 | x=3 y=3"
+    )
+    assert summary([sequential, tso, rvwmo]) == "2 passed, 1 failed, 0 skipped"
+
+
+def test_an_outcome_that_should_have_been_reached_is_a_failure(tmp_path: Path) -> None:
+    line = next(line for line in (DATA / "sf_thesis.jsonl").read_text().splitlines() if '"name": "2+2W"' in line)
+    wrong = tmp_path / "wrong.jsonl"
+    wrong.write_text(line.replace('"sequential": [', '"sequential": [[7, 7], ') + "\n")
+    verdict = next(run_file(wrong, ["sequential"]))
+    assert str(verdict) == "2+2W (sequential): failed: 0 allowed outcomes are known to be missed; missed: x=7 y=7"
+
+
+def test_progress_names_each_test() -> None:
+    names: list[str] = []
+    for _ in run_file(DATA / "own.jsonl", ["tso"], names.append):
+        pass
+    assert names == [test.name for test in cases_in("own.jsonl")]
+
+
+def test_litmus_files_are_told_from_others(tmp_path: Path) -> None:
+    other = tmp_path / "other.jsonl"
+    for text in ('{"steps": []}', "name: x", "", "[1]"):
+        other.write_text(text)
+        assert not are_in(other)
+    assert all(are_in(DATA / file) for file in FILES)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("{", "not a litmus test: Expecting property name"),
+        ('{"name": "a"}', "not a litmus test: it has no 'threads'"),
+        ("[1, 2]", "not a litmus test"),
+        ('{"name": "a", "threads": [[{"op": "jump"}]], "allowed": {}}', "jump is no operation; there are: amo, cas"),
+        ('{"name": "a", "threads": [], "allowed": {"arm": []}}', "allowed: arm is no memory model; there are: seq"),
+        (
+            '{"name": "a", "threads": [[{"op": "amo", "kind": "nand"}]], "allowed": {}}',
+            "nand is no kind of atomic; there are: swap, add",
+        ),
+    ],
+)
+def test_a_malformed_file_is_an_error_at_its_line(tmp_path: Path, text: str, error: str) -> None:
+    file = tmp_path / "bad.jsonl"
+    file.write_text("\n" + text + "\n")
+    with pytest.raises(LitmusError, match=r"bad\.jsonl:2: ") as raised:
+        list(load(file))
+    assert error in str(raised.value)
+
+
+def test_names_are_unique() -> None:
+    assert len(by_name()) == sum(len(cases_in(file)) for file in FILES)
