@@ -1,0 +1,76 @@
+"""Which allocations nobody points to any more: a search from the kernel's own words, as kmemleak's is."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from struct import unpack
+from typing import Any
+
+from cosim.sw.kernel.objects import WORD, Object
+from cosim.sw.kernel.pages import Allocation, PoisonedMemory
+
+PPN = (1 << 44) - 1
+"""The bits of a physical page number, wherever they stand in a word."""
+
+DATA = frozenset({"buffer"})
+"""Purposes whose memory holds data, not pointers, and belongs to whoever asked for it."""
+
+
+def on_stacks(routines: Iterable[object]) -> Iterator[int]:
+    """The words that suspended threads hold in their local variables, as kmemleak scans stacks."""
+    for routine in routines:
+        inner: Any = routine
+        while inner is not None:
+            frame = getattr(inner, "cr_frame", None) or getattr(inner, "gi_frame", None)
+            if frame is not None:
+                yield from _words(list(frame.f_locals.values()), 3)
+            inner = getattr(inner, "cr_await", None) or getattr(inner, "gi_yieldfrom", None)
+
+
+def _words(value: object, depth: int) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, Object):
+        yield int(value.address)
+    elif depth:
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, (list, tuple, set, frozenset)):
+            for one in value:
+                yield from _words(one, depth - 1)
+        elif is_dataclass(value) and not isinstance(value, type):
+            for field in fields(value):
+                yield from _words(getattr(value, field.name, None), depth - 1)
+
+
+def unreachable(memory: PoisonedMemory, in_use: Iterable[Allocation], roots: Iterable[int]) -> list[Allocation]:
+    """The allocations that no word of `roots`, nor of what they lead to, points to.
+
+    A word may point as an address, as the page number of a table entry, or as that of a base register. What looks
+    like a pointer counts as one, so that a leak may be missed and none is invented.
+    """
+    known = sorted((one for one in in_use if one.purpose not in DATA), key=lambda one: one.address)
+    starts = [one.address for one in known]
+    found: set[int] = set()
+
+    def at(address: int) -> Iterator[Allocation]:
+        index = bisect_right(starts, address) - 1
+        if index >= 0 and address < known[index].address + known[index].size and starts[index] not in found:
+            found.add(starts[index])
+            yield known[index]
+
+    waiting: list[Allocation] = []
+
+    def follow(words: Iterable[int]) -> None:
+        for word in words:
+            if word:
+                for address in (word, (word >> 10 & PPN) << 12, (word & PPN) << 12):
+                    waiting.extend(at(address))
+
+    follow(roots)
+    while waiting:
+        one = waiting.pop()
+        follow(unpack(f"<{one.size // WORD}Q", memory.peek(one.address, one.size).to_bytes(one.size, "little")))
+    return [one for one in known if one.address not in found]
