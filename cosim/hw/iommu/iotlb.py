@@ -9,7 +9,6 @@ from cosim.events import CacheFilled, CacheLookup
 from cosim.hw.iommu.cache import Cache
 from cosim.hw.options import IommuOptions
 from cosim.sim.component import Component
-from cosim.spec.faults import Permission
 from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.queues import Iotinval
 
@@ -28,12 +27,24 @@ Key = tuple[int, int, int, int]
 class Leaf:
     """A leaf translation: 2^`lg2` bytes of IOVA from ``page << lg2`` on lead to `base` and on.
 
-    `grants` has a bit for each permission and privilege, see `need`. `dirty` is false where a write has to set D
-    first. An invalidation of any address in the 2^`span` bytes around it names it. A leaf that is `empty` stands for
-    an entry with V=0, which only defective hardware keeps.
+    `grants` has the bit ``1 << permission + 3 * privilege`` for whatever is allowed. `dirty` is false where a write
+    has to set D first. An invalidation of any address in the 2^`span` bytes around it names it. A leaf that is
+    `empty` stands for an entry with V=0, which only defective hardware keeps.
     """
 
-    __slots__ = ("accessed", "base", "dirty", "empty", "grants", "key", "lg2", "mapped_globally", "pbmt", "span")
+    __slots__ = (
+        "accessed",
+        "base",
+        "dirty",
+        "empty",
+        "grants",
+        "key",
+        "lg2",
+        "mapped_globally",
+        "offset",
+        "pbmt",
+        "span",
+    )
 
     def __init__(
         self,
@@ -53,6 +64,8 @@ class Leaf:
     ) -> None:
         self.key: Key = (gscid, ANY_PSCID if mapped_globally else pscid, lg2, iova >> lg2)
         self.lg2 = lg2
+        self.offset = (1 << lg2) - 1
+        """The bits of an address that stay as they are."""
         self.span = span or lg2
         self.base = base
         self.grants = grants
@@ -62,10 +75,6 @@ class Leaf:
         self.pbmt = pbmt
         self.empty = empty
 
-    def address(self, iova: int) -> int:
-        """Where `iova` leads."""
-        return self.base | iova & (1 << self.lg2) - 1
-
     def in_range(self, scope: Scope) -> bool:
         """Whether an address of it is named."""
         _, _, lg2, page = self.key
@@ -74,11 +83,6 @@ class Leaf:
 
 USER, SUPERVISOR, SUPERVISOR_SUM = range(3)
 """As whom a request accesses pages: without privilege, with it, and with it while SUM=1."""
-
-
-def need(permission: Permission, privilege: int) -> int:
-    """The bit of `Leaf.grants` that a request with `privilege` needs."""
-    return 1 << permission + 3 * privilege
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +156,8 @@ class Iotlb(Component):
     def lookup(self, gscid: int, pscid: int, iova: int, write: bool) -> Leaf | None:
         """The entry that translates `iova`; one whose D a write has to set first is a miss."""
         leaf = self.find(gscid, pscid, iova)
-        if leaf is not None and write and not leaf.dirty:
+        if leaf is None or (write and not leaf.dirty):
             leaf = None
-        if leaf is None:
             self.cache.misses += 1
         else:
             self.cache.hits += 1

@@ -10,7 +10,7 @@ from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.invalidations import Invalidations
 from cosim.hw.iommu.iotlb import Iotlb, Leaf
 from cosim.hw.iommu.pages import A, AddressSpace, D, PageTable
-from cosim.hw.iommu.steps import page_fault, permission_of, require_grant
+from cosim.hw.iommu.steps import needed_by, page_fault, permission_of
 from cosim.hw.iommu.walk import Entry, Miss, Walk, pause
 from cosim.hw.iommu.walker import Walker
 from cosim.hw.options import IommuOptions
@@ -121,7 +121,8 @@ class Resolver(Component):
             if self._defects.cache_invalid and table.is_empty(entry):
                 self.iotlb.fill(Leaf(space.gscid, space.pscid, txn.iova, table.span(entry), empty=True))
             raise page_fault(txn, context)
-        require_grant(txn, context, space, leaf)
+        if not leaf.grants & needed_by(txn, space):
+            raise page_fault(txn, context)
         return leaf
 
     def _set_ad(self, miss: Miss, context: Context, table: PageTable, entry: Entry) -> Generator[Any, Any, bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cosim.hw.iommu.directory import Context
 from cosim.hw.iommu.faults import Fault, NotImplementedCapability
-from cosim.hw.iommu.iotlb import HOST, SUPERVISOR, SUPERVISOR_SUM, USER, Leaf, need
+from cosim.hw.iommu.iotlb import HOST, SUPERVISOR, SUPERVISOR_SUM
 from cosim.hw.iommu.pages import AddressSpace
 from cosim.hw.transaction import Request, Transaction
 from cosim.spec.faults import PAGE_FAULT, Cause, Permission
@@ -63,11 +63,12 @@ def space_of(txn: Transaction, context: Context) -> AddressSpace:
     return space
 
 
-def privilege_of(txn: Transaction, space: AddressSpace) -> int:
-    """As whom a request accesses pages: only one with a process can ask for privilege."""
-    if txn.process_id is None or not txn.privileged:
-        return USER
-    return SUPERVISOR_SUM if space.sum else SUPERVISOR
+def needed_by(txn: Transaction, space: AddressSpace) -> int:
+    """The bit of `Leaf.grants` that a request needs; only one with a process can ask for privilege."""
+    bit = 2 if txn.write else 4 if txn.execute else 1  # 1 << permission_of(txn), without a call
+    if txn.privileged and txn.process_id is not None:
+        return bit << 3 * (SUPERVISOR_SUM if space.sum else SUPERVISOR)
+    return bit
 
 
 def page_fault(txn: Transaction, context: Context) -> Fault:
@@ -79,10 +80,4 @@ def require_canonical(txn: Transaction, context: Context, space: AddressSpace) -
     """Raise Fault if the first stage cannot translate the IOVA at all."""
     upper = txn.iova >> space.shift
     if upper and upper != space.upper:
-        raise page_fault(txn, context)
-
-
-def require_grant(txn: Transaction, context: Context, space: AddressSpace, leaf: Leaf) -> None:
-    """Raise Fault if `leaf` does not let the request in."""
-    if not leaf.grants & need(permission_of(txn), privilege_of(txn, space)):
         raise page_fault(txn, context)

@@ -16,9 +16,9 @@ from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.resolve import Resolver
 from cosim.hw.iommu.steps import (
     NO_FIRST_STAGE,
+    needed_by,
     page_fault,
     require_canonical,
-    require_grant,
     space_of,
     without_directory,
 )
@@ -107,11 +107,10 @@ class Translation(Component):
         upper = txn.iova >> space.shift
         if upper and upper != space.upper:
             raise page_fault(txn, context)
-        leaf = self._leaf(txn, space)
-        if leaf is None:
+        leaf = self.iotlb.lookup(space.gscid, space.pscid, txn.iova, txn.write)
+        if leaf is None or (self._evicting and self._evict_leaf(leaf)):
             return False
-        require_grant(txn, context, space, leaf)
-        self._decide(txn, space, leaf, "iotlb")
+        self._decide(txn, context, space, leaf, "iotlb")
         return True
 
     def _seen(self, txn: Transaction, context: Context | None) -> Context | None:
@@ -123,12 +122,11 @@ class Translation(Component):
             self._looked_up(CacheLookup(self.sim.now, self.directory.path, context is not None))
         return context
 
-    def _leaf(self, txn: Transaction, space: AddressSpace) -> Leaf | None:
-        leaf = self.iotlb.lookup(space.gscid, space.pscid, txn.iova, txn.write)
-        if leaf is not None and self._evicting and self._evicts():
+    def _evict_leaf(self, leaf: Leaf) -> bool:
+        evicted = self._evicts()
+        if evicted:
             self.iotlb.evict(leaf)
-            leaf = None
-        return leaf
+        return evicted
 
     def _evicts(self) -> bool:
         if self._evict == "explore":
@@ -141,8 +139,10 @@ class Translation(Component):
         if self._translated:
             self._tell(txn, space, "bare")
 
-    def _decide(self, txn: Transaction, space: AddressSpace, leaf: Leaf, hit: str) -> None:
-        txn.address = leaf.address(txn.iova)
+    def _decide(self, txn: Transaction, context: Context, space: AddressSpace, leaf: Leaf, hit: str) -> None:
+        if not leaf.grants & needed_by(txn, space):
+            raise page_fault(txn, context)
+        txn.address = leaf.base | txn.iova & leaf.offset
         txn.pbmt = leaf.pbmt
         txn.translated = self.sim.now
         if self._translated:
@@ -213,13 +213,14 @@ class Translation(Component):
                 leaf = None
         else:
             miss.probed = True
-            leaf = self._leaf(txn, space)
+            leaf = self.iotlb.lookup(space.gscid, space.pscid, txn.iova, txn.write)
+            if leaf is not None and self._evicting and self._evict_leaf(leaf):
+                leaf = None
         hit = "iotlb"
         if leaf is None:
             leaf = yield from self.resolver.walk(miss, context, space)
             if leaf is None:
                 return False
             hit = "merged" if miss.walk and miss.walk.merged else "walk"
-        require_grant(txn, context, space, leaf)
-        self._decide(txn, space, leaf, hit)
+        self._decide(txn, context, space, leaf, hit)
         return True

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
 
 from cosim.events import CacheLookup, Translated, WalkDone
 from cosim.hw.iommu.faults import NotImplementedCapability
+from cosim.hw.iommu.pages import AddressSpace, grants_of
+from cosim.hw.iommu.steps import needed_by
 from cosim.hw.iommu.warl import Reset
-from cosim.hw.transaction import Request, Status
+from cosim.hw.transaction import Request, Status, Transaction
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import SV32, SV39, Pte, Scheme
 from cosim.spec.registers import IommuMode
@@ -109,6 +112,24 @@ def test_exercising_what_is_missing_names_it_and_having_it_does_not(change: dict
     assert refused(system, process_id=3) == Cause.TTYP_DISALLOWED  # located and checked, not exercised
     with pytest.raises(NotImplementedCapability, match=name):
         system.translate(0x1000)
+
+
+@pytest.mark.parametrize("sum_", [False, True])
+def test_privilege_opens_the_pages_of_supervisors_and_closes_those_of_users_but_for_sum(sum_: bool) -> None:
+    """PC.ta.SUM: with it privilege may read and write a user's page; never may it execute one (2.2.4, "ta")."""
+    space = AddressSpace(None, 0, 0, 0, sade=False)
+    space.sum = sum_
+    for r, w, x, u, privileged in product((0, 1), repeat=5):
+        granted = grants_of(Pte.of(v=1, r=r, w=w, x=x, u=u))
+        for write, execute, has in ((False, False, r), (True, False, w), (False, True, x)):
+            txn = Transaction(1, 0, 8, write=write, execute=execute, process_id=5, privileged=bool(privileged))
+            if not privileged:
+                expected = has and u
+            else:
+                expected = has and (not u or (sum_ and not execute))
+            assert bool(granted & needed_by(txn, space)) == bool(expected)
+            txn.process_id = None  # privilege needs a process
+            assert bool(granted & needed_by(txn, space)) == bool(has and u)
 
 
 # --- Faults and how they are reported ---------------------------------------------------------------------------------
