@@ -1,0 +1,156 @@
+"""The shipped topologies that make the remarks of the review visible, each from both sides, at the shipped timing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.topologies.running import faults, mean_us, run
+
+pytestmark = pytest.mark.slow
+
+
+# --- Duplicate invalidations (B4) ------------------------------------------------------------------------------
+
+
+def test_merged_sends_one_command_for_each_page_and_one_fence() -> None:
+    result = run("shared_domain")
+    assert result.scalars["iommu0.commands.total"] == 257
+    assert result.scalars["iommu0.commands.iotinval_vma"] == 256
+    assert result.scalars["iommu0.commands.iofence"] == 1
+
+
+@pytest.mark.parametrize("change", [{"driver": "v2"}, {"driver__invalidate": "per-device"}])
+def test_the_reviewed_driver_sends_them_once_for_each_of_ten_devices(change: dict[str, str]) -> None:
+    result = run("shared_domain", **change)
+    assert result.scalars["iommu0.commands.total"] == 2570
+    assert result.scalars["iommu0.commands.iotinval_vma"] == 2560
+    assert result.scalars["iommu0.commands.iofence"] == 10
+    assert result.exit_code == 1
+    assert "iommu0.commands.total: 2570, expected 257" in result.failures
+
+
+def test_duplicate_commands_cost_the_unmap_several_times_its_time() -> None:
+    once, ten_times = run("shared_domain"), run("shared_domain", "v2")
+    call = "cpu0.map-unmap.unmap"
+    assert mean_us(ten_times, call) > 5 * mean_us(once, call)
+
+
+# --- A domain across two IOMMUs (B2) ---------------------------------------------------------------------------
+
+
+def test_an_unmap_reaches_both_iommus_of_a_domain() -> None:
+    result = run("two_iommus")
+    for iommu in ("iommu0", "iommu1"):
+        assert result.scalars[f"{iommu}.commands.iotinval_vma"] == 12 * 8
+        assert result.scalars[f"{iommu}.commands.iofence"] == 12
+    assert result.violation_count == faults(result) == 0
+
+
+def test_with_one_pointer_in_the_domain_the_other_iommu_stays_stale() -> None:
+    result = run("two_iommus", driver__bonds="one-iommu-pointer")
+    assert result.scalars["iommu0.commands.total"] == 0
+    assert result.scalars["iommu1.commands.total"] == 108
+    assert result.violation_count > 0
+    assert all("nic0" in violation.message for violation in result.violations)
+
+
+# --- The order of bond and context (B6) ------------------------------------------------------------------------
+
+
+def test_the_reviewed_driver_lets_a_device_read_a_page_that_was_unmapped_and_freed() -> None:
+    result = run("concurrent_attach", "v2")
+    found = {violation.oracle: violation.message for violation in reversed(result.violations)}
+    assert "nic1" in found["stale-dma"]
+    assert "after its unmap from shared returned" in found["stale-dma"]
+    assert "cpu0.map-unmap had freed it" in found["freed-memory"]
+    assert result.exit_code == 1
+
+
+def test_the_merged_driver_does_not_at_the_same_timing() -> None:
+    result = run("concurrent_attach")
+    assert result.violation_count == 0
+    assert result.exit_code == 0
+
+
+def test_in_the_merged_driver_the_unmap_finds_the_iommu_that_the_device_is_being_attached_to() -> None:
+    flushed = {driver: run("concurrent_attach", driver).scalars["iommu1.commands.iotinval_vma"] for driver in DRIVERS}
+    assert flushed["merged"] == 2  # by the attach, of the domain that the device leaves, and by the unmap
+    assert flushed["v2"] == 1  # by the attach alone
+
+
+def test_the_merged_driver_pays_with_faults_while_the_context_is_invalid() -> None:
+    causes = run("concurrent_attach").faults["nic1"]
+    assert causes["ddt_not_valid"] > 0
+    assert not run("concurrent_attach", "v2").faults
+
+
+DRIVERS = ("merged", "v2")
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_nothing_goes_wrong_if_the_attach_comes_long_before_the_unmap(driver: str) -> None:
+    result = run("concurrent_attach", driver, threads__1__start="8 us")
+    assert result.violation_count == 0
+
+
+# --- A reader against a grace period (B3) ----------------------------------------------------------------------
+
+
+def test_a_grace_period_outlasts_the_reader_in_the_invalidation() -> None:
+    result = run("rcu")
+    reader = mean_us(result, "cpu0.map-unmap.iotlb_inval")
+    assert reader > 30_000
+    assert mean_us(result, "cpu2.synchronize-rcu.synchronize_rcu") > 30_000
+    assert mean_us(result, "cpu1.attach-detach.attach") < 10, "nobody waits in the unlink"
+    assert result.violation_count == 0
+
+
+def test_without_the_stall_the_grace_period_is_short() -> None:
+    result = run("rcu", stalls__0__for=0)
+    assert mean_us(result, "cpu2.synchronize-rcu.synchronize_rcu") < 5_000
+
+
+def test_without_rcu_the_reader_goes_on_from_a_freed_bond() -> None:
+    result = run("rcu", driver__bonds="freed-at-once")
+    (violation,) = result.violations
+    assert violation.oracle == "freed-memory"
+    assert "cpu0.map-unmap read" in violation.message
+    assert "(Bond)" in violation.message
+    assert "cpu1.attach-detach had freed it" in violation.message
+
+
+def test_a_grace_period_in_the_unlink_makes_the_attach_wait_for_another_thread_s_flush() -> None:
+    result = run("rcu", driver__bonds="waits-in-unlink")
+    assert mean_us(result, "cpu1.attach-detach.attach") > 30_000
+    assert result.latencies["cpu1.attach-detach.attach"].parts["rcu"] > 30_000_000_000
+    assert result.violation_count == 0
+
+
+# --- A fence that does not complete (C8) -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("driver", "unmap_s"), [("merged", 90), ("v2", 0.15)])
+def test_an_unmap_gives_up_on_its_fence_and_frees_the_page_all_the_same(driver: str, unmap_s: float) -> None:
+    result = run("iofence_timeout", driver)
+    assert mean_us(result, "cpu0.map-unmap.unmap") == pytest.approx(unmap_s * 1e6, rel=1e-4)
+    assert any(violation.oracle == "stale-dma" for violation in result.violations)
+    assert any("command execution timed out" in line.text for line in result.log)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_an_attach_waits_90_s_for_each_fence(driver: str) -> None:
+    fences = run("iofence_timeout", driver).latencies["cpu1.attach-detach.cmd_sync"]
+    assert fences.max_ps == pytest.approx(90e12, rel=1e-4)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_once_the_consumer_resumes_the_late_requests_fault(driver: str) -> None:
+    result = run("iofence_timeout", driver)
+    assert result.faults["nic0"]["read_page_fault"] > 0
+    assert max(violation.time_ps for violation in result.violations) < 101.1e12
+
+
+def test_a_stall_of_200_ms_is_within_the_merged_driver_s_patience_and_beyond_the_reviewed_one_s() -> None:
+    changes = {"stalls__0__for": "200 ms", "expect__violations": 0, "expect__log": ()}
+    assert run("iofence_timeout", "merged", **changes).outcome == "ok"
+    assert run("iofence_timeout", "v2", **changes).violation_count > 0

@@ -1,0 +1,55 @@
+"""What every topology that comes with cosim owes its reader."""
+
+from __future__ import annotations
+
+import pytest
+
+import cosim
+from cosim.study.catalogue import topologies
+from cosim.system.load import resolved, shipped
+from tests.topologies.running import NAMES, run
+
+
+def test_the_topologies_that_are_promised_are_shipped() -> None:
+    promised = {"quickstart", "shared_domain", "two_iommus", "concurrent_attach", "rcu", "iofence_timeout"}
+    assert promised <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_topology_says_what_it_shows_in_one_short_sentence(name: str) -> None:
+    sentence = dict(topologies())[name]
+    assert shipped()[name].read_text(encoding="utf-8").startswith("# ")
+    assert 20 < len(sentence) <= 80
+    assert sentence[0].isupper()
+    assert not sentence.endswith(".")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_topology_is_valid_and_printed_it_loads_back_to_itself(name: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    topology = cosim.load(name)
+    again = tmp_path / f"{name}.yaml"
+    again.write_text(resolved(topology), encoding="utf-8")
+    assert cosim.load(again) == topology
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_topology_runs_to_its_expectation_as_it_is_shipped(name: str) -> None:
+    result = run(name)
+    assert result.outcome == "ok", result.failures
+    assert result.exit_code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_of_every_mean_latency_add_up_to_it(name: str) -> None:
+    for call, latency in run(name).latencies.items():
+        assert sum(latency.parts.values()) == latency.mean_ps, call
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_both_executors_give_the_same_run(name: str) -> None:
+    plain = run(name, run__executor="plain")
+    assert plain.digest == run(name).digest
+    assert plain.latencies == run(name).latencies
