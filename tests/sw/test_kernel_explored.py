@@ -11,8 +11,9 @@ from cosim.sim.kernel import Sim
 from cosim.sim.operations import Load, Sleep, Store, Work
 from cosim.sim.units import MS, US, S
 from cosim.sw.iova import IovaAllocator, IovaOptions
+from cosim.sw.kernel.lists import ListHead
 from cosim.sw.kernel.locks import SpinLock
-from cosim.sw.kernel.objects import ListHead, Object, cell, embed
+from cosim.sw.kernel.objects import Object, cell, embed
 from cosim.sw.kernel.thread import KernelOptions
 from tests.sw.machine import Machine
 

@@ -8,7 +8,7 @@ import pytest
 
 from cosim.sim.operations import Atomic, Fence, Load, Loaded, Oops, Self, Sleep, Store, ThreadView, Work
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.kernel.locks import Completion, Mutex, SpinLock
+from cosim.sw.kernel.locks import Mutex, SpinLock
 from cosim.sw.kernel.objects import Object, cell, embed
 from tests.sw.machine import Machine
 
@@ -20,7 +20,6 @@ class Pair(Object):
     second = embed(SpinLock)
     mutex = embed(Mutex)
     other = embed(Mutex)
-    done = embed(Completion)
     value = cell()
 
 
@@ -309,25 +308,3 @@ def test_sleeping_under_a_mutex_is_allowed() -> None:
 
     machine.run(body())
     assert not machine.log
-
-
-@pytest.mark.parametrize("model", ["", "rvwmo"])
-def test_a_completion_is_waited_for_once_and_then_stays(model: str) -> None:
-    machine = Machine(model=model)
-    shared = pair(machine)
-    seen: list[int] = []
-
-    async def waits() -> None:
-        await shared.done.wait(machine.kernel)
-        seen.append(int(await shared.value.load()))
-        await shared.done.wait(machine.kernel)
-
-    async def completes() -> None:
-        await Sleep(1_000_000)
-        await shared.value.store(5)
-        await shared.done.complete()
-
-    machine.start(waits(), cpu="cpu0")
-    machine.start(completes(), cpu="cpu1")
-    machine.go()
-    assert seen == [5]

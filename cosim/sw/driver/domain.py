@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from enum import Enum, IntFlag, auto
 
 from cosim.spec.bits import ONES
+from cosim.sw.kernel.lists import ListHead
 from cosim.sw.kernel.locks import SpinLock
-from cosim.sw.kernel.objects import ListHead, Object, cell, embed
+from cosim.sw.kernel.objects import Object, cell, embed
 
 
 class DomainObject(Object):

@@ -1,4 +1,4 @@
-"""Spinlocks, mutexes and completions: words in simulated memory, taken in turn, with Linux's ordering and its rules.
+"""Spinlocks and mutexes: words in simulated memory, taken in turn, with Linux's ordering and its rules.
 
 Taking a lock is an acquire and giving it back a release, no more: neither is a full barrier.
 """
@@ -185,19 +185,3 @@ class Locked(_Locked):
     async def leave(self, context: Context) -> None:
         await self.lock.give()
         self.end(context)
-
-
-class Completion(Object):
-    """Something that happens once, and that others wait for."""
-
-    __slots__ = ()
-    done = cell()
-
-    async def wait(self, kernel: Kernel, *, part: str = "sleep") -> None:
-        """Sleep until it has happened."""
-        kernel.must_be_able_to_sleep(await kernel.context(), "waiting for a completion")
-        await self.done.wait_until(bool, spin=False, part=part)
-
-    async def complete(self) -> None:
-        """Let everybody go on who waits for it, with all stores before this seen."""
-        await self.done.store(1, release=True)

@@ -6,7 +6,7 @@ would hide races. A view knows only its address; if that is `Loaded`, accesses t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar, overload
 
@@ -17,9 +17,6 @@ WORD = 8
 
 LOWEST_VALID = 0x1000
 """Below it no kernel object can be: a null pointer plus an offset, or a list poison."""
-
-LIST_POISON1, LIST_POISON2 = 0x100, 0x122
-"""What a deleted list entry's pointers are set to, so that following them is seen."""
 
 
 class Ordering(Enum):
@@ -115,34 +112,7 @@ class Cell:
                 return value
 
 
-class Cells:
-    """An array of words: ``await ring.slots[3].load()``."""
-
-    __slots__ = ("address", "count")
-    address: int
-    count: int
-
-    def __init__(self, address: int, count: int) -> None:
-        object.__setattr__(self, "address", address)
-        object.__setattr__(self, "count", count)
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"an array of cells is simulated memory: use [i].store() rather than setting {name!r}")
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Cell:
-        if not 0 <= index < self.count:
-            raise IndexError(f"cell {index} of {self.count}")
-        return Cell(self.address + index * WORD)
-
-    def __iter__(self) -> Iterator[Cell]:
-        return (self[index] for index in range(self.count))
-
-
 O = TypeVar("O", bound="Object")  # noqa: E741 - the field's usual letter for an object type
-S = TypeVar("S", bound="Object")
 
 
 class Member:
@@ -181,24 +151,6 @@ class CellMember(Member):
         return Cell(instance.address + self.offset)
 
 
-class CellsMember(Member):
-    """Several words; made by `cells`."""
-
-    def __init__(self, count: int, offset: int | None) -> None:
-        super().__init__(count * WORD, offset)
-        self.count = count
-
-    @overload
-    def __get__(self, instance: None, owner: type[Object]) -> CellsMember: ...
-    @overload
-    def __get__(self, instance: Object, owner: type[Object]) -> Cells: ...
-    def __get__(self, instance: Object | None, owner: type[Object]) -> CellsMember | Cells:
-        if instance is None:
-            return self
-        instance.check(self)
-        return Cells(instance.address + self.offset, self.count)
-
-
 class ObjectMember(Member, Generic[O]):
     """An object inside an object; made by `embed`. Taking its address touches nothing."""
 
@@ -219,11 +171,6 @@ class ObjectMember(Member, Generic[O]):
 def cell(offset: int | None = None) -> CellMember:
     """A word of an object, after the fields before it unless `offset` (in bytes) is given."""
     return CellMember(WORD, offset)
-
-
-def cells(count: int, offset: int | None = None) -> CellsMember:
-    """`count` words in a row."""
-    return CellsMember(count, offset)
 
 
 def embed(kind: type[O], offset: int | None = None) -> ObjectMember[O]:
@@ -285,92 +232,3 @@ class Object:
         if self.address < LOWEST_VALID:
             at = int(self.address) + member.offset
             raise Oops(f"null pointer dereference at {at:#x}: {member!r} of {int(self.address):#x}")
-
-
-class ListHead(Object):
-    """A doubly linked circular list, or an entry of one (Linux, include/linux/list.h and rculist.h).
-
-    The writers' methods need the list's lock; `each` may run beside those that end in ``_rcu``.
-    """
-
-    __slots__ = ()
-    next = cell()
-    prev = cell()
-
-    async def initialise(self) -> None:
-        """Make it an empty list."""
-        await self.next.store(self.address)
-        await self.prev.store(self.address)
-
-    async def empty(self) -> bool:
-        """Whether nothing is on the list."""
-        return int(await self.next.load()) == int(self.address)
-
-    async def add(self, entry: ListHead) -> None:
-        """Put `entry` first; readers may not be under way (or see it half linked)."""
-        after = ListHead(await self.next.load())
-        await after.prev.store(entry.address)
-        await entry.next.store(after.address)
-        await entry.prev.store(self.address)
-        await self.next.store(entry.address)
-
-    async def add_tail(self, entry: ListHead) -> None:
-        """Put `entry` last."""
-        await ListHead(await self.prev.load()).add(entry)
-
-    async def add_rcu(self, entry: ListHead) -> None:
-        """Put `entry` behind this one, published by a release store for readers under way."""
-        after = ListHead(await self.next.load())
-        await entry.next.store(after.address)
-        await entry.prev.store(self.address)
-        await self.next.rcu_assign_pointer(entry.address)
-        await after.prev.store(entry.address)
-
-    async def add_tail_rcu(self, entry: ListHead) -> None:
-        """Put `entry` last, published by a release store."""
-        await ListHead(await self.prev.load()).add_rcu(entry)
-
-    async def delete(self) -> None:
-        """Take this entry off its list; its pointers are poisoned."""
-        await self._unlink()
-        await self.next.store(LIST_POISON1)
-        await self.prev.store(LIST_POISON2)
-
-    async def delete_rcu(self) -> None:
-        """Take this entry off; its `next` stays, for readers that stand on it until a grace period has passed."""
-        await self._unlink()
-        await self.prev.store(LIST_POISON2)
-
-    async def _unlink(self) -> None:
-        after, before = ListHead(await self.next.load()), ListHead(await self.prev.load())
-        await after.prev.store(before.address)
-        await before.next.store(after.address)
-
-    def each(self, kind: type[S], member: Member) -> Entries[S]:
-        """``async for bond in domain.bonds.each(Bond, Bond.list)``: each object whose `member` is on this list.
-
-        The pointers are followed as list_for_each_entry_rcu does; under the writers' lock it is the plain loop.
-        """
-        return Entries(self, kind, member)
-
-
-class Entries(Generic[S]):
-    """A walk along a list; one load for each step, taken when the step is asked for."""
-
-    __slots__ = ("_at", "_head", "_kind", "_offset")
-
-    def __init__(self, head: ListHead, kind: type[S], member: Member) -> None:
-        self._head = int(head.address)
-        self._at = head
-        self._kind = kind
-        self._offset = member.offset
-
-    def __aiter__(self) -> Entries[S]:
-        return self
-
-    async def __anext__(self) -> S:
-        following = await self._at.next.rcu_dereference()
-        if int(following) == self._head:
-            raise StopAsyncIteration
-        self._at = ListHead(following)
-        return self._kind(following - self._offset)

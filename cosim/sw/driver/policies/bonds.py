@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cosim.sw.driver.device import Device, DeviceObject, IommuDevice, iommu_of
 from cosim.sw.driver.domain import Bond, DomainObject
-from cosim.sw.kernel.objects import ListHead
+from cosim.sw.kernel.lists import ListHead
 
 if TYPE_CHECKING:
     from cosim.sw.driver.driver import Driver
