@@ -14,7 +14,7 @@ from cosim.hw.cpu import Cpu
 from cosim.hw.iommu.iommu import Iommu
 from cosim.hw.memory import Memory
 from cosim.hw.options import CpuOptions, IommuOptions, MemoryOptions
-from cosim.hw.transaction import Transaction
+from cosim.hw.transaction import Status, Transaction
 from cosim.sim.agenda import Agenda
 from cosim.sim.choice import Chooser
 from cosim.sim.kernel import Sim, Stage
@@ -68,12 +68,13 @@ class Machine:
         kernel: KernelOptions | None = None,
         chooser: Chooser | None = None,
         hold_ps: int = 0,
+        size: int = SIZE,
     ) -> None:
         self.sim = sim = Sim(chooser, executor=Agenda, hold_ps=hold_ps)
         self.bus = Bus(sim)
-        options = MemoryOptions(kind="memory", base=DRAM, size=f"{SIZE} B")
+        options = MemoryOptions(kind="memory", base=DRAM, size=f"{size} B")
         self.memory = Memory(sim, "dram0", options)
-        self.bus.attach(DRAM, SIZE, self.memory, "dram0")
+        self.bus.attach(DRAM, size, self.memory, "dram0")
         peers: dict[str, Cpu] = {}
         for n in range(cpus):
             Cpu(sim, f"cpu{n}", CpuOptions(kind="cpu", **(cpu or {})), self.bus, peers)
@@ -93,7 +94,7 @@ class Machine:
             self.bus.attach(base, 4096, made.registers, f"iommu{n}")
             self.iommus.append(made)
             self.hardware.append(Hardware(f"iommu{n}", base, vectors, "cpu0"))
-        self.kernel = Kernel(sim, peers, [Region(DRAM, SIZE)], self.memory, kernel)
+        self.kernel = Kernel(sim, peers, [Region(DRAM, size)], self.memory, kernel)
         self.variant = variant(driver, cells) if isinstance(driver, str) else driver
         self.driver = Driver(self.kernel, self.variant, DriverCosts())
         self.core = Core(self.kernel, self.driver)
@@ -156,6 +157,13 @@ class Machine:
         initiator = self.sim.initiator("devices")
         for request in requests:
             self.sim.start(made.transport(request), initiator.rank(Stage.TRANSACTION), request.parts)
+
+    def read(self, device_id: int, iova: int, *, iommu: int = 0) -> int | None:
+        """Where a device's read of 8 bytes goes, executed at once; None if it faults."""
+        request = Transaction(device_id, iova, 8)
+        self.dma(request, iommu=iommu)
+        self.go(self.sim.now + SETTLE)
+        return request.address if request.status is Status.SUCCESS else None
 
     # --- What was sent -----------------------------------------------------------------------------------------------
 
