@@ -70,7 +70,8 @@ class Requester(Component):
         """Reads and writes that are over."""
         self.bytes = [0, 0]
         """Bytes that were read and written."""
-        self.statuses: dict[Status, int] = dict.fromkeys(Status, 0)
+        self.statuses = [0] * len(Status)
+        """How many ended with each status."""
         self._agent = f"{path}.dma"
         self._sequence = 0
         self._issued = sim.probe(DmaIssued)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from cosim.hw.options import TrafficOptions
 from cosim.sim.choice import Stream
@@ -10,13 +10,12 @@ from cosim.sim.choice import Stream
 PAGE = 4096
 
 
-def split(iova: int, size: int) -> Iterator[tuple[int, int]]:
+def split(iova: int, size: int) -> Sequence[tuple[int, int]]:
     """The pieces (iova, size) of a request: none crosses a 4 KiB boundary (as PCIe demands, 2.2.7 "TLP rules")."""
-    end = iova + size
-    while iova < end:
-        piece = min(end, (iova | PAGE - 1) + 1) - iova
-        yield iova, piece
-        iova += piece
+    room = PAGE - iova % PAGE
+    if size <= room:
+        return ((iova, size),) if size else ()
+    return [(iova, room), *((iova + at, min(PAGE, size - at)) for at in range(room, size, PAGE))]
 
 
 def offsets(options: TrafficOptions, stream: Stream) -> Callable[[], int]:

@@ -96,7 +96,7 @@ class Agenda(Executor):
         if heap:
             self._park()
 
-    # --- What: one step of a routine each ----------------------------------------------------------------------------
+    # --- What: one step of a routine each -----------------------------------------------------------------------------
 
     def _advance(self, task: Task, answer: Access | None = None) -> None:
         """Resume the routine with `answer`, and begin the operation that it yields next."""
@@ -111,35 +111,39 @@ class Agenda(Executor):
                 task.access = op
                 task.target, out_ps, task.back_ps = op.port.route(op.address, op.size)
                 if out_ps:
-                    task.spend(op.hop_part, out_ps)
+                    parts, part = task.parts, op.hop_part
+                    parts[part] = parts.get(part, 0) + out_ps
                     heappush(self._heap, (now + out_ps, task.rank, self._arrive, task))
                 else:
                     self._arrive(task)
                 return
-            if kind is Server or kind is Service:
-                if kind is Server:
-                    server, latency, out = op, op.latency_ps, op.admit(now)
-                else:
-                    server, latency = op.server, op.latency_ps
-                    out = server.admit(now, op.interval_ps, latency)
-                begun = out - latency
-                if begun > now:
-                    task.spend(server.wait_part, begun - now)
-                else:
-                    begun = now
-                if out <= now:
-                    out = now + 1
-                task.spend(server.part, out - begun)
-                heappush(self._heap, (out, task.rank, self._advance, task))
-                return
-            if kind is not Gate:
-                raise TypeError(f"a hardware routine yielded {op!r}; it may yield Access, Server, Service, Gate")
-            if not op.take():
+            if kind is Server:
+                server, out = op, op.admit(now)
+                wait = out - op.latency_ps - now
+            elif kind is Service:
+                server = op.server
+                out = server.admit(now, op.interval_ps, op.latency_ps)
+                wait = out - op.latency_ps - now
+            elif kind is Gate:
+                if op.take():
+                    answer = None
+                    continue
                 op.waiting.append(task)
                 task.gate = op
                 task.since = now
                 return
-            answer = None
+            else:
+                raise TypeError(f"a hardware routine yielded {op!r}; it may yield Access, Server, Service, Gate")
+            parts = task.parts
+            if wait > 0:
+                part = server.wait_part
+                parts[part] = parts.get(part, 0) + wait
+            if out <= now:
+                out = now + 1
+            part = server.part
+            parts[part] = parts.get(part, 0) + out - now - wait
+            heappush(self._heap, (out, task.rank, self._advance, task))
+            return
 
     def _pass(self, task: Task) -> None:
         """The gate has let it through."""
@@ -164,11 +168,13 @@ class Agenda(Executor):
         if access.on_commit is not None:
             access.on_commit(access)
         now: int = self.env._now  # type: ignore[assignment]
-        if access.waited_ps:
-            task.spend(access.wait_part, access.waited_ps)
-        task.spend(access.part, now - task.since - access.waited_ps)
+        parts, part, waited = task.parts, access.part, access.waited_ps
+        if waited:
+            task.spend(access.wait_part, waited)
+        parts[part] = parts.get(part, 0) + now - task.since - waited
         if task.back_ps:
-            task.spend(access.hop_part, task.back_ps)
+            part = access.hop_part
+            parts[part] = parts.get(part, 0) + task.back_ps
             heappush(self._heap, (now + task.back_ps, task.rank, self._come_back, task))
         else:
             self._advance(task, access)

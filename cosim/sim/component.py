@@ -11,27 +11,22 @@ if TYPE_CHECKING:
 E = TypeVar("E")
 
 
-class Probe(Generic[E]):
+class Probe(list[Callable[[E], None]], Generic[E]):
     """Where events of one type may be seen; false while nobody watches, so that ``if probe: probe(E(...))`` is free.
 
-    Firing takes no simulated time and schedules nothing. Watchers are called in the order in which they began.
+    It is the list of its watchers, called in the order in which they began. Firing takes no simulated time and
+    schedules nothing.
     """
 
-    __slots__ = ("_watchers",)
-
-    def __init__(self) -> None:
-        self._watchers: list[Callable[[E], None]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._watchers)
+    __slots__ = ()
 
     def __call__(self, event: E) -> None:
-        for watcher in self._watchers:
+        for watcher in self:
             watcher(event)
 
     def watch(self, watcher: Callable[[E], None]) -> None:
         """Call `watcher` with each event from here on."""
-        self._watchers.append(watcher)
+        self.append(watcher)
 
 
 class Component:

@@ -40,14 +40,19 @@ class Server:
 
     def admit(self, now: int, interval_ps: int | None = None, latency_ps: int | None = None) -> int:
         """Enter at `now` and return when the visitor comes out; the durations are the server's own if not given."""
-        interval = self.interval_ps if interval_ps is None else interval_ps
-        if latency_ps is None:
-            latency_ps = self.latency_ps if interval_ps is None else interval
-        start = self.free_at if self.free_at > now else now
-        self.free_at = start + interval
-        self.busy_ps += interval
+        if interval_ps is None:
+            interval_ps = self.interval_ps
+            latency_ps = self.latency_ps if latency_ps is None else latency_ps
+        elif latency_ps is None:
+            latency_ps = interval_ps
+        start = self.free_at
+        if start > now:
+            self.waited_ps += start - now
+        else:
+            start = now
+        self.free_at = start + interval_ps
+        self.busy_ps += interval_ps
         self.visits += 1
-        self.waited_ps += start - now
         return start + latency_ps
 
     def taking(self, interval_ps: int, latency_ps: int | None = None) -> Service:
