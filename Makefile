@@ -28,6 +28,9 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
+bench: $(STAMP)
+	$(BIN)/python benchmarks/bench.py
+
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
 
