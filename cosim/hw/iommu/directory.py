@@ -143,6 +143,7 @@ class Directory(Component):
 
     kind = "ddt"
     part = "ddt"
+    guest = False
 
     def __init__(
         self,

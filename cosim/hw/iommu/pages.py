@@ -88,6 +88,7 @@ class PageTable:
 
     kind = "page_table"
     part = "walk"
+    guest = True
 
     def __init__(self, scheme: Scheme, capabilities: Capabilities, options: IommuOptions, pointers: Pointers) -> None:
         self.scheme = scheme

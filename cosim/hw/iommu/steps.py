@@ -42,8 +42,6 @@ def space_of(txn: Transaction, context: Context) -> AddressSpace:
             raise Fault(Cause.TTYP_DISALLOWED, dtf=context.dtf)
     # 8 and 9. What an ATS completion gave the device is physical, unless T2GPA says that it is a guest's.
     if txn.request is Request.TRANSLATED:
-        if context.t2gpa:
-            raise NotImplementedCapability(context.second.name)
         return NO_FIRST_STAGE
     if txn.request is Request.ATS:
         raise NotImplementedCapability("ATS")
@@ -55,12 +53,18 @@ def space_of(txn: Transaction, context: Context) -> AddressSpace:
         if process_id is not None and context.pdtp is not PdtpMode.BARE:
             raise NotImplementedCapability(context.pdtp.name)
         space = NO_FIRST_STAGE
-    # 17 to 19. The second stage takes every address from here on.
-    if context.second.levels:
-        raise NotImplementedCapability(context.second.name)
     if context.dc.tc.sbe and not space.bare:
         raise NotImplementedCapability("END")
     return space
+
+
+def require_no_second_stage(txn: Transaction, context: Context) -> None:
+    """Steps 17 to 19, for an address that the first stage has left as it is or found: it is physical then.
+
+    A second stage that is not Bare is not modelled. After step 8 there is none, whatever the context says.
+    """
+    if context.second.levels and (txn.request is not Request.TRANSLATED or context.t2gpa):
+        raise NotImplementedCapability(context.second.name)
 
 
 def needed_by(txn: Transaction, space: AddressSpace) -> int:

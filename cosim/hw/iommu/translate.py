@@ -19,6 +19,7 @@ from cosim.hw.iommu.steps import (
     needed_by,
     page_fault,
     require_canonical,
+    require_no_second_stage,
     space_of,
     without_directory,
 )
@@ -101,6 +102,8 @@ class Translation(Component):
             space = context.space
         else:
             space = space_of(txn, context)
+            if space.bare:
+                require_no_second_stage(txn, context)
         if space.bare:
             self._unchanged(txn, space)
             return True
@@ -204,6 +207,7 @@ class Translation(Component):
         miss.context = context
         space = space_of(txn, context)
         if space.bare:
+            require_no_second_stage(txn, context)
             self._unchanged(txn, space)
             return True
         require_canonical(txn, context, space)

@@ -50,6 +50,8 @@ class Tree(Protocol):
     kind: str
     part: str
     """The latency part of its reads."""
+    guest: bool
+    """Whether the addresses of its tables are the guest's where there is a second stage."""
     start: Server | None
     """What it takes to start a walk."""
     walks: int

@@ -6,6 +6,7 @@ from collections.abc import Generator, Hashable
 from typing import TYPE_CHECKING, Any
 
 from cosim.events import Busy, WalkDone
+from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.hw.iommu.walk import Entry, Miss, Tree, Walk
 from cosim.hw.options import IommuOptions
 from cosim.sim.component import Component
@@ -13,6 +14,7 @@ from cosim.sim.server import Gate
 from cosim.sim.transport import Access, Kind, Port, Response
 
 if TYPE_CHECKING:
+    from cosim.hw.iommu.directory import Context
     from cosim.sim.kernel import Sim
 
 
@@ -58,6 +60,8 @@ class Walker(Component):
             yield tree.start
         while not miss.must_restart:
             address, size = tree.place(walk.table, walk.target, walk.level)
+            if tree.guest and miss.context is not None and miss.context.second.levels:
+                address = yield from self.second_stage(miss.context, address)
             if address + size - 1 >> self.address_bits:
                 entry = Entry(walk.level, address, Response.ACCESS_FAULT, (), walk.flags)
             else:
@@ -84,6 +88,14 @@ class Walker(Component):
                 tree.remember(walk, table, entry.flags)
             self._descend(walk, walk.level - 1, table, entry.flags, walk.top)
         return None
+
+    def second_stage(self, context: Context, gpa: int) -> Generator[Any, Any, int]:
+        """Where a guest physical address leads: here every table address of a first stage with a second one comes.
+
+        A second stage that is not Bare is not modelled.
+        """
+        raise NotImplementedCapability(context.second.name)
+        yield  # it will read tables, too
 
     def _access(self, miss: Miss, tree: Tree, address: int, size: int) -> Access:
         agent = f"{miss.txn.master or self.path}.walk" if self.sim.exploring else ""
