@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import Any, Literal
 
 from cosim.events import Busy, FreedTouched
@@ -109,7 +110,7 @@ class Memory(Component):
             return (self.read(address, size),)
         if not address & 7 and not size & 7:
             get = self._words.get
-            return tuple(get(word, 0) for word in range(address, address + size, 8))
+            return tuple(map(get, range(address, address + size, 8), repeat(0)))
         data = b"".join(self._words.get(word, 0).to_bytes(8, "little") for word in _words(address, size))
         data = data[address & 7 : (address & 7) + size]
         return tuple(int.from_bytes(data[i : i + 8], "little") for i in range(0, size, 8))
