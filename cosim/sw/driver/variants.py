@@ -69,12 +69,12 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
         "bond-first": attach.BondFirst(),
         "no-barrier": attach_defects.NoBarrier(),
         "no-dma-wmb": attach_defects.NoDmaWmb(),
+        "no-barriers": attach_defects.NoBarriers(),
         "context-first": attach_defects.ContextFirst(),
         "live-update": attach_defects.LiveUpdate(),
         "keeps-invalidated": attach_defects.KeepsInvalidated(),
         "no-old-flush": attach_defects.NoOldFlush(),
         "flushes-contexts": attach.FlushesContexts(),
-        "flushes-contexts-no-barrier": attach_defects.FlushesContextsNoBarrier(),
         "v2": attach_reviewed.Reviewed(),
     },
     "tables": {

@@ -158,11 +158,11 @@ class Machine:
         for request in requests:
             self.sim.start(made.transport(request), initiator.rank(Stage.TRANSACTION), request.parts)
 
-    def read(self, device_id: int, iova: int, *, iommu: int = 0) -> int | None:
-        """Where a device's read of 8 bytes goes, executed at once; None if it faults."""
+    def read(self, device_id: int, iova: int, *, iommu: int = 0, settle_ps: int = SETTLE) -> int | None:
+        """Where a device's read of 8 bytes goes, given `settle_ps`; None if it faults or is not answered by then."""
         request = Transaction(device_id, iova, 8)
         self.dma(request, iommu=iommu)
-        self.go(self.sim.now + SETTLE)
+        self.go(self.sim.now + settle_ps)
         return request.address if request.status is Status.SUCCESS else None
 
     # --- What was sent -----------------------------------------------------------------------------------------------

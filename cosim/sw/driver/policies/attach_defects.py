@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cosim.spec.translation import DcTa, Fsc
 from cosim.sw.driver.device import Device, IommuDevice
 from cosim.sw.driver.domain import Bond, DomainObject
-from cosim.sw.driver.policies.attach import BondFirst, FlushesContexts, V
+from cosim.sw.driver.policies.attach import BondFirst, V
 
 if TYPE_CHECKING:
     from cosim.sw.driver.driver import Driver
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NoBarrier(BondFirst):
-    """`BondFirst` without the barrier between bond and context (the other half of what is left of B6).
+    """`BondFirst` without the barrier between bond and context.
 
-    attach                                  unmap
-    link the bond, in the store buffer      .
-    device context; H walks and caches x    .
-        .                                   clear the PTE of x, smp_mb, read the bonds: not H
-    the store buffer drains                 .
+        attach                                  IOMMU
+        link the bond                           .
+        fsc, ta                                 .
+        dma_wmb                                 .
+        tc.V = 1                                a walk that finds V comes after the link
+
+    What follows the bond are stores, and dma_wmb (fence ow,ow) orders these too: on RISC-V it does the barrier's work.
     """
 
     async def barrier(self) -> None:
@@ -33,16 +35,26 @@ class NoBarrier(BondFirst):
 class NoDmaWmb(BondFirst):
     """`BondFirst` without the barrier between a context and its V.
 
-        attach                                  IOMMU
-        tc.V = 1                                .
-            .                                   a walk finds V with the fsc and ta that were there before
-        fsc, ta                                 .
-
-    The IODIR.INVAL and fence at the end do away with it, and with what it led to only if that PSCID is flushed too.
+    attach                                  IOMMU
+    tc.V = 1                                .
+        .                                   a walk finds V with the fsc and ta that were there before
+    fsc, ta                                 .
     """
 
     async def written(self) -> None:
         """Nothing."""
+
+
+@dataclass(frozen=True)
+class NoBarriers(NoBarrier, NoDmaWmb):
+    """`BondFirst` without either: the other half of what is left of remark B6.
+
+    attach                                  unmap
+    link the bond, in the store buffer      .
+    device context; H walks and caches x    .
+        .                                   clear the PTE of x, smp_mb, read the bonds: not H
+    the store buffer drains                 .
+    """
 
 
 @dataclass(frozen=True)
@@ -120,12 +132,4 @@ class NoOldFlush(BondFirst):
     """
 
     async def flush_old(self, driver: Driver, iommu: IommuDevice, pscid: int) -> None:
-        """Nothing."""
-
-
-@dataclass(frozen=True)
-class FlushesContextsNoBarrier(FlushesContexts):
-    """`FlushesContexts` without the barrier between bond and context."""
-
-    async def barrier(self) -> None:
         """Nothing."""

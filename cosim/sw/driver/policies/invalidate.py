@@ -12,7 +12,7 @@ If the unmap reads the new bond, it flushes H. If it does not, its read came bef
 before the context was written: H has walked nothing under it yet, and every walk from then on sees the PTE cleared.
 Without the left barrier the cleared PTE may still be in the store buffer while the bonds are read: H then walks the
 old PTE, and nobody flushes it. Without the right one the link may still be in the store buffer while the context is
-in use already.
+in use already, unless another barrier orders the context's stores after it (`attach_defects.NoBarrier`).
 """
 
 from __future__ import annotations
