@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, MutableMapping, Sequence
+from collections.abc import Callable, Generator, MutableMapping
 from typing import Any
 
 from cosim.events import Switched, ThreadEnded
 from cosim.hw.bus import Bus
-from cosim.hw.hart import STORE, Hart, Pending
+from cosim.hw.core import Core
 from cosim.hw.instructions import INSTANT, INSTRUCTIONS
 from cosim.hw.interrupts import Interrupts
-from cosim.hw.memory import Memory
 from cosim.hw.options import CpuOptions
-from cosim.hw.ordering import MODELS, Rules
-from cosim.hw.store_buffer import StoreBuffer
-from cosim.hw.threads import BLOCKED, HELD, IDLE, LEAVE, State, Steps, Thread, Wait
-from cosim.hw.timers import Alarm, Alarms
+from cosim.hw.ordering import Rules
+from cosim.hw.process import IDLE, Steps, Wait
+from cosim.hw.threads import LEAVE, State, Thread
 from cosim.sim.choice import Action
-from cosim.sim.component import Component
-from cosim.sim.kernel import Sim, Stage
-from cosim.sim.operations import Body, Fence, Oops, ThreadView
-
-FULL_FENCE = Fence("rw", "rw")
+from cosim.sim.kernel import Sim
+from cosim.sim.operations import Body, Oops, ThreadView
 
 
-class Cpu(Component):
+class Cpu(Core):
     """A CPU with its run queue. Threads of higher priority go first, those of equal priority take turns.
 
     Interrupts are taken between operations, and while a thread computes, spins or polls. The handler runs on the
@@ -42,17 +37,10 @@ class Cpu(Component):
         *,
         rules: Rules | None = None,
     ) -> None:
-        super().__init__(sim, path)
-        self.options = options
-        self.bus = bus
+        super().__init__(sim, path, options, bus, rules)
         self.peers = {} if peers is None else peers
         self.peers[path] = self
-        self.port = bus.port(path)
-        self.initiator = sim.initiator(path)
-        self.hart = Hart(rules or MODELS[options.memory_model], self.memory, self._device)
-        self.buffer = StoreBuffer(sim, path, options, self.hart, bus, self._drained)
         self.interrupts = Interrupts()
-        self.alarms = Alarms(sim, self.initiator)
         self.on_quiescent: list[Callable[[str], None]] = []
         self.switched = sim.probe(Switched)
         self.thread_ended = sim.probe(ThreadEnded)
@@ -65,18 +53,7 @@ class Cpu(Component):
         self._slice_end = 0
         self._free_at = 0
         self._interrupt_held = False
-        self._awaiting: list[Cpu] = []
-        self._forget_above = 8192
-        self._found: tuple[int, int, Memory | None] = (0, 0, None)
-        for attached in bus.ranges():
-            self._remember(attached.target)
-        self._process = self._run()
-        self._token = 0
-        self._wait: Wait | None = None
-        self._due: int | None = None
-        self._alarm: Alarm | None = None
-        next(self._process)  # it waits for its first thread
-        self._wait = IDLE
+        self.begin(self._run())
 
     # --- From outside ------------------------------------------------------------------------------------------------
 
@@ -92,12 +69,12 @@ class Cpu(Component):
     def wire(self, vector: int, level: bool) -> None:
         """The wire of interrupt `vector` has gone high or low."""
         self.interrupts.wire(vector, level)
-        self._poke()
+        self.poke()
 
     def message(self, vector: int) -> None:
         """A message for interrupt `vector` has come in."""
         self.interrupts.message(vector)
-        self._poke()
+        self.poke()
 
     @property
     def running(self) -> str:
@@ -112,92 +89,7 @@ class Cpu(Component):
     @property
     def alive(self) -> list[str]:
         """The threads that have not ended."""
-        return [thread.name for thread in self.threads if thread.state is not State.DEAD]
-
-    # --- The process: its waits --------------------------------------------------------------------------------------
-
-    def _step(self, token: int) -> None:
-        """Go on, unless what the process waited for has been superseded."""
-        if token != self._token:
-            return
-        self._token += 1
-        if self._alarm is not None:
-            self.alarms.call_off(self._alarm)
-            self._alarm = None
-        self._wait = self._due = None
-        request = next(self._process)
-        if type(request) is int:
-            self._at(request, Stage.CPU)
-            return
-        if type(request) is tuple:
-            self._at(*request)
-            return
-        self._wait = request
-        if request.until is not None:
-            self._due = request.until
-            token = self._token
-            self._alarm = self.alarms.set(request.until, lambda: self._step(token))
-
-    def _at(self, time: int, stage: Stage) -> None:
-        self._token += 1
-        token = self._token
-        self.sim.moment(time, self.initiator.rank(stage)).callbacks.append(lambda _: self._step(token))
-
-    def proceed(self, time: int) -> None:
-        """End the present wait at `time`, which may be the present, unless it ends by then anyway."""
-        if self._wait is not None and (self._due is None or time < self._due):
-            self._due = time
-            self._at(time, Stage.CPU)
-
-    def _poke(self) -> None:
-        """Something has come up: an open wait ends at the next tick."""
-        if self._wait is not None and self._wait.opened:
-            self.proceed(self.sim.now + 1)
-
-    def _drained(self) -> None:
-        for cpu in (self, *self._awaiting):
-            if cpu._wait is BLOCKED:
-                cpu.proceed(self.sim.now)
-
-    def ask(self, agent: str, footprint: tuple[int, ...], changes: bool) -> Steps:
-        """While exploring: wait until the action may take hold."""
-        if self.sim.exploring:
-            action = Action(agent, self.path, footprint, changes, lambda: self.proceed(self.sim.now))
-            while not self.sim.actions.attempt(action):
-                yield HELD
-
-    def stall(self, thread: Thread, op: Any, part: str) -> Steps:
-        """Wait until the hart's order lets `op` take hold; that counts for `part`."""
-        while blockers := self.hart.blockers(op):
-            yield from self.await_drain(thread, blockers, part)
-
-    def await_drain(self, thread: Thread, entries: Sequence[Pending], part: str) -> Steps:
-        """Hurry `entries`, and wait until something has left the store buffer; that counts for `part`."""
-        self.buffer.hurry(entries)
-        yield BLOCKED
-        thread.spend(part, self.sim.now)
-
-    def make_room(self, thread: Thread, part: str) -> Steps:
-        """Wait until the store buffer takes another entry."""
-        while self.buffer.full:
-            yield BLOCKED
-            thread.spend(part, self.sim.now)
-
-    def empty_buffers(self, thread: Thread, cpus: Sequence[Cpu]) -> Steps:
-        """Put each of `cpus` through a full fence, and wait until the stores before it have taken hold."""
-        now = self.sim.now
-        awaited: list[tuple[Cpu, Pending]] = []
-        for cpu in cpus:
-            cpu.perform(thread, FULL_FENCE)
-            cpu.hart.refill(now)
-            if stores := [entry for entry in cpu.hart.pending if entry.kind == STORE]:
-                cpu.buffer.hurry(stores)
-                cpu._awaiting.append(self)
-                awaited += [(cpu, entry) for entry in stores]
-        while any(entry in cpu.hart.pending for cpu, entry in awaited):
-            yield BLOCKED
-        for cpu in {cpu.path: cpu for cpu, _ in awaited}.values():
-            cpu._awaiting.remove(self)
+        return [thread.name for thread in self.threads]
 
     def pause(self, thread: Thread, until: int, part: str) -> Steps:
         """Keep the CPU until `until`; what interrupts and other threads take of it is appended. Counts for `part`."""
@@ -266,6 +158,7 @@ class Cpu(Component):
                 yield request
             else:
                 thread.state = State.DEAD
+                self.threads.remove(thread)
             self._free_at = self.sim.now
             self._ran_ps += self._free_at - self._on_since
             self._on_since = None
@@ -292,8 +185,7 @@ class Cpu(Component):
 
     def _settle(self, thread: str) -> None:
         now = self.sim.now
-        self.hart.execute(FULL_FENCE, now, _newest)
-        self.hart.refill(now)
+        self.refill()
         if self.switched:
             self.switched(Switched(now, self.path, thread))
         for call in tuple(self.on_quiescent):
@@ -302,7 +194,7 @@ class Cpu(Component):
     def _enqueue(self, thread: Thread) -> None:
         thread.state = State.READY
         self._ready.append(thread)
-        self._poke()
+        self.poke()
 
     def give_way(self, thread: Thread) -> Steps:
         """Go to the end of the run queue."""
@@ -325,7 +217,7 @@ class Cpu(Component):
             thread.answer = answer
             thread.woken_at = now if since is None else since
             thread.spend(thread.wake_part, now)
-            if self._wait is not None and self._wait.opened:
+            if self.waits is not None and self.waits.opened:
                 self.proceed(now)
             self._enqueue(thread)
 
@@ -380,50 +272,8 @@ class Cpu(Component):
     def _interrupt_allowed(self) -> bool:
         def again() -> None:
             self._interrupt_held = False
-            self._poke()
+            self.poke()
 
         action = Action(f"{self.path}.irq", self.path, ((self.path, "irq"),), True, again)
         self._interrupt_held = not self.sim.actions.attempt(action)
         return not self._interrupt_held
-
-    # --- The hart's surroundings -------------------------------------------------------------------------------------
-
-    def perform(self, thread: Thread, op: Any, agent: str = "") -> Any:
-        """Have the hart execute `op` at this moment; a load under exploration picks among past states."""
-        hart = self.hart
-        hart.who = thread.name
-        if hart.remembered > self._forget_above:
-            hart.forget(self.sim.now - self.options.history)
-            self._forget_above = max(8192, 2 * hart.remembered)
-        if agent and self.sim.exploring:
-            name = self.sim.actions.taken + ".past"
-            return hart.execute(op, self.sim.now, lambda n: self.sim.chooser.pick(n, name))
-        return hart.execute(op, self.sim.now, _newest)
-
-    def _remember(self, target: object) -> bool:
-        if isinstance(target, Memory):
-            if self.hart.rules.past:
-                target.remember(self.options.history)
-            return True
-        return False
-
-    def memory(self, address: int, size: int) -> Memory:
-        first, end, memory = self._found
-        if address < first or address + size > end or memory is None:
-            found = self.bus.find(int(address), size)
-            if found is None or not isinstance(found.target, Memory):
-                what = "nothing" if found is None else found.name
-                raise Oops(f"{self.hart.who} accesses {int(address):#x} as memory, where {what} is")
-            self._remember(found.target)
-            memory = found.target
-            self._found = (found.base, found.end, memory)
-        if address & min(size, 8) - 1:
-            raise Oops(f"{self.hart.who} accesses {size} bytes at {int(address):#x}, which is not aligned")
-        return memory
-
-    def _device(self, address: int) -> object:
-        return self.bus.target(address)
-
-
-def _newest(n: int) -> int:
-    return 0

@@ -6,47 +6,16 @@ The CPU puts time around it; the litmus search drives it directly.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple
+from typing import Any
 
+from cosim.hw.atomics import combine
 from cosim.hw.memory import Memory
 from cosim.hw.ordering import Rules
+from cosim.hw.pending import OUTPUT, STORE, Pending
 from cosim.sim.operations import Amo, Atomic, Fence, Load, Loaded, MmioRead, MmioWrite, Store, StoreBlock, at_of
 
 Pick = Callable[[int], int]
 """Answers a choice among n with a number below n; 0 is the newest state."""
-
-STORE, OUTPUT = "w", "o"
-
-
-class Pending(NamedTuple):
-    """A store, or a posted register write, that has been issued and has not taken hold.
-
-    `after_stores` and `after_outputs` are numbers: what is pending of that kind up to there goes first.
-    """
-
-    number: int
-    kind: str
-    address: int
-    size: int
-    words: tuple[int, ...]
-    address_at: int
-    data_at: int
-    after_stores: int
-    after_outputs: int
-    device: Hashable
-
-    @property
-    def end(self) -> int:
-        """The first byte address after it."""
-        return self.address + self.size
-
-    def value(self, address: int, size: int) -> int:
-        """The `size` bytes at `address`, all of which it holds."""
-        offset = address - self.address
-        word = self.words[offset >> 3]
-        if offset & 7 or size != 8:
-            word = word >> 8 * (offset & 7) & (1 << 8 * size) - 1
-        return word
 
 
 class Hart:
@@ -276,7 +245,7 @@ class Hart:
         began, old = memory.states(address, size, now)[0]
         stored = op.kind is not Amo.CAS or old == int(op.expect) & (1 << 8 * size) - 1
         if stored:
-            memory.write(address, size, _AMO[op.kind](old, int(op.value), size) & (1 << 8 * size) - 1)
+            memory.write(address, size, combine(op.kind, old, int(op.value), size))
             at = self._wrote_at = now
             if rules.past and rules.loads_follow_stores:
                 self._saw(address, size, now)
@@ -421,20 +390,4 @@ _EXECUTE: dict[type, Callable[[Hart, Any, int, Pick], Any]] = {
     Fence: Hart._fence,
     MmioWrite: Hart._write_device,
     MmioRead: Hart._read_device,
-}
-
-
-def _signed(value: int, size: int) -> int:
-    return value - ((value >> 8 * size - 1 & 1) << 8 * size)
-
-
-_AMO: dict[Amo, Callable[[int, int, int], int]] = {
-    Amo.SWAP: lambda old, value, size: value,
-    Amo.ADD: lambda old, value, size: old + value,
-    Amo.AND: lambda old, value, size: old & value,
-    Amo.OR: lambda old, value, size: old | value,
-    Amo.XOR: lambda old, value, size: old ^ value,
-    Amo.MIN: lambda old, value, size: min(old, value, key=lambda n: _signed(n & (1 << 8 * size) - 1, size)),
-    Amo.MAX: lambda old, value, size: max(old, value, key=lambda n: _signed(n & (1 << 8 * size) - 1, size)),
-    Amo.CAS: lambda old, value, size: value,
 }

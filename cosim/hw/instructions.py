@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cosim.hw.polling import park, poll, poll_either, read_register
-from cosim.hw.threads import Steps, Thread
+from cosim.hw.process import Steps
+from cosim.hw.threads import Thread
 from cosim.sim.kernel import Stage
 from cosim.sim.operations import (
     Atomic,
@@ -45,11 +46,12 @@ if TYPE_CHECKING:
 
 def _load(cpu: Cpu, thread: Thread, op: Load) -> Steps:
     """A load takes hold at its end."""
-    yield from cpu.stall(thread, op, "fence_instr")
-    yield cpu.sim.now + max(1, cpu.options.timing.load)
-    agent = f"{thread.name}.ld"
-    yield from cpu.ask(agent, (int(op.address) & -8,), False)
-    loaded: Loaded = cpu.perform(thread, op, agent)
+    if cpu.hart.pending:
+        yield from cpu.stall(thread, op, "fence_instr")
+    yield cpu.sim.now + (cpu.options.timing.load or 1)
+    if cpu.sim.exploring:
+        yield from cpu.ask(f"{thread.name}.ld", (int(op.address) & -8,), False)
+    loaded: Loaded = cpu.perform(thread, op)
     return loaded
 
 
@@ -68,31 +70,35 @@ def _mmio_write(cpu: Cpu, thread: Thread, op: MmioWrite) -> Steps:
 
 
 def _issue(cpu: Cpu, thread: Thread, op: Store | StoreBlock | MmioWrite, cost_ps: int) -> Steps:
-    yield from cpu.stall(thread, op, op.part)
-    yield from cpu.make_room(thread, op.part)
-    yield cpu.sim.now + max(1, cost_ps)
+    if cpu.hart.pending:
+        yield from cpu.stall(thread, op, op.part)
+        yield from cpu.make_room(thread, op.part)
+    yield cpu.sim.now + (cost_ps or 1)
     cpu.buffer.insert(cpu.perform(thread, op), thread.name)
 
 
 def _atomic(cpu: Cpu, thread: Thread, op: Atomic) -> Steps:
     """An atomic takes hold at its end, ahead of every load of that time."""
-    yield from cpu.stall(thread, op, "fence_instr")
-    yield cpu.sim.now + max(1, cpu.options.timing.atomic), Stage.MEMORY
-    yield from cpu.ask(f"{thread.name}.amo", (int(op.address) & -8,), True)
+    if cpu.hart.pending:
+        yield from cpu.stall(thread, op, "fence_instr")
+    yield cpu.sim.now + (cpu.options.timing.atomic or 1), Stage.MEMORY
+    if cpu.sim.exploring:
+        yield from cpu.ask(f"{thread.name}.amo", (int(op.address) & -8,), True)
     loaded: Loaded = cpu.perform(thread, op)
     return loaded
 
 
 def _fence(cpu: Cpu, thread: Thread, op: Fence) -> Steps:
     """A fence does not wait itself: what it keeps back waits."""
-    yield from cpu.stall(thread, op, op.part)
-    yield cpu.sim.now + max(1, cpu.options.timing.fence)
+    if cpu.hart.pending:
+        yield from cpu.stall(thread, op, op.part)
+    yield cpu.sim.now + (cpu.options.timing.fence or 1)
     cpu.perform(thread, op)
 
 
 def _membarrier(cpu: Cpu, thread: Thread, op: Membarrier) -> Steps:
     """Every CPU passes a full fence, whose stores have taken hold when this returns; no later load is older."""
-    yield cpu.sim.now + max(1, cpu.options.timing.fence)
+    yield cpu.sim.now + (cpu.options.timing.fence or 1)
     yield from cpu.empty_buffers(thread, [cpu])
     yield from cpu.empty_buffers(thread, list(cpu.peers.values()))
 
@@ -127,7 +133,7 @@ def _sleep(cpu: Cpu, thread: Thread, op: Sleep) -> Steps:
 def _spawn(cpu: Cpu, thread: Thread, op: Spawn) -> Steps:
     if op.cpu and op.cpu not in cpu.peers:
         raise ValueError(f"{thread.name} starts {op.name} on {op.cpu}; there are: {', '.join(cpu.peers)}")
-    yield cpu.sim.now + max(1, cpu.options.timing.fence)
+    yield cpu.sim.now + (cpu.options.timing.fence or 1)
     yield from cpu.empty_buffers(thread, [cpu])
     target = cpu.peers[op.cpu] if op.cpu else cpu
     view: ThreadView = target.start(op.name, op.body, priority=op.priority)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cosim.hw.memory import Memory
-from cosim.hw.threads import Steps, Thread, Wait
+from cosim.hw.process import Steps, Wait
+from cosim.hw.threads import Thread
 from cosim.hw.timers import Alarm
 from cosim.sim.operations import Load, MmioRead, Park, Poll, PollEither
 from cosim.sim.transport import Access, Kind, Target
@@ -74,15 +75,15 @@ class _Parked:
                 cpu.proceed(self.instant(sim.now))
 
         while True:
+            interrupted = sim.now
+            yield from cpu.boundary(thread)
+            self.start += sim.now - interrupted
             stop = self.memory.watch(self.op.address, notice)
             yield Wait(cpu.slice_limit(thread, self.due()), opened=not thread.handler)
             stop()
             thread.spend(self.op.part, sim.now)
             if sim.now == self.instant(sim.now) and (self.changed or self.expired):
                 return self.changed
-            interrupted = sim.now
-            yield from cpu.boundary(thread)
-            self.start += sim.now - interrupted
 
     def sleep(self) -> Steps:
         """Leave the CPU until the poll that sees the change, or the time-out."""

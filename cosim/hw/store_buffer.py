@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from cosim.hw.bus import Bus
-from cosim.hw.hart import OUTPUT, STORE, Hart, Pending
+from cosim.hw.hart import Hart
 from cosim.hw.options import CpuOptions
+from cosim.hw.pending import OUTPUT, STORE, Pending
 from cosim.sim.choice import Action
 from cosim.sim.kernel import Initiator, Sim, Stage
 from cosim.sim.transport import Access, Kind

@@ -1,4 +1,4 @@
-"""Threads as a CPU sees them: a coroutine, its clock, what keeps it on or off the CPU, and what it may wait for."""
+"""Threads as a CPU sees them: a coroutine, its clock, and what keeps it on or off the CPU."""
 
 from __future__ import annotations
 
@@ -78,26 +78,5 @@ class Thread:
         return f"<Thread {self.name} {self.state.name.lower()}>"
 
 
-class Wait:
-    """What a CPU's process yields besides a time: until when (None is for ever), and what may end it earlier.
-
-    An *open* wait ends at an interrupt, or when a thread becomes ready; any wait ends at `Cpu.proceed`.
-    """
-
-    __slots__ = ("opened", "until")
-
-    def __init__(self, until: int | None, *, opened: bool) -> None:
-        self.until = until
-        self.opened = opened
-
-
-IDLE = Wait(None, opened=True)
-BLOCKED = Wait(None, opened=False)
-"""Until something leaves the store buffer."""
-HELD = Wait(None, opened=False)
-"""Until an action may ask again."""
 LEAVE = object()
 """Yielded by a thread that has left the CPU: asleep, or at the end of the run queue."""
-
-Steps = Generator[Any, None, Any]
-"""Part of a thread's life: yields a time, a time and a `Stage`, or a `Wait`, and is resumed then."""

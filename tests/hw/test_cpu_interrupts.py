@@ -200,6 +200,18 @@ def test_a_spinning_thread_takes_interrupts_and_one_with_interrupts_off_does_not
         assert [time // 1000 for time in bench.log] == [time // 1000 for time in times]
 
 
+def test_an_interrupt_that_comes_while_a_spin_is_about_to_begin_is_taken_in_it() -> None:
+    """The thread first waits for its own store; what comes in meanwhile must not wait for the end of the spin."""
+
+    async def body() -> None:
+        await Store(X, 1)
+        await Park(X, 1, timeout_ps=50 * US)
+
+    bench = Bench(timing={"switch": 0, "store": "1 us", "drain": "3 us"})
+    bench.raise_at(1500 * NS)
+    assert bench.run(body()).log[0] < 5000
+
+
 def test_a_handler_has_a_name_of_its_own() -> None:
     views: list[Any] = []
 

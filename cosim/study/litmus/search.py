@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from cosim.hw.bus import Bus
-from cosim.hw.hart import STORE, Hart, Pending
+from cosim.hw.hart import Hart
 from cosim.hw.memory import Memory
 from cosim.hw.options import MemoryOptions
 from cosim.hw.ordering import Rules
+from cosim.hw.pending import STORE, Pending
 from cosim.sim.kernel import Executor, Sim
 from cosim.sim.operations import Atomic, Fence, Load, Loaded, MmioRead, MmioWrite, Op, Store, at_of
 from cosim.sim.transport import Access, Kind
