@@ -331,6 +331,16 @@ class Unmapped:
 
 
 @dataclass(slots=True)
+class Attaching:
+    """An attach has begun: from here to its return `device` may reach memory through `domain` as well."""
+
+    time: int
+    who: str
+    device: str
+    domain: str
+
+
+@dataclass(slots=True)
 class Attached:
     """An attach has returned: `device` (with its `device_ids`) is in `domain`; an empty name is blocked."""
 

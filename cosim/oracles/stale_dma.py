@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import Attached, DmaCommitted, Mapped, Unmapped
+from cosim.events import Attached, Attaching, DmaCommitted, Mapped, Unmapped
 from cosim.oracles.oracle import Oracle
 
 PAGE_LG2 = 12
@@ -15,19 +15,26 @@ class StaleDma(Oracle):
 
     A translation is named by (domain, IOVA page, physical page). It is *live* from the return of its map, *gone*
     from the return of its unmap. A page that a map still under way has made visible is neither, and is no
-    violation.
+    violation. From the beginning of an attach to its return a device may be in either domain.
 
     Source: driver-side promise of ``iommu_unmap`` with ``iommu_iotlb_sync`` (strict mode).
     """
 
     name = "stale-dma"
-    watches: ClassVar = {Mapped: "mapped", Unmapped: "unmapped", Attached: "attached", DmaCommitted: "committed"}
+    watches: ClassVar = {
+        Mapped: "mapped",
+        Unmapped: "unmapped",
+        Attaching: "attaching",
+        Attached: "attached",
+        DmaCommitted: "committed",
+    }
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self._live: dict[tuple[str, int], int] = {}
         self._gone: dict[tuple[str, int, int], int] = {}
         self._domain: dict[str, str] = {}
+        self._entering: dict[str, str] = {}
         self._left: dict[str, dict[str, int]] = {}
 
     def mapped(self, event: Mapped) -> None:
@@ -44,23 +51,30 @@ class StaleDma(Oracle):
             if frame is not None:
                 self._gone[event.domain, page, frame] = event.time
 
+    def attaching(self, event: Attaching) -> None:
+        self._entering[event.device] = event.domain
+        self._left.setdefault(event.device, {}).pop(event.domain, None)
+
     def attached(self, event: Attached) -> None:
         left = self._left.setdefault(event.device, {})
-        before = self._domain.get(event.device, "")
-        if before != event.domain:
-            left[before] = event.time
+        for before in (self._domain.get(event.device, ""), self._entering.pop(event.device, "")):
+            if before != event.domain:
+                left[before] = event.time
         left.pop(event.domain, None)
         self._domain[event.device] = event.domain
 
     def committed(self, event: DmaCommitted) -> None:
         page, frame = event.iova >> PAGE_LG2, event.address >> PAGE_LG2
-        domain = self._domain.get(event.who, "")
-        if self._live.get((domain, page)) == frame:
+        domains = [self._domain.get(event.who, "")]
+        if event.who in self._entering:
+            domains.append(self._entering[event.who])
+        if any(self._live.get((domain, page)) == frame for domain in domains):
             return
-        since = self._gone.get((domain, page, frame))
-        if since is not None:
-            self._stale(event, since, f"its unmap from {domain} returned")
-            return
+        for domain in domains:
+            since = self._gone.get((domain, page, frame))
+            if since is not None:
+                self._stale(event, since, f"its unmap from {domain} returned")
+                return
         for old, left in self._left.get(event.who, {}).items():
             if self._live.get((old, page)) == frame or (old, page, frame) in self._gone:
                 self._stale(event, left, f"it was detached from {old}")

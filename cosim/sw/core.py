@@ -10,7 +10,7 @@ import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cosim.events import Attached
+from cosim.events import Attached, Attaching
 from cosim.sw.driver.device import Device, DeviceObject, DevIommu, Hardware, IommuDevice
 from cosim.sw.driver.domain import Domain
 from cosim.sw.driver.driver import Driver
@@ -55,6 +55,7 @@ class Core:
         self._groups: dict[str, Group] = {}
         self._group_of: dict[str, Group] = {}
         self._handles: list[Domain | None] = [None]
+        self._attaching = kernel.sim.probe(Attaching)
         self._attached = kernel.sim.probe(Attached)
         self._name(driver.identity)
         if driver.blocked is not None:
@@ -67,15 +68,22 @@ class Core:
         iommu = self.iommus[hardware.name] = await self.driver.probe_iommu(hardware)
         return iommu
 
-    async def remove_iommu(self, name: str) -> None:
-        """Take an IOMMU out: its devices are released first, each under its group's mutex."""
-        iommu = self.iommus[name]
+    async def behind(self, name: str) -> list[str]:
+        """The devices behind an IOMMU. KernelError ENODEV."""
+        if name not in self.iommus:
+            raise KernelError(errno.ENODEV, f"there is no IOMMU {name}")
+        found = []
         for device in list(self.devices.values()):
             held = DevIommu(await device.object.iommu.load())
-            if int(await held.iommu_dev.load()) == int(iommu.address):
-                await self.release_device(device.name)
-        del self.iommus[name]
-        await self.driver.remove_iommu(iommu)
+            if int(await held.iommu_dev.load()) == int(self.iommus[name].address):
+                found.append(device.name)
+        return found
+
+    async def remove_iommu(self, name: str) -> None:
+        """Take an IOMMU out: its devices are released first, each under its group's mutex. KernelError ENODEV."""
+        for device in await self.behind(name):
+            await self.release_device(device)
+        await self.driver.remove_iommu(self.iommus.pop(name))
 
     # --- Domains ---------------------------------------------------------------------------------------------------
 
@@ -189,6 +197,7 @@ class Core:
             return
         done: list[Device] = []
         for device in group.members:
+            self._begin(device, domain.name)
             try:
                 await self.driver.attach_dev(domain, device, old)
             except KernelError as error:
@@ -203,6 +212,7 @@ class Core:
     async def _return(self, device: Device, domain: Domain, old: Domain | None) -> None:
         if old is None:
             return
+        self._begin(device, old.name)
         try:
             await self.driver.attach_dev(old, device, domain)
             self._tell(device, old.name)
@@ -224,6 +234,10 @@ class Core:
 
     def _domain(self, handle: int) -> Domain | None:
         return self._handles[handle]
+
+    def _begin(self, device: Device, domain: str) -> None:
+        if self._attaching:
+            self._attaching(Attaching(self.kernel.sim.now, device.name, device.name, domain))
 
     def _tell(self, device: Device, domain: str) -> None:
         if self._attached:

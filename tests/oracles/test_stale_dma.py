@@ -1,6 +1,6 @@
 """The first oracle: a DMA committed through a translation whose unmap has returned."""
 
-from cosim.events import Attached, DmaCommitted, Mapped, Unmapped
+from cosim.events import Attached, Attaching, DmaCommitted, Mapped, Unmapped
 from cosim.oracles import StaleDma, Violation
 
 
@@ -58,3 +58,33 @@ def test_each_page_of_a_range_is_judged_by_itself():
     map_two = Mapped(10, "cpu0.t", "shared", 0x1000, 0x2000, 0x8000_0000)
     assert not judged(ATTACH, map_two, UNMAP, dma(130_000, 0x8000_1000, 0x2000))
     assert judged(ATTACH, map_two, UNMAP, dma(130_000, 0x8000_0000, 0x1000))
+
+
+OTHER = Mapped(10, "cpu0.t", "other", 0x1000, 0x1000, 0x9000_0000)
+LEAVE = [Attaching(20_000, "cpu1.t", "nic0", "other"), Attached(30_000, "cpu1.t", "nic0", (1,), "other")]
+RETURN = [Attaching(40_000, "cpu1.t", "nic0", "shared"), Attached(50_000, "cpu1.t", "nic0", (1,), "shared")]
+
+
+def test_while_an_attach_is_under_way_a_device_may_be_in_either_domain():
+    there, back = [ATTACH, MAP, OTHER, *LEAVE], [dma(45_000, 0x8000_0000), dma(46_000, 0x9000_0000)]
+    assert not judged(ATTACH, MAP, OTHER, LEAVE[0], dma(25_000, 0x8000_0000), dma(26_000, 0x9000_0000), LEAVE[1])
+    assert not judged(*there, RETURN[0], *back, RETURN[1])
+
+
+def test_when_it_has_returned_the_domain_that_was_left_is_forbidden():
+    (found,) = judged(ATTACH, MAP, OTHER, *LEAVE, dma(35_000, 0x8000_0000))
+    assert found.message.endswith("5 ns after it was detached from shared")
+    (found,) = judged(ATTACH, MAP, OTHER, *LEAVE, *RETURN, dma(55_000, 0x9000_0000))
+    assert found.message.endswith("5 ns after it was detached from other")
+
+
+def test_an_unmap_of_the_domain_that_is_being_entered_holds_at_once():
+    gone = Unmapped(22_000, "cpu0.t", "other", 0x1000, 0x1000)
+    (found,) = judged(ATTACH, MAP, OTHER, LEAVE[0], gone, dma(25_000, 0x9000_0000))
+    assert found.since_ps == 22_000
+
+
+def test_an_attach_that_failed_forbids_the_domain_it_did_not_reach():
+    failed = Attached(30_000, "cpu1.t", "nic0", (1,), "shared")
+    (found,) = judged(ATTACH, MAP, OTHER, LEAVE[0], failed, dma(35_000, 0x9000_0000))
+    assert found.message.endswith("5 ns after it was detached from other")

@@ -94,6 +94,8 @@ class DomainCycle(WorkloadOptions):
     """How long the devices stay in the domain."""
     use: bool = True
     """Tell the devices of the buffer; nobody stops them before the unmap."""
+    order: Literal["map-first", "attach-first"] = "map-first"
+    """Whether the buffer is mapped before a device is there, or after; either must work."""
 
     async def round(self, runtime: Runtime) -> None:
         devices = runtime.devices(self.devices)
@@ -107,20 +109,25 @@ class DomainCycle(WorkloadOptions):
 
     async def _use(self, runtime: Runtime, dma: DmaDomain, pieces: Sequence[Piece], devices: Sequence[str]) -> None:
         size = self.pages * PAGE
-        iova = await dma.map_pieces(pieces)
+        mapped: list[int] = []
         moved: list[str] = []
 
-        async def move() -> None:
+        async def settle() -> None:
+            if self.order == "map-first":
+                mapped.append(await dma.map_pieces(pieces))
             for device in devices:
                 await runtime.core.replace(device, dma.domain)
                 moved.append(device)
-                if self.use:
-                    runtime.master(device).start(iova, size)
+            if self.order == "attach-first":
+                mapped.append(await dma.map_pieces(pieces))
+            for device in devices if self.use else ():
+                runtime.master(device).start(mapped[0], size)
             await runtime.kernel.sleep(self.stay)
 
         async def leave() -> None:
-            await dma.unmap(iova, size)
+            for iova in mapped:
+                await dma.unmap(iova, size)
             for device in moved:
                 await runtime.core.detach(device)
 
-        await around(move(), leave)
+        await around(settle(), leave)

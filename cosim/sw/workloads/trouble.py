@@ -31,7 +31,7 @@ class Unplug(WorkloadOptions):
 
 
 class UnplugIommu(WorkloadOptions):
-    """Takes an IOMMU away, once, with all devices behind it."""
+    """Takes an IOMMU away, once: the devices behind it stop making requests and go first."""
 
     does: Literal["unplug-iommu"]
     iommu: str
@@ -39,6 +39,8 @@ class UnplugIommu(WorkloadOptions):
     count: Literal[1] = 1
 
     async def round(self, runtime: Runtime) -> None:
+        for device in await runtime.core.behind(self.iommu):
+            runtime.master(device).stop()
         await runtime.core.remove_iommu(self.iommu)
 
 
