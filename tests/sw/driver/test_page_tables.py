@@ -15,7 +15,7 @@ from cosim.spec.pagetable import FIRST_STAGE, Pte, translated
 from cosim.sw.driver.domain import Domain, Gather, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.mapping import iommu_map, iommu_unmap
-from tests.sw.driver.machine import DRAM, Machine
+from tests.sw.driver.machine import DRAM, SMALL_QUEUES, Machine
 
 PAGE, HUGE = 4096, 2 << 20
 IOVA = 0x4000_0000
@@ -183,13 +183,13 @@ def test_7_1_writes_a_64k_page_sixteen_times() -> None:
     ("capabilities", "bits"), [({}, 56), ({"sv57": False}, 47), ({"sv57": False, "sv48": False}, 38)]
 )
 def test_merged_takes_the_largest_scheme_of_the_iommu(capabilities: dict[str, bool], bits: int) -> None:
-    machine = Machine(iommu={"capabilities": capabilities})
+    machine = Machine(iommu={"capabilities": capabilities, "geometry": SMALL_QUEUES})
     assert machine.boot().aperture_end == (1 << bits) - 1
 
 
 def test_the_cpus_scheme_may_be_none_of_the_iommu() -> None:
     """C15: a domain of the CPU's mode cannot be attached; `merged` asks the IOMMU."""
-    sv39 = {"capabilities": {"sv57": False, "sv48": False}}
+    sv39 = {"capabilities": {"sv57": False, "sv48": False}, "geometry": SMALL_QUEUES}
     with pytest.raises(KernelError) as error:
         Machine("v2", iommu=sv39).boot()
     assert error.value.code == errno.ENODEV
