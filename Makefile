@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test test-slow check bench litmus docs clean
+.PHONY: run test test-slow check litmus conform pythons bench docs clean
 
 run: $(STAMP)
 	$(BIN)/cosim run quickstart
@@ -27,6 +27,17 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
+
+litmus: $(STAMP)
+	$(BIN)/python -m pytest -q -m "slow or not slow" tests/litmus
+
+conform: $(STAMP)
+	$(BIN)/python -m pytest -q -m "slow or not slow" tests/conform
+
+# The same digests on every Python that is there; name others with PYTHONS="python3.12 python3.13".
+PYTHONS ?= python3.11 python3.12 python3.13
+pythons: $(STAMP)
+	$(BIN)/python tests/digests.py $(PYTHONS)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py

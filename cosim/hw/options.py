@@ -97,7 +97,7 @@ class CpuOptions(Options):
 UNIMPLEMENTED = frozenset(
     {
         *("sv32x4", "sv39x4", "sv48x4", "sv57x4", "svrsw60t59b", "amo_mrif", "msi_flat", "msi_mrif"),
-        *("ats", "t2gpa", "end", "hpm", "dbg", "pd8", "pd17", "pd20", "qosid", "nl", "s"),
+        *("ats", "t2gpa", "end", "hpm", "dbg", "pd8", "pd17", "pd20", "qosid"),
     }
 )
 """Capabilities that this model does not have yet: they read as absent, and asking for one is an error."""
@@ -141,7 +141,9 @@ class CapabilityOptions(Options):
     pd20: bool = False
     qosid: bool = False
     nl: bool = False
+    """IOTINVAL can name the non-leaf entries of an address (extension NL)."""
     s: bool = False
+    """IOTINVAL can name a range (extension S)."""
 
     @field_validator(*sorted(UNIMPLEMENTED))
     @classmethod

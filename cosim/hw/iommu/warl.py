@@ -60,6 +60,7 @@ class Reset:
             fctl=Fctl.of(wsi=options.capabilities.igs != "msi"),
             ddtp_max_iommu_mode=IommuMode.BARE + options.geometry.ddt_levels,
             icvec_bits=options.geometry.icvec_bits,
+            gxl_writable=int(options.capabilities.sv32),
         )
 
 
