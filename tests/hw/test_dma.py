@@ -215,6 +215,7 @@ def test_a_posted_write_frees_its_slot_when_the_io_bridge_has_it(executor: Any) 
         rig = Rig(executor, latency="1 us")
         rig.master(requests=10, read=0, outstanding=1, posted=posted, link="50 ns").start(BASE)
         rig.run()
+        assert len(rig.done) == 10
         assert rig.done[-1].parts["link"] == (1 if posted else 2) * 50 * NS
         return rig.done[-1].time
 
