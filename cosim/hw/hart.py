@@ -314,8 +314,7 @@ class Hart:
         if entry.size <= 8:
             memory.write(entry.address, entry.size, entry.words[0])
         else:
-            for index, value in enumerate(entry.words):
-                memory.write(entry.address + 8 * index, 8, value)
+            memory.write_block(entry.address, entry.words)
         self._wrote_at = now
         if entry.number <= self._barriers["wr"]:
             self.floor = max(self.floor, now)

@@ -120,8 +120,11 @@ class Memory(Component):
             return
         if len(words) != max(1, -(-size // 8)):
             raise ValueError(f"{self.path}: {len(words)} words given for a write of {size} bytes at {address:#x}")
-        for index, value in enumerate(words):
-            self.write(address + 8 * index, min(8, size - 8 * index), value)
+        if address & 7 or size & 7:
+            for index, value in enumerate(words):
+                self.write(address + 8 * index, min(8, size - 8 * index), value)
+        else:
+            self.write_block(address, words)
 
     # --- CPU's accesses, and all changes ---------------------------------------------------------------------------
 
@@ -147,14 +150,35 @@ class Memory(Component):
             if mask:
                 self._change(at, self._words.get(at, 0) & ~mask | part, mask)
 
+    def write_block(self, address: int, words: Sequence[int]) -> None:
+        """Change consecutive whole words as one; those who watch any of them are called when all have changed."""
+        places = range(address, address + 8 * len(words), 8)
+        if self._history is None and not self._watchers:
+            self._words.update(zip(places, words, strict=True))
+            return
+        stored, history, now = self._words, self._history, self.sim.now
+        watched: list[int] = []
+        for word, value in zip(places, words, strict=True):
+            old = stored.get(word, 0)
+            stored[word] = value
+            if history is not None:
+                history.changed(word, now, old, value, WHOLE)
+            if old != value and word in self._watchers:
+                watched.append(word)
+        for word in watched:
+            self._notify(word)
+
     def _change(self, word: int, value: int, mask: int) -> None:
         old = self._words.get(word, 0)
         self._words[word] = value
         if self._history is not None:
             self._history.changed(word, self.sim.now, old, value, mask)
         if old != value and word in self._watchers:
-            for call in tuple(self._watchers[word]):
-                call()
+            self._notify(word)
+
+    def _notify(self, word: int) -> None:
+        for call in tuple(self._watchers.get(word, ())):
+            call()
 
     # --- Past states -----------------------------------------------------------------------------------------------
 

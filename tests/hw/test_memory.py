@@ -247,6 +247,13 @@ def test_a_watcher_is_called_when_the_word_changes_and_only_then(memory: Memory)
     assert seen == [7, 9]
 
 
+def test_a_watcher_of_several_words_sees_all_of_them_changed(memory: Memory) -> None:
+    seen: list[tuple[int, int]] = []
+    memory.watch(BASE, lambda: seen.append((memory.peek(BASE, 8), memory.peek(BASE + 8, 8))))
+    committed(memory, Kind.WRITE, BASE, 16, (1, 2))
+    assert seen == [(1, 2)]
+
+
 # --- Past states --------------------------------------------------------------------------------------------------
 
 
