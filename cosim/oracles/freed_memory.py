@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cosim.events import FreedTouched
-from cosim.oracles.oracle import Oracle
+from cosim.oracles.oracle import Oracle, exact, span
 
 
 class FreedMemory(Oracle):
@@ -18,7 +18,7 @@ class FreedMemory(Oracle):
         verb = "wrote" if event.write else "read"
         self.violated(
             f"{event.who} {verb} {event.address:#x} ({event.what}), "
-            f"{(event.time - event.freed) / 1000:,.3f} ns after {event.freed_by} had freed it",
+            f"at {exact(event.time)}, {span(event.time - event.freed)} after {event.freed_by} had freed it",
             event.time,
             event.freed,
         )

@@ -36,3 +36,20 @@ class Oracle:
     def listeners(self) -> list[tuple[type, Callable[[Any], None]]]:
         """Each event type with the method that wants it."""
         return [(event, getattr(self, method)) for event, method in self.watches.items()]
+
+
+_UNITS = (("s", 10**12), ("ms", 10**9), ("us", 10**6), ("ns", 10**3))
+
+
+def exact(ps: int) -> str:
+    """A point in time to the picosecond, in the largest unit that it fills: ``91.200074756003 s``, ``480 ns``."""
+    unit, scale = next(((unit, scale) for unit, scale in _UNITS if ps >= scale), ("ps", 1))
+    whole, rest = divmod(ps, scale)
+    digits = f".{rest:0{len(str(scale)) - 1}}".rstrip("0") if rest else ""
+    return f"{whole}{digits} {unit}"
+
+
+def span(ps: int) -> str:
+    """A duration to four digits: ``200.0 ms``, ``30 ns``; short ones exactly."""
+    unit, scale = next(((unit, scale) for unit, scale in _UNITS if ps >= scale), ("ps", 1))
+    return f"{ps // scale} {unit}" if ps % scale == 0 else f"{ps / scale:.4g} {unit}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cosim.events import Attached, Attaching, DmaCommitted, Mapped, Unmapped
-from cosim.oracles.oracle import Oracle
+from cosim.oracles.oracle import Oracle, exact, span
 
 PAGE_LG2 = 12
 
@@ -84,7 +84,7 @@ class StaleDma(Oracle):
         verb = "wrote" if event.write else "read"
         self.violated(
             f"{event.who} (device {event.device_id}) {verb} {event.address:#x} by IOVA {event.iova:#x} "
-            f"at {_ns(event.time)}, {_ns(event.time - since)} after {what}",
+            f"at {exact(event.time)}, {span(event.time - since)} after {what}",
             event.time,
             since,
         )
@@ -92,7 +92,3 @@ class StaleDma(Oracle):
 
 def _pages(iova: int, size: int) -> int:
     return ((iova + size - 1) >> PAGE_LG2) - (iova >> PAGE_LG2) + 1
-
-
-def _ns(ps: int) -> str:
-    return f"{ps / 1000:,.3f} ns".replace(".000 ns", " ns")
