@@ -12,7 +12,8 @@ from cosim.hw.atomics import combine
 from cosim.hw.memory import Memory
 from cosim.hw.ordering import Rules
 from cosim.hw.pending import OUTPUT, STORE, Pending
-from cosim.sim.operations import Amo, Atomic, Fence, Load, Loaded, MmioRead, MmioWrite, Store, StoreBlock, at_of
+from cosim.sim.loaded import Loaded, at_of
+from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioRead, MmioWrite, Store, StoreBlock
 
 Pick = Callable[[int], int]
 """Answers a choice among n with a number below n; 0 is the newest state."""

@@ -9,6 +9,7 @@ from cosim.hw.polling import park, poll, poll_either, read_register
 from cosim.hw.process import Steps
 from cosim.hw.threads import Thread
 from cosim.sim.kernel import Stage
+from cosim.sim.loaded import Loaded
 from cosim.sim.operations import (
     Atomic,
     Fence,
@@ -16,7 +17,6 @@ from cosim.sim.operations import (
     IrqDisable,
     IrqEnable,
     Load,
-    Loaded,
     MaskInterrupt,
     Membarrier,
     MmioRead,

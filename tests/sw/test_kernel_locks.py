@@ -6,7 +6,8 @@ import errno
 
 import pytest
 
-from cosim.sim.operations import Atomic, Fence, Load, Loaded, Oops, Self, Sleep, Store, ThreadView, Work
+from cosim.sim.loaded import Loaded
+from cosim.sim.operations import Atomic, Fence, Load, Oops, Self, Sleep, Store, ThreadView, Work
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.locks import Mutex, SpinLock
 from cosim.sw.kernel.objects import Object, cell, embed

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.sim.operations import Loaded, Oops
+from cosim.sim.loaded import Loaded
+from cosim.sim.operations import Oops
 from cosim.sw.kernel.lists import LIST_POISON2, ListHead
 from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import Object, Ordering, cell, embed

@@ -11,7 +11,8 @@ from cosim.hw.memory import Memory
 from cosim.hw.options import CpuOptions, MemoryOptions
 from cosim.sim.choice import Chooser
 from cosim.sim.kernel import Executor, Plain, Sim, Stage
-from cosim.sim.operations import Loaded, Work
+from cosim.sim.loaded import Loaded
+from cosim.sim.operations import Work
 from cosim.sim.server import Server
 from cosim.sim.transport import Access, Kind
 from cosim.study.litmus.programs import DEVICE_BASE, MEMORY_BASE, Instruction, Outcome, Test

@@ -12,7 +12,8 @@ from cosim.hw.options import MemoryOptions
 from cosim.hw.ordering import Rules
 from cosim.hw.pending import STORE, Pending
 from cosim.sim.kernel import Executor, Sim
-from cosim.sim.operations import Atomic, Fence, Load, Loaded, MmioRead, MmioWrite, Op, Store, at_of
+from cosim.sim.loaded import Loaded, at_of
+from cosim.sim.operations import Atomic, Fence, Load, MmioRead, MmioWrite, Op, Store
 from cosim.sim.transport import Access, Kind
 from cosim.study.litmus.programs import MEMORY_BASE, Instruction, Outcome, Test
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from cosim.sim.operations import Loaded
+from cosim.sim.loaded import Loaded
 from cosim.sim.units import S
 from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.register_map import DDTP

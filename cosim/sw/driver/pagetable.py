@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from cosim.sim.operations import Loaded, Oops
+from cosim.sim.loaded import Loaded
+from cosim.sim.operations import Oops
 from cosim.spec.pagetable import FIRST_STAGE, PAGE_LG2, Pte, Scheme
 from cosim.sw.driver.domain import DomainObject
 from cosim.sw.kernel.errors import KernelError

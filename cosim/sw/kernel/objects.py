@@ -10,7 +10,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar, overload
 
-from cosim.sim.operations import Amo, Atomic, Load, Loaded, Now, Oops, Park, Store
+from cosim.sim.loaded import Loaded
+from cosim.sim.operations import Amo, Atomic, Load, Now, Oops, Park, Store
 
 WORD = 8
 """Bytes of a word."""

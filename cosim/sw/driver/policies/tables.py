@@ -19,7 +19,8 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from cosim.sim.operations import Loaded, Oops, Work
+from cosim.sim.loaded import Loaded
+from cosim.sim.operations import Oops, Work
 from cosim.spec.bits import ONES
 from cosim.spec.pagetable import FIRST_STAGE, PAGE_LG2, Pte
 from cosim.spec.registers import Capabilities

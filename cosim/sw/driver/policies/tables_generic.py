@@ -16,7 +16,8 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from cosim.sim.operations import Loaded, Work
+from cosim.sim.loaded import Loaded
+from cosim.sim.operations import Work
 from cosim.spec.bits import ONES
 from cosim.spec.pagetable import FIRST_STAGE, NAPOT_LG2, PAGE, PAGE_LG2, Pte, Scheme
 from cosim.sw.driver import pagetable
