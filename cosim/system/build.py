@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from cosim.hw.bus import Bus
 from cosim.hw.cpu import Cpu
 from cosim.hw.dma import Direct, DmaMaster
+from cosim.hw.interrupts import InterruptFile
 from cosim.hw.iommu.iommu import Iommu
+from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory import Memory
 from cosim.hw.ring import RingMaster
 from cosim.sim.agenda import Agenda
@@ -26,7 +28,8 @@ from cosim.sw.kernel.buddy import PAGE, Region
 from cosim.sw.kernel.thread import Kernel
 from cosim.sw.runtime import RingHardware, Runtime
 from cosim.system import counters
-from cosim.system.checks import REGISTERS_SIZE, device_ids, matching, patterns
+from cosim.system.address_map import PAGE_SIZE, interrupt_files, ring_registers
+from cosim.system.checks import device_ids, matching, patterns
 from cosim.system.topology import Topology
 
 FIRST_VECTOR = 16
@@ -75,6 +78,7 @@ class System:
     cpus: dict[str, Cpu] = field(default_factory=dict)
     iommus: dict[str, Iommu] = field(default_factory=dict)
     masters: dict[str, Master] = field(default_factory=dict)
+    files: dict[str, InterruptFile] = field(default_factory=dict)
     driver_name: str = ""
 
     def start(self) -> None:
@@ -99,6 +103,8 @@ class System:
             found.update(counters.of_memory(path, memory))
         for path, cpu in self.cpus.items():
             found.update(counters.of_cpu(path, cpu))
+        for file in self.files.values():
+            found[f"{file.path}.messages"] = file.messages
         for path, iommu in self.iommus.items():
             found.update(counters.of_iommu(path, iommu))
         for path, master in self.masters.items():
@@ -156,6 +162,7 @@ def build(topology: Topology, chooser: Chooser) -> System:
     history = max((cpu.options.history for cpu in cpus.values() if cpu.options.memory_model == "rvwmo"), default=0)
     for memory in memories.values():
         memory.remember(history)
+    files = dict(_interrupt_files(sim, bus, topology, cpus))
     vectors = _vectors(topology)
     iommus = {path: _iommu(sim, bus, path, topology, cpus, vectors) for path in topology.of_kind("iommu")}
     masters = dict(_masters(sim, bus, topology, iommus, cpus, vectors))
@@ -178,8 +185,8 @@ def build(topology: Topology, chooser: Chooser) -> System:
         if isinstance(masters.get(found.name), RingMaster)
     }
     runtime = Runtime(kernel, driver, Core(kernel, driver), masters, rings)
-    plan = _plan(topology, masters, vectors)
-    return System(topology, sim, bus, kernel, runtime, plan, memories, cpus, iommus, masters, row.name)
+    plan = _plan(topology, masters, vectors, files)
+    return System(topology, sim, bus, kernel, runtime, plan, memories, cpus, iommus, masters, files, row.name)
 
 
 def _vectors(topology: Topology) -> dict[str, tuple[int, ...]]:
@@ -193,6 +200,15 @@ def _vectors(topology: Topology) -> dict[str, tuple[int, ...]]:
     return vectors
 
 
+def _interrupt_files(
+    sim: Sim, bus: Bus, topology: Topology, cpus: Mapping[str, Cpu]
+) -> Iterator[tuple[str, InterruptFile]]:
+    for name, base in interrupt_files(topology).items():
+        file = InterruptFile(sim, f"{name}.imsic", base, cpus[name])
+        bus.attach(base, InterruptFile.SIZE, file, file.path)
+        yield name, file
+
+
 def _iommu(
     sim: Sim, bus: Bus, path: str, topology: Topology, cpus: Mapping[str, Cpu], vectors: Mapping[str, tuple[int, ...]]
 ) -> Iommu:
@@ -203,7 +219,7 @@ def _iommu(
         cpu.wire(own[vector], level)
 
     iommu = Iommu(sim, path, options, bus.port(path, options.timing.link), wire=wire)
-    bus.attach(options.base, REGISTERS_SIZE, iommu.registers, path)
+    bus.attach(options.base, PAGE_SIZE, iommu.registers, path)
     return iommu
 
 
@@ -217,6 +233,7 @@ def _masters(
 ) -> Iterator[tuple[str, Master]]:
     devices = topology.of_kind("dma")
     ids = device_ids(devices)
+    bases = ring_registers(topology)
     cpu = next(iter(cpus.values()))
     for path, options in devices.items():
         transport = iommus[options.through].transport if options.through else Direct(sim, bus.port(path, 0)).transport
@@ -225,20 +242,25 @@ def _masters(
             continue
         vector = vectors[path][0]
         ring = RingMaster(sim, path, options, ids[path], transport, wire=partial(cpu.wire, vector))
-        base = options.base if options.base is not None else _free(bus, REGISTERS_SIZE)
-        bus.attach(base, REGISTERS_SIZE, ring.registers, path)
+        bus.attach(bases[path], PAGE_SIZE, ring.registers, path)
         yield path, ring
 
 
-def _free(bus: Bus, size: int) -> int:
-    """The lowest free range of register space."""
-    base = 0x1000_0000
-    while bus.find(base) is not None or bus.find(base + size - 1) is not None:
-        base += size
-    return base
+def _messages(
+    files: Mapping[str, InterruptFile], options: IommuOptions, vectors: Sequence[int]
+) -> tuple[tuple[int, int], ...]:
+    """Address and data of the message for each vector of an IOMMU that can send messages."""
+    if options.capabilities.igs == "wsi":
+        return ()
+    return tuple((files[options.interrupts_to].base, vector) for vector in vectors)
 
 
-def _plan(topology: Topology, masters: Mapping[str, Master], vectors: Mapping[str, tuple[int, ...]]) -> Plan:
+def _plan(
+    topology: Topology,
+    masters: Mapping[str, Master],
+    vectors: Mapping[str, tuple[int, ...]],
+    files: Mapping[str, InterruptFile],
+) -> Plan:
     """What boot is to set up, told in names and integers alone."""
     iommus = topology.of_kind("iommu")
     translated = [path for path, master in masters.items() if master.options.through]
@@ -263,7 +285,14 @@ def _plan(topology: Topology, masters: Mapping[str, Master], vectors: Mapping[st
     ]
     return Plan(
         iommus=tuple(
-            Hardware(path, options.base, vectors[path], options.interrupts_to, node=options.node)
+            Hardware(
+                path,
+                options.base,
+                vectors[path],
+                options.interrupts_to,
+                messages=_messages(files, options, vectors[path]),
+                node=options.node,
+            )
             for path, options in iommus.items()
         ),
         devices=tuple(devices),

@@ -6,16 +6,16 @@ from collections.abc import Callable, Collection, Iterator
 from fnmatch import fnmatchcase
 from itertools import combinations
 
-from cosim.hw.options import DmaOptions, IommuOptions, MemoryOptions
+from cosim.hw.iommu.options import IommuOptions
+from cosim.hw.options import DmaOptions, MemoryOptions
 from cosim.sim.units import format_time
 from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
 from cosim.sw.driver.variants import VariantError, variant
+from cosim.system.address_map import PAGE_SIZE, given
 from cosim.system.problems import Path, nearest
 from cosim.system.topology import Topology
 
 Complaint = tuple[Path, str]
-
-REGISTERS_SIZE = 4096
 
 EXAMPLES = {"cpu": "cpu0: {kind: cpu}", "memory": "dram0: {kind: memory, base: 0x8000_0000, size: 256 MiB}"}
 
@@ -73,19 +73,18 @@ def _something_to_run_on(this: _Checker) -> Iterator[Complaint]:
 
 
 def _ranges_are_apart(this: _Checker) -> Iterator[Complaint]:
-    ranges = [(name, part.base, part.size) for name, part in this.memories.items()]
-    ranges += [(name, part.base, REGISTERS_SIZE) for name, part in this.iommus.items()]
-    for (one, base, size), (other, base2, size2) in combinations(ranges, 2):
+    places = given(this.topology)
+    for (one, _, base, size), (other, field, base2, size2) in combinations(places, 2):
         if base < base2 + size2 and base2 < base + size:
             yield (
-                ("parts", other, "base"),
+                ("parts", other, field),
                 f"{base2:#x}..{base2 + size2 - 1:#x} overlaps with {one} at {base:#x}..{base + size - 1:#x}",
             )
-    for name, base, size in ranges:
-        if base % REGISTERS_SIZE or size % REGISTERS_SIZE:
-            yield ("parts", name, "base"), f"{base:#x} of {size:#x} bytes is not a whole number of 4 KiB pages"
+    for name, field, base, size in places:
+        if base % PAGE_SIZE or size % PAGE_SIZE:
+            yield ("parts", name, field), f"{base:#x} of {size:#x} bytes is not a whole number of 4 KiB pages"
         if (base + size - 1).bit_length() > 56:
-            yield ("parts", name, "base"), f"{base + size - 1:#x} needs more than the 56 bits of a physical address"
+            yield ("parts", name, field), f"{base + size - 1:#x} needs more than the 56 bits of a physical address"
 
 
 def _devices_reach_an_iommu(this: _Checker) -> Iterator[Complaint]:

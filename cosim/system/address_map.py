@@ -1,0 +1,68 @@
+"""Where everything answers on the bus: at the address that the file gives, or at the lowest that is free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cosim.system.topology import Topology
+
+PAGE_SIZE = 4096
+"""Bytes of an IOMMU's registers, of a ring device's, and of an interrupt file."""
+
+RINGS_FROM = 0x1000_0000
+"""The registers of ring devices are placed from here on."""
+INTERRUPT_FILES_FROM = 0x2800_0000
+"""Interrupt files are placed from here on."""
+
+
+class Place(NamedTuple):
+    """Bytes `base` .. `base + size` of the bus, as the field `field` of the part `part` says."""
+
+    part: str
+    field: str
+    base: int
+    size: int
+
+
+def given(topology: Topology) -> list[Place]:
+    """What the file says of addresses, in the order of memories, IOMMUs, devices and CPUs."""
+    places = [Place(name, "base", memory.base, memory.size) for name, memory in topology.of_kind("memory").items()]
+    places += [Place(name, "base", iommu.base, PAGE_SIZE) for name, iommu in topology.of_kind("iommu").items()]
+    devices, cpus = topology.of_kind("dma"), topology.of_kind("cpu")
+    fields = [(name, "base", devices[name].base) for name in _rings(topology)]
+    fields += [(name, "interrupt_file", cpu.interrupt_file) for name, cpu in cpus.items()]
+    return places + [Place(name, field, base, PAGE_SIZE) for name, field, base in fields if base is not None]
+
+
+def ring_registers(topology: Topology) -> dict[str, int]:
+    """The base of each ring device's registers."""
+    return _placed(topology, "base", list(_rings(topology)), RINGS_FROM)
+
+
+def interrupt_files(topology: Topology) -> dict[str, int]:
+    """The base of the interrupt file of each CPU that messages go to, or whose file was given a place."""
+    cpus = topology.of_kind("cpu")
+    messaged = {iommu.interrupts_to for iommu in topology.of_kind("iommu").values() if iommu.capabilities.igs != "wsi"}
+    named = [name for name, cpu in cpus.items() if name in messaged or cpu.interrupt_file is not None]
+    return _placed(topology, "interrupt_file", named, INTERRUPT_FILES_FROM)
+
+
+def _rings(topology: Topology) -> Iterator[str]:
+    for name, device in topology.of_kind("dma").items():
+        if device.traffic.pattern == "ring":
+            yield name
+
+
+def _placed(topology: Topology, field: str, parts: list[str], start: int) -> dict[str, int]:
+    taken = given(topology)
+    bases: dict[str, int] = {place.part: place.base for place in taken if place.field == field and place.part in parts}
+    base = start
+    for part in parts:
+        if part in bases:
+            continue
+        while clash := next((one for one in taken if one.base < base + PAGE_SIZE and base < one.base + one.size), None):
+            base = -(-(clash.base + clash.size) // PAGE_SIZE) * PAGE_SIZE
+        bases[part] = base
+        base += PAGE_SIZE
+    return {part: bases[part] for part in parts}

@@ -1,0 +1,58 @@
+"""Where parts answer that the file gives no address: beside those that it gives, and never on top of them."""
+
+from pathlib import Path
+
+import pytest
+
+from cosim.system.address_map import interrupt_files, ring_registers
+from cosim.system.load import load
+from cosim.system.problems import TopologyError
+from cosim.system.topology import Topology
+
+PARTS = """\
+parts:
+  dram0: {{kind: memory, base: 0x8000_0000, size: 16 MiB}}
+  cpu0: {{kind: cpu}}
+  cpu1: {{kind: cpu{cpu1}}}
+  iommu0: {{kind: iommu, base: {iommu0}, interrupts_to: cpu1, capabilities: {{igs: {igs}}}}}
+  nic0: {{kind: dma, through: iommu0, traffic: {{pattern: ring}}}}
+  nic1: {{kind: dma, through: iommu0{nic1}, traffic: {{pattern: ring}}}}
+"""
+
+
+@pytest.fixture
+def topology(tmp_path: Path):
+    def made(iommu0: str = "0x0300_0000", igs: str = "wsi", cpu1: str = "", nic1: str = "") -> Topology:
+        path = tmp_path / "topology.yaml"
+        path.write_text(PARTS.format(iommu0=iommu0, igs=igs, cpu1=cpu1, nic1=nic1))
+        return load(path)
+
+    return made
+
+
+def test_rings_are_placed_one_after_the_other(topology):
+    assert ring_registers(topology()) == {"nic0": 0x1000_0000, "nic1": 0x1000_1000}
+
+
+@pytest.mark.parametrize("taken", [{"nic1": ", base: 0x1000_0000"}, {"iommu0": "0x1000_0000"}])
+def test_what_the_file_gives_goes_first(topology, taken):
+    assert ring_registers(topology(**taken))["nic0"] == 0x1000_1000
+
+
+def test_only_a_cpu_that_is_sent_messages_has_an_interrupt_file(topology):
+    assert interrupt_files(topology()) == {}
+    assert interrupt_files(topology(igs="msi")) == {"cpu1": 0x2800_0000}
+    assert interrupt_files(topology(cpu1=", interrupt_file: 0x2400_0000")) == {"cpu1": 0x2400_0000}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"nic1": ", base: 0x8000_1000"}, "7:44: parts.nic1.base: 0x80001000..0x80001fff overlaps with dram0"),
+        ({"nic1": ", base: 0x1000_0800"}, "parts.nic1.base: 0x10000800 of 0x1000 bytes is not a whole number"),
+        ({"cpu1": ", interrupt_file: 0x0300_0000"}, "4:37: parts.cpu1.interrupt_file: 0x3000000..0x3000fff overlaps"),
+    ],
+)
+def test_what_would_be_on_top_of_something_else_is_an_error(topology, given, message):
+    with pytest.raises(TopologyError, match=message.replace(".", r"\.")):
+        topology(**given)
