@@ -20,8 +20,9 @@ import simpy
 from cosim.hw.bus import Bus
 from cosim.hw.dma import DmaMaster
 from cosim.hw.iommu.iommu import Iommu
+from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory import Memory
-from cosim.hw.options import DmaOptions, IommuOptions, MemoryOptions
+from cosim.hw.options import DmaOptions, MemoryOptions
 from cosim.sim.agenda import Agenda
 from cosim.sim.kernel import Plain, Sim
 from cosim.spec.pagetable import PAGE, SV39, Pte

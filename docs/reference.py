@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from cosim.hw.options import UNIMPLEMENTED
+from cosim.hw.iommu.options import UNIMPLEMENTED
 from cosim.study.catalogue import CATALOGUE
 from cosim.system.load import json_schema
 

@@ -56,7 +56,7 @@ class Core(Process):
 
     def stall(self, thread: Thread, op: Any, part: str) -> Steps:
         """Wait until the hart's order lets `op` take hold; that counts for `part`."""
-        while blockers := self.hart.blockers(op):
+        while blockers := self.hart.outgoing.blockers(op):
             yield from self.await_drain(thread, blockers, part)
 
     def await_drain(self, thread: Thread, entries: Sequence[Pending], part: str) -> Steps:
@@ -68,7 +68,7 @@ class Core(Process):
     def make_room(self, thread: Thread, part: str) -> Steps:
         """Wait until the store buffer takes another entry; its oldest store leaves at once."""
         while self.buffer.full:
-            pending = self.hart.pending
+            pending = self.hart.outgoing.pending
             oldest = next((entry for entry in pending if entry.kind == STORE), pending[0])
             yield from self.await_drain(thread, [oldest], part)
 
@@ -79,11 +79,11 @@ class Core(Process):
         for core in cores:
             core.perform(thread, FULL_FENCE)
             core.hart.refill(now)
-            if stores := [entry for entry in core.hart.pending if entry.kind == STORE]:
+            if stores := [entry for entry in core.hart.outgoing.pending if entry.kind == STORE]:
                 core.buffer.hurry(stores)
                 core._awaiting.append(self)
                 awaited += [(core, entry) for entry in stores]
-        while any(entry in core.hart.pending for core, entry in awaited):
+        while any(entry in core.hart.outgoing.pending for core, entry in awaited):
             yield BLOCKED
         for core in {core.path: core for core, _ in awaited}.values():
             core._awaiting.remove(self)

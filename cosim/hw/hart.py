@@ -11,7 +11,8 @@ from typing import Any
 from cosim.hw.atomics import combine
 from cosim.hw.memory import Memory
 from cosim.hw.ordering import Rules
-from cosim.hw.pending import OUTPUT, STORE, Pending
+from cosim.hw.outgoing import Outgoing
+from cosim.hw.pending import Pending
 from cosim.sim.loaded import Loaded, at_of
 from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioRead, MmioWrite, Store, StoreBlock
 
@@ -22,8 +23,8 @@ Pick = Callable[[int], int]
 class Hart:
     """The order of one hart's accesses, under the rules of its memory model (model M2 of in-order issue).
 
-    Operations are given to `execute` in program order, each as soon as `blockers` is empty for it. Stores and register
-    writes become `pending`; any of them that is `ready` may take hold next (`drain`, `accepted`), in whatever order.
+    Operations are given to `execute` in program order, each as soon as none of what is `outgoing` blocks it. Stores
+    and register writes join that; any of them that is ready may take hold next (`drain`, `accepted`).
     All times are those of the memory: `now` never decreases, and a load's `at` is the time from which on its value was
     there to be read *and* it was free to read it.
 
@@ -31,19 +32,16 @@ class Hart:
     """
 
     __slots__ = (
-        "_barriers",
-        "_device",
         "_input_at",
         "_input_unordered",
         "_memory",
-        "_number",
         "_output_at",
         "_own_atomics",
         "_read_at",
         "_seen",
         "_wrote_at",
         "floor",
-        "pending",
+        "outgoing",
         "rules",
         "who",
     )
@@ -52,97 +50,13 @@ class Hart:
         """`memory` finds who holds an address and size, `device` whose registers are at an address."""
         self.rules = rules
         self.who = ""
-        self.pending: list[Pending] = []
+        self.outgoing = Outgoing(rules, device)
         self.floor = -1
         self._memory = memory
-        self._device = device
-        self._number = 0
         self._read_at = self._wrote_at = self._input_at = self._output_at = -1
         self._input_unordered = False
-        self._barriers = dict.fromkeys(_BARRIERS, 0)
         self._seen: dict[int, int] = {}
         self._own_atomics: dict[int, int] = {}
-
-    # --- What has to wait -------------------------------------------------------------------------------------------
-
-    def blockers(self, op: Any) -> list[Pending]:
-        """What is pending and must take hold before `op` may be executed."""
-        pending = self.pending
-        if not pending:
-            return pending
-        if not self.rules.buffer:
-            return list(pending)
-        kind = type(op)
-        barriers = self._barriers
-        if kind is Load:
-            stores, outputs = barriers["wr"], barriers["or"]
-            return [
-                entry for entry in pending if entry.number <= (stores if entry.kind == STORE else outputs)
-            ] or self._torn(op.address, op.size)
-        if kind is Atomic:
-            stores = max(barriers["wr"], barriers["ww"])
-            outputs = max(barriers["or"], barriers["ow"])
-            if self.rules.total_order or (op.release and self.rules.atomic_release):
-                stores = self._number
-            first, end = op.address, op.address + op.size
-            return [
-                entry
-                for entry in pending
-                if (
-                    entry.number <= stores or (entry.address < end and first < entry.end)
-                    if entry.kind == STORE
-                    else entry.number <= outputs
-                )
-            ]
-        if kind is MmioRead:
-            stores, outputs = barriers["wi"], barriers["oi"]
-            device = self._device(op.address)
-            return [
-                entry
-                for entry in pending
-                if (
-                    entry.number <= stores
-                    if entry.kind == STORE
-                    else entry.number <= outputs or (self.rules.device_in_order and entry.device == device)
-                )
-            ]
-        return []
-
-    def _torn(self, address: int, size: int) -> list[Pending]:
-        """The buffered stores to part of what a load reads, if the newest of them does not hold all of it."""
-        if not self.rules.loads_follow_stores:
-            return []
-        overlapping = self.pending_at(address, size)
-        if overlapping and overlapping[-1].address <= address and address + size <= overlapping[-1].end:
-            return []
-        return overlapping
-
-    def pending_at(self, address: int, size: int) -> list[Pending]:
-        """The buffered stores to any of these bytes."""
-        end = address + size
-        return [entry for entry in self.pending if entry.kind == STORE and entry.address < end and address < entry.end]
-
-    def ready(self, entry: Pending) -> bool:
-        """Whether `entry` may take hold: nothing pending has to go first."""
-        rules = self.rules
-        for earlier in self.pending:
-            if earlier.number >= entry.number:
-                return True
-            if earlier.kind == STORE:
-                if earlier.number <= entry.after_stores:
-                    return False
-                if (
-                    entry.kind == STORE
-                    and rules.stores_overlap
-                    and earlier.address < entry.end
-                    and entry.address < earlier.end
-                ):
-                    return False
-            elif earlier.number <= entry.after_outputs or (
-                entry.kind == OUTPUT and rules.device_in_order and earlier.device == entry.device
-            ):
-                return False
-        return True
 
     # --- Operations in program order --------------------------------------------------------------------------------
 
@@ -158,7 +72,7 @@ class Hart:
         if rules.address:
             floor = max(floor, at_of(op.address, op.after))
         memory = self._memory(address, size)
-        held = self._forwardable(address, size) if self.pending else None
+        held = self.outgoing.forwardable(address, size) if self.outgoing.pending else None
         if held is not None:
             value, at = held.value(address, size), floor
             if rules.forwarded_address:
@@ -188,13 +102,6 @@ class Hart:
             self.floor = max(self.floor, at)
         return Loaded(value, at)
 
-    def _forwardable(self, address: int, size: int) -> Pending | None:
-        if self.rules.loads_follow_stores:
-            for entry in reversed(self.pending):
-                if entry.kind == STORE and entry.address <= address and address + size <= entry.end:
-                    return entry
-        return None
-
     def _saw(self, address: int, size: int, began: int) -> None:
         """Remember which state of these bytes this hart has read or written: it goes back behind none of them."""
         seen = self._seen
@@ -215,29 +122,12 @@ class Hart:
     def _store(self, op: Store, now: int, pick: Pick) -> Pending:
         release = op.release and self.rules.store_release
         value = int(op.value) & (1 << 8 * op.size) - 1
-        return self._hold(op.address, op.size, (value,), at_of(op.value), release)
+        self._memory(op.address, op.size)
+        return self.outgoing.store(op.address, op.size, (value,), at_of(op.value), release=release)
 
     def _store_block(self, op: StoreBlock, now: int, pick: Pick) -> Pending:
-        return self._hold(op.address, 8 * len(op.words), op.words, -1, False)
-
-    def _hold(self, address: int, size: int, words: tuple[int, ...], data_at: int, release: bool) -> Pending:
-        self._memory(address, size)
-        after = self._number if release or self.rules.total_order else self._barriers["ww"]
-        self._number += 1
-        entry = Pending(
-            self._number,
-            STORE,
-            int(address),
-            size,
-            words,
-            at_of(address),
-            data_at,
-            after,
-            self._barriers["ow"],
-            None,
-        )
-        self.pending.append(entry)
-        return entry
+        self._memory(op.address, 8 * len(op.words))
+        return self.outgoing.store(op.address, 8 * len(op.words), op.words, -1, release=False)
 
     def _atomic(self, op: Atomic, now: int, pick: Pick) -> Loaded:
         rules, address, size = self.rules, int(op.address), op.size
@@ -270,9 +160,7 @@ class Hart:
             self._order({a + b for a in op.predecessor for b in op.successor} & self.rules.fences)
 
     def _order(self, pairs: frozenset[str] | set[str]) -> None:
-        for pair in pairs:
-            if pair in self._barriers:
-                self._barriers[pair] = self._number
+        self.outgoing.fence(pairs)
         if "rr" in pairs:
             self.floor = max(self.floor, self._read_at)
         if "wr" in pairs:
@@ -284,21 +172,7 @@ class Hart:
             self.floor = max(self.floor, self._output_at)
 
     def _write_device(self, op: MmioWrite, now: int, pick: Pick) -> Pending:
-        self._number += 1
-        entry = Pending(
-            self._number,
-            OUTPUT,
-            int(op.address),
-            op.size,
-            (int(op.value) & (1 << 8 * op.size) - 1,),
-            -1,
-            -1,
-            self._barriers["wo"],
-            self._barriers["oo"],
-            self._device(op.address),
-        )
-        self.pending.append(entry)
-        return entry
+        return self.outgoing.output(op)
 
     def _read_device(self, op: MmioRead, now: int, pick: Pick) -> None:
         """A register read took hold at `now`; its value is the device's affair."""
@@ -309,7 +183,6 @@ class Hart:
 
     def drain(self, entry: Pending, now: int) -> None:
         """A pending store that is ready takes hold in memory."""
-        self.pending.remove(entry)
         memory = self._memory(entry.address, entry.size)
         memory.judge(self.who, entry.address, entry.size, write=True)
         if entry.size <= 8:
@@ -317,16 +190,15 @@ class Hart:
         else:
             memory.write_block(entry.address, entry.words)
         self._wrote_at = now
-        if entry.number <= self._barriers["wr"]:
+        if self.outgoing.left(entry):
             self.floor = max(self.floor, now)
         if self.rules.past and self.rules.loads_follow_stores:
             self._saw(entry.address, entry.size, now)
 
     def accepted(self, entry: Pending, now: int) -> None:
         """A pending register write that was ready has taken hold in its device."""
-        self.pending.remove(entry)
         self._output_at = now
-        if entry.number <= self._barriers["or"]:
+        if self.outgoing.left(entry):
             self.floor = max(self.floor, now)
 
     def refill(self, now: int) -> None:
@@ -340,20 +212,16 @@ class Hart:
 
         Without `reads` the hart will load nothing any more, and what it has seen makes no difference.
         """
-        oldest = self.pending[0].number if self.pending else self._number + 1
-        barriers = tuple([number if number >= oldest else 0 for number in self._barriers.values()])
         if not reads:
-            return (-1, -1, -1, -1, -1, False, self._number, barriers, tuple(self.pending), (), ())
+            return (self.outgoing.snapshot(), -1, -1, -1, -1, -1, False, (), ())
         return (
+            self.outgoing.snapshot(),
             self.floor,
             self._read_at,
             self._wrote_at,
             self._input_at,
             self._output_at,
             self._input_unordered,
-            self._number,
-            barriers,
-            tuple(self.pending),
             tuple(sorted(self._seen.items())),
             tuple(sorted(self._own_atomics.items())),
         )
@@ -361,26 +229,20 @@ class Hart:
     def restore(self, snapshot: Any) -> None:
         """Go back to what `snapshot` returned."""
         (
+            outgoing,
             self.floor,
             self._read_at,
             self._wrote_at,
             self._input_at,
             self._output_at,
             self._input_unordered,
-            self._number,
-            barriers,
-            pending,
             seen,
             atomics,
         ) = snapshot
-        self._barriers = dict(zip(_BARRIERS, barriers, strict=True))
-        self.pending = list(pending)
+        self.outgoing.restore(outgoing)
         self._seen = dict(seen)
         self._own_atomics = dict(atomics)
 
-
-_BARRIERS = tuple(a + b for a in (STORE, OUTPUT) for b in "iorw")
-"""For each pair of a pending predecessor and a successor: up to which number the predecessors go first."""
 
 _EXECUTE: dict[type, Callable[[Hart, Any, int, Pick], Any]] = {
     Load: Hart._load,

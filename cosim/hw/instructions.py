@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 def _load(cpu: Cpu, thread: Thread, op: Load) -> Steps:
     """A load takes hold at its end."""
-    if cpu.hart.pending:
+    if cpu.hart.outgoing.pending:
         yield from cpu.stall(thread, op, "fence_instr")
     yield cpu.sim.now + (cpu.options.timing.load or 1)
     if cpu.sim.exploring:
@@ -70,7 +70,7 @@ def _mmio_write(cpu: Cpu, thread: Thread, op: MmioWrite) -> Steps:
 
 
 def _issue(cpu: Cpu, thread: Thread, op: Store | StoreBlock | MmioWrite, cost_ps: int) -> Steps:
-    if cpu.hart.pending:
+    if cpu.hart.outgoing.pending:
         yield from cpu.stall(thread, op, op.part)
         yield from cpu.make_room(thread, op.part)
     yield cpu.sim.now + (cost_ps or 1)
@@ -79,7 +79,7 @@ def _issue(cpu: Cpu, thread: Thread, op: Store | StoreBlock | MmioWrite, cost_ps
 
 def _atomic(cpu: Cpu, thread: Thread, op: Atomic) -> Steps:
     """An atomic takes hold at its end, ahead of every load of that time."""
-    if cpu.hart.pending:
+    if cpu.hart.outgoing.pending:
         yield from cpu.stall(thread, op, "fence_instr")
     yield cpu.sim.now + (cpu.options.timing.atomic or 1), Stage.MEMORY
     if cpu.sim.exploring:
@@ -90,7 +90,7 @@ def _atomic(cpu: Cpu, thread: Thread, op: Atomic) -> Steps:
 
 def _fence(cpu: Cpu, thread: Thread, op: Fence) -> Steps:
     """A fence does not wait itself: what it keeps back waits."""
-    if cpu.hart.pending:
+    if cpu.hart.outgoing.pending:
         yield from cpu.stall(thread, op, op.part)
     yield cpu.sim.now + (cpu.options.timing.fence or 1)
     cpu.perform(thread, op)

@@ -24,7 +24,7 @@ def park(cpu: Cpu, thread: Thread, op: Park) -> Steps:
     load = Load(op.address, op.size, part=op.part)
     yield from cpu.stall(thread, load, op.part)
     parked = _Parked(cpu, thread, op, cpu.memory(op.address, op.size))
-    while own := cpu.hart.pending_at(op.address, op.size):
+    while own := cpu.hart.outgoing.pending_at(op.address, op.size):
         yield from cpu.await_drain(thread, own, op.part)
     changed: bool = yield from (parked.spin() if op.spin else parked.sleep())
     yield from cpu.ask(f"{thread.name}.ld", (int(op.address) & -8,), False)

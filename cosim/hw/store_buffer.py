@@ -84,7 +84,7 @@ class StoreBuffer:
 
     def _try(self, slot: Slot) -> None:
         """Start leaving, if it is time and nothing has to go first; who has to wait is tried again after each leave."""
-        if slot.leaving or self.sim.now < slot.due or not self.hart.ready(slot.entry):
+        if slot.leaving or self.sim.now < slot.due or not self.hart.outgoing.ready(slot.entry):
             return
         slot.leaving = True
         if slot.entry.kind == STORE:

@@ -10,8 +10,9 @@ from cosim.events import CommandExecuted
 from cosim.hw.bus import Bus
 from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.hw.iommu.iommu import Iommu
+from cosim.hw.iommu.options import DefectOptions, GeometryOptions, IommuOptions, IommuTiming, LatitudeOptions
 from cosim.hw.memory import FaultKind, Memory
-from cosim.hw.options import DefectOptions, GeometryOptions, IommuOptions, IommuTiming, LatitudeOptions, MemoryOptions
+from cosim.hw.options import MemoryOptions
 from cosim.hw.transaction import Request, Status, Transaction
 from cosim.sim.agenda import Agenda
 from cosim.sim.choice import Chooser

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from cosim.hw.options import CpuOptions, DmaOptions, IommuOptions, MemoryOptions, Options
+from cosim.hw.iommu.options import IommuOptions
+from cosim.hw.options import CpuOptions, DmaOptions, MemoryOptions, Options
 from cosim.quantities import PositiveTime, Time
 from cosim.sim.units import MS, US
 from cosim.sw.driver.driver import DriverCosts

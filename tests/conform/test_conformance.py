@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from cosim.hw.options import UNIMPLEMENTED, DefectOptions
+from cosim.hw.iommu.options import UNIMPLEMENTED, DefectOptions
 from cosim.study.conform import EXECUTORS, Machine, Verdict, replay
 from cosim.study.vectors import Scenario
 from tests.conform.scenarios import GROUPS, scenarios

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from cosim.hw.options import UNIMPLEMENTED, CpuOptions, DmaOptions, IommuOptions, MemoryOptions
+from cosim.hw.iommu.options import UNIMPLEMENTED, IommuOptions
+from cosim.hw.options import CpuOptions, DmaOptions, MemoryOptions
 from cosim.system.topology import Topology
 
 TEXT = (Path(__file__).parents[2] / "docs" / "topology-reference.md").read_text(encoding="utf-8")

@@ -11,7 +11,8 @@ from simpy.events import Event
 
 from cosim.events import DmaCommitted, DmaDone
 from cosim.hw.dma import DmaMaster
-from cosim.hw.options import DmaOptions, IommuTiming
+from cosim.hw.iommu.options import IommuTiming
+from cosim.hw.options import DmaOptions
 from cosim.sim.agenda import Agenda
 from cosim.sim.choice import Chooser
 from cosim.sim.digest import Digest, number_of

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, Protocol, TypeVar
 
-from cosim.hw.options import Replacement, check_shape
+from cosim.hw.iommu.options import Replacement, check_shape
 from cosim.sim.choice import Stream
 
 K = TypeVar("K", bound=Hashable)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from cosim.events import CommandExecuted, CommandFetched
 from cosim.hw.iommu.faults import NotImplementedCapability
+from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.ring import CQ, Ring
-from cosim.hw.options import IommuOptions
 from cosim.sim.component import Component
 from cosim.sim.kernel import Routine, Stage
 from cosim.sim.server import Gate, Server

@@ -9,10 +9,10 @@ from cosim.events import CacheFilled
 from cosim.hw.iommu.cache import Cache
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.iotlb import HOST
+from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.pages import AddressSpace, PageTable
 from cosim.hw.iommu.walk import Entry, Walk, pause
 from cosim.hw.iommu.warl import Reset
-from cosim.hw.options import IommuOptions
 from cosim.sim.component import Component
 from cosim.sim.server import Server
 from cosim.sim.transport import Response

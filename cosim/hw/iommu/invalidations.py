@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from cosim.hw.iommu.directory import Directory
 from cosim.hw.iommu.iotlb import EVERYTHING, HOST, Iotlb, Scope
 from cosim.hw.iommu.ledger import Ledger
+from cosim.hw.iommu.options import IommuOptions, Latitude
 from cosim.hw.iommu.pages import Pointers
 from cosim.hw.iommu.walk import Miss, Overtaken
 from cosim.hw.iommu.walker import Walker
-from cosim.hw.options import IommuOptions, Latitude
 from cosim.sim.component import Component
 from cosim.spec.queues import Command, Iodir, Iotinval
 

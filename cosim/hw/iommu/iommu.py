@@ -12,11 +12,11 @@ from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.interrupts import Interrupts
 from cosim.hw.iommu.ledger import Epoch
 from cosim.hw.iommu.mode import ModeChange
+from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.ring import PQ, Ring
 from cosim.hw.iommu.translate import Translation
 from cosim.hw.iommu.warl import Reset
-from cosim.hw.options import IommuOptions
 from cosim.hw.transaction import Request, Status, Transaction
 from cosim.sim.component import Component
 from cosim.sim.kernel import Stage

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cosim.events import CacheFilled, CacheLookup
 from cosim.hw.iommu.cache import Cache
-from cosim.hw.options import IommuOptions
+from cosim.hw.iommu.options import IommuOptions
 from cosim.sim.component import Component
 from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.queues import Iotinval

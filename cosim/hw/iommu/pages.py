@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from cosim.hw.iommu.cache import Cache
 from cosim.hw.iommu.iotlb import Key, Leaf, Scope
+from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.walk import Entry, Walk, pause
-from cosim.hw.options import IommuOptions
 from cosim.sim.server import Server
 from cosim.sim.transport import Response
 from cosim.spec.pagetable import NAPOT_LG2, NON_LEAF_RESERVED, PAGE_LG2, Pbmt, Pte, Scheme, translated

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cosim.events import RegisterRead, RegisterWritten
 from cosim.hw.iommu.faults import NotImplementedCapability
+from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.warl import Reset, rules
-from cosim.hw.options import IommuOptions
 from cosim.sim.component import Component
 from cosim.sim.server import Server
 from cosim.sim.transport import Access, Kind, Response

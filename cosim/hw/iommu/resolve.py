@@ -9,11 +9,11 @@ from cosim.hw.iommu.directory import Context, Directory
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.invalidations import Invalidations
 from cosim.hw.iommu.iotlb import Iotlb, Leaf
+from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.pages import A, AddressSpace, D, PageTable
 from cosim.hw.iommu.steps import needed_by, page_fault, permission_of
 from cosim.hw.iommu.walk import Entry, Miss, Walk, pause
 from cosim.hw.iommu.walker import Walker
-from cosim.hw.options import IommuOptions
 from cosim.sim.component import Component
 from cosim.sim.server import Server
 from cosim.sim.transport import Access, Kind, Port, Response

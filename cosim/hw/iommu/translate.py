@@ -11,6 +11,7 @@ from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.invalidations import Invalidations
 from cosim.hw.iommu.iotlb import Iotlb, Leaf
 from cosim.hw.iommu.ledger import Epoch
+from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.pages import AddressSpace, PageTable, Pointers
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.resolve import Resolver
@@ -25,7 +26,6 @@ from cosim.hw.iommu.steps import (
 )
 from cosim.hw.iommu.walk import Miss
 from cosim.hw.iommu.walker import Walker
-from cosim.hw.options import IommuOptions
 from cosim.hw.transaction import Transaction
 from cosim.sim.component import Component
 from cosim.sim.transport import Port

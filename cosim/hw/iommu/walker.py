@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from cosim.events import Busy, WalkDone
 from cosim.hw.iommu.faults import NotImplementedCapability
+from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.walk import Entry, Miss, Tree, Walk
-from cosim.hw.options import IommuOptions
 from cosim.sim.component import Component
 from cosim.sim.server import Gate
 from cosim.sim.transport import Access, Kind, Port, Response

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from cosim.hw.options import IommuOptions
+from cosim.hw.iommu.options import IommuOptions
 from cosim.spec.bits import Word
 from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.register_map import IOHPMCTR, IOHPMEVT, MSI_ADDR, MSI_DATA, MSI_VEC_CTL, Register

@@ -11,10 +11,11 @@ from typing import Any
 from cosim.hw.bus import Bus
 from cosim.hw.iommu.iommu import Iommu
 from cosim.hw.iommu.iotlb import ANY_PSCID, HOST
+from cosim.hw.iommu.options import IommuOptions, IommuTiming
 from cosim.hw.iommu.registers import VERSION
 from cosim.hw.iommu.warl import Reset
 from cosim.hw.memory import Memory
-from cosim.hw.options import IommuOptions, IommuTiming, MemoryOptions
+from cosim.hw.options import MemoryOptions
 from cosim.hw.transaction import Request, Transaction
 from cosim.sim.agenda import Agenda
 from cosim.sim.choice import Chooser

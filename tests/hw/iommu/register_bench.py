@@ -11,11 +11,12 @@ from cosim.hw.iommu.fault_queue import FaultQueue
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.interrupts import Interrupts
 from cosim.hw.iommu.mode import ModeChange
+from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.ring import PQ, Ring
 from cosim.hw.iommu.warl import Reset
 from cosim.hw.memory import Memory
-from cosim.hw.options import IommuOptions, MemoryOptions
+from cosim.hw.options import MemoryOptions
 from cosim.hw.transaction import Transaction
 from cosim.sim.agenda import Agenda
 from cosim.sim.choice import Chooser

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cosim.hw.iommu.cache import Cache
-from cosim.hw.options import GeometryOptions
+from cosim.hw.iommu.options import GeometryOptions
 from cosim.sim.choice import Stream
 
 STREAM = Stream(0, "test")

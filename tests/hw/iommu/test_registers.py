@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from cosim.events import RegisterRead, RegisterWritten
 from cosim.hw.iommu.faults import NotImplementedCapability
+from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.warl import Reset
-from cosim.hw.options import IommuOptions
 from cosim.sim.kernel import Sim
 from cosim.sim.transport import Kind, Response
 from cosim.spec.register_map import (
