@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from cosim.events import Attached, Attaching
 from cosim.sw.driver.device import Device, DeviceObject, DevIommu, Hardware, IommuDevice
@@ -54,7 +55,9 @@ class Core:
         self.domains: dict[str, Domain] = {}
         self._groups: dict[str, Group] = {}
         self._group_of: dict[str, Group] = {}
-        self._handles: list[Domain | None] = [None]
+        self._handles = count(NO_DOMAIN + 1)
+        self._by_handle: dict[int, Domain] = {}
+        self._handle_of: dict[str, int] = {}
         self._attaching = kernel.sim.probe(Attaching)
         self._attached = kernel.sim.probe(Attached)
         self._name(driver.identity)
@@ -99,7 +102,7 @@ class Core:
     async def domain_free(self, name: str) -> None:
         """Free a domain that no group is in."""
         domain = self.domains.pop(name)
-        self._handles[self._handles.index(domain)] = None
+        del self._by_handle[self._handle_of.pop(name)]
         await self.driver.domain_free(domain)
 
     # --- Devices ---------------------------------------------------------------------------------------------------
@@ -227,13 +230,14 @@ class Core:
         return self._group_of[name]
 
     def _name(self, domain: Domain) -> None:
-        self._handles.append(domain)
+        handle = self._handle_of[domain.name] = next(self._handles)
+        self._by_handle[handle] = domain
 
     def _handle(self, domain: Domain) -> int:
-        return self._handles.index(domain)
+        return self._handle_of[domain.name]
 
     def _domain(self, handle: int) -> Domain | None:
-        return self._handles[handle]
+        return self._by_handle.get(handle)
 
     def _begin(self, device: Device, domain: str) -> None:
         if self._attaching:
