@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cosim.hw.polling import park, poll, poll_either, read_register
+from cosim.hw.parking import park
+from cosim.hw.polling import poll, poll_either, read_register
 from cosim.hw.process import Steps
 from cosim.hw.threads import Thread
 from cosim.sim.kernel import Stage

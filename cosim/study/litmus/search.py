@@ -121,9 +121,9 @@ class Search:
                 if agent.position < len(self.test.threads[thread]):
                     yield self._device_step(state, thread)
                 continue
-            for entry in agent.hart[_PENDING]:
+            for entry in agent.hart[0][2]:
                 hart.restore(agent.hart)
-                if hart.ready(entry):
+                if hart.outgoing.ready(entry):
                     yield self._leave(state, thread, hart, entry)
             if agent.position < len(self.test.threads[thread]):
                 yield from self._execute(state, thread, hart)
@@ -148,7 +148,7 @@ class Search:
         instruction = self.test.threads[thread][agent.position]
         op = self._operation(instruction, {name: Loaded(value, at) for name, value, at in agent.registers})
         hart.restore(agent.hart)
-        if hart.blockers(op):
+        if hart.outgoing.blockers(op):
             return
         now = state.now + (type(op) is Atomic)
         choices, choice = 1, 0
@@ -185,7 +185,7 @@ class Search:
                 if not restored:
                     hart.restore(agent.hart)
                     restored = True
-                if hart.blockers(op):
+                if hart.outgoing.blockers(op):
                     break
                 hart.execute(op, state.now, _newest)
                 agent = self._advanced(thread, agent, instruction, None, hart)
@@ -246,7 +246,6 @@ class Search:
         return self.test.outcome([{name: value for name, value, _ in agent.registers} for agent in state.agents], words)
 
 
-_PENDING = 8
 _READS = frozenset({"load", "amo", "cas"})
 _UNSEEN = frozenset({"store", "fence", "fence.tso", "mmio_store"})
 
