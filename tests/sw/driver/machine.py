@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 from cosim.events import KernelLog, RegisterRead, RegisterWritten
 from cosim.hw.bus import Bus
 from cosim.hw.cpu import Cpu
+from cosim.hw.interrupts import InterruptFile
 from cosim.hw.iommu.iommu import Iommu
+from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory import Memory
-from cosim.hw.options import CpuOptions, IommuOptions, MemoryOptions
+from cosim.hw.options import CpuOptions, MemoryOptions
 from cosim.hw.transaction import Status, Transaction
 from cosim.sim.agenda import Agenda
 from cosim.sim.choice import Chooser
@@ -35,6 +37,7 @@ from cosim.sw.kernel.thread import Kernel, KernelOptions
 T = TypeVar("T")
 
 DRAM, SIZE = 0x8000_0000, 64 * MIB
+INTERRUPT_FILE = 0x2800_0000
 REGISTER_BASES = (0x0300_0000, 0x0300_1000)
 SETTLE = 10 * US
 """Longer than anything that hardware still has to do when a thread has ended."""
@@ -69,6 +72,8 @@ class Machine:
         chooser: Chooser | None = None,
         hold_ps: int = 0,
         size: int = SIZE,
+        messages: bool = False,
+        vectors: int = 4,
     ) -> None:
         self.sim = sim = Sim(chooser, executor=Agenda, hold_ps=hold_ps)
         self.bus = Bus(sim)
@@ -83,17 +88,20 @@ class Machine:
         self.hardware: list[Hardware] = []
         for n in range(iommus):
             base = REGISTER_BASES[n]
-            vectors = tuple(range(16 + 4 * n, 20 + 4 * n))
+            wires = tuple(range(16 + 4 * n, 16 + 4 * n + vectors))
             made = Iommu(
                 sim,
                 f"iommu{n}",
                 IommuOptions(kind="iommu", base=base, **({"geometry": SMALL_QUEUES} if iommu is None else iommu)),
                 self.bus.port(f"iommu{n}", 10 * NS),
-                wire=lambda vector, level, first=vectors[0]: peers["cpu0"].wire(first + vector, level),
+                wire=lambda vector, level, first=wires[0]: peers["cpu0"].wire(first + vector, level),
             )
             self.bus.attach(base, 4096, made.registers, f"iommu{n}")
             self.iommus.append(made)
-            self.hardware.append(Hardware(f"iommu{n}", base, vectors, "cpu0"))
+            sent = tuple((INTERRUPT_FILE, vector) for vector in wires) if messages else ()
+            self.hardware.append(Hardware(f"iommu{n}", base, wires, "cpu0", sent))
+        file = InterruptFile(sim, "imsic0", INTERRUPT_FILE, peers["cpu0"])
+        self.bus.attach(INTERRUPT_FILE, InterruptFile.SIZE, file, "imsic0")
         self.kernel = Kernel(sim, peers, [Region(DRAM, size)], self.memory, kernel)
         self.variant = variant(driver, cells) if isinstance(driver, str) else driver
         self.driver = Driver(self.kernel, self.variant, DriverCosts())

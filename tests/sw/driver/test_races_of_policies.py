@@ -255,3 +255,37 @@ def test_b3_a_bond_that_holds_the_iommu_needs_no_device() -> None:
 def test_a_bond_lives_as_long_as_those_who_stand_on_it(bonds: str, gone: bool) -> None:
     """Held between the pointer to a bond and what is in it, a reader finds it as it was, given a grace period."""
     assert any("Bond" in event.what for event in unmap_beside_release(bonds, "bond")) is gone
+
+
+def unmap_beside_removal(bonds: str) -> list[FreedTouched]:
+    """The IOMMU is removed while an unmap that waits for its fence is held between two looks at the queue."""
+    schedule: dict[str, int] = {}
+    touched: list[FreedTouched] = []
+
+    async def remove(machine: Machine) -> None:
+        await Sleep(20 * US)
+        await machine.core.remove_iommu("iommu0")
+
+    for held in (False, True):
+        machine = explored("merged", {"bonds": bonds}, schedule, hold_ps=2 * MS)
+        machine.sim.probe(FreedTouched).watch(touched.append)
+        domain = machine.run(machine.core.domain_of("dev0"))
+        assert domain is not None
+        machine.run(iommu_map(machine.driver, domain, IOVA, DATA, PAGE, BOTH))
+        entries = int(machine.core.iommus["iommu0"].commands.entries.address)
+        seen = actions(machine)
+        machine.sim.explore()
+        machine.start(iommu_unmap(machine.driver, domain, IOVA, PAGE), "cpu1", "u")
+        if held:
+            machine.start(remove(machine), "cpu2", "r")
+        machine.go(machine.sim.now + 20 * MS)
+        # Its fence is under way, and it is about to wait for it.
+        looks = [t.name for t in seen if t.name.startswith("cpu1.u.ld#") and entries in t.footprint]
+        schedule = {looks[-1]: 2}
+    return touched
+
+
+@pytest.mark.parametrize(("bonds", "gone"), [("grouped", True), ("holds-iommu", False)])
+def test_b3_the_removal_of_an_iommu_waits_for_readers_only_if_told_to(bonds: str, gone: bool) -> None:
+    """The second form of B3: nobody keeps the IOMMU's structure and its rings for a reader that has its address."""
+    assert any("IommuDevice" in event.what for event in unmap_beside_removal(bonds)) is gone

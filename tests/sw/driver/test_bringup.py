@@ -1,0 +1,154 @@
+"""Taking an IOMMU into service where it is not the one that the driver hopes for, and out of it again."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import pytest
+
+from cosim.events import CallDone
+from cosim.hw.transaction import Transaction
+from cosim.sim.units import KIB, MS, US
+from cosim.spec.register_map import DDTP
+from cosim.spec.registers import Ddtp, IommuMode
+from cosim.sw.driver.domain import Prot
+from cosim.sw.driver.variants import CELLS
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.mapping import iommu_map, iommu_unmap
+from tests.sw.driver.machine import DRAM, SIZE, SMALL_QUEUES, Machine
+
+PAGE = 4096
+IOVA = 0x4000_0000
+DATA = DRAM + SIZE // 2
+
+
+def probed(**options: Any) -> Machine:
+    machine = Machine(**options)
+    machine.run(machine.core.probe_iommu(machine.hardware[0]))
+    return machine
+
+
+@pytest.mark.parametrize(("levels", "tried"), [(3, [4]), (2, [4, 3]), (1, [4, 3, 2])])
+def test_a_directory_of_fewer_levels_is_taken_if_there_is_no_other(levels: int, tried: list[int]) -> None:
+    """Three levels are tried first; an IOMMU that has not so many goes on reading Off."""
+    machine = probed(iommu={"geometry": SMALL_QUEUES | {"ddt_levels": levels}})
+    written = [int(line.split("=")[1], 16) for line in machine.trace() if line.startswith("W ddtp")]
+    assert [Ddtp(value).iommu_mode for value in written] == [0, *tried]
+    assert machine.iommus[0].registers.ddtp.iommu_mode == tried[-1]
+
+
+def test_a_ring_is_halved_until_there_is_memory_for_it() -> None:
+    """The command queue takes the only 128 KiB in one piece; the fault queue makes do with half."""
+    machine = probed(iommu={}, size=320 * KIB)
+    registers = machine.iommus[0].registers
+    assert (registers.cqb.entries, registers.fqb.entries) == (8192, 2048)
+
+
+def test_a_queue_is_no_longer_than_the_iommu_takes() -> None:
+    machine = probed(iommu={"geometry": {"cq_log2": 4, "fq_log2": 3}})
+    registers = machine.iommus[0].registers
+    assert (registers.cqb.entries, registers.fqb.entries) == (16, 8)
+
+
+def test_an_iommu_in_use_is_left_alone() -> None:
+    machine = Machine()
+    machine.iommus[0].registers.put(DDTP, Ddtp.of(iommu_mode=IommuMode.LVL1, ppn=0x80000))
+    with pytest.raises(KernelError) as error:
+        machine.run(machine.core.probe_iommu(machine.hardware[0]))
+    assert error.value.code == errno.EBUSY
+    assert machine.log == ["error: iommu0: probe failed: -EBUSY: the IOMMU is in use, in mode 2"]
+    assert machine.kernel.pages.purposes() == {}
+
+
+def test_a_failed_probe_gives_everything_back() -> None:
+    """No memory for a second ring: what there was of the first goes back."""
+    machine = Machine(iommu={"geometry": {"cq_log2": 14, "fq_log2": 14}}, size=76 * KIB)
+    with pytest.raises(KernelError) as error:
+        machine.run(machine.core.probe_iommu(machine.hardware[0]))
+    assert error.value.code == errno.ENOMEM
+    assert machine.kernel.pages.purposes() == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"iommu": {"capabilities": {"igs": "wsi"}}}, "wires"),
+        ({"iommu": {"capabilities": {"igs": "both"}}}, "wires"),
+        ({"iommu": {"capabilities": {"igs": "both"}}, "messages": True}, "messages"),
+        ({"iommu": {"capabilities": {"igs": "msi"}}, "messages": True}, "messages"),
+        ({"vectors": 1}, "one wire for all"),
+        ({"vectors": 2}, "two wires"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_faults_are_served_however_the_iommu_interrupts(options: dict[str, Any], name: str) -> None:
+    if "iommu" in options:
+        options = options | {"iommu": options["iommu"] | {"geometry": SMALL_QUEUES}}
+    machine = Machine(**options)
+    machine.boot()
+    for n in range(3):
+        machine.dma(Transaction(1, 0x1000 * (n + 1), 64))
+        machine.go(machine.sim.now + 100 * US)
+    assert len(machine.log) == 3
+    assert bool(machine.iommus[0].registers.fctl.wsi) is ("wire" in name)
+
+
+def test_messages_that_nothing_receives_are_no_interrupts() -> None:
+    machine = Machine(iommu={"capabilities": {"igs": "msi"}, "geometry": SMALL_QUEUES})
+    with pytest.raises(KernelError) as error:
+        machine.run(machine.core.probe_iommu(machine.hardware[0]))
+    assert error.value.code == errno.ENODEV
+
+
+def test_a_device_that_the_directory_has_no_room_for_is_refused() -> None:
+    machine = probed(iommu={"geometry": SMALL_QUEUES | {"ddt_levels": 2}})
+    machine.run(machine.core.probe_device("near", (0xFFFF,), "iommu0"))
+    with pytest.raises(KernelError) as error:
+        machine.run(machine.core.probe_device("far", (0x10000,), "iommu0"))
+    assert error.value.code == errno.ENODEV
+
+
+def test_an_iommu_that_was_removed_can_be_probed_again() -> None:
+    machine = probed()
+
+    async def again() -> None:
+        await machine.core.remove_iommu("iommu0")
+        await machine.core.probe_iommu(machine.hardware[0])
+
+    machine.run(again())
+    assert machine.iommus[0].registers.ddtp.iommu_mode == IommuMode.LVL3
+    assert machine.log == []
+
+
+def test_calls_are_told_with_parts_that_add_up() -> None:
+    machine = Machine(iommu={"geometry": SMALL_QUEUES, "timing": {"fence": "5 us"}})
+    calls: list[CallDone] = []
+    machine.sim.probe(CallDone).watch(calls.append)
+    machine.boot(devices=2)
+    machine.go(machine.sim.now + 1 * MS)
+    assert {call.call for call in calls} >= {"probe", "attach", "cmd_sync"}
+    for call in calls:
+        assert sum(call.parts.values()) == call.time - call.began
+    fences = [call for call in calls if call.call == "cmd_sync"]
+    assert all(call.parts["fence"] > 5 * US for call in fences)
+
+
+@pytest.mark.parametrize(("variant", "claims"), [("v2", set()), ("merged", set()), ("current", {"deferred_flush"})])
+def test_a_driver_claims_what_its_kernel_claimed(variant: str, claims: set[str]) -> None:
+    driver = probed(driver=variant).driver
+    assert {what for what in ("cache_coherency", "deferred_flush") if driver.capable(what)} == claims
+
+
+@pytest.mark.parametrize(("axis", "cell"), [(axis, cell) for axis, named in CELLS.items() for cell in named])
+def test_every_cell_drives_in_the_place_of_mergeds_own(axis: str, cell: str) -> None:
+    """Boot, map, read, unmap; what is unmapped is gone, but for the cell that unmaps nothing."""
+    machine = Machine(cells={axis: cell})
+    domain = machine.boot(devices=2)
+    machine.run(iommu_map(machine.driver, domain, IOVA, DATA, PAGE, Prot.READ))
+    assert machine.read(1, IOVA) == DATA
+    unmaps = cell not in ("inverted-test", "v2-as-posted")
+    assert machine.run(iommu_unmap(machine.driver, domain, IOVA, PAGE)) == PAGE * unmaps
+    assert (machine.read(1, IOVA) is None) is unmaps
+    machine.run(machine.core.release_device("dev1"))
+    assert not [line for line in machine.log if line.startswith(("error", "oops"))]
