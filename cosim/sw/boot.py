@@ -18,7 +18,10 @@ from cosim.sw.workloads.mapping import MapUnmap
 
 @dataclass(frozen=True, slots=True)
 class DevicePlan:
-    """A device to be found: the IOMMU that it is behind, the domain that it starts in, and the bytes of its window."""
+    """A device to be found: the IOMMU that it is behind, the domain that it starts in, and the bytes of its window.
+
+    One that is behind none is in no domain; its window is one block of memory.
+    """
 
     name: str
     ids: tuple[int, ...]
@@ -63,7 +66,7 @@ async def boot(runtime: Runtime, plan: Plan) -> None:
         if name in runtime.masters:
             runtime.masters[name].start(iova, size)
     for thread, name in zip(plan.threads, thread_names(plan.threads), strict=True):
-        await runtime.spawn(name, thread.run(runtime), thread.on)
+        await kernel.spawn(name, thread.run(runtime), thread.on)
 
 
 async def _find(runtime: Runtime, device: DevicePlan) -> None:
@@ -79,11 +82,14 @@ async def _make(runtime: Runtime, name: str, device: str | None) -> None:
 
 
 async def _window(runtime: Runtime, device: DevicePlan) -> tuple[int, int] | None:
-    """Map a device's window in its domain, from pages of the device's node."""
-    if not device.window or device.name not in runtime.core.devices or device.domain not in runtime.dma:
+    """A device's window, from pages of its node, and its address for the device: mapped where it has a domain."""
+    if not device.window or (device.iommu and not _is_found(runtime, device)):
         return None
     pages = runtime.kernel.pages
     try:
+        if not device.iommu:
+            order = (-(-device.window // PAGE) - 1).bit_length()
+            return await pages.alloc(order, node=device.node, zero=False, purpose="buffer"), device.window
         pieces = await _pieces(runtime, device)
         try:
             return await runtime.dma[device.domain].map_pieces(pieces), device.window
@@ -94,6 +100,10 @@ async def _window(runtime: Runtime, device: DevicePlan) -> tuple[int, int] | Non
     except KernelError as error:
         runtime.kernel.log("error", f"{device.name}: no window: {error}")
         return None
+
+
+def _is_found(runtime: Runtime, device: DevicePlan) -> bool:
+    return device.name in runtime.core.devices and device.domain in runtime.dma
 
 
 async def _pieces(runtime: Runtime, device: DevicePlan) -> Sequence[Piece]:

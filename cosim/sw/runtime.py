@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from cosim.sim.operations import Body
 from cosim.sw.core import Core
 from cosim.sw.dma_api import DmaDomain
 from cosim.sw.driver.driver import Driver
@@ -90,7 +89,3 @@ class Runtime:
         views += [domain.object for domain in self.core.domains.values()]
         roots = [int(view.address) for view in views]
         return self.kernel.leaks([*roots, *(root for dma in self.dma.values() for root in dma.roots())])
-
-    async def spawn(self, name: str, body: Body, cpu: str) -> None:
-        """Start a thread."""
-        await self.kernel.spawn(name, body, cpu)

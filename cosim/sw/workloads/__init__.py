@@ -31,8 +31,6 @@ AnyWorkload = Annotated[
 ]
 """One entry of `threads:`."""
 
-Workload = AnyWorkload
-
 
 def thread_names(threads: Sequence[WorkloadOptions]) -> list[str]:
     """The name of each thread on its CPU: what it does, and from the second on its number: ``map-unmap2``."""
@@ -46,4 +44,4 @@ def thread_names(threads: Sequence[WorkloadOptions]) -> list[str]:
     return names
 
 
-__all__ = ["AnyWorkload", "Workload", "WorkloadOptions", "thread_names"]
+__all__ = ["AnyWorkload", "WorkloadOptions", "thread_names"]
