@@ -133,7 +133,8 @@ def _result(point: Point, system: System, meter: Meter, ended: str) -> Result:
     window = (meter.opened if meter.opened >= 0 else sim.now, sim.now)
     scalars: dict[str, int | float] = dict(meter.counted())
     if meter.opened >= 0:
-        means = meter.check_littles_law()
+        # Ctrl-C may come in the middle of a callback, when somebody has left and is not yet counted.
+        means = {} if ended == "interrupted" else meter.check_littles_law()
         scalars |= {f"{path}.in_flight_mean": mean for path, mean in means.items()}
         scalars |= meter.deepest()
         scalars |= system.derived(meter.counted(), window[1] - window[0])
