@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,18 +95,35 @@ def test_litmus_files_are_told_from_others(tmp_path: Path) -> None:
     assert all(are_in(DATA / file) for file in FILES)
 
 
+def written(thread: list[dict[str, Any]], **changes: Any) -> str:
+    """A line of a file: a test of one thread on the locations x and y."""
+    record = {"name": "a", "init": {"x": 0, "y": 0}, "threads": [thread], "observe": ["x", "y"], "allowed": {}}
+    return json.dumps({**record, **changes})
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
         ("{", "not a litmus test: Expecting property name"),
         ('{"name": "a"}', "not a litmus test: it has no 'threads'"),
         ("[1, 2]", "not a litmus test"),
-        ('{"name": "a", "threads": [[{"op": "jump"}]], "allowed": {}}', "jump is no operation; there are: amo, cas"),
-        ('{"name": "a", "threads": [], "allowed": {"arm": []}}', "allowed: arm is no memory model; there are: seq"),
+        (written([{"op": "jump"}]), "thread 0, operation 0: jump is no operation; there are: amo, cas, fence"),
+        (written([{"op": "load", "loc": "z", "reg": "r0"}]), "operation 0: z is no location; there are: x, y"),
+        (written([{"op": "load", "loc": "x", "reg": "r0", "addr_dep": ["r0"]}]), "r0 is no register of this thread so"),
         (
-            '{"name": "a", "threads": [[{"op": "amo", "kind": "nand"}]], "allowed": {}}',
-            "nand is no kind of atomic; there are: swap, add",
+            written([{"op": "store", "loc": "x", "val": "r7"}]),
+            "r7 is no register of this thread so far; there are: none",
         ),
+        (written([{"op": "fence", "pred": "rx", "succ": "w"}]), "the sets of a fence are made of i, o, r and w"),
+        (
+            written([{"op": "mmio_store", "loc": "x", "val": 1}]),
+            "mmio_store needs a register, such as dev.doorbell, not",
+        ),
+        (written([{"op": "dma_load", "loc": "x", "reg": "r0"}]), "dma_load is no operation; there are: amo"),
+        (written([], observe=["0:r0"]), "observe: 0:r0 is no register or location; there are: x, y"),
+        (written([], allowed={"tso": [[1]]}), "allowed: tso: [1] has not one value for each of ['x', 'y']"),
+        (written([], allowed={"arm": []}), "allowed: arm is no memory model; there are: sequential, tso, rvwmo"),
+        (written([{"op": "amo", "kind": "nand", "loc": "x"}]), "nand is no kind of atomic; there are: swap, add"),
     ],
 )
 def test_a_malformed_file_is_an_error_at_its_line(tmp_path: Path, text: str, error: str) -> None:

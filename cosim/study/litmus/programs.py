@@ -11,6 +11,7 @@ from typing import Any
 
 from cosim.hw.ordering import MODELS
 from cosim.sim.operations import Amo
+from cosim.study.litmus.checks import check
 
 MEMORY_BASE, DEVICE_BASE = 0x8000_0000, 0x0300_0000
 _LINE, _PAGE, _WORD = 64, 4096, 4
@@ -43,6 +44,12 @@ class Instruction:
     address_from: tuple[str, ...] = ()
     data_from: tuple[str, ...] = ()
     control_from: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The registers that must be known before it executes."""
+        value = (self.value,) if isinstance(self.value, str) else ()
+        return (*value, *self.address_from, *self.data_from, *self.control_from)
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ def _test(record: dict[str, Any]) -> Test:
     unknown = record["allowed"].keys() - MODELS.keys()
     if unknown:
         raise ValueError(f"allowed: {', '.join(sorted(unknown))} is no memory model; there are: {', '.join(MODELS)}")
-    return Test(
+    test = Test(
         name=record["name"],
         shape=record.get("shape", record["name"].partition("+")[0]),
         features=tuple(record.get("features", ())),
@@ -153,20 +160,12 @@ def _test(record: dict[str, Any]) -> Test:
         allowed={model: frozenset(map(tuple, outcomes)) for model, outcomes in record["allowed"].items()},
         unreached=None if unreached is None else unreached["inorder_stale"],
     )
-
-
-_OPS = frozenset(
-    {
-        *("load", "store", "amo", "cas", "fence", "fence.tso", "mmio_store", "mmio_load"),
-        *("mmio_recv", "dma_load", "dma_store", "reg_set"),
-    }
-)
+    check(test)
+    return test
 
 
 def _instruction(record: dict[str, Any]) -> Instruction:
     op = record["op"]
-    if op not in _OPS:
-        raise ValueError(f"{op} is no operation; there are: {', '.join(sorted(_OPS))}")
     kind = "CAS" if op == "cas" else str(record.get("kind", "swap")).upper()
     if kind not in Amo.__members__:
         raise ValueError(f"{record['kind']} is no kind of atomic; there are: {', '.join(Amo.__members__).lower()}")
