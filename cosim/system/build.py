@@ -274,14 +274,13 @@ def _plan(
         DevicePlan(
             name=path,
             ids=(master.device_id,),
-            iommu=master.options.through,
-            domain=starts_in.get(path, path),
-            node=iommus[master.options.through].node,
+            iommu=master.options.through or "",
+            domain=starts_in.get(path, path) if master.options.through else "",
+            node=iommus[master.options.through].node if master.options.through else 0,
             window=master.options.traffic.mapped,
             page=master.options.traffic.page_size,
         )
         for path, master in masters.items()
-        if master.options.through
     ]
     return Plan(
         iommus=tuple(

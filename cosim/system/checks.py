@@ -8,14 +8,18 @@ from itertools import combinations
 
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.options import DmaOptions, MemoryOptions
-from cosim.sim.units import format_time
+from cosim.sim.units import format_size, format_time
 from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
 from cosim.sw.driver.variants import VariantError, variant
+from cosim.sw.kernel.buddy import MAX_ORDER, PAGE
 from cosim.system.address_map import PAGE_SIZE, given
 from cosim.system.problems import Path, nearest
 from cosim.system.topology import Topology
 
 Complaint = tuple[Path, str]
+
+LARGEST_BLOCK = PAGE << MAX_ORDER
+"""Bytes of the largest block that the kernel gives out."""
 
 EXAMPLES = {"cpu": "cpu0: {kind: cpu}", "memory": "dram0: {kind: memory, base: 0x8000_0000, size: 256 MiB}"}
 
@@ -66,10 +70,7 @@ def _something_to_run_on(this: _Checker) -> Iterator[Complaint]:
         return
     for kind, parts in (("cpu", this.cpus), ("memory", this.memories)):
         if not parts:
-            example = (
-                "cpu0: {kind: cpu}" if kind == "cpu" else "dram0: {kind: memory, base: 0x8000_0000, size: 256 MiB}"
-            )
-            yield ("parts",), f"there is no part of kind {kind}, and one is needed, such as `{example}`"
+            yield ("parts",), f"there is no part of kind {kind}, and one is needed, such as `{EXAMPLES[kind]}`"
 
 
 def _ranges_are_apart(this: _Checker) -> Iterator[Complaint]:
@@ -91,6 +92,21 @@ def _devices_reach_an_iommu(this: _Checker) -> Iterator[Complaint]:
     for name, device in this.devices.items():
         if device.through is not None:
             yield from this.refers(("parts", name, "through"), device.through, this.iommus, "an iommu")
+
+
+def _direct_devices_have_memory(this: _Checker) -> Iterator[Complaint]:
+    for name, device in this.devices.items():
+        traffic = device.traffic
+        if not device.direct:
+            continue
+        if traffic.pattern == "ring":
+            yield ("parts", name, "traffic", "pattern"), "a ring's buffers are mapped by an iommu; name one: `through:`"
+        if traffic.mapped > LARGEST_BLOCK:
+            yield (
+                ("parts", name, "traffic", "window"),
+                f"without an iommu a window is one block of memory, and none is larger than "
+                f"{format_size(LARGEST_BLOCK)}; this one is {format_size(traffic.window)}",
+            )
 
 
 def _interrupts_reach_a_cpu(this: _Checker) -> Iterator[Complaint]:
@@ -227,6 +243,7 @@ RULES: tuple[Callable[[_Checker], Iterator[Complaint]], ...] = (
     _something_to_run_on,
     _ranges_are_apart,
     _devices_reach_an_iommu,
+    _direct_devices_have_memory,
     _interrupts_reach_a_cpu,
     _device_ids_fit,
     _driver_is_known,
