@@ -160,7 +160,7 @@ OPERATIONS = st.lists(
 
 
 @given(OPERATIONS)
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, deadline=None, max_examples=12)
 def test_a_list_is_in_the_order_of_its_operations(operations: list[tuple[str, int]]) -> None:
     """Against a Python list."""
     machine = Machine()

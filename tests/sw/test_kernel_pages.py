@@ -33,7 +33,7 @@ class Small(Object):
     st.integers(1, 200),
     st.integers(0, 8),
 )
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(derandomize=True, deadline=None, max_examples=12)
 def test_blocks_are_aligned_apart_and_complete(steps: list[tuple[int, int]], pages: int, hot: int) -> None:
     """Against a set of free pages: no block overlaps another, and what was given out comes back."""
     base = 3 * PAGE
@@ -208,7 +208,7 @@ def test_the_object_that_was_freed_last_is_given_out_next_zeroed() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 9000), st.booleans()), max_size=25))
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(derandomize=True, deadline=None, max_examples=12)
 def test_objects_of_all_sizes_lie_apart(wanted: list[tuple[int, bool]]) -> None:
     machine = Machine()
 
