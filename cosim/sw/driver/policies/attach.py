@@ -194,8 +194,14 @@ class BondFirst:
 class FlushesContexts(BondFirst):
     """Linux 7.1 (f5c262b54497): each IODIR.INVAL is followed by an IOTINVAL for what the context says at that moment.
 
-    In the first pass that is the old context, in the second the new one. One that is Bare names no PSCID: the command
-    then flushes every domain of the IOMMU. SADE stays 0 (e93e4a6363b8).
+        attach                                  IOMMU
+        tc.V = 0                                .
+        IODIR.INVAL, IOTINVAL old, IOFENCE      forgets the context, and what it had cached with it
+        fsc, ta, dma_wmb, tc.V = 1              a walk finds the new context
+        IODIR.INVAL, IOTINVAL new, IOFENCE      forgets what it has just cached, which is harmless
+
+    A context that is Bare names no PSCID: the command then flushes every domain of the IOMMU. SADE stays 0
+    (e93e4a6363b8).
     """
 
     async def fresh_tc(self, iommu: IommuDevice) -> Tc:

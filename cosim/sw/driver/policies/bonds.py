@@ -1,6 +1,18 @@
 """Which IOMMUs a domain's translations may be cached in: the bonds, who may change them, and how long they live.
 
-Mirrors riscv_iommu_bond_link, riscv_iommu_bond_unlink and the walk in riscv_iommu_iotlb_inval.
+Mirrors riscv_iommu_bond_link, riscv_iommu_bond_unlink and the walk in riscv_iommu_iotlb_inval. A flush walks the list
+without a lock, beside a device that leaves:
+
+        flush                                   release of the device
+        rcu_read_lock                           unlink the bond; kfree_rcu
+        bond = next on the list                 .
+            .                                   free the device and its DevIommu
+        device = bond.device                    .
+        device.iommu, .iommu_dev                .
+        rcu_read_unlock                         (only now is the bond freed)
+
+The grace period keeps the bond for the reader, and nothing keeps what the bond points to. A bond that points to the
+IOMMU itself needs nobody but the IOMMU, whose removal can wait for readers once.
 """
 
 from __future__ import annotations
