@@ -16,7 +16,7 @@ from cosim.sim.server import Server
 from cosim.sim.transport import Access, Kind, Response
 
 LINE_LG2 = 6
-"""log2 of a cache line's bytes: ports are chosen by line."""
+"""log2 of a cache line's bytes: lines choose ports; their upper bits are folded in, so that a stride finds all ports."""
 
 FaultKind = Literal["access_fault", "corrupt"]
 
@@ -46,8 +46,8 @@ class Memory(Component):
 
     @property
     def busy_ps(self) -> int:
-        """How long ports were busy, in sum."""
-        return sum(port.busy_ps for port in self.ports)
+        """How long ports have been busy up to now, in sum."""
+        return sum(port.busy_until(self.sim.now) for port in self.ports)
 
     @property
     def waited_ps(self) -> int:
@@ -59,7 +59,8 @@ class Memory(Component):
     def arrive(self, access: Access, now: int) -> int:
         """Queue for the port of this line; returns when the access takes hold."""
         options = self.options
-        port = self.ports[(access.address >> LINE_LG2) % options.ports]
+        line = access.address >> LINE_LG2
+        port = self.ports[(line ^ line >> 3 ^ line >> 6 ^ line >> 9) % options.ports]
         interval = 0 if options.bandwidth is None else options.bandwidth.transfer_ps(access.size)
         latency = max(options.latency, interval)
         done = port.admit(now, interval, latency)

@@ -32,7 +32,7 @@ class MemoryOptions(Options):
     bandwidth: Rate | None = None
     """What one port carries; unlimited if absent."""
     ports: int = Field(default=1, ge=1, le=64)
-    """Accesses that start at the same time; each port has a queue of its own, chosen by address."""
+    """Accesses that start at the same time; each port has a queue of its own, chosen by a hash of the line."""
     node: int = Field(default=0, ge=0, le=63)
     """NUMA node number."""
 

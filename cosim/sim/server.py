@@ -55,6 +55,10 @@ class Server:
         self.visits += 1
         return start + latency_ps
 
+    def busy_until(self, now: int) -> int:
+        """How long it has been busy up to `now`; `busy_ps` counts what is still queued as well."""
+        return self.busy_ps - max(0, self.free_at - now)
+
     def taking(self, interval_ps: int, latency_ps: int | None = None) -> Service:
         """A visit of another duration than the server's own: ``yield server.taking(5_000)``."""
         return Service(self, interval_ps, interval_ps if latency_ps is None else latency_ps)

@@ -37,7 +37,7 @@ def of_iommu(path: str, iommu: Iommu) -> Counted:
     yield f"{path}.commands.total", sum(executed.values())
     for name, count in sorted(commands.counts.items()):
         yield f"{path}.commands.{name}", count
-    yield f"{path}.commands.busy_ps", commands.engine.busy_ps
+    yield f"{path}.commands.busy_ps", commands.engine.busy_until(iommu.sim.now)
     yield f"{path}.commands.stalled_ps", commands.stalled_ps
     for ring in (commands.ring, iommu.fault_queue.ring):
         yield f"{ring.path}.depth_ps", ring.occupancy
@@ -48,7 +48,7 @@ def of_master(path: str, master: Requester) -> Counted:
     for name, value in master.counters().items():
         yield f"{path}.{name}", value
     for name, way in (("up", master.link.up), ("down", master.link.down)):
-        yield f"{path}.link_{name}.busy_ps", way.busy_ps
+        yield f"{path}.link_{name}.busy_ps", way.busy_until(master.sim.now)
 
 
 def derived(counted: Mapping[str, int], places: Mapping[str, int], window_ps: int) -> dict[str, float]:

@@ -128,8 +128,17 @@ def test_an_access_takes_the_latency(sim: Sim) -> None:
 def test_bandwidth_makes_accesses_of_one_port_queue(sim: Sim) -> None:
     memory = memory_of(sim, bandwidth="16 GB/s")
     assert finished(memory, [(BASE, 64), (BASE, 64)]) == [(80 * NS, 0), (84 * NS, 4 * NS)]
-    assert memory.busy_ps == 8 * NS
     assert memory.waited_ps == 4 * NS
+
+
+def test_a_port_has_been_busy_for_what_it_has_carried_and_not_for_what_still_waits(sim: Sim) -> None:
+    memory = memory_of(sim, bandwidth="16 GB/s")
+    finished(memory, [(BASE, 64), (BASE, 64)])
+    busy = {}
+    for now in (3 * NS, 8 * NS, 20 * NS):
+        sim.env.run(until=now)
+        busy[now] = memory.busy_ps
+    assert busy == {3 * NS: 3 * NS, 8 * NS: 8 * NS, 20 * NS: 8 * NS}
 
 
 def test_lines_are_spread_over_the_ports(sim: Sim) -> None:
@@ -139,6 +148,13 @@ def test_lines_are_spread_over_the_ports(sim: Sim) -> None:
         (80 * NS, 0),
         (84 * NS, 4 * NS),
     ]
+
+
+@pytest.mark.parametrize("stride", [64, 256, 512, 1024, 4096])
+def test_no_stride_leaves_ports_idle(sim: Sim, stride: int) -> None:
+    memory = memory_of(sim, bandwidth="16 GB/s", ports=4)
+    finished(memory, [(BASE + index * stride, 64) for index in range(64)])
+    assert [port.visits for port in memory.ports] == [16] * 4
 
 
 def test_data_is_not_there_before_the_port_has_carried_it(sim: Sim) -> None:
