@@ -16,7 +16,7 @@ from cosim.sim.server import Server
 from cosim.sim.transport import Access, Kind, Response
 
 LINE_LG2 = 6
-"""log2 of a cache line's bytes: lines choose ports; their upper bits are folded in, so that a stride finds all ports."""
+"""log2 of a line's bytes: lines choose ports; their upper bits are folded in, so that a stride finds all ports."""
 
 FaultKind = Literal["access_fault", "corrupt"]
 
