@@ -37,10 +37,13 @@ def _register(offset: int) -> str:
 
 
 def _command(words: tuple[int, ...]) -> str:
+    """A command as the manual writes it, with the operands that are not 0: ``IOTINVAL.VMA pscv=0x1 pscid=0x5``."""
     try:
-        return str(decode(words, EVERYTHING))
+        command = decode(words, EVERYTHING)
     except IllegalCommandError as error:
         return f"illegal: {error}"
+    operands = {name: value for name, value in command.fields().items() if value and name not in ("opcode", "func3")}
+    return " ".join([command.mnemonic, *(f"{name}={value:#x}" for name, value in operands.items())])
 
 
 def _line(event: Any) -> dict[str, Any]:
