@@ -1,7 +1,8 @@
 """Bring up to date what README.md and docs/ quote, the examples' outputs, and the topology reference.
 
 A block ```console holds commands after `$ ` and what they print; ```console exit=1 says what they end with. A block
-```python file=PATH holds a file of the repository. `python docs/generate.py [--check] [PAGE...]`, or `make docs`.
+```python file=PATH holds a file of the repository; ```yaml write=NAME makes a file that the commands below it find.
+`python docs/generate.py [--check] [PAGE...]`, or `make docs`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from reference import reference
 
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```(?P<language>console|python|yaml)(?P<options>[^\n`]*)\n(?P<body>.*?)^```$", re.M | re.S)
-COMMAND = re.compile(r"^\$ (?P<command>(?:[^\n]*\\\n)*[^\n]*)$", re.M)
+COMMAND = re.compile(r"^\$ (?P<command>(?:[^\n]*\\\n)*[^\n]*(?:\n> [^\n]*)*)$", re.M)
 VISIBLE = ("docs", "examples", "topologies")
 """What a command finds in its directory, which is else empty and thrown away at the end of the page."""
 PATIENCE_S = 120
@@ -58,13 +59,16 @@ def _renewed(block: re.Match[str], root: Path, directory: Path) -> str:
         body = (root / options["file"]).read_text(encoding="utf-8").rstrip() + "\n"
     else:
         body = block["body"]
+        if "write" in options:
+            (directory / options["write"]).write_text(body, encoding="utf-8")
     return f"```{block['language']}{block['options']}\n{body}```"
 
 
 def _transcript(body: str, directory: Path, wanted: int) -> Iterator[str]:
     """The commands of a block, each with what it prints now."""
     for match in COMMAND.finditer(body):
-        yield f"$ {match['command']}\n{printed(match['command'], directory, wanted)}"
+        command = match["command"].replace("\n> ", "\n")
+        yield f"$ {match['command']}\n{printed(command, directory, wanted)}"
 
 
 def printed(command: str, directory: Path, wanted: int = 0) -> str:

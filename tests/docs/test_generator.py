@@ -47,6 +47,11 @@ def test_a_command_may_go_on_in_the_next_line() -> None:
     assert generate.generated(text) == page("```console", "$ echo one \\", "    two", "one two", "```")
 
 
+def test_a_command_of_several_lines_has_the_shell_s_second_prompt() -> None:
+    text = page("```console", "$ for n in 1 2", "> do echo $n; done", "```")
+    assert generate.generated(text) == page("```console", "$ for n in 1 2", "> do echo $n; done", "1", "2", "```")
+
+
 def test_other_blocks_stay_as_they_are() -> None:
     text = page("```sh", "$ echo one", "```", "```python", "1 / 0", "```", "```", "$ echo two", "```")
     assert generate.generated(text) == text
@@ -56,6 +61,11 @@ def test_a_file_of_the_repository_can_stand_in_a_page(tmp_path: Path) -> None:
     (tmp_path / "answer.py").write_text("answer = 42\n\n", encoding="utf-8")
     text = page("```python file=answer.py", "answer = 41", "```")
     assert generate.generated(text, tmp_path) == page("```python file=answer.py", "answer = 42", "```")
+
+
+def test_a_block_can_make_a_file_for_the_commands_below_it() -> None:
+    text = page("```yaml write=it.yaml", "a: 1", "```", "```console", "$ cat it.yaml", "```")
+    assert generate.generated(text).endswith(page("$ cat it.yaml", "a: 1", "```"))
 
 
 def test_a_command_that_fails_is_an_error_and_not_a_page() -> None:

@@ -81,7 +81,15 @@ def test_in_the_merged_driver_the_unmap_finds_the_iommu_that_the_device_is_being
 def test_the_merged_driver_pays_with_faults_while_the_context_is_invalid() -> None:
     causes = run("concurrent_attach").faults["nic1"]
     assert causes["ddt_not_valid"] > 0
+    assert causes["read_page_fault"] > 0, "what comes after the unmap must fault"
     assert not run("concurrent_attach", "v2").faults
+
+
+def test_that_order_alone_makes_the_merged_driver_fail_alike() -> None:
+    start = "17600 ns"  # its attach takes longer, and so begins earlier to meet the same unmap
+    assert run("concurrent_attach", threads__1__start=start).violation_count == 0
+    wrong = run("concurrent_attach", threads__1__start=start, driver__attach="context-first")
+    assert {violation.oracle for violation in wrong.violations} == {"stale-dma", "freed-memory"}
 
 
 DRIVERS = ("merged", "v2")
