@@ -8,10 +8,18 @@ from typing import Any
 
 from cosim.quantities import ReadableSchema
 from cosim.system.checks import check
+from cosim.system.merging import COUNT, MOST_MEMBERS, PARTS
 from cosim.system.problems import Position, Problem, TopologyError, nearest
 from cosim.system.source import Override, Source, dump, legal_names, validate
 from cosim.system.topology import Topology
 from cosim.system.yaml_reader import node_of
+
+_COUNT_SCHEMA = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": MOST_MEMBERS,
+    "description": "How many such parts there are: `nic` with a count of 4 is `nic0` to `nic3`.",
+}
 
 SHORTHAND = {"driver": "variant"}
 """Sections that may be given as one word, and the field that it is for."""
@@ -86,6 +94,12 @@ def resolved(topology: Topology, *, everything: bool = False) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of a topology file."""
+    """The JSON schema of a topology file, with what a file may say beside the models: `count`, and the shorthands."""
     schema: dict[str, Any] = Topology.model_json_schema(schema_generator=ReadableSchema)
+    fields = schema["properties"]
+    for section in SHORTHAND:
+        reference = fields[section].pop("$ref")
+        fields[section]["anyOf"] = [{"type": "string"}, {"$ref": reference}]
+    for reference in fields[PARTS]["additionalProperties"]["discriminator"]["mapping"].values():
+        schema["$defs"][reference.rpartition("/")[2]]["properties"][COUNT] = _COUNT_SCHEMA
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
