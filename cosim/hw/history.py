@@ -30,6 +30,9 @@ class History:
         self._states: dict[int, list[tuple[int, int, int]]] = {}
         self._recent: deque[tuple[int, int]] = deque()
 
+    def __contains__(self, word: int) -> bool:
+        return word in self._states
+
     def changed(self, word: int, now: int, old: int, value: int, mask: int) -> None:
         """The bits `mask` of `word` were written at `now`, which turned `old` into `value`."""
         states = self._states.get(word)

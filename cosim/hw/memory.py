@@ -152,7 +152,10 @@ class Memory(Component):
                 self._change(at, self._words.get(at, 0) & ~mask | part, mask)
 
     def write_block(self, address: int, words: Sequence[int]) -> None:
-        """Change consecutive whole words as one; those who watch any of them are called when all have changed."""
+        """Change consecutive whole words as one; those who watch any of them are called when all have changed.
+
+        A word without a past that stays what it is gets none: nobody could tell the two states apart.
+        """
         places = range(address, address + 8 * len(words), 8)
         if self._history is None and not self._watchers:
             self._words.update(zip(places, words, strict=True))
@@ -162,7 +165,7 @@ class Memory(Component):
         for word, value in zip(places, words, strict=True):
             old = stored.get(word, 0)
             stored[word] = value
-            if history is not None:
+            if history is not None and (old != value or word in history):
                 history.changed(word, now, old, value, WHOLE)
             if old != value and word in self._watchers:
                 watched.append(word)
