@@ -70,7 +70,9 @@ class Hart:
             self.floor = now
         floor = self.floor
         if rules.address:
-            floor = max(floor, at_of(op.address, op.after))
+            for source in (op.address, op.after):
+                if type(source) is Loaded and source.at > floor:
+                    floor = source.at
         memory = self._memory(address, size)
         held = self.outgoing.forwardable(address, size) if self.outgoing.pending else None
         if held is not None:
@@ -85,21 +87,23 @@ class Hart:
             at = max(floor, began)
             memory.judge(self.who, address, size, write=False)
         else:
-            low = self._seen.get(address >> 2, -1)
-            if size == 8:
-                low = max(low, self._seen.get((address >> 2) + 1, -1))
-            states = memory.states(address, size, max(floor, low))
+            half, low = address >> 2, floor
+            for place in (half, half + 1) if size == 8 else (half,):
+                if self._seen.get(place, -1) > low:
+                    low = self._seen[place]
+            states = memory.states(address, size, low)
             index = pick(len(states)) if len(states) > 1 else 0
             began, value = states[index]
-            at = max(floor, began)
+            at = began if began > floor else floor
             if not rules.atomic_result and self._own_atomics.get(address >> 2) == began:
                 at = floor
             memory.judge(self.who, address, size, write=False, first=at, last=states[index - 1][0] if index else now)
             if rules.loads_coherent:
                 self._saw(address, size, began)
-        self._read_at = max(self._read_at, at)
-        if rules.total_order or (op.acquire and rules.load_acquire):
-            self.floor = max(self.floor, at)
+        if at > self._read_at:
+            self._read_at = at
+        if at > self.floor and (rules.total_order or (op.acquire and rules.load_acquire)):
+            self.floor = at
         return Loaded(value, at)
 
     def _saw(self, address: int, size: int, began: int) -> None:

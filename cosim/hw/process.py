@@ -61,35 +61,36 @@ class Process(Component):
         return self._wait
 
     def _step(self, token: int) -> None:
-        """Go on, unless what the process waited for has been superseded."""
-        if token != self._token:
-            return
-        self._token = token = token + 1
-        if self._alarm is not None:
-            self.alarms.call_off(self._alarm)
-            self._alarm = None
-        self._wait = self._due = None
+        """End a wait, unless it has been cut short."""
+        if token == self._token:
+            if self._alarm is not None:
+                self.alarms.call_off(self._alarm)
+                self._alarm = None
+            self._wait = self._due = None
+            self._go_on()
+
+    def _go_on(self, _: Any = None) -> None:
+        """Run the process up to its next wait."""
         request = next(self._steps)
         kind = type(request)
         if kind is int:
-            self._at(request, Stage.CPU)
+            self.sim.moment(request, self.initiator.rank(Stage.CPU)).callbacks.append(self._go_on)
         elif kind is tuple:
-            self._at(*request)
+            time, stage = request
+            self.sim.moment(time, self.initiator.rank(stage)).callbacks.append(self._go_on)
         else:
             self._wait = request
+            self._token = token = self._token + 1
             if request.until is not None:
                 self._due = request.until
                 self._alarm = self.alarms.set(request.until, lambda: self._step(token))
-
-    def _at(self, time: int, stage: Stage) -> None:
-        self._token = token = self._token + 1
-        self.sim.moment(time, self.initiator.rank(stage)).callbacks.append(lambda _: self._step(token))
 
     def proceed(self, time: int) -> None:
         """End the present wait at `time`, which may be the present, unless it ends by then anyway."""
         if self._wait is not None and (self._due is None or time < self._due):
             self._due = time
-            self._at(time, Stage.CPU)
+            self._token = token = self._token + 1
+            self.sim.moment(time, self.initiator.rank(Stage.CPU)).callbacks.append(lambda _: self._step(token))
 
     def poke(self) -> None:
         """Something has come up: an open wait ends at the next tick."""
