@@ -12,6 +12,7 @@ from cosim.hw.options import CpuOptions, CpuTiming, MemoryOptions
 from cosim.sim.agenda import Agenda
 from cosim.sim.choice import Chooser
 from cosim.sim.kernel import Executor, Plain, Sim, Stage
+from cosim.sim.operations import Op
 from cosim.sim.transport import Access, Kind
 
 BASE = 0x8000_0000
@@ -112,3 +113,17 @@ class Machine:
         """Run until nothing happens any more, or to a time."""
         self.sim.env.run(until)
         return self
+
+
+def timed(machine: Machine, *ops: Op[Any]) -> list[tuple[int, Any]]:
+    """Run a thread of these operations; when each one ended, and its result."""
+    results: list[tuple[int, Any]] = []
+
+    async def body() -> None:
+        for op in ops:
+            result = await op
+            results.append((machine.sim.now, result))
+
+    machine.cpu.start("t0", body())
+    machine.run()
+    return results
