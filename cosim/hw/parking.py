@@ -19,7 +19,9 @@ def park(cpu: Cpu, thread: Thread, op: Park) -> Steps:
     """Wait for a word to change, as a loop would whose load takes hold every `poll_ps`."""
     load = Load(op.address, op.size, part=op.part)
     yield from cpu.stall(thread, load, op.part)
-    parked = _Parked(cpu, thread, op, cpu.memory(op.address, op.size))
+    memory = cpu.memory(op.address, op.size)
+    memory.judge(thread.name, int(op.address), op.size, write=False)
+    parked = _Parked(cpu, thread, op, memory)
     while own := cpu.hart.outgoing.pending_at(op.address, op.size):
         yield from cpu.await_drain(thread, own, op.part)
     changed: bool = yield from (parked.spin() if op.spin else parked.sleep())

@@ -23,7 +23,7 @@ from cosim.sim.operations import (
     StoreBlock,
     Work,
 )
-from cosim.sim.units import NS
+from cosim.sim.units import NS, US
 from tests.hw.machines import BASE, DEVICE, EXECUTORS, Machine, X, Y, timed
 
 MODELS = ["sequential", "tso", "rvwmo"]
@@ -266,3 +266,19 @@ def test_a_thread_that_touches_freed_memory_is_named() -> None:
         ("cpu0.t0", 8, False),
     ]
     assert touched[0].freed_by == "cpu1.free"
+
+
+def test_waiting_for_a_word_of_freed_memory_is_touching_it() -> None:
+    machine = Machine()
+    touched: list[str] = []
+    machine.sim.probe(FreedTouched).watch(lambda event: touched.append(event.who))
+    machine.at(1, lambda: machine.memory.poison(X, 64, "cpu1.free", "lock"))
+    machine.cpu.start("t0", waiting_for(X))
+    machine.run(until=1 * US)
+    assert not touched
+    machine.run(until=5 * US)
+    assert touched == ["cpu0.t0"]
+
+
+async def waiting_for(address: int) -> None:
+    await Park(address, 0)
