@@ -144,10 +144,7 @@ class System:
 
     def stuck(self) -> list[str]:
         """In words, the threads that will never go on; nothing if all is well."""
-        if self.sim.env.peek() != float("inf"):
-            return []
-        waiting = [thread for cpu in self.cpus.values() for thread in cpu.alive]
-        return [f"{thread} waits for what will never happen" for thread in waiting]
+        return self.kernel.deadlocks()
 
 
 def build(topology: Topology, chooser: Chooser) -> System:

@@ -6,8 +6,10 @@ it where Linux's scheduler and lock checker do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+
+from cosim.sim.units import format_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class Context:
     hardirq: int = 0
     """Interrupt handlers."""
     held: list[Held] = field(default_factory=list)
+    """The locks that it holds; the last one may be one that it still waits for."""
+    waits_since: int | None = None
+    """Since when it has waited for the last one, in picoseconds; None if it does not wait."""
 
     @property
     def atomic(self) -> str:
@@ -47,6 +52,39 @@ class Context:
         if self.rcu:
             return "in an RCU read section"
         return ""
+
+
+def deadlocks(contexts: Collection[Context], lost: Mapping[int, str]) -> list[str]:
+    """In words, every thread that waits for a lock that will never be its own: who, for what, whose, since when.
+
+    `lost` are locks, by address, that a thread has taken and ended without giving back.
+    """
+    wanted = {context.thread: context.held[-1] for context in contexts if context.waits_since is not None}
+    holders = {
+        held.address: context.thread
+        for context in contexts
+        for held in (context.held[:-1] if context.thread in wanted else context.held)
+    }
+
+    def never(thread: str) -> bool:
+        seen = set[str]()
+        while thread in wanted and thread not in seen:
+            seen.add(thread)
+            address = wanted[thread].address
+            if address not in holders:
+                return address in lost
+            thread = holders[address]
+        return thread in seen
+
+    found = []
+    for context in contexts:
+        if context.thread in wanted and never(context.thread):
+            held = wanted[context.thread]
+            holder = holders.get(held.address, "")
+            whose = f"{holder} holds" if holder else f"{lost[held.address]} took and never gave back"
+            since = format_time(context.waits_since or 0, 6)
+            found.append(f"deadlock: {context.thread} waits for {held.lock_class}, which {whose}, since {since}")
+    return found
 
 
 @dataclass(slots=True)

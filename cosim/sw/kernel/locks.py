@@ -125,6 +125,10 @@ class _Locked(Section):
         lock = self.lock
         self.kernel.lock_order.taking(context, lock.lock_class, int(lock.address))
         context.held.append(Held(lock.lock_class, int(lock.address), atomic))
+        context.waits_since = self.kernel.sim.now
+
+    def got(self, context: Context) -> None:
+        context.waits_since = None
 
     def end(self, context: Context) -> None:
         address = int(self.lock.address)
@@ -144,6 +148,7 @@ class Spinning(_Locked):
         await PreemptDisable()
         self.begin(context, atomic=True)
         await self.lock.take(spin=True)
+        self.got(context)
 
     async def leave(self, context: Context) -> None:
         await self.lock.give()
@@ -163,6 +168,7 @@ class SpinningIrqsOff(_Locked):
         await IrqDisable()
         self.begin(context, atomic=True)
         await self.lock.take(spin=True)
+        self.got(context)
 
     async def leave(self, context: Context) -> None:
         await self.lock.give()
@@ -181,6 +187,7 @@ class Locked(_Locked):
         self.kernel.must_be_able_to_sleep(context, f"taking {self.lock.lock_class}")
         self.begin(context, atomic=False)
         await self.lock.take(spin=False)
+        self.got(context)
 
     async def leave(self, context: Context) -> None:
         await self.lock.give()

@@ -13,7 +13,7 @@ from cosim.sim.kernel import Sim
 from cosim.sim.operations import Body, Oops, Self, Sleep, Spawn
 from cosim.sim.units import MS, NS, S
 from cosim.sw.kernel.buddy import Region
-from cosim.sw.kernel.context import Context, LockOrder
+from cosim.sw.kernel.context import Context, LockOrder, deadlocks
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.ids import Ida
 from cosim.sw.kernel.irq import Interrupts
@@ -95,6 +95,7 @@ class Kernel:
         self._log = sim.probe(KernelLog)
         self._contexts: dict[str, Context] = {}
         self._threads: dict[str, Body] = {}
+        self._lost_locks: dict[int, str] = {}
         self._interrupted = dict.fromkeys(self.cpus, 0)
         self.housekeeping = self.options.housekeeping or list(self.cpus)[-1]
         if self.housekeeping not in self.cpus:
@@ -160,6 +161,7 @@ class Kernel:
             self.log("oops", f"thread ended by an error that it does not handle: {error}", name)
         context = self._contexts.pop(name, None)
         if context is not None:
+            self._lost_locks |= {held.address: name for held in context.held}
             await self.rcu.exited(context)
         self._threads.pop(name, None)
 
@@ -235,6 +237,10 @@ class Kernel:
         own = [self.pages.memory.peek(word, WORD) for word in words]
         held = [*own, *on_stacks(self._threads.values()), *self.rcu.roots(), *self.irq.roots(), *roots]
         return unreachable(self.pages.memory, self.pages.in_use(), held)
+
+    def deadlocks(self) -> list[str]:
+        """In words, who waits for a lock that never will be free, and who has it; takes no time."""
+        return deadlocks(self._contexts.values(), self._lost_locks)
 
     def counters(self) -> dict[str, int]:
         """Statistics by name, such as ``grace_periods``; takes no time."""

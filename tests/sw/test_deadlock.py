@@ -1,0 +1,94 @@
+"""A deadlock is told at the end of a run: who waits, for what, and who has it; a long wait alone is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from cosim.sim.operations import Oops, Work
+from cosim.sw.kernel.locks import Mutex, SpinLock
+from cosim.sw.kernel.objects import Object, embed
+from tests.sw.machine import Machine
+
+
+class Pair(Object):
+    spin = embed(SpinLock)
+    first = embed(Mutex)
+    second = embed(Mutex)
+
+
+def pair(machine: Machine) -> Pair:
+    return Pair(machine.kernel.static(Pair.SIZE))
+
+
+def told(machine: Machine) -> list[str]:
+    machine.go()
+    return [text.partition(", since")[0] for text in machine.kernel.deadlocks()]
+
+
+@pytest.mark.parametrize("model", ["", "rvwmo"])
+def test_two_threads_that_wait_for_each_other_are_both_named(model: str) -> None:
+    machine = Machine(cpus=2, model=model)
+    shared = pair(machine)
+
+    async def nested(outer: Mutex, inner: Mutex) -> None:
+        async with machine.kernel.mutex(outer):
+            await Work(1_000_000)
+            async with machine.kernel.mutex(inner):
+                pass
+
+    machine.start(nested(shared.first, shared.second), cpu="cpu0")
+    machine.start(nested(shared.second, shared.first), cpu="cpu1")
+    assert sorted(told(machine)) == [
+        "deadlock: cpu0.t waits for Pair.second, which cpu1.t holds",
+        "deadlock: cpu1.t waits for Pair.first, which cpu0.t holds",
+    ]
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_lock_whose_holder_has_ended_is_waited_for_in_vain_by_all(dies: bool) -> None:
+    machine = Machine(cpus=3)
+    shared = pair(machine)
+
+    async def forgets() -> None:
+        await machine.kernel.mutex(shared.first).__aenter__()
+        if dies:
+            raise Oops("dead")
+
+    async def wants() -> None:
+        await Work(1_000_000)
+        async with machine.kernel.mutex(shared.first):
+            pass
+
+    machine.start(forgets(), cpu="cpu0")
+    for cpu in ("cpu1", "cpu2"):
+        machine.start(wants(), cpu=cpu)
+    assert sorted(told(machine)) == [
+        f"deadlock: {waiting} waits for Pair.first, which cpu0.t took and never gave back"
+        for waiting in ("cpu1.t", "cpu2.t")
+    ]
+
+
+def test_who_takes_a_spinlock_again_waits_for_itself() -> None:
+    machine = Machine(cpus=1)
+    shared = pair(machine)
+
+    async def twice() -> None:
+        async with machine.kernel.spin(shared.spin), machine.kernel.spin(shared.spin):
+            pass
+
+    machine.start(twice(), cpu="cpu0")
+    assert told(machine) == ["deadlock: cpu0.t waits for Pair.spin, which cpu0.t holds"]
+
+
+def test_who_waits_for_a_thread_that_is_at_work_is_in_no_deadlock() -> None:
+    machine = Machine(cpus=2)
+    shared = pair(machine)
+
+    async def works() -> None:
+        async with machine.kernel.mutex(shared.first):
+            await Work(10**15)
+
+    for cpu in machine.cpus:
+        machine.start(works(), cpu=cpu)
+    machine.sim.env.run(until=10**9)
+    assert machine.kernel.deadlocks() == []
