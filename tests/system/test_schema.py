@@ -1,4 +1,4 @@
-"""The JSON schema, held by an independent validator: it accepts what cosim accepts, and refuses errors that it can see."""
+"""The JSON schema, held by an independent validator: it accepts what cosim accepts, and refuses what it can see."""
 
 import copy
 from typing import Any
