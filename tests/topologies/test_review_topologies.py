@@ -6,12 +6,14 @@ import pytest
 
 from tests.topologies.running import faults, mean_us, run
 
-pytestmark = pytest.mark.slow
+SLOW = pytest.mark.slow
+DRIVERS = ("merged", "v2")
 
 
 # --- Duplicate invalidations (B4) ------------------------------------------------------------------------------
 
 
+@SLOW
 def test_merged_sends_one_command_for_each_page_and_one_fence() -> None:
     result = run("shared_domain")
     assert result.scalars["iommu0.commands.total"] == 257
@@ -20,6 +22,7 @@ def test_merged_sends_one_command_for_each_page_and_one_fence() -> None:
 
 
 @pytest.mark.parametrize("change", [{"driver": "v2"}, {"driver__invalidate": "per-device"}])
+@SLOW
 def test_the_reviewed_driver_sends_them_once_for_each_of_ten_devices(change: dict[str, str]) -> None:
     result = run("shared_domain", **change)
     assert result.scalars["iommu0.commands.total"] == 2570
@@ -29,6 +32,13 @@ def test_the_reviewed_driver_sends_them_once_for_each_of_ten_devices(change: dic
     assert "iommu0.commands.total: 2570, expected 257" in result.failures
 
 
+@pytest.mark.parametrize(("driver", "commands"), [("merged", 9), ("v2", 90)])
+def test_eight_pages_take_commands_in_the_same_proportion(driver: str, commands: int) -> None:
+    result = run("shared_domain", driver, threads__0__pages=8, run__until="130 us")
+    assert result.scalars["iommu0.commands.total"] == commands
+
+
+@SLOW
 def test_duplicate_commands_cost_the_unmap_several_times_its_time() -> None:
     once, ten_times = run("shared_domain"), run("shared_domain", "v2")
     call = "cpu0.map-unmap.unmap"
@@ -38,6 +48,7 @@ def test_duplicate_commands_cost_the_unmap_several_times_its_time() -> None:
 # --- A domain across two IOMMUs (B2) ---------------------------------------------------------------------------
 
 
+@SLOW
 def test_an_unmap_reaches_both_iommus_of_a_domain() -> None:
     result = run("two_iommus")
     for iommu in ("iommu0", "iommu1"):
@@ -46,6 +57,7 @@ def test_an_unmap_reaches_both_iommus_of_a_domain() -> None:
     assert result.violation_count == faults(result) == 0
 
 
+@SLOW
 def test_with_one_pointer_in_the_domain_the_other_iommu_stays_stale() -> None:
     result = run("two_iommus", driver__bonds="one-iommu-pointer")
     assert result.scalars["iommu0.commands.total"] == 0
@@ -85,6 +97,7 @@ def test_the_merged_driver_pays_with_faults_while_the_context_is_invalid() -> No
     assert not run("concurrent_attach", "v2").faults
 
 
+@SLOW
 def test_that_order_alone_makes_the_merged_driver_fail_alike() -> None:
     start = "17600 ns"  # its attach takes longer, and so begins earlier to meet the same unmap
     assert run("concurrent_attach", threads__1__start=start).violation_count == 0
@@ -92,10 +105,8 @@ def test_that_order_alone_makes_the_merged_driver_fail_alike() -> None:
     assert {violation.oracle for violation in wrong.violations} == {"stale-dma", "freed-memory"}
 
 
-DRIVERS = ("merged", "v2")
-
-
 @pytest.mark.parametrize("driver", DRIVERS)
+@SLOW
 def test_nothing_goes_wrong_if_the_attach_comes_long_before_the_unmap(driver: str) -> None:
     result = run("concurrent_attach", driver, threads__1__start="8 us")
     assert result.violation_count == 0
@@ -104,6 +115,7 @@ def test_nothing_goes_wrong_if_the_attach_comes_long_before_the_unmap(driver: st
 # --- A reader against a grace period (B3) ----------------------------------------------------------------------
 
 
+@SLOW
 def test_a_grace_period_outlasts_the_reader_in_the_invalidation() -> None:
     result = run("rcu")
     reader = mean_us(result, "cpu0.map-unmap.iotlb_inval")
@@ -113,11 +125,13 @@ def test_a_grace_period_outlasts_the_reader_in_the_invalidation() -> None:
     assert result.violation_count == 0
 
 
+@SLOW
 def test_without_the_stall_the_grace_period_is_short() -> None:
     result = run("rcu", stalls__0__for=0)
     assert mean_us(result, "cpu2.synchronize-rcu.synchronize_rcu") < 5_000
 
 
+@SLOW
 def test_without_rcu_the_reader_goes_on_from_a_freed_bond() -> None:
     result = run("rcu", driver__bonds="freed-at-once")
     (violation,) = result.violations
@@ -127,6 +141,7 @@ def test_without_rcu_the_reader_goes_on_from_a_freed_bond() -> None:
     assert "cpu1.attach-detach had freed it" in violation.message
 
 
+@SLOW
 def test_a_grace_period_in_the_unlink_makes_the_attach_wait_for_another_thread_s_flush() -> None:
     result = run("rcu", driver__bonds="waits-in-unlink")
     assert mean_us(result, "cpu1.attach-detach.attach") > 30_000
@@ -158,6 +173,7 @@ def test_once_the_consumer_resumes_the_late_requests_fault(driver: str) -> None:
     assert max(violation.time_ps for violation in result.violations) < 101.1e12
 
 
+@SLOW
 def test_a_stall_of_200_ms_is_within_the_merged_driver_s_patience_and_beyond_the_reviewed_one_s() -> None:
     changes = {"stalls__0__for": "200 ms", "expect__violations": 0, "expect__log": ()}
     assert run("iofence_timeout", "merged", **changes).outcome == "ok"
