@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
 from cosim.events import DmaCommitted
 from cosim.hw.transaction import Status, Transaction
 from cosim.sim.kernel import Sim
@@ -25,8 +22,8 @@ class DataPath:
         self.port = port
         self.committed = sim.probe(DmaCommitted)
 
-    def access(self, txn: Transaction) -> Generator[Any, Any, None]:
-        """Read or write memory at ``txn.address``; sets its `status`, and `words` if it reads."""
+    def begin(self, txn: Transaction) -> Access:
+        """The access that reads or writes memory at ``txn.address``; when it has been made, `end` has to follow."""
         assert txn.address is not None
         access = Access(
             self.port,
@@ -42,7 +39,10 @@ class DataPath:
         )
         if self.committed:
             access.on_commit = lambda done: self._report(txn, done)
-        yield access
+        return access
+
+    def end(self, txn: Transaction, access: Access) -> None:
+        """Set the transaction's `status`, and its `words` if it reads."""
         txn.status = _STATUS[access.response]
         if not txn.write:
             txn.words = access.words

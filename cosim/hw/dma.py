@@ -31,7 +31,9 @@ class Direct:
         """Make the access at the address that the device gave."""
         txn.address = txn.iova
         txn.translated = self.sim.now
-        yield from self.data.access(txn)
+        access = self.data.begin(txn)
+        yield access
+        self.data.end(txn, access)
 
 
 class Link:

@@ -320,7 +320,9 @@ class RingBench:
         if txn.address is None:
             txn.status = Status.UR
             return
-        yield from self.data.access(txn)
+        access = self.data.begin(txn)
+        yield access
+        self.data.end(txn, access)
 
 
 @pytest.mark.parametrize("wait", ["interrupt", "poll"])

@@ -99,7 +99,9 @@ class Iommu(Component):
         if txn.address >> self._limit:
             txn.status = Status.ACCESS_FAULT
         else:
-            yield from self.data.access(txn)
+            access = self.data.begin(txn)
+            yield access
+            self.data.end(txn, access)
         ledger.leave(epoch, write)
         if held is not None:
             ledger.release(held)
