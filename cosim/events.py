@@ -296,6 +296,15 @@ class KernelLog:
 
 
 @dataclass(slots=True)
+class CallBegun:
+    """A driver or DMA API call has begun; `CallDone` follows if it returns."""
+
+    time: int
+    who: str
+    call: str
+
+
+@dataclass(slots=True)
 class CallDone:
     """A driver or DMA API call returned; its `parts` add up to ``time - began``."""
 

@@ -81,6 +81,11 @@ class Latencies:
         elif total > self._slowest[0][0]:
             heapq.heapreplace(self._slowest, sample)
 
+    @property
+    def longest(self) -> int:
+        """The largest sample, in picoseconds; 0 if there is none."""
+        return max(self.totals, default=0)
+
     def summary(self) -> Latency:
         """The distribution of all samples; there must be one."""
         ordered = sorted(self.totals)

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cosim.events import BootDone, CallDone, CommandExecuted, DmaDone, FaultRecorded, KernelLog, QueueDepth
+from cosim.events import BootDone, CallBegun, CallDone, CommandExecuted, DmaDone, FaultRecorded, KernelLog, QueueDepth
 from cosim.oracles import ORACLES, Violation
 from cosim.sim.digest import Digest, number_of
 from cosim.sim.kernel import Sim, Stage
@@ -50,6 +50,7 @@ class Meter:
         self._occupancies = occupancies
         self._device_names = device_names
         self._latencies: defaultdict[str, Latencies] = defaultdict(Latencies)
+        self._calls: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
         self._before: Mapping[str, int] = {}
         self._depth: dict[str, int] = {}
         self._deepest: dict[str, int] = {}
@@ -59,6 +60,7 @@ class Meter:
         for kind, watcher in (
             (BootDone, self._booted),
             (DmaDone, self._dma_done),
+            (CallBegun, self._call_begun),
             (CallDone, self._call_done),
             (CommandExecuted, self._command_executed),
             (FaultRecorded, self._fault_recorded),
@@ -85,6 +87,17 @@ class Meter:
     def latencies(self) -> dict[str, Latency]:
         """The distribution for each master and each driver operation of each thread, sorted by name."""
         return {name: found.summary() for name, found in sorted(self._latencies.items())}
+
+    def unfinished(self) -> dict[str, int]:
+        """The calls that have not returned, with how long they have taken: those that take longer than any before."""
+        found = {}
+        for who, calls in self._calls.items():
+            if calls:
+                call, began = calls[0]
+                name, taken = f"{who}.{call}", self.sim.now - began
+                if name not in self._latencies or taken > self._latencies[name].longest:
+                    found[name] = taken
+        return dict(sorted(found.items()))
 
     def counted(self) -> dict[str, int]:
         """How far each counter has come since the window opened."""
@@ -117,8 +130,12 @@ class Meter:
             name = f"{event.who}.{kind if event.purpose == 'data' else event.purpose}"
             self._latencies[name].add(event.time - event.issued, event.parts)
 
+    def _call_begun(self, event: CallBegun) -> None:
+        self._calls[event.who].append((event.call, event.time))
+
     def _call_done(self, event: CallDone) -> None:
         self.events += 1
+        self._calls[event.who].remove((event.call, event.began))
         self.digest.add(number_of(event.who), number_of(event.call), event.time, number_of(event.failed))
         if 0 <= self.opened <= event.began:
             self._latencies[f"{event.who}.{event.call}"].add(event.time - event.began, event.parts)

@@ -22,6 +22,7 @@ NARROWEST, WIDEST = 60, 110
 """Characters of a line, whatever the terminal says."""
 
 SHOWN_VIOLATIONS = 3
+SHOWN_UNFINISHED = 3
 SHOWN_LOG = 8
 
 STYLES = {"ok": "bold green", "failed": "bold red", "stuck": "bold red", "interrupted": "bold yellow"}
@@ -101,6 +102,10 @@ def _outcome(result: Result, page: Page) -> list[Text]:
         lines += _words(f"{violation.oracle}: {violation.message}", page, "red", "  violation of ", "    ")
     if result.violation_count > SHOWN_VIOLATIONS:
         lines.append(Text(f"  and {result.violation_count - SHOWN_VIOLATIONS} more violations", "red"))
+    for name, taken in list(result.unfinished.items())[:SHOWN_UNFINISHED]:
+        lines += _words(f"{name} has not returned for {_time(taken)}", page, "yellow", "  ? ", "    ")
+    if len(result.unfinished) > SHOWN_UNFINISHED:
+        lines.append(Text(f"  and {len(result.unfinished) - SHOWN_UNFINISHED} more calls", "yellow"))
     if result.replay and (result.violations or result.failures):
         lines.append(Text(f"  replay: {result.replay}"))
     return [*lines, *_words(_window(result), page, "dim")]

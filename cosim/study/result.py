@@ -51,6 +51,8 @@ class Result:
     violation_count: int
     failures: tuple[str, ...]
     limit: str
+    unfinished: Mapping[str, int] = field(default_factory=dict)
+    """Calls that had not returned at the end, in picoseconds so far: those that no call of their name took as long."""
     log: tuple[LogLine, ...] = ()
     replay: str = ""
     resolved: str = field(default="", repr=False)
@@ -78,6 +80,7 @@ class Result:
             "limit": self.limit,
             "scalars": dict(self.scalars),
             "latencies": {name: latency.as_json() for name, latency in self.latencies.items()},
+            "unfinished": dict(self.unfinished),
             "faults": {device: dict(causes) for device, causes in self.faults.items()},
             "violation_count": self.violation_count,
             "violations": [

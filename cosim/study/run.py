@@ -171,6 +171,7 @@ def _result(point: Point, system: System, meter: Meter, ended: str) -> Result:
         violation_count=meter.violation_count,
         failures=(*stuck, *failures),
         limit=limit_of(latencies, scalars),
+        unfinished=meter.unfinished(),
         log=tuple(meter.log),
         replay=point.command,
         resolved=resolved(topology),

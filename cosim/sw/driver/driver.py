@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from cosim.events import CallDone
+from cosim.events import CallBegun, CallDone
 from cosim.quantities import PositiveTime, Time
 from cosim.sim.operations import Instant, Now, Self
 from cosim.sim.units import NS, US
@@ -74,6 +74,7 @@ class Driver:
         self._pages: dict[int, list[int]] = {}
         self._actions: dict[tuple[int, str], Action] = {}
         self._once = {site: Cell(kernel.static(8)) for site in ("enqueue", "execution")}
+        self.call_begun = kernel.sim.probe(CallBegun)
         self.call_done = kernel.sim.probe(CallDone)
 
     # --- IOMMUs ----------------------------------------------------------------------------------------------------
@@ -266,8 +267,11 @@ class Measured:
         self.began: Instant
 
     async def __aenter__(self) -> None:
-        if self.driver.call_done:
+        driver = self.driver
+        if driver.call_done:
             self.began = await Now()
+        if driver.call_begun:
+            driver.call_begun(CallBegun((await Now()).time, (await Self()).name, self.call))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
