@@ -38,6 +38,9 @@ class Memory(Component):
         self.ports = [Server(0, "memory") for _ in range(options.ports)]
         self.busy = sim.probe(Busy)
         self.freed_touched = sim.probe(FreedTouched)
+        self._latency = dict.fromkeys(Kind, options.latency)
+        if options.write_latency is not None:
+            self._latency[Kind.WRITE] = options.write_latency
         self._words: dict[int, int] = {}
         self._history: History | None = None
         self._poison = Poison()
@@ -62,7 +65,7 @@ class Memory(Component):
         line = access.address >> LINE_LG2
         port = self.ports[(line ^ line >> 3 ^ line >> 6 ^ line >> 9) % options.ports]
         interval = 0 if options.bandwidth is None else options.bandwidth.transfer_ps(access.size)
-        latency = max(options.latency, interval)
+        latency = max(self._latency[access.kind], interval)
         done = port.admit(now, interval, latency)
         access.waited_ps += done - latency - now
         if self.busy and interval:

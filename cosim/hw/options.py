@@ -29,6 +29,8 @@ class MemoryOptions(Options):
     """How much there is."""
     latency: Time = 80 * NS
     """From an access's start of service to its data."""
+    write_latency: Time | None = None
+    """From a write's start of service to its answer; as `latency`, if absent."""
     bandwidth: Rate | None = None
     """What one port carries; unlimited if absent."""
     ports: int = Field(default=1, ge=1, le=64)

@@ -125,6 +125,14 @@ def test_an_access_takes_the_latency(sim: Sim) -> None:
     assert finished(memory_of(sim), [(BASE, 64), (BASE, 64)]) == [(80 * NS, 0), (80 * NS, 0)]
 
 
+@pytest.mark.parametrize(("write_latency", "takes"), [({}, 80), ({"write_latency": "30 ns"}, 30)])
+def test_a_write_takes_its_own_latency_if_it_has_one(sim: Sim, write_latency: dict[str, str], takes: int) -> None:
+    memory = memory_of(sim, **write_latency)
+    write = Access(OnePort(memory), Kind.WRITE, BASE, 8, "memory", (1,))
+    assert memory.arrive(write, 0) == takes * NS
+    assert finished(memory, [(BASE, 64)]) == [(80 * NS, 0)]
+
+
 def test_bandwidth_makes_accesses_of_one_port_queue(sim: Sim) -> None:
     memory = memory_of(sim, bandwidth="16 GB/s")
     assert finished(memory, [(BASE, 64), (BASE, 64)]) == [(80 * NS, 0), (84 * NS, 4 * NS)]

@@ -147,11 +147,12 @@ class CommandQueue(Component):
             yield Server(0, "queue", latency_ps=duration)
 
     def _next(self) -> Routine:
-        index = self.ring.index
+        index, timing = self.ring.index, self.timing
+        yield from self._spend(timing.command_start)
         words = yield from self._fetch(index)
         if words is None:
             return
-        yield self.engine.taking(self.timing.command_fetch)
+        yield from self._spend(timing.beat + timing.command_fetch)
         try:
             command = self._decode(words)
         except IllegalCommandError:
@@ -204,8 +205,12 @@ class CommandQueue(Component):
 
     # --- What commands do --------------------------------------------------------------------------------------------
 
+    def _spend(self, duration_ps: int) -> Routine:
+        if duration_ps:
+            yield self.engine.taking(duration_ps)
+
     def _invalidate(self, command: Command, index: int) -> Routine:
-        yield self.engine.taking(self._cost(command))
+        yield from self._spend(self._cost(command))
         yield from self._take_hold(self.translation.footprint(command))
         match command:
             case Iotinval():
@@ -238,11 +243,12 @@ class CommandQueue(Component):
         return self.timing.invalidate_entry if one else self.timing.invalidate_all
 
     def _fence(self, command: Iofence, index: int) -> Routine:
-        yield self.engine.taking(self.timing.fence)
+        yield from self._spend(self.timing.fence)
         if not self.defects.early_fence:
             yield self._finished
             yield from self.translation.settle(bool(command.pr), bool(command.pw))
         if command.av:
+            yield from self._spend(self.timing.write_start)
             store = self._access(Kind.WRITE, command.address, 4, "fence", (command.data,))
             yield store
             if store.response is not Response.OK:

@@ -162,9 +162,11 @@ class Directory(Component):
         self.start = pause(self.part, timing.walk_start)
         self.walks = self.reads = 0
         self.fill_pause = pause(self.part, timing.context_fill)
-        beats = DC_BEATS[self.form.SIZE] - 1
+        self._further = DC_BEATS[self.form.SIZE] - 1
+        burst = self._further * timing.beat
         self._step = pause(self.part, timing.walk_step)
-        self._last_step = pause(self.part, timing.walk_step + beats * timing.context_beat)
+        self._last_step = pause(self.part, burst + timing.walk_step)
+        self._early_step = pause(self.part, max(burst, timing.walk_step)) if burst else self._last_step
         self.contexts: Cache[int, Context] = Cache(
             geometry.ddtc_entries,
             geometry.ddtc_ways,
@@ -192,8 +194,20 @@ class Directory(Component):
             return None
         return ddte.ppn << PAGE_LG2
 
-    def step(self, level: int) -> Server | None:
-        return self._step if level else self._last_step
+    def step(self, entry: Entry) -> Server | None:
+        """A context is judged as its words come; what is wrong with one before the last is known by then."""
+        if entry.level:
+            return self._step
+        if self._early_step is self._last_step or not self._is_wrong_early(entry):
+            return self._last_step
+        return self._early_step
+
+    def _is_wrong_early(self, entry: Entry) -> bool:
+        if entry.response is not Response.OK or self.is_empty(entry):
+            return True
+        dc = self.form.from_words([*entry.words[: self._further], *(0 for _ in entry.words[self._further :])])
+        registers = self.registers
+        return bool(misconfigured(dc, registers.capabilities, registers.fctl, registers.reset))
 
     def peek(self, walk: Walk) -> tuple[int, int, int] | None:
         for level in range(1, walk.levels):

@@ -9,8 +9,11 @@ from cosim.events import FaultRecorded
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.ring import FQ, Ring
+from cosim.hw.iommu.walk import pause
 from cosim.hw.transaction import Request, Transaction
 from cosim.sim.component import Component
+from cosim.sim.kernel import Stage
+from cosim.sim.server import Gate
 from cosim.sim.transport import Access, Kind, Port, Response
 from cosim.spec.faults import Permission, Ttyp
 from cosim.spec.queues import FaultRecord
@@ -49,14 +52,25 @@ def record_of(fault: Fault, txn: Transaction | None) -> FaultRecord:
 
 
 class FaultQueue(Component):
-    """Writes one record for each fault, one after the other; the request is answered when its record is written.
+    """Writes one record for each fault, one after the other, each after `write_ps`.
 
-    The specification leaves the order of record and response open. A fault is lost while the queue is off, while an
-    error bit is set, and if it is the one that sets `fqof` (the queue is full) or `fqmf` (memory refused the record).
+    The specification leaves the order of record and response open. The request is answered when its record is
+    written; with a `buffer`, while up to so many records are not written yet. A fault is lost while the queue is off,
+    while an error bit is set, and if it is the one that sets `fqof` (the queue is full) or `fqmf` (memory refused the
+    record).
     """
 
     def __init__(
-        self, sim: Sim, path: str, registers: RegisterFile, port: Port, interrupts: Interrupts, *, busy_ps: int
+        self,
+        sim: Sim,
+        path: str,
+        registers: RegisterFile,
+        port: Port,
+        interrupts: Interrupts,
+        *,
+        busy_ps: int,
+        write_ps: int = 0,
+        buffer: int = 0,
     ) -> None:
         super().__init__(sim, f"{path}.fq")
         self.iommu = path
@@ -69,27 +83,39 @@ class FaultQueue(Component):
         self.recorded = 0
         self.lost = 0
         """Faults that should have been recorded and were not."""
+        self._buffer = Gate(sim, buffer, "fault") if buffer else None
+        # What is buffered comes by its own routine or by a gate, which takes the first tick of the write.
+        self._before = pause("fault", write_ps - 1 if buffer and write_ps else write_ps)
+        self._initiator = sim.initiator(self.path)
         self._seen = sim.probe(FaultRecorded)
 
     def report(self, fault: Fault, txn: Transaction | None = None) -> Routine:
-        """Record `fault` of `txn`, if it is to be recorded and can be."""
+        """Record `fault` of `txn`, if it is to be recorded and can be; with a buffer, have that done later."""
         self.causes[fault.cause] += 1
-        recorded = False
-        if fault.reported:
-            recorded = yield from self._record(record_of(fault, txn))
-            self.recorded += recorded
-            self.lost += not recorded
+        if not fault.reported:
+            self._tell(fault, txn, recorded=False)
+        elif self._buffer is None:
+            yield from self._record(fault, txn)
+        else:
+            yield self._buffer
+            self.sim.start(self._record_later(fault, txn, self._buffer), self._initiator.rank(Stage.TRANSACTION))
+
+    def _record_later(self, fault: Fault, txn: Transaction | None, buffer: Gate) -> Routine:
+        yield from self._record(fault, txn)
+        buffer.release()
+
+    def _record(self, fault: Fault, txn: Transaction | None) -> Routine:
+        yield self.ring.slot
+        written = yield from self._write(record_of(fault, txn))
+        self.ring.slot.release()
+        self.recorded += written
+        self.lost += not written
+        self._tell(fault, txn, recorded=written)
+
+    def _tell(self, fault: Fault, txn: Transaction | None, *, recorded: bool) -> None:
         if self._seen:
             device_id, iova = (txn.device_id, txn.iova) if txn else (0, fault.iotval or 0)
-            self._seen(
-                FaultRecorded(self.sim.now, self.iommu, device_id, fault.cause, iova, ttyp_of(txn), bool(recorded))
-            )
-
-    def _record(self, record: FaultRecord) -> Routine:
-        yield self.ring.slot
-        written = yield from self._write(record)
-        self.ring.slot.release()
-        return written
+            self._seen(FaultRecorded(self.sim.now, self.iommu, device_id, fault.cause, iova, ttyp_of(txn), recorded))
 
     def _write(self, record: FaultRecord) -> Routine:
         ring = self.ring
@@ -99,6 +125,8 @@ class FaultQueue(Component):
             ring.fail(fqof=1)
             return False
         self.registers.require_little_endian()
+        if self._before is not None:
+            yield self._before
         access = Access(
             self.port,
             Kind.WRITE,

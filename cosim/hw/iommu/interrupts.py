@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cosim.events import InterruptRaised
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.registers import RegisterFile
+from cosim.hw.iommu.walk import pause
 from cosim.sim.component import Component
 from cosim.sim.kernel import Routine, Stage
 from cosim.sim.transport import Access, Kind, Port, Response
@@ -60,6 +61,7 @@ class Interrupts(Component):
         wire: Callable[[int, bool], None],
         report: Callable[[Fault], Routine],
         delay_ps: int,
+        write_ps: int = 0,
     ) -> None:
         super().__init__(sim, f"{path}.interrupts")
         self.iommu = path
@@ -68,6 +70,7 @@ class Interrupts(Component):
         self.wire = wire
         self.report = report
         self.delay_ps = delay_ps
+        self._write = pause("memory", write_ps)
         self.counts: Counter[str] = Counter()
         """How often each bit of `ipsr` rose."""
         self._initiator = sim.initiator(self.path)
@@ -156,6 +159,8 @@ class Interrupts(Component):
             hop_part="link",
             wait_part="queue",
         )
+        if self._write is not None:
+            yield self._write
         yield access
         if access.response is Response.ACCESS_FAULT:
             yield from self.report(Fault(Cause.MSI_WRITE_ACCESS_FAULT, iotval=address))

@@ -16,6 +16,7 @@ from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.ring import PQ, Ring
 from cosim.hw.iommu.translate import Translation
+from cosim.hw.iommu.walk import pause
 from cosim.hw.iommu.warl import Reset
 from cosim.hw.transaction import Request, Status, Transaction
 from cosim.sim.component import Component
@@ -23,6 +24,7 @@ from cosim.sim.kernel import Stage
 from cosim.sim.server import Gate, Server
 from cosim.sim.transport import Port
 from cosim.spec.faults import AtsAnswer
+from cosim.spec.queues import FaultRecord
 from cosim.spec.registers import Capabilities
 
 if TYPE_CHECKING:
@@ -63,9 +65,19 @@ class Iommu(Component):
             wire=wire,
             report=lambda fault: self.fault_queue.report(fault),
             delay_ps=timing.interrupt,
+            write_ps=timing.write_start,
         )
         self.page_requests = Ring(sim, path, self.registers, PQ, busy_ps=timing.busy, part="queue")
-        self.fault_queue = FaultQueue(sim, path, self.registers, port, self.interrupts, busy_ps=timing.busy)
+        self.fault_queue = FaultQueue(
+            sim,
+            path,
+            self.registers,
+            port,
+            self.interrupts,
+            busy_ps=timing.busy,
+            write_ps=timing.write_start + (FaultRecord.DWORDS - 1) * timing.beat,
+            buffer=options.geometry.fault_buffer,
+        )
         invalidations = self.translation.invalidations
         self.commands = CommandQueue(sim, path, options, self.registers, port, invalidations)
         self.mode = ModeChange(sim, path, self.registers, invalidations, busy_ps=timing.busy)
@@ -73,6 +85,10 @@ class Iommu(Component):
         self.faults = 0
         self._ledger = self.translation.ledger
         self._places = Gate(sim, options.geometry.in_flight, "queue")
+        reads_first = options.geometry.arbitration == "reads-first"
+        self._waiting = (self._places, Gate(sim, 0, "queue") if reads_first else self._places)
+        """Where reads and writes wait for a place."""
+        self._answer = pause("fault", timing.fault_answer)
         self._lookup = Server(timing.lookup_interval, "iotlb", latency_ps=timing.lookup)
         self._turnaround = timing.turnaround
         self._initiator = sim.initiator(f"{path}.turnaround")
@@ -81,7 +97,7 @@ class Iommu(Component):
     def transport(self, txn: Transaction) -> Generator[Any, Any, None]:
         """Translate a request and make its access; sets ``txn.address``, ``txn.status`` and what it read."""
         if not self._places.take():
-            yield self._places
+            yield self._waiting[txn.write]
         yield self._lookup
         if self.sim.exploring:
             yield from self._issue(txn)
@@ -109,7 +125,7 @@ class Iommu(Component):
     def translate(self, txn: Transaction) -> Generator[Any, Any, None]:
         """Translate a request as `transport` does, and make no access."""
         if not self._places.take():
-            yield self._places
+            yield self._waiting[txn.write]
         yield self._lookup
         if self.sim.exploring:
             yield from self._issue(txn)
@@ -161,12 +177,18 @@ class Iommu(Component):
         if txn.request is Request.ATS and (answer := fault.cause.ats_answer) is not None:
             txn.status = _STATUS[answer]
         self._leave()
+        if self._answer is not None:
+            yield self._answer
 
     def _leave(self) -> None:
         """Give the request's place to the next one, after the turnaround."""
         if self._turnaround <= 1:
-            self._places.release()
+            self._free()
         else:
             # The gate's own hand-over takes the last tick of it.
             rank = self._initiator.rank(Stage.TRANSACTION)
-            self.sim.at(self.sim.now + self._turnaround - 1, rank, self._places.release)
+            self.sim.at(self.sim.now + self._turnaround - 1, rank, self._free)
+
+    def _free(self) -> None:
+        reads, writes = self._waiting
+        (reads if reads.waiting else writes if writes.waiting else self._places).release()

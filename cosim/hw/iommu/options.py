@@ -103,6 +103,10 @@ class GeometryOptions(Options):
     """Walks under way at the same time."""
     in_flight: int = Field(default=64, ge=1, le=4096)
     """Requests that the IOMMU translates at the same time; 1 is a blocking IOMMU."""
+    arbitration: Literal["arrival", "reads-first"] = "arrival"
+    """Which of the requests that wait to be among `in_flight` is next: the first, or the first read."""
+    fault_buffer: int = Field(default=0, ge=0, le=1024)
+    """Faults whose requests are answered before their records are written; with 0 each waits for its record."""
     ddt_levels: Literal[1, 2, 3] = 3
     """The largest `ddtp.iommu_mode`: 1LVL, 2LVL or 3LVL."""
     cq_log2: int = Field(default=15, ge=1, le=31)
@@ -148,8 +152,8 @@ class IommuTiming(Options):
     """To start a walker."""
     walk_step: Time = 1 * NS
     """To judge an entry that was read and go on."""
-    context_beat: Time = 0
-    """Each further 8 bytes of a device context after the first; the reserved ones of an extended context are free."""
+    beat: Time = 0
+    """Each further 8 bytes of a context, a command or a fault record; the reserved ones of a context are free."""
     context_fill: Time = 0
     """To write a device context into its cache before the request goes on."""
     fill: Time = 0
@@ -158,6 +162,10 @@ class IommuTiming(Options):
     """From the end of a translation until its place among `in_flight` is free again."""
     link: Time = 10 * NS
     """A hop between the IOMMU and memory, one way."""
+    write_start: Time = 0
+    """To put address and first 8 bytes of a write of the IOMMU's own on the bus: a record, a fence's data, an MSI."""
+    command_start: Time = 0
+    """To see that there is a command, and to ask for it."""
     command_fetch: Time = 20 * NS
     """To decode a command, after its read."""
     invalidate_entry: Time = 40 * NS
@@ -166,6 +174,8 @@ class IommuTiming(Options):
     """An IOTINVAL of a whole address space, an IODIR of the whole directory."""
     fence: Time = 20 * NS
     """An IOFENCE with nothing to wait for."""
+    fault_answer: Time = 0
+    """To refuse a request whose fault is dealt with."""
     register_access: Time = 5 * NS
     """A register access at the IOMMU itself."""
     busy: Time = 500 * NS

@@ -119,7 +119,7 @@ class PageTable:
             return None
         return self.scheme.pte(pte).ppn << PAGE_LG2
 
-    def step(self, level: int) -> Server | None:
+    def step(self, entry: Entry) -> Server | None:
         return self._step
 
     def peek(self, walk: Walk) -> tuple[int, int, int] | None:

@@ -66,8 +66,8 @@ class Tree(Protocol):
     def pointer(self, words: Sequence[int], level: int) -> int | None:
         """Where the next table is; None if the walk ends at this entry, whatever the reason."""
 
-    def step(self, level: int) -> Server | None:
-        """What it takes to judge an entry of this level."""
+    def step(self, entry: Entry) -> Server | None:
+        """What it takes to judge an entry whose first 8 bytes are there."""
 
     def peek(self, walk: Walk) -> tuple[int, int, int] | None:
         """The deepest table that the caches know: the level of its entries, its address, the flags on the way to it."""

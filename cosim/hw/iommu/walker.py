@@ -75,7 +75,7 @@ class Walker(Component):
                 if miss.must_restart:
                     break
             walk.read = entry
-            step = tree.step(walk.level)
+            step = tree.step(entry)
             if step is not None:
                 yield step
                 if miss.must_restart:

@@ -95,6 +95,7 @@ class System:
         latitude: dict[str, str] | None = None,
         defects: dict[str, Any] | None = None,
         memory_ps: int = 0,
+        write_ps: int | None = None,
         hop_ps: int = 0,
         seed: int = 0,
         chooser: Chooser | None = None,
@@ -116,6 +117,8 @@ class System:
         )
         self.bus = Bus(sim)
         dram = {"kind": "memory", "base": DRAM, "size": "1 GiB", "latency": f"{memory_ps} ps"}
+        if write_ps is not None:
+            dram["write_latency"] = f"{write_ps} ps"
         self.memory = Memory(sim, "dram0", MemoryOptions.model_validate(dram))
         self.bus.attach(DRAM, 1 << 30, self.memory, "dram0")
         self.capabilities = Capabilities.of(**{**CAPABILITIES, **(capabilities or {})})

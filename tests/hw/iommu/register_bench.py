@@ -36,7 +36,7 @@ FLAG = DRAM + 0x20000
 
 NO_TIME = dict.fromkeys(
     (
-        *("lookup", "lookup_interval", "walk_start", "walk_step", "context_beat", "fill", "link", "command_fetch"),
+        *("lookup", "lookup_interval", "walk_start", "walk_step", "beat", "fill", "link", "command_fetch"),
         *("invalidate_entry", "invalidate_all", "fence", "register_access", "busy", "interrupt"),
     ),
     0,

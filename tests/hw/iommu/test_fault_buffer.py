@@ -1,0 +1,68 @@
+"""What a fault makes the request wait for: its record, or, with a buffer, only room for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cosim.events import FaultRecorded
+from cosim.sim.agenda import Agenda
+from cosim.sim.kernel import Plain
+from tests.hw.iommu.harness import NS, System
+
+LOOKUP, START, BEAT, ANSWER, MEMORY = 2 * NS, 3 * NS, 1 * NS, 5 * NS, 100 * NS
+RECORD = START + 3 * BEAT + MEMORY
+"""What it takes to write one."""
+
+TOO_WIDE = 1 << 20
+TIMING = {"lookup": LOOKUP, "write_start": START, "beat": BEAT, "fault_answer": ANSWER}
+
+
+class Machine(System):
+    """Its requests have a device_id that is too wide for the directory: each faults at its look-up."""
+
+    def __init__(self, executor: Any, **geometry: int) -> None:
+        super().__init__(timing=TIMING, geometry=geometry, memory_ps=0, write_ps=MEMORY, executor=executor)
+        self.recorded: list[int] = []
+        self.sim.probe(FaultRecorded).watch(lambda event: self.recorded.append(event.time))
+
+    def answered(self, count: int) -> list[int]:
+        """When requests of as many devices, made at the same time, are refused, from then on."""
+        start = self.sim.now + 1000 * NS
+        txns = [self.request(0x1000, TOO_WIDE, at_ps=start) for _ in range(count)]
+        self.run()
+        self.recorded = [time - start for time in self.recorded]
+        return [self.ended[txn] - start for txn in txns]
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_without_a_buffer_each_request_waits_until_its_record_is_written(executor: Any) -> None:
+    machine = Machine(executor)
+    tick = 1
+    assert machine.answered(2) == [LOOKUP + RECORD + ANSWER, LOOKUP + 2 * RECORD + tick + ANSWER]
+    assert machine.recorded == [LOOKUP + RECORD, LOOKUP + 2 * RECORD + tick]
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_with_a_buffer_requests_are_answered_while_their_records_are_written(executor: Any) -> None:
+    machine = Machine(executor, fault_buffer=2)
+    assert machine.answered(2) == [LOOKUP + ANSWER] * 2
+    assert machine.recorded == [LOOKUP + RECORD, LOOKUP + 2 * RECORD]
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_a_request_that_finds_the_buffer_full_waits_for_a_record(executor: Any) -> None:
+    machine = Machine(executor, fault_buffer=2)
+    tick = 1
+    assert machine.answered(4)[2:] == [LOOKUP + RECORD + tick + ANSWER, LOOKUP + 2 * RECORD + tick + ANSWER]
+    assert machine.recorded == [LOOKUP + n * RECORD for n in (1, 2, 3, 4)]
+
+
+def test_every_fault_is_in_the_queue_in_order() -> None:
+    machine = Machine(Agenda, fault_buffer=4)
+    for n in range(20):
+        machine.request(0x1000 * n, TOO_WIDE, at_ps=machine.sim.now + NS)
+    machine.run()
+    assert [record.iotval for record in machine.faults()] == [0x1000 * n for n in range(20)]
+    assert machine.iommu.fault_queue.recorded == 20
