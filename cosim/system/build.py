@@ -183,7 +183,9 @@ def build(topology: Topology, chooser: Chooser) -> System:
     }
     runtime = Runtime(kernel, driver, Core(kernel, driver), masters, rings)
     plan = _plan(topology, masters, vectors, files)
-    return System(topology, sim, bus, kernel, runtime, plan, memories, cpus, iommus, masters, files, row.name)
+    cells = [f" {axis}={cell}" for axis, cell in topology.driver.cells.items()]
+    named = row.name + "".join(cells)
+    return System(topology, sim, bus, kernel, runtime, plan, memories, cpus, iommus, masters, files, named)
 
 
 def _vectors(topology: Topology) -> dict[str, tuple[int, ...]]:

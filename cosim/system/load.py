@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cosim.quantities import ReadableSchema
+from cosim.sim.units import parse_address
 from cosim.system.checks import check
 from cosim.system.merging import COUNT, MOST_MEMBERS, PARTS
 from cosim.system.problems import Position, Problem, TopologyError, nearest
 from cosim.system.source import Override, Source, dump, legal_names, validate
 from cosim.system.topology import Topology
 from cosim.system.yaml_reader import node_of
+from cosim.system.yaml_writer import Hex
 
 _COUNT_SCHEMA = {
     "type": "integer",
@@ -90,7 +93,18 @@ def as_data(topology: Topology, *, everything: bool = False) -> dict[str, Any]:
 
 def resolved(topology: Topology, *, everything: bool = False) -> str:
     """A topology as YAML text that loads back to it."""
-    return dump(as_data(topology, everything=everything))
+    return dump(_with_plain_addresses(as_data(topology, everything=everything)))
+
+
+def _with_plain_addresses(data: Any) -> Any:
+    """Addresses as numbers in hexadecimal, which need no quotes."""
+    if isinstance(data, dict):
+        return {name: _with_plain_addresses(value) for name, value in data.items()}
+    if isinstance(data, list):
+        return [_with_plain_addresses(value) for value in data]
+    if isinstance(data, str) and re.fullmatch("0x[0-9a-f_]+", data):
+        return Hex(parse_address(data))
+    return data
 
 
 def json_schema() -> dict[str, Any]:

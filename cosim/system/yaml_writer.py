@@ -8,12 +8,20 @@ from yaml.emitter import Emitter
 from yaml.resolver import BaseResolver
 from yaml.serializer import Serializer
 
+from cosim.sim.units import format_address
 from cosim.system.problems import Path, dotted
 from cosim.system.yaml_scalars import scalar_of
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = "<<"
 _ON_ONE_LINE = 1 << 30
+
+
+class Hex(int):
+    """A number that is written as an address: 0x8000_0000."""
+
+    def __repr__(self) -> str:
+        return format_address(self)
 
 
 def dump(data: object) -> str:
