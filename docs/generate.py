@@ -25,7 +25,7 @@ from reference import reference
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```(?P<language>console|python|yaml)(?P<options>[^\n`]*)\n(?P<body>.*?)^```$", re.M | re.S)
 COMMAND = re.compile(r"^\$ (?P<command>(?:[^\n]*\\\n)*[^\n]*(?:\n> [^\n]*)*)$", re.M)
-VISIBLE = ("docs", "examples", "topologies")
+VISIBLE = ("docs", "examples", "tests", "topologies")
 """What a command finds in its directory, which is else empty and thrown away at the end of the page."""
 PATIENCE_S = 120
 
