@@ -41,6 +41,7 @@ class Memory(Component):
         self._latency = dict.fromkeys(Kind, options.latency)
         if options.write_latency is not None:
             self._latency[Kind.WRITE] = options.write_latency
+        self._bandwidth = options.bandwidth
         self._words: dict[int, int] = {}
         self._history: History | None = None
         self._poison = Poison()
@@ -61,14 +62,15 @@ class Memory(Component):
 
     def arrive(self, access: Access, now: int) -> int:
         """Queue for the port of this line; returns when the access takes hold."""
-        options = self.options
+        ports, latency, interval = self.ports, self._latency[access.kind], 0
         line = access.address >> LINE_LG2
-        port = self.ports[(line ^ line >> 3 ^ line >> 6 ^ line >> 9) % options.ports]
-        interval = 0 if options.bandwidth is None else options.bandwidth.transfer_ps(access.size)
-        latency = max(self._latency[access.kind], interval)
+        port = ports[(line ^ line >> 3 ^ line >> 6 ^ line >> 9) % len(ports)]
+        if self._bandwidth is not None:
+            interval = self._bandwidth.transfer_ps(access.size)
+            latency = max(latency, interval)
         done = port.admit(now, interval, latency)
         access.waited_ps += done - latency - now
-        if self.busy and interval:
+        if interval and self.busy:
             self.busy(Busy(now, f"{self.path}.port", interval))
         return done
 
@@ -79,7 +81,7 @@ class Memory(Component):
             access.response = response
             if response is Response.ACCESS_FAULT:
                 return
-        if self._poison:
+        if self._poison.pages:
             self.judge(access.owner, address, size, write=access.kind is not Kind.READ)
         if access.kind is Kind.READ:
             self.reads += 1
@@ -223,14 +225,14 @@ class Memory(Component):
 
     def judge(self, who: str, address: int, size: int, *, write: bool, first: int = -1, last: int = -1) -> None:
         """Fire `FreedTouched` if an access by `who` hits freed bytes, now or all the time from `first` to `last`."""
-        if not self._poison:
-            return
-        now = self.sim.now
-        freed = self._poison.touched(address, size, now, now)
-        if freed is None and first >= 0:
-            freed = self._poison.touched(address, size, first, last)
-        if freed is not None and self.freed_touched:
-            self.freed_touched(FreedTouched(now, who, address, write, freed.since, freed.by, freed.what))
+        near = self._poison.near(address, size)
+        if near and self.freed_touched:
+            now = self.sim.now
+            hit = [freed for freed in near if freed.through(now, now)]
+            if not hit and first >= 0:
+                hit = [freed for freed in near if freed.through(first, last)]
+            for freed in hit[:1]:
+                self.freed_touched(FreedTouched(now, who, address, write, freed.since, freed.by, freed.what))
 
     # --- Injected errors -------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _PAGE_LG2 = 12
@@ -19,29 +20,33 @@ class Freed:
     what: str
     until: int = FOREVER
 
+    def through(self, first_ps: int, last_ps: int) -> bool:
+        """Whether it was free all the time from `first_ps` to `last_ps`: a moment of use is enough to let it pass."""
+        return self.since <= first_ps and last_ps < self.until
+
 
 class Poison:
     """The freed ranges, found by page. Ranges that came to use again stay known for `keep_ps`."""
 
-    __slots__ = ("_pages", "_used", "keep_ps")
+    __slots__ = ("_used", "keep_ps", "pages")
 
     def __init__(self) -> None:
         self.keep_ps = 0
-        self._pages: dict[int, list[Freed]] = {}
+        self.pages: dict[int, list[Freed]] = {}
         self._used: list[Freed] = []
 
     def free(self, address: int, size: int, now: int, by: str, what: str) -> None:
         """Poison a range; what of it is poisoned already stays as it is, with its first free."""
         freed = Freed(address, address + size, now, by, what)
         for page in _pages(address, size):
-            self._pages.setdefault(page, []).append(freed)
+            self.pages.setdefault(page, []).append(freed)
 
     def use(self, address: int, size: int, now: int) -> None:
         """Take a range out of the poison; a range that is poisoned beyond it on either side is split."""
         end = address + size
         self._forget(now)
         for page in _pages(address, size):
-            for freed in list(self._pages.get(page, ())):
+            for freed in list(self.pages.get(page, ())):
                 if freed.until == FOREVER and freed.first < end and address < freed.end:
                     self._cut(freed, address, end, now)
 
@@ -58,14 +63,14 @@ class Poison:
 
     def _insert(self, freed: Freed) -> None:
         for page in _pages(freed.first, freed.end - freed.first):
-            self._pages.setdefault(page, []).append(freed)
+            self.pages.setdefault(page, []).append(freed)
 
     def _remove(self, freed: Freed) -> None:
         for page in _pages(freed.first, freed.end - freed.first):
-            bucket = self._pages[page]
+            bucket = self.pages[page]
             bucket.remove(freed)
             if not bucket:
-                del self._pages[page]
+                del self.pages[page]
 
     def _forget(self, now: int) -> None:
         expired = 0
@@ -76,23 +81,13 @@ class Poison:
             expired += 1
         del self._used[:expired]
 
-    def __bool__(self) -> bool:
-        return bool(self._pages)
-
-    def touched(self, address: int, size: int, first_ps: int, last_ps: int) -> Freed | None:
-        """The range that an access hits which may have taken place at any time from `first_ps` to `last_ps`.
-
-        None if there was a moment in that time at which it was in use: the access is given the benefit of the doubt.
-        """
-        pages, first_page, last_page = self._pages, address >> _PAGE_LG2, address + size - 1 >> _PAGE_LG2
-        if first_page == last_page and first_page not in pages:
-            return None
-        end = address + size
-        for page in range(first_page, last_page + 1):
-            for freed in pages.get(page, ()):
-                if freed.first < end and address < freed.end and freed.since <= first_ps and last_ps < freed.until:
-                    return freed
-        return None
+    def near(self, address: int, size: int) -> Sequence[Freed]:
+        """The known ranges that an access hits, whenever they were freed."""
+        pages, first, last, end = self.pages, address >> _PAGE_LG2, address + size - 1 >> _PAGE_LG2, address + size
+        if first == last and first not in pages:
+            return ()
+        freed = [freed for page in range(first, last + 1) for freed in pages.get(page, ())]
+        return [one for one in freed if one.first < end and address < one.end]
 
 
 def _pages(address: int, size: int) -> range:

@@ -50,8 +50,8 @@ class Agenda(Executor):
     def start(self, task: Task, time: int) -> None:
         self._push((time, task.rank, self._advance, task))
 
-    def resume(self, task: Task, time: int) -> None:
-        self._push((time, task.rank, self._pass, task))
+    def resume(self, task: Task) -> None:
+        self._push((self.env._now + 1, task.rank, self._pass, task))  # type: ignore[arg-type]
 
     # --- When --------------------------------------------------------------------------------------------------------
 
@@ -147,7 +147,9 @@ class Agenda(Executor):
 
     def _pass(self, task: Task) -> None:
         """The gate has let it through."""
-        task.spend(task.gate.part, self.env._now - task.since)  # type: ignore[arg-type]
+        now: int = self.env._now  # type: ignore[assignment]
+        parts, part = task.parts, task.gate.part
+        parts[part] = parts.get(part, 0) + now - task.since
         self._advance(task)
 
     def _arrive(self, task: Task) -> None:

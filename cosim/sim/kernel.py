@@ -106,7 +106,8 @@ class Sim:
     def start(self, routine: Routine, rank: int, parts: dict[str, int] | None = None, delay_ps: int = 1) -> Task:
         """Start a hardware routine `delay_ps` (at least one tick) from now; `parts` collects its latency."""
         task = Task(routine, rank, parts)
-        self.executor.start(task, self.now + (delay_ps if delay_ps > 1 else 1))
+        now: int = self.env._now  # type: ignore[assignment]
+        self.executor.start(task, now + (delay_ps if delay_ps > 1 else 1))
         return task
 
     def moment(self, time: int, rank: int) -> Moment:
@@ -131,8 +132,8 @@ class Executor:
         """Begin a routine at `time`."""
         raise NotImplementedError
 
-    def resume(self, task: Task, time: int) -> None:
-        """Go on at `time` with a task that waits at a gate."""
+    def resume(self, task: Task) -> None:
+        """Go on at the next tick with a task that waits at a gate."""
         raise NotImplementedError
 
 
@@ -153,8 +154,8 @@ class Plain(Executor):
     def start(self, task: Task, time: int) -> None:
         self.at(time, task.rank, lambda: self.env.process(self._drive(task)))
 
-    def resume(self, task: Task, time: int) -> None:
-        self.env.schedule(task.event, task.rank, time - self.env.now)  # type: ignore[arg-type]
+    def resume(self, task: Task) -> None:
+        self.env.schedule(task.event, task.rank, 1)  # type: ignore[arg-type]
 
     def _until(self, time: int, rank: int) -> Moment:
         moment = Moment(self.env)
@@ -210,7 +211,7 @@ class Plain(Executor):
         done = max(target.arrive(access, arrived), arrived + 1)
         yield self._until(done, rank)
         if sim.exploring:
-            action = action_of(access, lambda: self.resume(task, sim.now + 1))
+            action = action_of(access, lambda: self.resume(task))
             blocked = self._blocked(task)
             while not sim.actions.attempt(action):
                 yield blocked

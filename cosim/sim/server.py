@@ -107,7 +107,7 @@ class Gate:
     def release(self) -> None:
         """Return a slot, or hand it to the first waiter."""
         if self.waiting:
-            self.sim.resume(self.waiting.popleft(), self.sim.now + 1)
+            self.sim.resume(self.waiting.popleft())
         elif self.free < self.slots:
             self.free += 1
         else:
@@ -126,7 +126,7 @@ class Gate:
         """Let through all who wait at this moment, and nobody later."""
         sim = self.sim
         while self.waiting:
-            sim.resume(self.waiting.popleft(), sim.now + 1)
+            sim.resume(self.waiting.popleft())
 
 
 Operation = Any

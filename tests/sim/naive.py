@@ -61,8 +61,8 @@ class Naive(Executor):
     def start(self, task: Task, time: int) -> None:
         self.at(time, task.rank, lambda: self.go_on(task, None))
 
-    def resume(self, task: Task, time: int) -> None:
-        self.at(time, task.rank, self.behind_the_gate.pop(task))
+    def resume(self, task: Task) -> None:
+        self.at(self.now + 1, task.rank, self.behind_the_gate.pop(task))
 
     def go_on(self, task: Task, answer: Any) -> None:
         try:
