@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-from cosim.events import CallDone
+from cosim.events import CallBegun, CallDone
 from cosim.sim.operations import Work
 from cosim.sw.driver.device import Device, Hardware, IommuDevice
 from cosim.sw.driver.domain import Domain, DomainObject, Gather, Kind, MapResult, Prot
@@ -29,6 +29,7 @@ class FakeDriver:
         self.tables: dict[str, dict[int, tuple[int, int]]] = {}
         self.attaching = 0
         self.most_attaching = 0
+        self.call_begun = kernel.sim.probe(CallBegun)
         self.call_done = kernel.sim.probe(CallDone)
 
     def measured(self, call: str) -> Measured:
