@@ -46,11 +46,11 @@ def _guarded(verb: Callable[P, int]) -> Callable[P, None]:
             code = 0
         except (click.ClickException, click.exceptions.Exit):
             raise
-        except Exception as error:  # the last resort: what escapes everything else is our own mistake
-            from cosim.study.crash import describe
+        except Exception as error:  # the last resort: our own mistake, or that of a user's driver
+            from cosim.study.crash import describe, is_users
 
             click.echo(describe(error), err=True)
-            code = 3
+            code = 2 if is_users(error) else 3
         raise SystemExit(code)
 
     return run
