@@ -103,6 +103,11 @@ class Sim:
         """The probe where every event of this type is fired."""
         return self._probes.setdefault(event, Probe())
 
+    def unwatch(self) -> None:
+        """Nobody watches from here on: a run is over, and what is given up unfinished is no event of it."""
+        for probe in self._probes.values():
+            probe.clear()
+
     def start(self, routine: Routine, rank: int, parts: dict[str, int] | None = None, delay_ps: int = 1) -> Task:
         """Start a hardware routine `delay_ps` (at least one tick) from now; `parts` collects its latency."""
         task = Task(routine, rank, parts)

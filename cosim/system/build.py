@@ -87,7 +87,8 @@ class System:
         self.kernel.start(next(iter(self.cpus)), "boot", boot(self.runtime, self.plan))
 
     def close(self) -> None:
-        """Let go of the threads: those that have not ended will never go on."""
+        """Let go of watchers and threads: those that have not ended will never go on."""
+        self.sim.unwatch()
         for cpu in self.cpus.values():
             for thread in cpu.threads:
                 if inspect.getcoroutinestate(thread.body) == inspect.CORO_CREATED:

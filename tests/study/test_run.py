@@ -1,5 +1,6 @@
 """A run is a pure function of its point: what it measures, how it ends, and that it repeats."""
 
+import gc
 import os
 import pickle
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import cosim
+from cosim.events import WalkDone
 from cosim.study.run import Point, run
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
@@ -136,3 +138,13 @@ def test_a_result_names_the_command_that_repeats_it(tiny):
 def test_the_deepest_queue_of_the_window_is_kept(result):
     assert result.scalars["iommu0.cq.depth_max"] >= 1
     assert 0 < result.scalars["iommu0.cq.depth_mean"] < result.scalars["iommu0.cq.depth_max"]
+
+
+def test_what_is_given_up_when_a_run_is_over_is_no_event_of_it():
+    """A trace is closed by then."""
+    heard = []
+    topology = cosim.load(TINY, set={"iommu0.geometry.iotlb_entries": 0, "nic0.traffic.outstanding": 16})
+    run(Point(topology), watchers=[lambda sim: sim.probe(WalkDone).watch(heard.append)])
+    until_then = len(heard)
+    gc.collect()
+    assert len(heard) == until_then > 0
