@@ -90,12 +90,13 @@ class Core(Process):
 
     def perform(self, thread: Thread, op: Any) -> Any:
         """Have the hart execute `op` at this moment; a load under exploration picks among past states."""
-        hart = self.hart
+        hart, sim = self.hart, self.sim
+        now = sim.now
         hart.who = thread.name
         if hart.remembered > self._forget_above:
-            hart.forget(self.sim.now - self.options.history)
+            hart.forget(now - self.options.history)
             self._forget_above = max(_REMEMBERED, 2 * hart.remembered)
-        return hart.execute(op, self.sim.now, self._pick_past if self.sim.exploring else _newest)
+        return hart.execute(op, now, self._pick_past if sim.exploring else _newest)
 
     def _pick_past(self, n: int) -> int:
         """Which of `n` states the load returns whose action has just been allowed."""

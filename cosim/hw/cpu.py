@@ -239,12 +239,12 @@ class Cpu(Core):
                 break
             answer = error = None
             kind = type(op)
-            if kind in INSTANT:
-                answer = INSTANT[kind](self, thread, op)
-                continue
             instruction = INSTRUCTIONS.get(kind)
             if instruction is None:
-                raise TypeError(f"{thread.name} awaited {op!r}, which is no operation of a CPU")
+                if kind not in INSTANT:
+                    raise TypeError(f"{thread.name} awaited {op!r}, which is no operation of a CPU")
+                answer = INSTANT[kind](self, thread, op)
+                continue
             try:
                 answer = yield from instruction(self, thread, op)
             except Oops as oops:

@@ -6,9 +6,11 @@ The CPU puts time around it; the litmus search drives it directly.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import cache
 from typing import Any
 
 from cosim.hw.atomics import combine
+from cosim.hw.history import ANCIENT
 from cosim.hw.memory import Memory
 from cosim.hw.ordering import Rules
 from cosim.hw.outgoing import Outgoing
@@ -98,7 +100,7 @@ class Hart:
             if not rules.atomic_result and self._own_atomics.get(address >> 2) == began:
                 at = floor
             memory.judge(self.who, address, size, write=False, first=at, last=states[index - 1][0] if index else now)
-            if rules.loads_coherent:
+            if rules.loads_coherent and began > ANCIENT:
                 self._saw(address, size, began)
         if at > self._read_at:
             self._read_at = at
@@ -161,9 +163,9 @@ class Hart:
         if op.tso:
             self._order(self.rules.fence_tso)
         else:
-            self._order({a + b for a in op.predecessor for b in op.successor} & self.rules.fences)
+            self._order(_pairs(op.predecessor, op.successor) & self.rules.fences)
 
-    def _order(self, pairs: frozenset[str] | set[str]) -> None:
+    def _order(self, pairs: frozenset[str]) -> None:
         self.outgoing.fence(pairs)
         if "rr" in pairs:
             self.floor = max(self.floor, self._read_at)
@@ -246,6 +248,11 @@ class Hart:
         self.outgoing.restore(outgoing)
         self._seen = dict(seen)
         self._own_atomics = dict(atomics)
+
+
+@cache
+def _pairs(predecessor: str, successor: str) -> frozenset[str]:
+    return frozenset(a + b for a in predecessor for b in successor)
 
 
 _EXECUTE: dict[type, Callable[[Hart, Any, int, Pick], Any]] = {

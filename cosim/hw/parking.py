@@ -38,6 +38,7 @@ class _Parked:
         self.sim = cpu.sim
         self.thread = thread
         self.op = op
+        self.address = int(op.address)
         self.memory = memory
         self.poll_ps = max(1, op.poll_ps)
         self.start = self.sim.now
@@ -46,7 +47,7 @@ class _Parked:
 
     @property
     def changed(self) -> bool:
-        return bool((self.memory.read(self.op.address, self.op.size) ^ self.op.seen) & self.op.mask)
+        return bool((self.memory.read(self.address, self.op.size) ^ self.op.seen) & self.op.mask)
 
     @property
     def expired(self) -> bool:

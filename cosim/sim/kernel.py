@@ -25,12 +25,13 @@ Routine = Generator[Any, Any, Any]
 class Moment(Event):
     """A SimPy event that is already decided and only waits for its time."""
 
+    _ok = True
+    _value: Any = None
+    _defused = False
+
     def __init__(self, env: simpy.Environment) -> None:
         self.env = env
         self.callbacks: Any = []
-        self._ok = True
-        self._value: Any = None
-        self._defused = False
 
 
 class Task:
@@ -118,7 +119,7 @@ class Sim:
     def moment(self, time: int, rank: int) -> Moment:
         """A SimPy event at `time`, for the processes (CPUs) that live on SimPy itself."""
         moment = Moment(self.env)
-        self.env.schedule(moment, rank, time - int(self.env.now))  # type: ignore[arg-type]
+        self.env.schedule(moment, rank, time - self.env._now)  # type: ignore[arg-type]
         return moment
 
     def explore(self) -> None:

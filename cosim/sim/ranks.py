@@ -21,14 +21,15 @@ class Stage(IntEnum):
 class Initiator:
     """Whoever starts activities; hands out their ranks (stage, initiator, sequence), each once."""
 
-    __slots__ = ("_next", "number", "path")
+    __slots__ = ("_first", "_next", "number", "path")
 
     def __init__(self, path: str, number: int) -> None:
         self.path = path
         self.number = number
+        self._first = [(stage << _INITIATOR_BITS | number) << _SEQUENCE_BITS for stage in range(len(Stage) + 1)]
         self._next = 0
 
     def rank(self, stage: Stage) -> int:
         """The next rank of this initiator: an int above 1, unique in the run."""
         self._next += 1
-        return (stage << _INITIATOR_BITS | self.number) << _SEQUENCE_BITS | self._next
+        return self._first[stage] + self._next
