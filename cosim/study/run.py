@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -93,7 +95,8 @@ def run(
         watcher(system.sim)
     try:
         system.start()
-        ended = _advance(system, progress=progress, host_limit_s=host_limit_s)
+        with _few_collections():
+            ended = _advance(system, progress=progress, host_limit_s=host_limit_s)
         return _result(point, system, meter, ended)
     finally:
         system.close()
@@ -105,6 +108,17 @@ def _chooser(point: Point) -> Chooser:
         return Chooser(seed)
     answers = dict(choice.rsplit(":", 1) for choice in point.schedule)
     return Scheduled(seed, {name: int(answer) for name, answer in answers.items()})
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Look for cyclic garbage less often: a run makes hardly any, and a look costs more the larger the system is."""
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _advance(system: System, *, progress: bool, host_limit_s: float | None) -> str:
