@@ -209,13 +209,13 @@ class DmaMaster(Requester):
         next_gap: Callable[[], int] | None,
     ) -> Generator[Any, Any, None]:
         clock = Server(0, "slot")
-        left = self.options.traffic.requests
+        left, whole = self.options.traffic.requests, self.options.traffic.size
         while left != 0:
             if next_gap is not None:
                 gap = next_gap()
                 yield clock.taking(0, gap)
             write = next_writes()
-            for iova, size in split(iova_base + next_offset(), self.options.traffic.size):
+            for iova, size in split(iova_base + next_offset(), whole):
                 if next_gap is None:
                     yield self.slots
                 if self._running is not token:

@@ -42,18 +42,18 @@ class Task:
     """
 
     __slots__ = ("access", "back_ps", "event", "gate", "parts", "rank", "send", "since", "target")
+    # What it waits for, and since when: the executor's own, set when it waits.
+    event: Any
+    gate: Any
+    access: Any
+    target: Any
+    back_ps: int
+    since: int
 
     def __init__(self, routine: Routine, rank: int, parts: dict[str, int] | None) -> None:
         self.send = routine.send
         self.rank = rank
         self.parts: dict[str, int] = {} if parts is None else parts
-        # What it waits for, and since when: the executor's own.
-        self.event: Any = None
-        self.gate: Any = None
-        self.access: Any = None
-        self.target: Any = None
-        self.back_ps = 0
-        self.since = 0
 
     def spend(self, part: str, duration_ps: int) -> None:
         """Count `duration_ps` for `part`."""

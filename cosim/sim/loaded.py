@@ -16,7 +16,7 @@ class Loaded(int):
     at: int
 
     def __new__(cls, value: int, at: int) -> Loaded:
-        self = super().__new__(cls, value)
+        self = int.__new__(cls, value)
         self.at = at
         return self
 

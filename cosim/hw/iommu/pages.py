@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cosim.hw.iommu.cache import Cache
@@ -97,6 +97,8 @@ class PageTable:
         self.pointers = pointers.levels
         self._step = pause(self.part, options.timing.walk_step)
         self._split_napot = not options.geometry.iotlb_napot
+        self._pointing = range(1, scheme.levels)
+        """The levels of entries that point to tables, the lowest first."""
         self._lg2 = tuple(scheme.page_lg2(level) for level in range(scheme.levels))
         self._reserved = scheme.pte.reserved(capabilities)
         self._no_pointer = R | W | X | NON_LEAF_RESERVED | self._reserved
@@ -110,8 +112,8 @@ class PageTable:
         return target >> self._lg2[level]
 
     def place(self, table: int, target: int, level: int) -> tuple[int, int]:
-        size = self.scheme.pte_size
-        return table + self.scheme.vpn(level, target) * size, size
+        scheme = self.scheme
+        return table + scheme.vpn(level, target) * scheme.pte_size, scheme.pte_size
 
     def pointer(self, words: Sequence[int], level: int) -> int | None:
         pte = words[0]
@@ -123,26 +125,22 @@ class PageTable:
         return self._step
 
     def peek(self, walk: Walk) -> tuple[int, int, int] | None:
-        for level, key in self._keys(walk):
-            if (found := self.pointers[level].peek(key)) is not None:
+        for level in self._pointing:
+            if (found := self.pointers[level].peek(self._key(walk, level))) is not None:
                 return level - 1, *found
         return None
 
     def cached(self, walk: Walk) -> tuple[int, int, int] | None:
-        for level, key in self._keys(walk):
-            if (found := self.pointers[level].get(key)) is not None:
+        for level in self._pointing:
+            if (found := self.pointers[level].get(self._key(walk, level))) is not None:
                 return level - 1, *found
         return None
 
     def remember(self, walk: Walk, table: int, flags: int) -> None:
         self.pointers[walk.level].put(self._key(walk, walk.level), (table, flags))
 
-    def _keys(self, walk: Walk) -> Iterator[tuple[int, Key]]:
-        """Under which an entry of each level would be cached, the lowest level first."""
-        for level in range(1, self.scheme.levels):
-            yield level, self._key(walk, level)
-
     def _key(self, walk: Walk, level: int) -> Key:
+        """Under which the entry of this level would be cached."""
         space, lg2 = walk.miss.space, self._lg2[level]
         assert space is not None
         return space.gscid, space.pscid, lg2, walk.target >> lg2
