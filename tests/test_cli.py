@@ -111,7 +111,13 @@ def test_check_says_ok_and_schema_is_a_json_schema():
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_measured_and_is_exit_code_130():
     command = [sys.executable, "-m", "cosim", "run", TINY, "--json", "--until", "1s"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     time.sleep(4)
     os.kill(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=30)
