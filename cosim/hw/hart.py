@@ -109,11 +109,15 @@ class Hart:
         return Loaded(value, at)
 
     def _saw(self, address: int, size: int, began: int) -> None:
-        """Remember which state of these bytes this hart has read or written: it goes back behind none of them."""
+        """Remember which state of these bytes this hart has read: it goes back behind none of them."""
         seen = self._seen
         for half in range(address >> 2, address + size + 3 >> 2):
             if began > seen.get(half, -1):
                 seen[half] = began
+
+    def _overwrote(self, address: int, size: int, now: int) -> None:
+        """Remember that this hart has written these bytes now: whatever it has seen there is older."""
+        self._seen.update(dict.fromkeys(range(address >> 2, address + size + 3 >> 2), now))
 
     def forget(self, before: int) -> None:
         """Drop what only matters for states that had ended by `before`, which no load returns any more."""
@@ -145,7 +149,7 @@ class Hart:
             memory.write(address, size, combine(op.kind, old, int(op.value), size))
             at = self._wrote_at = now
             if rules.past and rules.loads_follow_stores:
-                self._saw(address, size, now)
+                self._overwrote(address, size, now)
             if not rules.atomic_result:
                 self._own_atomics[address >> 2] = now
         else:
@@ -199,7 +203,7 @@ class Hart:
         if self.outgoing.left(entry):
             self.floor = max(self.floor, now)
         if self.rules.past and self.rules.loads_follow_stores:
-            self._saw(entry.address, entry.size, now)
+            self._overwrote(entry.address, entry.size, now)
 
     def accepted(self, entry: Pending, now: int) -> None:
         """A pending register write that was ready has taken hold in its device."""
