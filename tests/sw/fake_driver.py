@@ -82,6 +82,9 @@ class FakeDriver:
             table[iova + index * page_size] = (paddr + index * page_size, page_size)
         return MapResult(count * page_size)
 
+    async def iova_to_phys(self, domain: Domain, iova: int) -> int:
+        return self.translate(domain.name, iova) or 0
+
     async def unmap_pages(self, domain: Domain, iova: int, page_size: int, count: int, gather: Gather) -> int:
         await Work(10_000)
         table, done = self.tables[domain.name], 0

@@ -116,6 +116,11 @@ class Misuse(WorkloadOptions):
                 await dma.unmap(iova, PAGE)
             elif self.what == "map-twice":
                 await iommu_map(driver, dma.domain, iova, pieces[1].address, PAGE, Prot.READ)
+                leads = int(await driver.iova_to_phys(dma.domain, iova))
+                runtime.kernel.log(
+                    "warning",
+                    f"map of {iova:#x}, which was mapped to {pieces[0].address:#x}, succeeded: it leads to {leads:#x}",
+                )
             else:
                 await iommu_map(driver, dma.domain, iova + PAGE // 2, pieces[1].address, PAGE // 2, Prot.READ)
 
