@@ -268,10 +268,10 @@ class Measured:
 
     async def __aenter__(self) -> None:
         driver = self.driver
-        if driver.call_done:
+        if driver.call_begun or driver.call_done:
+            thread = await Self()
             self.began = await Now()
-        if driver.call_begun:
-            driver.call_begun(CallBegun((await Now()).time, (await Self()).name, self.call))
+            driver.call_begun(CallBegun(self.began.time, thread.name, self.call))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
