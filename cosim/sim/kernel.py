@@ -163,9 +163,9 @@ class Plain(Executor):
     def resume(self, task: Task) -> None:
         self.env.schedule(task.event, task.rank, 1)  # type: ignore[arg-type]
 
-    def _until(self, time: int, rank: int) -> Moment:
+    def _after(self, delay_ps: int, rank: int) -> Moment:
         moment = Moment(self.env)
-        self.env.schedule(moment, rank, time - self.env.now)  # type: ignore[arg-type]
+        self.env.schedule(moment, rank, delay_ps)  # type: ignore[arg-type]
         return moment
 
     def _blocked(self, task: Task) -> Moment:
@@ -196,7 +196,7 @@ class Plain(Executor):
                 if begun > now:
                     task.spend(server.wait_part, begun - now)
                 task.spend(server.part, out - max(begun, now))
-                yield self._until(out, rank)
+                yield self._after(out - now, rank)
                 answer = None
             elif kind is Gate:
                 if not op.take():
@@ -212,10 +212,10 @@ class Plain(Executor):
         target, out_ps, back_ps = access.port.route(access.address, access.size)
         if out_ps:
             task.spend(access.hop_part, out_ps)
-            yield self._until(sim.now + out_ps, rank)
+            yield self._after(out_ps, rank)
         arrived = sim.now
         done = max(target.arrive(access, arrived), arrived + 1)
-        yield self._until(done, rank)
+        yield self._after(done - arrived, rank)
         if sim.exploring:
             action = action_of(access, lambda: self.resume(task))
             blocked = self._blocked(task)
@@ -230,7 +230,7 @@ class Plain(Executor):
         task.spend(access.part, sim.now - arrived - access.waited_ps)
         if back_ps:
             task.spend(access.hop_part, back_ps)
-            yield self._until(sim.now + back_ps, rank)
+            yield self._after(back_ps, rank)
 
 
 def action_of(access: Access, again: Callable[[], None]) -> Action:
