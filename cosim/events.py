@@ -317,6 +317,21 @@ class CallDone:
 
 
 @dataclass(slots=True)
+class MapBegun:
+    """An ``iommu_map`` has begun: `iova` .. `iova + size` of `domain` may lead to `address` and on from here on.
+
+    `Mapped` follows when it returns, `Unmapped` if it fails.
+    """
+
+    time: int
+    who: str
+    domain: str
+    iova: int
+    size: int
+    address: int
+
+
+@dataclass(slots=True)
 class Mapped:
     """``iommu_map`` returned: `iova` .. `iova + size` of `domain` now leads to `address` and on."""
 

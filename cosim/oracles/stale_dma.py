@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
-from cosim.events import Attached, Attaching, DmaCommitted, Mapped, Unmapped
+from cosim.events import Attached, Attaching, DmaCommitted, MapBegun, Mapped, Unmapped
 from cosim.oracles.oracle import Oracle, exact, span
 
 PAGE_LG2 = 12
@@ -14,14 +15,15 @@ class StaleDma(Oracle):
     """Judges each DMA when its access is committed; what is still untranslated then must fault, and that is right.
 
     A translation is named by (domain, IOVA page, physical page). It is *live* from the return of its map, *gone*
-    from the return of its unmap. A page that a map still under way has made visible is neither, and is no
-    violation. From the beginning of an attach to its return a device may be in either domain.
+    from the return of its unmap. What a map still under way makes visible is live as well, also if it was gone
+    before. From the beginning of an attach to its return a device may be in either domain.
 
     Source: driver-side promise of ``iommu_unmap`` with ``iommu_iotlb_sync`` (strict mode).
     """
 
     name = "stale-dma"
     watches: ClassVar = {
+        MapBegun: "begun",
         Mapped: "mapped",
         Unmapped: "unmapped",
         Attaching: "attaching",
@@ -32,22 +34,26 @@ class StaleDma(Oracle):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self._live: dict[tuple[str, int], int] = {}
+        self._coming: dict[tuple[str, int], int] = {}
         self._gone: dict[tuple[str, int, int], int] = {}
         self._domain: dict[str, str] = {}
         self._entering: dict[str, str] = {}
         self._left: dict[str, dict[str, int]] = {}
 
+    def begun(self, event: MapBegun) -> None:
+        for page, frame in _leads(event):
+            self._coming[event.domain, page] = frame
+
     def mapped(self, event: Mapped) -> None:
-        first = event.iova >> PAGE_LG2
-        for index in range(_pages(event.iova, event.size)):
-            page, frame = first + index, (event.address >> PAGE_LG2) + index
+        for page, frame in _leads(event):
+            self._coming.pop((event.domain, page), None)
             self._live[event.domain, page] = frame
             self._gone.pop((event.domain, page, frame), None)
 
     def unmapped(self, event: Unmapped) -> None:
         first = event.iova >> PAGE_LG2
         for page in range(first, first + _pages(event.iova, event.size)):
-            frame = self._live.pop((event.domain, page), None)
+            frame = self._live.pop((event.domain, page), self._coming.pop((event.domain, page), None))
             if frame is not None:
                 self._gone[event.domain, page, frame] = event.time
 
@@ -68,7 +74,7 @@ class StaleDma(Oracle):
         domains = [self._domain.get(event.who, "")]
         if event.who in self._entering:
             domains.append(self._entering[event.who])
-        if any(self._live.get((domain, page)) == frame for domain in domains):
+        if any(frame in (self._live.get((domain, page)), self._coming.get((domain, page))) for domain in domains):
             return
         for domain in domains:
             since = self._gone.get((domain, page, frame))
@@ -88,6 +94,12 @@ class StaleDma(Oracle):
             event.time,
             since,
         )
+
+
+def _leads(event: MapBegun | Mapped) -> Iterator[tuple[int, int]]:
+    """Each page of a mapping with the frame that it leads to."""
+    first, frame = event.iova >> PAGE_LG2, event.address >> PAGE_LG2
+    return ((first + index, frame + index) for index in range(_pages(event.iova, event.size)))
 
 
 def _pages(iova: int, size: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cosim.events import Mapped, Unmapped
+from cosim.events import MapBegun, Mapped, Unmapped
 from cosim.sw.core import Core
 from cosim.sw.driver.domain import Domain, Gather, Prot
 from cosim.sw.flush_queue import FlushQueue
@@ -48,6 +48,7 @@ class DmaDomain:
         self._kernel, self._driver = core.kernel, core.driver
         self._iovas = IovaAllocator(core.kernel, domain.aperture_end, options)
         self._waiting: FlushQueue | None = None
+        self._begun = core.kernel.sim.probe(MapBegun)
         self._mapped = core.kernel.sim.probe(Mapped)
         self._unmapped = core.kernel.sim.probe(Unmapped)
 
@@ -86,9 +87,7 @@ class DmaDomain:
             done = 0
             try:
                 for piece in pieces:
-                    first = piece.address & ~(PAGE - 1)
-                    await iommu_map(self._driver, self.domain, start + done, first, _whole(piece), prot)
-                    await self._tell_mapped(start + done, _whole(piece), first)
+                    await self._map_piece(start + done, piece, prot)
                     done += _whole(piece)
             except KernelError:
                 if done:
@@ -126,6 +125,19 @@ class DmaDomain:
         await self.unmap(memory.iova, memory.size)
         await self._kernel.pages.free(memory.address)
 
+    async def _map_piece(self, iova: int, piece: Piece, prot: Prot) -> None:
+        who = (await self._kernel.context()).thread
+        first, size = piece.address & ~(PAGE - 1), _whole(piece)
+        if self._begun:
+            self._begun(MapBegun(self._kernel.sim.now, who, self.domain.name, iova, size, first))
+        try:
+            await iommu_map(self._driver, self.domain, iova, first, size, prot)
+        except KernelError:
+            await self._tell_unmapped(iova, size)
+            raise
+        if self._mapped:
+            self._mapped(Mapped(self._kernel.sim.now, who, self.domain.name, iova, size, first))
+
     async def _clear(self, start: int, size: int) -> None:
         gather = Gather()
         await self._clear_entries(start, size, gather)
@@ -151,11 +163,6 @@ class DmaDomain:
         if self._unmapped:
             who = (await self._kernel.context()).thread
             self._unmapped(Unmapped(self._kernel.sim.now, who, self.domain.name, start, size))
-
-    async def _tell_mapped(self, iova: int, size: int, address: int) -> None:
-        if self._mapped:
-            who = (await self._kernel.context()).thread
-            self._mapped(Mapped(self._kernel.sim.now, who, self.domain.name, iova, size, address))
 
 
 def _whole(piece: Piece) -> int:

@@ -1,6 +1,6 @@
 """The first oracle: a DMA committed through a translation whose unmap has returned."""
 
-from cosim.events import Attached, Attaching, DmaCommitted, Mapped, Unmapped
+from cosim.events import Attached, Attaching, DmaCommitted, MapBegun, Mapped, Unmapped
 from cosim.oracles import StaleDma, Violation
 
 
@@ -52,6 +52,25 @@ def test_a_translation_of_a_domain_that_the_device_left_is_a_violation():
 
 def test_a_map_that_is_visible_before_it_returns_is_legal():
     assert not judged(ATTACH, dma(5_000, 0x8000_0000), MAP)
+
+
+BEGIN = MapBegun(110_000, "cpu0.t", "shared", 0x1000, 0x1000, 0x8000_0000)
+
+
+def test_a_page_that_was_unmapped_is_legal_from_when_it_is_being_mapped_again():
+    assert not judged(ATTACH, MAP, UNMAP, BEGIN, dma(115_000, 0x8000_0000), MAP)
+    assert judged(ATTACH, MAP, UNMAP, dma(105_000, 0x8000_0000), BEGIN)
+
+
+def test_the_old_page_stays_forbidden_while_another_is_being_mapped_there():
+    other = MapBegun(110_000, "cpu0.t", "shared", 0x1000, 0x1000, 0x8000_5000)
+    assert judged(ATTACH, MAP, UNMAP, other, dma(115_000, 0x8000_0000))
+
+
+def test_a_map_that_fails_promises_what_an_unmap_does():
+    failed = Unmapped(120_000, "cpu0.t", "shared", 0x1000, 0x1000)
+    (found,) = judged(ATTACH, MAP, UNMAP, BEGIN, failed, dma(130_000, 0x8000_0000))
+    assert found.since_ps == 120_000
 
 
 def test_each_page_of_a_range_is_judged_by_itself():
