@@ -156,6 +156,8 @@ def _result(point: Point, system: System, meter: Meter, ended: str) -> Result:
     latencies = meter.latencies()
     faults = {device: dict(sorted(causes.items())) for device, causes in sorted(meter.faults.items())}
     failures = failures_of(topology.expect, scalars, faults, meter.violation_count, [line.text for line in meter.log])
+    refused = [f"{path} was not taken into service; the kernel log says why" for path in system.refused]
+    failures = [*refused, *failures]
     if meter.opened < 0 and not ended:
         what = "boot had not ended" if meter.boot_ps < 0 else f"the window opens only at {_opens(meter)}"
         failures.insert(0, f"nothing was measured: {what} at {format_time(sim.now)}; raise run.until")

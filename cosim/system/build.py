@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from cosim.events import BootDone
 from cosim.hw.bus import Bus
 from cosim.hw.cpu import Cpu
 from cosim.hw.dma import Direct, DmaMaster
@@ -80,11 +81,17 @@ class System:
     masters: dict[str, Master] = field(default_factory=dict)
     files: dict[str, InterruptFile] = field(default_factory=dict)
     driver_name: str = ""
+    refused: list[str] = field(default_factory=list)
+    """IOMMUs that boot could not take into service."""
 
     def start(self) -> None:
         """Let the kernel boot; the rest follows from that."""
+        self.sim.probe(BootDone).watch(self._booted)
         self.kernel.boot()
         self.kernel.start(next(iter(self.cpus)), "boot", boot(self.runtime, self.plan))
+
+    def _booted(self, _: BootDone) -> None:
+        self.refused = [path for path in self.iommus if path not in self.runtime.core.iommus]
 
     def close(self) -> None:
         """Let go of watchers and threads: those that have not ended will never go on."""

@@ -148,3 +148,9 @@ def test_what_is_given_up_when_a_run_is_over_is_no_event_of_it():
     until_then = len(heard)
     gc.collect()
     assert len(heard) == until_then > 0
+
+
+def test_an_iommu_that_boot_cannot_take_into_service_fails_the_run(tiny):
+    without = cosim.run(tiny, set={"dram0.size": "72 KiB"})
+    assert without.outcome == "failed"
+    assert "iommu0 was not taken into service; the kernel log says why" in without.failures
