@@ -113,7 +113,11 @@ class Core:
         """A device has appeared behind an IOMMU; it joins `group`, or one of its own. KernelError ENODEV, ENOMEM."""
         kernel = self.kernel
         made = await kernel.pages.new(DeviceObject)
-        held = await kernel.pages.new(DevIommu)
+        try:
+            held = await kernel.pages.new(DevIommu)
+        except KernelError:
+            await kernel.pages.delete(made)
+            raise
         await held.iommu_dev.store(self.iommus[iommu].address)
         await made.iommu.store(held.address, release=True)
         device = Device(name, made, tuple(ids), node)

@@ -243,6 +243,21 @@ def test_a_device_that_its_driver_refuses_leaves_nothing_behind() -> None:
     assert bench.machine.log == ["error: nic9: no translation: -ENODEV: refused"]
 
 
+@pytest.mark.parametrize("allocation", [1, 2])
+def test_a_device_for_which_there_is_no_memory_leaves_nothing_behind(allocation: int) -> None:
+    bench = Bench()
+    pages = bench.machine.kernel.pages
+    before = pages.purposes()
+    pages.fail({allocation})
+
+    async def body() -> None:
+        with pytest.raises(KernelError, match="-ENOMEM"):
+            await bench.core.probe_device("nic9", (9,), "iommu0")
+
+    bench.machine.run(body())
+    assert pages.purposes() == before
+
+
 def test_a_call_tells_how_long_it_took_and_in_what() -> None:
     bench = Bench(model="rvwmo")
     bench.machine.run(bench.core.replace("nic0", bench.core.domains["a"]))
