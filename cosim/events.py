@@ -333,7 +333,7 @@ class MapBegun:
 
 @dataclass(slots=True)
 class Mapped:
-    """``iommu_map`` returned: `iova` .. `iova + size` of `domain` now leads to `address` and on."""
+    """``iommu_map`` returned: `iova` .. `iova + size` of `domain` now leads to `address` and on, for `prot` (rw)."""
 
     time: int
     who: str
@@ -341,6 +341,18 @@ class Mapped:
     iova: int
     size: int
     address: int
+    prot: str = "rw"
+
+
+@dataclass(slots=True)
+class UnmapBegun:
+    """An unmap has begun: from here on devices may be refused the range. `Unmapped` follows."""
+
+    time: int
+    who: str
+    domain: str
+    iova: int
+    size: int
 
 
 @dataclass(slots=True)

@@ -3,9 +3,10 @@
 from cosim.oracles.freed_memory import FreedMemory
 from cosim.oracles.kernel_health import KernelHealth
 from cosim.oracles.oracle import Oracle, Violation
+from cosim.oracles.refused_dma import RefusedDma
 from cosim.oracles.stale_dma import StaleDma
 
-ORACLES: dict[str, type[Oracle]] = {oracle.name: oracle for oracle in (StaleDma, FreedMemory, KernelHealth)}
+ORACLES: dict[str, type[Oracle]] = {oracle.name: oracle for oracle in (StaleDma, RefusedDma, FreedMemory, KernelHealth)}
 """Every oracle by its name; all are on by default."""
 
-__all__ = ["ORACLES", "FreedMemory", "KernelHealth", "Oracle", "StaleDma", "Violation"]
+__all__ = ["ORACLES", "FreedMemory", "KernelHealth", "Oracle", "RefusedDma", "StaleDma", "Violation"]

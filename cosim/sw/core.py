@@ -152,6 +152,7 @@ class Core:
         async with driver.measured("release"), kernel.mutex(group.state.mutex):
             group.members.remove(device)
             old = self._domain(await group.state.domain.load())
+            self._begin(device, "")
             if driver.blocked is not None:
                 await driver.attach_dev(driver.blocked, device, old)
                 old = driver.blocked

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cosim.events import MapBegun, Mapped, Unmapped
+from cosim.events import MapBegun, Mapped, UnmapBegun, Unmapped
 from cosim.sw.core import Core
 from cosim.sw.driver.domain import Domain, Gather, Prot
 from cosim.sw.flush_queue import FlushQueue
@@ -50,6 +50,7 @@ class DmaDomain:
         self._waiting: FlushQueue | None = None
         self._begun = core.kernel.sim.probe(MapBegun)
         self._mapped = core.kernel.sim.probe(Mapped)
+        self._unmap_begun = core.kernel.sim.probe(UnmapBegun)
         self._unmapped = core.kernel.sim.probe(Unmapped)
 
     async def be_lazy(self) -> None:
@@ -136,7 +137,7 @@ class DmaDomain:
             await self._tell_unmapped(iova, size)
             raise
         if self._mapped:
-            self._mapped(Mapped(self._kernel.sim.now, who, self.domain.name, iova, size, first))
+            self._mapped(Mapped(self._kernel.sim.now, who, self.domain.name, iova, size, first, prot.letters))
 
     async def _clear(self, start: int, size: int) -> None:
         gather = Gather()
@@ -150,6 +151,9 @@ class DmaDomain:
         await self._iovas.free(start, size)
 
     async def _clear_entries(self, start: int, size: int, gather: Gather) -> None:
+        if self._unmap_begun:
+            who = (await self._kernel.context()).thread
+            self._unmap_begun(UnmapBegun(self._kernel.sim.now, who, self.domain.name, start, size))
         cleared = await iommu_unmap_fast(self._driver, self.domain, start, size, gather)
         if cleared != size:
             self._kernel.log(

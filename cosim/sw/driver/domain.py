@@ -74,6 +74,11 @@ class Prot(IntFlag):
     READ = 1
     WRITE = 2
 
+    @property
+    def letters(self) -> str:
+        """As events have it: r, w or rw."""
+        return "r" * bool(self & Prot.READ) + "w" * bool(self & Prot.WRITE)
+
 
 @dataclass(frozen=True, slots=True)
 class Domain:

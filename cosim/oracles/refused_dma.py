@@ -1,0 +1,76 @@
+"""No device is refused what is mapped for it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cosim.events import Attached, Attaching, DmaDone, Mapped, UnmapBegun
+from cosim.oracles.oracle import Oracle, exact, span
+
+PAGE_LG2 = 12
+
+VISIBLE_PS = 20_000_000
+"""A page counts as mapped this long after its map has returned: by then the stores of its entries have taken hold."""
+
+
+class RefusedDma(Oracle):
+    """Judges each request that the IOMMU stopped with a fault, when it is answered.
+
+    It must not be stopped if its page was mapped, with the permission that it needs, in the domain that its device
+    was in, all the time from its issue to its answer. A page *is mapped* from `VISIBLE_PS` after the return of its
+    map to the beginning of its unmap, a device *is in* a domain from the return of an attach to the beginning of the
+    next.
+
+    Source: ``iommu_map`` flushes nothing, since no cache holds what is not valid ("Caching in-memory data
+    structures").
+    """
+
+    name = "refused-dma"
+    watches: ClassVar = {
+        Mapped: "mapped",
+        UnmapBegun: "unmap_begun",
+        Attaching: "attaching",
+        Attached: "attached",
+        DmaDone: "done",
+    }
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self._mapped: dict[tuple[str, int], tuple[int, str]] = {}
+        self._domain: dict[str, tuple[str, int]] = {}
+
+    def mapped(self, event: Mapped) -> None:
+        for page in _pages(event.iova, event.size):
+            self._mapped[event.domain, page] = event.time, event.prot
+
+    def unmap_begun(self, event: UnmapBegun) -> None:
+        for page in _pages(event.iova, event.size):
+            self._mapped.pop((event.domain, page), None)
+
+    def attaching(self, event: Attaching) -> None:
+        self._domain.pop(event.device, None)
+
+    def attached(self, event: Attached) -> None:
+        self._domain[event.device] = event.domain, event.time
+
+    def done(self, event: DmaDone) -> None:
+        if event.status != "UR" or event.who not in self._domain:
+            return
+        domain, entered = self._domain[event.who]
+        since = 0
+        for page in _pages(event.iova, event.size):
+            mapped, prot = self._mapped.get((domain, page), (0, ""))
+            if ("w" if event.write else "r") not in prot:
+                return
+            since = max(since, mapped)
+        if event.issued >= entered and event.issued >= since + VISIBLE_PS:
+            self.violated(
+                f"{event.who} (device {event.device_id}) was refused a {'write' if event.write else 'read'} of IOVA "
+                f"{event.iova:#x} at {exact(event.time)}, {span(event.time - since)} after it was mapped in {domain}",
+                event.time,
+                since,
+            )
+
+
+def _pages(iova: int, size: int) -> range:
+    return range(iova >> PAGE_LG2, (iova + size - 1 >> PAGE_LG2) + 1)
