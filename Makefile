@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test test-slow check litmus conform pythons bench docs clean
+.PHONY: run test test-slow check litmus conform stress pythons bench docs clean
 
 run: $(STAMP)
 	$(BIN)/cosim run quickstart
@@ -38,6 +38,9 @@ conform: $(STAMP)
 PYTHONS ?= python3.11 python3.12 python3.13
 pythons: $(STAMP)
 	$(BIN)/python tests/digests.py $(PYTHONS)
+
+stress: $(STAMP)
+	$(BIN)/python -m tests.stress.stress --operations 100000
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
