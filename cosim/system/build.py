@@ -20,6 +20,7 @@ from cosim.sim.agenda import Agenda
 from cosim.sim.choice import Chooser
 from cosim.sim.kernel import Plain, Sim
 from cosim.sim.occupancy import Occupancy
+from cosim.sim.operations import Body
 from cosim.sw.boot import DevicePlan, Plan, boot
 from cosim.sw.core import Core
 from cosim.sw.driver.device import Hardware
@@ -98,11 +99,7 @@ class System:
         self.sim.unwatch()
         for cpu in self.cpus.values():
             for thread in cpu.threads:
-                if inspect.getcoroutinestate(thread.body) == inspect.CORO_CREATED:
-                    for argument in inspect.getcoroutinelocals(thread.body).values():
-                        if inspect.iscoroutine(argument):
-                            argument.close()
-                thread.body.close()
+                _close(thread.body)
 
     def counters(self) -> dict[str, int]:
         """Every cumulative counter, by path."""
@@ -194,6 +191,15 @@ def build(topology: Topology, chooser: Chooser) -> System:
     cells = [f" {axis}={cell}" for axis, cell in topology.driver.cells.items()]
     named = row.name + "".join(cells)
     return System(topology, sim, bus, kernel, runtime, plan, memories, cpus, iommus, masters, files, named)
+
+
+def _close(body: Body) -> None:
+    """Close a coroutine and, if it has not begun, those that it was given to await."""
+    if inspect.getcoroutinestate(body) == inspect.CORO_CREATED:
+        for argument in inspect.getcoroutinelocals(body).values():
+            if inspect.iscoroutine(argument):
+                _close(argument)
+    body.close()
 
 
 def _vectors(topology: Topology) -> dict[str, tuple[int, ...]]:

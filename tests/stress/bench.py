@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from cosim.events import CallBegun, CallDone, Mapped
 from cosim.hw.transaction import Status, Transaction
@@ -16,11 +15,11 @@ from cosim.spec.queues import Command
 from cosim.study.measure import Meter
 from cosim.sw.dma_api import BOTH, Piece
 from cosim.sw.driver.domain import Prot
-from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.workloads.workload import allocate, release
 from cosim.system.build import System, build
 from cosim.system.topology import Topology
+from tests.stress.holdings import Buffer, DomainState, Holdings
 
 LONGEST = 200 * MS
 """No operation takes longer, even if it waits for others."""
@@ -33,50 +32,15 @@ class Stuck(AssertionError):
     """Operations that should have ended have not."""
 
 
-@dataclass(slots=True, eq=False)
-class Buffer:
-    """Memory that is mapped in a domain, at `iova` and on."""
-
-    domain: str
-    iova: int
-    pieces: list[Piece]
-    prot: Prot
-
-    @property
-    def size(self) -> int:
-        return sum(piece.size for piece in self.pieces)
-
-    def address(self, offset: int) -> int:
-        """Where a byte of it is in memory."""
-        for piece in self.pieces:
-            if offset < piece.size:
-                return piece.address + offset
-            offset -= piece.size
-        raise IndexError(offset)
-
-
-@dataclass(slots=True)
-class DomainState:
-    """A domain as the operations know it: it can be freed when nothing is in it, and nobody is about to use it."""
-
-    users: int = 0
-    buffers: list[Buffer] = field(default_factory=list)
-    devices: set[str] = field(default_factory=set)
-
-    @property
-    def idle(self) -> bool:
-        return not (self.users or self.buffers or self.devices)
-
-
-class Bench:
+class Bench(Holdings):
     """One booted system. Operations are plain calls that begin something at the present time; `wait` lets time pass.
 
-    An operation that the kernel refuses is as good as one that it carries out. `domains`, `devices` (with the IOMMU of
-    each) and `iommus` say what there is; `unplugged` and `removed` what is gone for now.
+    An operation that the kernel refuses is as good as one that it carries out.
     """
 
     def __init__(self, topology: Topology, chooser: Chooser) -> None:
         self.system: System = build(topology, chooser)
+        super().__init__(self.system.plan)
         self.sim, self.runtime = self.system.sim, self.system.runtime
         self.meter = Meter(
             self.sim,
@@ -88,16 +52,6 @@ class Bench:
         self.operations = 0
         self.refused: Counter[str] = Counter()
         self.statuses: Counter[Status] = Counter()
-        self.busy: dict[str, str] = {}
-        self.domains: dict[str, DomainState] = {}
-        self.devices = {plan.name: plan for plan in self.system.plan.devices}
-        self.iommus = {hardware.name: hardware for hardware in self.system.plan.iommus}
-        self.unplugged: set[str] = set()
-        self.removed: set[str] = set()
-        self.dead: list[Buffer] = []
-        """Buffers that were unmapped last."""
-        self.leaving: list[Buffer] = []
-        """Buffers that are being unmapped."""
         self._calls: Counter[tuple[str, str]] = Counter()
         self.sim.probe(CallBegun).watch(lambda event: self._calls.update({(event.who, event.call): 1}))
         self.sim.probe(CallDone).watch(lambda event: self._calls.subtract({(event.who, event.call): 1}))
@@ -188,7 +142,7 @@ class Bench:
         for domain in domains:
             self.domains[domain].users += 1
 
-        async def run() -> None:
+        async def run(body: Body) -> None:
             try:
                 await body
             except KernelError as error:
@@ -197,7 +151,7 @@ class Bench:
                 self.domains[domain].users -= 1
             del self.busy[name]
 
-        self.system.kernel.start(cpu, name, run())
+        self.system.kernel.start(cpu, name, run(body))
 
     def map(self, cpu: str, domain: str, pages: int, prot: Prot, *, contiguous: bool = False) -> None:
         """A new buffer."""
@@ -353,7 +307,3 @@ class Bench:
     def close(self) -> None:
         """Let go of the threads."""
         self.system.close()
-
-    def pages(self) -> int:
-        """Pages of memory that are in use."""
-        return sum(-(-one.size // PAGE) for one in self.system.kernel.pages.in_use())

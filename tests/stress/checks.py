@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from cosim.hw.transaction import Status, Transaction
 from cosim.sim.operations import Sleep
 from cosim.sim.units import MS, US
 from cosim.sw.driver.domain import Prot
 from cosim.sw.kernel.buddy import PAGE
-from tests.stress.bench import Bench, Buffer
+from tests.stress.bench import Bench
+from tests.stress.holdings import Buffer
 
 
 def after_operations(bench: Bench) -> None:
@@ -91,7 +90,7 @@ def _meet(one: Buffer, other: Buffer) -> bool:
 def nothing_leaks(bench: Bench) -> None:
     """Undo everything; then no memory is in use that was not before the first IOMMU was probed."""
     cpu = next(iter(bench.system.cpus))
-    for buffer in _buffers(bench):
+    for buffer in bench.buffers():
         bench.unmap(cpu, buffer)
         bench.settle()
     for device in bench.devices:
@@ -111,10 +110,6 @@ def nothing_leaks(bench: Bench) -> None:
     assert not bench.runtime.leaks()
     left = bench.system.kernel.pages.purposes()
     assert not {purpose: size for purpose, size in left.items() if purpose not in ("IrqAction",)}, left
-
-
-def _buffers(bench: Bench) -> Iterable[Buffer]:
-    return [buffer for state in bench.domains.values() for buffer in state.buffers]
 
 
 async def _grace_periods(bench: Bench) -> None:

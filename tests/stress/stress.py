@@ -1,6 +1,6 @@
-"""Operations by the thousand over small systems drawn at random: ``python -m tests.stress.stress --operations 100000``.
+"""Random operations by the thousand over small random systems (`make stress`), and the same with each defect on.
 
-One run is a seed: its topology, its executor, its schedule and its operations all follow from it.
+Usage: python -m tests.stress.stress [--operations N] [--seed N]
 """
 
 from __future__ import annotations
@@ -9,120 +9,120 @@ import argparse
 import faulthandler
 import sys
 import time
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from random import Random
-from typing import Any
+from typing import ClassVar
 
-from cosim.sim.choice import Chooser
-from tests.stress import checks
-from tests.stress.bench import Bench
-from tests.stress.operations import Drawn, Operator
-from tests.stress.topologies import topology
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
 
-RUN = 400
-"""Operations of one run."""
-HANGS_S = 300
-"""A run that takes so long here does not end."""
+from tests.stress.machine import Stress
+from tests.stress.topologies import Values
+from tests.stress.twins import Tally
 
+STEPS = 60
+"""Rules of one system."""
+SYSTEMS = 20
+"""Systems of one search of hypothesis."""
+HANGS_S = 600
+"""A search that takes so long here does not end."""
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one run came to."""
-
-    operations: int
-    digest: str
-    simulated_ps: int
-    violations: int
-    first: str
+STALE = {"stale-dma", "freed-memory"}
+DEFECTS: dict[str, tuple[st.SearchStrategy[Values], set[str]]] = {
+    "cache_invalid": (st.just({"cache_invalid": True}), {"refused-dma"}),
+    "lose_invalidation": (st.fixed_dictionaries({"lose_invalidation": st.integers(2, 12)}), STALE),
+    "early_fence": (st.just({"early_fence": True}), STALE),
+    "stale_fill": (st.just({"stale_fill": True}), STALE),
+}
+"""Each defect of `DefectOptions`, with the oracles that are there to see it."""
 
 
-class Failed(AssertionError):
-    """A run did not do what it should; the message has the line that repeats it."""
+class Defective(Stress):
+    """The same operations where the hardware has a defect: what oracles find is counted, and nothing is judged."""
+
+    def nothing_is_violated(self) -> None:
+        """That is for the tally to say."""
+
+    def judge(self) -> None:
+        """Let everything come to rest."""
+        for bench in self.benches:
+            bench.come_to_rest()
 
 
-def run(
-    seed: int,
-    *,
-    operations: int = RUN,
-    executor: str = "",
-    driver: str = "merged",
-    defects: Mapping[str, Any] | None = None,
-    judged: bool = True,
-) -> Outcome:
-    """One run. Raises Failed, unless it is not to be judged."""
-    draw = Random(seed)
-    executor = executor or ("agenda", "plain")[seed % 2]
-    bench = None
-    try:
-        drawn = topology(draw, executor, driver=driver, defects=defects)
-        chooser = Drawn(seed, odds=draw.choice((20, 200))) if draw.random() < 0.25 else Chooser(drawn.run.seed)
-        bench = Bench(drawn, chooser)
-        operator = Operator(bench, draw)
-        while bench.operations < operations:
-            operator.step()
-        if judged:
-            checks.after_operations(bench)
-            checks.nothing_leaks(bench)
-        first = bench.violations[0].message if bench.violations else ""
-        return Outcome(bench.operations, str(bench.meter.digest), bench.sim.now, bench.meter.violation_count, first)
-    except Exception as error:
-        done = f"after {bench.operations} operations, at {bench.sim.now} ps" if bench else "before the first operation"
-        raise Failed(
-            f"seed {seed}, {executor}, {done}: {type(error).__name__}: {error}\n"
-            f"repeat: python -m tests.stress.stress --seed {seed} --operations {operations} --executor {executor}"
-        ) from error
-    finally:
-        if bench is not None:
-            bench.close()
+def machine(defect: str = "") -> type[Stress]:
+    """The state machine with a tally of its own, for sound hardware or for hardware with a defect."""
+
+    class Counted(Defective if defect else Stress):  # type: ignore[misc]
+        tally: ClassVar[Tally] = Tally()
+        if defect:
+            defects = DEFECTS[defect][0]
+
+    return Counted
 
 
-def many(operations: int, first_seed: int = 0) -> Counter[str]:
-    """Run seed after seed until so many operations are done; every eighth on both executors. Raises Failed."""
-    count: Counter[str] = Counter()
-    seed, began = first_seed, time.monotonic()
-    while count["operations"] < operations:
-        faulthandler.dump_traceback_later(HANGS_S, exit=True)
-        outcome = run(seed)
-        if seed % 8 == 0:
-            twin = run(seed, executor="plain" if seed % 2 == 0 else "agenda")
-            if twin != outcome:
-                raise Failed(f"seed {seed}: the executors differ: {outcome} and {twin}")
-            count["operations"] += twin.operations
-            count["twins"] += 1
-        count["operations"] += outcome.operations
-        count["runs"] += 1
-        seed += 1
-        if count["runs"] % 25 == 0:
-            _say(count, seed, began)
+def search(kind: type[Stress], number: int, *, systems: int = SYSTEMS, steps: int = STEPS) -> None:
+    """Let hypothesis draw some systems and their operations, the same ones for the same number.
+
+    What fails is made small, and raised with the operations that lead to it.
+    """
+    phases = [Phase.generate] if issubclass(kind, Defective) else [Phase.generate, Phase.shrink]
+    faulthandler.dump_traceback_later(HANGS_S, exit=True)
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        seed(number)(kind),
+        settings=settings(
+            max_examples=systems,
+            stateful_step_count=steps,
+            phases=phases,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
     faulthandler.cancel_dump_traceback_later()
-    _say(count, seed, began)
-    return count
 
 
-def _say(count: Counter[str], seed: int, began: float) -> None:
+def sound(operations: int, number: int = 0) -> Tally:
+    """Search until so many operations are done. Raises what fails."""
+    kind, began = machine(), time.monotonic()
+    while kind.tally.operations < operations:
+        search(kind, number)
+        number += 1
+        _say(kind.tally, number, began)
+    return kind.tally
+
+
+def defective(defect: str, operations: int, number: int = 0) -> Tally:
+    """Search until an oracle that is there for a defect has seen it, or so many operations are done."""
+    kind = machine(defect)
+    while kind.tally.operations < operations and not DEFECTS[defect][1] & kind.tally.oracles.keys():
+        search(kind, number)
+        number += 1
+    return kind.tally
+
+
+def _say(tally: Tally, number: int, began: float) -> None:
     print(
-        f"{count['operations']:,} operations in {count['runs']} runs (seeds up to {seed - 1}, {count['twins']} on both "
-        f"executors), {time.monotonic() - began:.0f} s",
+        f"{tally.operations:,} operations in {tally.systems} systems (searches up to {number - 1}), {tally.twins} of "
+        f"them on both executors, {time.monotonic() - began:.0f} s",
         flush=True,
     )
 
 
-def main() -> None:
+def main() -> int:
+    """Exit code 1 if a defect was not seen."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--operations", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, help="only this one")
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--executor", choices=("agenda", "plain"), default="")
+    parser.add_argument("--seed", type=int, default=0, help="number of the first search")
     arguments = parser.parse_args()
-    if arguments.seed is not None:
-        print(run(arguments.seed, operations=min(arguments.operations, RUN), executor=arguments.executor))
-        return
-    try:
-        many(arguments.operations, arguments.first_seed)
-    except Failed as failure:
-        raise SystemExit(str(failure)) from failure
+    sound(arguments.operations, arguments.seed)
+    unseen = 0
+    for defect, (_, oracles) in DEFECTS.items():
+        tally = defective(defect, arguments.operations, arguments.seed)
+        found = {name: count for name, count in tally.oracles.items() if name in oracles}
+        unseen += not found
+        print(
+            f"{defect}: {found or 'NOT SEEN'} in {tally.operations:,} operations, {tally.systems} systems", flush=True
+        )
+    return 1 if unseen else 0
 
 
 if __name__ == "__main__":
