@@ -16,7 +16,7 @@ FILE = Path(__file__).parent / "data" / "vectors.jsonl.gz"
 
 GROUPS = (
     *("regs_reset", "regs_warl", "ddtp_modes", "ddt_faults", "dc_misconfig", "s1_walk", "perms", "ad_bits"),
-    *("cmd", "iofence", "fq", "interrupts", "gxl", "txn_type", "caching"),
+    *("cmd", "iofence", "fq", "interrupts", "gxl", "txn_type", "caching", "pbmt", "endian"),
     *("random_walk", "random_fault", "random_inval", "spec_text"),
 )
 

@@ -27,9 +27,11 @@ PASSING = {
     "gxl": 0,
     "txn_type": 4,
     "caching": 23,
-    "random_walk": 71,
-    "random_fault": 166,
-    "random_inval": 47,
+    "pbmt": 4,
+    "endian": 5,
+    "random_walk": 77,
+    "random_fault": 179,
+    "random_inval": 54,
     "spec_text": 9,
 }
 

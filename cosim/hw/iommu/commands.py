@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Protocol
 
 from cosim.events import CommandExecuted, CommandFetched
+from cosim.hw.byte_order import both_orders
 from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
@@ -83,7 +84,7 @@ class CommandQueue(Component):
         super().__init__(sim, f"{path}.commands")
         self.iommu = path
         self.registers = registers
-        self.port = port
+        self.ports = both_orders(port)
         self.translation = translation
         self.timing = options.timing
         self.defects = options.defects
@@ -172,7 +173,6 @@ class CommandQueue(Component):
             self.sim.start(self._invalidate_apart(command, index), self._initiator.rank(Stage.COMMAND))
 
     def _fetch(self, index: int) -> Routine:
-        self.registers.require_little_endian()
         access = self._access(Kind.READ, self.ring.address(index), Command.SIZE, "fetch")
         yield access
         if access.response is not Response.OK:
@@ -185,7 +185,7 @@ class CommandQueue(Component):
 
     def _access(self, kind: Kind, address: int, size: int, what: str, words: tuple[int, ...] = ()) -> Access:
         return Access(
-            self.port,
+            self.ports[self.registers.fctl.be],
             kind,
             address,
             size,

@@ -37,8 +37,6 @@ class Registers(Protocol):
     fctl: Fctl
     reset: Reset
 
-    def require_little_endian(self) -> None: ...
-
 
 class Context:
     """A device context that was found valid and well configured; `dc` is as it was read.
@@ -272,4 +270,6 @@ class Directory(Component):
         scheme = BARE if dc.tc.pdtv else FIRST_STAGE[dc.tc.sxl][dc.fsc.mode]
         table = self.tables[scheme.name] if scheme.levels else None
         gscid = dc.iohgatp.gscid if dc.iohgatp.mode else HOST
-        return AddressSpace(table, dc.fsc.ppn << PAGE_LG2, gscid, dc.ta.pscid, bool(dc.tc.sade))
+        return AddressSpace(
+            table, dc.fsc.ppn << PAGE_LG2, gscid, dc.ta.pscid, sade=bool(dc.tc.sade), big_endian=dc.tc.sbe
+        )

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from cosim.events import FaultRecorded
+from cosim.hw.byte_order import both_orders
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.ring import FQ, Ring
@@ -75,7 +76,7 @@ class FaultQueue(Component):
         super().__init__(sim, f"{path}.fq")
         self.iommu = path
         self.registers = registers
-        self.port = port
+        self.ports = both_orders(port)
         self.interrupts = interrupts
         self.ring = Ring(sim, path, registers, FQ, busy_ps=busy_ps, part="fault")
         self.causes: Counter[int] = Counter()
@@ -124,11 +125,10 @@ class FaultQueue(Component):
         if ring.full:
             ring.fail(fqof=1)
             return False
-        self.registers.require_little_endian()
         if self._before is not None:
             yield self._before
         access = Access(
-            self.port,
+            self.ports[self.registers.fctl.be],
             Kind.WRITE,
             ring.address(ring.index),
             FaultRecord.SIZE,

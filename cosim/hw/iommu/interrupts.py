@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cosim.events import InterruptRaised
+from cosim.hw.byte_order import both_orders
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.walk import pause
@@ -66,7 +67,7 @@ class Interrupts(Component):
         super().__init__(sim, f"{path}.interrupts")
         self.iommu = path
         self.registers = registers
-        self.port = port
+        self.ports = both_orders(port)
         self.wire = wire
         self.report = report
         self.delay_ps = delay_ps
@@ -133,7 +134,6 @@ class Interrupts(Component):
         if self.registers.value(MSI_VEC_CTL[vector]).m:
             self._withheld.add(vector)
         else:
-            self.registers.require_little_endian()
             address = int(self.registers.value(MSI_ADDR[vector]))
             data = int(self.registers.value(MSI_DATA[vector]))
             self.sim.start(self._send(address, data), self._initiator.rank(Stage.INTERRUPT))
@@ -148,7 +148,7 @@ class Interrupts(Component):
 
     def _send(self, address: int, data: int) -> Routine:
         access = Access(
-            self.port,
+            self.ports[self.registers.fctl.be],
             Kind.WRITE,
             address,
             4,

@@ -18,7 +18,7 @@ Latitude = Literal["off", "on", "explore"]
 UNIMPLEMENTED = frozenset(
     {
         *("sv32x4", "sv39x4", "sv48x4", "sv57x4", "svrsw60t59b", "amo_mrif", "msi_flat", "msi_mrif"),
-        *("ats", "t2gpa", "end", "hpm", "dbg", "pd8", "pd17", "pd20", "qosid"),
+        *("ats", "t2gpa", "hpm", "dbg", "pd8", "pd17", "pd20", "qosid"),
     }
 )
 """Capabilities that this model does not have yet: they read as absent, and asking for one is an error."""
@@ -45,6 +45,8 @@ class CapabilityOptions(Options):
     """Physical address bits."""
     msi_flat: bool = False
     """MSI page tables in flat format (this also makes device contexts 64 bytes long)."""
+    end: bool = False
+    """Structures in memory may be big-endian, as `fctl.be` and `tc.sbe` say."""
     sv32x4: bool = False
     sv39x4: bool = False
     sv48x4: bool = False
@@ -54,7 +56,6 @@ class CapabilityOptions(Options):
     msi_mrif: bool = False
     ats: bool = False
     t2gpa: bool = False
-    end: bool = False
     hpm: bool = False
     dbg: bool = False
     pd8: bool = False

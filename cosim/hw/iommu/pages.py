@@ -57,9 +57,11 @@ def _names(scope: Scope, key: Key) -> bool:
 class AddressSpace:
     """What a context says of its first stage: the scheme, the root of the tables, and the tags of what is cached."""
 
-    __slots__ = ("bare", "gscid", "pscid", "root", "sade", "shift", "sum", "table", "tag", "upper")
+    __slots__ = ("bare", "big_endian", "gscid", "pscid", "root", "sade", "shift", "sum", "table", "tag", "upper")
 
-    def __init__(self, table: PageTable | None, root: int, gscid: int, pscid: int, sade: bool) -> None:
+    def __init__(
+        self, table: PageTable | None, root: int, gscid: int, pscid: int, *, sade: bool, big_endian: int = 0
+    ) -> None:
         self.table = table
         self.bare = table is None
         self.root = root
@@ -67,6 +69,7 @@ class AddressSpace:
         self.pscid = pscid
         self.sade = sade
         """Whether hardware sets A and D."""
+        self.big_endian = big_endian
         self.sum = False
         """Whether a request with privilege may read and write the pages of users."""
         self.shift = self.upper = 0

@@ -165,11 +165,6 @@ class RegisterFile(Component):
 
         return stop
 
-    def require_little_endian(self) -> None:
-        """Refuse to go on where in-memory structures are big-endian."""
-        if self.fctl.be:
-            raise NotImplementedCapability("END")
-
     # --- What software does: a Target ------------------------------------------------------------------------------
 
     def arrive(self, access: Access, now: int) -> int:

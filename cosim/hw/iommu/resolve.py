@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Hashable
 from typing import TYPE_CHECKING, Any
 
+from cosim.hw.byte_order import both_orders
 from cosim.hw.iommu.directory import Context, Directory
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.invalidations import Invalidations
@@ -41,7 +42,7 @@ class Resolver(Component):
         invalidations: Invalidations,
     ) -> None:
         super().__init__(sim, path)
-        self.port = port
+        self.ports = both_orders(port)
         self.iotlb = iotlb
         self.directory = directory
         self.walker = walker
@@ -56,7 +57,9 @@ class Resolver(Component):
         None if the request has to start again.
         """
         directory, device_id = self.directory, miss.txn.device_id
-        walk = miss.walk = Walk(miss, directory, ("ddt", root, levels), device_id, levels, root)
+        walk = miss.walk = Walk(
+            miss, directory, ("ddt", root, levels), device_id, levels, root, big_endian=directory.registers.fctl.be
+        )
         entry: Entry | None = None
         try:
             entry = yield from self.walker.walk(walk)
@@ -82,7 +85,9 @@ class Resolver(Component):
         txn, table = miss.txn, space.table
         assert table is not None
         miss.space = space
-        walk = miss.walk = Walk(miss, table, space.tag, txn.iova, table.scheme.levels, space.root)
+        walk = miss.walk = Walk(
+            miss, table, space.tag, txn.iova, table.scheme.levels, space.root, big_endian=space.big_endian
+        )
         entry: Entry | None = None
         try:
             entry = yield from self.walker.walk(walk)
@@ -92,7 +97,7 @@ class Resolver(Component):
             if not leaf.accessed or (txn.write and not leaf.dirty):
                 if not space.sade:
                     raise page_fault(txn, context)
-                if not (yield from self._set_ad(miss, context, table, entry)):
+                if not (yield from self._set_ad(miss, context, space, entry)):
                     entry = None
                     return None
                 leaf = self._judge(miss, context, space, table, entry)
@@ -125,16 +130,17 @@ class Resolver(Component):
             raise page_fault(txn, context)
         return leaf
 
-    def _set_ad(self, miss: Miss, context: Context, table: PageTable, entry: Entry) -> Generator[Any, Any, bool]:
+    def _set_ad(self, miss: Miss, context: Context, space: AddressSpace, entry: Entry) -> Generator[Any, Any, bool]:
         """Set A, and D for a write, in the leaf, unless it has changed meanwhile; false if it has.
 
         "IOMMU updating of PTE accessed (A) and dirty (D) updates" (2.4).
         """
-        txn = miss.txn
+        txn, table = miss.txn, space.table
+        assert table is not None
         old = entry.words[0]
         new = old | A | (D if txn.write else 0)
         access = Access(
-            self.port,
+            self.ports[space.big_endian],
             Kind.CAS,
             entry.address,
             table.scheme.pte_size,

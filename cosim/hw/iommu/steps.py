@@ -53,8 +53,6 @@ def space_of(txn: Transaction, context: Context) -> AddressSpace:
         if process_id is not None and context.pdtp is not PdtpMode.BARE:
             raise NotImplementedCapability(context.pdtp.name)
         space = NO_FIRST_STAGE
-    if context.dc.tc.sbe and not space.bare:
-        raise NotImplementedCapability("END")
     return space
 
 

@@ -200,7 +200,6 @@ class Translation(Component):
             raise Fault(Cause.TTYP_DISALLOWED)
         context = self._contexts.touch(txn.device_id)
         if context is None:
-            self.registers.require_little_endian()
             context = yield from self.resolver.locate(miss, self._root, self._mode.levels)
             if context is None:
                 return False

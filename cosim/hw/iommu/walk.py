@@ -114,6 +114,7 @@ class Walk:
 
     __slots__ = (
         "began",
+        "big_endian",
         "entry",
         "flags",
         "gate",
@@ -135,12 +136,15 @@ class Walk:
         "tree",
     )
 
-    def __init__(self, miss: Miss, tree: Tree, tag: Hashable, target: int, levels: int, root: int) -> None:
+    def __init__(
+        self, miss: Miss, tree: Tree, tag: Hashable, target: int, levels: int, root: int, *, big_endian: int
+    ) -> None:
         self.miss = miss
         self.tree = tree
         self.tag = tag
         self.target = target
         self.levels = levels
+        self.big_endian = big_endian
         self.level = levels - 1
         self.table = root
         self.flags = 0

@@ -6,9 +6,10 @@ from collections.abc import Generator, Hashable
 from typing import TYPE_CHECKING, Any
 
 from cosim.events import Busy, WalkDone
+from cosim.hw.byte_order import both_orders
 from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.hw.iommu.options import IommuOptions
-from cosim.hw.iommu.walk import Entry, Miss, Tree, Walk
+from cosim.hw.iommu.walk import Entry, Walk
 from cosim.sim.component import Component
 from cosim.sim.server import Gate
 from cosim.sim.transport import Access, Kind, Port, Response
@@ -29,7 +30,7 @@ class Walker(Component):
     def __init__(self, sim: Sim, path: str, options: IommuOptions, port: Port, address_bits: int) -> None:
         super().__init__(sim, f"{path}.walker")
         self.iommu = path
-        self.port = port
+        self.ports = both_orders(port)
         self.address_bits = address_bits
         self.slots = Gate(sim, options.geometry.walkers, "walker_wait")
         self.merged = 0
@@ -65,7 +66,7 @@ class Walker(Component):
             if address + size - 1 >> self.address_bits:
                 entry = Entry(walk.level, address, Response.ACCESS_FAULT, (), walk.flags)
             else:
-                miss.access = access = self._access(miss, tree, address, size)
+                miss.access = access = self._access(walk, address, size)
                 yield access
                 miss.access = None
                 walk.seen = True
@@ -97,14 +98,14 @@ class Walker(Component):
         raise NotImplementedCapability(context.second.name)
         yield  # it will read tables, too
 
-    def _access(self, miss: Miss, tree: Tree, address: int, size: int) -> Access:
-        agent = f"{miss.txn.master or self.path}.walk" if self.sim.exploring else ""
+    def _access(self, walk: Walk, address: int, size: int) -> Access:
+        agent = f"{walk.miss.txn.master or self.path}.walk" if self.sim.exploring else ""
         return Access(
-            self.port,
+            self.ports[walk.big_endian],
             Kind.READ,
             address,
             size,
-            tree.part,
+            walk.tree.part,
             agent=agent,
             owner=self.path,
             hop_part="link",

@@ -61,6 +61,7 @@ class Reset:
             ddtp_max_iommu_mode=IommuMode.BARE + options.geometry.ddt_levels,
             icvec_bits=options.geometry.icvec_bits,
             gxl_writable=int(options.capabilities.sv32),
+            be_writable=int(options.capabilities.end),
         )
 
 

@@ -291,10 +291,3 @@ class TestWhatIsNotImplemented:
     def test_starting_a_debug_translation_says_so(self) -> None:
         with pytest.raises(NotImplementedCapability, match="DBG"):
             register_file().write(TR_REQ_CTL.offset, 8, 1)
-
-    def test_big_endian_structures_say_so(self) -> None:
-        registers = register_file(be_writable=1)
-        registers.require_little_endian()
-        registers.write(FCTL.offset, 4, 1)
-        with pytest.raises(NotImplementedCapability, match="END"):
-            registers.require_little_endian()
