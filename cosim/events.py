@@ -388,6 +388,20 @@ class Attached:
 
 
 @dataclass(slots=True)
+class ContextChanged:
+    """A word of a device context has changed in memory, where IOMMU `who` finds it: `field` is tc, iohgatp, ta or fsc.
+
+    It is told when the store takes hold, not when a thread makes it; storing what is there already changes nothing.
+    """
+
+    time: int
+    who: str
+    device_id: int
+    field: str
+    value: int
+
+
+@dataclass(slots=True)
 class BootDone:
     """The IOMMUs are probed and the devices attached as the topology says; workloads and masters start."""
 

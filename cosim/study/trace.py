@@ -14,6 +14,7 @@ from cosim.sim.kernel import Sim
 from cosim.spec.queues import IllegalCommandError, decode
 from cosim.spec.register_map import REGISTERS
 from cosim.spec.registers import Capabilities
+from cosim.spec.translation import DcTa, Fsc, Iohgatp, Tc
 from cosim.system.problems import Position, Problem, TopologyError
 
 Watcher = Callable[[Sim], None]
@@ -31,6 +32,10 @@ EVERYTHING = Capabilities(-1 & Capabilities.MASK)
 """An IOMMU that has every capability, so that each command can be named."""
 
 
+CONTEXT: Mapping[str, type[Tc | Iohgatp | DcTa | Fsc]] = {"tc": Tc, "iohgatp": Iohgatp, "ta": DcTa, "fsc": Fsc}
+"""What each word of a device context is."""
+
+
 def _register(offset: int) -> str:
     register = REGISTERS.at(offset)
     return register.name if register else f"{offset:#x}"
@@ -42,8 +47,12 @@ def _command(words: tuple[int, ...]) -> str:
         command = decode(words, EVERYTHING)
     except IllegalCommandError as error:
         return f"illegal: {error}"
-    operands = {name: value for name, value in command.fields().items() if value and name not in ("opcode", "func3")}
-    return " ".join([command.mnemonic, *(f"{name}={value:#x}" for name, value in operands.items())])
+    operands = {name: value for name, value in command.fields().items() if name not in ("opcode", "func3")}
+    return " ".join([command.mnemonic, *_not_zero(operands)])
+
+
+def _not_zero(values: Mapping[str, int]) -> Iterator[str]:
+    return (f"{name}={value:#x}" for name, value in values.items() if value)
 
 
 def _line(event: Any) -> dict[str, Any]:
@@ -57,6 +66,9 @@ def _line(event: Any) -> dict[str, Any]:
     elif isinstance(event, events.CommandFetched | events.CommandExecuted):
         line["command"] = _command(event.words)
         line["words"] = [hex(word) for word in event.words]
+    elif isinstance(event, events.ContextChanged):
+        line["value"] = hex(event.value)
+        line["means"] = " ".join([f"DC.{event.field}", *_not_zero(CONTEXT[event.field](event.value).fields())])
     return line
 
 

@@ -60,6 +60,10 @@ class AllMemory:
         """What is there."""
         return self._bus.peek(address, size)
 
+    def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
+        """Call `call` whenever the word at `address` changes; returns how to stop."""
+        return self._at(address).watch(address, call)
+
     def _at(self, address: int) -> Memory:
         memory = self._bus.target(address)
         assert isinstance(memory, Memory), f"{address:#x} is not memory"

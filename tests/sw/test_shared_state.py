@@ -26,6 +26,7 @@ NAMES = "says what there is, by name, as sysfs does; what attach decides by are 
 MAY_CHANGE = {
     "core.Core": NAMES,
     "dma_api.DmaDomain": "becomes lazy once, at boot",
+    "driver.directory.ContextWatch": "tells what memory holds, and no algorithm under study reads it",
     "driver.domain.Gather": PRIVATE,
     "driver.driver.Driver": "notes what each IOMMU holds until it is removed, which one thread does",
     "driver.driver.Measured": PRIVATE,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
+from cosim.events import ContextChanged
 from cosim.sim.loaded import Loaded
 from cosim.sim.units import S
 from cosim.spec.queues import Iodir, Iotinval
@@ -13,10 +16,11 @@ from cosim.spec.registers import Ddtp, IommuMode
 from cosim.spec.translation import Ddte, ddt_split
 from cosim.sw.driver.device import IommuDevice, capabilities_of
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.kernel.objects import Cell, Object, cell
+from cosim.sw.kernel.objects import WORD, Cell, CellMember, Object, cell
 
 if TYPE_CHECKING:
     from cosim.sw.driver.driver import Driver
+    from cosim.sw.kernel.thread import Kernel
 
 DDTP_BUSY_PS = 10 * S
 """How long a change of `ddtp` may take."""
@@ -32,6 +36,44 @@ class ContextObject(Object):
     iohgatp = cell()
     ta = cell()
     fsc = cell()
+
+
+CONTEXT_WORDS: Mapping[str, CellMember] = {
+    name: member for name, member in vars(ContextObject).items() if isinstance(member, CellMember)
+}
+
+
+class ContextWatch:
+    """Tells of every word of a device context that changes in memory, from when the context is first found.
+
+    It watches memory and not the driver, so that nothing that a policy does escapes it, and only if somebody listens.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._changed = kernel.sim.probe(ContextChanged)
+        self._watched: dict[str, dict[int, list[Callable[[], None]]]] = {}
+
+    def found(self, iommu: str, device_id: int, context: ContextObject) -> None:
+        """The driver knows of a context."""
+        contexts = self._watched.setdefault(iommu, {}) if self._changed else None
+        if contexts is None or device_id in contexts:
+            return
+        memory = self._kernel.pages.memory
+        contexts[device_id] = [
+            memory.watch(address, partial(self._tell, iommu, device_id, name, address))
+            for name, address in ((name, int(member.at(context))) for name, member in CONTEXT_WORDS.items())
+        ]
+
+    def gone(self, iommu: str) -> None:
+        """The directory of an IOMMU is freed."""
+        for stops in self._watched.pop(iommu, {}).values():
+            for stop in stops:
+                stop()
+
+    def _tell(self, iommu: str, device_id: int, name: str, address: int) -> None:
+        value = self._kernel.pages.memory.peek(address, WORD)
+        self._changed(ContextChanged(self._kernel.sim.now, iommu, device_id, name, value))
 
 
 async def settled_ddtp(driver: Driver, iommu: IommuDevice) -> Ddtp:
@@ -103,4 +145,6 @@ async def find_context(driver: Driver, iommu: IommuDevice, device_id: int) -> Co
                 await driver.release_page(iommu, page)
                 ddte = found
         table = Ddte.ppn.get(ddte) << 12
-    return ContextObject(table + split.offset(0, device_id))
+    context = ContextObject(table + split.offset(0, device_id))
+    driver.contexts.found(driver.hardware(iommu).name, device_id, context)
+    return context

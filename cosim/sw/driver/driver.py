@@ -12,7 +12,7 @@ from cosim.quantities import PositiveTime, Time
 from cosim.sim.operations import Instant, Now, Self
 from cosim.sim.units import NS, US
 from cosim.spec.bits import ONES
-from cosim.sw.driver import bringup
+from cosim.sw.driver import bringup, directory
 from cosim.sw.driver.device import Device, Hardware, IommuDevice, iommu_of
 from cosim.sw.driver.domain import Domain, DomainObject, Gather, Kind, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
@@ -74,6 +74,7 @@ class Driver:
         self._pages: dict[int, list[int]] = {}
         self._actions: dict[tuple[int, str], Action] = {}
         self._once = {site: Cell(kernel.static(8)) for site in ("enqueue", "execution")}
+        self.contexts = directory.ContextWatch(kernel)
         self.call_begun = kernel.sim.probe(CallBegun)
         self.call_done = kernel.sim.probe(CallDone)
 
@@ -243,6 +244,7 @@ class Driver:
 
     async def release_pages(self, iommu: IommuDevice) -> None:
         """Give all of them back, the last one first."""
+        self.contexts.gone(self.hardware(iommu).name)
         pages = self._pages[int(iommu.address)]
         while pages:
             await self.kernel.pages.free(pages.pop())

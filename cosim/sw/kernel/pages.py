@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -21,7 +21,7 @@ O = TypeVar("O", bound=Object)  # noqa: E741 - the field's usual letter for an o
 
 
 class PoisonedMemory(Protocol):
-    """What the allocator asks of memory; none of it takes time."""
+    """What the kernel asks of memory beside its threads' accesses; none of it takes time."""
 
     def poison(self, address: int, size: int, by: str, what: str) -> None:
         """From now on a touch of these bytes is a touch of `what`, freed now by `by`."""
@@ -31,6 +31,9 @@ class PoisonedMemory(Protocol):
 
     def peek(self, address: int, size: int) -> int:
         """What is there."""
+
+    def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
+        """Call `call` whenever the word at `address` changes; returns how to stop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cosim.events import CallDone
+from cosim.events import CallDone, ContextChanged
 from cosim.hw.transaction import Transaction
 from cosim.sim.units import KIB, MS, US
 from cosim.spec.register_map import DDTP
@@ -119,6 +119,20 @@ def test_an_iommu_that_was_removed_can_be_probed_again() -> None:
     machine.run(again())
     assert machine.iommus[0].registers.ddtp.iommu_mode == IommuMode.LVL3
     assert machine.log == []
+
+
+def test_contexts_are_told_of_until_their_iommu_is_removed() -> None:
+    """The page is somebody else's then."""
+    machine = Machine()
+    told: list[ContextChanged] = []
+    machine.sim.probe(ContextChanged).watch(told.append)
+    machine.boot()
+    place = machine.context(1)
+    assert [event.field for event in told] == ["fsc", "ta", "tc"]
+    machine.run(machine.core.remove_iommu("iommu0"))
+    assert [(event.field, event.value) for event in told[3:]] == [("tc", 0), ("fsc", 0), ("ta", 0)]
+    machine.memory.poke(place, 8, 0x1)
+    assert len(told) == 6
 
 
 def test_calls_are_told_with_parts_that_add_up() -> None:
