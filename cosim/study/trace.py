@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from cosim import events
 from cosim.sim.kernel import Sim
@@ -19,6 +19,9 @@ from cosim.system.problems import Position, Problem, TopologyError
 
 Watcher = Callable[[Sim], None]
 """Something that begins to watch a run, given its `Sim`, before anything has happened."""
+
+Write = Callable[[str], None]
+"""What adds text to a file."""
 
 EVENTS: Mapping[str, type] = {
     name: kind
@@ -72,26 +75,26 @@ def _line(event: Any) -> dict[str, Any]:
     return line
 
 
-def _jsonl(file: TextIO) -> Watcher:
-    def write(event: Any) -> None:
-        file.write(json.dumps(_line(event), default=str) + "\n")
+def _jsonl(write: Write) -> Watcher:
+    def tell(event: Any) -> None:
+        write(json.dumps(_line(event), default=str) + "\n")
 
     def watch(sim: Sim) -> None:
         for kind in EVENTS.values():
-            sim.probe(kind).watch(write)
+            sim.probe(kind).watch(tell)
 
     return watch
 
 
-def _dmesg(file: TextIO) -> Watcher:
-    def write(event: events.KernelLog) -> None:
+def _dmesg(write: Write) -> Watcher:
+    def tell(event: events.KernelLog) -> None:
         seconds, rest = divmod(event.time, 10**12)
-        file.write(f"[{seconds:5d}.{rest // 10**6:06d}] {event.who}: {event.level}: {event.text}\n")
+        write(f"[{seconds:5d}.{rest // 10**6:06d}] {event.who}: {event.level}: {event.text}\n")
 
-    return lambda sim: sim.probe(events.KernelLog).watch(write)
+    return lambda sim: sim.probe(events.KernelLog).watch(tell)
 
 
-FORMATS: Mapping[str, Callable[[TextIO], Watcher]] = {".jsonl": _jsonl, ".dmesg": _dmesg}
+FORMATS: Mapping[str, Callable[[Write], Watcher]] = {".jsonl": _jsonl, ".dmesg": _dmesg}
 
 
 @contextmanager
@@ -103,11 +106,35 @@ def open_traces(paths: Sequence[str]) -> Iterator[list[Watcher]]:
             make = FORMATS.get(Path(path).suffix)
             if make is None:
                 raise _refused(path, f"the suffix names the format of a trace; there are: {', '.join(FORMATS)}")
-            try:
-                watchers.append(make(stack.enter_context(Path(path).open("w", encoding="utf-8"))))
-            except OSError as error:
-                raise _refused(path, f"cannot be written: {error.strerror}") from None
+            watchers.append(make(stack.enter_context(_opened(path))))
         yield watchers
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Write]:
+    """What writes to `path`; a disk that is full later on is a TopologyError as well."""
+    try:
+        file = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 - what fails while it is open is not its error
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+    def write(text: str) -> None:
+        try:
+            file.write(text)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+
+    try:
+        yield write
+    finally:
+        try:
+            file.close()
+        except OSError as error:
+            raise _unwritable(path, error) from None
+
+
+def _unwritable(path: str, error: OSError) -> TopologyError:
+    return _refused(path, f"cannot be written: {error.strerror}")
 
 
 def _refused(path: str, why: str) -> TopologyError:

@@ -11,6 +11,7 @@ import pytest
 import cosim
 from cosim.study.run import Point, run
 from cosim.study.trace import open_traces
+from cosim.system.problems import TopologyError
 
 ATTACH = """
 parts:
@@ -74,3 +75,13 @@ def test_a_trace_changes_nothing(attach: Path) -> None:
     without = cosim.run(attach)
     with open_traces([str(attach.with_suffix(".jsonl"))]) as watchers:
         assert run(Point(cosim.load(attach)), watchers=watchers).digest == without.digest
+
+
+def test_a_disk_that_is_full_is_said_so(attach: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full")
+    link = attach.with_suffix(".jsonl")
+    link.symlink_to(full)
+    with pytest.raises(TopologyError, match="cannot be written: No space left"):
+        traced(attach)
