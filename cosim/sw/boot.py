@@ -9,6 +9,7 @@ from cosim.events import BootDone
 from cosim.sim.operations import Body
 from cosim.sw.dma_api import Piece
 from cosim.sw.driver.device import Hardware
+from cosim.sw.driver.domain import IDENTITY
 from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
@@ -20,7 +21,7 @@ from cosim.sw.workloads.mapping import MapUnmap
 class DevicePlan:
     """A device to be found: the IOMMU that it is behind, the domain that it starts in, and the bytes of its window.
 
-    One that is behind none is in no domain; its window is one block of memory.
+    One that is behind none is in no domain; its window is one block of memory, and so is one in the identity domain.
     """
 
     name: str
@@ -72,9 +73,9 @@ async def boot(runtime: Runtime, plan: Plan) -> None:
 async def _find(runtime: Runtime, device: DevicePlan) -> None:
     core = runtime.core
     await core.probe_device(device.name, device.ids, device.iommu, node=device.node)
-    if device.domain not in runtime.dma:
+    if device.domain != IDENTITY and device.domain not in runtime.dma:
         await runtime.new_domain(device.domain, device.name)
-    await core.set_default_domain(device.name, runtime.dma[device.domain].domain)
+    await core.set_default_domain(device.name, runtime.place(device.domain))
 
 
 async def _make(runtime: Runtime, name: str, device: str | None) -> None:
@@ -87,7 +88,7 @@ async def _window(runtime: Runtime, device: DevicePlan) -> tuple[int, int] | Non
         return None
     pages = runtime.kernel.pages
     try:
-        if not device.iommu:
+        if not device.iommu or device.domain == IDENTITY:
             order = (-(-device.window // PAGE) - 1).bit_length()
             return await pages.alloc(order, node=device.node, zero=False, purpose="buffer"), device.window
         pieces = await _pieces(runtime, device)
@@ -103,7 +104,7 @@ async def _window(runtime: Runtime, device: DevicePlan) -> tuple[int, int] | Non
 
 
 def _is_found(runtime: Runtime, device: DevicePlan) -> bool:
-    return device.name in runtime.core.devices and device.domain in runtime.dma
+    return device.name in runtime.core.devices and (device.domain in runtime.dma or device.domain == IDENTITY)
 
 
 async def _pieces(runtime: Runtime, device: DevicePlan) -> Sequence[Piece]:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from cosim.sw.core import Core
 from cosim.sw.dma_api import DmaDomain
+from cosim.sw.driver.domain import IDENTITY, Domain
 from cosim.sw.driver.driver import Driver
 from cosim.sw.iova import IovaOptions
 from cosim.sw.kernel.errors import KernelError
@@ -65,6 +66,10 @@ class Runtime:
         if name not in self.dma:
             raise KernelError(errno.ENODEV, f"there is no domain {name!r} for DMA")
         return self.dma[name]
+
+    def place(self, name: str) -> Domain:
+        """A domain that a device can be in: one with a DMA side, or the identity domain. KernelError ENODEV."""
+        return self.driver.identity if name == IDENTITY else self.domain(name).domain
 
     def master(self, device: str) -> Master:
         """The device itself. KernelError ENODEV."""

@@ -24,6 +24,7 @@ from cosim.sim.operations import Body
 from cosim.sw.boot import DevicePlan, Plan, boot
 from cosim.sw.core import Core
 from cosim.sw.driver.device import Hardware
+from cosim.sw.driver.domain import IDENTITY
 from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.variants import variant
 from cosim.sw.kernel.buddy import PAGE, Region
@@ -31,7 +32,7 @@ from cosim.sw.kernel.thread import Kernel
 from cosim.sw.runtime import RingHardware, Runtime
 from cosim.system import counters
 from cosim.system.address_map import PAGE_SIZE, interrupt_files, ring_registers
-from cosim.system.checks import device_ids, matching, patterns
+from cosim.system.checks import device_ids, starts_in
 from cosim.system.topology import Topology
 
 FIRST_VECTOR = 16
@@ -280,19 +281,13 @@ def _plan(
 ) -> Plan:
     """What boot is to set up, told in names and integers alone."""
     iommus = topology.of_kind("iommu")
-    translated = [path for path, master in masters.items() if master.options.through]
-    starts_in = {
-        device: name
-        for name, domain in topology.domains.items()
-        for pattern in patterns(domain.devices)
-        for device in matching(pattern, translated)
-    }
+    begins = starts_in(topology)
     devices = [
         DevicePlan(
             name=path,
             ids=(master.device_id,),
             iommu=master.options.through or "",
-            domain=starts_in.get(path, path) if master.options.through else "",
+            domain=begins.get(path, ""),
             node=iommus[master.options.through].node if master.options.through else 0,
             window=master.options.traffic.mapped,
             page=master.options.traffic.page_size,
@@ -312,6 +307,6 @@ def _plan(
             for path, options in iommus.items()
         ),
         devices=tuple(devices),
-        domains=tuple(name for name in topology.domains if name not in starts_in.values()),
+        domains=tuple(name for name in topology.domains if name not in (IDENTITY, *begins.values())),
         threads=topology.threads,
     )

@@ -10,6 +10,7 @@ from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.options import DmaOptions, MemoryOptions
 from cosim.sim.units import format_size, format_time
 from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
+from cosim.sw.driver.domain import IDENTITY
 from cosim.sw.driver.variants import VariantError, variant
 from cosim.sw.kernel.buddy import MAX_ORDER, PAGE
 from cosim.system.address_map import PAGE_SIZE, given
@@ -94,18 +95,21 @@ def _devices_reach_an_iommu(this: _Checker) -> Iterator[Complaint]:
             yield from this.refers(("parts", name, "through"), device.through, this.iommus, "an iommu")
 
 
-def _direct_devices_have_memory(this: _Checker) -> Iterator[Complaint]:
+def _devices_without_mappings_have_memory(this: _Checker) -> Iterator[Complaint]:
+    begins = starts_in(this.topology)
     for name, device in this.devices.items():
         traffic = device.traffic
-        if not device.direct:
+        identity = begins.get(name) == IDENTITY
+        if not device.direct and not identity:
             continue
         if traffic.pattern == "ring":
-            yield ("parts", name, "traffic", "pattern"), "a ring's buffers are mapped by an iommu; name one: `through:`"
+            remedy = "have it begin in another domain" if identity else "name one: `through:`"
+            yield ("parts", name, "traffic", "pattern"), f"a ring's buffers are mapped by an iommu; {remedy}"
         if traffic.mapped > LARGEST_BLOCK:
             yield (
                 ("parts", name, "traffic", "window"),
-                f"without an iommu a window is one block of memory, and none is larger than "
-                f"{format_size(LARGEST_BLOCK)}; this one is {format_size(traffic.window)}",
+                f"{'in identity' if identity else 'without an iommu'} a window is one block of memory, and none is "
+                f"larger than {format_size(LARGEST_BLOCK)}; this one is {format_size(traffic.window)}",
             )
 
 
@@ -127,6 +131,18 @@ def device_ids(devices: dict[str, DmaOptions]) -> dict[str, int]:
             taken.add((device.through, number))
         ids[name] = number
     return ids
+
+
+def starts_in(topology: Topology) -> dict[str, str]:
+    """The domain that boot attaches each device to, if an IOMMU is before it: one of `domains`, else its own."""
+    translated = [name for name, device in topology.of_kind("dma").items() if device.through is not None]
+    shared = {
+        device: name
+        for name, domain in topology.domains.items()
+        for pattern in patterns(domain.devices)
+        for device in matching(pattern, translated)
+    }
+    return {device: shared.get(device, device) for device in translated}
 
 
 def _device_ids_fit(this: _Checker) -> Iterator[Complaint]:
@@ -203,6 +219,8 @@ def _domains_are_used(this: _Checker) -> Iterator[Complaint]:
             yield ("domains", name), "no device and no thread uses this domain; name its `devices:`"
         if name in this.devices and patterns(domain.devices) != (name,):
             yield ("domains", name), f"{name} is a device, and its own domain has this name; call it something else"
+    if IDENTITY in this.devices:
+        yield ("parts", IDENTITY), "a domain has this name, which is there without being made; call it something else"
 
 
 def _threads_name_what_there_is(this: _Checker) -> Iterator[Complaint]:
@@ -215,13 +233,15 @@ def _threads_name_what_there_is(this: _Checker) -> Iterator[Complaint]:
         for field, among, what in (
             ("domain", domains, "a domain"),
             ("to", domains, "a domain"),
-            ("domains", domains, "a domain"),
+            ("domains", [*domains, IDENTITY], "a domain"),
             ("device", translated, "a device behind an iommu"),
             ("devices", translated, "a device behind an iommu"),
             ("iommu", this.iommus, "an iommu"),
         ):
             for name in patterns(getattr(thread, field, None) or ()):
-                if not matching(name, among):
+                if name == IDENTITY and field == "domain":
+                    yield (*path, field), f"nothing is mapped in {name}; name a paging domain, such as a device's own"
+                elif not matching(name, among):
                     yield from this.refers((*path, field), name, among, what)
 
 
@@ -243,7 +263,7 @@ RULES: tuple[Callable[[_Checker], Iterator[Complaint]], ...] = (
     _something_to_run_on,
     _ranges_are_apart,
     _devices_reach_an_iommu,
-    _direct_devices_have_memory,
+    _devices_without_mappings_have_memory,
     _interrupts_reach_a_cpu,
     _device_ids_fit,
     _driver_is_known,

@@ -18,7 +18,10 @@ Part = Annotated[MemoryOptions | CpuOptions | IommuOptions | DmaOptions, Field(d
 
 
 class DomainOptions(Options):
-    """A paging domain that is made at boot, before any device is attached."""
+    """A paging domain that is made at boot, before any device is attached.
+
+    One of them is there without being made: what is in `identity` reaches memory by physical addresses.
+    """
 
     devices: str | tuple[str, ...] = ()
     """The devices that boot attaches to it: names or globs, such as `nic*`."""

@@ -60,6 +60,10 @@ class Tag(Object):
     users = cell()
 
 
+IDENTITY = "identity"
+"""The name of the identity domain, which is there without being made."""
+
+
 class Kind(Enum):
     """What a domain does with requests."""
 

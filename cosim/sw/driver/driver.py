@@ -14,7 +14,7 @@ from cosim.sim.units import NS, US
 from cosim.spec.bits import ONES
 from cosim.sw.driver import bringup, directory
 from cosim.sw.driver.device import Device, Hardware, IommuDevice, iommu_of
-from cosim.sw.driver.domain import Domain, DomainObject, Gather, Kind, MapResult, Prot
+from cosim.sw.driver.domain import IDENTITY, Domain, DomainObject, Gather, Kind, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Cell
 
@@ -68,7 +68,7 @@ class Driver:
         self.queueing = variant.queue
         self.bringup = variant.bringup
         self.ids: dict[str, Ida] = {}
-        self.identity = Domain("identity", Kind.IDENTITY, DomainObject(0))
+        self.identity = Domain(IDENTITY, Kind.IDENTITY, DomainObject(0))
         self.blocked = Domain("", Kind.BLOCKED, DomainObject(0)) if self.attaching.has_blocked else None
         self._hardware: dict[int, Hardware] = {}
         self._pages: dict[int, list[int]] = {}

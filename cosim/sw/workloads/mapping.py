@@ -63,7 +63,7 @@ class AttachDetach(WorkloadOptions):
     devices: Names
     """The devices, by names or globs."""
     domains: Names
-    """The domains, in turn."""
+    """The domains, in turn; `identity` is one that is always there."""
     stay: Time = 0
     """How long the devices stay in each domain."""
     detach: bool = True
@@ -72,7 +72,7 @@ class AttachDetach(WorkloadOptions):
     async def round(self, runtime: Runtime) -> None:
         core, devices = runtime.core, runtime.devices(self.devices)
         for name in (self.domains,) if isinstance(self.domains, str) else self.domains:
-            domain = runtime.domain(name).domain
+            domain = runtime.place(name)
             for device in devices:
                 await core.replace(device, domain)
             if self.stay:
