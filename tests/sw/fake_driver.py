@@ -45,6 +45,9 @@ class FakeDriver:
         self.calls.append("remove_iommu")
         await self.kernel.pages.delete(iommu)
 
+    async def shutdown(self, iommu: IommuDevice) -> None:
+        self.calls.append("shutdown")
+
     async def probe_device(self, device: Device) -> None:
         self.calls.append(f"probe {device.name}")
         if ("probe", device.name) in self.refuses:

@@ -247,6 +247,13 @@ def test_an_unplugged_iommu_takes_its_devices_along() -> None:
     assert bench.driver.calls[-1] == "remove_iommu"
 
 
+def test_a_shutdown_stops_the_devices_and_leaves_the_iommus_to_the_next_kernel() -> None:
+    bench = Bench(window=PAGE).run(workload("shutdown"))
+    assert {master.told[-1] for master in bench.masters.values()} == {"stop"}
+    assert bench.driver.calls[-1] == "shutdown"
+    assert list(bench.runtime.core.devices) == ["nic0", "nic1"]
+
+
 def test_when_memory_is_exhausted_others_fail_and_then_recover() -> None:
     bench = Bench(size=2 * MIB)
     others = workload("map-unmap", domain="shared", on="cpu1", gap="1 ms")

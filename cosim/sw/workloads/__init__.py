@@ -10,7 +10,7 @@ from pydantic import Field
 
 from cosim.sw.workloads.mapping import AttachDetach, DomainCycle, MapUnmap
 from cosim.sw.workloads.ring import ReceiveRingWork
-from cosim.sw.workloads.trouble import ExhaustDomains, ExhaustMemory, Misuse, Unplug, UnplugIommu
+from cosim.sw.workloads.trouble import ExhaustDomains, ExhaustMemory, Misuse, Shutdown, Unplug, UnplugIommu
 from cosim.sw.workloads.waiting import Compute, HoldRcu, SynchronizeRcu
 from cosim.sw.workloads.workload import WorkloadOptions
 
@@ -24,6 +24,7 @@ AnyWorkload = Annotated[
     | Compute
     | Unplug
     | UnplugIommu
+    | Shutdown
     | ExhaustMemory
     | ExhaustDomains
     | Misuse,

@@ -44,6 +44,22 @@ class UnplugIommu(WorkloadOptions):
         await runtime.core.remove_iommu(self.iommu)
 
 
+class Shutdown(WorkloadOptions):
+    """Shuts the kernel down, once: all devices stop making requests, then each IOMMU is left to the next kernel.
+
+    Nothing else may be under way, as no thread is by then in Linux.
+    """
+
+    does: Literal["shutdown"]
+    count: Literal[1] = 1
+
+    async def round(self, runtime: Runtime) -> None:
+        for master in runtime.masters.values():
+            master.stop()
+        for iommu in runtime.core.iommus.values():
+            await runtime.driver.shutdown(iommu)
+
+
 class ExhaustMemory(WorkloadOptions):
     """Allocates pages until there are none, keeps them for a while, and frees them."""
 
