@@ -226,7 +226,8 @@ def _domains_are_used(this: _Checker) -> Iterator[Complaint]:
 def _threads_name_what_there_is(this: _Checker) -> Iterator[Complaint]:
     topology = this.topology
     translated = [name for name, device in this.devices.items() if device.through is not None]
-    domains = [*topology.domains, *(name for name in translated if name not in topology.domains)]
+    begins = starts_in(topology)
+    domains = list(dict.fromkeys([*topology.domains, *(name for name in translated if begins[name] == name)]))
     for index, thread in enumerate(topology.threads):
         path: Path = ("threads", index)
         yield from this.refers((*path, "on"), thread.on, this.cpus, "a cpu")
@@ -241,6 +242,8 @@ def _threads_name_what_there_is(this: _Checker) -> Iterator[Complaint]:
             for name in patterns(getattr(thread, field, None) or ()):
                 if name == IDENTITY and field == "domain":
                     yield (*path, field), f"nothing is mapped in {name}; name a paging domain, such as a device's own"
+                elif field in ("domain", "domains") and name in begins and name not in among:
+                    yield (*path, field), f"{name} has no domain of its own, since it begins in {begins[name]}"
                 elif not matching(name, among):
                     yield from this.refers((*path, field), name, among, what)
 

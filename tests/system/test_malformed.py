@@ -98,6 +98,11 @@ CASES = {
         "domains:\n  other: {devices: nic*}\n",
         "nic0 is in the domain other already",
     ),
+    "a domain that a device would have if it were in none": (
+        "domain: shared",
+        "domain: nic0",
+        "threads.0.domain: nic0 has no domain of its own, since it begins in shared",
+    ),
     "an unknown driver": ("driver: merged", "driver: mergd", "8:9: driver.variant: "),
     "an unknown policy": (
         "driver: merged",
