@@ -318,7 +318,7 @@ class CallDone:
 
 @dataclass(slots=True)
 class MapBegun:
-    """An ``iommu_map`` has begun: `iova` .. `iova + size` of `domain` may lead to `address` and on from here on.
+    """An ``iommu_map`` has begun: `size` bytes from `iova` in `domain` may lead to `address` and on from here on.
 
     `Mapped` follows when it returns, `Unmapped` if it fails.
     """
@@ -333,7 +333,7 @@ class MapBegun:
 
 @dataclass(slots=True)
 class Mapped:
-    """``iommu_map`` returned: `iova` .. `iova + size` of `domain` now leads to `address` and on, for `prot` (rw)."""
+    """``iommu_map`` returned: `size` bytes from `iova` in `domain` lead to `address` and on, for `prot` (rw)."""
 
     time: int
     who: str

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, get_args
 
 from cosim.events import PARTS
 from cosim.hw.options import TrafficOptions
 from cosim.oracles import ORACLES
+from cosim.study.trace import EVENTS
 from cosim.sw.driver.variants import CELLS, ROWS
 from cosim.sw.workloads import AnyWorkload
 from cosim.system.load import shipped
@@ -81,6 +83,11 @@ def latency_parts() -> Rows:
     return list(PARTS.items())
 
 
+def events() -> Rows:
+    """What the lines of a trace tell (`-t trace.jsonl`), and in which fields; every time is in picoseconds."""
+    return [(name, f"{first_sentence(kind.__doc__)} ({_values(kind)})") for name, kind in EVENTS.items()]
+
+
 CATALOGUE: Mapping[str, Callable[[], Rows]] = {
     "topologies": topologies,
     "drivers": drivers,
@@ -90,6 +97,7 @@ CATALOGUE: Mapping[str, Callable[[], Rows]] = {
     "oracles": oracles,
     "parts": parts,
     "latency-parts": latency_parts,
+    "events": events,
 }
 """Every list there is, by its name on the command line."""
 
@@ -99,6 +107,10 @@ def first_sentence(text: str | None) -> str:
     paragraph = " ".join((text or "").strip().split("\n\n")[0].split())
     match = re.match(r"(.+?)\.(?=\s|$)", paragraph)
     return match[1] if match else paragraph
+
+
+def _values(event: type) -> str:
+    return ", ".join("time_ps" if field.name == "time" else field.name for field in fields(event))
 
 
 def _opening(text: str) -> str:

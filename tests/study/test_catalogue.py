@@ -58,6 +58,13 @@ def test_patterns_threads_parts_and_oracles_are_what_a_topology_accepts():
     assert [name for name, _ in CATALOGUE["oracles"]()] == list(ORACLES)
 
 
+def test_events_are_told_with_the_fields_of_their_lines():
+    rows = dict(CATALOGUE["events"]())
+    assert rows["CommandFetched"].endswith("(time_ps, who, index, words)")
+    assert rows["Mapped"].startswith("``iommu_map`` returned: `size` bytes from `iova` in `domain` lead to `address`")
+    assert {"RegisterRead", "ContextChanged", "BootDone"} <= set(rows)
+
+
 @pytest.mark.parametrize(
     ("text", "first"),
     [
