@@ -44,7 +44,7 @@ def _register(offset: int) -> str:
     return register.name if register else f"{offset:#x}"
 
 
-def _command(words: tuple[int, ...]) -> str:
+def command_text(words: tuple[int, ...]) -> str:
     """A command as the manual writes it, with the operands that are not 0: ``IOTINVAL.VMA pscv=0x1 pscid=0x5``."""
     try:
         command = decode(words, EVERYTHING)
@@ -67,11 +67,12 @@ def _line(event: Any) -> dict[str, Any]:
         line["register"] = _register(event.offset)
         line["value"] = hex(event.value)
     elif isinstance(event, events.CommandFetched | events.CommandExecuted):
-        line["command"] = _command(event.words)
+        line["command"] = command_text(event.words)
         line["words"] = [hex(word) for word in event.words]
     elif isinstance(event, events.ContextChanged):
         line["value"] = hex(event.value)
-        line["means"] = " ".join([f"DC.{event.field}", *_not_zero(CONTEXT[event.field](event.value).fields())])
+        fields_ = list(_not_zero(CONTEXT[event.field](event.value).fields()))
+        line["means"] = " ".join([f"DC.{event.field}", *(fields_ or ["0"])])
     return line
 
 

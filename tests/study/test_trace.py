@@ -57,7 +57,7 @@ def test_changes_of_a_device_context_are_told_between_the_commands_for_it(attach
     inval, fence = "IODIR.INVAL_DDT dv=0x1 did=0x42", "IOFENCE.C pr=0x1 pw=0x1"
     assert said(lines)[3:] == [
         *(first, "DC.ta pscid=0x1", "DC.tc v=0x1", inval, fence),
-        *("DC.tc", inval, fence),
+        *("DC.tc 0", inval, fence),
         *(second, "DC.ta pscid=0x2", "DC.tc v=0x1", inval, fence),
         *("IOTINVAL.VMA pscid=0x1 pscv=0x1", fence),
     ]
