@@ -28,10 +28,14 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
+# Every litmus test under every memory model, then what shows that a wrong one would be seen.
 litmus: $(STAMP)
+	$(BIN)/cosim conform tests/litmus/data/*.jsonl
 	$(BIN)/python -m pytest -q -m "slow or not slow" tests/litmus
 
+# Every conformance scenario, then the same on random machines, with time and without.
 conform: $(STAMP)
+	$(BIN)/cosim conform tests/conform/data/*.jsonl.gz
 	$(BIN)/python -m pytest -q -m "slow or not slow" tests/conform
 
 # The same digests on every Python that is there; name others with PYTHONS="python3.12 python3.13".
