@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING
+from collections import Counter, deque
+from typing import TYPE_CHECKING, NamedTuple
 
 from cosim.events import FaultRecorded
 from cosim.hw.byte_order import both_orders
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.ring import FQ, Ring
-from cosim.hw.iommu.walk import pause
 from cosim.hw.transaction import Request, Transaction
 from cosim.sim.component import Component
 from cosim.sim.kernel import Stage
-from cosim.sim.server import Gate
+from cosim.sim.server import Gate, Server
 from cosim.sim.transport import Access, Kind, Port, Response
 from cosim.spec.faults import Permission, Ttyp
 from cosim.spec.queues import FaultRecord
@@ -52,8 +51,17 @@ def record_of(fault: Fault, txn: Transaction | None) -> FaultRecord:
     )
 
 
+class Buffered(NamedTuple):
+    """A fault that waits for its record to be written."""
+
+    fault: Fault
+    txn: Transaction | None
+    found: int
+
+
 class FaultQueue(Component):
-    """Writes one record for each fault, one after the other, each after `write_ps`.
+    """Writes one record for each fault, one after the other, each `write_ps` after it was found, and at the earliest
+    `turnaround_ps` after the one before it.
 
     The specification leaves the order of record and response open. The request is answered when its record is
     written; with a `buffer`, while up to so many records are not written yet. A fault is lost while the queue is off,
@@ -71,6 +79,7 @@ class FaultQueue(Component):
         *,
         busy_ps: int,
         write_ps: int = 0,
+        turnaround_ps: int = 0,
         buffer: int = 0,
     ) -> None:
         super().__init__(sim, f"{path}.fq")
@@ -84,9 +93,14 @@ class FaultQueue(Component):
         self.recorded = 0
         self.lost = 0
         """Faults that should have been recorded and were not."""
+        self._write_ps, self._turnaround_ps = write_ps, turnaround_ps
         self._buffer = Gate(sim, buffer, "fault") if buffer else None
-        # What is buffered comes by its own routine or by a gate, which takes the first tick of the write.
-        self._before = pause("fault", write_ps - 1 if buffer and write_ps else write_ps)
+        self._waiting: deque[Buffered] = deque()
+        self._writing = False
+        """Whether somebody writes what is buffered."""
+        self._idle_at = 0
+        """When the next record can be begun."""
+        self._engine = Server(0, "fault")
         self._initiator = sim.initiator(self.path)
         self._seen = sim.probe(FaultRecorded)
 
@@ -96,19 +110,42 @@ class FaultQueue(Component):
         if not fault.reported:
             self._tell(fault, txn, recorded=False)
         elif self._buffer is None:
-            yield from self._record(fault, txn)
+            yield self.ring.slot
+            self._result(fault, txn, (yield from self._write(record_of(fault, txn), self.sim.now)))
+            self.ring.slot.release()
         else:
-            yield self._buffer
-            self.sim.start(self._record_later(fault, txn, self._buffer), self._initiator.rank(Stage.TRANSACTION))
+            yield from self._keep(fault, txn, self._buffer)
 
-    def _record_later(self, fault: Fault, txn: Transaction | None, buffer: Gate) -> Routine:
-        yield from self._record(fault, txn)
-        buffer.release()
+    # --- What is buffered --------------------------------------------------------------------------------------------
 
-    def _record(self, fault: Fault, txn: Transaction | None) -> Routine:
+    def _keep(self, fault: Fault, txn: Transaction | None, buffer: Gate) -> Routine:
+        yield buffer
+        self._waiting.append(Buffered(fault, txn, self.sim.now))
+        if not self._writing:
+            self._writing = True
+            self.sim.start(self._write_out(), self._initiator.rank(Stage.TRANSACTION))
+
+    def _write_out(self) -> Routine:
         yield self.ring.slot
-        written = yield from self._write(record_of(fault, txn))
+        while self._waiting:
+            fault, txn, found = self._waiting.popleft()
+            written = yield from self._write(record_of(fault, txn), found)
+            self._free(self._idle_at)
+            self._result(fault, txn, written)
+        self._writing = False
         self.ring.slot.release()
+
+    def _free(self, at: int) -> None:
+        """Free a place of the buffer; the gate's own hand-over takes the last tick until `at`."""
+        assert self._buffer is not None
+        if at - 1 <= self.sim.now:
+            self._buffer.release()
+        else:
+            self.sim.at(at - 1, self._initiator.rank(Stage.TRANSACTION), self._buffer.release)
+
+    # --- Records -----------------------------------------------------------------------------------------------------
+
+    def _result(self, fault: Fault, txn: Transaction | None, written: bool) -> None:
         self.recorded += written
         self.lost += not written
         self._tell(fault, txn, recorded=written)
@@ -118,15 +155,17 @@ class FaultQueue(Component):
             device_id, iova = (txn.device_id, txn.iova) if txn else (0, fault.iotval or 0)
             self._seen(FaultRecorded(self.sim.now, self.iommu, device_id, fault.cause, iova, ttyp_of(txn), recorded))
 
-    def _write(self, record: FaultRecord) -> Routine:
+    def _write(self, record: FaultRecord, found: int) -> Routine:
+        """Write the record of a fault that was found at a time; whether that succeeded."""
         ring = self.ring
         if not ring.enabled or ring.stopped:
             return False
         if ring.full:
             ring.fail(fqof=1)
             return False
-        if self._before is not None:
-            yield self._before
+        wait = max(found, self._idle_at) + self._write_ps - self.sim.now
+        if wait > 0:
+            yield self._engine.taking(0, wait)
         access = Access(
             self.ports[self.registers.fctl.be],
             Kind.WRITE,
@@ -138,6 +177,7 @@ class FaultQueue(Component):
             owner=self.path,
         )
         yield access
+        self._idle_at = self.sim.now + self._turnaround_ps
         if access.response is Response.ACCESS_FAULT:
             ring.fail(fqmf=1)
             return False

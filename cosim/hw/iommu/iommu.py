@@ -76,6 +76,7 @@ class Iommu(Component):
             self.interrupts,
             busy_ps=timing.busy,
             write_ps=timing.write_start + (FaultRecord.DWORDS - 1) * timing.beat,
+            turnaround_ps=timing.record_turnaround,
             buffer=options.geometry.fault_buffer,
         )
         invalidations = self.translation.invalidations

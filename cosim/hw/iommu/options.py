@@ -175,6 +175,8 @@ class IommuTiming(Options):
     """An IOTINVAL of a whole address space, an IODIR of the whole directory."""
     fence: Time = 20 * NS
     """An IOFENCE with nothing to wait for."""
+    record_turnaround: Time = 0
+    """From the end of a fault record until the next one is begun."""
     fault_answer: Time = 0
     """To refuse a request whose fault is dealt with."""
     register_access: Time = 5 * NS

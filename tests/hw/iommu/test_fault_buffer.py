@@ -22,8 +22,9 @@ TIMING = {"lookup": LOOKUP, "write_start": START, "beat": BEAT, "fault_answer": 
 class Machine(System):
     """Its requests have a device_id that is too wide for the directory: each faults at its look-up."""
 
-    def __init__(self, executor: Any, **geometry: int) -> None:
-        super().__init__(timing=TIMING, geometry=geometry, memory_ps=0, write_ps=MEMORY, executor=executor)
+    def __init__(self, executor: Any, turnaround: int = 0, **geometry: int) -> None:
+        timing = TIMING | {"record_turnaround": turnaround}
+        super().__init__(timing=timing, geometry=geometry, memory_ps=0, write_ps=MEMORY, executor=executor)
         self.recorded: list[int] = []
         self.sim.probe(FaultRecorded).watch(lambda event: self.recorded.append(event.time))
 
@@ -57,6 +58,17 @@ def test_a_request_that_finds_the_buffer_full_waits_for_a_record(executor: Any) 
     tick = 1
     assert machine.answered(4)[2:] == [LOOKUP + RECORD + tick + ANSWER, LOOKUP + 2 * RECORD + tick + ANSWER]
     assert machine.recorded == [LOOKUP + n * RECORD for n in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_the_next_record_is_begun_a_turnaround_after_the_one_before_it(executor: Any) -> None:
+    machine = Machine(executor, turnaround=4 * NS, fault_buffer=2)
+    period = RECORD + 4 * NS
+    assert machine.answered(4)[2:] == [LOOKUP + n * period + ANSWER for n in (1, 2)]
+    assert machine.recorded == [LOOKUP + RECORD + n * period for n in range(4)]
+    machine = Machine(executor, turnaround=4 * NS)
+    assert machine.answered(2) == [LOOKUP + RECORD + ANSWER, LOOKUP + RECORD + period + ANSWER]
+    assert machine.answered(1) == [LOOKUP + RECORD + ANSWER], "the queue has been idle for long"
 
 
 def test_every_fault_is_in_the_queue_in_order() -> None:
