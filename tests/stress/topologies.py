@@ -107,6 +107,7 @@ GEOMETRY = {
     "in_flight": st.sampled_from((1, 2, 64)),
     "arbitration": st.sampled_from(("arrival", "reads-first")),
     "fault_buffer": st.sampled_from((0, 0, 1, 4)),
+    "fill_refused": st.booleans(),
     "ddt_levels": st.sampled_from((1, 2, 3)),
     "cq_log2": st.just(8),
     "fq_log2": st.sampled_from((2, 3, 6)),

@@ -106,6 +106,8 @@ class GeometryOptions(Options):
     """Requests that the IOMMU translates at the same time; 1 is a blocking IOMMU."""
     arbitration: Literal["arrival", "reads-first"] = "arrival"
     """Which of the requests that wait to be among `in_flight` is next: the first, or the first read."""
+    fill_refused: bool = False
+    """Whether a walk for a request that the page does not let in fills the IOTLB all the same."""
     fault_buffer: int = Field(default=0, ge=0, le=1024)
     """Faults whose requests are answered before their records are written; with 0 each waits for its record."""
     ddt_levels: Literal[1, 2, 3] = 3

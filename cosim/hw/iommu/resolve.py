@@ -50,6 +50,7 @@ class Resolver(Component):
         self.ad_updates = 0
         self._defects = options.defects
         self._fill = pause("walk", options.timing.fill)
+        self._fill_refused = options.geometry.fill_refused
 
     def locate(self, miss: Miss, root: int, levels: int) -> Generator[Any, Any, Context | None]:
         """The device context of a request (2.3.1 "Process to locate the Device-context").
@@ -94,13 +95,18 @@ class Resolver(Component):
             if entry is None:
                 return None
             leaf = self._judge(miss, context, space, table, entry)
+            refused = not leaf.grants & needed_by(txn, space)
+            if refused and not self._fill_refused:
+                raise page_fault(txn, context)
             if not leaf.accessed or (txn.write and not leaf.dirty):
-                if not space.sade:
+                if refused or not space.sade:
                     raise page_fault(txn, context)
                 if not (yield from self._set_ad(miss, context, space, entry)):
                     entry = None
                     return None
                 leaf = self._judge(miss, context, space, table, entry)
+                if not leaf.grants & needed_by(txn, space):
+                    raise page_fault(txn, context)
             if self.iotlb.cache.entries and not self.iotlb.holds(leaf):
                 touched = self.invalidations.iotlb_footprint(space.gscid, space.pscid)
                 if not (yield from self._before_fill(miss, self._fill, touched)):
@@ -108,12 +114,14 @@ class Resolver(Component):
                     return None
                 if self._may_fill(miss):
                     self.iotlb.fill(leaf)
+            if refused:
+                raise page_fault(txn, context)
             return leaf
         finally:
             self.walker.finish(walk, entry)
 
     def _judge(self, miss: Miss, context: Context, space: AddressSpace, table: PageTable, entry: Entry) -> Leaf:
-        """The translation in the entry where a walk has ended; raises Fault if it does not let the request in."""
+        """The translation in the entry where a walk has ended; raises Fault if there is none."""
         txn = miss.txn
         if entry.response is Response.ACCESS_FAULT:
             raise Fault(ACCESS_FAULT[permission_of(txn)], dtf=context.dtf)
@@ -125,8 +133,6 @@ class Resolver(Component):
         if leaf is None:
             if self._defects.cache_invalid and table.is_empty(entry):
                 self.iotlb.fill(Leaf(space.gscid, space.pscid, txn.iova, table.span(entry), empty=True))
-            raise page_fault(txn, context)
-        if not leaf.grants & needed_by(txn, space):
             raise page_fault(txn, context)
         return leaf
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.events import CacheFilled
-from cosim.spec.pagetable import SV32, SV39, SV48, Scheme
+from cosim.hw.transaction import Status
+from cosim.spec.pagetable import SV32, SV39, SV48, Pte, Scheme
 from tests.hw.iommu.harness import DATA, LEAF, System
 
 PAGE = 0x1000
@@ -156,3 +157,28 @@ def test_an_iotlb_of_any_shape_changes_no_translation(
         assert system.translate(page * PAGE + 8).address == DATA + 3 * page * PAGE + 8
     assert sum(system.count("iotlb.hits", "iotlb.misses")) == len(pages)
     assert len(system.translation.iotlb.cache) <= shape[0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "write", "kept"),
+    [
+        ({"u": 1, "a": 1, "d": 1}, True, True),
+        ({"u": 1, "a": 1}, True, False),
+        ({"a": 1}, False, True),
+        ({}, False, False),
+    ],
+    ids=["not writable", "nor dirty", "not the user's", "nor accessed"],
+)
+@pytest.mark.parametrize("fill_refused", [False, True])
+def test_a_page_is_kept_for_who_is_not_let_in_if_hardware_does_so(
+    flags: dict[str, int], write: bool, kept: bool, fill_refused: bool
+) -> None:
+    """Not without A, and D for a write: those cost a walk each time."""
+    system = System(geometry={"fill_refused": fill_refused})
+    at = system.device(sade=1).map(0x1000, DATA, flags=Pte.of(v=1, r=1, **flags))
+    before = system.peek(at)
+    for _ in range(2):
+        assert system.translate(0x1000, write=write).status is Status.UR
+    assert system.count("iotlb.hits") == (int(kept and fill_refused),)
+    assert system.probe(0x1000) == (kept and fill_refused)
+    assert system.peek(at) == before
