@@ -66,7 +66,7 @@ class FaultQueue(Component):
     The specification leaves the order of record and response open. The request is answered when its record is
     written; with a `buffer`, while up to so many records are not written yet. A fault is lost while the queue is off,
     while an error bit is set, and if it is the one that sets `fqof` (the queue is full) or `fqmf` (memory refused the
-    record).
+    record). Defective hardware gives the buffer away while it waits: see ``defects.lose_buffered``, here `lose_ps`.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class FaultQueue(Component):
         write_ps: int = 0,
         turnaround_ps: int = 0,
         buffer: int = 0,
+        lose_ps: int = 0,
     ) -> None:
         super().__init__(sim, f"{path}.fq")
         self.iommu = path
@@ -93,13 +94,19 @@ class FaultQueue(Component):
         self.recorded = 0
         self.lost = 0
         """Faults that should have been recorded and were not."""
-        self._write_ps, self._turnaround_ps = write_ps, turnaround_ps
+        self._write_ps, self._turnaround_ps, self._lose_ps = write_ps, turnaround_ps, lose_ps
         self._buffer = Gate(sim, buffer, "fault") if buffer else None
         self._waiting: deque[Buffered] = deque()
         self._writing = False
         """Whether somebody writes what is buffered."""
+        self._holds_place = False
+        """Whether the fault whose record is being written still has its place in the buffer."""
         self._idle_at = 0
         """When the next record can be begun."""
+        self._next_loss: int | None = None
+        """When the next buffered fault is lost, if memory has not answered by then."""
+        self._nobody_lost_at = -1
+        """When one would have been lost, but for lack of any; who comes at that very time is lost, too."""
         self._engine = Server(0, "fault")
         self._initiator = sim.initiator(self.path)
         self._seen = sim.probe(FaultRecorded)
@@ -119,7 +126,17 @@ class FaultQueue(Component):
     # --- What is buffered --------------------------------------------------------------------------------------------
 
     def _keep(self, fault: Fault, txn: Transaction | None, buffer: Gate) -> Routine:
-        yield buffer
+        self._lose(self.sim.now - 1)
+        if not buffer.take():
+            yield buffer
+            if self._lose_ps:
+                buffer.release()
+                self._result(fault, txn, written=False)
+                return
+        if self._nobody_lost_at == self.sim.now:
+            self._free(self.sim.now + self._lose_ps)
+            self._result(fault, txn, written=False)
+            return
         self._waiting.append(Buffered(fault, txn, self.sim.now))
         if not self._writing:
             self._writing = True
@@ -129,8 +146,10 @@ class FaultQueue(Component):
         yield self.ring.slot
         while self._waiting:
             fault, txn, found = self._waiting.popleft()
+            self._holds_place = True
             written = yield from self._write(record_of(fault, txn), found)
-            self._free(self._idle_at)
+            if self._holds_place:
+                self._free(self._idle_at)
             self._result(fault, txn, written)
         self._writing = False
         self.ring.slot.release()
@@ -142,6 +161,17 @@ class FaultQueue(Component):
             self._buffer.release()
         else:
             self.sim.at(at - 1, self._initiator.rank(Stage.TRANSACTION), self._buffer.release)
+
+    def _lose(self, until: int) -> None:
+        """Lose what defective hardware has given away by `until`."""
+        while self._next_loss is not None and self._next_loss <= until:
+            if self._waiting and self._waiting[0].found <= self._next_loss:
+                fault, txn, _ = self._waiting.popleft()
+                self._result(fault, txn, written=False)
+                self._free(self._next_loss + self._lose_ps)
+            else:
+                self._nobody_lost_at = self._next_loss
+            self._next_loss += self._lose_ps
 
     # --- Records -----------------------------------------------------------------------------------------------------
 
@@ -176,7 +206,13 @@ class FaultQueue(Component):
             agent=f"{self.iommu}.record",
             owner=self.path,
         )
+        if self._lose_ps and self._buffer is not None:
+            self._next_loss = self.sim.now + 2 * self._lose_ps
+            self._free(self._next_loss)
+            self._holds_place = False
         yield access
+        self._lose(self.sim.now)
+        self._next_loss = None
         self._idle_at = self.sim.now + self._turnaround_ps
         if access.response is Response.ACCESS_FAULT:
             ring.fail(fqmf=1)

@@ -78,6 +78,7 @@ class Iommu(Component):
             write_ps=timing.write_start + (FaultRecord.DWORDS - 1) * timing.beat,
             turnaround_ps=timing.record_turnaround,
             buffer=options.geometry.fault_buffer,
+            lose_ps=options.defects.lose_buffered,
         )
         invalidations = self.translation.invalidations
         self.commands = CommandQueue(sim, path, options, self.registers, port, invalidations)

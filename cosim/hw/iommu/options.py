@@ -204,7 +204,7 @@ class LatitudeOptions(Options):
 
 
 class DefectOptions(Options):
-    """Errors that hardware might have; each is there so that an oracle can be shown to see it."""
+    """Errors that hardware might have, so that an oracle can be shown to see them; lost faults are seen in results."""
 
     cache_invalid: bool = False
     """Cache entries with V=0, which the specification forbids (IOMMU 3.8)."""
@@ -214,6 +214,9 @@ class DefectOptions(Options):
     """Complete an IOFENCE without waiting for what it orders."""
     stale_fill: bool = False
     """Let a walk that an invalidation overtook fill the IOTLB with what it read before."""
+    lose_buffered: Time = 0
+    """Lose one of the faults in `fault_buffer` each time this long has passed while memory has not answered the write
+    of a record, and whoever finds the buffer full, without `fqof`; 0 is never."""
 
 
 class IommuOptions(Options):

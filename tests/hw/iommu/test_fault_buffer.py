@@ -9,6 +9,7 @@ import pytest
 from cosim.events import FaultRecorded
 from cosim.sim.agenda import Agenda
 from cosim.sim.kernel import Plain
+from cosim.spec.register_map import FQCSR
 from tests.hw.iommu.harness import NS, System
 
 LOOKUP, START, BEAT, ANSWER, MEMORY = 2 * NS, 3 * NS, 1 * NS, 5 * NS, 100 * NS
@@ -22,11 +23,22 @@ TIMING = {"lookup": LOOKUP, "write_start": START, "beat": BEAT, "fault_answer": 
 class Machine(System):
     """Its requests have a device_id that is too wide for the directory: each faults at its look-up."""
 
-    def __init__(self, executor: Any, turnaround: int = 0, **geometry: int) -> None:
-        timing = TIMING | {"record_turnaround": turnaround}
-        super().__init__(timing=timing, geometry=geometry, memory_ps=0, write_ps=MEMORY, executor=executor)
+    def __init__(self, executor: Any, turnaround: int = 0, lose: str = "0", **geometry: int) -> None:
+        super().__init__(
+            timing=TIMING | {"record_turnaround": turnaround},
+            geometry=geometry,
+            defects={"lose_buffered": lose},
+            memory_ps=0,
+            write_ps=MEMORY,
+            executor=executor,
+        )
         self.recorded: list[int] = []
-        self.sim.probe(FaultRecorded).watch(lambda event: self.recorded.append(event.time))
+
+        def watch(event: FaultRecorded) -> None:
+            if event.recorded:
+                self.recorded.append(event.time)
+
+        self.sim.probe(FaultRecorded).watch(watch)
 
     def answered(self, count: int) -> list[int]:
         """When requests of as many devices, made at the same time, are refused, from then on."""
@@ -78,3 +90,30 @@ def test_every_fault_is_in_the_queue_in_order() -> None:
     machine.run()
     assert [record.iotval for record in machine.faults()] == [0x1000 * n for n in range(20)]
     assert machine.iommu.fault_queue.recorded == 20
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_defective_hardware_gives_its_buffer_away_while_it_waits(executor: Any) -> None:
+    """The first who waits goes 80 ns after a record was sent, since memory answers only after 100."""
+    machine = Machine(executor, lose="40 ns", fault_buffer=4)
+    assert machine.answered(4) == [LOOKUP + ANSWER] * 4
+    assert machine.recorded == [LOOKUP + n * RECORD for n in (1, 2)]
+    assert machine.iommu.fault_queue.lost == 2
+    machine.recorded.clear()
+    assert machine.answered(4) == [LOOKUP + ANSWER] * 4, "all places are free again"
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_who_finds_the_buffer_full_of_defective_hardware_waits_and_is_lost(executor: Any) -> None:
+    machine = Machine(executor, lose="40 ns", fault_buffer=1)
+    lost = LOOKUP + RECORD - MEMORY + 80 * NS
+    assert machine.answered(2) == [LOOKUP + ANSWER, lost + ANSWER]
+    assert machine.recorded == [LOOKUP + RECORD]
+
+
+def test_a_defective_buffer_is_free_again_after_faults_that_the_queue_does_not_take() -> None:
+    machine = Machine(Agenda, lose="40 ns", fault_buffer=1)
+    machine.iommu.registers.write(FQCSR.offset, 4, 0)
+    machine.run()
+    assert [machine.answered(1) for _ in range(3)] == [[LOOKUP + ANSWER]] * 3
+    assert machine.iommu.fault_queue.lost == 3
