@@ -14,7 +14,7 @@ TIMES = ("0", "1 ns", "5 ns", "20 ns", "150 ns")
 TIMING = (
     *("lookup", "lookup_interval", "walk_start", "walk_step", "beat", "context_fill", "fill", "turnaround", "link"),
     *("write_start", "command_start", "command_fetch", "invalidate_entry", "invalidate_all", "fence", "fault_answer"),
-    *("register_access", "interrupt"),
+    *("record_turnaround", "register_access", "interrupt"),
 )
 LATE, LONG_TIMES = ("walk_step", "context_fill", "fill"), ("1 us", "4 us")
 """Steps between what was read and what is done with it, which may last as long as a driver's whole flush."""
