@@ -201,9 +201,13 @@ _COMBINED = {
     Amo.AND: lambda old, value: old & value,
     Amo.OR: lambda old, value: old | value,
     Amo.XOR: lambda old, value: old ^ value,
-    Amo.MIN: min,
-    Amo.MAX: max,
+    Amo.MIN: lambda old, value: min(old, value, key=_signed),
+    Amo.MAX: lambda old, value: max(old, value, key=_signed),
 }
+
+
+def _signed(word: int) -> int:
+    return word - 0x1_0000_0000 if word & 0x8000_0000 else word
 
 
 def _fenced(fence: Instruction, a: Event, b: Event) -> bool:

@@ -84,13 +84,13 @@ def _program(choose: random.Random, length: int, locations: list[str], numbers: 
                 )
             )
         elif op == "amo":
-            kind = choose.choice([Amo.SWAP, Amo.ADD])
+            kind = choose.choice([kind for kind in Amo if kind is not Amo.CAS])
             program.append(
                 Instruction(
                     op,
                     location,
                     name,
-                    value,
+                    -value & 0xFFFF_FFFF if maybe(0.3) else value,
                     kind=kind,
                     acquire=maybe(0.25),
                     release=maybe(0.25),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cosim.study.litmus import LitmusError, are_in, load, run, run_file, summary
+from cosim.study.litmus.machine import Machine
 from tests.litmus.cases import DATA, FILES, MODELS, by_name, cases_in, length
 
 HERD = [file for file in FILES if file not in ("own.jsonl", "reasoned.jsonl")]
@@ -101,6 +102,41 @@ def written(thread: list[dict[str, Any]], **changes: Any) -> str:
     return json.dumps({**record, **changes})
 
 
+def written_by(threads: list[list[dict[str, Any]]], outcome: list[int], **changes: Any) -> str:
+    """A line whose only outcome, whatever the model, is `outcome`."""
+    return written([], threads=threads, allowed={model: [outcome] for model in MODELS}, **changes)
+
+
+def test_words_may_be_written_with_a_sign_or_without(tmp_path: Path) -> None:
+    """-1 and 4294967295 are the same word, and minimum and maximum take it for the former."""
+    amo = {"op": "amo", "kind": "max", "loc": "x", "val": -5, "reg": "r0"}
+    cas = {"op": "cas", "loc": "x", "expect": -1, "val": -2, "reg": "r1"}
+    file = tmp_path / "signed.jsonl"
+    fields = {"init": {"x": 0xFFFF_FFFF}, "observe": ["0:r0", "0:r1", "x"]}
+    file.write_text(
+        written_by([[amo, cas]], [-1, 0xFFFF_FFFF, -2], **fields, filter={"0:r1": -1})
+        + "\n"
+        + written_by([[amo, cas]], [-1, -1, -3], **fields)
+    )
+    verdicts = list(run_file(file))
+    assert [verdict.outcome for verdict in verdicts] == ["passed"] * 3 + ["failed"] * 3
+    assert str(verdicts[3]).endswith("reached 0:r0=-1 0:r1=-1 x=-2, which is forbidden; allowed: 0:r0=-1 0:r1=-1 x=-3")
+
+
+def test_a_device_stores_what_it_has_read(tmp_path: Path) -> None:
+    """The value of a device's store may be a register, as that of a hart's may."""
+    device = [
+        {"op": "dma_load", "loc": "x", "reg": "r0"},
+        {"op": "dma_store", "loc": "y", "val": "r0", "data_dep": ["r0"]},
+        {"op": "reg_set", "loc": "dev.a", "val": "r0", "data_dep": ["r0"]},
+    ]
+    file = tmp_path / "device.jsonl"
+    fields = {"agents": ["device"], "init": {"x": 7, "y": 0, "dev.a": 0}, "observe": ["x", "y", "dev.a"]}
+    file.write_text(written_by([device], [7, 7, 7], **fields))
+    assert [(verdict.outcome, verdict.missing) for verdict in run_file(file)] == [("passed", [])] * 3
+    assert Machine(next(load(file)), []).run() == (7, 7, 7)
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -114,6 +150,8 @@ def written(thread: list[dict[str, Any]], **changes: Any) -> str:
             written([{"op": "store", "loc": "x", "val": "r7"}]),
             "r7 is no register of this thread so far; there are: none",
         ),
+        (written([{"op": "store", "loc": "x", "val": 1.5}]), "1.5 is no value of a word"),
+        (written([], init={"x": None, "y": 0}), "None is no value of a word"),
         (written([{"op": "fence", "pred": "rx", "succ": "w"}]), "the sets of a fence are made of i, o, r and w"),
         (
             written([{"op": "mmio_store", "loc": "x", "val": 1}]),

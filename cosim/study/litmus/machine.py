@@ -113,7 +113,7 @@ class Machine:
         for instruction in program:
             yield Server(1 + self.pauses(), "memory")
             kind = Kind.WRITE if instruction.op in ("dma_store", "reg_set") else Kind.READ
-            words = (int(instruction.value),) if kind is Kind.WRITE else ()
+            words = (int(instruction.stored(registers)),) if kind is Kind.WRITE else ()
             address = self.test.addresses[instruction.location]
             access = Access(self.port, kind, address, 4, "memory", words, owner=f"device{number}")
             yield access

@@ -15,9 +15,10 @@ from cosim.study.litmus.checks import check
 
 MEMORY_BASE, DEVICE_BASE = 0x8000_0000, 0x0300_0000
 _LINE, _PAGE, _WORD = 64, 4096, 4
+_MASK = 0xFFFF_FFFF
 
 Outcome = tuple[int, ...]
-"""The observed values, in the order of `Test.observe`."""
+"""The observed values, unsigned, in the order of `Test.observe`."""
 
 
 class LitmusError(ValueError):
@@ -50,6 +51,10 @@ class Instruction:
         """The registers that must be known before it executes."""
         value = (self.value,) if isinstance(self.value, str) else ()
         return (*value, *self.address_from, *self.data_from, *self.control_from)
+
+    def stored(self, registers: Mapping[str, int]) -> int:
+        """What it stores, with the registers of its thread as they are then."""
+        return registers[self.value] if isinstance(self.value, str) else self.value
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,9 @@ class Test:
         return tuple(value(name) for name in self.observe)
 
     def show(self, outcome: Outcome) -> str:
-        """``0:r0=1 y=2``."""
-        return " ".join(f"{name}={value}" for name, value in zip(self.observe, outcome, strict=True))
+        """``0:r0=1 y=-2``: words are shown as signed numbers."""
+        signed = [value - (value >> 31 << 32) for value in outcome]
+        return " ".join(f"{name}={value}" for name, value in zip(self.observe, signed, strict=True))
 
 
 def are_in(path: Path) -> bool:
@@ -154,10 +160,13 @@ def _test(record: dict[str, Any]) -> Test:
         features=tuple(record.get("features", ())),
         threads=tuple(tuple(_instruction(op) for op in thread) for thread in record["threads"]),
         devices=frozenset(index for index, agent in enumerate(agents) if agent == "device"),
-        initial=record["init"],
+        initial=_words(record["init"]),
         observe=tuple(record["observe"]),
-        filter=record.get("filter") or {},
-        allowed={model: frozenset(map(tuple, outcomes)) for model, outcomes in record["allowed"].items()},
+        filter=_words(record.get("filter") or {}),
+        allowed={
+            model: frozenset(tuple(map(_word, outcome)) for outcome in outcomes)
+            for model, outcomes in record["allowed"].items()
+        },
         unreached=None if unreached is None else unreached["inorder_stale"],
     )
     check(test)
@@ -165,7 +174,7 @@ def _test(record: dict[str, Any]) -> Test:
 
 
 def _instruction(record: dict[str, Any]) -> Instruction:
-    op = record["op"]
+    op, value = record["op"], record.get("val", 0)
     kind = "CAS" if op == "cas" else str(record.get("kind", "swap")).upper()
     if kind not in Amo.__members__:
         raise ValueError(f"{record['kind']} is no kind of atomic; there are: {', '.join(Amo.__members__).lower()}")
@@ -173,14 +182,25 @@ def _instruction(record: dict[str, Any]) -> Instruction:
         op=op,
         location=record.get("loc", ""),
         register=record.get("reg", ""),
-        value=record.get("val", 0),
-        expect=record.get("expect", 0),
+        value=value if isinstance(value, str) else _word(value),
+        expect=_word(record.get("expect", 0)),
         kind=Amo[kind],
         acquire=bool(record.get("aq")),
         release=bool(record.get("rl")),
         predecessor=record.get("pred", ""),
         successor=record.get("succ", ""),
-        address_from=tuple(record.get("addr_dep", ())),
-        data_from=tuple(record.get("data_dep", ())),
-        control_from=tuple(record.get("ctrl_dep", ())),
+        address_from=tuple(record.get("addr_dep") or ()),
+        data_from=tuple(record.get("data_dep") or ()),
+        control_from=tuple(record.get("ctrl_dep") or ()),
     )
+
+
+def _word(value: object) -> int:
+    """The 32 bits of a word of memory, however their sign was written."""
+    if not isinstance(value, int):
+        raise ValueError(f"{value!r} is no value of a word")
+    return value & _MASK
+
+
+def _words(values: Mapping[str, object]) -> dict[str, int]:
+    return {name: _word(value) for name, value in values.items()}

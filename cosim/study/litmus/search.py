@@ -209,11 +209,12 @@ class Search:
         agent = state.agents[thread]
         instruction = self.test.threads[thread][agent.position]
         address = self.test.addresses[instruction.location]
+        value = instruction.stored({name: known for name, known, _ in agent.registers})
         result: int | None = None
         if instruction.op == "mmio_recv":
             result = dict(state.devices)[address]
         elif instruction.op == "reg_set":
-            state = state._replace(devices=_written(state.devices, address, int(instruction.value)))
+            state = state._replace(devices=_written(state.devices, address, value))
         else:
             self.memory.restore(state.memory)
             now = state.now + (instruction.op == "dma_store")
@@ -223,7 +224,7 @@ class Search:
                 self.memory.commit(access)
                 result = access.value
             else:
-                self.memory.commit(Access(self.port, Kind.WRITE, address, 4, "memory", (int(instruction.value),)))
+                self.memory.commit(Access(self.port, Kind.WRITE, address, 4, "memory", (value,)))
                 state = state._replace(now=now, memory=self.memory.snapshot())
         return self._issued(state, thread, self._advanced(thread, agent, instruction, result, None))
 
@@ -254,7 +255,7 @@ def operation(instruction: Instruction, address: int, registers: dict[str, Loade
     """The CPU's operation for an instruction, its operands carrying what they depend on."""
     if instruction.address_from:
         address = Loaded(address, at_of(*(registers[name] for name in instruction.address_from)))
-    value: int = registers[instruction.value] if isinstance(instruction.value, str) else instruction.value
+    value = instruction.stored(registers)
     if instruction.data_from:
         value = Loaded(value, at_of(value, *(registers[name] for name in instruction.data_from)))
     match instruction.op:
