@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cosim.hw.process import Steps, Wait
 from cosim.hw.threads import Thread
 from cosim.hw.timers import Alarm
+from cosim.sim.loaded import Loaded
 from cosim.sim.operations import MmioRead, Poll, PollEither
 from cosim.sim.transport import Access, Kind, Target
 
@@ -51,7 +52,7 @@ def _take_hold(
     before()
     target.commit(access)
     cpu.perform(thread, read)
-    return access.value
+    return Loaded(access.value, cpu.sim.now)
 
 
 def poll(cpu: Cpu, thread: Thread, op: Poll) -> Steps:

@@ -97,3 +97,8 @@ def test_cpus_in_time_do_what_their_harts_do_with_a_random_program(seed: int, mo
 )
 def test_schedules_reach_the_weak_outcomes_on_whole_cpus(name: str, model: str, outcome: Outcome) -> None:
     assert outcome in runs(by_name()[name], model, random.Random(name), 150)
+
+
+@pytest.mark.parametrize(("name", "stale"), [("dma-completion+addr", False), ("dma-completion+ctrl", True)])
+def test_what_a_register_read_returns_orders_the_loads_whose_address_it_is_part_of(name: str, stale: bool) -> None:
+    assert ((1, 0) in runs(by_name()[name], "rvwmo", random.Random(1), 150)) is stale

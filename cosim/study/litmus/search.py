@@ -171,7 +171,7 @@ class Search:
             if type(op) is Atomic:
                 following = state._replace(now=now, memory=self.memory.snapshot())
             elif type(op) is MmioRead:
-                result = dict(state.devices)[op.address]
+                result = Loaded(dict(state.devices)[op.address], now)
             yield self._issued(following, thread, self._advanced(thread, agent, instruction, result, hart))
 
     def _issued(self, state: State, thread: int, agent: Agent) -> State:
