@@ -151,7 +151,15 @@ def test_a_device_stores_what_it_has_read(tmp_path: Path) -> None:
     [
         ("{", "not a litmus test: Expecting property name"),
         ('{"name": "a"}', "not a litmus test: it has no 'threads'"),
-        ("[1, 2]", "not a litmus test"),
+        ("[1, 2]", "not a litmus test: it is no object"),
+        (written([], init=[0, 0]), "not a litmus test: init is no object"),
+        (written([], threads=None), "not a litmus test: threads is no list"),
+        (written([], agents=["cpu"]), "agents has not hart or device for each of threads"),
+        (written([], agents=["hart", "hart"]), "agents has not hart or device for each of threads"),
+        (written([], threads=[["load"]]), "thread 0, operation 0: 'load' is no object"),
+        (written([{"op": "store", "loc": "x"}]), "thread 0, operation 0: store has no 'val'"),
+        (written([{"op": "cas", "loc": "x", "val": 1, "reg": "r0"}]), "cas has no 'expect'"),
+        (written([{"op": "load", "loc": "x", "reg": "r0"}] * 2), "operation 1: r0 has been assigned before"),
         (written([{"op": "jump"}]), "thread 0, operation 0: jump is no operation; there are: amo, cas, fence"),
         (written([{"op": "load", "loc": "z", "reg": "r0"}]), "operation 0: z is no location; there are: x, y"),
         (written([{"op": "load", "loc": "x", "reg": "r0", "addr_dep": ["r0"]}]), "r0 is no register of this thread so"),
@@ -170,7 +178,10 @@ def test_a_device_stores_what_it_has_read(tmp_path: Path) -> None:
         (written([], observe=["0:r0"]), "observe: 0:r0 is no register or location; there are: x, y"),
         (written([], allowed={"tso": [[1]]}), "allowed: tso: [1] has not one value for each of ['x', 'y']"),
         (written([], allowed={"arm": []}), "allowed: arm is no memory model; there are: sequential, tso, rvwmo"),
-        (written([{"op": "amo", "kind": "nand", "loc": "x"}]), "nand is no kind of atomic; there are: swap, add"),
+        (
+            written([{"op": "amo", "kind": "nand", "loc": "x", "val": 1}]),
+            "nand is no kind of atomic; there are: swap, add",
+        ),
     ],
 )
 def test_a_malformed_file_is_an_error_at_its_line(tmp_path: Path, text: str, error: str) -> None:

@@ -13,6 +13,14 @@ HART = frozenset({"load", "store", "amo", "cas", "mmio_store", "mmio_load"}) | F
 DEVICE = frozenset({"mmio_recv", "dma_load", "dma_store", "reg_set"})
 REGISTER = frozenset({"mmio_store", "mmio_load", "mmio_recv", "reg_set"})
 """The operations on a device's registers, whose locations are called ``device.register``."""
+OPERANDS = {
+    "fence": ("pred", "succ"),
+    "amo": ("kind", "val"),
+    "cas": ("expect", "val"),
+    **dict.fromkeys(("store", "mmio_store", "dma_store", "reg_set"), ("val",)),
+    **dict.fromkeys(("load", "mmio_load", "mmio_recv", "dma_load"), ("reg",)),
+}
+"""The fields that an operation must have, besides its location."""
 _SETS = frozenset("iorw")
 
 
@@ -33,6 +41,8 @@ def check(test: Test) -> None:
             for name in instruction.needs:
                 _one_of(where, "register of this thread so far", name, registers)
             if instruction.register:
+                if instruction.register in registers:
+                    raise ValueError(f"{where}: {instruction.register} has been assigned before")
                 registers.add(instruction.register)
         known |= {f"{number}:{register}" for register in registers}
     for name in (*test.observe, *test.filter):

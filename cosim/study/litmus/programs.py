@@ -11,7 +11,7 @@ from typing import Any
 
 from cosim.hw.ordering import MODELS
 from cosim.sim.operations import Amo
-from cosim.study.litmus.checks import check
+from cosim.study.litmus.checks import OPERANDS, check
 
 MEMORY_BASE, DEVICE_BASE = 0x8000_0000, 0x0300_0000
 _LINE, _PAGE, _WORD = 64, 4096, 4
@@ -148,8 +148,19 @@ def _reason(error: Exception) -> str:
     return f"it has no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
 
 
+_KINDS = {str: "text", dict: "object", list: "list"}
+_FIELDS = {"threads": list, "name": str, "init": dict, "observe": list, "allowed": dict}
+
+
 def _test(record: dict[str, Any]) -> Test:
-    agents = record.get("agents", ["hart"] * len(record["threads"]))
+    if not isinstance(record, dict):
+        raise ValueError("it is no object")
+    for field, kind in _FIELDS.items():
+        if not isinstance(record[field], kind):
+            raise ValueError(f"{field} is no {_KINDS[kind]}")
+    agents = record.get("agents") or ["hart"] * len(record["threads"])
+    if len(agents) != len(record["threads"]) or not {"hart", "device"}.issuperset(agents):
+        raise ValueError("agents has not hart or device for each of threads")
     unreached = record.get("unreached")
     unknown = record["allowed"].keys() - MODELS.keys()
     if unknown:
@@ -158,7 +169,10 @@ def _test(record: dict[str, Any]) -> Test:
         name=record["name"],
         shape=record.get("shape", record["name"].partition("+")[0]),
         features=tuple(record.get("features", ())),
-        threads=tuple(tuple(_instruction(op) for op in thread) for thread in record["threads"]),
+        threads=tuple(
+            tuple(_instruction(f"thread {number}, operation {place}", op) for place, op in enumerate(thread))
+            for number, thread in enumerate(record["threads"])
+        ),
         devices=frozenset(index for index, agent in enumerate(agents) if agent == "device"),
         initial=_words(record["init"]),
         observe=tuple(record["observe"]),
@@ -173,11 +187,19 @@ def _test(record: dict[str, Any]) -> Test:
     return test
 
 
-def _instruction(record: dict[str, Any]) -> Instruction:
-    op, value = record["op"], record.get("val", 0)
+def _instruction(where: str, record: dict[str, Any]) -> Instruction:
+    if not isinstance(record, dict):
+        raise ValueError(f"{where}: {record!r} is no object")
+    op = record["op"]
+    for field in OPERANDS.get(op, ()):
+        if field not in record:
+            raise ValueError(f"{where}: {op} has no {field!r}")
+    value = record.get("val", 0)
     kind = "CAS" if op == "cas" else str(record.get("kind", "swap")).upper()
     if kind not in Amo.__members__:
-        raise ValueError(f"{record['kind']} is no kind of atomic; there are: {', '.join(Amo.__members__).lower()}")
+        raise ValueError(
+            f"{where}: {record['kind']} is no kind of atomic; there are: {', '.join(Amo.__members__).lower()}"
+        )
     return Instruction(
         op=op,
         location=record.get("loc", ""),
