@@ -9,7 +9,7 @@ from cosim.events import QueueDepth
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.sim.kernel import Routine, Stage
 from cosim.sim.server import Gate, Server
-from cosim.spec.bits import Access, Word
+from cosim.spec.bits import Word
 from cosim.spec.queues import Command, FaultRecord, PageRequest
 from cosim.spec.register_map import CQB, CQCSR, CQH, CQT, FQB, FQCSR, FQH, FQT, PQB, PQCSR, PQH, PQT, Register
 from cosim.spec.registers import Cqcsr, Fqcsr, Pqcsr, QueueBase, QueueCsr
@@ -125,7 +125,7 @@ class Ring:
             return
         rank = self._initiator.rank(Stage.REGISTER)
         if is_:
-            self._put(new & ~self.place.csr.layout.ACCESS[Access.RW1C] | QueueCsr.busy.mask)
+            self._put(new | QueueCsr.busy.mask)
             self.registers.put(self.place.own, 0)
             self.sim.at(self.sim.now + max(1, self._busy_ps), rank, lambda: self._turned(on=1))
         else:

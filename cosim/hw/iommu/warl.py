@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Self
 
 from cosim.hw.iommu.options import IommuOptions
-from cosim.spec.bits import Word
+from cosim.spec.bits import Access, Word
 from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.register_map import IOHPMCTR, IOHPMEVT, MSI_ADDR, MSI_DATA, MSI_VEC_CTL, Register
 from cosim.spec.registers import (
     Capabilities,
+    Cqcsr,
     Ddtp,
     Fctl,
+    Fqcsr,
     Icvec,
     Igs,
     Iocountinh,
@@ -21,7 +23,9 @@ from cosim.spec.registers import (
     Iohpmevt,
     IommuMode,
     IommuQosid,
+    Pqcsr,
     QueueBase,
+    QueueCsr,
 )
 
 
@@ -100,6 +104,13 @@ def _base(entries_log2: int, pages: int) -> Rule:
     return rule
 
 
+def _csr(layout: type[Word]) -> Rule:
+    """Turning a queue on clears what stopped it, in one: no interrupt follows that the same write enables."""
+    errors = layout.ACCESS[Access.RW1C]
+    rising = QueueCsr.en.mask
+    return lambda old, new: new & ~errors if new & ~old & rising else new
+
+
 def _iohpmevt(reset: Reset) -> Rule:
     """An eventID that cannot be counted leaves the selection as it is."""
 
@@ -123,6 +134,7 @@ def rules(options: IommuOptions, capabilities: Capabilities, reset: Reset) -> di
         "cqb": _base(options.geometry.cq_log2, pages),
         "fqb": _base(options.geometry.fq_log2, pages),
         "pqb": _base(options.geometry.cq_log2, pages),
+        **{name: _csr(layout) for name, layout in (("cqcsr", Cqcsr), ("fqcsr", Fqcsr), ("pqcsr", Pqcsr))},
         "iocountinh": _cleared(Iocountinh.cy.mask | (1 << counters) - 1 << Iocountinh.hpm.lo),
         "iommu_qosid": _cleared(IommuQosid.MASK & reset.qosid_mask),
         "icvec": _cleared(Icvec.of(civ=vector, fiv=vector, pmiv=vector, piv=vector)),

@@ -10,7 +10,7 @@ from cosim.hw.iommu.warl import Reset
 from cosim.hw.transaction import Transaction
 from cosim.spec.faults import Cause
 from cosim.spec.queues import Command, FaultRecord, Iofence
-from cosim.spec.register_map import CQCSR, FCTL, FQCSR, FQH, ICVEC, IPSR, MSI_ADDR, MSI_DATA, MSI_VEC_CTL
+from cosim.spec.register_map import CQCSR, CQT, FCTL, FQCSR, FQH, ICVEC, IPSR, MSI_ADDR, MSI_DATA, MSI_VEC_CTL
 from cosim.spec.registers import Capabilities, Cqcsr, Fqcsr, Igs, Interrupt
 from tests.hw.iommu.register_bench import DRAM, Bench
 
@@ -92,6 +92,17 @@ class TestPending:
         bench.submit(BAD), fault(bench)
         bench.write(CQCSR, Cqcsr.of(cqen=1, cie=1)), bench.write(FQCSR, Fqcsr.of(fqen=1, fie=1))
         assert bench.read(IPSR) == 1
+
+    def test_a_queue_that_is_turned_on_reports_no_error_from_before(self) -> None:
+        bench = Bench()
+        bench.enable(interrupts=False), bench.enable_faults(interrupts=False, log2_entries=1)
+        bench.submit(BAD), fault(bench), fault(bench)
+        bench.write(CQCSR, 0), bench.write(FQCSR, 0)
+        assert bench.registers.cqcsr.cmd_ill
+        assert bench.registers.fqcsr.fqof
+        bench.write(CQT, 0)
+        bench.write(CQCSR, Cqcsr.of(cqen=1, cie=1)), bench.write(FQCSR, Fqcsr.of(fqen=1, fie=1))
+        assert bench.read(IPSR) == 0
 
 
 class TestWires:
