@@ -65,7 +65,10 @@ _TRANSLATED = {
 
 
 class AtsAnswer(Enum):
-    """How a PCIe ATS translation request that met a fault is completed (2.6)."""
+    """How a PCIe ATS translation request that met a fault is completed (2.6).
+
+    The manual says nothing of corrupt data; the reference model counts it among what earns a Completer Abort.
+    """
 
     SUCCESS = "Success, with R and W 0; nothing is recorded"
     CA = "Completer Abort"
@@ -118,7 +121,7 @@ class Cause(IntEnum):
 
     @property
     def ats_answer(self) -> AtsAnswer | None:
-        """The completion of an ATS translation request; None where the specification names none."""
+        """The completion of an ATS translation request; None where it cannot meet the fault."""
         return _ATS_ANSWER.get(self)
 
 
@@ -156,6 +159,12 @@ _ATS_ANSWER = {
     Cause.MSI_PTE_MISCONFIGURED: AtsAnswer.CA,
     Cause.PDT_LOAD_ACCESS_FAULT: AtsAnswer.CA,
     Cause.PDT_MISCONFIGURED: AtsAnswer.CA,
+    Cause.DDT_DATA_CORRUPTION: AtsAnswer.CA,
+    Cause.PDT_DATA_CORRUPTION: AtsAnswer.CA,
+    Cause.MSI_PT_DATA_CORRUPTION: AtsAnswer.CA,
+    Cause.MRIF_DATA_CORRUPTION: AtsAnswer.CA,
+    Cause.INTERNAL_DATA_PATH_ERROR: AtsAnswer.CA,
+    Cause.PT_DATA_CORRUPTION: AtsAnswer.CA,
     Cause.ALL_INBOUND_DISALLOWED: AtsAnswer.UR,
     Cause.DDT_LOAD_ACCESS_FAULT: AtsAnswer.UR,
     Cause.DDT_NOT_VALID: AtsAnswer.UR,
