@@ -13,7 +13,7 @@ from cosim.sim.agenda import Agenda
 from cosim.sim.kernel import Plain
 from cosim.study import litmus
 from cosim.study.testbench import Differs, Machine, Testbench
-from cosim.study.vectors import ConformanceError, Scenario, are_in, lines, read
+from cosim.study.vectors import ConformanceError, Scenario, are_in, lines, load, read
 
 EXECUTORS = {"agenda": Agenda, "plain": Plain}
 """Those with time, by name."""
@@ -102,9 +102,15 @@ def conform(files: Sequence[str], *, executor: str, seed: int, verbose: bool, ec
 def _verdicts(path: Path, executor: str, seed: int) -> Iterator[Verdict | litmus.Verdict]:
     if are_in(path):
         yield from run_file(path, executor, seed)
-    elif not any(lines(path)):
+        return
+    n, first = next(lines(path), (0, ""))
+    if not n:
         raise ConformanceError(f"{path}: there is nothing in it")
-    elif litmus.are_in(path):
-        yield from litmus.run_file(path)
-    else:
-        raise ConformanceError(f"{path}: holds neither conformance scenarios nor litmus tests")
+    neither = "holds neither conformance scenarios nor litmus tests"
+    try:
+        load(first)
+    except ValueError as error:
+        raise ConformanceError(f"{path}: {neither}: line {n}: {error}") from None
+    if not litmus.are_in(path):
+        raise ConformanceError(f"{path}: {neither}: line {n} has neither 'steps' nor 'threads' and 'allowed'")
+    yield from litmus.run_file(path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from cosim.hw.iommu.warl import Reset
-from cosim.spec.registers import Capabilities
+from cosim.spec.pagetable import PAGE
+from cosim.spec.register_map import IOHPMCTR, RegisterMap
+from cosim.spec.registers import Capabilities, Fctl, Icvec, Iohpmctr, Iohpmevt, IommuMode, IommuQosid
 
 
 class ConformanceError(Exception):
@@ -43,10 +46,25 @@ def number(value: Any) -> int:
         raise ValueError(f"{value!r} is not a number") from None
 
 
-def _list_of(form: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _upto(largest: int) -> Callable[[Any], Any]:
+    def limited(value: Any) -> int:
+        if not 0 <= number(value) <= largest:
+            raise ValueError(f"{value!r} is not one of 0..{largest:#x}")
+        return number(value)
+
+    return limited
+
+
+_BIT, _BYTE, _DWORD = _upto(1), _upto(0xFF), _upto((1 << 64) - 1)
+_RID, _PROCESS_ID, _DEVICE_ID = _upto(0xFFFF), _upto(0xFFFFF), _upto(0xFFFFFF)
+
+
+def _list_of(form: Callable[[Any], Any], least: int = 0) -> Callable[[Any], Any]:
     def listed(value: Any) -> list[Any]:
         if not isinstance(value, list):
             raise ValueError(f"{value!r} is not a list")
+        if len(value) < least:
+            raise ValueError("there is nothing in the list")
         return [form(item) for item in value]
 
     return listed
@@ -101,10 +119,10 @@ def _hex(value: Any) -> bytes:
 def _store(value: Any) -> tuple[int, int, int]:
     if not isinstance(value, list) or len(value) not in (2, 3):
         raise ValueError(f"{value!r} is not [address, value] or [address, value, size]")
-    address, word, *size = map(number, value)
-    if size not in ([], [4], [8], [16]):
-        raise ValueError(f"a store has 4, 8 or 16 bytes, not {size[0]}")
-    return address, word, size[0] if size else 8
+    size = number(value[2]) if len(value) == 3 else 8
+    if size not in (4, 8, 16):
+        raise ValueError(f"a store has 4, 8 or 16 bytes, not {size}")
+    return _DWORD(value[0]), _upto((1 << 8 * size) - 1)(value[1]), size
 
 
 def _size(value: Any) -> int:
@@ -122,21 +140,22 @@ RESPONSE = _object(
     },
     "status",
 )
-_DEVICE = dict.fromkeys(("rid", "dsv", "dseg", "pv", "pid"), number)
+_DEVICE = {"rid": _RID, "dsv": _BIT, "dseg": _BYTE, "pv": _BIT, "pid": _PROCESS_ID}
+_OFFSET = _upto(RegisterMap.SIZE - 4)
 _MESSAGE = _object({"code": number, "payload": number, "inval": number, **_DEVICE}, "code", "rid")
 
 STEPS: Mapping[str, Callable[[Any], Any]] = {
     "mem_write": _object({"w": _list_of(_store)}, "w"),
-    "mem_read": _object({"addr": number, "data": _hex, "mask": _hex}, "addr", "data"),
-    "mem_fault": _object({"kind": _one_of("access", "corrupt"), "addr": number, "len": number}, "kind", "addr", "len"),
+    "mem_read": _object({"addr": _DWORD, "data": _hex, "mask": _hex}, "addr", "data"),
+    "mem_fault": _object({"kind": _one_of("access", "corrupt"), "addr": _DWORD, "len": _DWORD}, "kind", "addr", "len"),
     "mem_fault_clear": _object({}),
-    "reg_write": _object({"off": number, "size": _size, "val": number}, "off", "size", "val"),
+    "reg_write": _object({"off": _OFFSET, "size": _size, "val": _DWORD}, "off", "size", "val"),
     "reg_read": _object(
         {
-            "off": number,
+            "off": _OFFSET,
             "size": _size,
             "val": number,
-            "one_of": _list_of(number),
+            "one_of": _list_of(number, 1),
             "min": number,
             "mask": number,
             "note": _text,
@@ -147,17 +166,21 @@ STEPS: Mapping[str, Callable[[Any], Any]] = {
     "process": _object({}),
     "translate": _object(
         {
-            **dict.fromkeys(("did", "iova", "len", "pv", "pid", "priv", "exec", "no_write", "cxl"), number),
+            **dict.fromkeys(("pv", "priv", "exec", "no_write", "cxl"), _BIT),
+            "did": _DEVICE_ID,
+            "iova": _DWORD,
+            "len": _upto(PAGE),
+            "pid": _PROCESS_ID,
             "rw": _one_of("r", "w"),
             "at": _one_of("untranslated", "ats", "translated"),
             "rsp": RESPONSE,
-            "rsp_any": _list_of(RESPONSE),
+            "rsp_any": _list_of(RESPONSE, 1),
         },
         "did",
         "iova",
         "rw",
     ),
-    "page_request": _object({**dict.fromkeys(("priv", "exec", "payload"), number), **_DEVICE}, "rid", "payload"),
+    "page_request": _object({"priv": _BIT, "exec": _BIT, "payload": _DWORD, **_DEVICE}, "rid", "payload"),
     "expect_messages": _object({"msgs": _list_of(_MESSAGE)}, "msgs"),
     "ats_inval_completion": _object({"of": _list_of(number), "cc": number, **_DEVICE}, "of", "rid", "cc"),
     "ats_timeout": _object({"of": _list_of(number)}, "of"),
@@ -168,7 +191,18 @@ STEPS: Mapping[str, Callable[[Any], Any]] = {
 _ALTERNATIVES = {"reg_read": ("val", "one_of", "min"), "translate": ("rsp", "rsp_any")}
 """Steps that need exactly one of these keys."""
 
-_RESET = _object(dict.fromkeys((field.name for field in fields(Reset)), number))
+_LARGEST = {
+    "fctl": Fctl.MASK,
+    "ddtp_iommu_mode": IommuMode.BARE,
+    "ddtp_max_iommu_mode": IommuMode.LVL3,
+    "hpm_event_counters": len(IOHPMCTR),
+    "hpm_counter_bits": Iohpmctr.WIDTH,
+    "hpm_max_event_id": Iohpmevt.eventid.ones,
+    "icvec_bits": Icvec.civ.width,
+    **dict.fromkeys(("gxl_writable", "be_writable"), 1),
+    "qosid_mask": IommuQosid.MASK,
+}
+_RESET = _object({field.name: _upto(_LARGEST[field.name]) for field in fields(Reset)})
 _SCENARIO = _object(
     {
         **dict.fromkeys(("name", "group", "note", "source"), _text),
@@ -204,13 +238,21 @@ def _step(value: Any) -> dict[str, Any]:
     return {"op": op, **step}
 
 
-def parse(text: str, line: int) -> Scenario:
-    """The scenario that one line describes; ValueError says what is wrong with it."""
+def load(text: str) -> Any:
+    """The JSON value of a line; ValueError says what is wrong with it."""
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"column {error.colno}: not JSON: {error.msg}") from None
-    checked = _SCENARIO(value)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except ValueError:
+        raise ValueError("a number in it is too long") from None
+
+
+def parse(text: str, line: int) -> Scenario:
+    """The scenario that one line describes; ValueError says what is wrong with it."""
+    checked = _SCENARIO(load(text))
     steps = []
     for index, step in enumerate(checked["steps"]):
         try:
@@ -231,7 +273,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
             for n, text in enumerate(file, 1):
                 if text.strip():
                     yield n, text
-    except (OSError, UnicodeDecodeError, EOFError) as error:
+    except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConformanceError(f"{path}: {reason[0].lower()}{reason[1:]}") from None
 
@@ -240,8 +282,8 @@ def are_in(path: Path) -> bool:
     """Whether a file looks like one of scenarios: its first line is a JSON object with `steps`."""
     for _, text in lines(path):
         try:
-            first = json.loads(text)
-        except json.JSONDecodeError:
+            first = load(text)
+        except ValueError:
             return False
         return isinstance(first, dict) and "steps" in first
     return False

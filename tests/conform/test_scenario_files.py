@@ -94,7 +94,11 @@ class TestTheVerb:
         ("text", "said"),
         [
             ("", "there is nothing in it"),
-            ("RISCV MP\n", "holds neither conformance scenarios nor litmus tests"),
+            ("RISCV MP\n", "holds neither conformance scenarios nor litmus tests: line 1: column 1: not JSON: "),
+            ("\n" + scenario()[:-1], f"line 2: column {len(scenario())}: not JSON: "),
+            ('{"stepz": []}', "line 1 has neither 'steps' nor 'threads' and 'allowed'"),
+            ("[" * 200_000, "line 1: nested too deeply"),
+            (scenario().replace("46", "1" * 5000), "line 1: a number in it is too long"),
             (scenario({"op": "reed"}) + "\n", "1: step 0: unknown op 'reed'"),
         ],
     )
@@ -105,6 +109,16 @@ class TestTheVerb:
         assert conform([str(path)], executor="untimed", seed=0, verbose=False, echo=printer) == 2
         assert printer.out == []
         assert said in printer.err[0]
+
+
+def test_a_compressed_file_that_is_damaged_is_exit_code_2(tmp_path: Path) -> None:
+    printer = Printer()
+    path = tmp_path / "odd.jsonl.gz"
+    data = bytearray(gzip.compress(scenario().encode()))
+    data[20:40] = b"\xff" * 20
+    path.write_bytes(data)
+    assert conform([str(path)], executor="untimed", seed=0, verbose=False, echo=printer) == 2
+    assert printer.err[0].startswith(f"{path}: ")
 
 
 def test_numbers_may_be_written_either_way_and_files_compressed(tmp_path: Path) -> None:
@@ -140,6 +154,35 @@ MALFORMED = {
     "a truth value as a number": (
         scenario({"op": "reg_read", "off": True, "size": 4, "val": 0}),
         "step 0: reg_read: off: True is not a number",
+    ),
+    "an offset beyond the registers": (
+        scenario({"op": "reg_write", "off": 4096, "size": 4, "val": 0}),
+        "step 0: reg_write: off: 4096 is not one of 0..0xffc",
+    ),
+    "a negative address": (
+        scenario({"op": "mem_read", "addr": -8, "data": "00"}),
+        "step 0: mem_read: addr: -8 is not one of 0..0xffffffffffffffff",
+    ),
+    "a value that is wider than its store": (
+        scenario({"op": "mem_write", "w": [[0, "0x100000000", 4]]}),
+        "step 0: mem_write: w: '0x100000000' is not one of 0..0xffffffff",
+    ),
+    "a device that cannot be": (
+        scenario({"op": "translate", "did": "0x1000000", "iova": 0, "rw": "r", "rsp": {"status": "ur"}}),
+        "step 0: translate: did: '0x1000000' is not one of 0..0xffffff",
+    ),
+    "a flag that is neither 0 nor 1": (
+        scenario({"op": "translate", "did": 0, "iova": 0, "rw": "r", "pv": 2, "rsp": {"status": "ur"}}),
+        "step 0: translate: pv: 2 is not one of 0..0x1",
+    ),
+    "no response that is acceptable": (
+        scenario({"op": "translate", "did": 0, "iova": 0, "rw": "r", "rsp_any": []}),
+        "step 0: translate: rsp_any: there is nothing in the list",
+    ),
+    "more vectors than there are": (scenario(reset={"icvec_bits": 5}), "reset: icvec_bits: 5 is not one of 0..0x4"),
+    "a mode that reset cannot set": (
+        scenario(reset={"ddtp_iommu_mode": 2}),
+        "reset: ddtp_iommu_mode: 2 is not one of 0..0x1",
     ),
     "a register access of two bytes": (
         scenario({"op": "reg_read", "off": 0, "size": 2, "val": 0}),
