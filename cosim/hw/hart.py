@@ -144,7 +144,7 @@ class Hart:
         memory = self._memory(address, size)
         memory.judge(self.who, address, size, write=True)
         began, old = memory.states(address, size, now)[0]
-        stored = op.kind is not Amo.CAS or old == int(op.expect) & (1 << 8 * size) - 1
+        stored = op.kind is not Amo.CAS or not op.fails_with(old)
         if stored:
             memory.write(address, size, combine(op.kind, old, int(op.value), size))
             at = self._wrote_at = now

@@ -12,6 +12,7 @@ from cosim.hw.threads import Thread
 from cosim.sim.kernel import Stage
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import (
+    Amo,
     Atomic,
     Fence,
     Instant,
@@ -79,10 +80,16 @@ def _issue(cpu: Cpu, thread: Thread, op: Store | StoreBlock | MmioWrite, cost_ps
 
 
 def _atomic(cpu: Cpu, thread: Thread, op: Atomic) -> Steps:
-    """An atomic takes hold at its end, ahead of every load of that time."""
+    """An atomic takes hold at its end, ahead of every load of that time; a compare-and-swap may end with its load."""
+    cost = cpu.options.timing.atomic
+    if op.kind is Amo.CAS:
+        found: Loaded = yield from _load(cpu, thread, op.first_load())
+        if op.fails_with(found):
+            return found
+        cost -= cpu.options.timing.load
     if cpu.hart.outgoing.pending:
         yield from cpu.stall(thread, op, "fence_instr")
-    yield cpu.sim.now + (cpu.options.timing.atomic or 1), Stage.MEMORY
+    yield cpu.sim.now + max(cost, 1), Stage.MEMORY
     if cpu.sim.exploring:
         yield from cpu.ask(f"{thread.name}.amo", (int(op.address) & -8,), True)
     loaded: Loaded = cpu.perform(thread, op)

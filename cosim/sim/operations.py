@@ -87,7 +87,11 @@ class Amo(Enum):
 
 
 class Atomic(Op[Loaded]):
-    """An indivisible read-modify-write; returns the old value. `Amo.CAS` stores only if that equals `expect`."""
+    """An indivisible read-modify-write; returns the old value.
+
+    `Amo.CAS` stores only if that equals `expect`. One that does not store is a load (LR without its SC): it keeps
+    `acquire`, and `release` means nothing.
+    """
 
     __slots__ = ("acquire", "address", "after", "expect", "kind", "release", "size", "value")
 
@@ -113,6 +117,14 @@ class Atomic(Op[Loaded]):
         self.acquire = acquire
         self.release = release
         self.part = part
+
+    def first_load(self) -> Load:
+        """The load with which a compare-and-swap begins."""
+        return Load(self.address, self.size, after=self.after, acquire=self.acquire, part=self.part)
+
+    def fails_with(self, found: int) -> bool:
+        """Whether a compare-and-swap that has found this value stores nothing."""
+        return found != int(self.expect) & (1 << 8 * self.size) - 1
 
 
 class Fence(Op[None]):

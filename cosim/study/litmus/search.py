@@ -14,7 +14,7 @@ from cosim.hw.ordering import Rules
 from cosim.hw.pending import STORE, Pending
 from cosim.sim.kernel import Executor, Sim
 from cosim.sim.loaded import Loaded, at_of
-from cosim.sim.operations import Atomic, Fence, Load, MmioRead, MmioWrite, Op, Store
+from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioRead, MmioWrite, Op, Store
 from cosim.sim.transport import Access, Kind
 from cosim.study.litmus.programs import MEMORY_BASE, Instruction, Outcome, Test
 
@@ -151,6 +151,16 @@ class Search:
         agent = state.agents[thread]
         instruction = self.test.threads[thread][agent.position]
         op = self._operation(instruction, {name: Loaded(value, at) for name, value, at in agent.registers})
+        if type(op) is Atomic and op.kind is Amo.CAS:
+            yield from self._carry_out(state, thread, hart, op.first_load(), only=op.fails_with)
+        yield from self._carry_out(state, thread, hart, op)
+
+    def _carry_out(
+        self, state: State, thread: int, hart: Hart, op: Op[Any], only: Callable[[int], bool] | None = None
+    ) -> Iterator[State]:
+        """What the next instruction leads to as `op`, where its result is one of `only`."""
+        agent = state.agents[thread]
+        instruction = self.test.threads[thread][agent.position]
         hart.restore(agent.hart)
         if hart.outgoing.blockers(op):
             return
@@ -176,6 +186,8 @@ class Search:
                 following = state._replace(now=now, memory=self.memory.snapshot())
             elif type(op) is MmioRead:
                 result = Loaded(dict(state.devices)[op.address], now)
+            if only is not None and not only(result):
+                continue
             yield self._issued(following, thread, self._advanced(thread, agent, instruction, result, hart))
 
     def _issued(self, state: State, thread: int, agent: Agent) -> State:

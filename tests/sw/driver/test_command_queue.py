@@ -91,7 +91,7 @@ def test_senders_at_a_full_ring_may_wait_for_one_another_though_it_is_empty() ->
     machine = Machine("v2", cpus=3, iommu={"geometry": {"cq_log2": 4, "fq_log2": 4}})
     domain = machine.boot()
     for n in range(3):
-        machine.start(map_and_unmap(machine, domain, 8, IOVA + 64 * n * PAGE), f"cpu{n}")
+        machine.start(map_and_unmap(machine, domain, 12, IOVA + 64 * n * PAGE), f"cpu{n}")
     machine.go(machine.sim.now + 100 * MS)
     registers = machine.iommus[0].registers
     assert registers.cqh == registers.cqt
