@@ -194,7 +194,7 @@ class QueueDepth:
 
 @dataclass(slots=True)
 class FaultRecorded:
-    """A fault was found; `recorded` is false when the fault queue could not take it."""
+    """A fault was found, and recorded or not: `reported` is false if DTF keeps it back, `fqcsr` what that then was."""
 
     time: int
     who: str
@@ -203,6 +203,8 @@ class FaultRecorded:
     iova: int
     ttyp: int
     recorded: bool
+    reported: bool
+    fqcsr: int
 
 
 @dataclass(slots=True)

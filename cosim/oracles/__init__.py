@@ -2,11 +2,14 @@
 
 from cosim.oracles.freed_memory import FreedMemory
 from cosim.oracles.kernel_health import KernelHealth
+from cosim.oracles.lost_faults import LostFaults
 from cosim.oracles.oracle import Oracle, Violation
 from cosim.oracles.refused_dma import RefusedDma
 from cosim.oracles.stale_dma import StaleDma
 
-ORACLES: dict[str, type[Oracle]] = {oracle.name: oracle for oracle in (StaleDma, RefusedDma, FreedMemory, KernelHealth)}
+ORACLES: dict[str, type[Oracle]] = {
+    oracle.name: oracle for oracle in (StaleDma, RefusedDma, FreedMemory, LostFaults, KernelHealth)
+}
 """Every oracle by its name; all are on by default."""
 
-__all__ = ["ORACLES", "FreedMemory", "KernelHealth", "Oracle", "RefusedDma", "StaleDma", "Violation"]
+__all__ = ["ORACLES", "FreedMemory", "KernelHealth", "LostFaults", "Oracle", "RefusedDma", "StaleDma", "Violation"]

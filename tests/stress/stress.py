@@ -31,6 +31,7 @@ DEFECTS: dict[str, tuple[st.SearchStrategy[Values], set[str]]] = {
     "cache_invalid": (st.just({"cache_invalid": True}), {"refused-dma"}),
     "lose_invalidation": (st.fixed_dictionaries({"lose_invalidation": st.integers(2, 12)}), STALE),
     "early_fence": (st.just({"early_fence": True}), STALE),
+    "lose_buffered": (st.fixed_dictionaries({"lose_buffered": st.sampled_from(("1 ns", "20 ns"))}), {"lost-faults"}),
     "stale_fill": (st.just({"stale_fill": True}), STALE),
 }
 """Each defect of `DefectOptions`, with the oracles that are there to see it."""

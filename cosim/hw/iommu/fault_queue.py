@@ -183,7 +183,20 @@ class FaultQueue(Component):
     def _tell(self, fault: Fault, txn: Transaction | None, *, recorded: bool) -> None:
         if self._seen:
             device_id, iova = (txn.device_id, txn.iova) if txn else (0, fault.iotval or 0)
-            self._seen(FaultRecorded(self.sim.now, self.iommu, device_id, fault.cause, iova, ttyp_of(txn), recorded))
+            fqcsr = int(self.registers.fqcsr)
+            self._seen(
+                FaultRecorded(
+                    self.sim.now,
+                    self.iommu,
+                    device_id,
+                    fault.cause,
+                    iova,
+                    ttyp_of(txn),
+                    recorded,
+                    fault.reported,
+                    fqcsr,
+                )
+            )
 
     def _write(self, record: FaultRecord, found: int) -> Routine:
         """Write the record of a fault that was found at a time; whether that succeeded."""

@@ -204,7 +204,7 @@ class LatitudeOptions(Options):
 
 
 class DefectOptions(Options):
-    """Errors that hardware might have, so that an oracle can be shown to see them; lost faults are seen in results."""
+    """Errors that hardware might have; each is there so that an oracle can be shown to see it."""
 
     cache_invalid: bool = False
     """Cache entries with V=0, which the specification forbids (IOMMU 3.8)."""
