@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Protocol
 
 from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.sim.agenda import Agenda
 from cosim.sim.kernel import Plain
 from cosim.study import litmus
+from cosim.study.page import Page
 from cosim.study.testbench import Differs, Machine, Testbench
 from cosim.study.vectors import ConformanceError, Scenario, are_in, lines, load, read
 
@@ -94,7 +96,8 @@ def conform(files: Sequence[str], *, executor: str, seed: int, verbose: bool, ec
         echo(str(error), err=True)
         return 2
     if skipped:
-        echo("skipped for what is not implemented: " + ", ".join(f"{name} {n}" for name, n in skipped.most_common()))
+        reasons = ", ".join(f"{name} {n}" for name, n in skipped.most_common())
+        echo(fill(f"skipped for what is not implemented: {reasons}", Page().width, subsequent_indent="  "))
     echo(", ".join(f"{outcomes[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped")))
     return 1 if outcomes["failed"] else 0
 
