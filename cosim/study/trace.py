@@ -11,6 +11,7 @@ from typing import Any
 
 from cosim import events
 from cosim.sim.kernel import Sim
+from cosim.spec.faults import Cause
 from cosim.spec.queues import IllegalCommandError, decode
 from cosim.spec.register_map import REGISTERS
 from cosim.spec.registers import Capabilities
@@ -39,6 +40,10 @@ CONTEXT: Mapping[str, type[Tc | Iohgatp | DcTa | Fsc]] = {"tc": Tc, "iohgatp": I
 """What each word of a device context is."""
 
 
+HEXADECIMAL = frozenset({"iova", "address", "value", "fqcsr"})
+"""Fields that are written as ``"0x..."``: they may be larger than what JSON readers keep of a number."""
+
+
 def _register(offset: int) -> str:
     register = REGISTERS.at(offset)
     return register.name if register else f"{offset:#x}"
@@ -62,17 +67,18 @@ def _line(event: Any) -> dict[str, Any]:
     line: dict[str, Any] = {"time_ps": event.time, "event": type(event).__name__}
     for field in fields(event):
         if field.name != "time":
-            line[field.name] = getattr(event, field.name)
+            value = getattr(event, field.name)
+            line[field.name] = hex(value) if field.name in HEXADECIMAL else value
     if isinstance(event, events.RegisterRead | events.RegisterWritten):
         line["register"] = _register(event.offset)
-        line["value"] = hex(event.value)
     elif isinstance(event, events.CommandFetched | events.CommandExecuted):
         line["command"] = command_text(event.words)
         line["words"] = [hex(word) for word in event.words]
     elif isinstance(event, events.ContextChanged):
-        line["value"] = hex(event.value)
         fields_ = list(_not_zero(CONTEXT[event.field](event.value).fields()))
         line["means"] = " ".join([f"DC.{event.field}", *(fields_ or ["0"])])
+    elif isinstance(event, events.FaultRecorded):
+        line["means"] = Cause(event.cause).name.lower()
     return line
 
 

@@ -65,6 +65,17 @@ def test_changes_of_a_device_context_are_told_between_the_commands_for_it(attach
     assert {(line["who"], line["device_id"]) for line in changes} == {("iommu0", 0x42)}
 
 
+def test_addresses_and_register_values_are_in_hexadecimal(attach: Path) -> None:
+    """As numbers they would be larger than what JSON readers keep exactly."""
+    text = attach.read_text(encoding="utf-8").replace("{pattern: none}", "{requests: 2, window: 4 KiB}")
+    attach.write_text(text, encoding="utf-8")
+    lines = traced(attach)
+    for name in ("iova", "address", "value"):
+        found = {line[name] for line in lines if name in line}
+        assert len(found) > 1
+        assert all(text == hex(int(text, 16)) for text in found)
+
+
 def test_what_a_variant_does_to_a_live_context_is_told_as_well(attach: Path) -> None:
     """v2 rewrites it in place: V stays 1."""
     tc = [line["value"] for line in traced(attach, "v2") if line.get("field") == "tc"]
