@@ -24,7 +24,6 @@ from cosim.sim.kernel import Stage
 from cosim.sim.server import Gate, Server
 from cosim.sim.transport import Port
 from cosim.spec.faults import AtsAnswer
-from cosim.spec.queues import FaultRecord
 from cosim.spec.registers import Capabilities
 
 if TYPE_CHECKING:
@@ -68,18 +67,7 @@ class Iommu(Component):
             write_ps=timing.write_start,
         )
         self.page_requests = Ring(sim, path, self.registers, PQ, busy_ps=timing.busy, part="queue")
-        self.fault_queue = FaultQueue(
-            sim,
-            path,
-            self.registers,
-            port,
-            self.interrupts,
-            busy_ps=timing.busy,
-            write_ps=timing.write_start + (FaultRecord.DWORDS - 1) * timing.beat,
-            turnaround_ps=timing.record_turnaround,
-            buffer=options.geometry.fault_buffer,
-            lose_ps=options.defects.lose_buffered,
-        )
+        self.fault_queue = FaultQueue(sim, path, options, self.registers, port, self.interrupts)
         invalidations = self.translation.invalidations
         self.commands = CommandQueue(sim, path, options, self.registers, port, invalidations)
         self.mode = ModeChange(sim, path, self.registers, invalidations, busy_ps=timing.busy)

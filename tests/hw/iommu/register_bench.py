@@ -115,7 +115,7 @@ class Bench:
             delay_ps=options.timing.interrupt,
         )
         busy = options.timing.busy
-        self.faults = FaultQueue(sim, "iommu0", self.registers, port, self.interrupts, busy_ps=busy)
+        self.faults = FaultQueue(sim, "iommu0", options, self.registers, port, self.interrupts)
         self.page_requests = Ring(sim, "iommu0", self.registers, PQ, busy_ps=busy, part="queue")
         self.commands = CommandQueue(sim, "iommu0", options, self.registers, port, self.translation)
         self.mode = ModeChange(sim, "iommu0", self.registers, self.translation, busy_ps=busy)
