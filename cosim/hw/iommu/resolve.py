@@ -105,8 +105,6 @@ class Resolver(Component):
                     entry = None
                     return None
                 leaf = self._judge(miss, context, space, table, entry)
-                if not leaf.grants & needed_by(txn, space):
-                    raise page_fault(txn, context)
             if self.iotlb.cache.entries and not self.iotlb.holds(leaf):
                 touched = self.invalidations.iotlb_footprint(space.gscid, space.pscid)
                 if not (yield from self._before_fill(miss, self._fill, touched)):
