@@ -15,7 +15,7 @@ from cosim.spec.faults import Cause
 from cosim.spec.queues import IllegalCommandError, decode
 from cosim.spec.register_map import REGISTERS
 from cosim.spec.registers import Capabilities
-from cosim.spec.translation import DcTa, Fsc, Iohgatp, Tc
+from cosim.spec.translation import Dc
 from cosim.system.problems import Position, Problem, TopologyError
 
 Watcher = Callable[[Sim], None]
@@ -31,13 +31,8 @@ EVENTS: Mapping[str, type] = {
 }
 """Every event record by its name."""
 
-
 EVERYTHING = Capabilities(-1 & Capabilities.MASK)
 """An IOMMU that has every capability, so that each command can be named."""
-
-
-CONTEXT: Mapping[str, type[Tc | Iohgatp | DcTa | Fsc]] = {"tc": Tc, "iohgatp": Iohgatp, "ta": DcTa, "fsc": Fsc}
-"""What each word of a device context is."""
 
 
 HEXADECIMAL = frozenset({"iova", "address", "value", "fqcsr"})
@@ -75,8 +70,8 @@ def _line(event: Any) -> dict[str, Any]:
         line["command"] = command_text(event.words)
         line["words"] = [hex(word) for word in event.words]
     elif isinstance(event, events.ContextChanged):
-        fields_ = list(_not_zero(CONTEXT[event.field](event.value).fields()))
-        line["means"] = " ".join([f"DC.{event.field}", *(fields_ or ["0"])])
+        word = getattr(Dc.of(**{event.field: event.value}), event.field)
+        line["means"] = " ".join([f"DC.{event.field}", *(list(_not_zero(word.fields())) or ["0"])])
     elif isinstance(event, events.FaultRecorded):
         line["means"] = Cause(event.cause).name.lower()
     return line
