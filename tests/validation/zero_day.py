@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from cosim.events import CommandExecuted, FaultRecorded
+from cosim.events import CommandExecuted
 from cosim.hw.transaction import Status, Transaction
 from cosim.spec.queues import Command
 from cosim.spec.register_map import CQB, CQCSR, CQT
@@ -36,14 +36,7 @@ class Rtl(System):
             write_ps=write_latency * CYCLE,
             executor=executor,
         )
-        self.recorded: list[int] = []
-        """When fault records were complete."""
-
-        def watch(event: FaultRecorded) -> None:
-            if event.recorded:
-                self.recorded.append(event.time)
-
-        self.sim.probe(FaultRecorded).watch(watch)
+        self.recorded = self.record_times()
 
     def takes(self, iova: int, device_id: int = 1, **request: Any) -> int:
         """Cycles from a request's address to the translated one, or to the answer that it is refused."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from cosim.events import FaultRecorded
 from cosim.hw.bus import Bus
 from cosim.hw.iommu.iommu import Iommu
 from cosim.hw.iommu.iotlb import ANY_PSCID, HOST
@@ -310,6 +311,17 @@ class System:
         """The fault records so far."""
         count = self.iommu.registers.fqt.index
         return [FaultRecord(self.peek(FAULTS + 32 * index + 8 * word) for word in range(4)) for index in range(count)]
+
+    def record_times(self) -> list[int]:
+        """When fault records are complete, from now on."""
+        times: list[int] = []
+
+        def watch(event: FaultRecorded) -> None:
+            if event.recorded:
+                times.append(event.time)
+
+        self.sim.probe(FaultRecorded).watch(watch)
+        return times
 
     def causes(self) -> list[int]:
         """Their causes."""

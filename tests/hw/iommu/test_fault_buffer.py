@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from cosim.events import FaultRecorded
 from cosim.sim.agenda import Agenda
 from cosim.sim.kernel import Plain
 from cosim.spec.register_map import FQCSR
@@ -32,20 +31,14 @@ class Machine(System):
             write_ps=MEMORY,
             executor=executor,
         )
-        self.recorded: list[int] = []
-
-        def watch(event: FaultRecorded) -> None:
-            if event.recorded:
-                self.recorded.append(event.time)
-
-        self.sim.probe(FaultRecorded).watch(watch)
+        self.recorded = self.record_times()
 
     def answered(self, count: int) -> list[int]:
         """When requests of as many devices, made at the same time, are refused, from then on."""
         start = self.sim.now + 1000 * NS
         txns = [self.request(0x1000, TOO_WIDE, at_ps=start) for _ in range(count)]
         self.run()
-        self.recorded = [time - start for time in self.recorded]
+        self.recorded[:] = [time - start for time in self.recorded]
         return [self.ended[txn] - start for txn in txns]
 
 
