@@ -22,14 +22,14 @@ LATE, LONG_TIMES = ("walk_step", "context_fill", "fill"), ("1 us", "4 us")
 Values = dict[str, Any]
 
 
-def topology(parts: Mapping[str, Values], run: Values, *, driver: str = "merged", defects: Values) -> Topology:
-    """The topology of drawn parts; every IOMMU has the defects."""
+def topology(parts: Mapping[str, Values], run: Values, *, defects: Values) -> Topology:
+    """The topology of drawn parts with the driver `merged`; every IOMMU has the defects."""
     return Topology.model_validate(
         {
             "parts": {
                 name: part | ({"defects": defects} if part["kind"] == "iommu" else {}) for name, part in parts.items()
             },
-            "driver": driver,
+            "driver": "merged",
             "kernel": {"kfree_rcu_delay": "20 us", "gp_scan": "10 us", "hz": 10_000},
             "run": {"until": "3600 s", **run},
         }

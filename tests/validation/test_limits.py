@@ -18,7 +18,6 @@ HIT_NS = LOOKUP_NS + 2 * LINK_NS + MEMORY_NS
 """A read whose translation is cached: there, the look-up, the memory, and back."""
 READ_NS = MEMORY_NS + WALK_NS
 """One entry of a table, read and judged."""
-PAGE = 4096
 
 
 def system(traffic: dict[str, Any], geometry: dict[str, Any] | None = None, **more: Any) -> Result:
