@@ -15,7 +15,7 @@ from cosim.sim.kernel import Plain
 from cosim.study import litmus
 from cosim.study.page import Page
 from cosim.study.testbench import Differs, Machine, Testbench
-from cosim.study.vectors import ConformanceError, Scenario, are_in, lines, load, read
+from cosim.study.vectors import ConformanceError, Scenario, are_in, json_value, lines, read
 
 EXECUTORS = {"agenda": Agenda, "plain": Plain}
 """Those with time, by name."""
@@ -111,7 +111,7 @@ def _verdicts(path: Path, executor: str, seed: int) -> Iterator[Verdict | litmus
         raise ConformanceError(f"{path}: there is nothing in it")
     neither = "holds neither conformance scenarios nor litmus tests"
     try:
-        load(first)
+        json_value(first)
     except ValueError as error:
         raise ConformanceError(f"{path}: {neither}: line {n}: {error}") from None
     if not litmus.are_in(path):

@@ -238,7 +238,7 @@ def _step(value: Any) -> dict[str, Any]:
     return {"op": op, **step}
 
 
-def load(text: str) -> Any:
+def json_value(text: str) -> Any:
     """The JSON value of a line; ValueError says what is wrong with it."""
     try:
         return json.loads(text)
@@ -252,7 +252,7 @@ def load(text: str) -> Any:
 
 def parse(text: str, line: int) -> Scenario:
     """The scenario that one line describes; ValueError says what is wrong with it."""
-    checked = _SCENARIO(load(text))
+    checked = _SCENARIO(json_value(text))
     steps = []
     for index, step in enumerate(checked["steps"]):
         try:
@@ -282,7 +282,7 @@ def are_in(path: Path) -> bool:
     """Whether a file looks like one of scenarios: its first line is a JSON object with `steps`."""
     for _, text in lines(path):
         try:
-            first = load(text)
+            first = json_value(text)
         except ValueError:
             return False
         return isinstance(first, dict) and "steps" in first

@@ -149,7 +149,7 @@ def test_a_device_stores_what_it_has_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("{", "not a litmus test: Expecting property name"),
+        ("{", "not a litmus test: column 1: not JSON: Expecting property name"),
         ('{"name": "a"}', "not a litmus test: it has no 'threads'"),
         ("[1, 2]", "not a litmus test: it is no object"),
         (written([], init=[0, 0]), "not a litmus test: init is no object"),
@@ -169,6 +169,7 @@ def test_a_device_stores_what_it_has_read(tmp_path: Path) -> None:
         ),
         (written([{"op": "store", "loc": "x", "val": 1.5}]), "1.5 is no value of a word"),
         (written([], init={"x": None, "y": 0}), "None is no value of a word"),
+        ("[" * 200_000, "not a litmus test: nested too deeply"),
         (written([{"op": "fence", "pred": "rx", "succ": "w"}]), "the sets of a fence are made of i, o, r and w"),
         (
             written([{"op": "mmio_store", "loc": "x", "val": 1}]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 from cosim.hw.ordering import MODELS
 from cosim.sim.operations import Amo
 from cosim.study.litmus.checks import OPERANDS, check
+from cosim.study.vectors import json_value
 
 MEMORY_BASE, DEVICE_BASE = 0x8000_0000, 0x0300_0000
 _LINE, _PAGE, _WORD = 64, 4096, 4
@@ -127,7 +127,7 @@ def are_in(path: Path) -> bool:
     with path.open(encoding="utf-8", errors="replace") as lines:
         first = next((line for line in lines if line.strip()), "")
     try:
-        record = json.loads(first)
+        record = json_value(first)
     except ValueError:
         return False
     return isinstance(record, dict) and {"threads", "allowed"} <= record.keys()
@@ -139,7 +139,7 @@ def load(path: Path) -> Iterator[Test]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
-                    yield _test(json.loads(line))
+                    yield _test(json_value(line))
                 except (KeyError, TypeError, ValueError, AttributeError) as error:
                     raise LitmusError(f"{path}:{number}: not a litmus test: {_reason(error)}") from error
 
