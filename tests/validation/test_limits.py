@@ -193,7 +193,8 @@ def test_strict_unmaps_stay_below_the_bounds_of_the_closed_loop(cpus: int) -> No
 
 
 def loops(cpus: int) -> Result:
-    threads = [{"on": f"cpu{n}", "does": "map-unmap", "domain": "nic0"} for n in range(cpus)]
+    """Threads that begin 5 ns apart: in step, they would meet at every word that they share, or at none."""
+    threads = [{"on": f"cpu{n}", "start": f"{5 * n} ns", "does": "map-unmap", "domain": "nic0"} for n in range(cpus)]
     data = tiny("sv39", cq_log2=10) | {"threads": threads, "run": {"until": "400 us", "warmup": "100 us"}}
     data["parts"] |= {f"cpu{n}": {"kind": "cpu"} for n in range(cpus)}
     data["parts"]["nic0"]["traffic"] = {"pattern": "none"}
