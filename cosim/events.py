@@ -194,7 +194,7 @@ class QueueDepth:
 
 @dataclass(slots=True)
 class FaultRecorded:
-    """A fault was found, and recorded or not: `reported` is false if DTF keeps it back, `fqcsr` what that then was."""
+    """A fault was found, and recorded or not: `reported` is false if DTF keeps it back, `fqcsr` as it is then."""
 
     time: int
     who: str

@@ -35,6 +35,8 @@ class _BigEndian:
 
 
 class _BigEndianPort:
+    """A port behind which every target is big-endian."""
+
     def __init__(self, port: Port) -> None:
         self._port = port
         self._targets: dict[Target, Target] = {}

@@ -158,7 +158,7 @@ class Search:
     def _carry_out(
         self, state: State, thread: int, hart: Hart, op: Op[Any], only: Callable[[int], bool] | None = None
     ) -> Iterator[State]:
-        """What the next instruction leads to as `op`, where its result is one of `only`."""
+        """What the next instruction leads to as `op`, as far as `only` holds of its result."""
         agent = state.agents[thread]
         instruction = self.test.threads[thread][agent.position]
         hart.restore(agent.hart)

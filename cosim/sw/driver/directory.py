@@ -60,9 +60,10 @@ class ContextWatch:
         if contexts is None or device_id in contexts:
             return
         memory = self._kernel.pages.memory
+        addresses = {name: int(member.at(context)) for name, member in CONTEXT_WORDS.items()}
         contexts[device_id] = [
             memory.watch(address, partial(self._tell, iommu, device_id, name, address))
-            for name, address in ((name, int(member.at(context))) for name, member in CONTEXT_WORDS.items())
+            for name, address in addresses.items()
         ]
 
     def gone(self, iommu: str) -> None:
