@@ -15,6 +15,7 @@ from cosim.study.litmus.machine import Machine
 from tests.litmus.cases import DATA, FILES, MODELS, by_name, cases_in, length
 
 HERD = [file for file in FILES if file not in ("own.jsonl", "reasoned.jsonl")]
+DOCS = Path(__file__).parents[2] / "docs"
 OVERTAKEN_ATOMIC = {
     *(f"{what}-doorbell+{atomic}" for what in ("pte", "ring") for atomic in ("amo.aqrl", "cas.rl")),
     "mmiowb+fence.o.w+noctrl",
@@ -50,6 +51,11 @@ def test_devices_and_walkers_observe_what_the_manual_reasons(file: str, model: s
     assert missing == (OVERTAKEN_ATOMIC if file == "reasoned.jsonl" and model != "sequential" else set())
 
 
+def test_the_page_on_correctness_knows_how_many_tests_there_are() -> None:
+    count = sum(len(cases_in(file)) for file in FILES)
+    assert f"{count:,} tests under three models" in (DOCS / "correctness.md").read_text()
+
+
 def test_modelling_limits_lists_what_in_order_issue_misses() -> None:
     """Its table has the shapes with outcomes not reached, their number, and in how many tests; so does its text."""
     tests = [test for file in HERD for test in cases_in(file)]
@@ -58,7 +64,7 @@ def test_modelling_limits_lists_what_in_order_issue_misses() -> None:
         if test.unreached:
             outcomes[test.shape] += test.unreached
             among[test.shape] += 1
-    text = (Path(__file__).parents[2] / "docs" / "modelling-limits.md").read_text()
+    text = (DOCS / "modelling-limits.md").read_text()
     listed: dict[str, tuple[int, int]] = {}
     for shapes, *numbers in re.findall(r"^ *\| (.+?) \| ([\d, ]+) \| ([\d, ]+) \|$", text, re.MULTILINE):
         names = ["MP"] if shapes.startswith("MP,") else shapes.split(", ")

@@ -66,7 +66,6 @@ class Stress(Twins):
             buffer = one(bench.recent(), which)
             _requests(bench, buffer, one(_inside(bench, buffer), device), burst, access)
 
-    @precondition(lambda self: self.first.buffers())
     @rule(
         iova=st.sampled_from((0, PAGE, 1 << 38, (1 << 64) - PAGE)) | st.integers(0, (1 << 48) - 1), device=ANY, gap=GAPS
     )

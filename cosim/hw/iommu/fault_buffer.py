@@ -35,6 +35,11 @@ class FaultBuffer:
         """Whether somebody writes what is buffered."""
         self._initiator = queue.sim.initiator(queue.path)
 
+    @property
+    def empty(self) -> bool:
+        """Whether every place is free."""
+        return self._places.free == self._places.slots
+
     def keep(self, fault: Fault, txn: Transaction | None) -> Routine:
         """Take a fault in, once there is a place."""
         if not self._places.take():

@@ -89,6 +89,11 @@ class FaultQueue(Component):
         if places:
             self._buffer = LosingBuffer(self, places, lose_ps) if lose_ps else FaultBuffer(self, places)
 
+    @property
+    def idle(self) -> bool:
+        """Whether no fault is being recorded, or waits for that."""
+        return self.ring.slot.free == 1 and (self._buffer is None or self._buffer.empty)
+
     def report(self, fault: Fault, txn: Transaction | None = None) -> Routine:
         """Record `fault` of `txn`, if it is to be recorded and can be; with a buffer, have that done later."""
         self.causes[fault.cause] += 1
