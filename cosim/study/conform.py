@@ -13,9 +13,10 @@ from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.sim.agenda import Agenda
 from cosim.sim.kernel import Plain
 from cosim.study import litmus
+from cosim.study.json_lines import UnreadableError, json_value, lines
 from cosim.study.page import Page
 from cosim.study.testbench import Differs, Machine, Testbench
-from cosim.study.vectors import ConformanceError, Scenario, are_in, json_value, lines, read
+from cosim.study.vectors import ConformanceError, Scenario, are_in, read
 
 EXECUTORS = {"agenda": Agenda, "plain": Plain}
 """Those with time, by name."""
@@ -61,7 +62,7 @@ def replay(scenario: Scenario, machine: Machine | None = None) -> Verdict:
 
 
 def run_file(path: Path, executor: str = "untimed", seed: int = 0) -> Iterator[Verdict]:
-    """The verdict on each scenario of a file, in order; ConformanceError where the file is malformed.
+    """The verdict on each scenario of a file, in order. Raises ConformanceError, UnreadableError.
 
     ``untimed`` is the agenda with every latency 0; ``agenda`` and ``plain`` draw geometry, latencies and latitude
     for each scenario, from `seed` and its place in the file.
@@ -92,7 +93,7 @@ def conform(files: Sequence[str], *, executor: str, seed: int, verbose: bool, ec
                     skipped[verdict.capability] += 1
                 if verbose or verdict.outcome == "failed":
                     echo(str(verdict))
-    except (ConformanceError, litmus.LitmusError) as error:
+    except (UnreadableError, ConformanceError, litmus.LitmusError) as error:
         echo(str(error), err=True)
         return 2
     if skipped:

@@ -5,9 +5,6 @@ One line is one scenario: capabilities and hardwired values, then steps in stric
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -18,10 +15,11 @@ from cosim.hw.iommu.warl import Reset
 from cosim.spec.pagetable import PAGE
 from cosim.spec.register_map import IOHPMCTR, RegisterMap
 from cosim.spec.registers import Capabilities, Fctl, Icvec, Iohpmctr, Iohpmevt, IommuMode, IommuQosid
+from cosim.study.json_lines import first, json_value, lines
 
 
 class ConformanceError(Exception):
-    """A file is not what it should be: the text says which, where and why."""
+    """A file does not hold what it should: the text says which, where and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,18 +236,6 @@ def _step(value: Any) -> dict[str, Any]:
     return {"op": op, **step}
 
 
-def json_value(text: str) -> Any:
-    """The JSON value of a line; ValueError says what is wrong with it."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"column {error.colno}: not JSON: {error.msg}") from None
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    except ValueError:
-        raise ValueError("a number in it is too long") from None
-
-
 def parse(text: str, line: int) -> Scenario:
     """The scenario that one line describes; ValueError says what is wrong with it."""
     checked = _SCENARIO(json_value(text))
@@ -266,27 +252,10 @@ def parse(text: str, line: int) -> Scenario:
     return Scenario(checked["name"], checked["group"], line, capabilities, reset, tuple(steps))
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a file, numbered from 1, but empty ones; a name ending in .gz is decompressed."""
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            for n, text in enumerate(file, 1):
-                if text.strip():
-                    yield n, text
-    except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConformanceError(f"{path}: {reason[0].lower()}{reason[1:]}") from None
-
-
 def are_in(path: Path) -> bool:
     """Whether a file looks like one of scenarios: its first line is a JSON object with `steps`."""
-    for _, text in lines(path):
-        try:
-            first = json_value(text)
-        except ValueError:
-            return False
-        return isinstance(first, dict) and "steps" in first
-    return False
+    record = first(path)
+    return isinstance(record, dict) and "steps" in record
 
 
 def read(path: Path) -> Iterator[Scenario]:

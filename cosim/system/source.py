@@ -58,7 +58,7 @@ class Source:
             with open(path, "rb") as file:
                 content = file.read(_LARGEST + 1)
         except OSError as error:
-            raise TopologyError([Problem(Position(name), (), _unreadable(os.fspath(path), error))]) from None
+            raise TopologyError([Problem(Position(name), (), unreadable(os.fspath(path), error))]) from None
         except ValueError:
             raise TopologyError([Problem(Position(name), (), "not the name of a file")]) from None
         if len(content) > _LARGEST:
@@ -148,7 +148,7 @@ def _item(items: list[Node], index: str | int) -> Node | None:
     return items[index] if isinstance(index, int) and index < len(items) else None
 
 
-def _unreadable(path: str, error: OSError) -> str:
+def unreadable(path: str, error: OSError) -> str:
     """Why a file cannot be read, and which one may have been meant."""
     if isinstance(error, FileNotFoundError):
         folder, name = os.path.split(path)

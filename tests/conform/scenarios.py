@@ -10,7 +10,8 @@ import re
 from functools import cache
 from pathlib import Path
 
-from cosim.study.vectors import Scenario, lines, parse
+from cosim.study.json_lines import lines
+from cosim.study.vectors import Scenario, parse
 
 FILE = Path(__file__).parent / "data" / "vectors.jsonl.gz"
 

@@ -2,12 +2,14 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cosim.study.conform import Verdict, conform, run_file
+from cosim.study.json_lines import UnreadableError, lines
 from cosim.study.vectors import ConformanceError, are_in, read
 
 GOOD: dict[str, Any] = {
@@ -233,14 +235,22 @@ def test_a_malformed_scenario_is_an_error_that_names_file_line_and_step(tmp_path
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConformanceError, match=r"missing\.jsonl: no such file or directory"):
-        list(read(tmp_path / "missing.jsonl"))
-    (tmp_path / "binary").write_bytes(bytes(range(128, 256)))
-    with pytest.raises(ConformanceError, match="binary: 'utf-8' codec can't decode byte"):
-        list(read(tmp_path / "binary"))
-    (tmp_path / "torn.gz").write_bytes(gzip.compress(b"x" * 1000)[:20])
-    with pytest.raises(ConformanceError, match=r"torn\.gz"):
-        list(read(tmp_path / "torn.gz"))
+    def why(name: str, content: bytes | None = None) -> str:
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(UnreadableError) as error:
+            list(lines(tmp_path / name))
+        return str(error.value).removeprefix(str(tmp_path / name))
+
+    assert why("missing.jsonl") == ": no such file"
+    assert why("binary", b"{}\n\n \x80") == ":3:2: not UTF-8 text: the byte 0x80 cannot stand here"
+    assert why("binry") == f": no such file; did you mean {tmp_path / 'binary'}?"
+    assert "damaged, or ends too early" in why("torn.gz", gzip.compress(b"x" * 1000)[:20])
+    assert "not compressed by gzip" in why("plain.gz", b"{}")
+    os.mkfifo(tmp_path / "pipe")
+    assert why("pipe") == ": a pipe or a device, not a file"
+    (tmp_path / "folder").mkdir()
+    assert "a folder, not a file" in why("folder")
 
 
 def test_scenarios_are_told_from_other_files_by_what_is_in_them(tmp_path: Path) -> None:

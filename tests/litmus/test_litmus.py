@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections import Counter
@@ -109,6 +110,13 @@ def test_litmus_files_are_told_from_others(tmp_path: Path) -> None:
         other.write_text(text)
         assert not are_in(other)
     assert all(are_in(DATA / file) for file in FILES)
+
+
+def test_a_file_may_be_compressed(tmp_path: Path) -> None:
+    file = tmp_path / "compressed.jsonl.gz"
+    file.write_bytes(gzip.compress(written_by([[]], [0, 0]).encode()))
+    assert are_in(file)
+    assert [verdict.outcome for verdict in run_file(file)] == ["passed"] * 3
 
 
 def written(thread: list[dict[str, Any]], **changes: Any) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 from cosim.hw.ordering import MODELS
 from cosim.sim.operations import Amo
+from cosim.study.json_lines import first, json_value, lines
 from cosim.study.litmus.checks import OPERANDS, check
-from cosim.study.vectors import json_value
 
 MEMORY_BASE, DEVICE_BASE = 0x8000_0000, 0x0300_0000
 _LINE, _PAGE, _WORD = 64, 4096, 4
@@ -124,24 +124,17 @@ class Test:
 
 def are_in(path: Path) -> bool:
     """Whether a file looks like one of litmus tests: its first line is a JSON object with `threads` and `allowed`."""
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        first = next((line for line in lines if line.strip()), "")
-    try:
-        record = json_value(first)
-    except ValueError:
-        return False
+    record = first(path)
     return isinstance(record, dict) and {"threads", "allowed"} <= record.keys()
 
 
 def load(path: Path) -> Iterator[Test]:
-    """The tests of a file. Raises LitmusError, OSError."""
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    yield _test(json_value(line))
-                except (KeyError, TypeError, ValueError, AttributeError) as error:
-                    raise LitmusError(f"{path}:{number}: not a litmus test: {_reason(error)}") from error
+    """The tests of a file. Raises LitmusError, UnreadableError."""
+    for number, text in lines(path):
+        try:
+            yield _test(json_value(text))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LitmusError(f"{path}:{number}: not a litmus test: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -71,7 +71,7 @@ def run(test: Test, model: str) -> Verdict:
 def run_file(
     path: Path, models: Sequence[str] = tuple(MODELS), progress: Callable[[str], None] | None = None
 ) -> Iterator[Verdict]:
-    """The verdicts on each test of a file under each of `models`. Raises LitmusError, OSError.
+    """The verdicts on each test of a file under each of `models`. Raises LitmusError, UnreadableError.
 
     `progress` is called with the name of each test before it runs.
     """
