@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -78,10 +79,13 @@ class Echo(Protocol):
     def __call__(self, text: str, /, *, err: bool = False) -> object: ...
 
 
-def conform(files: Sequence[str], *, executor: str, seed: int, verbose: bool, echo: Echo) -> int:
+def conform(
+    files: Sequence[str], *, executor: str, seed: int, verbose: bool, echo: Echo, columns: int = sys.maxsize
+) -> int:
     """Replay the files and print what failed; returns the exit code: 0, 1 if anything failed, 2 for a bad file.
 
-    Which kind a file is, is seen from what is in it. With `verbose` passed and skipped ones are printed too.
+    Which kind a file is, is seen from what is in it. With `verbose` passed and skipped ones are printed too. Verdicts
+    are folded to a terminal's `columns`.
     """
     outcomes: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
@@ -92,15 +96,19 @@ def conform(files: Sequence[str], *, executor: str, seed: int, verbose: bool, ec
                 if isinstance(verdict, Verdict) and verdict.capability:
                     skipped[verdict.capability] += 1
                 if verbose or verdict.outcome == "failed":
-                    echo(str(verdict))
+                    echo(_folded(str(verdict), columns))
     except (UnreadableError, ConformanceError, litmus.LitmusError) as error:
         echo(str(error), err=True)
         return 2
     if skipped:
         reasons = ", ".join(f"{name} {n}" for name, n in skipped.most_common())
-        echo(fill(f"skipped for what is not implemented: {reasons}", Page().width, subsequent_indent="  "))
+        echo(_folded(f"skipped for what is not implemented: {reasons}", Page().width))
     echo(", ".join(f"{outcomes[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped")))
     return 1 if outcomes["failed"] else 0
+
+
+def _folded(text: str, columns: int) -> str:
+    return fill(text, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _verdicts(path: Path, executor: str, seed: int) -> Iterator[Verdict | litmus.Verdict]:

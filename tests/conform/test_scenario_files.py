@@ -79,6 +79,15 @@ class TestTheVerb:
             "2 passed, 2 failed, 2 skipped",
         ]
 
+    def test_a_terminal_gets_lines_that_fit(self, tmp_path: Path) -> None:
+        printer = Printer()
+        path = str(file(tmp_path, WRONG))
+        assert conform([path], executor="untimed", seed=0, verbose=False, echo=printer, columns=60) == 1
+        assert printer.out[0].splitlines() == [
+            "regs_reset/wrong: failed at step 0, register capabilities",
+            "  (0x0): expected 0x1, got 0x10000210",
+        ]
+
     @pytest.mark.parametrize("executor", ["untimed", "agenda", "plain"])
     def test_nothing_failed_is_exit_code_0(self, tmp_path: Path, executor: str) -> None:
         printer = Printer()
