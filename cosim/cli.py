@@ -198,7 +198,7 @@ def list_(what: str) -> int:
     oracles        what is judged in every run
     parts          kinds of hardware
     latency-parts  what latencies are split into
-    events         what the lines of a trace are; every time in them is in picoseconds
+    events         what the lines of a trace are; their times are in picoseconds
     """
     from cosim.study.catalogue import CATALOGUE
     from cosim.system.problems import nearest

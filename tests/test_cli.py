@@ -73,6 +73,11 @@ def test_wrong_usage_is_exit_code_2_and_one_clear_message(words, said):
     assert "Traceback" not in found.output
 
 
+@pytest.mark.parametrize("verb", ["", *main.commands])
+def test_help_fits_80_columns(verb):
+    assert max(map(len, cosim(*verb.split(), "--help").output.splitlines())) <= 80
+
+
 def test_output_goes_to_a_folder_from_which_the_run_can_be_repeated(tmp_path):
     first = cosim("run", TINY, "--json", "--seed", "3", "-o", str(tmp_path / "out"))
     again = cosim("run", str(tmp_path / "out" / "topology.yaml"), "--json")
