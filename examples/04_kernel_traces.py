@@ -121,13 +121,22 @@ def calls_of(driver: str) -> Iterator[str]:
         yield f"{call.partition(' ')[2]}\n{body}".replace("\N{NO-BREAK SPACE}", " ")
 
 
+def what_is_in(path: Path) -> list[str]:
+    """What a trace or a log tells, an access a line; leaves the script if it is neither."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            told = [text for _, text in lines(of_cosim(file) if path.suffix == ".jsonl" else of_qemu(file))]
+    except OSError as error:
+        sys.exit(f"{path}: {error.strerror}")
+    except (KeyError, TypeError, ValueError):
+        sys.exit(f"{path}: neither a trace (.jsonl) nor a log of QEMU")
+    return told or sys.exit(f"{path}: there is no register access and no command in it")
+
+
 def main() -> None:
     """The script."""
     if len(sys.argv) > 1:
-        path = Path(sys.argv[1])
-        with path.open(encoding="utf-8") as file:
-            for _, text in lines(of_cosim(file) if path.suffix == ".jsonl" else of_qemu(file)):
-                print(text)
+        print("\n".join(what_is_in(Path(sys.argv[1]))))
         return
     for driver in ("merged", "current"):
         print(f"--- {driver}")

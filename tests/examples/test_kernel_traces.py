@@ -76,6 +76,23 @@ def as_log(event: dict[str, object]) -> str:
     return f"memory_region_ops_{kind} cpu 0 mr 0x1 addr {at:#x} value {event['value']} size 8 name 'riscv-iommu-regs'"
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("missing.log", None, "No such file or directory"),
+        ("empty.jsonl", "", "there is no register access and no command in it"),
+        ("vectors.jsonl", '{"steps": []}', "neither a trace (.jsonl) nor a log of QEMU"),
+        ("other.jsonl", "parts:", "neither a trace (.jsonl) nor a log of QEMU"),
+    ],
+)
+def test_another_file_is_refused_in_a_line(tmp_path: Path, name: str, content: str | None, why: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    ended = subprocess.run([sys.executable, EXAMPLE, tmp_path / name], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == f"{tmp_path / name}: {why}\n"
+
+
 @pytest.mark.slow
 def test_a_trace_and_a_log_of_the_same_are_told_alike(tmp_path: Path) -> None:
     topology, trace, log = (tmp_path / name for name in ("attach.yaml", "trace.jsonl", "kernel.log"))
