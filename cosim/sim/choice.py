@@ -86,6 +86,11 @@ class Scheduled(Chooser):
         self.schedule = dict(schedule)
         self.used: set[str] = set()
 
+    @property
+    def unasked(self) -> list[str]:
+        """The answers that nobody has asked for, as ``name:answer``; those that are 0 make no difference."""
+        return [f"{name}:{answer}" for name, answer in self.schedule.items() if answer and name not in self.used]
+
     def pick(self, n: int, name: str) -> int:
         answer = self.schedule.get(name, 0)
         if answer:

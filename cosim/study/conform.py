@@ -85,26 +85,29 @@ def conform(
     """Replay the files and print what failed; returns the exit code: 0, 1 if anything failed, 2 for a bad file.
 
     Which kind a file is, is seen from what is in it. With `verbose` passed and skipped ones are printed too. Verdicts
-    are folded to a terminal's `columns`.
+    are folded to a terminal's `columns`. A bad file does not keep the others from being replayed.
     """
     outcomes: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
-    try:
-        for path in map(Path, files):
+    bad = False
+    for path in map(Path, files):
+        try:
             for verdict in _verdicts(path, executor, seed):
                 outcomes[verdict.outcome] += 1
                 if isinstance(verdict, Verdict) and verdict.capability:
                     skipped[verdict.capability] += 1
                 if verbose or verdict.outcome == "failed":
                     echo(_folded(str(verdict), columns))
-    except (UnreadableError, ConformanceError, litmus.LitmusError) as error:
-        echo(str(error), err=True)
+        except (UnreadableError, ConformanceError, litmus.LitmusError) as error:
+            echo(str(error), err=True)
+            bad = True
+    if bad and not outcomes:
         return 2
     if skipped:
         reasons = ", ".join(f"{name} {n}" for name, n in skipped.most_common())
         echo(_folded(f"skipped for what is not implemented: {reasons}", Page().width))
     echo(", ".join(f"{outcomes[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped")))
-    return 1 if outcomes["failed"] else 0
+    return 2 if bad else 1 if outcomes["failed"] else 0
 
 
 def _folded(text: str, columns: int) -> str:

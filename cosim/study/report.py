@@ -106,6 +106,8 @@ def _outcome(result: Result, page: Page) -> list[Text]:
         lines += _words(f"{name} has not returned for {_time(taken)}", page, "yellow", "  ? ", "    ")
     if len(result.unfinished) > SHOWN_UNFINISHED:
         lines.append(Text(f"  and {len(result.unfinished) - SHOWN_UNFINISHED} more calls", "yellow"))
+    for choice in result.unasked:
+        lines += _words(f"the run never came to {choice} of the schedule", page, "yellow", "  ? ", "    ")
     if result.replay and (result.violations or result.failures):
         lines.append(Text(f"  replay: {result.replay}"))
     return [*lines, *_words(_window(result), page, "dim")]

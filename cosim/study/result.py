@@ -53,6 +53,8 @@ class Result:
     limit: str
     unfinished: Mapping[str, int] = field(default_factory=dict)
     """Calls that had not returned at the end, in picoseconds so far: those that no call of their name took as long."""
+    unasked: tuple[str, ...] = ()
+    """Choices of the schedule that the run never came to."""
     log: tuple[LogLine, ...] = ()
     replay: str = ""
     resolved: str = field(default="", repr=False)
@@ -81,6 +83,7 @@ class Result:
             "scalars": dict(self.scalars),
             "latencies": {name: latency.as_json() for name, latency in self.latencies.items()},
             "unfinished": dict(self.unfinished),
+            "unasked": list(self.unasked),
             "faults": {device: dict(causes) for device, causes in self.faults.items()},
             "violation_count": self.violation_count,
             "violations": [

@@ -188,6 +188,7 @@ def _result(point: Point, system: System, meter: Meter, ended: str) -> Result:
         failures=(*stuck, *failures),
         limit=limit_of(latencies, scalars),
         unfinished=meter.unfinished(),
+        unasked=tuple(sim.chooser.unasked) if isinstance(sim.chooser, Scheduled) else (),
         log=tuple(meter.log),
         replay=point.command,
         resolved=resolved(topology),

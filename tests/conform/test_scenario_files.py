@@ -88,6 +88,14 @@ class TestTheVerb:
             "  (0x0): expected 0x1, got 0x10000210",
         ]
 
+    def test_a_bad_file_does_not_keep_the_others_from_being_replayed(self, tmp_path: Path) -> None:
+        printer = Printer()
+        bad, good = tmp_path / "bad.jsonl", str(file(tmp_path, scenario()))
+        bad.write_text("")
+        assert conform([good, str(bad), good], executor="untimed", seed=0, verbose=False, echo=printer) == 2
+        assert printer.out == ["2 passed, 0 failed, 0 skipped"]
+        assert printer.err == [f"{bad}: there is nothing in it"]
+
     @pytest.mark.parametrize("executor", ["untimed", "agenda", "plain"])
     def test_nothing_failed_is_exit_code_0(self, tmp_path: Path, executor: str) -> None:
         printer = Printer()

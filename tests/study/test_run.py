@@ -127,7 +127,15 @@ def test_a_schedule_perturbs_the_run_that_it_names_and_no_other(tiny, result):
     held = cosim.run(tiny, schedule=["cpu0.map-unmap.st#7:2"])
     assert held.digest != result.digest
     assert held.schedule == ("cpu0.map-unmap.st#7:2",)
+    assert not held.unasked
     assert cosim.run(tiny, schedule=["cpu0.map-unmap.st#100000:2"]).digest == result.digest
+
+
+def test_a_choice_that_a_run_never_comes_to_is_told(tiny):
+    """It is a slip of the pen, or the run took another way."""
+    result = cosim.run(tiny, schedule=["nic0.fil#1:2", "cpu0.map-unmap.st#7:2", "nobody#1:0"])
+    assert result.unasked == ("nic0.fil#1:2",)
+    assert result.as_json()["unasked"] == ["nic0.fil#1:2"]
 
 
 def test_a_result_names_the_command_that_repeats_it(tiny):
