@@ -67,6 +67,9 @@ def _source(topology: str | Path | Topology) -> Source:
     if isinstance(topology, Topology):
         return Source.of(as_data(topology), "<topology>")
     path = Path(topology)
+    if ".jsonl" in path.suffixes and path.exists():
+        message = "lines of JSON are no topology; `cosim conform` replays scenarios and litmus tests"
+        raise TopologyError([Problem(Position(str(topology)), (), message)])
     if path.exists() or path.suffix or len(path.parts) > 1:
         return Source.load(path)
     known = shipped()

@@ -158,6 +158,15 @@ def test_what_is_no_text_file_is_told_so(tmp_path):
     assert "no such file; did you mean" in checked(tmp_path / "garbge.yaml")[1]
 
 
+@pytest.mark.parametrize("name", ["tests.jsonl", "vectors.jsonl.gz"])
+def test_scenarios_are_no_topology_and_the_verb_for_them_is_named(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"{}\n{}\n")
+    code, output = checked(path)
+    assert code == 2
+    assert "`cosim conform` replays scenarios" in output
+
+
 def test_all_errors_of_a_file_come_at_once_in_the_order_of_the_file(tmp_path):
     path = tmp_path / "topology.yaml"
     path.write_text(GOOD.replace("size: 16 MiB", "size: 16").replace("mergd", "x").replace("on: cpu0", "on: cpu9"))
