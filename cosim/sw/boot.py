@@ -73,7 +73,7 @@ async def boot(runtime: Runtime, plan: Plan) -> None:
 async def _find(runtime: Runtime, device: DevicePlan) -> None:
     core = runtime.core
     await core.probe_device(device.name, device.ids, device.iommu, node=device.node)
-    if device.domain != IDENTITY and device.domain not in runtime.dma:
+    if not runtime.has_place(device.domain):
         await runtime.new_domain(device.domain, device.name)
     await core.set_default_domain(device.name, runtime.place(device.domain))
 
@@ -104,7 +104,7 @@ async def _window(runtime: Runtime, device: DevicePlan) -> tuple[int, int] | Non
 
 
 def _is_found(runtime: Runtime, device: DevicePlan) -> bool:
-    return device.name in runtime.core.devices and (device.domain in runtime.dma or device.domain == IDENTITY)
+    return device.name in runtime.core.devices and runtime.has_place(device.domain)
 
 
 async def _pieces(runtime: Runtime, device: DevicePlan) -> Sequence[Piece]:

@@ -67,6 +67,10 @@ class Runtime:
             raise KernelError(errno.ENODEV, f"there is no domain {name!r} for DMA")
         return self.dma[name]
 
+    def has_place(self, name: str) -> bool:
+        """Whether there is such a domain that a device can be in."""
+        return name == IDENTITY or name in self.dma
+
     def place(self, name: str) -> Domain:
         """A domain that a device can be in: one with a DMA side, or the identity domain. KernelError ENODEV."""
         return self.driver.identity if name == IDENTITY else self.domain(name).domain

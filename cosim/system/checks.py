@@ -225,8 +225,8 @@ def _domains_are_used(this: _Checker) -> Iterator[Complaint]:
 
 def _threads_name_what_there_is(this: _Checker) -> Iterator[Complaint]:
     topology = this.topology
-    translated = [name for name, device in this.devices.items() if device.through is not None]
     begins = starts_in(topology)
+    translated = list(begins)
     domains = list(dict.fromkeys([*topology.domains, *(name for name in translated if begins[name] == name)]))
     for index, thread in enumerate(topology.threads):
         path: Path = ("threads", index)

@@ -55,16 +55,14 @@ class Stress(Twins):
     def dma(self, which: int, device: int, burst: list[int], access: tuple[int, int, bool], gap: int) -> None:
         """A device makes requests to a buffer of its domain."""
         for bench in self.each(gap):
-            buffer = one(bench.buffers(), which)
-            _requests(bench, buffer, one(_inside(bench, buffer), device), burst, access)
+            _use(bench, one(bench.buffers(), which), device, burst, access)
 
     @precondition(lambda self: self.first.recent())
     @rule(which=ANY, device=ANY, burst=BURST, access=ACCESS, gap=GAPS)
     def late_dma(self, which: int, device: int, burst: list[int], access: tuple[int, int, bool], gap: int) -> None:
         """A device makes requests to what is, or was, unmapped."""
         for bench in self.each(gap):
-            buffer = one(bench.recent(), which)
-            _requests(bench, buffer, one(_inside(bench, buffer), device), burst, access)
+            _use(bench, one(bench.recent(), which), device, burst, access)
 
     @rule(
         iova=st.sampled_from((0, PAGE, 1 << 38, (1 << 64) - PAGE)) | st.integers(0, (1 << 48) - 1), device=ANY, gap=GAPS
@@ -136,13 +134,12 @@ class Stress(Twins):
         """A device uses what was unmapped, and the next buffer of that size, which likely is at the same IOVA."""
         for bench in self.benches:
             gone = one(bench.dead, which)
-            _requests(bench, gone, one(_inside(bench, gone), device), before, access)
+            _use(bench, gone, device, before, access)
             if gone.domain in bench.domains:
                 bench.map(_cpu(bench, cpu), gone.domain, gone.size // PAGE, BOTH)
                 bench.settle()
                 bench.wait(VISIBLE_PS)
-                buffer = one(bench.buffers() or [gone], -1)
-                _requests(bench, buffer, one(_inside(bench, buffer), device), after, access)
+                _use(bench, one(bench.buffers() or [gone], -1), device, after, access)
 
     @precondition(lambda self: self.first.plugged())
     @rule(cpu=ANY, device=ANY, domain=ANY, how=st.sampled_from(("replace", "replace", "attach", "detach")), gap=GAPS)
@@ -254,6 +251,11 @@ def _inside(bench: Bench, buffer: Buffer) -> list[str]:
     """The devices that may use a buffer; all, if none may."""
     state = bench.domains.get(buffer.domain)
     return sorted(state.devices) if state and state.devices else list(bench.devices)
+
+
+def _use(bench: Bench, buffer: Buffer, device: int, burst: list[int], access: tuple[int, int, bool]) -> None:
+    """A device that may do so makes requests to a buffer."""
+    _requests(bench, buffer, one(_inside(bench, buffer), device), burst, access)
 
 
 def _requests(bench: Bench, buffer: Buffer, device: str, burst: list[int], access: tuple[int, int, bool]) -> None:
