@@ -17,14 +17,16 @@ from typing import Any, NamedTuple
 
 import simpy
 
-from cosim.hw.bus import Bus
-from cosim.hw.dma import DmaMaster
+from cosim.hw.bus.bus import Bus
+from cosim.hw.dma.master import DmaMaster
+from cosim.hw.dma.options import DmaOptions
 from cosim.hw.iommu.iommu import Iommu
 from cosim.hw.iommu.options import IommuOptions
-from cosim.hw.memory import Memory
-from cosim.hw.options import DmaOptions, MemoryOptions
+from cosim.hw.memory.memory import Memory
+from cosim.hw.memory.options import MemoryOptions
 from cosim.sim.agenda import Agenda
-from cosim.sim.kernel import Plain, Sim
+from cosim.sim.plain import Plain
+from cosim.sim.simulation import Sim
 from cosim.spec.pagetable import PAGE, SV39, Pte
 from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from cosim.study.result import Result
+    from cosim.study.run.result import Result
     from cosim.system.topology import Topology
 
 __all__ = ["load", "run"]
@@ -21,7 +21,7 @@ def load(topology: str | Path | Topology, **changes: Any) -> Topology:
     """The topology of a file, or of one that comes with cosim (``"quickstart"``).
 
     `changes` are those of `cosim.system.load.load`: ``overlays``, ``set``, ``driver``, ``seed``, ``until``. Raises
-    `cosim.system.problems.TopologyError`, which names everything that is wrong, with its place.
+    `cosim.config.problems.TopologyError`, which names everything that is wrong, with its place.
     """
     from cosim.system.load import load as load_topology
 
@@ -46,8 +46,8 @@ def run(
     """
     from pathlib import Path as FilePath
 
-    from cosim.study.run import Point, command_line
-    from cosim.study.run import run as simulate
+    from cosim.study.run.run import Point, command_line
+    from cosim.study.run.run import run as simulate
 
     changed = load(topology, set=set, overlays=overlays, driver=driver, seed=seed, until=until)
     name = FilePath(topology).stem if isinstance(topology, str | FilePath) else ""

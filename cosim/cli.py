@@ -31,7 +31,7 @@ def _guarded(verb: Callable[P, int]) -> Callable[P, None]:
 
     @wraps(verb)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        from cosim.system.problems import TopologyError
+        from cosim.config.problems import TopologyError
 
         try:
             code = verb(*args, **kwargs)
@@ -47,7 +47,7 @@ def _guarded(verb: Callable[P, int]) -> Callable[P, None]:
         except (click.ClickException, click.exceptions.Exit):
             raise
         except Exception as error:  # the last resort: our own mistake, or that of a user's driver
-            from cosim.study.crash import describe, is_users
+            from cosim.study.report.crash import describe, is_users
 
             click.echo(describe(error), err=True)
             code = 2 if is_users(error) else 3
@@ -131,10 +131,10 @@ def run(
     quiet: bool,
 ) -> int:
     """Run TOPOLOGY (a file, or the name of one that comes with cosim) and report what it measured."""
-    from cosim.study.report import prepare, print_report, write_results
-    from cosim.study.run import Point, command_line
-    from cosim.study.run import run as simulate
-    from cosim.study.trace import open_traces
+    from cosim.study.report.report import prepare, print_report, write_results
+    from cosim.study.run.run import Point, command_line
+    from cosim.study.run.run import run as simulate
+    from cosim.study.trace.trace import open_traces
     from cosim.system.load import load
 
     chosen = tuple(filter(None, schedule.split(",")))
@@ -200,8 +200,8 @@ def list_(what: str) -> int:
     latency-parts  what latencies are split into
     events         what the lines of a trace are; their times are in picoseconds
     """
-    from cosim.study.catalogue import CATALOGUE
-    from cosim.system.problems import nearest
+    from cosim.config.problems import nearest
+    from cosim.study.report.catalogue import CATALOGUE
 
     if what not in CATALOGUE:
         raise click.UsageError(f"there is no list of {what}; {nearest(what, CATALOGUE)}")
@@ -247,7 +247,7 @@ def conform(files: tuple[str, ...], executor: str, seed: int, verbose: bool) -> 
 
     The last line is `N passed, N failed, N skipped`; the exit code is 1 if any failed.
     """
-    from cosim.study.conform import conform as replay
+    from cosim.study.conform.conform import conform as replay
 
     return replay(files, executor=executor, seed=seed, verbose=verbose, echo=click.echo, columns=_columns())
 

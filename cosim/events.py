@@ -71,7 +71,7 @@ class DmaCommitted:
 
 @dataclass(slots=True)
 class DmaDone:
-    """A request is over; its `parts` add up to ``time - issued``. `status` is a name of `hw.transaction.Status`.
+    """A request is over; its `parts` add up to ``time - issued``. `status` is a name of `hw.dma.transaction.Status`.
 
     `purpose` is ``data``, or what a ring needs besides: ``fetch`` of a descriptor, ``status`` written back to it.
     """

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cosim.hw.iommu.options import UNIMPLEMENTED
-from cosim.study.catalogue import CATALOGUE
+from cosim.study.report.catalogue import CATALOGUE
 from cosim.system.load import json_schema
 
 PAGE = "topology-reference.md"

@@ -5,7 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 
 import cosim
-from cosim.study.result import Result
+from cosim.study.run.result import Result
 
 ENTRIES = (8, 16, 32, 64)
 PAGES = (16, 32, 64, 128)

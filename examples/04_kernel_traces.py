@@ -17,8 +17,8 @@ from textwrap import fill
 
 import cosim
 from cosim.spec.register_map import REGISTERS
-from cosim.study.run import Point, run
-from cosim.study.trace import command_text, open_traces
+from cosim.study.run.run import Point, run
+from cosim.study.trace.trace import command_text, open_traces
 
 Sent = tuple[str, str, str, int]
 """During which call, what (read, write, command, context), of what, and its value."""

@@ -11,15 +11,19 @@ ROOT = Path(cosim.__file__).parent
 
 MAY_IMPORT = {
     "spec": {"spec"},
+    "units": {"units", "pydantic"},
     "events": {"spec"},
-    "sim": {"sim", "simpy", "numpy"},
-    "quantities": {"sim", "pydantic"},
-    "hw": {"hw", "spec", "events", "sim", "quantities", "pydantic"},
-    "sw": {"sw", "spec", "events", "sim", "quantities", "pydantic"},
-    "oracles": {"oracles", "spec", "events"},
-    "system": {"system", "hw", "sw", "oracles", "spec", "events", "sim", "quantities", "pydantic", "yaml"},
-    "study": {"study", "system", "hw", "sw", "oracles", "spec", "events", "sim", "rich", "numpy", "pydantic", "vcd"},
-    "cli": {"study", "system", "click"},
+    "sim": {"sim", "simpy", "numpy", "units"},
+    "hw": {"hw", "spec", "events", "sim", "units", "pydantic"},
+    "sw": {"sw", "spec", "events", "sim", "units", "pydantic"},
+    "oracles": {"oracles", "spec", "events", "units"},
+    "config": {"config", "units", "pydantic", "yaml"},
+    "system": {"system", "config", "hw", "sw", "oracles", "spec", "events", "sim", "units", "pydantic"},
+    "study": {
+        *("study", "system", "config", "hw", "sw", "oracles", "spec", "events", "sim", "units"),
+        *("rich", "numpy", "pydantic", "vcd"),
+    },
+    "cli": {"study", "system", "config", "click"},
     "__init__": {"study", "system"},
     "__main__": {"cli"},
 }

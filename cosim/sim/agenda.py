@@ -6,15 +6,19 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
 
-from cosim.sim.kernel import Executor, Moment, Sim, Task, action_of
-from cosim.sim.server import Gate, Server, Service
+from cosim.sim.executor import Executor
+from cosim.sim.gate import Gate
+from cosim.sim.plain import action_of
+from cosim.sim.server import Server, Service
+from cosim.sim.simulation import Sim
+from cosim.sim.task import Moment, Task
 from cosim.sim.transport import Access
 
-Entry = tuple[int, int, Callable[[Any], object], Any]
+Callback = tuple[int, int, Callable[[Any], object], Any]
 """When, under which rank, what to call, and with what."""
 
 
-class Alarm(Moment):
+class WakeUp(Moment):
     """What wakes the agenda; superseded once an earlier one has been set."""
 
 
@@ -37,10 +41,10 @@ class Agenda(Executor):
         self.activations = 0
         self.events = 0
         """Callbacks so far."""
-        self._heap: list[Entry] = []
+        self._heap: list[Callback] = []
         self._running = False
         self._parked: tuple[int, int] | None = None
-        self._alarm: Alarm | None = None
+        self._alarm: WakeUp | None = None
 
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
         if time <= self.env._now:
@@ -55,7 +59,7 @@ class Agenda(Executor):
 
     # --- When --------------------------------------------------------------------------------------------------------
 
-    def _push(self, entry: Entry) -> None:
+    def _push(self, entry: Callback) -> None:
         heappush(self._heap, entry)
         if not self._running:
             self._park()
@@ -65,7 +69,7 @@ class Agenda(Executor):
         time, rank, _, _ = self._heap[0]
         if self._parked is None or (time, rank) < self._parked:
             self._parked = (time, rank)
-            self._alarm = alarm = Alarm(self.env)
+            self._alarm = alarm = WakeUp(self.env)
             alarm.callbacks.append(self._activate)
             self.env.schedule(alarm, rank, time - self.env._now)  # type: ignore[arg-type]
 
@@ -82,7 +86,7 @@ class Agenda(Executor):
                 if queue and time >= queue[0][0]:
                     horizon = queue[0]
                     if time > horizon[0] or rank > horizon[1]:
-                        if type(horizon[3]) is not Alarm:
+                        if type(horizon[3]) is not WakeUp:
                             break
                         heappop(queue)  # a superseded alarm is no reason to stop
                         continue

@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 
-class Kind(IntEnum):
+class AccessKind(IntEnum):
     """What an access does to its target."""
 
     READ = 0
@@ -54,7 +54,7 @@ class Access:
     def __init__(
         self,
         port: Port,
-        kind: Kind,
+        kind: AccessKind,
         address: int,
         size: int,
         part: str,

@@ -16,7 +16,7 @@ ONES = (1 << 64) - 1
 T_co = TypeVar("T_co", bound=int, covariant=True)
 
 
-class Access(Enum):
+class FieldAccess(Enum):
     """What a write by software does to a field of a register (1.3 "Glossary")."""
 
     RO = "read-only: the write is ignored"
@@ -43,7 +43,7 @@ class Field(property, Generic[T_co]):
         self,
         hi: int,
         lo: int,
-        access: Access = Access.RW,
+        access: FieldAccess = FieldAccess.RW,
         *,
         view: type[int] | None = None,
         enum: type[IntEnum] | None = None,
@@ -120,7 +120,7 @@ def _record_getter(field: Field[int]) -> Callable[[Any], Any]:
 def bits(
     hi: int,
     lo: int,
-    access: Access = Access.RW,
+    access: FieldAccess = FieldAccess.RW,
     *,
     enum: type[IntEnum] | None = None,
     preset: int = 0,
@@ -130,7 +130,7 @@ def bits(
     return Field(hi, lo, access, enum=enum, preset=preset, manual=manual)
 
 
-def bit(n: int, access: Access = Access.RW, *, manual: str = "") -> Field[int]:
+def bit(n: int, access: FieldAccess = FieldAccess.RW, *, manual: str = "") -> Field[int]:
     """The field of one bit, `n`."""
     return Field(n, n, access, manual=manual)
 
@@ -224,7 +224,7 @@ class Word(int, metaclass=_Format):
     """The value of `of()`."""
     FIELDS: ClassVar[Mapping[str, Field[int]]] = {}
     """By name, in order of declaration."""
-    ACCESS: ClassVar[Mapping[Access, int]] = {}
+    ACCESS: ClassVar[Mapping[FieldAccess, int]] = {}
     """The bits of each access kind."""
 
     def __init_subclass__(cls, width: int | None = None) -> None:
@@ -234,7 +234,7 @@ class Word(int, metaclass=_Format):
         cls.MASK = sum(field.mask for field in fields)
         cls.RESERVED = (1 << cls.WIDTH) - 1 & ~cls.MASK
         cls.PRESET = sum(field.preset << field.lo for field in fields)
-        cls.ACCESS = {kind: sum(f.mask for f in fields if f.access is kind) for kind in Access}
+        cls.ACCESS = {kind: sum(f.mask for f in fields if f.access is kind) for kind in FieldAccess}
 
     @classmethod
     def of(cls, **fields: int) -> Self:
@@ -264,10 +264,10 @@ class Word(int, metaclass=_Format):
         hardwires) keep their value. WARL fields take what was written: the caller knows what is legal.
         """
         kind = cls.ACCESS
-        held = (kind[Access.RW] | kind[Access.WARL]) & writable
-        value = old & cls.MASK & ~kind[Access.WPRI] & ~held | new & held
-        value &= ~(new & kind[Access.RW1C] & writable)
-        value |= new & kind[Access.RW1S] & writable
+        held = (kind[FieldAccess.RW] | kind[FieldAccess.WARL]) & writable
+        value = old & cls.MASK & ~kind[FieldAccess.WPRI] & ~held | new & held
+        value &= ~(new & kind[FieldAccess.RW1C] & writable)
+        value |= new & kind[FieldAccess.RW1S] & writable
         return cls(value)
 
     def __repr__(self) -> str:

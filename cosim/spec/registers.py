@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Self
 
-from cosim.spec.bits import Access, Word, bit, bits
+from cosim.spec.bits import FieldAccess, Word, bit, bits
 
-RO, RW, RW1C, RW1S, WARL, WPRI = Access
+RO, RW, RW1C, RW1S, WARL, WPRI = FieldAccess
 
 
 class Igs(IntEnum):

@@ -14,7 +14,7 @@ from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads import WorkloadOptions, thread_names
-from cosim.sw.workloads.mapping import MapUnmap
+from cosim.sw.workloads.map_unmap import MapUnmap
 
 
 @dataclass(frozen=True, slots=True)

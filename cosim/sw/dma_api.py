@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cosim.events import MapBegun, Mapped, UnmapBegun, Unmapped
-from cosim.sw.core import Core
 from cosim.sw.driver.domain import Domain, Gather, Prot
 from cosim.sw.flush_queue import FlushQueue
+from cosim.sw.iommu_core import IommuCore
+from cosim.sw.iommu_map import iommu_map, iommu_unmap_fast
 from cosim.sw.iova import IovaAllocator, IovaOptions
 from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.mapping import iommu_map, iommu_unmap_fast
 
 BOTH = Prot.READ | Prot.WRITE
 
@@ -42,7 +42,7 @@ class DmaDomain:
     same, so that a later mapping may be given them twice.
     """
 
-    def __init__(self, core: Core, domain: Domain, options: IovaOptions | None = None) -> None:
+    def __init__(self, core: IommuCore, domain: Domain, options: IovaOptions | None = None) -> None:
         self.core = core
         self.domain = domain
         self._kernel, self._driver = core.kernel, core.driver

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from cosim.sim.units import MS
 from cosim.sw.driver.domain import Domain
 from cosim.sw.driver.driver import Driver
 from cosim.sw.kernel.barriers import smp_mb
 from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import Object, cell, embed
+from cosim.units.quantities import MS
 
 ENTRIES = 256
 """Entries of a CPU's ring; one stays unused."""
@@ -32,7 +32,7 @@ class QueueState(Object):
     timer_on = cell()
 
 
-class RingState(Object):
+class CpuFlushQueueState(Object):
     """Words of one CPU's ring; the lock guards them and the entries."""
 
     __slots__ = ()
@@ -41,7 +41,7 @@ class RingState(Object):
     tail = cell()
 
 
-class Entry(Object):
+class FlushEntry(Object):
     """A range that waits: `begun` is how many flushes had begun when it came."""
 
     __slots__ = ()
@@ -50,11 +50,11 @@ class Entry(Object):
     begun = cell()
 
 
-class Ring(NamedTuple):
+class CpuFlushQueue(NamedTuple):
     """One CPU's ring, and the page-table pages that wait with each entry."""
 
-    state: RingState
-    entries: tuple[Entry, ...]
+    state: CpuFlushQueueState
+    entries: tuple[FlushEntry, ...]
     freelists: list[list[int]]
 
 
@@ -67,16 +67,16 @@ class FlushQueue:
         self._domain = domain
         self._give_back = give_back
         self._state = QueueState(self._kernel.static(QueueState.SIZE))
-        self._rings: dict[str, Ring] = {}
+        self._rings: dict[str, CpuFlushQueue] = {}
         self._timer = self._kernel.timers.new("iova-flush", self._expired)
 
     async def open(self) -> None:
         """Allocate the rings, for every CPU. KernelError ENOMEM."""
         for cpu in self._kernel.cpus:
-            state = await self._kernel.pages.new(RingState)
-            first = await self._kernel.pages.kmalloc(ENTRIES * Entry.SIZE, purpose="FlushRing")
-            entries = tuple(Entry(first + index * Entry.SIZE) for index in range(ENTRIES))
-            self._rings[cpu] = Ring(state, entries, [[] for _ in range(ENTRIES)])
+            state = await self._kernel.pages.new(CpuFlushQueueState)
+            first = await self._kernel.pages.kmalloc(ENTRIES * FlushEntry.SIZE, purpose="FlushRing")
+            entries = tuple(FlushEntry(first + index * FlushEntry.SIZE) for index in range(ENTRIES))
+            self._rings[cpu] = CpuFlushQueue(state, entries, [[] for _ in range(ENTRIES)])
 
     async def close(self) -> None:
         """Free the rings; the domain is about to go, and nothing is flushed any more."""
@@ -118,7 +118,7 @@ class FlushQueue:
         await self._driver.flush_iotlb_all(self._domain)
         await self._state.ended.fetch_add(1)
 
-    async def _release(self, ring: Ring) -> None:
+    async def _release(self, ring: CpuFlushQueue) -> None:
         """Give back what a flush has passed; the caller holds the ring's lock."""
         ended = await self._state.ended.load()
         head, tail = int(await ring.state.head.load()), int(await ring.state.tail.load())

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cosim.quantities import Time
 from cosim.sim.operations import Work
-from cosim.sim.units import MS, NS
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import Object, embed
+from cosim.units.field_types import Time
+from cosim.units.quantities import MS, NS
 
 if TYPE_CHECKING:
-    from cosim.sw.kernel.thread import Kernel
+    from cosim.sw.kernel.kernel import Kernel
 
 PAGE_LG2 = 12
 

@@ -1,23 +1,33 @@
-"""The driver of the ring device (cosim.spec.ring): buffers are mapped and posted, filled by the device, unmapped."""
+"""The driver of the ring device (`spec.descriptor_ring`): buffers are mapped, posted, filled by it, and unmapped."""
 
 from __future__ import annotations
 
 import errno
 
 from cosim.sim.operations import Fence, Load, MmioRead, MmioWrite, Poll, Store
-from cosim.sim.units import MS, US
 from cosim.spec.bits import Word
+from cosim.spec.descriptor_ring import (
+    BASE,
+    CONTROL,
+    STATUS,
+    TAIL,
+    Descriptor,
+    RingBase,
+    RingControl,
+    RingIndex,
+    RingStatus,
+)
 from cosim.spec.register_map import Register
-from cosim.spec.ring import BASE, CONTROL, STATUS, TAIL, Descriptor, RingBase, RingControl, RingIndex, RingStatus
 from cosim.sw.dma_api import Coherent, DmaDomain
 from cosim.sw.driver.domain import Prot
 from cosim.sw.kernel.barriers import dma_rmb, dma_wmb
 from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.kernel.irq import Action, Answer
+from cosim.sw.kernel.irq import IrqAction, IrqReturn
+from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.objects import Cell
-from cosim.sw.kernel.thread import Kernel
 from cosim.sw.runtime import RingHardware
+from cosim.units.quantities import MS, US
 
 DOORBELL = ("w", "o")
 """The fence in front of a doorbell, as writel has it."""
@@ -44,7 +54,7 @@ class ReceiveRing:
         self.size = size
         self._order = (-(-size // PAGE) - 1).bit_length()
         self._ring: Coherent
-        self._action: Action | None = None
+        self._action: IrqAction | None = None
         self._events = Cell(kernel.static(8))
         self._buffers: list[tuple[int, int] | None] = [None] * entries
         self._head = self._tail = 0
@@ -139,12 +149,12 @@ class ReceiveRing:
                 await self.kernel.pages.free(address)
         await self.dma.free_coherent(self._ring)
 
-    async def _interrupted(self) -> Answer:
+    async def _interrupted(self) -> IrqReturn:
         status = RingStatus(await MmioRead(self.hardware.base + STATUS.offset, STATUS.size))
         if not status.ip:
-            return Answer.NONE
+            return IrqReturn.NONE
         await self._write(STATUS, RingStatus.of(ip=1))
-        return Answer.WAKE_THREAD
+        return IrqReturn.WAKE_THREAD
 
     async def _woken(self) -> None:
         await self._events.fetch_add(1)

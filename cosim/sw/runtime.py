@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from cosim.sw.core import Core
 from cosim.sw.dma_api import DmaDomain
 from cosim.sw.driver.domain import IDENTITY, Domain
 from cosim.sw.driver.driver import Driver
+from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iova import IovaOptions
 from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.objects import Object
-from cosim.sw.kernel.pages import Allocation
-from cosim.sw.kernel.thread import Kernel
+from cosim.sw.kernel.page_allocator import Allocation
 
 
 class Master(Protocol):
@@ -44,7 +44,7 @@ class Runtime:
 
     kernel: Kernel
     driver: Driver
-    core: Core
+    core: IommuCore
     masters: Mapping[str, Master] = field(default_factory=dict)
     rings: Mapping[str, RingHardware] = field(default_factory=dict)
     iova: IovaOptions = field(default_factory=IovaOptions)

@@ -8,27 +8,29 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from cosim.events import BootDone
-from cosim.hw.bus import Bus
-from cosim.hw.cpu import Cpu
-from cosim.hw.dma import Direct, DmaMaster
-from cosim.hw.interrupts import InterruptFile
+from cosim.hw.bus.bus import Bus
+from cosim.hw.cpu.cpu import Cpu
+from cosim.hw.cpu.interrupt_file import InterruptFile
+from cosim.hw.dma.direct import Direct
+from cosim.hw.dma.master import DmaMaster
+from cosim.hw.dma.ring_device import RingMaster
 from cosim.hw.iommu.iommu import Iommu
 from cosim.hw.iommu.options import IommuOptions
-from cosim.hw.memory import Memory
-from cosim.hw.ring import RingMaster
+from cosim.hw.memory.memory import Memory
 from cosim.sim.agenda import Agenda
-from cosim.sim.choice import Chooser
-from cosim.sim.kernel import Plain, Sim
+from cosim.sim.chooser import Chooser
 from cosim.sim.occupancy import Occupancy
 from cosim.sim.operations import Body
+from cosim.sim.plain import Plain
+from cosim.sim.simulation import Sim
 from cosim.sw.boot import DevicePlan, Plan, boot
-from cosim.sw.core import Core
 from cosim.sw.driver.device import Hardware
 from cosim.sw.driver.domain import IDENTITY
 from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.variants import variant
+from cosim.sw.iommu_core import IommuCore
 from cosim.sw.kernel.buddy import PAGE, Region
-from cosim.sw.kernel.thread import Kernel
+from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.runtime import RingHardware, Runtime
 from cosim.system import counters
 from cosim.system.address_map import PAGE_SIZE, interrupt_files, ring_registers
@@ -191,7 +193,7 @@ def build(topology: Topology, chooser: Chooser) -> System:
         for found in bus.ranges()
         if isinstance(masters.get(found.name), RingMaster)
     }
-    runtime = Runtime(kernel, driver, Core(kernel, driver), masters, rings)
+    runtime = Runtime(kernel, driver, IommuCore(kernel, driver), masters, rings)
     plan = _plan(topology, masters, vectors, files)
     cells = [f" {axis}={cell}" for axis, cell in topology.driver.cells.items()]
     named = row.name + "".join(cells)

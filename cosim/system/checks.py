@@ -6,16 +6,17 @@ from collections.abc import Callable, Collection, Iterator
 from fnmatch import fnmatchcase
 from itertools import combinations
 
+from cosim.config.problems import Path, nearest
+from cosim.hw.dma.options import DmaOptions
 from cosim.hw.iommu.options import IommuOptions
-from cosim.hw.options import DmaOptions, MemoryOptions
-from cosim.sim.units import format_size, format_time
+from cosim.hw.memory.options import MemoryOptions
 from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
 from cosim.sw.driver.domain import IDENTITY
 from cosim.sw.driver.variants import VariantError, variant
 from cosim.sw.kernel.buddy import MAX_ORDER, PAGE
 from cosim.system.address_map import PAGE_SIZE, given
-from cosim.system.problems import Path, nearest
 from cosim.system.topology import Topology
+from cosim.units.quantities import format_size, format_time
 
 Complaint = tuple[Path, str]
 

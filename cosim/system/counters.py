@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cosim.hw.cpu import Cpu
-from cosim.hw.dma import Requester
+from cosim.hw.cpu.cpu import Cpu
+from cosim.hw.dma.requester import Requester
 from cosim.hw.iommu.iommu import Iommu
-from cosim.hw.memory import Memory
+from cosim.hw.memory.memory import Memory
 
 Counted = Iterator[tuple[str, int]]
 

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cosim.quantities import ReadableSchema
-from cosim.sim.units import parse_address
+from cosim.config.merging import COUNT, MOST_MEMBERS, PARTS
+from cosim.config.problems import Position, Problem, TopologyError, nearest
+from cosim.config.source import Override, Source, dump, legal_names, validate
+from cosim.config.yaml_reader import node_of
+from cosim.config.yaml_writer import Hex
 from cosim.system.checks import check
-from cosim.system.merging import COUNT, MOST_MEMBERS, PARTS
-from cosim.system.problems import Position, Problem, TopologyError, nearest
-from cosim.system.source import Override, Source, dump, legal_names, validate
 from cosim.system.topology import Topology
-from cosim.system.yaml_reader import node_of
-from cosim.system.yaml_writer import Hex
+from cosim.units.field_types import ReadableSchema
+from cosim.units.quantities import parse_address
 
 _COUNT_SCHEMA = {
     "type": "integer",

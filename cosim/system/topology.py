@@ -6,13 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from cosim.hw.cpu.options import CpuOptions
+from cosim.hw.dma.options import DmaOptions
 from cosim.hw.iommu.options import IommuOptions
-from cosim.hw.options import CpuOptions, DmaOptions, MemoryOptions, Options
-from cosim.quantities import PositiveTime, Time
-from cosim.sim.units import MS, US
+from cosim.hw.memory.options import MemoryOptions
 from cosim.sw.driver.driver import DriverCosts
-from cosim.sw.kernel.thread import KernelOptions
+from cosim.sw.kernel.kernel import KernelOptions
 from cosim.sw.workloads import AnyWorkload
+from cosim.units.field_types import PositiveTime, Time
+from cosim.units.options import Options
+from cosim.units.quantities import MS, US
 
 Part = Annotated[MemoryOptions | CpuOptions | IommuOptions | DmaOptions, Field(discriminator="kind")]
 

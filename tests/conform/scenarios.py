@@ -10,8 +10,8 @@ import re
 from functools import cache
 from pathlib import Path
 
-from cosim.study.json_lines import lines
-from cosim.study.vectors import Scenario, parse
+from cosim.study.conform.json_lines import lines
+from cosim.study.conform.vectors import Scenario, parse
 
 FILE = Path(__file__).parent / "data" / "vectors.jsonl.gz"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cosim.hw.iommu.options import UNIMPLEMENTED, DefectOptions
-from cosim.study.conform import EXECUTORS, Machine, Verdict, replay
-from cosim.study.vectors import Scenario
+from cosim.study.conform.conform import EXECUTORS, ScenarioMachine, ScenarioVerdict, replay
+from cosim.study.conform.vectors import Scenario
 from tests.conform.scenarios import GROUPS, scenarios
 
 # How many pass; that grows with every capability that is implemented.
@@ -37,11 +37,11 @@ PASSING = {
 }
 
 
-def failures(verdicts: list[Verdict]) -> list[str]:
+def failures(verdicts: list[ScenarioVerdict]) -> list[str]:
     return [str(verdict) for verdict in verdicts if verdict.outcome == "failed"]
 
 
-def check_skips(verdicts: list[Verdict]) -> None:
+def check_skips(verdicts: list[ScenarioVerdict]) -> None:
     """A scenario is skipped only for a capability that a topology may not ask for either."""
     for verdict in verdicts:
         assert (verdict.outcome == "skipped") == bool(verdict.capability)
@@ -66,7 +66,7 @@ def test_a_few_scenarios_of_each_group(group: str) -> None:
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_few_scenarios_on_random_machines(executor: str) -> None:
     some = [scenario for group in GROUPS for scenario in scenarios(group, 1)]
-    machines = (Machine.drawn(seed, EXECUTORS[executor]) for seed in range(len(some)))
+    machines = (ScenarioMachine.drawn(seed, EXECUTORS[executor]) for seed in range(len(some)))
     assert not failures([replay(scenario, machine) for scenario, machine in zip(some, machines, strict=True)])
 
 
@@ -85,7 +85,7 @@ def test_every_scenario(group: str) -> None:
 def test_every_scenario_on_a_random_machine_of_its_own(group: str, executor: str) -> None:
     """The same scenarios pass, and the same ones are skipped, as on the machine without latencies."""
     for seed, scenario in enumerate(scenarios(group)):
-        assert replay(scenario, Machine.drawn(seed, EXECUTORS[executor])) == replay(scenario)
+        assert replay(scenario, ScenarioMachine.drawn(seed, EXECUTORS[executor])) == replay(scenario)
 
 
 # --- The other side: differences are seen -------------------------------------------------------------------------
@@ -150,6 +150,6 @@ def test_an_address_that_is_wrong_is_told_with_both_values() -> None:
 
 @pytest.mark.parametrize("defects", [{"cache_invalid": True}, {"lose_invalidation": 1}])
 def test_hardware_with_a_defect_fails(defects: dict[str, int]) -> None:
-    machine = Machine(defects=DefectOptions.model_validate(defects))
+    machine = ScenarioMachine(defects=DefectOptions.model_validate(defects))
     verdicts = [replay(scenario, machine) for scenario in scenarios("caching")]
     assert failures(verdicts)

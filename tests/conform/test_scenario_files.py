@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from cosim.study.conform import Verdict, conform, run_file
-from cosim.study.json_lines import UnreadableError, lines
-from cosim.study.vectors import ConformanceError, are_in, read
+from cosim.study.conform.conform import ScenarioVerdict, conform, run_file
+from cosim.study.conform.json_lines import UnreadableError, lines
+from cosim.study.conform.vectors import ConformanceError, are_in, read
 
 GOOD: dict[str, Any] = {
     "name": "capabilities_read_back",
@@ -279,4 +279,8 @@ def test_scenarios_are_told_from_other_files_by_what_is_in_them(tmp_path: Path) 
 
 
 def test_a_verdict_is_a_value() -> None:
-    assert Verdict("g", "n", "passed") == Verdict("g", "n", "passed") != Verdict("g", "n", "failed")
+    assert (
+        ScenarioVerdict("g", "n", "passed")
+        == ScenarioVerdict("g", "n", "passed")
+        != ScenarioVerdict("g", "n", "failed")
+    )

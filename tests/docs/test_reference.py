@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from cosim.hw.cpu.options import CpuOptions
+from cosim.hw.dma.options import DmaOptions
 from cosim.hw.iommu.options import UNIMPLEMENTED, IommuOptions
-from cosim.hw.options import CpuOptions, DmaOptions, MemoryOptions
+from cosim.hw.memory.options import MemoryOptions
 from cosim.system.topology import Topology
 
 TEXT = (Path(__file__).parents[2] / "docs" / "topology-reference.md").read_text(encoding="utf-8")

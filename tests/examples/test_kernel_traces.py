@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import cosim
-from cosim.study.run import Point, run
-from cosim.study.trace import open_traces
+from cosim.study.run.run import Point, run
+from cosim.study.trace.trace import open_traces
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "04_kernel_traces.py"
 BASE = 0x301_0000

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cosim.hw.bus import Bus
-from cosim.hw.cpu import Cpu
-from cosim.hw.memory import Memory
-from cosim.hw.options import CpuOptions, CpuTiming, MemoryOptions
+from cosim.hw.bus.bus import Bus
+from cosim.hw.cpu.cpu import Cpu
+from cosim.hw.cpu.options import CpuOptions, CpuTiming
+from cosim.hw.memory.memory import Memory
+from cosim.hw.memory.options import MemoryOptions
 from cosim.sim.agenda import Agenda
-from cosim.sim.choice import Chooser
-from cosim.sim.kernel import Executor, Plain, Sim, Stage
+from cosim.sim.chooser import Chooser
+from cosim.sim.executor import Executor
 from cosim.sim.operations import Op
-from cosim.sim.transport import Access, Kind
+from cosim.sim.plain import Plain
+from cosim.sim.ranks import Stage
+from cosim.sim.simulation import Sim
+from cosim.sim.transport import Access, AccessKind
 
 BASE = 0x8000_0000
 X, Y, Z = BASE, BASE + 64, BASE + 128
@@ -36,7 +40,7 @@ class Device:
 
     def commit(self, access: Access) -> None:
         offset = access.address & 0xFFF
-        if access.kind is Kind.READ:
+        if access.kind is AccessKind.READ:
             access.words = (self.registers.get(offset, 0),)
             self.log.append((self.sim.now, "read", offset, access.value))
         else:

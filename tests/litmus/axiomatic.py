@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import permutations, product
 
 from cosim.sim.operations import Amo
-from cosim.study.litmus.programs import Instruction, Outcome, Test
+from cosim.study.conform.litmus.programs import Instruction, Outcome, Test
 
 INITIAL = -1
 Edges = set[tuple[int, int]]

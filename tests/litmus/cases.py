@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from cosim.sim.operations import Amo
-from cosim.study.litmus import Test, load
-from cosim.study.litmus.programs import Instruction
+from cosim.study.conform.litmus import Test, load
+from cosim.study.conform.litmus.programs import Instruction
 
 DATA = Path(__file__).parent / "data"
 FILES = sorted(path.name for path in DATA.glob("*.jsonl"))

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from cosim.study.litmus import LitmusError, are_in, load, run, run_file, summary
-from cosim.study.litmus.machine import Machine
+from cosim.study.conform.litmus import LitmusError, are_in, load, run, run_file, summary
+from cosim.study.conform.litmus.machine import LitmusMachine
 from tests.litmus.cases import DATA, FILES, MODELS, by_name, cases_in, length
 
 HERD = [file for file in FILES if file not in ("own.jsonl", "reasoned.jsonl")]
@@ -157,7 +157,7 @@ def test_a_device_stores_what_it_has_read(tmp_path: Path) -> None:
     fields = {"agents": ["device"], "init": {"x": 7, "y": 0, "dev.a": 0}, "observe": ["x", "y", "dev.a"]}
     file.write_text(written_by([device], [7, 7, 7], **fields))
     assert [(verdict.outcome, verdict.missing) for verdict in run_file(file)] == [("passed", [])] * 3
-    assert Machine(next(load(file)), []).run() == (7, 7, 7)
+    assert LitmusMachine(next(load(file)), []).run() == (7, 7, 7)
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.hw.options import CpuOptions, CpuTiming
-from cosim.hw.ordering import MODELS as RULES
+from cosim.hw.cpu.options import CpuOptions, CpuTiming
+from cosim.hw.cpu.ordering import MODELS as RULES
 from cosim.sim.agenda import Agenda
-from cosim.sim.choice import Chooser
-from cosim.sim.kernel import Plain
-from cosim.study.litmus import Test
-from cosim.study.litmus.machine import Machine
-from cosim.study.litmus.programs import Outcome
-from cosim.study.litmus.search import Search
+from cosim.sim.chooser import Chooser
+from cosim.sim.plain import Plain
+from cosim.study.conform.litmus import Test
+from cosim.study.conform.litmus.machine import LitmusMachine
+from cosim.study.conform.litmus.programs import Outcome
+from cosim.study.conform.litmus.search import Search
 from tests.litmus.cases import FILES, MODELS, by_name, cases_in, length, random_test
 
 
@@ -45,7 +45,7 @@ def runs(test: Test, model: str, choose: random.Random, count: int) -> set[Outco
     """The outcomes of some runs, each with other latencies and another schedule."""
     found: set[Outcome] = set()
     for _ in range(count):
-        machine = Machine(
+        machine = LitmusMachine(
             test,
             [options(choose, model) for _ in test.threads],
             chooser=Randomly(choose),

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from cosim.hw.ordering import MODELS
-from cosim.study.litmus import Test
-from cosim.study.litmus.search import Search
+from cosim.hw.cpu.ordering import MODELS
+from cosim.study.conform.litmus import Test
+from cosim.study.conform.litmus.search import Search
 from tests.litmus.cases import by_name
 
 RVWMO = MODELS["rvwmo"]

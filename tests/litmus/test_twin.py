@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.hw.ordering import MODELS as RULES
-from cosim.study.litmus.programs import Instruction
-from cosim.study.litmus.search import Search
+from cosim.hw.cpu.ordering import MODELS as RULES
+from cosim.study.conform.litmus.programs import Instruction
+from cosim.study.conform.litmus.search import Search
 from tests.litmus.axiomatic import Twin
 from tests.litmus.cases import FILES, MODELS, cases_in, length, random_test
 

@@ -13,13 +13,16 @@ from typing import Any
 
 from simpy.events import Event
 
-from cosim.hw.bus import Bus
-from cosim.sim.choice import Chooser
+from cosim.hw.bus.bus import Bus
+from cosim.sim.chooser import Chooser
 from cosim.sim.digest import Digest, number_of
-from cosim.sim.kernel import Executor, Sim, Stage
+from cosim.sim.executor import Executor
+from cosim.sim.gate import Gate
 from cosim.sim.occupancy import Occupancy
-from cosim.sim.server import Gate, Server
-from cosim.sim.transport import Access, Kind
+from cosim.sim.ranks import Stage
+from cosim.sim.server import Server
+from cosim.sim.simulation import Sim
+from cosim.sim.transport import Access, AccessKind
 
 
 class Shelf:
@@ -37,9 +40,9 @@ class Shelf:
 
     def commit(self, access: Access) -> None:
         old = self.words.get(access.address, 0)
-        if access.kind is Kind.WRITE or (access.kind is Kind.CAS and old == access.words[0]):
+        if access.kind is AccessKind.WRITE or (access.kind is AccessKind.CAS and old == access.words[0]):
             self.words[access.address] = access.words[-1]
-        if access.kind is not Kind.WRITE:
+        if access.kind is not AccessKind.WRITE:
             access.words = (old,)
         self.machine.note(f"{access.kind.name} {access.address:#x} by {access.owner}: {old}")
 
@@ -132,10 +135,10 @@ class Machine:
             routine = self._master(f"{path}.{number}", port, plan, parts)
             self.sim.start(routine, initiator.rank(Stage.TRANSACTION), parts, delay_ps=chance.randint(0, 3))
 
-    def _plan(self) -> tuple[int, Kind, int, int]:
+    def _plan(self) -> tuple[int, AccessKind, int, int]:
         chance = self.chance
         address = 0x1000 * chance.randint(1, len(self.shelves)) + 8 * chance.randint(0, 2)
-        return chance.randrange(self.keys), Kind(chance.randrange(3)), address, chance.randint(0, 3)
+        return chance.randrange(self.keys), AccessKind(chance.randrange(3)), address, chance.randint(0, 3)
 
     def _master(self, who: str, port: Any, plan: list[Any], parts: dict[str, int]) -> Generator[Any, Any, None]:
         pause = Server(0, "link")
@@ -150,7 +153,7 @@ class Machine:
                 else:
                     yield from self._walk(who, port, key)
             self.note(f"{who} found {key}: {self.cache[key]}")
-            words = (sequence, sequence + 1) if kind is Kind.CAS else (sequence,)
+            words = (sequence, sequence + 1) if kind is AccessKind.CAS else (sequence,)
             access = yield Access(port, kind, address, 8, "memory", words, owner=who, agent=who, hop_part="link")
             spent = {part: ps - before.get(part, 0) for part, ps in parts.items()}
             spent = {part: ps for part, ps in spent.items() if ps}
@@ -165,7 +168,7 @@ class Machine:
         yield self.walkers
         value = 0
         for level in range(2):
-            read = yield Access(port, Kind.READ, 0x1000 + 8 * level, 8, "walk", owner=who, agent=f"{who}.walk")
+            read = yield Access(port, AccessKind.READ, 0x1000 + 8 * level, 8, "walk", owner=who, agent=f"{who}.walk")
             value += read.value
         self.cache[key] = value
         self.note(f"{who} filled {key}")
@@ -213,7 +216,7 @@ class Machine:
                 sim.at(sim.now + 1 + rest, rank(), lambda key=key: self._invalidate(path, key))
             else:
                 woken = Woken(sim)
-                read = Access(port, Kind.READ, address, 8, "mmio", owner=path, agent=f"{path}.mmio")
+                read = Access(port, AccessKind.READ, address, 8, "mmio", owner=path, agent=f"{path}.mmio")
                 sim.start(self._answer(port.in_order(read), woken, rank()), rank())
                 yield woken
                 self.note(f"{path} got {read.value}")

@@ -9,8 +9,12 @@ import simpy
 from simpy.core import EmptySchedule
 from simpy.events import Event
 
-from cosim.sim.kernel import Executor, Moment, Sim, Task, action_of
-from cosim.sim.server import Gate, Service
+from cosim.sim.executor import Executor
+from cosim.sim.gate import Gate
+from cosim.sim.plain import action_of
+from cosim.sim.server import Service
+from cosim.sim.simulation import Sim
+from cosim.sim.task import Moment, Task
 from cosim.sim.transport import Access
 
 

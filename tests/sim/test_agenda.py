@@ -9,8 +9,12 @@ import pytest
 from simpy.events import Event
 
 from cosim.sim.agenda import Agenda
-from cosim.sim.kernel import Executor, Plain, Sim, Stage
-from cosim.sim.server import Gate, Server
+from cosim.sim.executor import Executor
+from cosim.sim.gate import Gate
+from cosim.sim.plain import Plain
+from cosim.sim.ranks import Stage
+from cosim.sim.server import Server
+from cosim.sim.simulation import Sim
 from tests.sim.machine import Machine
 
 

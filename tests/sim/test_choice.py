@@ -9,11 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.hw.bus import Bus
+from cosim.hw.bus.bus import Bus
+from cosim.sim.actions import Action, Taken
 from cosim.sim.agenda import Agenda
-from cosim.sim.choice import Action, Chooser, Scheduled, Stream, Taken
-from cosim.sim.kernel import Executor, Plain, Sim, Stage
-from cosim.sim.transport import Access, Kind
+from cosim.sim.chooser import Chooser, Scheduled
+from cosim.sim.executor import Executor
+from cosim.sim.plain import Plain
+from cosim.sim.ranks import Stage
+from cosim.sim.simulation import Sim
+from cosim.sim.stream import Stream
+from cosim.sim.transport import Access, AccessKind
 
 BOTH = pytest.mark.parametrize("executor", [Plain, Agenda])
 HOLD = 100
@@ -152,7 +157,7 @@ class Cell:
         return now + 1
 
     def commit(self, access: Access) -> None:
-        if access.kind is Kind.WRITE:
+        if access.kind is AccessKind.WRITE:
             self.value = access.words[0]
         else:
             access.words = (self.value,)
@@ -175,11 +180,11 @@ def test_a_held_read_returns_what_was_written_meanwhile(executor: type[Executor]
     seen: list[tuple[int, int]] = []
 
     def reader() -> Generator[Any, Any, None]:
-        access = yield Access(port, Kind.READ, 0x1000, 8, "walk", agent="iommu0.walk", hop_part="link")
+        access = yield Access(port, AccessKind.READ, 0x1000, 8, "walk", agent="iommu0.walk", hop_part="link")
         seen.append((access.value, sim.now))
 
     def writer() -> Generator[Any, Any, None]:
-        yield Access(port, Kind.WRITE, 0x1000, 8, "memory", (7,), owner="cpu0")
+        yield Access(port, AccessKind.WRITE, 0x1000, 8, "memory", (7,), owner="cpu0")
 
     parts: dict[str, int] = {}
     sim.start(reader(), sim.initiator("iommu0").rank(Stage.TRANSACTION), parts)

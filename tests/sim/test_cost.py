@@ -10,7 +10,7 @@ from simpy.events import Event
 
 from benchmarks.bench import STRIDES, Counts, Rig
 from cosim.sim.agenda import Agenda
-from cosim.sim.kernel import Stage
+from cosim.sim.ranks import Stage
 
 TRANSACTIONS = 160
 

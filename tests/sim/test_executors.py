@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cosim.sim.agenda import Agenda
-from cosim.sim.kernel import Plain
+from cosim.sim.plain import Plain
 from tests.sim.machine import Machine, Outcome
 from tests.sim.naive import Naive
 

@@ -10,14 +10,15 @@ import pytest
 from simpy.events import Event
 
 from cosim.events import DmaCommitted, DmaDone
-from cosim.hw.dma import DmaMaster
+from cosim.hw.dma.master import DmaMaster
+from cosim.hw.dma.options import DmaOptions
 from cosim.hw.iommu.options import IommuTiming
-from cosim.hw.options import DmaOptions
 from cosim.sim.agenda import Agenda
-from cosim.sim.choice import Chooser
+from cosim.sim.chooser import Chooser
 from cosim.sim.digest import Digest, number_of
-from cosim.sim.kernel import Plain, Stage
-from cosim.sim.transport import Access, Kind
+from cosim.sim.plain import Plain
+from cosim.sim.ranks import Stage
+from cosim.sim.transport import Access, AccessKind
 from cosim.spec.pagetable import PAGE
 from cosim.spec.queues import Command, Iodir, Iofence, Iotinval
 from cosim.spec.register_map import CQB, CQCSR, CQH, CQT
@@ -123,7 +124,7 @@ class Scenario:
             while head != tail:
                 yield sim.moment(sim.now + 5, rank())
                 woken = Woken(sim)
-                read = Access(port, Kind.READ, REGISTERS + CQH.offset, 4, "mmio", owner="cpu0")
+                read = Access(port, AccessKind.READ, REGISTERS + CQH.offset, 4, "mmio", owner="cpu0")
                 sim.start(self._read(port.in_order(read), woken, rank()), rank())
                 yield woken
                 head = read.value

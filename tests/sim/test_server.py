@@ -10,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.sim.agenda import Agenda
-from cosim.sim.kernel import Executor, Plain, Sim, Stage
+from cosim.sim.executor import Executor
+from cosim.sim.gate import Gate
 from cosim.sim.occupancy import Occupancy
-from cosim.sim.server import Gate, Server
+from cosim.sim.plain import Plain
+from cosim.sim.ranks import Stage
+from cosim.sim.server import Server
+from cosim.sim.simulation import Sim
 
 BOTH = pytest.mark.parametrize("executor", [Plain, Agenda])
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=40)

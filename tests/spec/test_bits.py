@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.spec import pagetable, queues, registers, translation
-from cosim.spec.bits import ONES, Access, Record, Word, bit, bits, word
+from cosim.spec.bits import ONES, FieldAccess, Record, Word, bit, bits, word
 from cosim.spec.registers import Cqcsr, Ddtp, TrReqCtl
 from cosim.spec.translation import Dc, DcExtended, Fsc, MsiPte, Tc
 
@@ -276,12 +276,12 @@ def test_a_write_obeys_the_access_kind_of_every_bit(old, new, writable):
     """Bit by bit against the definitions of the access kinds."""
 
     class Mixed(Word, width=8):
-        ro = bit(0, Access.RO)
+        ro = bit(0, FieldAccess.RO)
         rw = bit(1)
-        rw1c = bit(2, Access.RW1C)
-        rw1s = bit(3, Access.RW1S)
-        warl = bit(4, Access.WARL)
-        wpri = bit(5, Access.WPRI)
+        rw1c = bit(2, FieldAccess.RW1C)
+        rw1s = bit(3, FieldAccess.RW1S)
+        warl = bit(4, FieldAccess.WARL)
+        wpri = bit(5, FieldAccess.WPRI)
 
     after = Mixed.written(old, new, writable)
     assert type(after) is Mixed

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cosim.spec import register_map, registers
-from cosim.spec.bits import Access, Word
+from cosim.spec.bits import FieldAccess, Word
 from cosim.spec.register_map import IOHPMCTR, IOHPMEVT, MSI_ADDR, MSI_DATA, MSI_VEC_CTL, REGISTERS
 from cosim.spec.registers import (
     Capabilities,
@@ -141,7 +141,7 @@ def test_the_common_view_of_a_queue_csr_agrees_with_each(csr, q):
 
 
 def test_capabilities_are_read_only():
-    assert Capabilities.ACCESS[Access.RO] == Capabilities.MASK
+    assert Capabilities.ACCESS[FieldAccess.RO] == Capabilities.MASK
 
 
 def capability_rows():

@@ -6,19 +6,19 @@ from collections import Counter
 from collections.abc import Callable
 
 from cosim.events import CallBegun, CallDone, Mapped
-from cosim.hw.transaction import Status, Transaction
+from cosim.hw.dma.transaction import Status, Transaction
 from cosim.oracles import Violation
-from cosim.sim.choice import Chooser
+from cosim.sim.chooser import Chooser
 from cosim.sim.operations import Body, MmioRead, MmioWrite
-from cosim.sim.units import MS, US, format_time
 from cosim.spec.queues import Command
-from cosim.study.measure import Meter
+from cosim.study.run.measure import Meter
 from cosim.sw.dma_api import BOTH, Piece
 from cosim.sw.driver.domain import Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.workloads.workload import allocate, release
 from cosim.system.build import System, build
 from cosim.system.topology import Topology
+from cosim.units.quantities import MS, US, format_time
 from tests.stress.holdings import Buffer, DomainState, Holdings
 
 LONGEST = 200 * MS

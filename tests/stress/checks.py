@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cosim.hw.transaction import Status, Transaction
+from cosim.hw.dma.transaction import Status, Transaction
 from cosim.sim.operations import Sleep
-from cosim.sim.units import MS, US
 from cosim.sw.driver.domain import Prot
 from cosim.sw.kernel.buddy import PAGE
+from cosim.units.quantities import MS, US
 from tests.stress.bench import Bench
 from tests.stress.holdings import Buffer
 

@@ -10,7 +10,6 @@ from hypothesis.stateful import precondition, rule
 
 from cosim.oracles.refused_dma import VISIBLE_PS
 from cosim.sim.operations import Sleep, Work
-from cosim.sim.units import US
 from cosim.spec.queues import Command, Iodir, Iofence, Iotinval
 from cosim.spec.register_map import (
     CAPABILITIES,
@@ -28,6 +27,7 @@ from cosim.spec.register_map import (
 from cosim.sw.dma_api import BOTH
 from cosim.sw.driver.domain import Prot
 from cosim.sw.kernel.buddy import PAGE
+from cosim.units.quantities import US
 from tests.stress.bench import Bench
 from tests.stress.holdings import Buffer
 from tests.stress.twins import Twins

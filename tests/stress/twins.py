@@ -13,7 +13,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 
-from cosim.sim.choice import Chooser
+from cosim.sim.chooser import Chooser
 from cosim.system.load import resolved
 from tests.stress import checks
 from tests.stress.bench import Bench

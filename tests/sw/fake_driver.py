@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from cosim.events import CallBegun, CallDone
 from cosim.sim.operations import Work
 from cosim.sw.driver.device import Device, Hardware, IommuDevice
-from cosim.sw.driver.domain import Domain, DomainObject, Gather, Kind, MapResult, Prot
+from cosim.sw.driver.domain import Domain, DomainKind, DomainObject, Gather, MapResult, Prot
 from cosim.sw.driver.driver import Measured
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.kernel.thread import Kernel
+from cosim.sw.kernel.kernel import Kernel
 
 PAGE_SIZES = (1 << 12, 1 << 21, 1 << 30)
 
@@ -21,8 +21,8 @@ class FakeDriver:
 
     def __init__(self, kernel: Kernel, *, has_blocked: bool = True, attach_ps: int = 1_000_000) -> None:
         self.kernel = kernel
-        self.identity = Domain("identity", Kind.IDENTITY, DomainObject(0))
-        self.blocked = Domain("", Kind.BLOCKED, DomainObject(0)) if has_blocked else None
+        self.identity = Domain("identity", DomainKind.IDENTITY, DomainObject(0))
+        self.blocked = Domain("", DomainKind.BLOCKED, DomainObject(0)) if has_blocked else None
         self.attach_ps = attach_ps
         self.calls: list[str] = []
         self.refuses: set[tuple[str, str]] = set()
@@ -67,7 +67,7 @@ class FakeDriver:
 
     async def domain_alloc_paging(self, name: str, device: Device | None) -> Domain:
         self.tables[name] = {}
-        return Domain(name, Kind.PAGING, await self.kernel.pages.new(DomainObject), PAGE_SIZES, (1 << 38) - 1)
+        return Domain(name, DomainKind.PAGING, await self.kernel.pages.new(DomainObject), PAGE_SIZES, (1 << 38) - 1)
 
     async def domain_free(self, domain: Domain) -> None:
         del self.tables[domain.name]

@@ -1,6 +1,6 @@
 """The smallest machine that runs kernel code: in-order CPUs without store buffers, one thread at a time on each.
 
-Every operation takes `STEP` picoseconds, so that tests can count; `cosim.hw.cpu` is the real one.
+Every operation takes `STEP` picoseconds, so that tests can count; `cosim.hw.cpu.cpu` is the real one.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 from cosim.events import FreedTouched, KernelLog
-from cosim.hw.bus import Bus
-from cosim.hw.cpu import Cpu
-from cosim.hw.memory import Memory
-from cosim.hw.options import CpuOptions, MemoryOptions
+from cosim.hw.bus.bus import Bus
+from cosim.hw.cpu.cpu import Cpu
+from cosim.hw.cpu.options import CpuOptions
+from cosim.hw.memory.memory import Memory
+from cosim.hw.memory.options import MemoryOptions
 from cosim.sim import operations as ops
-from cosim.sim.kernel import Sim, Stage
-from cosim.sim.units import MIB, NS
+from cosim.sim.ranks import Stage
+from cosim.sim.simulation import Sim
 from cosim.sw.kernel.buddy import Region
-from cosim.sw.kernel.thread import Kernel, KernelOptions
+from cosim.sw.kernel.kernel import Kernel, KernelOptions
+from cosim.units.quantities import MIB, NS
 
 STEP = 1 * NS
 BASE = 0x8000_0000

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.events import CallDone, Mapped, Unmapped
-from cosim.sw.core import Core
 from cosim.sw.dma_api import DmaDomain, Piece
 from cosim.sw.driver.domain import Prot
+from cosim.sw.iommu_core import IommuCore
+from cosim.sw.iommu_map import Fit, fit, iommu_map, iommu_unmap
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.mapping import Fit, fit, iommu_map, iommu_unmap
 from tests.sw.fake_driver import PAGE_SIZES, FakeDriver
 from tests.sw.machine import Machine
 
@@ -28,7 +28,7 @@ class Bench:
     def __init__(self, model: str = "") -> None:
         self.machine = Machine(size=32 << 20, model=model)
         self.driver = FakeDriver(self.machine.kernel)
-        self.core = Core(self.machine.kernel, self.driver)  # type: ignore[arg-type]
+        self.core = IommuCore(self.machine.kernel, self.driver)  # type: ignore[arg-type]
         domain = self.machine.run(self.core.domain_alloc("shared"))
         self.dma = DmaDomain(self.core, domain)
         self.domain = domain

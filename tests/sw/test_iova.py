@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.sim.operations import Sleep
-from cosim.sim.units import MS, S
 from cosim.sw.iova import IovaAllocator, IovaOptions, Ranges
 from cosim.sw.kernel.errors import KernelError
+from cosim.units.quantities import MS, S
 from tests.sw.machine import Machine
 
 PAGE = 4096

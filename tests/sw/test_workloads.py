@@ -9,20 +9,20 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from cosim.events import Attached, CallDone, Mapped, Unmapped
-from cosim.hw.bus import Bus
-from cosim.hw.cpu import Cpu
-from cosim.hw.datapath import DataPath
-from cosim.hw.options import DmaOptions
-from cosim.hw.ring import RingMaster
-from cosim.hw.transaction import Status, Transaction
-from cosim.sim.units import MIB, MS, US
+from cosim.hw.bus.bus import Bus
+from cosim.hw.cpu.cpu import Cpu
+from cosim.hw.dma.datapath import DataPath
+from cosim.hw.dma.options import DmaOptions
+from cosim.hw.dma.ring_device import RingMaster
+from cosim.hw.dma.transaction import Status, Transaction
 from cosim.sw.boot import DevicePlan, Plan, boot
-from cosim.sw.core import Core
 from cosim.sw.driver.device import Hardware
+from cosim.sw.iommu_core import IommuCore
 from cosim.sw.kernel.buddy import PAGE
-from cosim.sw.kernel.thread import KernelOptions
+from cosim.sw.kernel.kernel import KernelOptions
 from cosim.sw.runtime import RingHardware, Runtime
 from cosim.sw.workloads import AnyWorkload, thread_names
+from cosim.units.quantities import MIB, MS, US
 from tests.sw.fake_driver import FakeDriver
 from tests.sw.machine import Machine
 
@@ -52,7 +52,7 @@ class Bench:
         self.machine = Machine(cpus=3, model="rvwmo", size=size, options=KernelOptions(kfree_rcu_delay="0 ns"))
         kernel = self.kernel = self.machine.kernel
         self.driver = FakeDriver(kernel)
-        core = Core(kernel, self.driver)  # type: ignore[arg-type]
+        core = IommuCore(kernel, self.driver)  # type: ignore[arg-type]
         self.masters = {"nic0": FakeMaster(), "nic1": FakeMaster()}
         self.runtime = Runtime(kernel, self.driver, core, self.masters)  # type: ignore[arg-type]
         self.plan = Plan(

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cosim.quantities import Address, PositiveCount, PositiveTime, Rate, Size, Time
-from cosim.system.source import Override, Path, Source, TopologyError, legal_names, nearest, validate
+from cosim.config.source import Override, Path, Source, TopologyError, legal_names, nearest, validate
+from cosim.units.field_types import Address, PositiveCount, PositiveTime, Rate, Size, Time
 
 
 class Options(BaseModel):

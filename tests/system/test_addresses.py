@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from cosim.config.problems import TopologyError
 from cosim.system.address_map import interrupt_files, ring_registers
 from cosim.system.load import load
-from cosim.system.problems import TopologyError
 from cosim.system.topology import Topology
 
 PARTS = """\

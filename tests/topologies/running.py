@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import cosim
-from cosim.study.result import Result
+from cosim.study.run.result import Result
 from cosim.system.load import shipped
 
 NAMES = tuple(shipped())

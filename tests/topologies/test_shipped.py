@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import cosim
-from cosim.study.catalogue import topologies
+from cosim.study.report.catalogue import topologies
 from cosim.system.load import resolved, shipped
 from tests.topologies.running import NAMES, run
 

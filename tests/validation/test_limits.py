@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import cosim
-from cosim.sim.units import MS
-from cosim.study.result import Result
+from cosim.study.run.result import Result
 from cosim.system.topology import Topology
+from cosim.units.quantities import MS
 
 MEMORY_NS, LINK_NS, LOOKUP_NS, WALK_NS = 60, 50, 2, 1
 HIT_NS = LOOKUP_NS + 2 * LINK_NS + MEMORY_NS

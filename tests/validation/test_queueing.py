@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from cosim.events import CommandExecuted
-from cosim.sim.choice import Chooser, Stream
-from cosim.sim.kernel import Stage
-from cosim.sim.server import Gate, Server
-from cosim.sim.transport import Access, Kind
+from cosim.sim.chooser import Chooser
+from cosim.sim.gate import Gate
+from cosim.sim.ranks import Stage
+from cosim.sim.server import Server
+from cosim.sim.stream import Stream
+from cosim.sim.transport import Access, AccessKind
 from cosim.spec.queues import Iofence, Iotinval
 from cosim.spec.register_map import CQT
 from tests.hw.iommu.register_bench import BASE, RING, Bench
@@ -73,7 +75,7 @@ class Queue:
             self.bench.memory.poke(RING + 16 * (number % (1 << LOG2_ENTRIES)) + 8 * n, 8, word)
         self.submitted.append(self.sim.now + 1)
         tail = (number + 1) % (1 << LOG2_ENTRIES)
-        yield Access(self.port, Kind.WRITE, BASE + CQT.offset, 4, "mmio", (tail,))
+        yield Access(self.port, AccessKind.WRITE, BASE + CQT.offset, 4, "mmio", (tail,))
 
     def submit_and_wait(self, command: Iofence) -> Iterator[Any]:
         """Submit a command, and go on when it is executed."""

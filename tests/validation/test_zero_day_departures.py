@@ -19,10 +19,10 @@ from typing import NamedTuple
 import pytest
 
 from cosim.events import CallDone
-from cosim.sim.choice import Taken
-from cosim.sim.kernel import Sim
-from cosim.study.result import Result
-from cosim.study.run import Point, run
+from cosim.sim.actions import Taken
+from cosim.sim.simulation import Sim
+from cosim.study.run.result import Result
+from cosim.study.run.run import Point, run
 from cosim.system.load import load
 
 QUICK = ["run.until=50 us", "iommu0.geometry.cq_log2=6", "iommu0.geometry.fq_log2=6"]

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from cosim.hw.transaction import Status
+from cosim.hw.dma.transaction import Status
 from cosim.sim.agenda import Agenda
-from cosim.sim.kernel import Plain
+from cosim.sim.plain import Plain
 from cosim.spec.pagetable import Pte
 from cosim.spec.registers import IommuMode
 from tests.hw.iommu.harness import DATA

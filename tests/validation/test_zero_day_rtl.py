@@ -13,9 +13,10 @@ import pytest
 
 from cosim.events import DmaDone
 from cosim.sim.agenda import Agenda
-from cosim.sim.kernel import Plain, Sim
+from cosim.sim.plain import Plain
+from cosim.sim.simulation import Sim
 from cosim.spec.queues import Command, Iodir, Iofence, Iotinval
-from cosim.study.run import Point, run
+from cosim.study.run.run import Point, run
 from cosim.system.load import load
 from tests.hw.iommu.harness import DATA
 from tests.validation.zero_day import CYCLE, FLAG, LW, Row, Rtl, cycles

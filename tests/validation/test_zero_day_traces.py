@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from cosim.events import BootDone, CommandExecuted, DmaDone, FaultRecorded
-from cosim.sim.kernel import Sim
-from cosim.study.run import Point, run
+from cosim.sim.simulation import Sim
+from cosim.study.run.run import Point, run
 from cosim.system.load import load
 from tests.validation.zero_day import CYCLE
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from cosim.events import CommandExecuted
-from cosim.hw.transaction import Status, Transaction
+from cosim.hw.dma.transaction import Status, Transaction
 from cosim.spec.queues import Command
 from cosim.spec.register_map import CQB, CQCSR, CQT
 from cosim.spec.registers import QueueBase

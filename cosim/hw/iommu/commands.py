@@ -7,15 +7,17 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Protocol
 
 from cosim.events import CommandExecuted, CommandFetched
-from cosim.hw.byte_order import both_orders
+from cosim.hw.bus.byte_order import both_orders
 from cosim.hw.iommu.faults import NotImplementedCapability
+from cosim.hw.iommu.in_memory_queue import CQ, InMemoryQueue
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
-from cosim.hw.iommu.ring import CQ, Ring
 from cosim.sim.component import Component
-from cosim.sim.kernel import Routine, Stage
-from cosim.sim.server import Gate, Server
-from cosim.sim.transport import Access, Kind, Port, Response
+from cosim.sim.gate import Gate
+from cosim.sim.ranks import Stage
+from cosim.sim.server import Server
+from cosim.sim.task import Routine
+from cosim.sim.transport import Access, AccessKind, Port, Response
 from cosim.spec.queues import (
     Command,
     IllegalCommandError,
@@ -31,7 +33,7 @@ from cosim.spec.registers import IommuMode
 from cosim.spec.translation import ddt_split
 
 if TYPE_CHECKING:
-    from cosim.sim.kernel import Sim
+    from cosim.sim.simulation import Sim
 
 AHEAD = 8
 """How many commands may be under way at once where they execute out of order."""
@@ -91,7 +93,9 @@ class CommandQueue(Component):
         self.out_of_order = options.latitude.out_of_order
         self._finished = Gate(sim, 0, "queue")
         self._finished.open()
-        self.ring = Ring(sim, path, registers, CQ, busy_ps=options.timing.busy, part="queue", unfinished=self._finished)
+        self.ring = InMemoryQueue(
+            sim, path, registers, CQ, busy_ps=options.timing.busy, part="queue", unfinished=self._finished
+        )
         self.counts: Counter[str] = Counter()
         """Commands that took hold, by name; ``illegal`` and ``faults`` are those that did not."""
         self.engine = Server(0, "queue")
@@ -173,7 +177,7 @@ class CommandQueue(Component):
             self.sim.start(self._invalidate_apart(command, index), self._initiator.rank(Stage.COMMAND))
 
     def _fetch(self, index: int) -> Routine:
-        access = self._access(Kind.READ, self.ring.address(index), Command.SIZE, "fetch")
+        access = self._access(AccessKind.READ, self.ring.address(index), Command.SIZE, "fetch")
         yield access
         if access.response is not Response.OK:
             self._memory_fault()
@@ -183,7 +187,7 @@ class CommandQueue(Component):
             self._fetched(CommandFetched(self.sim.now, self.iommu, index, words))
         return words
 
-    def _access(self, kind: Kind, address: int, size: int, what: str, words: tuple[int, ...] = ()) -> Access:
+    def _access(self, kind: AccessKind, address: int, size: int, what: str, words: tuple[int, ...] = ()) -> Access:
         return Access(
             self.ports[self.registers.fctl.be],
             kind,
@@ -249,7 +253,7 @@ class CommandQueue(Component):
             yield from self.translation.settle(bool(command.pr), bool(command.pw))
         if command.av:
             yield from self._spend(self.timing.write_start)
-            store = self._access(Kind.WRITE, command.address, 4, "fence", (command.data,))
+            store = self._access(AccessKind.WRITE, command.address, 4, "fence", (command.data,))
             yield store
             if store.response is not Response.OK:
                 self._memory_fault()

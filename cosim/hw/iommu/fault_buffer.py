@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from cosim.hw.dma.transaction import Transaction
 from cosim.hw.iommu.faults import Fault
-from cosim.hw.transaction import Transaction
-from cosim.sim.kernel import Stage
-from cosim.sim.server import Gate
+from cosim.sim.gate import Gate
+from cosim.sim.ranks import Stage
 
 if TYPE_CHECKING:
     from cosim.hw.iommu.fault_queue import FaultQueue
-    from cosim.sim.kernel import Routine
+    from cosim.sim.task import Routine
 
 
 class Buffered(NamedTuple):

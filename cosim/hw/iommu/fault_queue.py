@@ -7,23 +7,24 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from cosim.events import FaultRecorded
-from cosim.hw.byte_order import both_orders
+from cosim.hw.bus.byte_order import both_orders
+from cosim.hw.dma.transaction import Request, Transaction
 from cosim.hw.iommu.fault_buffer import FaultBuffer, LosingBuffer
 from cosim.hw.iommu.faults import Fault
+from cosim.hw.iommu.in_memory_queue import FQ, InMemoryQueue
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
-from cosim.hw.iommu.ring import FQ, Ring
-from cosim.hw.transaction import Request, Transaction
 from cosim.sim.component import Component
 from cosim.sim.server import Server
-from cosim.sim.transport import Access, Kind, Port, Response
+from cosim.sim.transport import Access, AccessKind, Port, Response
 from cosim.spec.faults import Permission, Ttyp
 from cosim.spec.queues import FaultRecord
 from cosim.spec.registers import Interrupt
 
 if TYPE_CHECKING:
-    from cosim.hw.iommu.interrupts import Interrupts
-    from cosim.sim.kernel import Routine, Sim
+    from cosim.hw.iommu.interrupt_generation import InterruptGeneration
+    from cosim.sim.simulation import Sim
+    from cosim.sim.task import Routine
 
 
 def ttyp_of(txn: Transaction | None) -> Ttyp:
@@ -64,7 +65,13 @@ class FaultQueue(Component):
     """
 
     def __init__(
-        self, sim: Sim, path: str, options: IommuOptions, registers: RegisterFile, port: Port, interrupts: Interrupts
+        self,
+        sim: Sim,
+        path: str,
+        options: IommuOptions,
+        registers: RegisterFile,
+        port: Port,
+        interrupts: InterruptGeneration,
     ) -> None:
         super().__init__(sim, f"{path}.fq")
         timing = options.timing
@@ -72,7 +79,7 @@ class FaultQueue(Component):
         self.registers = registers
         self.ports = both_orders(port)
         self.interrupts = interrupts
-        self.ring = Ring(sim, path, registers, FQ, busy_ps=timing.busy, part="fault")
+        self.ring = InMemoryQueue(sim, path, registers, FQ, busy_ps=timing.busy, part="fault")
         self.causes: Counter[int] = Counter()
         """Faults found, by cause, whether or not they were recorded."""
         self.recorded = 0
@@ -128,7 +135,7 @@ class FaultQueue(Component):
             yield self._engine.taking(0, wait)
         return Access(
             self.ports[self.registers.fctl.be],
-            Kind.WRITE,
+            AccessKind.WRITE,
             ring.address(ring.index),
             FaultRecord.SIZE,
             "fault",

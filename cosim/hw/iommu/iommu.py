@@ -5,29 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from cosim.hw.datapath import DataPath
+from cosim.hw.dma.datapath import DataPath
+from cosim.hw.dma.transaction import Request, Status, Transaction
 from cosim.hw.iommu.commands import CommandQueue
 from cosim.hw.iommu.fault_queue import FaultQueue
 from cosim.hw.iommu.faults import Fault
-from cosim.hw.iommu.interrupts import Interrupts
-from cosim.hw.iommu.ledger import Epoch
+from cosim.hw.iommu.in_memory_queue import PQ, InMemoryQueue
+from cosim.hw.iommu.interrupt_generation import InterruptGeneration
 from cosim.hw.iommu.mode import ModeChange
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
-from cosim.hw.iommu.ring import PQ, Ring
-from cosim.hw.iommu.translate import Translation
-from cosim.hw.iommu.walk import pause
+from cosim.hw.iommu.translate.ledger import Epoch
+from cosim.hw.iommu.translate.process import Translation
+from cosim.hw.iommu.translate.walk import pause
 from cosim.hw.iommu.warl import Reset
-from cosim.hw.transaction import Request, Status, Transaction
 from cosim.sim.component import Component
-from cosim.sim.kernel import Stage
-from cosim.sim.server import Gate, Server
+from cosim.sim.gate import Gate
+from cosim.sim.ranks import Stage
+from cosim.sim.server import Server
 from cosim.sim.transport import Port
 from cosim.spec.faults import AtsAnswer
 from cosim.spec.registers import Capabilities
 
 if TYPE_CHECKING:
-    from cosim.sim.kernel import Sim
+    from cosim.sim.simulation import Sim
 
 _STATUS = {AtsAnswer.SUCCESS: Status.SUCCESS, AtsAnswer.CA: Status.CA, AtsAnswer.UR: Status.UR}
 
@@ -56,7 +57,7 @@ class Iommu(Component):
         self.options = options
         self.registers = RegisterFile(sim, path, options, capabilities=capabilities, reset=reset)
         self.translation = Translation(sim, path, options, port, self.registers)
-        self.interrupts = Interrupts(
+        self.interrupts = InterruptGeneration(
             sim,
             path,
             self.registers,
@@ -66,7 +67,7 @@ class Iommu(Component):
             delay_ps=timing.interrupt,
             write_ps=timing.write_start,
         )
-        self.page_requests = Ring(sim, path, self.registers, PQ, busy_ps=timing.busy, part="queue")
+        self.page_requests = InMemoryQueue(sim, path, self.registers, PQ, busy_ps=timing.busy, part="queue")
         self.fault_queue = FaultQueue(sim, path, options, self.registers, port, self.interrupts)
         invalidations = self.translation.invalidations
         self.commands = CommandQueue(sim, path, options, self.registers, port, invalidations)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from cosim.hw.iommu.commands import TranslationSide
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.sim.component import Component
-from cosim.sim.kernel import Routine, Stage
+from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
+from cosim.sim.task import Routine
 from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode
 
 if TYPE_CHECKING:
-    from cosim.sim.kernel import Sim
+    from cosim.sim.simulation import Sim
 
 
 class ModeChange(Component):

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from cosim.hw.options import Options
-from cosim.quantities import Address, Time
-from cosim.sim.units import NS
+from cosim.units.field_types import Address, Time
+from cosim.units.options import Options
+from cosim.units.quantities import NS
 
 Replacement = Literal["lru", "plru", "random"]
 Entries = Annotated[int, Field(ge=0, le=1 << 20)]

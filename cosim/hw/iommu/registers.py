@@ -11,7 +11,7 @@ from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.warl import Reset, rules
 from cosim.sim.component import Component
 from cosim.sim.server import Server
-from cosim.sim.transport import Access, Kind, Response
+from cosim.sim.transport import Access, AccessKind, Response
 from cosim.spec.bits import Word
 from cosim.spec.register_map import (
     CAPABILITIES,
@@ -50,7 +50,7 @@ from cosim.spec.registers import (
 )
 
 if TYPE_CHECKING:
-    from cosim.sim.kernel import Sim
+    from cosim.sim.simulation import Sim
 
 W = TypeVar("W", bound=Word)
 
@@ -177,12 +177,12 @@ class RegisterFile(Component):
         if size not in (4, 8) or offset % size:
             access.response = Response.ACCESS_FAULT
             access.words = (0,)
-        elif access.kind is Kind.READ:
+        elif access.kind is AccessKind.READ:
             value = self.read(offset, size)
             access.words = (value,)
             if self._read:
                 self._read(RegisterRead(self.sim.now, self.path, offset, size, value, access.owner))
-        elif access.kind is Kind.WRITE:
+        elif access.kind is AccessKind.WRITE:
             if self._written:
                 self._written(RegisterWritten(self.sim.now, self.path, offset, size, access.value, access.owner))
             self.write(offset, size, access.value)

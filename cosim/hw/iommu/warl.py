@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from cosim.hw.iommu.options import IommuOptions
-from cosim.spec.bits import Access, Word
+from cosim.spec.bits import FieldAccess, Word
 from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.register_map import IOHPMCTR, IOHPMEVT, MSI_ADDR, MSI_DATA, MSI_VEC_CTL, Register
 from cosim.spec.registers import (
@@ -106,7 +106,7 @@ def _base(entries_log2: int, pages: int) -> Rule:
 
 def _csr(layout: type[Word]) -> Rule:
     """Turning a queue on clears what stopped it, in one: no interrupt follows that the same write enables."""
-    errors = layout.ACCESS[Access.RW1C]
+    errors = layout.ACCESS[FieldAccess.RW1C]
     rising = QueueCsr.en.mask
     return lambda old, new: new & ~errors if new & ~old & rising else new
 

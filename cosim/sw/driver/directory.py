@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from cosim.events import ContextChanged
 from cosim.sim.loaded import Loaded
-from cosim.sim.units import S
 from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode
@@ -17,10 +16,11 @@ from cosim.spec.translation import Ddte, ddt_split
 from cosim.sw.driver.device import IommuDevice, capabilities_of
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import WORD, Cell, CellMember, Object, cell
+from cosim.units.quantities import S
 
 if TYPE_CHECKING:
     from cosim.sw.driver.driver import Driver
-    from cosim.sw.kernel.thread import Kernel
+    from cosim.sw.kernel.kernel import Kernel
 
 DDTP_BUSY_PS = 10 * S
 """How long a change of `ddtp` may take."""

@@ -64,7 +64,7 @@ IDENTITY = "identity"
 """The name of the identity domain, which is there without being made."""
 
 
-class Kind(Enum):
+class DomainKind(Enum):
     """What a domain does with requests."""
 
     PAGING = auto()
@@ -89,7 +89,7 @@ class Domain:
     """A domain as its users hold it. Identity and blocked domains have no structure of their own."""
 
     name: str
-    kind: Kind
+    kind: DomainKind
     object: DomainObject
     page_sizes: tuple[int, ...] = ()
     """Of leaves, in bytes, smallest first."""

@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from cosim.events import CallBegun, CallDone
-from cosim.quantities import PositiveTime, Time
 from cosim.sim.operations import Instant, Now, Self
-from cosim.sim.units import NS, US
 from cosim.spec.bits import ONES
-from cosim.sw.driver import bringup, directory
+from cosim.sw.driver import directory
+from cosim.sw.driver import probe as bringup
 from cosim.sw.driver.device import Device, Hardware, IommuDevice, iommu_of
-from cosim.sw.driver.domain import IDENTITY, Domain, DomainObject, Gather, Kind, MapResult, Prot
+from cosim.sw.driver.domain import IDENTITY, Domain, DomainKind, DomainObject, Gather, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Cell
+from cosim.units.field_types import PositiveTime, Time
+from cosim.units.quantities import NS, US
 
 if TYPE_CHECKING:
     from cosim.spec.queues import Command
-    from cosim.sw.driver.queue import Form
+    from cosim.sw.driver.queue_setup import QueueForm
     from cosim.sw.driver.variants import Variant
     from cosim.sw.kernel.ids import Ida
-    from cosim.sw.kernel.irq import Action
-    from cosim.sw.kernel.thread import Kernel
+    from cosim.sw.kernel.irq import IrqAction
+    from cosim.sw.kernel.kernel import Kernel
 
 
 class DriverCosts(BaseModel):
@@ -68,11 +69,11 @@ class Driver:
         self.queueing = variant.queue
         self.bringup = variant.bringup
         self.ids: dict[str, Ida] = {}
-        self.identity = Domain(IDENTITY, Kind.IDENTITY, DomainObject(0))
-        self.blocked = Domain("", Kind.BLOCKED, DomainObject(0)) if self.attaching.has_blocked else None
+        self.identity = Domain(IDENTITY, DomainKind.IDENTITY, DomainObject(0))
+        self.blocked = Domain("", DomainKind.BLOCKED, DomainObject(0)) if self.attaching.has_blocked else None
         self._hardware: dict[int, Hardware] = {}
         self._pages: dict[int, list[int]] = {}
-        self._actions: dict[tuple[int, str], Action] = {}
+        self._actions: dict[tuple[int, str], IrqAction] = {}
         self._once = {site: Cell(kernel.static(8)) for site in ("enqueue", "execution")}
         self.contexts = directory.ContextWatch(kernel)
         self.call_begun = kernel.sim.probe(CallBegun)
@@ -125,9 +126,9 @@ class Driver:
         """
         iommu = await iommu_of(device.object)
         attach = {
-            Kind.PAGING: self.attaching.paging,
-            Kind.IDENTITY: self.attaching.identity,
-            Kind.BLOCKED: self.attaching.block,
+            DomainKind.PAGING: self.attaching.paging,
+            DomainKind.IDENTITY: self.attaching.identity,
+            DomainKind.BLOCKED: self.attaching.block,
         }[domain.kind]
         await attach(self, iommu, device, domain, old)
 
@@ -142,7 +143,7 @@ class Driver:
         iommu = await iommu_of(device.object) if device else None
         made = await self.kernel.pages.new(DomainObject)
         await made.bonds.initialise()
-        domain = Domain(name, Kind.PAGING, made, *await self.tables.prepare(self, made, iommu))
+        domain = Domain(name, DomainKind.PAGING, made, *await self.tables.prepare(self, made, iommu))
         try:
             await self.tables.alloc_root(self, made)
             try:
@@ -249,11 +250,11 @@ class Driver:
         while pages:
             await self.kernel.pages.free(pages.pop())
 
-    def connected(self, iommu: IommuDevice, form: Form, action: Action) -> None:
+    def connected(self, iommu: IommuDevice, form: QueueForm, action: IrqAction) -> None:
         """Note which interrupt a queue has."""
         self._actions[int(iommu.address), form.name] = action
 
-    def disconnected(self, iommu: IommuDevice, form: Form) -> Action:
+    def disconnected(self, iommu: IommuDevice, form: QueueForm) -> IrqAction:
         """The interrupt that a queue had."""
         return self._actions.pop((int(iommu.address), form.name))
 

@@ -27,7 +27,7 @@ Publish = Callable[[Cell, int, int], Awaitable[Loaded]]
 """Swaps an entry from one value to another if it still has the first; returns what it had."""
 
 
-class Leaf(NamedTuple):
+class LeafEntry(NamedTuple):
     """An entry that maps, or is empty: where it is, what it holds, how much it spans."""
 
     entry: Cell
@@ -90,14 +90,14 @@ async def new_table(driver: Driver, domain: DomainObject, entry: Cell, empty: in
     return found
 
 
-async def find_leaf(domain: DomainObject, scheme: Scheme, iova: int) -> Leaf | None:
+async def find_leaf(domain: DomainObject, scheme: Scheme, iova: int) -> LeafEntry | None:
     """The leaf that maps `iova`, or the last entry of the way to it if that is empty at level 0; else None."""
     table: int = await domain.root.load()
     for level in range(scheme.levels - 1, -1, -1):
         entry = cell_at(table, scheme, level, iova)
         pte = await entry.load()
         if pte & LEAF:
-            return Leaf(entry, pte, 1 << scheme.page_lg2(level))
+            return LeafEntry(entry, pte, 1 << scheme.page_lg2(level))
         if not pte & V:
             return None
         table = Pte.ppn.get(pte) << PAGE_LG2

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cosim.sim import units
 from cosim.sw.driver.policies import (
     attach,
     attach_defects,
@@ -28,6 +27,7 @@ from cosim.sw.driver.policies import (
     tables,
 )
 from cosim.sw.driver.policies.tables_generic import Generic
+from cosim.units import quantities
 
 
 class VariantError(ValueError):
@@ -53,39 +53,39 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
     "pscid": {
         "shared": pscid.Shared(),
         "tables-first": pscid.TablesFirst(),
-        "per-iommu": pscid.PerIommu(),
+        "per-iommu": pscid.PerIommuPscids(),
     },
     "bonds": {
         "grouped": bonds.Grouped(),
         "ungrouped": bonds.Ungrouped(),
         "unlocked": bonds.Unlocked(),
         "holds-iommu": bonds.HoldsIommu(),
-        "freed-at-once": bonds.FreedAtOnce(),
+        "freed-at-once": bonds.BondsFreedAtOnce(),
         "waits-in-unlink": bonds.WaitsInUnlink(),
         "one-iommu-pointer": bonds.OneIommu(),
-        "v2": bonds.Reviewed(),
+        "v2": bonds.ReviewedBonds(),
     },
     "attach": {
         "bond-first": attach.BondFirst(),
-        "no-barrier": attach_defects.NoBarrier(),
-        "no-dma-wmb": attach_defects.NoDmaWmb(),
-        "no-barriers": attach_defects.NoBarriers(),
+        "no-barrier": attach_defects.NoAttachBarrier(),
+        "no-dma-wmb": attach_defects.NoContextDmaWmb(),
+        "no-barriers": attach_defects.NoAttachBarriers(),
         "context-first": attach_defects.ContextFirst(),
         "live-update": attach_defects.LiveUpdate(),
         "keeps-invalidated": attach_defects.KeepsInvalidated(),
         "no-old-flush": attach_defects.NoOldFlush(),
         "flushes-contexts": attach.FlushesContexts(),
-        "v2": attach_reviewed.Reviewed(),
+        "v2": attach_reviewed.ReviewedAttach(),
     },
     "tables": {
         "per-page": tables.PerPage(),
         "released": tables.Released(),
-        "freed-at-once": tables.FreedAtOnce(),
+        "freed-at-once": tables.TablesFreedAtOnce(),
         "root-at-attach": tables.RootAtAttach(),
         "cpu-mode": tables.CpuMode(),
         "inverted-test": tables.InvertedTest(),
         "generic": Generic(),
-        "v2": tables.Reviewed(),
+        "v2": tables.ReviewedTables(),
         "v2-as-posted": tables.AsPosted(),
     },
     "invalidate": {
@@ -95,14 +95,14 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
         "short-fence": invalidate.ShortFence(),
         "with-freelist": invalidate.WithFreelist(),
         "with-freelist-no-barrier": invalidate.WithFreelistNoBarrier(),
-        "v2": invalidate.Reviewed(),
+        "v2": invalidate.ReviewedInvalidate(),
     },
     "queue": {
         "tickets": queue.Tickets(),
         "no-mmiowb": queue.NoMmiowb(),
-        "no-dma-wmb": queue.NoDmaWmb(),
+        "no-dma-wmb": queue.NoCommandDmaWmb(),
         "stop-on-error": queue.StopOnError(),
-        "v2": queue.Reviewed(),
+        "v2": queue.ReviewedQueue(),
     },
     "capable": {
         "none": capable.NONE,
@@ -112,7 +112,7 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
     "bringup": {
         "hands-over": bringup.HandsOver(),
         "no-hand-over": bringup.NoHandOver(),
-        "v2": bringup.Reviewed(),
+        "v2": bringup.ReviewedBringup(),
     },
 }
 """Every named policy: axis, then name."""
@@ -213,7 +213,7 @@ def _with_options(what: str, policy: Any, options: Mapping[str, Any]) -> Any:
         if name not in known:
             raise VariantError(f"{what} has no option {name!r}{_near(name, known)}")
         try:
-            values[name] = units.parse_time(given) if name.endswith("_ps") else known[name](given)
+            values[name] = quantities.parse_time(given) if name.endswith("_ps") else known[name](given)
         except ValueError as error:
             raise VariantError(f"{what}: {name}: {error}") from None
     return replace(policy, **values)

@@ -1,6 +1,6 @@
 """The page allocator's free lists: a buddy system for each node, with a stack of recently freed pages in front.
 
-Plain data: it knows neither time nor memory. `cosim.sw.kernel.pages` decides when it is asked.
+Plain data: it knows neither time nor memory. `cosim.sw.kernel.page_allocator` decides when it is asked.
 """
 
 from __future__ import annotations

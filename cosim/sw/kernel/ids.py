@@ -10,7 +10,7 @@ from cosim.sim.operations import Amo, Atomic
 from cosim.sw.kernel.errors import KernelError
 
 if TYPE_CHECKING:
-    from cosim.sw.kernel.thread import Kernel
+    from cosim.sw.kernel.kernel import Kernel
 
 
 class Ida:

@@ -14,10 +14,10 @@ from cosim.sim.operations import Body, MaskInterrupt, OnInterrupt
 from cosim.sw.kernel.objects import Object, Ordering, cell
 
 if TYPE_CHECKING:
-    from cosim.sw.kernel.thread import Kernel
+    from cosim.sw.kernel.kernel import Kernel
 
 
-class Answer(Enum):
+class IrqReturn(Enum):
     """What a hard handler says (irqreturn_t)."""
 
     NONE = auto()
@@ -26,19 +26,19 @@ class Answer(Enum):
     WAKE_THREAD = auto()
 
 
-HardHandler = Callable[[], Coroutine[Any, Any, Answer]]
+HardHandler = Callable[[], Coroutine[Any, Any, IrqReturn]]
 
 URGENT = 1
 """Priority of the handlers' threads: they take the CPU from ordinary ones (SCHED_FIFO in Linux)."""
 
 RUN, STOP = 1, 2
-"""Bits of `ActionState.wanted`."""
+"""Bits of `IrqActionState.wanted`."""
 
 NOBODY_CARED = 99_900
 """Interrupts without a taker in a row, after which a line is given up (Linux: 99,900 of 100,000)."""
 
 
-class LineState(Object):
+class IrqLineState(Object):
     """A line's own words."""
 
     __slots__ = ()
@@ -48,7 +48,7 @@ class LineState(Object):
     """1 while a hard handler runs."""
 
 
-class ActionState(Object):
+class IrqActionState(Object):
     """An action's own words."""
 
     __slots__ = ()
@@ -57,26 +57,26 @@ class ActionState(Object):
     ended = cell()
 
 
-class Line:
+class IrqLine:
     """An interrupt line of one CPU, and who listens to it."""
 
     __slots__ = ("actions", "cpu", "state", "unhandled", "vector")
 
-    def __init__(self, state: LineState, cpu: str, vector: int) -> None:
+    def __init__(self, state: IrqLineState, cpu: str, vector: int) -> None:
         self.state = state
         self.cpu = cpu
         self.vector = vector
-        self.actions: tuple[Action, ...] = ()
+        self.actions: tuple[IrqAction, ...] = ()
         self.unhandled = 0
 
 
-class Action:
-    """One handler of a line with its thread; what `Interrupts.request` gives, for `Interrupts.free`."""
+class IrqAction:
+    """One handler of a line with its thread; what `IrqLines.request` gives, for `IrqLines.free`."""
 
     __slots__ = ("bit", "hard", "line", "name", "state", "thread")
 
     def __init__(
-        self, state: ActionState, line: Line, name: str, bit: int, hard: HardHandler, thread: Callable[[], Body]
+        self, state: IrqActionState, line: IrqLine, name: str, bit: int, hard: HardHandler, thread: Callable[[], Body]
     ) -> None:
         self.state = state
         self.line = line
@@ -86,18 +86,20 @@ class Action:
         self.thread = thread
 
 
-class Interrupts:
+class IrqLines:
     """The kernel's interrupt lines, by CPU and vector."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self._lines: dict[tuple[str, int], Line] = {}
+        self._lines: dict[tuple[str, int], IrqLine] = {}
 
     def roots(self) -> list[int]:
         """The objects that it holds by themselves; takes no time."""
         return [int(action.state.address) for line in self._lines.values() for action in line.actions]
 
-    async def request(self, cpu: str, vector: int, name: str, hard: HardHandler, thread: Callable[[], Body]) -> Action:
+    async def request(
+        self, cpu: str, vector: int, name: str, hard: HardHandler, thread: Callable[[], Body]
+    ) -> IrqAction:
         """request_threaded_irq: from its return on, ``hard()`` runs on `cpu` for each interrupt of `vector`.
 
         If it answers WAKE_THREAD, ``thread()`` runs in a thread called ``irq<vector>-<name>``. Raises KernelError
@@ -105,20 +107,20 @@ class Interrupts:
         """
         kernel = self._kernel
         kernel.must_be_able_to_sleep(await kernel.context(), "requesting an interrupt")
-        state = await kernel.pages.new(ActionState)
+        state = await kernel.pages.new(IrqActionState)
         line = self._lines.get((cpu, vector))
         if line is None:
-            line = Line(LineState(kernel.static(LineState.SIZE)), cpu, vector)
+            line = IrqLine(IrqLineState(kernel.static(IrqLineState.SIZE)), cpu, vector)
             self._lines[cpu, vector] = line
         taken = {action.bit for action in line.actions}
         bit = next(1 << number for number in range(64) if 1 << number not in taken)
-        action = Action(state, line, name, bit, hard, thread)
+        action = IrqAction(state, line, name, bit, hard, thread)
         line.actions = (*line.actions, action)
         await kernel.spawn(f"irq{vector}-{name}", self._serve(action), cpu, priority=URGENT)
         await state.ready.wait_until(bool, spin=False, part="sleep")
         return action
 
-    async def free(self, action: Action) -> None:
+    async def free(self, action: IrqAction) -> None:
         """free_irq: take the handler off its line; on return neither it nor its thread runs any more."""
         kernel, line = self._kernel, action.line
         kernel.must_be_able_to_sleep(await kernel.context(), "freeing an interrupt")
@@ -128,13 +130,13 @@ class Interrupts:
         await action.state.ended.wait_until(bool, spin=False, part="sleep")
         await kernel.pages.delete(action.state)
 
-    async def _interrupt(self, line: Line) -> None:
+    async def _interrupt(self, line: IrqLine) -> None:
         await line.state.in_progress.store(1)
         cared = woken = False
         for action in line.actions:
             answer = await action.hard()
-            cared = cared or answer is not Answer.NONE
-            if answer is Answer.WAKE_THREAD:
+            cared = cared or answer is not IrqReturn.NONE
+            if answer is IrqReturn.WAKE_THREAD:
                 if not woken:
                     await MaskInterrupt(line.vector, True)
                     woken = True
@@ -146,7 +148,7 @@ class Interrupts:
             await MaskInterrupt(line.vector, True)
         await line.state.in_progress.store(0, release=True)
 
-    async def _serve(self, action: Action) -> None:
+    async def _serve(self, action: IrqAction) -> None:
         line, state = action.line, action.state
         if len(line.actions) == 1:
             await OnInterrupt(line.vector, self._kernel.handler(lambda: self._interrupt(line)))

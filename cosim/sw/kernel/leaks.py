@@ -9,7 +9,7 @@ from struct import unpack
 from typing import Any
 
 from cosim.sw.kernel.objects import WORD, Object
-from cosim.sw.kernel.pages import Allocation, PoisonedMemory
+from cosim.sw.kernel.page_allocator import Allocation, PoisonedMemory
 
 PPN = (1 << 44) - 1
 """The bits of a physical page number, wherever they stand in a word."""

@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from cosim.sim.operations import IrqDisable, IrqEnable, PreemptDisable, PreemptEnable
-from cosim.sw.kernel.context import Context, Held
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Object, Ordering, cell
+from cosim.sw.kernel.thread_context import Held, ThreadContext
 
 if TYPE_CHECKING:
-    from cosim.sw.kernel.thread import Kernel
+    from cosim.sw.kernel.kernel import Kernel
 
 
 class TicketLock(Object):
@@ -63,7 +63,7 @@ class Section:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.context: Context
+        self.context: ThreadContext
 
     async def __aenter__(self) -> None:
         self.context = await self.kernel.context()
@@ -75,11 +75,11 @@ class Section:
         if kind is None or isinstance(error, KernelError):
             await self.leave(self.context)
 
-    async def enter(self, context: Context) -> None:
+    async def enter(self, context: ThreadContext) -> None:
         """Begin the section."""
         raise NotImplementedError
 
-    async def leave(self, context: Context) -> None:
+    async def leave(self, context: ThreadContext) -> None:
         """End the section."""
         raise NotImplementedError
 
@@ -89,11 +89,11 @@ class PreemptOff(Section):
 
     __slots__ = ()
 
-    async def enter(self, context: Context) -> None:
+    async def enter(self, context: ThreadContext) -> None:
         context.preempt += 1
         await PreemptDisable()
 
-    async def leave(self, context: Context) -> None:
+    async def leave(self, context: ThreadContext) -> None:
         context.preempt -= 1
         self.kernel.rcu.eased(context)
         await PreemptEnable()
@@ -104,11 +104,11 @@ class IrqsOff(Section):
 
     __slots__ = ()
 
-    async def enter(self, context: Context) -> None:
+    async def enter(self, context: ThreadContext) -> None:
         context.irq += 1
         await IrqDisable()
 
-    async def leave(self, context: Context) -> None:
+    async def leave(self, context: ThreadContext) -> None:
         context.irq -= 1
         self.kernel.rcu.eased(context)
         await IrqEnable()
@@ -121,16 +121,16 @@ class _Locked(Section):
         super().__init__(kernel)
         self.lock = lock
 
-    def begin(self, context: Context, *, atomic: bool) -> None:
+    def begin(self, context: ThreadContext, *, atomic: bool) -> None:
         lock = self.lock
         self.kernel.lock_order.taking(context, lock.lock_class, int(lock.address))
         context.held.append(Held(lock.lock_class, int(lock.address), atomic))
         context.waits_since = self.kernel.sim.now
 
-    def got(self, context: Context) -> None:
+    def got(self, context: ThreadContext) -> None:
         context.waits_since = None
 
-    def end(self, context: Context) -> None:
+    def end(self, context: ThreadContext) -> None:
         address = int(self.lock.address)
         for index in reversed(range(len(context.held))):
             if context.held[index].address == address:
@@ -143,14 +143,14 @@ class Spinning(_Locked):
 
     __slots__ = ()
 
-    async def enter(self, context: Context) -> None:
+    async def enter(self, context: ThreadContext) -> None:
         context.preempt += 1
         await PreemptDisable()
         self.begin(context, atomic=True)
         await self.lock.take(spin=True)
         self.got(context)
 
-    async def leave(self, context: Context) -> None:
+    async def leave(self, context: ThreadContext) -> None:
         await self.lock.give()
         self.end(context)
         context.preempt -= 1
@@ -163,14 +163,14 @@ class SpinningIrqsOff(_Locked):
 
     __slots__ = ()
 
-    async def enter(self, context: Context) -> None:
+    async def enter(self, context: ThreadContext) -> None:
         context.irq += 1
         await IrqDisable()
         self.begin(context, atomic=True)
         await self.lock.take(spin=True)
         self.got(context)
 
-    async def leave(self, context: Context) -> None:
+    async def leave(self, context: ThreadContext) -> None:
         await self.lock.give()
         self.end(context)
         context.irq -= 1
@@ -183,12 +183,12 @@ class Locked(_Locked):
 
     __slots__ = ()
 
-    async def enter(self, context: Context) -> None:
+    async def enter(self, context: ThreadContext) -> None:
         self.kernel.must_be_able_to_sleep(context, f"taking {self.lock.lock_class}")
         self.begin(context, atomic=False)
         await self.lock.take(spin=False)
         self.got(context)
 
-    async def leave(self, context: Context) -> None:
+    async def leave(self, context: ThreadContext) -> None:
         await self.lock.give()
         self.end(context)

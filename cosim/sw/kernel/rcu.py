@@ -10,21 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cosim.sim.kernel import Stage
 from cosim.sim.operations import Body, Fence, Membarrier, OnInterrupt, Sleep
-from cosim.sim.units import S, format_time
-from cosim.sw.kernel.context import Context
+from cosim.sim.ranks import Stage
 from cosim.sw.kernel.locks import Section
 from cosim.sw.kernel.objects import Cell, Object, Ordering, cell
+from cosim.sw.kernel.thread_context import ThreadContext
+from cosim.units.quantities import S, format_time
 
 if TYPE_CHECKING:
-    from cosim.sw.kernel.thread import Kernel
+    from cosim.sw.kernel.kernel import Kernel
 
 RCU_VECTOR = 1
 """By it a CPU tells the grace-period thread's CPU that it was the last one: the supervisor software interrupt."""
 
 
-class State(Object):
+class RcuState(Object):
     """The grace periods' own words; grace periods are numbered from 1."""
 
     __slots__ = ()
@@ -46,7 +46,7 @@ class Rcu:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._initiator = kernel.sim.initiator("kernel.rcu")
-        self._state = State(kernel.static(State.SIZE))
+        self._state = RcuState(kernel.static(RcuState.SIZE))
         self._readers: dict[str, int] = {}
         self._number = 0
         self._waits_for_readers: dict[str, int] = {}
@@ -76,25 +76,25 @@ class Rcu:
         """``async with kernel.rcu.read():`` is rcu_read_lock .. rcu_read_unlock; it orders nothing and may nest."""
         return Reading(self._kernel)
 
-    def enter(self, context: Context) -> None:
+    def enter(self, context: ThreadContext) -> None:
         """rcu_read_lock."""
         context.rcu += 1
         if context.rcu == 1:
             self._readers[context.thread] = self._kernel.sim.now
 
-    async def leave(self, context: Context) -> None:
+    async def leave(self, context: ThreadContext) -> None:
         """rcu_read_unlock; the last reader that a grace period waits for says so."""
         context.rcu -= 1
         if not context.rcu:
             await self._left(context)
 
-    async def exited(self, context: Context) -> None:
+    async def exited(self, context: ThreadContext) -> None:
         """The thread has ended, perhaps inside a section."""
         if context.rcu:
             context.rcu = 0
             await self._left(context)
 
-    async def _left(self, context: Context) -> None:
+    async def _left(self, context: ThreadContext) -> None:
         del self._readers[context.thread]
         if context.cpu in self._overdue and not self._kernel.atomic(context.cpu):
             self._quiescent(context.cpu)
@@ -185,7 +185,7 @@ class Rcu:
     def _all_passed(self) -> bool:
         return not self._waits_for_readers and not self._waits_for_cpus
 
-    def eased(self, context: Context) -> None:
+    def eased(self, context: ThreadContext) -> None:
         """A thread has left a section: if its CPU is waited for, the next tick may find it quiescent."""
         if context.cpu in self._waits_for_cpus and not self._kernel.atomic(context.cpu):
             self._look_at_tick(context.cpu)
@@ -230,10 +230,10 @@ class Reading(Section):
 
     __slots__ = ()
 
-    async def enter(self, context: Context) -> None:
+    async def enter(self, context: ThreadContext) -> None:
         self.kernel.rcu.enter(context)
 
-    async def leave(self, context: Context) -> None:
+    async def leave(self, context: ThreadContext) -> None:
         await self.kernel.rcu.leave(context)
 
 

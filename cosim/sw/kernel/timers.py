@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cosim.sim.kernel import Stage
 from cosim.sim.operations import Body, OnInterrupt
-from cosim.sim.units import S
+from cosim.sim.ranks import Stage
 from cosim.sw.kernel.objects import Cell
+from cosim.units.quantities import S
 
 if TYPE_CHECKING:
-    from cosim.sw.kernel.thread import Kernel
+    from cosim.sw.kernel.kernel import Kernel
 
 TIMER_VECTOR = 5
 """The tick of a CPU that has a timer due: the supervisor timer interrupt."""

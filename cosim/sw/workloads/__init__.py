@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cosim.sw.workloads.mapping import AttachDetach, DomainCycle, MapUnmap
-from cosim.sw.workloads.ring import ReceiveRingWork
+from cosim.sw.workloads.map_unmap import AttachDetach, DomainCycle, MapUnmap
+from cosim.sw.workloads.receive_ring import ReceiveRingWork
 from cosim.sw.workloads.trouble import ExhaustDomains, ExhaustMemory, Misuse, Shutdown, Unplug, UnplugIommu
 from cosim.sw.workloads.waiting import Compute, HoldRcu, SynchronizeRcu
 from cosim.sw.workloads.workload import WorkloadOptions

@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from cosim.quantities import Size, Time
 from cosim.sw.dma_api import Piece
 from cosim.sw.driver.domain import Prot
+from cosim.sw.iommu_map import iommu_map
 from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.mapping import iommu_map
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads.workload import Names, WorkloadOptions, allocate, around, release
+from cosim.units.field_types import Size, Time
 
 
 class Unplug(WorkloadOptions):

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from cosim.quantities import PositiveTime
 from cosim.sim.operations import Work
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads.workload import WorkloadOptions
+from cosim.units.field_types import PositiveTime
 
 
 class HoldRcu(WorkloadOptions):

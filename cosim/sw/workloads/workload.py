@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cosim.quantities import Time
 from cosim.sim.operations import Body
-from cosim.sim.units import US
 from cosim.sw.dma_api import Piece
 from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
+from cosim.units.field_types import Time
+from cosim.units.quantities import US
 
 Names = str | tuple[str, ...]
 """Names or globs."""

@@ -9,18 +9,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cosim.events import FaultRecorded
-from cosim.hw.bus import Bus
+from cosim.hw.bus.bus import Bus
+from cosim.hw.dma.transaction import Request, Transaction
 from cosim.hw.iommu.iommu import Iommu
-from cosim.hw.iommu.iotlb import ANY_PSCID, HOST
 from cosim.hw.iommu.options import IommuOptions, IommuTiming
 from cosim.hw.iommu.registers import VERSION
+from cosim.hw.iommu.translate.iotlb import ANY_PSCID, HOST
 from cosim.hw.iommu.warl import Reset
-from cosim.hw.memory import Memory
-from cosim.hw.options import MemoryOptions
-from cosim.hw.transaction import Request, Transaction
+from cosim.hw.memory.memory import Memory
+from cosim.hw.memory.options import MemoryOptions
 from cosim.sim.agenda import Agenda
-from cosim.sim.choice import Chooser
-from cosim.sim.kernel import Sim, Stage
+from cosim.sim.chooser import Chooser
+from cosim.sim.ranks import Stage
+from cosim.sim.simulation import Sim
 from cosim.spec.pagetable import FIRST_STAGE, PAGE, SV32, SV39, Pte, Scheme
 from cosim.spec.queues import FaultRecord, Iotinval
 from cosim.spec.register_map import DDTP, FQB, FQCSR

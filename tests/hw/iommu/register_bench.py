@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from cosim.hw.bus import Bus
+from cosim.hw.bus.bus import Bus
+from cosim.hw.dma.transaction import Transaction
 from cosim.hw.iommu.commands import CommandQueue
 from cosim.hw.iommu.fault_queue import FaultQueue
 from cosim.hw.iommu.faults import Fault
-from cosim.hw.iommu.interrupts import Interrupts
+from cosim.hw.iommu.in_memory_queue import PQ, InMemoryQueue
+from cosim.hw.iommu.interrupt_generation import InterruptGeneration
 from cosim.hw.iommu.mode import ModeChange
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
-from cosim.hw.iommu.ring import PQ, Ring
 from cosim.hw.iommu.warl import Reset
-from cosim.hw.memory import Memory
-from cosim.hw.options import MemoryOptions
-from cosim.hw.transaction import Transaction
+from cosim.hw.memory.memory import Memory
+from cosim.hw.memory.options import MemoryOptions
 from cosim.sim.agenda import Agenda
-from cosim.sim.choice import Chooser
-from cosim.sim.kernel import Sim, Stage
-from cosim.sim.server import Gate
-from cosim.sim.transport import Access, Kind
+from cosim.sim.chooser import Chooser
+from cosim.sim.gate import Gate
+from cosim.sim.ranks import Stage
+from cosim.sim.simulation import Sim
+from cosim.sim.transport import Access, AccessKind
 from cosim.spec.queues import Command, FaultRecord, Iotinval
 from cosim.spec.register_map import CQB, CQCSR, CQT, FQB, FQCSR, Register
 from cosim.spec.registers import Capabilities, QueueBase
@@ -105,7 +106,7 @@ class Bench:
         self.bus.attach(BASE, 4096, self.registers, "iommu0")
         self.wires: list[tuple[int, int, bool]] = []
         self.translation = Recorder(sim)
-        self.interrupts = Interrupts(
+        self.interrupts = InterruptGeneration(
             sim,
             "iommu0",
             self.registers,
@@ -116,13 +117,13 @@ class Bench:
         )
         busy = options.timing.busy
         self.faults = FaultQueue(sim, "iommu0", options, self.registers, port, self.interrupts)
-        self.page_requests = Ring(sim, "iommu0", self.registers, PQ, busy_ps=busy, part="queue")
+        self.page_requests = InMemoryQueue(sim, "iommu0", self.registers, PQ, busy_ps=busy, part="queue")
         self.commands = CommandQueue(sim, "iommu0", options, self.registers, port, self.translation)
         self.mode = ModeChange(sim, "iommu0", self.registers, self.translation, busy_ps=busy)
         self._cpu = self.bus.port("cpu0")
         self._initiator = sim.initiator("cpu0")
 
-    def issue(self, kind: Kind, address: int, size: int, *words: int, delay_ps: int = 1) -> Access:
+    def issue(self, kind: AccessKind, address: int, size: int, *words: int, delay_ps: int = 1) -> Access:
         """Send an access on its way; `run` carries it out."""
         access = Access(self._cpu, kind, address, size, "mmio", words, agent="cpu0.mmio", owner="cpu0")
 
@@ -138,7 +139,7 @@ class Bench:
 
     def write(self, register: Register[Any], value: int, *, rest: bool = True) -> None:
         """A CPU writes a register; unless told otherwise, everything then comes to rest."""
-        self.issue(Kind.WRITE, BASE + register.offset, register.size, value)
+        self.issue(AccessKind.WRITE, BASE + register.offset, register.size, value)
         if rest:
             self.run()
         else:
@@ -150,7 +151,7 @@ class Bench:
 
     def read(self, register: Register[Any]) -> int:
         """A CPU reads a register, once everything is at rest."""
-        access = self.issue(Kind.READ, BASE + register.offset, register.size)
+        access = self.issue(AccessKind.READ, BASE + register.offset, register.size)
         self.run()
         return access.value
 

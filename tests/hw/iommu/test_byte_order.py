@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from cosim.hw.byte_order import swapped
+from cosim.hw.bus.byte_order import swapped
+from cosim.hw.dma.transaction import Status
 from cosim.hw.iommu.warl import Reset
-from cosim.hw.transaction import Status
 from cosim.sim.agenda import Agenda
-from cosim.sim.kernel import Plain
+from cosim.sim.plain import Plain
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import PAGE, SV32, SV39, Pte, Scheme
 from cosim.spec.queues import FaultRecord, Iofence

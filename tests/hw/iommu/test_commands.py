@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from cosim.events import CommandExecuted, CommandFetched, QueueDepth
 from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.sim.agenda import Agenda
-from cosim.sim.choice import Chooser, Scheduled
-from cosim.sim.kernel import Plain
+from cosim.sim.chooser import Chooser, Scheduled
+from cosim.sim.plain import Plain
 from cosim.spec.queues import Ats, Command, Iodir, Iofence, Iotinval
 from cosim.spec.register_map import CQB, CQCSR, CQH, CQT, DDTP, IPSR
 from cosim.spec.registers import Capabilities, Cqcsr, Ddtp, Igs, IommuMode, QueueBase

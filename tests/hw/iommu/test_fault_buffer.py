@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cosim.sim.agenda import Agenda
-from cosim.sim.kernel import Plain
+from cosim.sim.plain import Plain
 from cosim.spec.register_map import FQCSR
 from tests.hw.iommu.harness import NS, System
 

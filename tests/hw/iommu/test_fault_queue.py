@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.events import FaultRecorded
+from cosim.hw.dma.transaction import Request, Transaction
 from cosim.hw.iommu.fault_queue import record_of
 from cosim.hw.iommu.faults import Fault
-from cosim.hw.transaction import Request, Transaction
-from cosim.sim.kernel import Stage
+from cosim.sim.ranks import Stage
 from cosim.spec.faults import Cause, Ttyp
 from cosim.spec.queues import FaultRecord
 from cosim.spec.register_map import FQB, FQCSR, FQH, FQT, IPSR

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cosim.hw.dma.transaction import Transaction
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.warl import Reset
-from cosim.hw.transaction import Transaction
-from cosim.sim.kernel import Stage
+from cosim.sim.ranks import Stage
 from cosim.spec.faults import Cause
 from cosim.spec.queues import Command, FaultRecord, Iodir, Iofence, Iotinval
 from cosim.spec.register_map import (

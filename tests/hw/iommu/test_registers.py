@@ -11,8 +11,8 @@ from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.warl import Reset
-from cosim.sim.kernel import Sim
-from cosim.sim.transport import Kind, Response
+from cosim.sim.simulation import Sim
+from cosim.sim.transport import AccessKind, Response
 from cosim.spec.register_map import (
     CAPABILITIES,
     CQB,
@@ -211,8 +211,8 @@ class TestDdtp:
 
     def test_the_high_half_may_be_written_first(self) -> None:
         bench = Bench(timing={"busy": 500_000})
-        bench.issue(Kind.WRITE, BASE + DDTP.offset + 4, 4, 2), bench.soon()
-        bench.issue(Kind.WRITE, BASE + DDTP.offset, 4, 0x1DDC02), bench.soon()
+        bench.issue(AccessKind.WRITE, BASE + DDTP.offset + 4, 4, 2), bench.soon()
+        bench.issue(AccessKind.WRITE, BASE + DDTP.offset, 4, 0x1DDC02), bench.soon()
         bench.run()
         assert bench.registers.ddtp == 0x2_001D_DC02
 
@@ -232,7 +232,7 @@ class TestOnTheBus:
     @pytest.mark.parametrize(("offset", "size"), [(2, 4), (4, 8), (9, 4), (0, 16)])
     def test_an_access_that_is_misaligned_or_of_another_size_is_refused(self, offset: int, size: int) -> None:
         bench = Bench()
-        access = bench.issue(Kind.READ, BASE + offset, size)
+        access = bench.issue(AccessKind.READ, BASE + offset, size)
         bench.run()
         assert access.response is Response.ACCESS_FAULT
         assert access.value == 0
@@ -240,8 +240,8 @@ class TestOnTheBus:
     def test_eight_bytes_over_two_registers_are_two_accesses(self) -> None:
         bench = Bench()
         bench.write(CQB, QueueBase.placed(0x8000_0000, 16, 16))
-        bench.issue(Kind.WRITE, BASE + 32, 8, 5 << 32 | 7), bench.soon()
-        access = bench.issue(Kind.READ, BASE + 32, 8)
+        bench.issue(AccessKind.WRITE, BASE + 32, 8, 5 << 32 | 7), bench.soon()
+        access = bench.issue(AccessKind.READ, BASE + 32, 8)
         bench.run()
         assert access.value == 5 << 32
 
@@ -249,7 +249,7 @@ class TestOnTheBus:
         bench = Bench(timing={"register_access": 5000})
         done: list[tuple[int, int]] = []
         for n in range(3):
-            access = bench.issue(Kind.READ, BASE + IPSR.offset, 4)
+            access = bench.issue(AccessKind.READ, BASE + IPSR.offset, 4)
             access.on_commit = lambda access, n=n: done.append((n, bench.sim.now))  # type: ignore[misc]
         bench.run()
         assert done == [(0, 5001), (1, 10_001), (2, 15_001)]

@@ -9,30 +9,32 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from cosim.events import KernelLog, RegisterRead, RegisterWritten
-from cosim.hw.bus import Bus
-from cosim.hw.cpu import Cpu
-from cosim.hw.interrupts import InterruptFile
+from cosim.hw.bus.bus import Bus
+from cosim.hw.cpu.cpu import Cpu
+from cosim.hw.cpu.interrupt_file import InterruptFile
+from cosim.hw.cpu.options import CpuOptions
+from cosim.hw.dma.transaction import Status, Transaction
 from cosim.hw.iommu.iommu import Iommu
 from cosim.hw.iommu.options import IommuOptions
-from cosim.hw.memory import Memory
-from cosim.hw.options import CpuOptions, MemoryOptions
-from cosim.hw.transaction import Status, Transaction
+from cosim.hw.memory.memory import Memory
+from cosim.hw.memory.options import MemoryOptions
 from cosim.sim.agenda import Agenda
-from cosim.sim.choice import Chooser
-from cosim.sim.kernel import Sim, Stage
-from cosim.sim.units import MIB, NS, US
+from cosim.sim.chooser import Chooser
+from cosim.sim.ranks import Stage
+from cosim.sim.simulation import Sim
 from cosim.spec.queues import COMMANDS, Command
 from cosim.spec.register_map import CQCSR, CQH, CQT, REGISTERS
 from cosim.spec.registers import Ddtp, IommuMode
 from cosim.spec.translation import Ddte, ddt_split
-from cosim.sw.core import Core
 from cosim.sw.driver.device import Hardware
 from cosim.sw.driver.domain import Domain
 from cosim.sw.driver.driver import Driver, DriverCosts
 from cosim.sw.driver.variants import Variant, variant
+from cosim.sw.iommu_core import IommuCore
 from cosim.sw.kernel.buddy import Region
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.kernel.thread import Kernel, KernelOptions
+from cosim.sw.kernel.kernel import Kernel, KernelOptions
+from cosim.units.quantities import MIB, NS, US
 
 T = TypeVar("T")
 
@@ -105,7 +107,7 @@ class Machine:
         self.kernel = Kernel(sim, peers, [Region(DRAM, size)], self.memory, kernel)
         self.variant = variant(driver, cells) if isinstance(driver, str) else driver
         self.driver = Driver(self.kernel, self.variant, DriverCosts())
-        self.core = Core(self.kernel, self.driver)
+        self.core = IommuCore(self.kernel, self.driver)
         self.log: list[str] = []
         sim.probe(KernelLog).watch(lambda event: self.log.append(f"{event.level}: {event.who}: {event.text}"))
         self._trace: list[str] = []

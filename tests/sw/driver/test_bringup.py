@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from cosim.events import CallDone, ContextChanged
-from cosim.hw.transaction import Transaction
-from cosim.sim.units import KIB, MS, US
+from cosim.hw.dma.transaction import Transaction
 from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode
 from cosim.sw.driver.domain import Prot
 from cosim.sw.driver.variants import CELLS
+from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.mapping import iommu_map, iommu_unmap
+from cosim.units.quantities import KIB, MS, US
 from tests.sw.driver.machine import DRAM, SIZE, SMALL_QUEUES, Machine
 
 PAGE = 4096

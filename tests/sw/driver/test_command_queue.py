@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from cosim.events import CommandExecuted, RegisterWritten
-from cosim.sim.choice import Scheduled
+from cosim.sim.chooser import Scheduled
 from cosim.sim.operations import Now, OnInterrupt
-from cosim.sim.units import MS, US, S
 from cosim.spec.queues import Command, Iotinval
 from cosim.spec.register_map import CQT
 from cosim.sw.driver.domain import Domain, Prot
-from cosim.sw.mapping import iommu_map, iommu_unmap
+from cosim.sw.iommu_map import iommu_map, iommu_unmap
+from cosim.units.quantities import MS, US, S
 from tests.sw.driver.machine import DRAM, Machine
 
 PAGE = 4096

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from cosim.events import FreedTouched
-from cosim.hw.transaction import Transaction
-from cosim.sim.units import MS, NS
+from cosim.hw.dma.transaction import Transaction
 from cosim.spec.register_map import FQT
 from cosim.spec.registers import Interrupt
 from cosim.sw.driver.domain import Domain, Prot
+from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.mapping import iommu_map, iommu_unmap
+from cosim.units.quantities import MS, NS
 from tests.sw.driver.machine import DRAM, SIZE, Machine
 
 PAGE = 4096

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from cosim.events import PageAllocated
 from cosim.sim.operations import Oops
-from cosim.sim.units import MIB
 from cosim.spec.pagetable import FIRST_STAGE, Pte, translated
 from cosim.sw.driver.domain import Domain, Gather, Prot
+from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.mapping import iommu_map, iommu_unmap
+from cosim.units.quantities import MIB
 from tests.sw.driver.machine import DRAM, SMALL_QUEUES, Machine
 
 PAGE, HUGE = 4096, 2 << 20

@@ -8,13 +8,14 @@ from __future__ import annotations
 import pytest
 
 from cosim.events import FreedTouched
-from cosim.sim.choice import Scheduled, Taken
+from cosim.sim.actions import Taken
+from cosim.sim.chooser import Scheduled
 from cosim.sim.operations import Sleep
-from cosim.sim.units import MS, US
 from cosim.spec.pagetable import Pte
 from cosim.sw.driver.domain import Bond, Prot
+from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.kernel.lists import ListHead
-from cosim.sw.mapping import iommu_map, iommu_unmap
+from cosim.units.quantities import MS, US
 from tests.sw.driver.machine import DRAM, SIZE, Machine
 
 PAGE = 4096

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from cosim.sim.units import MS
 from cosim.sw.driver.policies import attach, attach_defects, invalidate, pscid
 from cosim.sw.driver.variants import AXES, CELLS, ROWS, VariantError, load_variant, variant
+from cosim.units.quantities import MS
 
 OWN = """
 from dataclasses import dataclass, replace
 
-from cosim.sim.units import MS
+from cosim.units.quantities import MS
 from cosim.sw.driver.policies.attach import BondFirst
 from cosim.sw.driver.policies.invalidate import PerIommu
 from cosim.sw.driver.variants import load_variant

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from cosim.sim.operations import Work
-from cosim.sim.units import S
 from cosim.spec.pagetable import FIRST_STAGE
 from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.registers import IommuMode
@@ -33,6 +32,7 @@ from cosim.sw.driver.directory import ContextObject, find_context
 from cosim.sw.driver.domain import Bond, Domain, DomainObject
 from cosim.sw.kernel.barriers import dma_wmb, smp_mb
 from cosim.sw.kernel.errors import KernelError
+from cosim.units.quantities import S
 
 if TYPE_CHECKING:
     from cosim.sw.driver.driver import Driver

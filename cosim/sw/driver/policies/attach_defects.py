@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class NoBarrier(BondFirst):
+class NoAttachBarrier(BondFirst):
     """`BondFirst` without the barrier between bond and context.
 
         attach                                  IOMMU
@@ -32,7 +32,7 @@ class NoBarrier(BondFirst):
 
 
 @dataclass(frozen=True)
-class NoDmaWmb(BondFirst):
+class NoContextDmaWmb(BondFirst):
     """`BondFirst` without the barrier between a context and its V.
 
     attach                                  IOMMU
@@ -46,7 +46,7 @@ class NoDmaWmb(BondFirst):
 
 
 @dataclass(frozen=True)
-class NoBarriers(NoBarrier, NoDmaWmb):
+class NoAttachBarriers(NoAttachBarrier, NoContextDmaWmb):
     """`BondFirst` without either: the other half of what is left of remark B6.
 
     attach                                  unmap

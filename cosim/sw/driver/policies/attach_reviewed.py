@@ -25,7 +25,7 @@ from cosim.spec.registers import IommuMode
 from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
 from cosim.sw.driver.device import Device, IommuDevice
 from cosim.sw.driver.directory import find_context
-from cosim.sw.driver.domain import Domain, DomainObject, Kind
+from cosim.sw.driver.domain import Domain, DomainKind, DomainObject
 from cosim.sw.driver.policies.attach import BondFirst
 from cosim.sw.kernel.errors import KernelError
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reviewed(BondFirst):
+class ReviewedAttach(BondFirst):
     """Live update, then the bond; flushes the new PSCID instead of the old one; no domain that blocks.
 
     Defects C1, C3, C4, C7 and remarks B5, B6 are all of this function.
@@ -94,6 +94,6 @@ class Reviewed(BondFirst):
         await driver.sync(iommu, self.fence_ps)
         if domain is not None and bond is not None:
             await driver.bonds.link(driver, iommu, domain, bond)
-        if old is not None and old.kind is Kind.PAGING:
+        if old is not None and old.kind is DomainKind.PAGING:
             await driver.bonds.unlink(driver, iommu, device, old.object)
             await driver.pscid.drop(driver, iommu, old.object)

@@ -118,7 +118,7 @@ class Unlocked(Grouped):
 
 
 @dataclass(frozen=True)
-class Reviewed(Unlocked):
+class ReviewedBonds(Unlocked):
     """v2 7/7 (18 Apr 2024): one bond for each device, put first, changed without a lock; nobody counts those left."""
 
     async def place(self, domain: DomainObject, iommu: IommuDevice) -> ListHead:
@@ -154,7 +154,7 @@ class HoldsIommu(Grouped):
 
 
 @dataclass(frozen=True)
-class FreedAtOnce(Grouped):
+class BondsFreedAtOnce(Grouped):
     """`Grouped`, but a bond is freed without waiting for a grace period: readers may stand on it."""
 
     async def dispose(self, driver: Driver, bond: Bond) -> None:

@@ -61,7 +61,7 @@ class NoHandOver(HandsOver):
 
 
 @dataclass(frozen=True)
-class Reviewed(NoHandOver):
+class ReviewedBringup(NoHandOver):
     """v2 5/7 and 6/7 (18 Apr 2024): waits while `ddtp` is busy, never looks for a fixed root, and (C12) takes the error
     of a fault queue whose tail cannot be read, -16, for a number of records."""
 

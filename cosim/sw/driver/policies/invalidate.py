@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cosim.sim.operations import Work
-from cosim.sim.units import MIB, MS, S
 from cosim.spec.bits import ONES
 from cosim.spec.pagetable import PAGE
 from cosim.spec.queues import Iotinval
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.domain import DomainObject, Gather
 from cosim.sw.kernel.barriers import smp_mb
+from cosim.units.quantities import MIB, MS, S
 
 if TYPE_CHECKING:
     from cosim.sw.driver.driver import Driver
@@ -132,7 +132,7 @@ class ShortFence(PerIommu):
 
 
 @dataclass(frozen=True)
-class Reviewed(PerDevice):
+class ReviewedInvalidate(PerDevice):
     """v2 7/7 (18 Apr 2024): each bond by itself, no barrier before them, 150 ms for each fence.
 
             unmap                               attach

@@ -77,7 +77,7 @@ class TablesFirst(Shared):
 
 
 @dataclass(frozen=True)
-class PerIommu(Shared):
+class PerIommuPscids(Shared):
     """What the review proposed (B1): each IOMMU numbers the domains it serves, from the first device to the last.
 
     The number is counted in a `Tag` of the domain, and goes back after the last device's flush.

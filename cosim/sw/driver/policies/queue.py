@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cosim.sim.operations import Now, PollEither, Store
-from cosim.sim.units import MS
 from cosim.spec.queues import Command, Iofence
 from cosim.spec.register_map import CQCSR, CQH, CQT
 from cosim.spec.registers import Cqcsr
 from cosim.sw.driver.device import IommuDevice, Queue
 from cosim.sw.kernel.barriers import dma_wmb, mmiowb
 from cosim.sw.kernel.objects import Ordering
+from cosim.units.quantities import MS
 
 if TYPE_CHECKING:
     from cosim.sw.driver.driver import Driver
@@ -184,7 +184,7 @@ class NoMmiowb(Tickets):
 
 
 @dataclass(frozen=True)
-class NoDmaWmb(Tickets):
+class NoCommandDmaWmb(Tickets):
     """`Tickets` without the barrier between the command and its doorbell: the IOMMU may fetch what was there before."""
 
     async def filled(self) -> None:
@@ -192,7 +192,7 @@ class NoDmaWmb(Tickets):
 
 
 @dataclass(frozen=True)
-class Reviewed(NoMmiowb):
+class ReviewedQueue(NoMmiowb):
     """v2 5/7 and 7/7 (18 Apr 2024): no mmiowb; no wait for a command that was not published."""
 
     async def sync(self, driver: Driver, iommu: IommuDevice, timeout_ps: int) -> bool:

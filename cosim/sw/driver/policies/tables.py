@@ -167,7 +167,7 @@ class Released(PerPage):
 
 
 @dataclass(frozen=True)
-class FreedAtOnce(PerPage):
+class TablesFreedAtOnce(PerPage):
     """`PerPage`, but a replaced table is freed while IOMMUs may have cached the way to it (defect C5 alone)."""
 
     async def replaced(self, driver: Driver, freelist: list[int]) -> None:
@@ -212,7 +212,7 @@ class CpuMode(PerPage):
 
 
 @dataclass(frozen=True)
-class Reviewed(RootAtAttach, FreedAtOnce):
+class ReviewedTables(RootAtAttach, TablesFreedAtOnce):
     """v2 7/7 (18 Apr 2024), with its unmap repaired (C2): root, node and D at attach; freed at once; the CPU's mode."""
 
     satp: str = "sv48"
@@ -227,7 +227,7 @@ class Reviewed(RootAtAttach, FreedAtOnce):
 
 
 @dataclass(frozen=True)
-class AsPosted(Reviewed):
+class AsPosted(ReviewedTables):
     """v2 7/7 as it was posted: the test for the start of a page is inverted, so that almost nothing unmaps (C2)."""
 
     def partial(self, iova: int, size: int) -> bool:

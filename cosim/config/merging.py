@@ -1,0 +1,109 @@
+"""How trees of topology files become one: overlays are merged, and a part with `count: n` is written out n times.
+
+A part `nic` with a count stands for `nic0` ... `nic(n-1)`; everything downstream sees only those.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from cosim.config.problems import Path, Problem
+from cosim.config.yaml_reader import Node
+from cosim.units.quantities import show
+
+PARTS = "parts"
+COUNT = "count"
+MOST_MEMBERS = 65_536
+
+
+def merged(base: Node, overlay: Node) -> Node:
+    """`base` with the entries of `overlay` in place of its own, mapping by mapping."""
+    if not isinstance(base.value, dict) or not isinstance(overlay.value, dict):
+        return overlay
+    entries = dict(base.value)
+    for name, node in overlay.value.items():
+        entries[name] = merged(entries[name], node) if name in entries else node
+    return replace(base, value=entries)
+
+
+def placed(root: Node, path: Path, value: Node) -> Node:
+    """`root` with `value` at `path`, in mappings made for it where there is nothing."""
+    if not path:
+        return value
+    key, rest = path[0], path[1:]
+    if isinstance(root.value, list) and isinstance(key, int):
+        items = [placed(item, rest, value) if index == key else item for index, item in enumerate(root.value)]
+        return replace(root, value=items)
+    there = root.entries.get(str(key)) or Node(None, value.at, value.at)
+    return replace(root, value=root.entries | {str(key): placed(there, rest, value)})
+
+
+def spelled_out(root: Node, shorthand: Mapping[str, str]) -> Node:
+    """Sections given as a single word made mappings: with `{"driver": "variant"}`, `driver: v2` is `{variant: v2}`."""
+    for section, field in shorthand.items():
+        node = root.entries.get(section)
+        if node is not None and isinstance(node.value, str):
+            root = placed(root, (section,), replace(node, value={field: node}))
+    return root
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """A tree without counts, the members of each part that had one, and what was wrong."""
+
+    root: Node
+    groups: Mapping[str, tuple[str, ...]]
+    problems: tuple[Problem, ...]
+
+
+def expanded(root: Node, members: Node | None = None) -> Expansion:
+    """`root` with each part that has a `count` written out, and `members`, single ones of those, merged into it."""
+    parts = root.entries.get(PARTS)
+    if parts is None or not isinstance(parts.value, dict):
+        return Expansion(root, {}, ())
+    alone = {name: node for name, node in parts.entries.items() if COUNT not in node.entries}
+    entries: dict[str, Node] = {}
+    groups: dict[str, tuple[str, ...]] = {}
+    problems: list[Problem] = []
+    for name, node in parts.entries.items():
+        if name in alone:
+            entries[name] = node
+            continue
+        count = node.entries[COUNT]
+        one = replace(node, value={key: value for key, value in node.entries.items() if key != COUNT})
+        names = [f"{name}{index}" for index in range(_members(count) or 1)]
+        wrong = []
+        if not _members(count):
+            wrong = [f"a count is a whole number from 1 to {MOST_MEMBERS}, not {show(count.plain)}"]
+        for member in names:
+            if other := alone.get(member) or entries.get(member):
+                wrong.append(f"this makes a part {member}, and there is another of that name at {other.key}")
+        problems += [Problem(count.at, (PARTS, name, COUNT), message) for message in wrong]
+        groups[name] = tuple(member for member in names if member not in alone and member not in entries)
+        entries |= dict.fromkeys(groups[name], one)
+    root = placed(root, (PARTS,), replace(parts, value=entries))
+    if members is not None:
+        root = merged(root, Node({PARTS: members}, members.at))
+    return Expansion(root, groups, tuple(problems))
+
+
+def apart(root: Node, overlay: Node) -> tuple[Node, Node | None]:
+    """`overlay` without what it says of single members (`nic3` where `root` has `nic: {count: 10}`), and that."""
+    own, parts = root.entries.get(PARTS), overlay.entries.get(PARTS)
+    if own is None or parts is None:
+        return overlay, None
+    possible = {
+        f"{name}{index}"
+        for name, node in merged(own, parts).entries.items()
+        if COUNT in node.entries
+        for index in range(_members(node.entries[COUNT]))
+    }
+    single = {name: node for name, node in parts.entries.items() if name in possible - own.entries.keys()}
+    if not single:
+        return overlay, None
+    rest = {name: node for name, node in parts.entries.items() if name not in single}
+    return placed(overlay, (PARTS,), replace(parts, value=rest)), replace(parts, value=single)
+
+
+def _members(count: Node) -> int:
+    """How many members a count makes; 0 if it is no valid one."""
+    return count.value if type(count.value) is int and 1 <= count.value <= MOST_MEMBERS else 0

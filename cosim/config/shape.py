@@ -1,0 +1,168 @@
+"""What a tree of pydantic models expects at each path of a topology: the legal field names, and the types there.
+
+Annotations are walked beside the data, since the data's `kind` decides which model of a union is meant.
+"""
+
+import types
+from collections.abc import Callable, Collection, Mapping
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from cosim.config.problems import Path
+
+Types = tuple[Any, ...]
+"""The alternatives at one place: annotations without unions, Annotated and None."""
+
+
+def alternatives(annotation: Any) -> Types:
+    """The types that an annotation permits, one by one."""
+    if alias := getattr(annotation, "__value__", None):
+        return alternatives(alias)
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return alternatives(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return tuple(one for argument in get_args(annotation) for one in alternatives(argument))
+    return () if annotation in (None, types.NoneType) else (annotation,)
+
+
+def child(expected: Types, data: Any, key: str | int) -> Types:
+    """The types one step further down, at `key` of `data`."""
+    found: list[Any] = []
+    for type_ in meant(expected, data):
+        found += _field_types(type_).get(str(key), ()) if is_model(type_) else alternatives(_item(type_, key))
+    return tuple(found)
+
+
+def at(model: type[BaseModel], data: Any, path: Path) -> Types:
+    """The types at `path`; none where the models know no such place."""
+    expected: Types = (model,)
+    for key in path:
+        expected = child(expected, data, key)
+        data = value_at(data, (key,))
+    return meant(expected, data)
+
+
+def value_at(data: Any, path: Path) -> Any:
+    """The value at `path` of plain data; None if there is none."""
+    for key in path:
+        if isinstance(data, dict):
+            data = data.get(key)
+        elif isinstance(data, list) and isinstance(key, int) and key < len(data):
+            data = data[key]
+        else:
+            return None
+    return data
+
+
+def conformed(expected: Types, data: Any) -> Any:
+    """The data with tuples for lists and members for values of enumerations, as strict models want them.
+
+    Sets are left out on purpose: their order, and with it the place of an error, would differ from run to run.
+    """
+    if isinstance(data, dict):
+        return {key: conformed(child(expected, data, key), value) for key, value in data.items()}
+    if not isinstance(data, list):
+        return next((member for enum in expected if is_enum(enum) for member in enum if member.value == data), data)
+    items = [conformed(child(expected, data, index), value) for index, value in enumerate(data)]
+    return tuple(items) if any(tuple in (type_, get_origin(type_)) for type_ in expected) else items
+
+
+def meant(expected: Types, data: Any) -> Types:
+    """Those of several models whose tags (literals that all of them have, as `kind`) are the data's; all, if none."""
+    models = tuple(one for one in expected if is_model(one))
+    if len(models) < 2 or not isinstance(data, dict):
+        return expected
+    shared = _shared_literals(models) & data.keys()
+    agreeing = tuple(one for one in models if all(data[name] in tags((one,), name) for name in shared))
+    return agreeing or expected
+
+
+def is_model(type_: Any) -> bool:
+    """Whether it is a pydantic model."""
+    return isinstance(type_, type) and issubclass(type_, BaseModel)
+
+
+def is_enum(type_: Any) -> bool:
+    """Whether it is an enumeration."""
+    return isinstance(type_, type) and issubclass(type_, Enum)
+
+
+def fields_of(expected: Types) -> dict[str, FieldInfo]:
+    """The fields of the models among `expected`, by the names that a file gives them."""
+    return {
+        _written(name, field): field
+        for type_ in expected
+        if is_model(type_)
+        for name, field in type_.model_fields.items()
+    }
+
+
+def is_open(expected: Types) -> bool:
+    """Whether names other than the models' own may stand here too."""
+    return any(is_model(type_) and type_.model_config.get("extra") == "allow" for type_ in expected)
+
+
+def is_mapping(type_: Any) -> bool:
+    """Whether its keys are free: a dict, not a model."""
+    origin = get_origin(type_) or type_
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def choices_of(expected: Types) -> list[Any]:
+    """The values of literals and enumerations among `expected`."""
+    found: list[Any] = []
+    for type_ in expected:
+        origin: Any = get_origin(type_)
+        if origin is Literal:
+            found += get_args(type_)
+        elif is_enum(type_):
+            found += [member.value for member in type_]
+    return found
+
+
+def tags(expected: Types, field: str) -> list[Any]:
+    """The values of the literal `field` over all models of a union."""
+    return [tag for type_ in expected if is_model(type_) for tag in choices_of(_field_types(type_).get(field, ()))]
+
+
+def legal_names(model: type[BaseModel]) -> Callable[[Any, Path], Collection[str] | None]:
+    """For overrides: the names that may stand at a path of some data besides those that do; None if any may."""
+
+    def legal(data: Any, path: Path) -> Collection[str] | None:
+        expected = at(model, data, path)
+        return None if is_open(expected) else fields_of(expected)
+
+    return legal
+
+
+@cache
+def _field_types(model: type[BaseModel]) -> dict[str, Types]:
+    return {name: alternatives(field.annotation) for name, field in fields_of((model,)).items()}
+
+
+@cache
+def _shared_literals(models: tuple[type[BaseModel], ...]) -> set[str]:
+    """The fields that are literals in each of several models."""
+    literal = [{name for name, types_ in _field_types(model).items() if choices_of(types_)} for model in models]
+    return set.intersection(*literal)
+
+
+def _item(type_: Any, key: str | int) -> Any:
+    """The annotation of what a dict or a list of `type_` holds at `key`."""
+    arguments = get_args(type_)
+    if is_mapping(type_) and len(arguments) == 2:
+        return arguments[1]
+    origin: Any = get_origin(type_)
+    if isinstance(origin, type) and issubclass(origin, Collection) and isinstance(key, int) and arguments:
+        fixed = issubclass(origin, tuple) and arguments[-1] is not Ellipsis
+        return arguments[min(key, len(arguments) - 1)] if fixed else arguments[0]
+    return None
+
+
+def _written(name: str, field: FieldInfo) -> str:
+    return field.alias or name

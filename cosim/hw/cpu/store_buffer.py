@@ -1,0 +1,143 @@
+"""The store buffer in time: when what a hart has issued takes hold, and who waits for that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from cosim.hw.bus.bus import Bus
+from cosim.hw.cpu.hart import Hart
+from cosim.hw.cpu.options import CpuOptions
+from cosim.hw.cpu.pending import OUTPUT, STORE, Pending
+from cosim.sim.actions import Action
+from cosim.sim.ranks import Initiator, Stage
+from cosim.sim.simulation import Sim
+from cosim.sim.transport import Access, AccessKind
+
+
+class Slot:
+    """An entry of the buffer: *waiting* until it is due, then *due* until it may take hold, then *leaving*.
+
+    `due` is a time in picoseconds; `who` is the thread that issued it.
+    """
+
+    __slots__ = ("due", "entry", "leaving", "who")
+
+    def __init__(self, entry: Pending, who: str, due: int) -> None:
+        self.entry = entry
+        self.who = who
+        self.due = due
+        self.leaving = False
+
+
+class StoreBuffer:
+    """Lets each pending store and register write of a hart take hold, as soon as it is due and the hart's order allows.
+
+    A store is due `drain` after its issue; once something waits for it, it leaves with those before it, one after
+    the other, `store` apart. A register write is due at its device `mmio_arrival` after its issue.
+    """
+
+    def __init__(
+        self, sim: Sim, path: str, options: CpuOptions, hart: Hart, bus: Bus, changed: Callable[[], None]
+    ) -> None:
+        """`changed` is called whenever an entry has taken hold."""
+        self.sim = sim
+        self.path = path
+        self.hart = hart
+        self.drained = 0
+        self._options = options
+        self._initiator: Initiator = sim.initiator(path)
+        self._port = bus.port(path)
+        self._changed = changed
+        self._slots: dict[int, Slot] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether the next store or register write has to wait for room."""
+        return len(self._slots) >= self._options.store_buffer
+
+    def insert(self, entry: Pending, who: str) -> None:
+        """Take in what the thread `who` has issued now."""
+        timing, now = self._options.timing, self.sim.now
+        if entry.kind == OUTPUT:
+            due = now + timing.mmio_arrival
+        elif self.hart.rules.buffer:
+            due = now + timing.drain
+        else:
+            due = now
+        slot = self._slots[entry.number] = Slot(entry, who, max(due, now + 1))
+        self._try_at(slot, slot.due)
+
+    def hurry(self, entries: Iterable[Pending]) -> None:
+        """Something waits for `entries`: they and the stores before them leave now, one after the other."""
+        last = max(entry.number for entry in entries)
+        when = self.sim.now
+        step = max(1, self._options.timing.store)
+        for slot in self._slots.values():
+            if slot.entry.number <= last and slot.entry.kind == STORE and not slot.leaving:
+                when += step
+                if when < slot.due:
+                    slot.due = when
+                    self._try_at(slot, when)
+
+    def _try_at(self, slot: Slot, time: int) -> None:
+        stage = Stage.MEMORY if slot.entry.kind == STORE else Stage.REGISTER
+        self.sim.at(time, self._initiator.rank(stage), lambda: self._try(slot))
+
+    def _try(self, slot: Slot) -> None:
+        """Start leaving, if it is time and nothing has to go first; who has to wait is tried again after each leave."""
+        if slot.leaving or self.sim.now < slot.due or not self.hart.outgoing.ready(slot.entry):
+            return
+        slot.leaving = True
+        if slot.entry.kind == STORE:
+            self._drain(slot)
+        else:
+            self._arrive(slot)
+
+    def _drain(self, slot: Slot) -> None:
+        entry = slot.entry
+        if self.sim.exploring and not self._allowed(slot, f"{slot.who}.st", lambda: self._drain(slot)):
+            return
+        self.hart.who = slot.who
+        self.hart.drain(entry, self.sim.now)
+        self._left(slot)
+
+    def _arrive(self, slot: Slot) -> None:
+        entry, now = slot.entry, self.sim.now
+        access = Access(
+            self._port,
+            AccessKind.WRITE,
+            entry.address,
+            entry.size,
+            "mmio",
+            entry.words,
+            agent=f"{slot.who}.mw",
+            owner=slot.who,
+        )
+        target = self._port.route(entry.address, entry.size).target
+        done = target.arrive(access, now)
+
+        def commit() -> None:
+            if self.sim.exploring and not self._allowed(slot, access.agent, commit):
+                return
+            target.commit(access)
+            self.hart.accepted(entry, self.sim.now)
+            self._left(slot)
+
+        if done > now:
+            self.sim.at(done, self._initiator.rank(Stage.REGISTER), commit)
+        else:
+            commit()
+
+    def _allowed(self, slot: Slot, agent: str, again: Callable[[], None]) -> bool:
+        entry = slot.entry
+        footprint = tuple(range(entry.address & -8, entry.end, 8))
+        return self.sim.actions.attempt(Action(agent, self.path, footprint, True, again))
+
+    def _left(self, left: Slot) -> None:
+        self.drained += 1
+        del self._slots[left.entry.number]
+        now = self.sim.now
+        for slot in self._slots.values():
+            if not slot.leaving and slot.due <= now:
+                self._try_at(slot, now + 1)
+        self._changed()

@@ -1,0 +1,82 @@
+"""Threads as a CPU sees them: a coroutine, its clock, and what keeps it on or off the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from enum import Enum, auto
+from typing import Any
+
+from cosim.sim.operations import Body, Instant, ThreadView
+
+
+class ThreadState(Enum):
+    """Where a thread is in its life."""
+
+    READY = auto()
+    RUNNING = auto()
+    ASLEEP = auto()
+    DEAD = auto()
+
+
+class Thread:
+    """A thread of one CPU, or an interrupt handler for as long as it runs.
+
+    `parts` splits its life into latency parts, up to `marked`: `spend` counts what has passed since, so that the parts
+    add up to its age at any time.
+    """
+
+    __slots__ = (
+        "answer",
+        "body",
+        "cpu",
+        "handler",
+        "irq_off",
+        "life",
+        "marked",
+        "name",
+        "parts",
+        "preempt_off",
+        "priority",
+        "state",
+        "wake_part",
+        "woken_at",
+    )
+
+    def __init__(self, name: str, cpu: str, body: Body, now: int, *, priority: int = 0, handler: bool = False) -> None:
+        self.name = name
+        self.cpu = cpu
+        self.body = body
+        self.priority = priority
+        self.handler = handler
+        self.state = ThreadState.READY
+        self.parts: dict[str, int] = {}
+        self.marked = now
+        self.preempt_off = 0
+        self.irq_off = 0
+        self.answer: Any = None
+        self.wake_part = "sleep"
+        self.woken_at = now
+        self.life: Generator[Any, None, None] = iter(())  # type: ignore[assignment]
+
+    @property
+    def view(self) -> ThreadView:
+        """What others may know of it."""
+        return ThreadView(self.name, self.cpu)
+
+    def spend(self, part: str, now: int) -> None:
+        """Count the time since the last call for `part`."""
+        spent = now - self.marked
+        if spent:
+            self.parts[part] = self.parts.get(part, 0) + spent
+            self.marked = now
+
+    def clock(self) -> Instant:
+        """The present and the parts so far."""
+        return Instant(self.marked, dict(self.parts))
+
+    def __repr__(self) -> str:
+        return f"<Thread {self.name} {self.state.name.lower()}>"
+
+
+LEAVE = object()
+"""Yielded by a thread that has left the CPU: asleep, or at the end of the run queue."""

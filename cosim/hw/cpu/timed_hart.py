@@ -1,0 +1,137 @@
+"""A hart in time: when its accesses take hold, and how long they wait for those before them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cosim.hw.bus.bus import Bus
+from cosim.hw.cpu.hart import Hart
+from cosim.hw.cpu.options import CpuOptions
+from cosim.hw.cpu.ordering import MODELS, Rules
+from cosim.hw.cpu.pending import STORE, Pending
+from cosim.hw.cpu.process import BLOCKED, HELD, Process, Steps
+from cosim.hw.cpu.store_buffer import StoreBuffer
+from cosim.hw.cpu.threads import Thread
+from cosim.hw.memory.memory import Memory
+from cosim.sim.actions import Action
+from cosim.sim.operations import Fence, Oops
+from cosim.sim.simulation import Sim
+
+FULL_FENCE = Fence("rw", "rw")
+_REMEMBERED = 8192
+
+
+class TimedHart(Process):
+    """A hart with its store buffer and its way to memory and registers.
+
+    All waits for the hart's order are here; what may take hold, and what a load returns, is the affair of `hart`.
+    """
+
+    def __init__(self, sim: Sim, path: str, options: CpuOptions, bus: Bus, rules: Rules | None = None) -> None:
+        """`rules` are those of the memory model in `options`, unless others are given."""
+        super().__init__(sim, path)
+        self.options = options
+        self.bus = bus
+        self.port = bus.port(path)
+        self.hart = Hart(rules or MODELS[options.memory_model], self.memory, self._device)
+        self.buffer = StoreBuffer(sim, path, options, self.hart, bus, self._drained)
+        self._awaiting: list[TimedHart] = []
+        self._forget_above = _REMEMBERED
+        self._found: tuple[int, int, Memory | None] = (0, 0, None)
+        for attached in bus.ranges():
+            self._remember(attached.target)
+
+    def _drained(self) -> None:
+        for core in (self, *self._awaiting):
+            if core.waits is BLOCKED:
+                core.proceed(self.sim.now)
+
+    def ask(self, agent: str, footprint: tuple[int, ...], changes: bool) -> Steps:
+        """While exploring: wait until the action may take hold."""
+        if self.sim.exploring:
+            action = Action(agent, self.path, footprint, changes, lambda: self.proceed(self.sim.now))
+            while not self.sim.actions.attempt(action):
+                yield HELD
+
+    def stall(self, thread: Thread, op: Any, part: str) -> Steps:
+        """Wait until the hart's order lets `op` take hold; that counts for `part`."""
+        while blockers := self.hart.outgoing.blockers(op):
+            yield from self.await_drain(thread, blockers, part)
+
+    def await_drain(self, thread: Thread, entries: Sequence[Pending], part: str) -> Steps:
+        """Hurry `entries`, and wait until something has left the store buffer; that counts for `part`."""
+        self.buffer.hurry(entries)
+        yield BLOCKED
+        thread.spend(part, self.sim.now)
+
+    def make_room(self, thread: Thread, part: str) -> Steps:
+        """Wait until the store buffer takes another entry; its oldest store leaves at once."""
+        while self.buffer.full:
+            pending = self.hart.outgoing.pending
+            oldest = next((entry for entry in pending if entry.kind == STORE), pending[0])
+            yield from self.await_drain(thread, [oldest], part)
+
+    def empty_buffers(self, thread: Thread, cores: Sequence[TimedHart]) -> Steps:
+        """Put each of `cores` through a full fence, and wait until the stores before it have taken hold."""
+        now = self.sim.now
+        awaited: list[tuple[TimedHart, Pending]] = []
+        for core in cores:
+            core.perform(thread, FULL_FENCE)
+            core.hart.refill(now)
+            if stores := [entry for entry in core.hart.outgoing.pending if entry.kind == STORE]:
+                core.buffer.hurry(stores)
+                core._awaiting.append(self)
+                awaited += [(core, entry) for entry in stores]
+        while any(entry in core.hart.outgoing.pending for core, entry in awaited):
+            yield BLOCKED
+        for core in {core.path: core for core, _ in awaited}.values():
+            core._awaiting.remove(self)
+
+    def perform(self, thread: Thread, op: Any) -> Any:
+        """Have the hart execute `op` at this moment; a load under exploration picks among past states."""
+        hart, sim = self.hart, self.sim
+        now = sim.now
+        hart.who = thread.name
+        if hart.remembered > self._forget_above:
+            hart.forget(now - self.options.history)
+            self._forget_above = max(_REMEMBERED, 2 * hart.remembered)
+        return hart.execute(op, now, self._pick_past if sim.exploring else _newest)
+
+    def _pick_past(self, n: int) -> int:
+        """Which of `n` states the load returns whose action has just been allowed."""
+        return self.sim.chooser.pick(n, f"{self.sim.actions.taken}.past")
+
+    def refill(self) -> None:
+        """Change threads: a full fence, behind which nothing is loaded that is older than now."""
+        self.hart.execute(FULL_FENCE, self.sim.now, _newest)
+        self.hart.refill(self.sim.now)
+
+    def _remember(self, target: object) -> bool:
+        if isinstance(target, Memory):
+            if self.hart.rules.past:
+                target.remember(self.options.history)
+            return True
+        return False
+
+    def memory(self, address: int, size: int) -> Memory:
+        """Who holds `size` bytes at `address`; Oops if that is no memory, or they are not aligned."""
+        first, end, memory = self._found
+        if address < first or address + size > end or memory is None:
+            found = self.bus.find(int(address), size)
+            if found is None or not isinstance(found.target, Memory):
+                what = "nothing" if found is None else found.name
+                raise Oops(f"{self.hart.who} accesses {int(address):#x} as memory, where {what} is")
+            self._remember(found.target)
+            memory = found.target
+            self._found = (found.base, found.end, memory)
+        if address & min(size, 8) - 1:
+            raise Oops(f"{self.hart.who} accesses {size} bytes at {int(address):#x}, which is not aligned")
+        return memory
+
+    def _device(self, address: int) -> object:
+        return self.bus.target(address)
+
+
+def _newest(n: int) -> int:
+    return 0

@@ -1,0 +1,66 @@
+"""The last step of a DMA transaction: its access of memory, at the address that it was translated to."""
+
+from __future__ import annotations
+
+from cosim.events import DmaCommitted
+from cosim.hw.dma.transaction import Status, Transaction
+from cosim.sim.simulation import Sim
+from cosim.sim.transport import Access, AccessKind, Port, Response
+
+_STATUS = {
+    Response.OK: Status.SUCCESS,
+    Response.ACCESS_FAULT: Status.ACCESS_FAULT,
+    Response.CORRUPT: Status.CORRUPT,
+}
+
+
+class DataPath:
+    """Where transactions reach memory: by `port`, whose hops count for `link`. Fires `DmaCommitted`."""
+
+    def __init__(self, sim: Sim, port: Port) -> None:
+        self.sim = sim
+        self.port = port
+        self.committed = sim.probe(DmaCommitted)
+
+    def begin(self, txn: Transaction) -> Access:
+        """The access that reads or writes memory at ``txn.address``; when it has been made, `end` has to follow."""
+        assert txn.address is not None
+        access = Access(
+            self.port,
+            AccessKind.WRITE if txn.write else AccessKind.READ,
+            txn.address,
+            txn.size,
+            "memory",
+            txn.words,
+            agent=txn.agent,
+            owner=txn.master,
+            hop_part="link",
+            wait_part="queue",
+        )
+        if self.committed:
+            access.on_commit = lambda done: self._report(txn, done)
+        return access
+
+    def end(self, txn: Transaction, access: Access) -> None:
+        """Set the transaction's `status`, and its `words` if it reads."""
+        txn.status = _STATUS[access.response]
+        if not txn.write:
+            txn.words = access.words
+
+    def _report(self, txn: Transaction, access: Access) -> None:
+        if access.response is Response.ACCESS_FAULT:
+            return
+        assert txn.address is not None
+        self.committed(
+            DmaCommitted(
+                self.sim.now,
+                txn.master,
+                txn.device_id,
+                txn.sequence,
+                txn.iova,
+                txn.address,
+                txn.size,
+                txn.write,
+                txn.translated,
+            )
+        )

@@ -1,0 +1,74 @@
+"""DMA masters: devices that read and write memory through an IOMMU, or directly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from cosim.hw.dma.direct import Transport
+from cosim.hw.dma.options import DmaOptions
+from cosim.hw.dma.requester import Requester
+from cosim.hw.dma.traffic import gaps, offsets, split, writes
+from cosim.sim.ranks import Stage
+from cosim.sim.server import Server
+from cosim.sim.simulation import Sim
+
+
+class DmaMaster(Requester):
+    """A device whose requests follow a pattern of addresses within a window; its options say how many, and how fast.
+
+    *Idle* until `start` gives it a window, then *running* until it has made its requests or `stop` is called.
+    Without `interval` a request is made whenever fewer than `outstanding` are under way. With it, requests are made
+    at their times no matter how many are under way, and those above `outstanding` wait in the device.
+    """
+
+    def __init__(self, sim: Sim, path: str, options: DmaOptions, device_id: int, transport: Transport) -> None:
+        super().__init__(sim, path, options, device_id, transport)
+        self._stream = sim.chooser.stream(f"{path}.traffic")
+        self._running: object = None
+
+    def start(self, iova_base: int, size: int | None = None) -> None:
+        """Run, in the window of `size` bytes (that of the options, if not given) from `iova_base` on."""
+        traffic = self.options.traffic
+        if size is not None:
+            traffic = traffic.model_copy(update={"window": size})
+        if size is not None and traffic.size > size:
+            raise ValueError(f"{self.path}: a request of {traffic.size} bytes does not fit in a window of {size} bytes")
+        if traffic.pattern in ("none", "ring"):
+            return
+        stream = self._stream
+        self._running = token = object()
+        routine = self._issue(
+            token, iova_base, offsets(traffic, stream), writes(traffic, stream), gaps(traffic, stream)
+        )
+        self.sim.start(routine, self.initiator.rank(Stage.TRANSACTION), delay_ps=traffic.start)
+
+    def stop(self) -> None:
+        """Make no further request; those under way end as they will."""
+        self._running = None
+
+    def _issue(
+        self,
+        token: object,
+        iova_base: int,
+        next_offset: Callable[[], int],
+        next_writes: Callable[[], bool],
+        next_gap: Callable[[], int] | None,
+    ) -> Generator[Any, Any, None]:
+        clock = Server(0, "slot")
+        left, whole = self.options.traffic.requests, self.options.traffic.size
+        while left != 0:
+            if next_gap is not None:
+                gap = next_gap()
+                yield clock.taking(0, gap)
+            write = next_writes()
+            for iova, size in split(iova_base + next_offset(), whole):
+                if next_gap is None:
+                    yield self.slots
+                if self._running is not token:
+                    if next_gap is None:
+                        self.slots.release()
+                    return
+                self.request(iova, size, write, has_slot=next_gap is None)
+            if left is not None:
+                left -= 1

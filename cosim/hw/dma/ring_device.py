@@ -1,0 +1,274 @@
+"""A DMA device that works on a ring of descriptors; `spec.descriptor_ring` says what driver and device do in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
+
+from cosim.hw.dma.direct import Transport
+from cosim.hw.dma.options import DmaOptions
+from cosim.hw.dma.requester import Requester
+from cosim.hw.dma.traffic import gaps, split
+from cosim.hw.dma.transaction import Status, Transaction
+from cosim.sim.gate import Gate
+from cosim.sim.ranks import Stage
+from cosim.sim.server import Server
+from cosim.sim.simulation import Sim
+from cosim.sim.transport import Access, AccessKind, Response
+from cosim.spec.bits import Word
+from cosim.spec.descriptor_ring import (
+    BASE,
+    CONTROL,
+    HEAD,
+    REGISTERS,
+    STATUS,
+    TAIL,
+    Descriptor,
+    RingBase,
+    RingControl,
+    RingHead,
+    RingIndex,
+    RingStatus,
+)
+from cosim.spec.register_map import Register
+
+
+class RingRegisters:
+    """The device's register block on the bus. `written` is called after each write by software, with old and new."""
+
+    SIZE = REGISTERS.SIZE
+
+    def __init__(self, access_ps: int, written: Callable[[Register[Word], int, int], None]) -> None:
+        self.server = Server(access_ps, "mmio", wait_part="mmio")
+        self._values: dict[str, int] = dict.fromkeys(REGISTERS, 0)
+        self._written = written
+        self._watchers: dict[str, list[Callable[[], None]]] = {}
+
+    @property
+    def base(self) -> RingBase:
+        """Where the ring is."""
+        return RingBase(self._values[BASE.name])
+
+    @property
+    def head(self) -> int:
+        """The entry that the device reads next."""
+        return RingHead(self._values[HEAD.name]).index
+
+    @property
+    def tail(self) -> int:
+        """The entry after the last one that is posted."""
+        return RingIndex(self._values[TAIL.name]).index & (1 << self.base.size_lg2) - 1
+
+    @property
+    def control(self) -> RingControl:
+        """What software wants."""
+        return RingControl(self._values[CONTROL.name])
+
+    @property
+    def status(self) -> RingStatus:
+        """What has happened."""
+        return RingStatus(self._values[STATUS.name])
+
+    def put(self, register: Register[Any], value: int) -> None:
+        """Change a register as the device does."""
+        if value != self._values[register.name]:
+            self._values[register.name] = value
+            for call in tuple(self._watchers.get(register.name, ())):
+                call()
+
+    def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
+        """Call `call` each time the register at `address` has changed value; returns what ends that."""
+        register = REGISTERS.at(address % self.SIZE)
+        watchers = self._watchers.setdefault(register.name, []) if register else []
+        watchers.append(call)
+        return lambda: watchers.remove(call)
+
+    def arrive(self, access: Access, now: int) -> int:
+        """One access at a time."""
+        done = self.server.admit(now)
+        access.waited_ps = done - self.server.latency_ps - now
+        return done
+
+    def commit(self, access: Access) -> None:
+        """Read or write one register, as a whole."""
+        register = REGISTERS.at(access.address % self.SIZE)
+        if register is None or access.size != register.size or access.address % self.SIZE != register.offset:
+            access.response = Response.ACCESS_FAULT
+            access.words = (0,)
+        elif access.kind is AccessKind.READ:
+            access.words = (self._values[register.name],)
+        else:
+            old = self._values[register.name]
+            self.put(register, register.layout.written(old, access.value))
+            self._written(register, old, access.value)
+
+    def peek(self, address: int, size: int) -> int:
+        """The register at `address`; 0 where there is none."""
+        register = REGISTERS.at(address % self.SIZE)
+        return 0 if register is None else self._values[register.name]
+
+    def poke(self, address: int, size: int, value: int) -> None:
+        """Change the register at `address`, without what a write does besides."""
+        if (register := REGISTERS.at(address % self.SIZE)) is not None:
+            self.put(register, value)
+
+
+class RingMaster(Requester):
+    """A device that moves data to or from the buffers that a driver posts; `wire` is its interrupt.
+
+    With an `interval` it is paced: each packet takes the next descriptor, and is *dropped* if none is posted.
+    Without, it works on every descriptor as soon as it is posted. A packet that is received has `traffic.size` bytes,
+    or as many as its buffer takes. Several descriptors are worked on at once and may end out of order.
+    """
+
+    def __init__(
+        self,
+        sim: Sim,
+        path: str,
+        options: DmaOptions,
+        device_id: int,
+        transport: Transport,
+        *,
+        wire: Callable[[bool], None] = lambda level: None,
+    ) -> None:
+        super().__init__(sim, path, options, device_id, transport)
+        self.registers = RingRegisters(options.register_access, self._on_write)
+        self.wire = wire
+        self.packets = self.dropped = 0
+        self._gap = gaps(options.traffic, sim.chooser.stream(f"{path}.traffic"))
+        self._doorbell = Gate(sim, 0, "order")
+        self._in_work = 0
+        self._level = False
+        self._unplugged = False
+
+    def start(self, iova_base: int = 0, size: int | None = None) -> None:
+        """The device is there; what it does then is up to its registers."""
+        self._unplugged = False
+
+    def stop(self) -> None:
+        """The device is gone: it makes no further request, and those under way end as they will."""
+        self._unplugged = True
+        self.registers.put(CONTROL, 0)
+        self._doorbell.flush()
+
+    def counters(self) -> dict[str, int]:
+        """Statistics by name, such as ``packets``."""
+        return super().counters() | {"packets": self.packets, "dropped": self.dropped}
+
+    # --- Registers -------------------------------------------------------------------------------------------------
+
+    def _on_write(self, register: Register[Word], old: int, written: int) -> None:
+        registers = self.registers
+        if register is BASE and registers.control.en:
+            registers.put(BASE, old)
+        elif register is CONTROL and registers.control.en and not RingControl(old).en:
+            registers.put(HEAD, 0)
+            registers.put(TAIL, 0)
+            if not registers.status.on:
+                registers.put(STATUS, registers.status.replace(on=1))
+                self.sim.start(self._work(), self.initiator.rank(Stage.TRANSACTION))
+        self._drive()
+        self._doorbell.flush()
+
+    def _drive(self) -> None:
+        """Bring the wire to the level that the registers ask for."""
+        level = bool(self.registers.status.ip and self.registers.control.ie)
+        if level != self._level:
+            self._level = level
+            later = self.sim.now + max(1, self.options.link)
+            self.sim.at(later, self.initiator.rank(Stage.INTERRUPT), lambda: self.wire(level))
+
+    def _set(self, **fields: int) -> None:
+        self.registers.put(STATUS, self.registers.status.replace(**fields))
+        self._drive()
+
+    # --- The ring ----------------------------------------------------------------------------------------------------
+
+    def _work(self) -> Generator[Any, Any, None]:
+        """Take descriptors from the ring until it is disabled and the last one is done."""
+        registers, clock = self.registers, Server(0, "order")
+        left = self.options.traffic.requests
+        while registers.control.en or self._in_work:
+            if not registers.control.en or left == 0:
+                yield self._doorbell
+            elif self._gap is not None:
+                yield clock.taking(0, self._gap())
+                if self._posted():
+                    self._take()
+                    left = None if left is None else left - 1
+                else:
+                    self.dropped += registers.control.en
+            elif self._posted():
+                self._take()
+                left = None if left is None else left - 1
+            else:
+                yield self._doorbell
+        self._set(on=0)
+
+    def _posted(self) -> bool:
+        """Whether there is a descriptor to take."""
+        registers = self.registers
+        return bool(registers.control.en and not registers.status.fault and registers.head != registers.tail)
+
+    def _take(self) -> None:
+        """Begin to work on the next descriptor."""
+        registers = self.registers
+        head = registers.head
+        registers.put(HEAD, (head + 1) % (1 << registers.base.size_lg2))
+        self._in_work += 1
+        entry = (registers.base.page << 12) + Descriptor.SIZE * head
+        self.sim.start(self._packet(entry), self.initiator.rank(Stage.TRANSACTION))
+
+    def _packet(self, entry: int) -> Generator[Any, Any, None]:
+        """Work on the descriptor at the IOVA `entry`."""
+        fetched = yield from self._transfers([(entry, Descriptor.SIZE)], write=False, purpose="fetch")
+        if fetched.failed:
+            self._end(fault=True)
+            return
+        descriptor = Descriptor.from_words(fetched.words)
+        size = min(descriptor.size, self.options.traffic.size) if descriptor.write else descriptor.size
+        moved = yield from self._transfers(split(descriptor.buffer, size), write=bool(descriptor.write))
+        done = descriptor.replace(size=0 if moved.failed else size, done=1, fault=moved.failed)
+        status = yield from self._transfers([(entry + 8, 8)], write=True, purpose="status", words=done[1:])
+        self.packets += not status.failed
+        self._end(fault=status.failed, interrupt=bool(descriptor.interrupt))
+
+    def _end(self, *, fault: bool, interrupt: bool = False) -> None:
+        self._in_work -= 1
+        if fault:
+            self._set(fault=1)
+        elif interrupt:
+            self._set(ip=1)
+        self._doorbell.flush()
+
+    def _transfers(
+        self, pieces: Iterable[tuple[int, int]], *, write: bool, purpose: str = "data", words: tuple[int, ...] = ()
+    ) -> Generator[Any, Any, _Outcome]:
+        """Make requests for all `pieces`, and wait until the last one is over."""
+        outcome = _Outcome(self.sim)
+        for iova, size in pieces:
+            if self._unplugged:
+                outcome.failed = True
+                break
+            outcome.left += 1
+            self.request(iova, size, write, purpose=purpose, words=words, then=outcome.note)
+        if outcome.left:
+            yield outcome.over
+        return outcome
+
+
+class _Outcome:
+    """Several requests of which the last one to end lets a routine go on."""
+
+    def __init__(self, sim: Sim) -> None:
+        self.left = 0
+        self.failed = False
+        self.words: tuple[int, ...] = ()
+        self.over = Gate(sim, 0, "order")
+
+    def note(self, txn: Transaction) -> None:
+        self.left -= 1
+        self.failed |= txn.status is not Status.SUCCESS
+        self.words = tuple(txn.words)
+        if not self.left:
+            self.over.flush()

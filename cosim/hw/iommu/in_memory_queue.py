@@ -1,0 +1,161 @@
+"""What the in-memory queues have in common (chapter "In-memory queue interface"): their indices and their enable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cosim.events import QueueDepth
+from cosim.hw.iommu.registers import RegisterFile
+from cosim.sim.gate import Gate
+from cosim.sim.ranks import Stage
+from cosim.sim.server import Server
+from cosim.sim.task import Routine
+from cosim.spec.bits import Word
+from cosim.spec.queues import Command, FaultRecord, PageRequest
+from cosim.spec.register_map import CQB, CQCSR, CQH, CQT, FQB, FQCSR, FQH, FQT, PQB, PQCSR, PQH, PQT, Register
+from cosim.spec.registers import Cqcsr, Fqcsr, Pqcsr, QueueBase, QueueCsr
+
+if TYPE_CHECKING:
+    from cosim.sim.simulation import Sim
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the registers of a queue are, which end of it the IOMMU moves, and how large its entries are."""
+
+    name: str
+    base: Register[QueueBase]
+    head: Register[Word]
+    tail: Register[Word]
+    csr: Register[Word]
+    own: Register[Word]
+    """The index that the IOMMU moves: the head of a queue that it consumes, the tail of one that it fills."""
+    entry: int
+    """In bytes."""
+    errors: int
+    """The bits of the CSR that stop the queue until software clears them."""
+
+
+_ENABLED = QueueCsr.of(en=1, on=1)
+_NOT_OFF = QueueCsr.of(on=1, busy=1)
+
+CQ = Place("cq", CQB, CQH, CQT, CQCSR, CQH, Command.SIZE, Cqcsr.of(cqmf=1, cmd_to=1, cmd_ill=1))
+FQ = Place("fq", FQB, FQH, FQT, FQCSR, FQT, FaultRecord.SIZE, Fqcsr.of(fqmf=1, fqof=1))
+PQ = Place("pq", PQB, PQH, PQT, PQCSR, PQT, PageRequest.SIZE, Pqcsr.of(pqmf=1, pqof=1))
+
+
+class InMemoryQueue:
+    """One queue as the IOMMU sees it: off, turning on, on, or turning off; `busy` is 1 while it turns.
+
+    `en` rising clears the IOMMU's own index and the error bits, and `on` follows after ``timing.busy``. `en` falling
+    keeps the queue on for as long, and for longer while somebody holds `slot`, as whoever is at work on the queue
+    does, or while `unfinished` is shut: what was begun is finished.
+    """
+
+    def __init__(
+        self,
+        sim: Sim,
+        path: str,
+        registers: RegisterFile,
+        place: Place,
+        *,
+        busy_ps: int,
+        part: str,
+        unfinished: Gate | None = None,
+    ) -> None:
+        self.sim = sim
+        self.path = f"{path}.{place.name}"
+        self.registers = registers
+        self.place = place
+        self.slot = Gate(sim, 1, part)
+        self._unfinished = unfinished
+        self._busy_ps = busy_ps
+        self._delay = Server(0, "queue", latency_ps=busy_ps)
+        self._initiator = sim.initiator(self.path)
+        self._changed = sim.probe(QueueDepth)
+        self.depth = 0
+        """Entries in the queue."""
+        self._mask = 1
+        self._since = 0
+        self._integral = 0
+        registers.lock(place.base, lambda: registers.value(place.csr) & _NOT_OFF != 0)
+        registers.on_write(place.csr, self._switch, QueueCsr.en.mask)
+        for register in (place.base, place.head, place.tail):
+            registers.watch(register.offset, self._count)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the queue is on, and meant to stay so."""
+        return self.registers.value(self.place.csr) & _ENABLED == _ENABLED
+
+    @property
+    def stopped(self) -> bool:
+        """Whether an error bit is set."""
+        return self.registers.value(self.place.csr) & self.place.errors != 0
+
+    @property
+    def index(self) -> int:
+        """The IOMMU's own index."""
+        return int(self.registers.value(self.place.own))
+
+    @property
+    def full(self) -> bool:
+        """Whether no further entry fits: the tail is just behind the head."""
+        return self.depth == self._mask
+
+    @property
+    def occupancy(self) -> int:
+        """The integral of the depth over time so far, in entries times picoseconds."""
+        return self._integral + self.depth * (self.sim.now - self._since)
+
+    def address(self, index: int) -> int:
+        """Where the entry `index` is in memory."""
+        return self.registers.value(self.place.base).address + index * self.place.entry
+
+    def advance(self) -> None:
+        """Move the IOMMU's own index on by one entry."""
+        self.registers.put(self.place.own, self.index + 1 & self._mask)
+
+    def fail(self, **bits: int) -> None:
+        """Set error bits."""
+        self.registers.change(self.place.csr, **bits)
+
+    def _switch(self, old: Word, new: Word) -> None:
+        was, is_ = QueueCsr(old).en, QueueCsr(new).en
+        if was == is_:
+            return
+        rank = self._initiator.rank(Stage.REGISTER)
+        if is_:
+            self._put(new | QueueCsr.busy.mask)
+            self.registers.put(self.place.own, 0)
+            self.sim.at(self.sim.now + max(1, self._busy_ps), rank, lambda: self._turned(on=1))
+        else:
+            self._put(new | QueueCsr.busy.mask)
+            self.sim.start(self._turn_off(), rank)
+
+    def _turn_off(self) -> Routine:
+        yield self._delay
+        yield self.slot
+        if self._unfinished is not None:
+            yield self._unfinished
+        self._turned(on=0)
+        self.slot.release()
+
+    def _turned(self, on: int) -> None:
+        self._put(QueueCsr(self.registers.value(self.place.csr)).replace(on=on, busy=0))
+
+    def _put(self, csr: int) -> None:
+        self.registers.put(self.place.csr, csr)
+
+    def _count(self) -> None:
+        value, place = self.registers.value, self.place
+        now = self.sim.now
+        self._mask = value(place.base).entries - 1
+        depth = value(place.tail) - value(place.head) & self._mask
+        if depth != self.depth:
+            self._integral += self.depth * (now - self._since)
+            self._since = now
+            self.depth = depth
+            if self._changed:
+                self._changed(QueueDepth(now, self.path, depth))

@@ -1,0 +1,298 @@
+"""Main memory: sparse 8-byte words behind port queues, with past states, poison of freed ranges, and watchers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
+from typing import Any, Literal
+
+from cosim.events import Busy, FreedTouched
+from cosim.hw.memory.history import ANCIENT, WHOLE, History
+from cosim.hw.memory.options import MemoryOptions
+from cosim.hw.memory.poison import Poison
+from cosim.sim.component import Component
+from cosim.sim.server import Server
+from cosim.sim.simulation import Sim
+from cosim.sim.transport import Access, AccessKind, Response
+
+LINE_LG2 = 6
+"""log2 of a line's bytes: lines choose ports; their upper bits are folded in, so that a stride finds all ports."""
+
+FaultKind = Literal["access_fault", "corrupt"]
+
+
+class Memory(Component):
+    """The memory of one node. A word that was never written reads as 0; an access of several words is one change.
+
+    Hardware comes here by `arrive` and `commit`, and pays latency, bandwidth and the queue of its port. A CPU's own
+    loads and stores come by `read`, `states` and `write` when they take hold, at a cost that the CPU knows.
+    Counters: `reads`, `writes`, `read_bytes`, `written_bytes` of hardware's accesses.
+    """
+
+    def __init__(self, sim: Sim, path: str, options: MemoryOptions) -> None:
+        super().__init__(sim, path)
+        self.options = options
+        self.base = options.base
+        self.end = options.base + options.size
+        self.reads = self.writes = self.read_bytes = self.written_bytes = 0
+        self.ports = [Server(0, "memory") for _ in range(options.ports)]
+        self.busy = sim.probe(Busy)
+        self.freed_touched = sim.probe(FreedTouched)
+        self._latency = dict.fromkeys(AccessKind, options.latency)
+        if options.write_latency is not None:
+            self._latency[AccessKind.WRITE] = options.write_latency
+        self._bandwidth = options.bandwidth
+        self._words: dict[int, int] = {}
+        self._history: History | None = None
+        self._poison = Poison()
+        self._faults: list[tuple[Response, int, int]] = []
+        self._watchers: dict[int, list[Callable[[], None]]] = {}
+
+    @property
+    def busy_ps(self) -> int:
+        """How long ports have been busy up to now, in sum."""
+        return sum(port.busy_until(self.sim.now) for port in self.ports)
+
+    @property
+    def waited_ps(self) -> int:
+        """How long accesses waited in front of ports, in sum."""
+        return sum(port.waited_ps for port in self.ports)
+
+    # --- Hardware's accesses ---------------------------------------------------------------------------------------
+
+    def arrive(self, access: Access, now: int) -> int:
+        """Queue for the port of this line; returns when the access takes hold."""
+        ports, latency, interval = self.ports, self._latency[access.kind], 0
+        line = access.address >> LINE_LG2
+        port = ports[(line ^ line >> 3 ^ line >> 6 ^ line >> 9) % len(ports)]
+        if self._bandwidth is not None:
+            interval = self._bandwidth.transfer_ps(access.size)
+            latency = max(latency, interval)
+        done = port.admit(now, interval, latency)
+        access.waited_ps += done - latency - now
+        if interval and self.busy:
+            self.busy(Busy(now, f"{self.path}.port", interval))
+        return done
+
+    def commit(self, access: Access) -> None:
+        """Take hold: all words at once. A write without `words` is one whose data does not matter here."""
+        address, size = access.address, access.size
+        if self._faults and (response := self._faulty(access)):
+            access.response = response
+            if response is Response.ACCESS_FAULT:
+                return
+        if self._poison.pages:
+            self.judge(access.owner, address, size, write=access.kind is not AccessKind.READ)
+        if access.kind is AccessKind.READ:
+            self.reads += 1
+            self.read_bytes += size
+            if size == 8 and not address & 7:
+                access.words = (self._words.get(address, 0),)
+            else:
+                access.words = self._read_words(address, size)
+        elif access.kind is AccessKind.WRITE:
+            self.writes += 1
+            self.written_bytes += size
+            self._write_words(address, size, access.words)
+        else:
+            self.reads += 1
+            self.writes += 1
+            expected, desired = access.words
+            old = self.read(address, size)
+            if old == expected:
+                self.write(address, size, desired)
+            access.words = (old,)
+
+    def _faulty(self, access: Access) -> Response | None:
+        end = access.address + access.size
+        for response, first, last in self._faults:
+            corrupts = response is Response.CORRUPT and access.kind is AccessKind.WRITE
+            if first < end and access.address < last and not corrupts:
+                return response
+        return None
+
+    def _read_words(self, address: int, size: int) -> tuple[int, ...]:
+        if size < 8:
+            return (self.read(address, size),)
+        if not address & 7 and not size & 7:
+            get = self._words.get
+            return tuple(map(get, range(address, address + size, 8), repeat(0)))
+        data = b"".join(self._words.get(word, 0).to_bytes(8, "little") for word in _words(address, size))
+        data = data[address & 7 : (address & 7) + size]
+        return tuple(int.from_bytes(data[i : i + 8], "little") for i in range(0, size, 8))
+
+    def _write_words(self, address: int, size: int, words: Sequence[int]) -> None:
+        if not words:
+            return
+        if len(words) != max(1, -(-size // 8)):
+            raise ValueError(f"{self.path}: {len(words)} words given for a write of {size} bytes at {address:#x}")
+        if address & 7 or size & 7:
+            for index, value in enumerate(words):
+                self.write(address + 8 * index, min(8, size - 8 * index), value)
+        else:
+            self.write_block(address, words)
+
+    # --- CPU's accesses, and all changes ---------------------------------------------------------------------------
+
+    def read(self, address: int, size: int) -> int:
+        """The present value of up to 8 bytes."""
+        shift = (address & 7) << 3
+        word = self._words.get(address & -8, 0)
+        if not shift:
+            return word if size == 8 else word & (1 << 8 * size) - 1
+        if shift + 8 * size <= 64:
+            return word >> shift & (1 << 8 * size) - 1
+        return (word | self._words.get((address & -8) + 8, 0) << 64) >> shift & (1 << 8 * size) - 1
+
+    def write(self, address: int, size: int, value: int) -> None:
+        """Change up to 8 bytes, at the present time; those who watch them are called."""
+        word, shift = address & -8, (address & 7) << 3
+        if size == 8 and not shift:
+            self._change(word, value, WHOLE)
+            return
+        bits = (1 << 8 * size) - 1 << shift
+        value = value << shift & bits
+        for at, mask, part in ((word, bits & WHOLE, value & WHOLE), (word + 8, bits >> 64, value >> 64)):
+            if mask:
+                self._change(at, self._words.get(at, 0) & ~mask | part, mask)
+
+    def write_block(self, address: int, words: Sequence[int]) -> None:
+        """Change consecutive whole words as one; those who watch any of them are called when all have changed.
+
+        A word without a past that stays what it is gets none: nobody could tell the two states apart.
+        """
+        places = range(address, address + 8 * len(words), 8)
+        if self._history is None and not self._watchers:
+            self._words.update(zip(places, words, strict=True))
+            return
+        stored, history, now = self._words, self._history, self.sim.now
+        watched: list[int] = []
+        for word, value in zip(places, words, strict=True):
+            old = stored.get(word, 0)
+            stored[word] = value
+            if history is not None and (old != value or word in history):
+                history.changed(word, now, old, value, WHOLE)
+            if old != value and word in self._watchers:
+                watched.append(word)
+        for word in watched:
+            self._notify(word)
+
+    def _change(self, word: int, value: int, mask: int) -> None:
+        old = self._words.get(word, 0)
+        self._words[word] = value
+        if self._history is not None:
+            self._history.changed(word, self.sim.now, old, value, mask)
+        if old != value and word in self._watchers:
+            self._notify(word)
+
+    def _notify(self, word: int) -> None:
+        for call in tuple(self._watchers.get(word, ())):
+            call()
+
+    # --- Past states -----------------------------------------------------------------------------------------------
+
+    def remember(self, keep_ps: int) -> None:
+        """Keep each word's past states for `keep_ps`, or longer if somebody else asks for more."""
+        if keep_ps <= 0:
+            return
+        if self._history is None:
+            self._history = History(keep_ps)
+        self._history.keep_ps = self._poison.keep_ps = max(keep_ps, self._history.keep_ps)
+
+    def states(self, address: int, size: int, after: int) -> Sequence[tuple[int, int]]:
+        """The values of up to 8 bytes within one word that had not ended at time `after`: (beginning, value).
+
+        Newest first; only the present one if no past is kept. The beginning is -1 for one that is old.
+        """
+        word, shift = address & -8, (address & 7) << 3
+        bits = (1 << 8 * size) - 1
+        states = None
+        if self._history is not None:
+            states = self._history.states(word, bits << shift, self.sim.now, after)
+        if states is None:
+            return ((ANCIENT, self._words.get(word, 0) >> shift & bits),)
+        return [(began, value >> shift & bits) for began, value in states]
+
+    # --- Freed ranges ----------------------------------------------------------------------------------------------
+
+    def poison(self, address: int, size: int, by: str, what: str) -> None:
+        """From now on touching these bytes is touching `what`, which `by` freed now."""
+        self._poison.free(address, size, self.sim.now, by, what)
+
+    def unpoison(self, address: int, size: int) -> None:
+        """These bytes are in use again."""
+        self._poison.use(address, size, self.sim.now)
+
+    def judge(self, who: str, address: int, size: int, *, write: bool, first: int = -1, last: int = -1) -> None:
+        """Fire `FreedTouched` if an access by `who` hits freed bytes, now or all the time from `first` to `last`."""
+        near = self._poison.near(address, size)
+        if near and self.freed_touched:
+            now = self.sim.now
+            hit = [freed for freed in near if freed.through(now, now)]
+            if not hit and first >= 0:
+                hit = [freed for freed in near if freed.through(first, last)]
+            for freed in hit[:1]:
+                self.freed_touched(FreedTouched(now, who, address, write, freed.since, freed.by, freed.what))
+
+    # --- Injected errors -------------------------------------------------------------------------------------------
+
+    def fault(self, kind: FaultKind, address: int, size: int) -> None:
+        """Refuse hardware's accesses to a range, or answer its reads with corrupt data."""
+        response = Response.ACCESS_FAULT if kind == "access_fault" else Response.CORRUPT
+        self._faults.append((response, address, address + size))
+
+    def clear_faults(self) -> None:
+        """Undo all of `fault`."""
+        self._faults.clear()
+
+    # --- Observation -----------------------------------------------------------------------------------------------
+
+    def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
+        """Call `call`, at once and untimed, whenever the word that holds `address` changes; returns how to stop."""
+        word = address & -8
+        watchers = self._watchers.setdefault(word, [])
+        watchers.append(call)
+
+        def stop() -> None:
+            if call in watchers:
+                watchers.remove(call)
+            if not watchers and self._watchers.get(word) is watchers:
+                del self._watchers[word]
+
+        return stop
+
+    def peek(self, address: int, size: int) -> int:
+        """The present value of `size` bytes, untimed."""
+        value = 0
+        for index, word in enumerate(self._read_words(address, size)):
+            value |= word << 64 * index
+        return value
+
+    def poke(self, address: int, size: int, value: int) -> None:
+        """Change `size` bytes, untimed, as if they had always been so; watchers are called."""
+        for offset in range(0, size, 8):
+            part = min(8, size - offset)
+            self.write(address + offset, part, value >> 8 * offset & (1 << 8 * part) - 1)
+        if self._history is not None:
+            for word in _words(address, size):
+                self._history.forget(word)
+
+    def words(self) -> Iterator[tuple[int, int]]:
+        """Every word that is not 0, by address."""
+        return ((word, value) for word, value in sorted(self._words.items()) if value)
+
+    def snapshot(self) -> Any:
+        """The words and their past states, as a value that `restore` takes and that can be compared."""
+        past = () if self._history is None else self._history.snapshot()
+        return tuple(sorted(self._words.items())), past
+
+    def restore(self, snapshot: Any) -> None:
+        """Go back to what `snapshot` returned; watchers are not called."""
+        words, past = snapshot
+        self._words = dict(words)
+        if self._history is not None:
+            self._history.restore(past)
+
+
+def _words(address: int, size: int) -> range:
+    return range(address & -8, address + size, 8)

@@ -1,0 +1,33 @@
+"""The options of a memory: frozen, and the topology file's schema."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from cosim.units.field_types import Address, Rate, Size, Time
+from cosim.units.options import Options
+from cosim.units.quantities import NS
+
+# --- Memory ----------------------------------------------------------------------------------------------------------
+
+
+class MemoryOptions(Options):
+    """Main memory at one range of addresses, of one NUMA node."""
+
+    kind: Literal["memory"]
+    base: Address
+    """First byte address."""
+    size: Size
+    """How much there is."""
+    latency: Time = 80 * NS
+    """From an access's start of service to its data."""
+    write_latency: Time | None = None
+    """From a write's start of service to its answer; as `latency`, if absent."""
+    bandwidth: Rate | None = None
+    """What one port carries; unlimited if absent."""
+    ports: int = Field(default=1, ge=1, le=64)
+    """Accesses that start at the same time; each port has a queue of its own, chosen by a hash of the line."""
+    node: int = Field(default=0, ge=0, le=63)
+    """NUMA node number."""

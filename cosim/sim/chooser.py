@@ -1,0 +1,52 @@
+"""The one door through which chance and schedules enter: `Chooser.pick(n, name)`, 0 being the unperturbed run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from cosim.sim.stream import Stream
+
+if TYPE_CHECKING:
+    pass
+
+
+class Chooser:
+    """The source of all chance of a run. This one is the unperturbed run: every choice is 0."""
+
+    exploring = False
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def pick(self, n: int, name: str) -> int:
+        """Answer, with a number below `n`, the choice called `name`."""
+        return 0
+
+    def stream(self, path: str) -> Stream:
+        """The random numbers of the component at `path`."""
+        return Stream(self.seed, path)
+
+
+class Scheduled(Chooser):
+    """A run perturbed by a schedule: a set of ``name: answer``; every other choice is 0."""
+
+    exploring = True
+
+    def __init__(self, seed: int, schedule: Mapping[str, int]) -> None:
+        super().__init__(seed)
+        self.schedule = dict(schedule)
+        self.used: set[str] = set()
+
+    @property
+    def unasked(self) -> list[str]:
+        """The answers that nobody has asked for, as ``name:answer``; those that are 0 make no difference."""
+        return [f"{name}:{answer}" for name, answer in self.schedule.items() if answer and name not in self.used]
+
+    def pick(self, n: int, name: str) -> int:
+        answer = self.schedule.get(name, 0)
+        if answer:
+            self.used.add(name)
+            if not 0 <= answer < n:
+                raise ValueError(f"schedule: {name}:{answer}: this choice has the answers 0 to {n - 1}")
+        return answer

@@ -1,0 +1,23 @@
+"""What every executor does: it decides when the operations that hardware routines yield take place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cosim.sim.task import Task
+
+
+class Executor:
+    """Decides when the operations that hardware routines yield take place; the clock is that of `Sim.env`."""
+
+    def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
+        """Call `call` at `time`, in rank order among all that happens then; ValueError unless that is later."""
+        raise NotImplementedError
+
+    def start(self, task: Task, time: int) -> None:
+        """Begin a routine at `time`."""
+        raise NotImplementedError
+
+    def resume(self, task: Task) -> None:
+        """Go on at the next tick with a task that waits at a gate."""
+        raise NotImplementedError

@@ -1,0 +1,120 @@
+"""The plain executor: one SimPy process for each hardware routine, the twin that all others are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from simpy.events import Event
+
+from cosim.sim.actions import Action
+from cosim.sim.executor import Executor
+from cosim.sim.gate import Gate
+from cosim.sim.server import Server, Service
+from cosim.sim.task import Moment, Task
+from cosim.sim.transport import Access, AccessKind
+
+if TYPE_CHECKING:
+    from cosim.sim.simulation import Sim
+
+
+class Plain(Executor):
+    """One SimPy process for each routine: the twin that every other executor is compared with."""
+
+    def __init__(self, sim: Sim) -> None:
+        self.sim = sim
+        self.env = sim.env
+
+    def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
+        if time <= self.env.now:
+            raise ValueError(f"at {time} ps: that is not after the present, {self.env.now} ps")
+        moment = Moment(self.env)
+        moment.callbacks.append(lambda _: call())
+        self.env.schedule(moment, rank, time - self.env.now)  # type: ignore[arg-type]
+
+    def start(self, task: Task, time: int) -> None:
+        self.at(time, task.rank, lambda: self.env.process(self._drive(task)))
+
+    def resume(self, task: Task) -> None:
+        self.env.schedule(task.event, task.rank, 1)  # type: ignore[arg-type]
+
+    def _after(self, delay_ps: int, rank: int) -> Moment:
+        moment = Moment(self.env)
+        self.env.schedule(moment, rank, delay_ps)  # type: ignore[arg-type]
+        return moment
+
+    def _blocked(self, task: Task) -> Moment:
+        task.event = Moment(self.env)
+        return task.event  # type: ignore[no-any-return]
+
+    def _drive(self, task: Task) -> Generator[Event, Any, None]:
+        send, rank, sim = task.send, task.rank, self.sim
+        answer: Any = None
+        while True:
+            try:
+                op = send(answer)
+            except StopIteration:
+                return
+            now = sim.now
+            kind = type(op)
+            if kind is Access:
+                yield from self._access(task, op)
+                answer = op
+            elif kind is Server or kind is Service:
+                if kind is Server:
+                    server, latency, out = op, op.latency_ps, op.admit(now)
+                else:
+                    server, latency = op.server, op.latency_ps
+                    out = server.admit(now, op.interval_ps, latency)
+                begun = out - latency
+                out = max(out, now + 1)
+                if begun > now:
+                    task.spend(server.wait_part, begun - now)
+                task.spend(server.part, out - max(begun, now))
+                yield self._after(out - now, rank)
+                answer = None
+            elif kind is Gate:
+                if not op.take():
+                    op.waiting.append(task)
+                    yield self._blocked(task)
+                    task.spend(op.part, sim.now - now)
+                answer = None
+            else:
+                raise TypeError(f"a hardware routine yielded {op!r}; it may yield Access, Server, Service, Gate")
+
+    def _access(self, task: Task, access: Access) -> Generator[Event, Any, None]:
+        rank, sim = task.rank, self.sim
+        target, out_ps, back_ps = access.port.route(access.address, access.size)
+        if out_ps:
+            task.spend(access.hop_part, out_ps)
+            yield self._after(out_ps, rank)
+        arrived = sim.now
+        done = max(target.arrive(access, arrived), arrived + 1)
+        yield self._after(done - arrived, rank)
+        if sim.exploring:
+            action = action_of(access, lambda: self.resume(task))
+            blocked = self._blocked(task)
+            while not sim.actions.attempt(action):
+                yield blocked
+                blocked = self._blocked(task)
+        target.commit(access)
+        if access.on_commit is not None:
+            access.on_commit(access)
+        if access.waited_ps:
+            task.spend(access.wait_part, access.waited_ps)
+        task.spend(access.part, sim.now - arrived - access.waited_ps)
+        if back_ps:
+            task.spend(access.hop_part, back_ps)
+            yield self._after(back_ps, rank)
+
+
+def action_of(access: Access, again: Callable[[], None]) -> Action:
+    """The action that `access` is when it takes hold: on each aligned 8-byte word that it touches."""
+    first, last = access.address >> 3, (access.address + access.size - 1) >> 3
+    return Action(
+        access.agent,
+        access.owner,
+        tuple(word << 3 for word in range(first, last + 1)),
+        access.kind is not AccessKind.READ,
+        again,
+    )

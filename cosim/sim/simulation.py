@@ -1,0 +1,84 @@
+"""The clock, the ranks and the plain executor: one SimPy process for each hardware routine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import simpy
+
+from cosim.sim.actions import Actions
+from cosim.sim.chooser import Chooser
+from cosim.sim.executor import Executor
+from cosim.sim.plain import Plain
+from cosim.sim.probe import Probe
+from cosim.sim.ranks import Initiator
+from cosim.sim.task import Moment, Routine, Task
+
+E = TypeVar("E")
+
+
+class Sim:
+    """A run's clock, chance and probes. `executor` makes the hardware's executor; CPUs are SimPy processes always.
+
+    `hold_ps` is how long an action waits that the chooser holds.
+    """
+
+    def __init__(
+        self,
+        chooser: Chooser | None = None,
+        *,
+        executor: Callable[[Sim], Executor] | None = None,
+        hold_ps: int = 0,
+    ) -> None:
+        self.env = simpy.Environment()
+        self.chooser = chooser or Chooser()
+        self.exploring = False
+        self.executor: Executor = (executor or Plain)(self)
+        self.at = self.executor.at
+        self.resume = self.executor.resume
+        self._initiators: dict[str, Initiator] = {}
+        self._probes: dict[type, Probe[Any]] = {}
+        self.actions = Actions(self, hold_ps)
+
+    @property
+    def now(self) -> int:
+        """The present, in integer picoseconds."""
+        return self.env._now  # type: ignore[return-value]
+
+    @now.setter
+    def now(self, time: int) -> None:
+        """Set the clock: for who steps through states himself instead of running them."""
+        self.env._now = time
+
+    def initiator(self, path: str) -> Initiator:
+        """The initiator at `path`, numbered in the order in which they are first asked for."""
+        if path not in self._initiators:
+            self._initiators[path] = Initiator(path, len(self._initiators))
+        return self._initiators[path]
+
+    def probe(self, event: type[E]) -> Probe[E]:
+        """The probe where every event of this type is fired."""
+        return self._probes.setdefault(event, Probe())
+
+    def unwatch(self) -> None:
+        """Nobody watches from here on: a run is over, and what is given up unfinished is no event of it."""
+        for probe in self._probes.values():
+            probe.clear()
+
+    def start(self, routine: Routine, rank: int, parts: dict[str, int] | None = None, delay_ps: int = 1) -> Task:
+        """Start a hardware routine `delay_ps` (at least one tick) from now; `parts` collects its latency."""
+        task = Task(routine, rank, parts)
+        now: int = self.env._now  # type: ignore[assignment]
+        self.executor.start(task, now + (delay_ps if delay_ps > 1 else 1))
+        return task
+
+    def moment(self, time: int, rank: int) -> Moment:
+        """A SimPy event at `time`, for the processes (CPUs) that live on SimPy itself."""
+        moment = Moment(self.env)
+        self.env.schedule(moment, rank, time - self.env._now)  # type: ignore[arg-type]
+        return moment
+
+    def explore(self) -> None:
+        """From here on every action asks the chooser; called when boot is done."""
+        self.exploring = self.chooser.exploring

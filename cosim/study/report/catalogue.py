@@ -1,0 +1,141 @@
+"""What there is to choose from: topologies, drivers, their policies, what threads do, patterns, oracles, parts."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, get_args
+
+from cosim.config.shape import alternatives, tags
+from cosim.events import PARTS
+from cosim.hw.dma.options import TrafficOptions
+from cosim.oracles import ORACLES
+from cosim.study.trace.trace import EVENTS
+from cosim.sw.driver.variants import CELLS, ROWS
+from cosim.sw.workloads import AnyWorkload
+from cosim.system.load import shipped
+from cosim.system.topology import Part
+
+Rows = list[tuple[str, str]]
+"""Names, each with a sentence on it."""
+
+REFERENCE = "merged"
+"""The variant from which the others are told."""
+
+DRIVERS: Mapping[str, str] = {
+    "merged": "Linux 6.13, with the queue reset and the shutdown of 6.14",
+    "v2": "the patch that was reviewed (v2, 18 Apr 2024), with its unmap repaired",
+    "v2-as-posted": "the patch that was reviewed (v2, 18 Apr 2024), as it was posted",
+    "current": "Linux 7.1",
+}
+"""Which code each variant of the driver stands for."""
+
+PATTERNS: Mapping[str, str] = {
+    "none": "no traffic of its own; a thread may still tell the device what to do",
+    "sequential": "one address after the other, from the start of the window to its end and again",
+    "strided": "addresses at a stride, from the start of the window to its end and again",
+    "random": "addresses uniform over the window",
+    "ring": "addresses from descriptors that a thread posts",
+}
+"""What each pattern of a DMA master's addresses is."""
+
+
+def topologies() -> Rows:
+    """The topologies that come with cosim, by what their opening comment says first."""
+    return [(name, first_sentence(_opening(path.read_text(encoding="utf-8")))) for name, path in shipped().items()]
+
+
+def drivers() -> Rows:
+    """The variants of the driver: what each stands for, and the policies in which it differs from the reference."""
+    return [(name, _driver(name)) for name in ROWS]
+
+
+def policies() -> Rows:
+    """Every policy that a driver can be made of, as `driver: {variant: merged, attach: no-barrier}` names it."""
+    return [(f"{axis}: {name}", _policy(policy)) for axis, named in CELLS.items() for name, policy in named.items()]
+
+
+def threads() -> Rows:
+    """What a thread may do (`does:`)."""
+    return _tagged(AnyWorkload, "does")
+
+
+def patterns() -> Rows:
+    """The patterns of a DMA master's addresses (`traffic: {pattern: ...}`)."""
+    names = get_args(TrafficOptions.model_fields["pattern"].annotation)
+    return [(name, PATTERNS.get(name, "")) for name in names]
+
+
+def oracles() -> Rows:
+    """What is judged in every run."""
+    return [(name, first_sentence(sys.modules[oracle.__module__].__doc__)) for name, oracle in ORACLES.items()]
+
+
+def parts() -> Rows:
+    """The kinds of part that a system is built of (`kind:`)."""
+    return _tagged(Part, "kind")
+
+
+def latency_parts() -> Rows:
+    """What latencies are split into."""
+    return list(PARTS.items())
+
+
+def events() -> Rows:
+    """What the lines of a trace tell (`-t trace.jsonl`), and in which fields; every time is in picoseconds."""
+    return [(name, f"{first_sentence(kind.__doc__)} ({_values(kind)})") for name, kind in EVENTS.items()]
+
+
+CATALOGUE: Mapping[str, Callable[[], Rows]] = {
+    "topologies": topologies,
+    "drivers": drivers,
+    "policies": policies,
+    "threads": threads,
+    "patterns": patterns,
+    "oracles": oracles,
+    "parts": parts,
+    "latency-parts": latency_parts,
+    "events": events,
+}
+"""Every list there is, by its name on the command line."""
+
+
+def first_sentence(text: str | None) -> str:
+    """The first sentence of a comment or a docstring, in one line and without its full stop."""
+    paragraph = " ".join((text or "").strip().split("\n\n")[0].split())
+    match = re.match(r"(.+?)\.(?=\s|$)", paragraph)
+    return match[1] if match else paragraph
+
+
+def _values(event: type) -> str:
+    return ", ".join("time_ps" if field.name == "time" else field.name for field in fields(event))
+
+
+def _opening(text: str) -> str:
+    """The comment with which a file opens."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.removeprefix("#").strip())
+    return "\n".join(lines)
+
+
+def _driver(name: str) -> str:
+    reference, row = ROWS[REFERENCE], ROWS[name]
+    other = [f"{axis} {cell}" for axis, cell in row.items() if cell != reference[axis]]
+    about = DRIVERS.get(name, "")
+    return "; ".join(filter(None, [about, f"{REFERENCE} but for {', '.join(other)}" if other else ""]))
+
+
+def _policy(policy: Any) -> str:
+    if isinstance(policy, frozenset):
+        return f"claims {', '.join(sorted(policy))}" if policy else "claims nothing"
+    return first_sentence(type(policy).__doc__)
+
+
+def _tagged(union: Any, field: str) -> Rows:
+    """The members of a union of models by the tag that each has in `field`."""
+    return [(tag, first_sentence(model.__doc__)) for model in alternatives(union) for tag in tags((model,), field)]

@@ -1,0 +1,102 @@
+"""What a run gives back: one picklable record, and the JSON object that scripts rely on (design, section 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cosim.oracles import Violation
+from cosim.study.run.latency import Latency
+
+Outcome = Literal["ok", "failed", "stuck", "interrupted"]
+
+EXIT_CODES: Mapping[str, int] = {"ok": 0, "failed": 1, "stuck": 4, "interrupted": 130}
+"""What `cosim run` returns for each outcome; 2 is an invalid file, 3 an error inside cosim."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line of the modelled kernel's log, in our words."""
+
+    time_ps: int
+    who: str
+    level: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result of one run.
+
+    Times are picoseconds of simulated time. `scalars` are named by path and counter (``iommu0.iotlb.hits``) and
+    cover the measured window ``window_ps``. `failures` says in words why the outcome is not ``ok``.
+    """
+
+    version: str
+    topology: str
+    driver: str
+    seed: int
+    schedule: tuple[str, ...]
+    outcome: Outcome
+    simulated_ps: int
+    window_ps: tuple[int, int]
+    boot_ps: int
+    events: int
+    digest: str
+    scalars: Mapping[str, int | float]
+    latencies: Mapping[str, Latency]
+    faults: Mapping[str, Mapping[str, int]]
+    violations: tuple[Violation, ...]
+    violation_count: int
+    failures: tuple[str, ...]
+    limit: str
+    unfinished: Mapping[str, int] = field(default_factory=dict)
+    """Calls that had not returned at the end, in picoseconds so far: those that no call of their name took as long."""
+    unasked: tuple[str, ...] = ()
+    """Choices of the schedule that the run never came to."""
+    log: tuple[LogLine, ...] = ()
+    replay: str = ""
+    resolved: str = field(default="", repr=False)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of `cosim run` with this result."""
+        return EXIT_CODES[self.outcome]
+
+    def as_json(self) -> dict[str, Any]:
+        """The one object that `run --json` prints."""
+        return {
+            "cosim": self.version,
+            "topology": self.topology,
+            "driver": self.driver,
+            "seed": self.seed,
+            "schedule": list(self.schedule),
+            "outcome": self.outcome,
+            "failures": list(self.failures),
+            "simulated_ps": self.simulated_ps,
+            "window_ps": list(self.window_ps),
+            "boot_ps": self.boot_ps,
+            "events": self.events,
+            "digest": self.digest,
+            "limit": self.limit,
+            "scalars": dict(self.scalars),
+            "latencies": {name: latency.as_json() for name, latency in self.latencies.items()},
+            "unfinished": dict(self.unfinished),
+            "unasked": list(self.unasked),
+            "faults": {device: dict(causes) for device, causes in self.faults.items()},
+            "violation_count": self.violation_count,
+            "violations": [
+                {
+                    "oracle": found.oracle,
+                    "message": found.message,
+                    "time_ps": found.time_ps,
+                    "since_ps": found.since_ps,
+                    "replay": self.replay,
+                }
+                for found in self.violations
+            ],
+            "log": [
+                {"time_ps": line.time_ps, "who": line.who, "level": line.level, "text": line.text} for line in self.log
+            ],
+        }

@@ -1,0 +1,199 @@
+"""One run: a pure function of one frozen value, the point."""
+
+from __future__ import annotations
+
+import gc
+import re
+import shlex
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+from cosim.config.problems import Position, Problem, TopologyError
+from cosim.sim.chooser import Chooser, Scheduled
+from cosim.sim.simulation import Sim
+from cosim.study.run.expect import failures_of
+from cosim.study.run.limit import limit_of
+from cosim.study.run.measure import Meter
+from cosim.study.run.progress import Progress
+from cosim.study.run.result import Outcome, Result
+from cosim.system.build import System, build
+from cosim.system.load import resolved
+from cosim.system.topology import Topology
+from cosim.units.quantities import format_time
+
+SLICES = 500
+"""How often, in a run, the host looks at the clock and at the keyboard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Everything that a run depends on: equal points give equal results, in any process.
+
+    `schedule` holds ``name:answer`` for each choice that is not 0 (design, section 9). `command` is what makes this
+    point from a shell, for whoever wants to see a run again; it changes nothing.
+    """
+
+    topology: Topology
+    name: str = "topology"
+    schedule: tuple[str, ...] = field(default=())
+    command: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        problems = [
+            Problem(Position("--schedule"), (), f"{choice!r} is not NAME:ANSWER, such as cpu0.map.st#7:1")
+            for choice in self.schedule
+            if not re.fullmatch(r".+#\d+(\.past)?:\d+", choice)
+        ]
+        if problems:
+            raise TopologyError(problems)
+
+
+def command_line(
+    topology: object,
+    *,
+    sets: Iterable[str] = (),
+    overlays: Iterable[object] = (),
+    driver: str | None = None,
+    seed: int | None = None,
+    until: str | None = None,
+    schedule: Iterable[str] = (),
+) -> str:
+    """The shell command that runs a topology, changed so."""
+    words = ["cosim", "run", str(topology)]
+    words += [word for path in sets for word in ("-s", path)]
+    words += [word for path in overlays for word in ("-f", str(path))]
+    for option, value in (("--driver", driver), ("--seed", seed), ("--until", until)):
+        words += [] if value is None else [option, str(value)]
+    chosen = ",".join(schedule)
+    return shlex.join([*words, "--schedule", chosen] if chosen else words)
+
+
+def run(
+    point: Point,
+    *,
+    watchers: Sequence[Callable[[Sim], None]] = (),
+    progress: bool = False,
+    host_limit_s: float | None = None,
+) -> Result:
+    """Simulate `point` and return what was measured. Ctrl-C ends it early and keeps that.
+
+    `watchers` are given the `Sim` before anything has happened. `host_limit_s` is how long it may take here, in
+    seconds.
+    """
+    system = build(point.topology, _chooser(point))
+    meter = Meter(
+        system.sim,
+        warmup_ps=point.topology.run.warmup,
+        counters=system.counters,
+        occupancies=system.occupancies(),
+        device_names=system.device_names(),
+    )
+    for watcher in watchers:
+        watcher(system.sim)
+    try:
+        system.start()
+        with _few_collections():
+            ended = _advance(system, progress=progress, host_limit_s=host_limit_s)
+        return _result(point, system, meter, ended)
+    finally:
+        system.close()
+
+
+def _chooser(point: Point) -> Chooser:
+    seed = point.topology.run.seed
+    if not point.schedule:
+        return Chooser(seed)
+    answers = dict(choice.rsplit(":", 1) for choice in point.schedule)
+    return Scheduled(seed, {name: int(answer) for name, answer in answers.items()})
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Look for cyclic garbage less often: a run makes hardly any, and a look costs more the larger the system is."""
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def _advance(system: System, *, progress: bool, host_limit_s: float | None) -> str:
+    """Run to the end; returns why it ended early, or nothing."""
+    env, until = system.sim.env, system.topology.run.until
+    deadline = None if host_limit_s is None else time.monotonic() + host_limit_s
+    with Progress(until, shown=progress) as bar:
+        try:
+            for slice_ in range(1, SLICES + 1):
+                target = until * slice_ // SLICES
+                if target > env.now:
+                    env.run(until=target)
+                bar.reached(target)
+                if deadline is not None and time.monotonic() > deadline:
+                    return f"the host's time limit of {host_limit_s:g} s was reached at {format_time(int(env.now))}"
+        except KeyboardInterrupt:
+            return "interrupted"
+    return ""
+
+
+def _result(point: Point, system: System, meter: Meter, ended: str) -> Result:
+    sim, topology = system.sim, point.topology
+    stuck = [] if ended else system.stuck()
+    if ended and ended != "interrupted":
+        stuck = [ended]
+    window = (meter.opened if meter.opened >= 0 else sim.now, sim.now)
+    scalars: dict[str, int | float] = dict(meter.counted())
+    if meter.opened >= 0:
+        # Ctrl-C may come in the middle of a callback, when somebody has left and is not yet counted.
+        means = {} if ended == "interrupted" else meter.check_littles_law()
+        scalars |= {f"{path}.in_flight_mean": mean for path, mean in means.items()}
+        scalars |= meter.deepest()
+        scalars |= system.derived(meter.counted(), window[1] - window[0])
+    scalars |= system.totals()
+    latencies = meter.latencies()
+    faults = {device: dict(sorted(causes.items())) for device, causes in sorted(meter.faults.items())}
+    failures = failures_of(topology.expect, scalars, faults, meter.violation_count, [line.text for line in meter.log])
+    refused = [f"{path} was not taken into service; the kernel log says why" for path in system.refused]
+    failures = [*refused, *failures]
+    if meter.opened < 0 and not ended:
+        what = "boot had not ended" if meter.boot_ps < 0 else f"the window opens only at {_opens(meter)}"
+        failures.insert(0, f"nothing was measured: {what} at {format_time(sim.now)}; raise run.until")
+    outcome: Outcome = "ok"
+    if ended == "interrupted":
+        outcome = "interrupted"
+    elif stuck:
+        outcome = "stuck"
+    elif failures:
+        outcome = "failed"
+    return Result(
+        version=version("cosim"),
+        topology=point.name,
+        driver=system.driver_name,
+        seed=topology.run.seed,
+        schedule=point.schedule,
+        outcome=outcome,
+        simulated_ps=sim.now,
+        window_ps=window,
+        boot_ps=meter.boot_ps,
+        events=meter.events,
+        digest=str(meter.digest),
+        scalars=dict(sorted(scalars.items())),
+        latencies=latencies,
+        faults=faults,
+        violations=tuple(meter.violations),
+        violation_count=meter.violation_count,
+        failures=(*stuck, *failures),
+        limit=limit_of(latencies, scalars),
+        unfinished=meter.unfinished(),
+        unasked=tuple(sim.chooser.unasked) if isinstance(sim.chooser, Scheduled) else (),
+        log=tuple(meter.log),
+        replay=point.command,
+        resolved=resolved(topology),
+    )
+
+
+def _opens(meter: Meter) -> str:
+    return format_time(meter.opens)

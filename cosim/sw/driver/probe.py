@@ -1,0 +1,85 @@
+"""How an IOMMU is taken into service and out of it (6.2 "Guidelines for initialization")."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from cosim.spec.register_map import CAPABILITIES, FCTL, ICVEC, MSI_ADDR, MSI_DATA, MSI_VEC_CTL
+from cosim.spec.registers import Capabilities, Fctl, Icvec, Igs, IommuMode, MsiAddr
+from cosim.sw.driver import directory
+from cosim.sw.driver import queue_setup as queue
+from cosim.sw.driver.device import Hardware, IommuDevice
+from cosim.sw.driver.queue_setup import COMMANDS, FAULTS
+from cosim.sw.kernel.errors import KernelError
+
+if TYPE_CHECKING:
+    from cosim.sw.driver.driver import Driver
+
+
+async def probe(driver: Driver, iommu: IommuDevice, hardware: Hardware) -> None:
+    """The whole way from reset to a directory of three levels. KernelError with nothing left switched on."""
+    await iommu.registers.store(hardware.base)
+    await iommu.node.store(hardware.node)
+    capabilities = Capabilities(await iommu.read(CAPABILITIES))
+    fctl = Fctl(await iommu.read(FCTL))
+    await iommu.capabilities.store(capabilities)
+    fctl = await _interrupts_by(iommu, hardware, capabilities, fctl)
+    ddtp = await driver.bringup.ddtp_at_start(driver, iommu)
+    if ddtp.busy or ddtp.iommu_mode > IommuMode.BARE:
+        raise KernelError(errno.EBUSY, f"the IOMMU is in use, in mode {ddtp.iommu_mode}")
+    if fctl.be:
+        if not capabilities.end:
+            raise KernelError(errno.EINVAL, "the IOMMU is big-endian, and cannot be otherwise")
+        fctl = fctl.replace(be=0)
+        await iommu.write(FCTL, fctl)
+    await iommu.fctl.store(fctl)
+    await _vectors(iommu, len(hardware.vectors))
+    await directory.alloc_root(driver, iommu)
+    await queue.alloc(driver, iommu, COMMANDS)
+    await queue.alloc(driver, iommu, FAULTS)
+    await queue.enable(driver, iommu, COMMANDS)
+    try:
+        await queue.enable(driver, iommu, FAULTS)
+        try:
+            await directory.set_mode(driver, iommu, IommuMode.LVL3)
+        except KernelError:
+            await queue.disable(driver, iommu, FAULTS)
+            raise
+    except KernelError:
+        await queue.disable(driver, iommu, COMMANDS)
+        raise
+
+
+async def remove(driver: Driver, iommu: IommuDevice) -> None:
+    """Block all requests, switch everything off, and free it. Nobody waits for those who still use it."""
+    await directory.set_mode(driver, iommu, IommuMode.OFF)
+    await queue.disable(driver, iommu, COMMANDS)
+    await queue.disable(driver, iommu, FAULTS)
+    await driver.release_pages(iommu)
+    await driver.kernel.pages.delete(iommu)
+
+
+async def _interrupts_by(iommu: IommuDevice, hardware: Hardware, capabilities: Capabilities, fctl: Fctl) -> Fctl:
+    """Choose messages where they can be sent and received, else wires. KernelError ENODEV if neither works."""
+    if capabilities.igs != Igs.WSI and hardware.messages:
+        if fctl.wsi:
+            fctl = fctl.replace(wsi=0)
+            await iommu.write(FCTL, fctl)
+        for number, (address, data) in enumerate(hardware.messages):
+            await iommu.write(MSI_ADDR[number], MsiAddr.of(addr=address >> 2))
+            await iommu.write(MSI_DATA[number], data)
+            await iommu.write(MSI_VEC_CTL[number], 0)
+        return fctl
+    if capabilities.igs == Igs.MSI:
+        raise KernelError(errno.ENODEV, "the IOMMU interrupts by message only, and nothing receives messages")
+    if not fctl.wsi:
+        fctl = fctl.replace(wsi=1)
+        await iommu.write(FCTL, fctl)
+    return fctl
+
+
+async def _vectors(iommu: IommuDevice, count: int) -> None:
+    """Spread the four causes over `count` vectors; what is read back is what the IOMMU can do."""
+    await iommu.write(ICVEC, Icvec.of(civ=0, fiv=1 % count, piv=2 % count, pmiv=3 % count))
+    await iommu.icvec.store(await iommu.read(ICVEC))

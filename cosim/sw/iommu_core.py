@@ -1,0 +1,253 @@
+"""The IOMMU core (Linux, drivers/iommu/iommu.c): devices, groups with a mutex each, attach, release, hot-unplug.
+
+A domain may be used by several groups, which then attach it under different mutexes, side by side. Mapping and
+unmapping take none of them.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from cosim.events import Attached, Attaching
+from cosim.sw.driver.device import Device, DeviceObject, DevIommu, Hardware, IommuDevice
+from cosim.sw.driver.domain import Domain
+from cosim.sw.driver.driver import Driver
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.locks import Mutex
+from cosim.sw.kernel.objects import Object, cell, embed
+
+NO_DOMAIN = 0
+"""The handle of no domain at all."""
+
+
+class GroupState(Object):
+    """A group's own words; the mutex guards them and the list of members."""
+
+    __slots__ = ()
+    mutex = embed(Mutex)
+    domain = cell()
+    """Handle of the domain that its devices are in."""
+    default = cell()
+    """Handle of the domain that they return to."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Devices that can only be attached together; most groups have one."""
+
+    name: str
+    state: GroupState
+    members: list[Device] = field(default_factory=list)
+
+
+class IommuCore:
+    """What drivers of devices call: it finds the group, takes its mutex and asks the IOMMU driver."""
+
+    def __init__(self, kernel: Kernel, driver: Driver) -> None:
+        self.kernel = kernel
+        self.driver = driver
+        self.iommus: dict[str, IommuDevice] = {}
+        self.devices: dict[str, Device] = {}
+        self.domains: dict[str, Domain] = {}
+        self._groups: dict[str, Group] = {}
+        self._group_of: dict[str, Group] = {}
+        self._handles = count(NO_DOMAIN + 1)
+        self._by_handle: dict[int, Domain] = {}
+        self._handle_of: dict[str, int] = {}
+        self._attaching = kernel.sim.probe(Attaching)
+        self._attached = kernel.sim.probe(Attached)
+        self._name(driver.identity)
+        if driver.blocked is not None:
+            self._name(driver.blocked)
+
+    # --- IOMMUs ----------------------------------------------------------------------------------------------------
+
+    async def probe_iommu(self, hardware: Hardware) -> IommuDevice:
+        """Take an IOMMU into service; what its driver raises."""
+        iommu = self.iommus[hardware.name] = await self.driver.probe_iommu(hardware)
+        return iommu
+
+    async def behind(self, name: str) -> list[str]:
+        """The devices behind an IOMMU. KernelError ENODEV."""
+        if name not in self.iommus:
+            raise KernelError(errno.ENODEV, f"there is no IOMMU {name}")
+        found = []
+        for device in list(self.devices.values()):
+            held = DevIommu(await device.object.iommu.load())
+            if int(await held.iommu_dev.load()) == int(self.iommus[name].address):
+                found.append(device.name)
+        return found
+
+    async def remove_iommu(self, name: str) -> None:
+        """Take an IOMMU out: its devices are released first, each under its group's mutex. KernelError ENODEV."""
+        for device in await self.behind(name):
+            await self.release_device(device)
+        await self.driver.remove_iommu(self.iommus.pop(name))
+
+    # --- Domains ---------------------------------------------------------------------------------------------------
+
+    async def domain_alloc(self, name: str, device: str | None = None) -> Domain:
+        """A new paging domain, for the IOMMU of `device`. KernelError ENOMEM, ENODEV, EEXIST."""
+        if name in self.domains:
+            raise KernelError(errno.EEXIST, f"there is a domain {name} already")
+        domain = await self.driver.domain_alloc_paging(name, self.devices[device] if device else None)
+        self._name(domain)
+        self.domains[name] = domain
+        return domain
+
+    async def domain_free(self, name: str) -> None:
+        """Free a domain that no group is in."""
+        domain = self.domains.pop(name)
+        del self._by_handle[self._handle_of.pop(name)]
+        await self.driver.domain_free(domain)
+
+    # --- Devices ---------------------------------------------------------------------------------------------------
+
+    async def probe_device(
+        self, name: str, ids: Sequence[int], iommu: str, *, node: int = 0, group: str = ""
+    ) -> Device:
+        """A device has appeared behind an IOMMU; it joins `group`, or one of its own. KernelError ENODEV, ENOMEM."""
+        kernel = self.kernel
+        made = await kernel.pages.new(DeviceObject)
+        try:
+            held = await kernel.pages.new(DevIommu)
+        except KernelError:
+            await kernel.pages.delete(made)
+            raise
+        await held.iommu_dev.store(self.iommus[iommu].address)
+        await made.iommu.store(held.address, release=True)
+        device = Device(name, made, tuple(ids), node)
+        try:
+            await self.driver.probe_device(device)
+        except KernelError as error:
+            kernel.log("error", f"{name}: no translation: {error}")
+            await kernel.pages.delete(held)
+            await kernel.pages.delete(made)
+            raise
+        self.devices[name] = device
+        found = self._groups.get(group or name)
+        if found is None:
+            state = GroupState(kernel.static(GroupState.SIZE))
+            found = self._groups[group or name] = Group(group or name, state)
+        async with kernel.mutex(found.state.mutex):
+            found.members.append(device)
+        self._group_of[name] = found
+        return device
+
+    async def set_default_domain(self, name: str, domain: Domain) -> None:
+        """Put the group of a device into the domain that detaching returns it to. KernelError of the driver."""
+        group = self._group_of[name]
+        async with self.driver.measured("attach"), self.kernel.mutex(group.state.mutex):
+            await self._switch(group, domain)
+            await group.state.default.store(self._handle(domain))
+
+    async def release_device(self, name: str) -> None:
+        """Hot-unplug: the device is detached and forgotten, and its structures are freed at once."""
+        kernel, driver = self.kernel, self.driver
+        group, device = self._group_of.pop(name), self.devices.pop(name)
+        async with driver.measured("release"), kernel.mutex(group.state.mutex):
+            group.members.remove(device)
+            old = self._domain(await group.state.domain.load())
+            self._begin(device, "")
+            if driver.blocked is not None:
+                await driver.attach_dev(driver.blocked, device, old)
+                old = driver.blocked
+            await driver.release_device(device, old)
+            self._tell(device, "")
+            if not group.members:
+                await group.state.domain.store(NO_DOMAIN)
+                await group.state.default.store(NO_DOMAIN)
+                del self._groups[group.name]
+            held = await device.object.iommu.load()
+            await device.object.iommu.store(0)
+            await kernel.pages.kfree(held)
+        await kernel.pages.delete(device.object)
+
+    # --- Attaching -------------------------------------------------------------------------------------------------
+
+    async def attach(self, name: str, domain: Domain) -> None:
+        """iommu_attach_group: KernelError EBUSY if the group is in another domain than its default, or the driver's."""
+        group = self._group(name)
+        async with self.driver.measured("attach"), self.kernel.mutex(group.state.mutex):
+            now = self._domain(await group.state.domain.load())
+            default = self._domain(await group.state.default.load())
+            if now is not None and now not in (default, self.driver.blocked):
+                raise KernelError(errno.EBUSY, f"{name} is in the domain {now.name or 'blocked'}; detach it first")
+            await self._switch(group, domain)
+
+    async def replace(self, name: str, domain: Domain) -> None:
+        """Move a group from whatever domain it is in to another (as iommufd does). KernelError of the driver."""
+        group = self._group(name)
+        async with self.driver.measured("attach"), self.kernel.mutex(group.state.mutex):
+            await self._switch(group, domain)
+
+    async def detach(self, name: str) -> None:
+        """iommu_detach_group: back to the default domain, or to none that reaches anything."""
+        group = self._group(name)
+        async with self.driver.measured("detach"), self.kernel.mutex(group.state.mutex):
+            domain = self._domain(await group.state.default.load()) or self.driver.blocked
+            if domain is None:
+                raise KernelError(errno.EINVAL, f"{name} has no default domain, and the driver none that blocks")
+            await self._switch(group, domain)
+
+    async def domain_of(self, name: str) -> Domain | None:
+        """iommu_get_domain_for_dev: the domain that a device is in, as the core has recorded it."""
+        return self._domain(await self._group(name).state.domain.load())
+
+    async def _switch(self, group: Group, domain: Domain) -> None:
+        """Attach all members or none; the caller holds the mutex."""
+        old = self._domain(await group.state.domain.load())
+        if old == domain:
+            return
+        done: list[Device] = []
+        for device in group.members:
+            self._begin(device, domain.name)
+            try:
+                await self.driver.attach_dev(domain, device, old)
+            except KernelError as error:
+                self.kernel.log("error", f"{device.name}: attach to {domain.name or 'blocked'} failed: {error}")
+                for earlier in done:
+                    await self._return(earlier, domain, old)
+                raise
+            done.append(device)
+            self._tell(device, domain.name)
+        await group.state.domain.store(self._handle(domain))
+
+    async def _return(self, device: Device, domain: Domain, old: Domain | None) -> None:
+        if old is None:
+            return
+        self._begin(device, old.name)
+        try:
+            await self.driver.attach_dev(old, device, domain)
+            self._tell(device, old.name)
+        except KernelError as error:
+            self.kernel.log("error", f"{device.name}: could not be returned to {old.name or 'blocked'}: {error}")
+
+    # --- Names -----------------------------------------------------------------------------------------------------
+
+    def _group(self, name: str) -> Group:
+        if name not in self._group_of:
+            raise KernelError(errno.ENODEV, f"there is no device {name}")
+        return self._group_of[name]
+
+    def _name(self, domain: Domain) -> None:
+        handle = self._handle_of[domain.name] = next(self._handles)
+        self._by_handle[handle] = domain
+
+    def _handle(self, domain: Domain) -> int:
+        return self._handle_of[domain.name]
+
+    def _domain(self, handle: int) -> Domain | None:
+        return self._by_handle.get(handle)
+
+    def _begin(self, device: Device, domain: str) -> None:
+        if self._attaching:
+            self._attaching(Attaching(self.kernel.sim.now, device.name, device.name, domain))
+
+    def _tell(self, device: Device, domain: str) -> None:
+        if self._attached:
+            self._attached(Attached(self.kernel.sim.now, device.name, device.name, device.ids, domain))

@@ -1,0 +1,256 @@
+"""The kernel as drivers know it: `Kernel` holds its parts, starts threads, and logs what a console would show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cosim.events import KernelLog, PageAllocated, PageFreed
+from cosim.sim.operations import Body, Oops, Self, Sleep, Spawn
+from cosim.sim.simulation import Sim
+from cosim.sw.kernel.buddy import Region
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.ids import Ida
+from cosim.sw.kernel.irq import IrqLines
+from cosim.sw.kernel.leaks import on_stacks, unreachable
+from cosim.sw.kernel.locks import IrqsOff, Locked, Mutex, PreemptOff, Section, SpinLock, Spinning, SpinningIrqsOff
+from cosim.sw.kernel.objects import WORD
+from cosim.sw.kernel.page_allocator import Allocation, PageAllocator, PoisonedMemory
+from cosim.sw.kernel.rcu import Rcu
+from cosim.sw.kernel.thread_context import LockOrder, ThreadContext, deadlocks
+from cosim.sw.kernel.timers import Timers
+from cosim.units.field_types import PositiveCount, PositiveTime, Time
+from cosim.units.quantities import MS, NS, S
+
+
+class CpuLike(Protocol):
+    """What the kernel asks of a CPU besides the operations that its threads await."""
+
+    @property
+    def path(self) -> str: ...
+
+    on_quiescent: list[Callable[[str], None]]
+    """Called with the CPU's path when it switches threads, goes idle, or returns from idle."""
+
+    @property
+    def running(self) -> str:
+        """The thread on the CPU; empty when idle."""
+
+    def start(self, name: str, body: Body) -> Any:
+        """Start a thread of ordinary priority, called ``<cpu>.<name>``."""
+
+    def message(self, vector: int) -> None:
+        """Raise an edge interrupt on the CPU."""
+
+
+class KernelOptions(BaseModel):
+    """The kernel's configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    hz: int = Field(default=250, ge=1, le=10_000)
+    """Ticks of the kernel's clock in a second; timers and quiescent states of busy CPUs are seen at ticks."""
+    gp_scan: PositiveTime = 1 * MS
+    """How often the grace-period thread looks whether all have passed. Linux starts looking after 1 to 3 ticks."""
+    gp_stall: PositiveTime = 21 * S
+    """A grace period older than this is reported, and again each three times as long after (Linux: 21 s)."""
+    kfree_rcu_delay: Time = 20 * MS
+    """How long kfree_rcu collects objects before their grace period starts (Linux: 20 ms, later 5 s)."""
+    kmalloc_cost: Time = 70 * NS
+    """CPU time of an object's allocation, without zeroing it."""
+    page_cost: Time = 100 * NS
+    """CPU time of a page's allocation, without zeroing it."""
+    hot_pages: int = Field(default=512, ge=0)
+    """Freed pages that a node keeps for the next who asks, last in, first out."""
+    fail_allocations: tuple[PositiveCount, ...] = ()
+    """Which allocations of pages and objects fail, counted from 1 after boot."""
+    housekeeping: str = ""
+    """The CPU that runs the kernel's own threads; the last one, if empty."""
+
+
+class Kernel:
+    """One running kernel: pages, ids, RCU, interrupts, timers, locks, over the CPUs of a run.
+
+    `regions` is the memory that it may give out; the start of the first one holds its own words.
+    """
+
+    def __init__(
+        self,
+        sim: Sim,
+        cpus: Mapping[str, CpuLike],
+        regions: Sequence[Region],
+        memory: PoisonedMemory,
+        options: KernelOptions | None = None,
+        *,
+        nodes: Mapping[str, int] | None = None,
+    ) -> None:
+        self.sim = sim
+        self.cpus = dict(cpus)
+        self.options = options or KernelOptions()
+        self.page_allocated = sim.probe(PageAllocated)
+        self.page_freed = sim.probe(PageFreed)
+        self._nodes = dict(nodes or {})
+        self._log = sim.probe(KernelLog)
+        self._contexts: dict[str, ThreadContext] = {}
+        self._threads: dict[str, Body] = {}
+        self._lost_locks: dict[int, str] = {}
+        self._interrupted = dict.fromkeys(self.cpus, 0)
+        self.housekeeping = self.options.housekeeping or list(self.cpus)[-1]
+        if self.housekeeping not in self.cpus:
+            raise ValueError(f"housekeeping: {self.housekeeping} is not a CPU; there are: {', '.join(self.cpus)}")
+        first, *others = regions
+        self._static_start = self._static = first.base
+        self._static_end = first.base + STATIC_BYTES
+        given = [Region(first.base + STATIC_BYTES, first.size - STATIC_BYTES, first.node), *others]
+        self.lock_order = LockOrder(lambda who, text: self.log("oops", text, who))
+        self.pages = PageAllocator(self, given, memory)
+        self.rcu = Rcu(self)
+        self.irq = IrqLines(self)
+        self.timers = Timers(self)
+
+    def boot(self) -> None:
+        """Start the kernel's own threads; called once, when everything is built."""
+        self.rcu.boot()
+
+    def booted(self) -> None:
+        """Boot is done: what the options count from then on is counted."""
+        self.pages.fail(self.options.fail_allocations)
+
+    # --- Threads -------------------------------------------------------------------------------------------------
+
+    async def context(self) -> ThreadContext:
+        """The calling thread's own context."""
+        view = await Self()
+        known = self._contexts.get(view.name)
+        if known is None:
+            known = self._contexts[view.name] = ThreadContext(view.name, view.cpu)
+        return known
+
+    def atomic(self, cpu: str) -> bool:
+        """Whether a CPU is in an interrupt handler, or in a section that a tick may not end."""
+        context = self._contexts.get(self.cpus[cpu].running)
+        return bool(self._interrupted[cpu]) or (context is not None and bool(context.atomic))
+
+    def node_of(self, cpu: str) -> int:
+        """The NUMA node of a CPU."""
+        return self._nodes.get(cpu, 0)
+
+    def start(self, cpu: str, name: str, body: Body) -> None:
+        """Start a thread from outside the simulation, when it is built."""
+        self.cpus[cpu].start(name, self._thread(f"{cpu}.{name}", body))
+
+    async def spawn(self, name: str, body: Body, cpu: str = "", *, priority: int = 0) -> None:
+        """Start a thread on `cpu`, or on the caller's."""
+        if not cpu:
+            cpu = (await Self()).cpu
+        await Spawn(name, self._thread(f"{cpu}.{name}", body), cpu, priority=priority)
+
+    def _thread(self, name: str, body: Body) -> Body:
+        thread = self._threads[name] = self._guarded(name, body)
+        return thread
+
+    async def _guarded(self, name: str, body: Body) -> None:
+        """Run a thread's body; an oops, or a failure that nobody handles, ends it and is logged."""
+        try:
+            await body
+        except Oops as oops:
+            self.log("oops", str(oops), name)
+        except KernelError as error:
+            self.log("oops", f"thread ended by an error that it does not handle: {error}", name)
+        context = self._contexts.pop(name, None)
+        if context is not None:
+            self._lost_locks |= {held.address: name for held in context.held}
+            await self.rcu.exited(context)
+        self._threads.pop(name, None)
+
+    def handler(self, handle: Callable[[], Body]) -> Callable[[], Body]:
+        """What ``OnInterrupt`` runs: ``handle()`` in interrupt context; an oops in it is logged."""
+
+        async def run() -> None:
+            context = await self.context()
+            context.hardirq += 1
+            self._interrupted[context.cpu] += 1
+            try:
+                await handle()
+            except Oops as oops:
+                self.log("oops", f"in interrupt: {oops}", context.thread)
+            context.hardirq -= 1
+            self._interrupted[context.cpu] -= 1
+            self.rcu.eased(context)
+
+        return run
+
+    async def sleep(self, duration_ps: int) -> None:
+        """Sleep; a violation where that is not allowed."""
+        self.must_be_able_to_sleep(await self.context(), "sleeping")
+        await Sleep(duration_ps)
+
+    def must_be_able_to_sleep(self, context: ThreadContext, what: str) -> None:
+        """Report a thread that would leave the CPU where it may not; it goes on, as in Linux."""
+        if why := context.atomic:
+            self.log("oops", f"{what} {why}", context.thread)
+
+    # --- Sections ------------------------------------------------------------------------------------------------
+
+    def spin(self, lock: SpinLock) -> Section:
+        """``async with kernel.spin(domain.lock):`` holds it with preemption off."""
+        return Spinning(self, lock)
+
+    def spin_irqsave(self, lock: SpinLock) -> Section:
+        """Holds a spinlock with this CPU's interrupts masked."""
+        return SpinningIrqsOff(self, lock)
+
+    def mutex(self, lock: Mutex) -> Section:
+        """Holds a mutex; may sleep."""
+        return Locked(self, lock)
+
+    def irqs_off(self) -> Section:
+        """This CPU's interrupts masked, and no preemption."""
+        return IrqsOff(self)
+
+    def preempt_off(self) -> Section:
+        """No preemption; interrupts are served."""
+        return PreemptOff(self)
+
+    # --- The rest ------------------------------------------------------------------------------------------------
+
+    def ida(self, name: str, lowest: int, highest: int) -> Ida:
+        """An allocator of ids from `lowest` to `highest`."""
+        return Ida(self, name, lowest, highest)
+
+    def static(self, size: int) -> int:
+        """The address of `size` zeroed bytes that live as long as the kernel; takes no time."""
+        address = self._static
+        self._static += -(-size // WORD) * WORD
+        if self._static > self._static_end:
+            raise ValueError(f"the kernel's static memory of {STATIC_BYTES} bytes is full")
+        return address
+
+    def leaks(self, roots: Iterable[int] = ()) -> list[Allocation]:
+        """What can be reached neither from the kernel, nor from its threads' variables, nor from `roots`.
+
+        Takes no time; it is meant for the end of a run.
+        """
+        words = range(self._static_start, self._static, WORD)
+        own = [self.pages.memory.peek(word, WORD) for word in words]
+        held = [*own, *on_stacks(self._threads.values()), *self.rcu.roots(), *self.irq.roots(), *roots]
+        return unreachable(self.pages.memory, self.pages.in_use(), held)
+
+    def deadlocks(self) -> list[str]:
+        """In words, who waits for a lock that never will be free, and who has it; takes no time."""
+        return deadlocks(self._contexts.values(), self._lost_locks)
+
+    def counters(self) -> dict[str, int]:
+        """Statistics by name, such as ``grace_periods``; takes no time."""
+        return self.pages.counters() | self.rcu.counters()
+
+    def log(self, level: str, text: str, who: str = "kernel") -> None:
+        """What a console would show; `level` is info, warning, error or oops."""
+        if self._log:
+            self._log(KernelLog(self.sim.now, who, level, text))
+
+
+STATIC_BYTES = 64 * 1024
+"""What the kernel keeps for its own words at the start of the first region."""

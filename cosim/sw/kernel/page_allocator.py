@@ -1,0 +1,225 @@
+"""Pages and kernel objects: given out by node, poisoned when freed, and accounted for by purpose."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from cosim.events import PageAllocated, PageFreed
+from cosim.sim.operations import Amo, Atomic, Oops, StoreBlock, Work
+from cosim.sw.kernel.buddy import MAX_ORDER, PAGE, Buddies, Region
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.objects import LOWEST_VALID, WORD, Object
+
+if TYPE_CHECKING:
+    from cosim.sw.kernel.kernel import Kernel
+
+O = TypeVar("O", bound=Object)  # noqa: E741 - the field's usual letter for an object type
+
+
+class PoisonedMemory(Protocol):
+    """What the kernel asks of memory beside its threads' accesses; none of it takes time."""
+
+    def poison(self, address: int, size: int, by: str, what: str) -> None:
+        """From now on a touch of these bytes is a touch of `what`, freed now by `by`."""
+
+    def unpoison(self, address: int, size: int) -> None:
+        """These bytes are in use again."""
+
+    def peek(self, address: int, size: int) -> int:
+        """What is there."""
+
+    def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
+        """Call `call` whenever the word at `address` changes; returns how to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A block of pages or an object that is in use: since when, by whom, and for what."""
+
+    address: int
+    size: int
+    order: int
+    node: int
+    purpose: str
+    by: str
+    time: int
+
+
+SIZE_CLASSES = (8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
+"""Bytes of the objects that kmalloc gives out; larger ones are whole pages."""
+
+
+class PageAllocator:
+    """Pages of several nodes, and objects cut from pages.
+
+    One atomic operation on a node's word stands for its lock: an acquire takes, a release gives, and whatever is kept
+    here changes at that instant alone. The release also has the freeing CPU's stores take hold first, so that a late
+    one is not taken for a touch of freed memory.
+    """
+
+    def __init__(self, kernel: Kernel, regions: Sequence[Region], memory: PoisonedMemory) -> None:
+        nodes = sorted({region.node for region in regions})
+        self.memory = memory
+        self.quarantined: list[tuple[Allocation, str]] = []
+        """What is kept for good because hardware may still reach it, with the reason; these are not leaks."""
+        self._kernel = kernel
+        self._nodes = {node: Buddies(node, kernel.options.hot_pages) for node in nodes}
+        self._words = {node: kernel.static(WORD) for node in nodes}
+        self._used: dict[int, Allocation] = {}
+        self._objects: dict[int, Allocation] = {}
+        self._slabs: dict[int, list[int]] = {size: [] for size in SIZE_CLASSES}
+        self._slab_word = kernel.static(WORD)
+        self._asked = 0
+        self._failing: frozenset[int] = frozenset()
+        for node, buddies in self._nodes.items():
+            buddies.add([region for region in regions if region.node == node])
+
+    # --- Pages ---------------------------------------------------------------------------------------------------
+
+    async def alloc(self, order: int = 0, *, node: int | None = None, zero: bool = True, purpose: str) -> int:
+        """The address of ``1 << order`` free pages, from `node` or the one nearest to it that has them.
+
+        `node` None is the node of the calling CPU. Raises KernelError ENOMEM.
+        """
+        await self._may_fail(f"order {order}, for {purpose}")
+        address, _ = await self._alloc(order, node, purpose)
+        if zero:
+            await StoreBlock(address, (0,) * ((PAGE << order) // WORD))
+        return address
+
+    def fail(self, numbers: Iterable[int]) -> None:
+        """Refuse the allocations with these numbers, counted from 1 from here on; takes no time."""
+        self._asked = 0
+        self._failing = frozenset(numbers)
+
+    async def _may_fail(self, what: str) -> None:
+        self._asked += 1
+        if self._asked in self._failing:
+            thread = (await self._kernel.context()).thread
+            self._kernel.log("warning", f"page allocation failure: {what} (number {self._asked}, as asked)", thread)
+            raise KernelError(errno.ENOMEM, f"no memory ({what})")
+
+    async def _alloc(self, order: int, node: int | None, purpose: str) -> tuple[int, Allocation]:
+        kernel = self._kernel
+        context = await kernel.context()
+        wanted = kernel.node_of(context.cpu) if node is None else node
+        await Work(kernel.options.page_cost)
+        if order <= MAX_ORDER:
+            for candidate in sorted(self._nodes, key=lambda other: (abs(other - wanted), other)):
+                await Atomic(Amo.ADD, self._words[candidate], 1, acquire=True)
+                address = self._nodes[candidate].take(order)
+                if address is not None:
+                    size = PAGE << order
+                    found = Allocation(address, size, order, candidate, purpose, context.thread, kernel.sim.now)
+                    self._used[address] = found
+                    self.memory.unpoison(address, size)
+                    if kernel.page_allocated:
+                        kernel.page_allocated(
+                            PageAllocated(kernel.sim.now, context.thread, address, size, candidate, purpose)
+                        )
+                    return address, found
+        kernel.log("warning", f"page allocation failure: order {order}, for {purpose}", context.thread)
+        raise KernelError(errno.ENOMEM, f"no {'page' if not order else f'block of {1 << order} pages'} for {purpose}")
+
+    async def free(self, address: int) -> None:
+        """Return what `alloc` gave out at `address`; it is poisoned until it is given out again."""
+        context = await self._kernel.context()
+        known = self._used.get(int(address))
+        if known is None or known.purpose == "slab":
+            raise self._wrong(int(address), context.thread)
+        await Atomic(Amo.ADD, self._words[known.node], 1, release=True)
+        if self._used.pop(known.address, None) is None:
+            raise self._wrong(int(address), context.thread)
+        kernel = self._kernel
+        self.memory.poison(known.address, known.size, context.thread, f"{known.purpose} page")
+        self._nodes[known.node].give(known.address, known.order)
+        if kernel.page_freed:
+            kernel.page_freed(PageFreed(kernel.sim.now, context.thread, known.address, known.size, known.purpose))
+
+    # --- Objects -------------------------------------------------------------------------------------------------
+
+    async def kmalloc(self, size: int, *, zero: bool = True, purpose: str) -> int:
+        """The address of an object of `size` bytes, the one of its size that was freed last if there is one.
+
+        Raises KernelError ENOMEM.
+        """
+        fitting = next((limit for limit in SIZE_CLASSES if limit >= size), None)
+        if fitting is None:
+            return await self.alloc((-(-size // PAGE) - 1).bit_length(), zero=zero, purpose=purpose)
+        await self._may_fail(f"{size} bytes, for {purpose}")
+        kernel = self._kernel
+        context = await kernel.context()
+        await Work(kernel.options.kmalloc_cost)
+        slab = self._slabs[fitting]
+        await Atomic(Amo.ADD, self._slab_word, 1, acquire=True)
+        while not slab:
+            page, _ = await self._alloc(0, None, "slab")
+            await Atomic(Amo.ADD, self._slab_word, 1, acquire=True)
+            slab[:0] = reversed([page + index * fitting for index in range(PAGE // fitting)])
+        address = slab.pop()
+        self._objects[address] = Allocation(address, fitting, 0, 0, purpose, context.thread, kernel.sim.now)
+        self.memory.unpoison(address, fitting)
+        if zero:
+            await StoreBlock(address, (0,) * (fitting // WORD))
+        return address
+
+    async def kfree(self, address: int) -> None:
+        """Return an object; a null pointer is none."""
+        if address < LOWEST_VALID:
+            if address:
+                raise Oops(f"kfree of {int(address):#x}, which is no object")
+            return
+        if int(address) not in self._objects and int(address) in self._used:
+            await self.free(address)
+            return
+        context = await self._kernel.context()
+        await Atomic(Amo.ADD, self._slab_word, 1, release=True)
+        known = self._objects.pop(int(address), None)
+        if known is None:
+            raise self._wrong(int(address), context.thread)
+        self.memory.poison(known.address, known.size, context.thread, known.purpose)
+        self._slabs[known.size].append(known.address)
+
+    async def new(self, kind: type[O]) -> O:
+        """A zeroed object of a kind, such as ``Bond``; KernelError ENOMEM."""
+        return kind(await self.kmalloc(kind.SIZE, purpose=kind.__name__))
+
+    async def delete(self, thing: Object) -> None:
+        """Free an object at once; `kernel.rcu.kfree` waits for its readers."""
+        await self.kfree(thing.address)
+
+    # --- Accounts ------------------------------------------------------------------------------------------------
+
+    def quarantine(self, address: int, why: str) -> None:
+        """Keep a page or an object in use for good, because something may still reach it; takes no time."""
+        known = self._used.pop(int(address), None) or self._objects.pop(int(address), None)
+        if known is None:
+            raise Oops(f"quarantine of {int(address):#x}, which is not in use")
+        self.quarantined.append((known, why))
+
+    def in_use(self) -> list[Allocation]:
+        """Every block and object in use, by address; pages that hold objects are not counted themselves."""
+        pages = [known for known in self._used.values() if known.purpose != "slab"]
+        return sorted([*pages, *self._objects.values()], key=lambda known: known.address)
+
+    def purposes(self) -> Counter[str]:
+        """Bytes in use for each purpose."""
+        count: Counter[str] = Counter()
+        for known in self.in_use():
+            count[known.purpose] += known.size
+        return count
+
+    def counters(self) -> dict[str, int]:
+        """Statistics: bytes in use, and blocks and objects that are quarantined."""
+        return {"bytes_in_use": sum(self.purposes().values()), "quarantined": len(self.quarantined)}
+
+    def free_bytes(self, node: int) -> int:
+        """What is free on a node."""
+        return self._nodes[node].free_bytes
+
+    def _wrong(self, address: int, by: str) -> Oops:
+        return Oops(f"{by} frees {address:#x}, which is not in use (freed twice, or never given out)")

@@ -1,0 +1,137 @@
+"""What the kernel knows of each thread by itself: how deep it is in which sections, and the locks it holds.
+
+Only the thread itself changes its context, as `current` and its CPU's preempt count are in Linux; others' code reads
+it where Linux's scheduler and lock checker do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from cosim.units.quantities import format_time
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lock that is held: its class, the lock itself, and whether its holder may not sleep."""
+
+    lock_class: str
+    address: int
+    atomic: bool
+
+
+@dataclass(slots=True)
+class ThreadContext:
+    """Nesting depths of one thread; an interrupt handler counts in the context in which it runs."""
+
+    thread: str
+    cpu: str
+    rcu: int = 0
+    """RCU read sections."""
+    preempt: int = 0
+    """Sections that keep the thread on its CPU, spinlocks among them."""
+    irq: int = 0
+    """Sections with interrupts masked."""
+    hardirq: int = 0
+    """Interrupt handlers."""
+    held: list[Held] = field(default_factory=list)
+    """The locks that it holds; the last one may be one that it still waits for."""
+    waits_since: int | None = None
+    """Since when it has waited for the last one, in picoseconds; None if it does not wait."""
+
+    @property
+    def atomic(self) -> str:
+        """Why the thread may not sleep; empty if it may."""
+        if self.hardirq:
+            return "in an interrupt handler"
+        if self.irq:
+            return "with interrupts masked"
+        if self.preempt:
+            return "with preemption disabled"
+        if self.rcu:
+            return "in an RCU read section"
+        return ""
+
+
+def deadlocks(contexts: Collection[ThreadContext], lost: Mapping[int, str]) -> list[str]:
+    """In words, every thread that waits for a lock that will never be its own: who, for what, whose, since when.
+
+    `lost` are locks, by address, that a thread has taken and ended without giving back.
+    """
+    wanted = {context.thread: context.held[-1] for context in contexts if context.waits_since is not None}
+    holders = {
+        held.address: context.thread
+        for context in contexts
+        for held in (context.held[:-1] if context.thread in wanted else context.held)
+    }
+
+    def never(thread: str) -> bool:
+        seen = set[str]()
+        while thread in wanted and thread not in seen:
+            seen.add(thread)
+            address = wanted[thread].address
+            if address not in holders:
+                return address in lost
+            thread = holders[address]
+        return thread in seen
+
+    found = []
+    for context in contexts:
+        if context.thread in wanted and never(context.thread):
+            held = wanted[context.thread]
+            holder = holders.get(held.address, "")
+            whose = f"{holder} holds" if holder else f"{lost[held.address]} took and never gave back"
+            since = format_time(context.waits_since or 0, 6)
+            found.append(f"deadlock: {context.thread} waits for {held.lock_class}, which {whose}, since {since}")
+    return found
+
+
+@dataclass(slots=True)
+class LockOrder:
+    """The order in which classes of locks have been taken; a pair taken both ways round can deadlock (lockdep)."""
+
+    broken: Callable[[str, str], None]
+    """Called with who and what, once for each pair."""
+    _after: dict[str, dict[str, str]] = field(default_factory=dict)
+    _reported: set[frozenset[str]] = field(default_factory=set)
+
+    def taking(self, context: ThreadContext, lock_class: str, address: int) -> None:
+        """Judge that `context` goes for a lock, with what it holds already."""
+        for held in context.held:
+            if held.address == address:
+                self._break(context, lock_class, lock_class, f"{lock_class} is taken again by its own holder")
+                continue
+            if held.lock_class == lock_class:
+                continue
+            path = self._path(lock_class, held.lock_class)
+            if path:
+                first = self._after[path[0]][path[1]]
+                self._break(
+                    context,
+                    held.lock_class,
+                    lock_class,
+                    f"possible deadlock: {lock_class} is taken under {held.lock_class}, but {' -> '.join(path)} was "
+                    f"seen before (by {first})",
+                )
+            self._after.setdefault(held.lock_class, {}).setdefault(lock_class, context.thread)
+
+    def _break(self, context: ThreadContext, first: str, second: str, text: str) -> None:
+        pair = frozenset((first, second))
+        if pair not in self._reported:
+            self._reported.add(pair)
+            self.broken(context.thread, text)
+
+    def _path(self, start: str, end: str) -> list[str]:
+        """How `end` was reached from `start`, each taken under the one before; empty if never."""
+        paths = [[start]]
+        seen = {start}
+        while paths:
+            path = paths.pop()
+            for after in self._after.get(path[-1], ()):
+                if after == end:
+                    return [*path, after]
+                if after not in seen:
+                    seen.add(after)
+                    paths.append([*path, after])
+        return []

@@ -1,0 +1,133 @@
+"""Threads that map and unmap, and those that move devices between domains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from cosim.sw.dma_api import DmaDomain, Piece
+from cosim.sw.kernel.buddy import PAGE
+from cosim.sw.runtime import Runtime
+from cosim.sw.workloads.workload import Names, WorkloadOptions, allocate, around, release
+from cosim.units.field_types import Time
+
+
+class MapUnmap(WorkloadOptions):
+    """Maps a buffer, leaves it mapped for a while, unmaps it and frees its pages."""
+
+    does: Literal["map-unmap"]
+    domain: str
+    """The domain it maps in; a device's own domain has the device's name."""
+    pages: int = Field(default=1, ge=1, le=1 << 18)
+    """Pages of 4 KiB, mapped by one call and unmapped by one."""
+    contiguous: bool = False
+    """One block of physical memory, so that large leaves can be used; else each page comes from anywhere."""
+    mode: Literal["strict", "lazy"] = "strict"
+    """When an unmap flushes: before it returns, or together with others, later. One lazy thread makes its domain lazy
+    for all, if the driver can defer flushes."""
+    hold: Time = 0
+    """How long the buffer stays mapped."""
+    device: str | None = None
+    """A device that is told of each buffer and uses it; nobody stops it before the unmap."""
+    free: bool = True
+    """Free the pages after each unmap, so that whoever asks next gets them; else the same are used again."""
+
+    async def run(self, runtime: Runtime) -> None:
+        await runtime.kernel.sleep(self.start)
+        kept = [] if self.free else await allocate(runtime, self.pages, contiguous=self.contiguous)
+        await self.repeat(runtime, lambda: self._round(runtime, kept))
+
+    async def _round(self, runtime: Runtime, kept: Sequence[Piece]) -> None:
+        if kept:
+            await self._use(runtime, kept)
+            return
+        pieces = await allocate(runtime, self.pages, contiguous=self.contiguous)
+        await around(self._use(runtime, pieces), lambda: release(runtime, pieces))
+
+    async def _use(self, runtime: Runtime, pieces: Sequence[Piece]) -> None:
+        dma, size = runtime.domain(self.domain), self.pages * PAGE
+        iova = await dma.map_pieces(pieces)
+        if self.device is not None:
+            runtime.master(self.device).start(iova, size)
+        if self.hold:
+            await runtime.kernel.sleep(self.hold)
+        await dma.unmap(iova, size)
+
+
+class AttachDetach(WorkloadOptions):
+    """Moves devices from domain to domain; a round visits each of `domains` with each of `devices`."""
+
+    does: Literal["attach-detach"]
+    devices: Names
+    """The devices, by names or globs."""
+    domains: Names
+    """The domains, in turn; `identity` is one that is always there."""
+    stay: Time = 0
+    """How long the devices stay in each domain."""
+    detach: bool = True
+    """Return the devices to the domains in which they began, at the end of each round."""
+
+    async def round(self, runtime: Runtime) -> None:
+        core, devices = runtime.core, runtime.devices(self.devices)
+        for name in (self.domains,) if isinstance(self.domains, str) else self.domains:
+            domain = runtime.place(name)
+            for device in devices:
+                await core.replace(device, domain)
+            if self.stay:
+                await runtime.kernel.sleep(self.stay)
+        if self.detach:
+            for device in devices:
+                await core.detach(device)
+
+
+class DomainCycle(WorkloadOptions):
+    """Makes a domain, maps a buffer there, moves devices in that use it, then undoes all of it and frees the domain."""
+
+    does: Literal["domain-cycle"]
+    devices: Names
+    """The devices, by names or globs."""
+    pages: int = Field(default=1, ge=1, le=1 << 18)
+    """Pages of the buffer."""
+    stay: Time = 0
+    """How long the devices stay in the domain."""
+    use: bool = True
+    """Tell the devices of the buffer; nobody stops them before the unmap."""
+    order: Literal["map-first", "attach-first"] = "map-first"
+    """Whether the buffer is mapped before a device is there, or after; either must work."""
+
+    async def round(self, runtime: Runtime) -> None:
+        devices = runtime.devices(self.devices)
+        name = f"{(await runtime.kernel.context()).thread}.domain"
+        dma = await runtime.new_domain(name, devices[0] if devices else None)
+        await around(self._inhabit(runtime, dma, devices), lambda: runtime.free_domain(name))
+
+    async def _inhabit(self, runtime: Runtime, dma: DmaDomain, devices: Sequence[str]) -> None:
+        pieces = await allocate(runtime, self.pages)
+        await around(self._use(runtime, dma, pieces, devices), lambda: release(runtime, pieces))
+
+    async def _use(self, runtime: Runtime, dma: DmaDomain, pieces: Sequence[Piece], devices: Sequence[str]) -> None:
+        size = self.pages * PAGE
+        mapped: list[int] = []
+        moved: list[str] = []
+
+        async def settle() -> None:
+            if self.order == "map-first":
+                mapped.append(await dma.map_pieces(pieces))
+            for device in devices:
+                await runtime.core.replace(device, dma.domain)
+                moved.append(device)
+            if self.order == "attach-first":
+                mapped.append(await dma.map_pieces(pieces))
+            for device in devices if self.use else ():
+                runtime.master(device).start(mapped[0], size)
+            await runtime.kernel.sleep(self.stay)
+
+        async def leave() -> None:
+            for iova in mapped:
+                await dma.unmap(iova, size)
+            for device in moved:
+                await runtime.core.detach(device)
+
+        await around(settle(), leave)

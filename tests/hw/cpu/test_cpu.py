@@ -1,0 +1,284 @@
+"""A CPU in time: what operations cost, when they take hold, and what they wait for."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cosim.events import FreedTouched
+from cosim.sim.operations import (
+    Amo,
+    Atomic,
+    Fence,
+    Load,
+    MmioRead,
+    MmioWrite,
+    Op,
+    Park,
+    Store,
+    StoreBlock,
+    Work,
+)
+from cosim.units.quantities import NS, US
+from tests.hw.machines import BASE, DEVICE, EXECUTORS, Machine, X, Y, timed
+
+MODELS = ["sequential", "tso", "rvwmo"]
+BOOT = 1500 * NS
+"""The change to the first thread."""
+
+
+def took(machine: Machine, *ops: Op[Any]) -> list[int]:
+    ends = [BOOT, *(end for end, _ in timed(machine, *ops))]
+    return [later - earlier for earlier, later in itertools.pairwise(ends)]
+
+
+# --- What operations cost ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_each_operation_takes_its_time(executor: Any) -> None:
+    machine = Machine(executor=executor)
+    assert took(
+        machine,
+        Load(X),
+        Store(X, 1),
+        StoreBlock(BASE + 4096, (0,) * 512),
+        Atomic(Amo.ADD, Y, 1),
+        Fence("rw", "rw"),
+        Work(7 * NS),
+        MmioWrite(DEVICE, 1),
+        MmioRead(DEVICE),
+    ) == [2 * NS, 1 * NS, 300 * NS, 20 * NS, 10 * NS, 7 * NS, 30 * NS, 100 * NS + 150 * NS]
+
+
+def test_an_operation_of_no_cost_takes_a_tick() -> None:
+    free = dict.fromkeys(["load", "store", "drain", "atomic", "fence", "mmio_read", "mmio_write", "mmio_arrival"], 0)
+    machine = Machine(timing={**free, "switch": 0})
+    ends = [end for end, _ in timed(machine, Load(X), Store(X, 1), Atomic(Amo.ADD, X, 1), Fence("w", "w"))]
+    assert ends == sorted(set(ends))
+    assert ends[-1] < 20
+
+
+def test_a_register_read_takes_hold_half_way_and_adds_the_time_of_the_device() -> None:
+    machine = Machine()
+    machine.device.latency_ps = 40 * NS
+    assert took(machine, MmioRead(DEVICE)) == [190 * NS]
+    assert machine.device.log == [(BOOT + 75 * NS + 40 * NS, "read", 0, 0)]
+
+
+def test_a_posted_register_write_arrives_after_the_thread_has_gone_on() -> None:
+    machine = Machine()
+    assert took(machine, MmioWrite(DEVICE, 3)) == [30 * NS]
+    assert machine.device.log == [(BOOT + 130 * NS, "write", 0, 3)]
+
+
+def test_reading_where_nothing_answers_gives_all_ones() -> None:
+    assert timed(Machine(), MmioRead(0x10))[0][1] == 0xFFFF_FFFF
+
+
+# --- Values --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_thread_reads_what_it_wrote(model: str) -> None:
+    machine = Machine(memory_model=model)
+    values = [
+        value
+        for _, value in timed(
+            machine,
+            Store(X, 5),
+            Load(X),
+            Store(X + 4, 7, 4),
+            Load(X + 4, 4),
+            Load(X),
+            StoreBlock(X, (9, 8)),
+            Load(X + 8),
+        )
+    ]
+    assert values == [None, 5, None, 7, 7 << 32 | 5, None, 8]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (Amo.SWAP, 9, 9),
+        (Amo.ADD, -7, 2**32 - 4),
+        (Amo.AND, 6, 2),
+        (Amo.OR, 4, 7),
+        (Amo.XOR, 1, 2),
+        (Amo.MIN, 2**32 - 1, 2**32 - 1),
+        (Amo.MAX, 2**32 - 1, 3),
+    ],
+)
+def test_atomics_return_the_old_value_and_leave_the_combined_one(kind: Amo, value: int, expected: int) -> None:
+    machine = Machine()
+    results = timed(machine, Store(X, 3, 4), Atomic(kind, X, value, 4), Load(X, 4))
+    assert [result for _, result in results] == [None, 3, expected]
+
+
+def test_a_compare_and_swap_that_fails_leaves_what_was_there() -> None:
+    results = timed(
+        Machine(), Store(X, 3), Atomic(Amo.CAS, X, 9, expect=4), Load(X), Atomic(Amo.CAS, X, 9, expect=3), Load(X)
+    )
+    assert [value for _, value in results] == [None, 3, 3, 3, 9]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("model", MODELS)
+@settings(derandomize=True, deadline=None, max_examples=20)
+@given(data=st.data())
+def test_concurrent_increments_are_never_lost(model: str, executor: Any, data: st.DataObject) -> None:
+    machine = Machine(3, memory_model=model, executor=executor)
+    counts = data.draw(st.lists(st.integers(0, 6), min_size=3, max_size=3))
+    pauses = data.draw(st.lists(st.integers(0, 60), min_size=3, max_size=3))
+
+    async def add(times: int, pause: int) -> None:
+        for _ in range(times):
+            await Work(pause * NS)
+            await Atomic(Amo.ADD, X, 1)
+
+    for cpu, count, pause in zip(machine.cpus, counts, pauses, strict=True):
+        cpu.start("add", add(count, pause))
+    machine.run()
+    assert machine.memory.peek(X, 8) == sum(counts)
+
+
+# --- The store buffer ----------------------------------------------------------------------------------------------
+
+
+def drained_at(machine: Machine, address: int) -> list[int]:
+    times: list[int] = []
+    machine.memory.watch(address, lambda: times.append(machine.sim.now))
+    return times
+
+
+def test_a_store_stays_in_the_buffer_for_its_residence() -> None:
+    machine = Machine()
+    times = drained_at(machine, X)
+    assert took(machine, Store(X, 1), Work(100 * NS)) == [1 * NS, 100 * NS]
+    assert times == [BOOT + 31 * NS]
+
+
+def test_a_sequential_store_takes_hold_before_anything_follows() -> None:
+    machine = Machine(memory_model="sequential")
+    times = drained_at(machine, X)
+    timed(machine, Store(X, 1), Load(Y))
+    assert times == [BOOT + 1 * NS + 1]
+
+
+def test_a_full_buffer_makes_the_next_store_wait_until_the_oldest_has_left() -> None:
+    machine = Machine(store_buffer=2)
+    times = drained_at(machine, X)
+    stores = [Store(X + 8 * n, 1) for n in range(3)]
+    assert took(machine, *stores) == [1 * NS, 1 * NS, 2 * NS]
+    assert times == [BOOT + 3 * NS]
+
+
+def test_a_fence_makes_a_later_load_wait_for_earlier_stores_and_hurries_them() -> None:
+    machine = Machine(timing={"drain": "1 us"})
+    times = drained_at(machine, X)
+    durations = took(machine, Store(X, 1), Fence("w", "r"), Load(Y))
+    assert durations[:2] == [1 * NS, 10 * NS]
+    assert times == [BOOT + 12 * NS]
+    assert durations[2] == 1 * NS + 2 * NS
+
+
+def test_without_the_fence_the_load_overtakes_the_store() -> None:
+    machine = Machine(timing={"drain": "1 us"})
+    times = drained_at(machine, X)
+    assert took(machine, Store(X, 1), Load(Y)) == [1 * NS, 2 * NS]
+    assert times == [BOOT + 1001 * NS]
+
+
+def test_a_relaxed_atomic_overtakes_buffered_stores_and_one_with_release_does_not() -> None:
+    for release in (False, True):
+        machine = Machine(timing={"drain": "1 us"})
+        times = drained_at(machine, X)
+        timed(machine, Store(X, 1), Atomic(Amo.SWAP, Y, 1, release=release))
+        assert (times[0] < BOOT + 1000 * NS) is release
+
+
+# --- Registers and order -------------------------------------------------------------------------------------------
+
+
+def test_register_writes_to_one_device_keep_their_order_and_a_read_pushes_them() -> None:
+    machine = Machine()
+    timed(machine, MmioWrite(DEVICE, 1), MmioWrite(DEVICE + 4, 2), MmioRead(DEVICE + 4))
+    assert [(kind, offset, value) for _, kind, offset, value in machine.device.log] == [
+        ("write", 0, 1),
+        ("write", 4, 2),
+        ("read", 4, 2),
+    ]
+
+
+def test_a_doorbell_may_overtake_a_buffered_store_unless_a_fence_orders_it() -> None:
+    for fence, overtaken in [(Fence("w", "w"), True), (Fence("w", "o"), False)]:
+        machine = Machine(timing={"drain": "1 us"})
+        times = drained_at(machine, X)
+        timed(machine, Store(X, 1), fence, MmioWrite(DEVICE, 1))
+        assert (machine.device.log[0][0] < times[0]) is overtaken
+
+
+def test_a_store_behind_a_fence_o_w_waits_until_the_device_has_accepted() -> None:
+    for fence, overtaken in [(Fence("w", "w"), True), (Fence("o", "w"), False)]:
+        machine = Machine()
+        times = drained_at(machine, X)
+        timed(machine, MmioWrite(DEVICE, 1), fence, Store(X, 1))
+        assert (times[0] < machine.device.log[0][0]) is overtaken
+
+
+def test_a_lock_alone_does_not_keep_the_doorbells_of_its_holders_in_order() -> None:
+    """cpu0 rings and unlocks, cpu1 locks and rings; only a fence o,w before the unlock has cpu0's bell arrive first."""
+    for unlock, values in [(Fence("rw", "w"), [2, 1]), (Fence("o", "w"), [1, 2])]:
+        machine = Machine(timing=[{"mmio_arrival": "1 us"}, {}])
+
+        async def first(unlock: Fence = unlock) -> None:
+            await MmioWrite(DEVICE, 1)
+            await unlock
+            await Store(X, 1)
+
+        async def second() -> None:
+            await Park(X, 0)
+            await MmioWrite(DEVICE, 2)
+
+        machine.cpus[0].start("first", first())
+        machine.cpus[1].start("second", second())
+        machine.run()
+        assert [value for _, kind, _, value in machine.device.log if kind == "write"] == values
+
+
+# --- Freed memory --------------------------------------------------------------------------------------------------
+
+
+def test_a_thread_that_touches_freed_memory_is_named() -> None:
+    machine = Machine()
+    touched: list[FreedTouched] = []
+    machine.sim.probe(FreedTouched).watch(touched.append)
+    machine.at(1, lambda: machine.memory.poison(X, 64, "cpu1.free", "bond"))
+    timed(machine, Load(X), Store(X + 8, 1), Load(Y), Fence("rw", "rw"), Load(X + 8))
+    assert [(event.who, event.address - X, event.write) for event in touched] == [
+        ("cpu0.t0", 0, False),
+        ("cpu0.t0", 8, True),
+        ("cpu0.t0", 8, False),
+    ]
+    assert touched[0].freed_by == "cpu1.free"
+
+
+def test_waiting_for_a_word_of_freed_memory_is_touching_it() -> None:
+    machine = Machine()
+    touched: list[str] = []
+    machine.sim.probe(FreedTouched).watch(lambda event: touched.append(event.who))
+    machine.at(1, lambda: machine.memory.poison(X, 64, "cpu1.free", "lock"))
+    machine.cpu.start("t0", waiting_for(X))
+    machine.run(until=1 * US)
+    assert not touched
+    machine.run(until=5 * US)
+    assert touched == ["cpu0.t0"]
+
+
+async def waiting_for(address: int) -> None:
+    await Park(address, 0)

@@ -1,0 +1,185 @@
+"""Schedules: the actions of a CPU have stable names, and what is told to wait obeys every order that binds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from cosim.sim.actions import Taken
+from cosim.sim.chooser import Scheduled
+from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioRead, MmioWrite, Op, Sleep, Store, Work
+from cosim.units.quantities import NS, US
+from tests.hw.machines import DEVICE, EXECUTORS, Machine, X, Y
+
+HOLD = 5 * US
+
+
+class Explored:
+    """A machine that follows a schedule; `names` are the actions in the order in which they took hold."""
+
+    def __init__(self, schedule: Mapping[str, int], threads: Mapping[str, list[Op[Any]]], **options: Any) -> None:
+        cpus = sorted({name.partition(".")[0] for name in threads})
+        self.machine = Machine(len(cpus), chooser=Scheduled(0, schedule), hold_ps=HOLD, **options)
+        self.taken: list[Taken] = []
+        self.results: dict[str, list[Any]] = {name: [] for name in threads}
+        self.machine.sim.actions.watchers.append(self.taken.append)
+        self.machine.sim.explore()
+        for name, ops in threads.items():
+            cpu, _, thread = name.partition(".")
+            self.machine.peers[cpu].start(thread, self._body(name, ops))
+        self.machine.run()
+
+    async def _body(self, name: str, ops: list[Op[Any]]) -> None:
+        for op in ops:
+            self.results[name].append(await op)
+
+    @property
+    def names(self) -> list[str]:
+        return [taken.name for taken in self.taken]
+
+    def time(self, name: str) -> int:
+        return next(taken.time for taken in self.taken if taken.name == name)
+
+
+def test_effects_are_named_by_thread_kind_and_count() -> None:
+    run = Explored(
+        {},
+        {
+            "cpu0.t0": [
+                *(Store(X, 1), Load(Y), Fence("rw", "rw"), Load(X), Atomic(Amo.ADD, X, 1)),
+                *(MmioWrite(DEVICE, 1), MmioRead(DEVICE)),
+            ]
+        },
+    )
+    assert run.names == [f"cpu0.t0.{what}" for what in ("ld#0", "st#0", "ld#1", "amo#0", "mw#0", "mr#0")]
+
+
+def test_preemption_renames_nothing() -> None:
+    ops = [Store(X, 1), Work(3 * US), Load(X), Work(3 * US), Store(Y, 1)]
+    alone = Explored({}, {"cpu0.t0": ops})
+    shared = Explored({}, {"cpu0.t0": ops, "cpu0.t1": [Work(20 * US), Load(Y)]}, slice="1 us")
+    assert [name for name in shared.names if "t0" in name] == alone.names
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_held_store_stays_in_the_buffer_and_asks_again_under_the_next_name(executor: Any) -> None:
+    ops = [Store(X, 1), Work(20 * US)]
+    free, held = (Explored(schedule, {"cpu0.t0": ops}, executor=executor) for schedule in ({}, {"cpu0.t0.st#0": 2}))
+    assert held.names == ["cpu0.t0.st#1"]
+    assert held.time("cpu0.t0.st#1") == free.time("cpu0.t0.st#0") + HOLD
+
+
+def test_a_store_held_for_a_conflict_takes_hold_after_it() -> None:
+    threads = {"cpu0.t0": [Store(X, 1), Work(20 * US)], "cpu1.t0": [Work(1 * US), Load(X)]}
+    run = Explored({"cpu0.t0.st#0": 1}, threads)
+    assert run.names == ["cpu1.t0.ld#0", "cpu0.t0.st#1"]
+    assert run.time("cpu0.t0.st#1") == run.time("cpu1.t0.ld#0") + 1
+    assert run.results["cpu1.t0"][-1] == 0
+
+
+def test_a_load_of_the_same_place_is_no_conflict_for_a_load() -> None:
+    threads = {"cpu0.t0": [Load(X)], "cpu1.t0": [Work(1 * US), Load(X)]}
+    run = Explored({"cpu0.t0.ld#0": 1}, threads)
+    assert run.time("cpu0.t0.ld#1") - HOLD < run.time("cpu1.t0.ld#0")
+    assert run.names == ["cpu1.t0.ld#0", "cpu0.t0.ld#1"]
+
+
+def test_a_held_load_keeps_its_thread_waiting() -> None:
+    free, held = (Explored(schedule, {"cpu0.t0": [Load(X), Load(Y)]}) for schedule in ({}, {"cpu0.t0.ld#0": 2}))
+    assert held.names == ["cpu0.t0.ld#1", "cpu0.t0.ld#2"]
+    assert held.time("cpu0.t0.ld#2") == free.time("cpu0.t0.ld#1") + HOLD
+
+
+def test_a_fence_binds_a_held_store() -> None:
+    ops = [Store(X, 1), Fence("w", "w"), Store(Y, 1), Work(20 * US)]
+    assert Explored({"cpu0.t0.st#0": 2}, {"cpu0.t0": ops}).names == ["cpu0.t0.st#1", "cpu0.t0.st#2"]
+
+
+def test_without_the_fence_a_later_store_overtakes_a_held_one() -> None:
+    ops = [Store(X, 1), Store(Y, 1), Work(20 * US)]
+    run = Explored({"cpu0.t0.st#0": 2}, {"cpu0.t0": ops})
+    assert [taken.footprint for taken in run.taken] == [(Y,), (X,)]
+
+
+def test_under_tso_a_held_store_holds_up_those_behind_it() -> None:
+    ops = [Store(X, 1), Store(Y, 1), Work(20 * US)]
+    run = Explored({"cpu0.t0.st#0": 2}, {"cpu0.t0": ops}, memory_model="tso")
+    assert [taken.footprint for taken in run.taken] == [(X,), (Y,)]
+
+
+def test_a_held_register_write_holds_up_the_next_one_to_that_device_alone() -> None:
+    ops = [MmioWrite(DEVICE, 1), MmioWrite(DEVICE, 2), MmioWrite(DEVICE + 4096, 3), Work(20 * US)]
+    run = Explored({"cpu0.t0.mw#0": 2}, {"cpu0.t0": ops})
+    assert run.machine.other.log[0][0] < run.machine.device.log[0][0]
+    assert [value for _, _, _, value in run.machine.device.log] == [1, 2]
+
+
+def test_a_load_may_be_told_to_return_a_past_state() -> None:
+    threads = {"cpu0.t0": [Store(X, 1), Work(5 * US)], "cpu1.t0": [Work(2 * US), Load(X)]}
+    assert Explored({}, threads).results["cpu1.t0"][-1] == 1
+    assert Explored({"cpu1.t0.ld#0.past": 1}, threads).results["cpu1.t0"][-1] == 0
+
+
+def test_a_past_state_that_a_fence_or_dependency_rules_out_is_not_offered() -> None:
+    def results(*loads: Op[Any]) -> list[Any]:
+        threads = {
+            "cpu0.t0": [Store(X, 1), Fence("w", "w"), Store(Y, 1), Work(5 * US)],
+            "cpu1.t0": [Work(2 * US), *loads],
+        }
+        schedule = {"cpu1.t0.ld#1.past": 1}
+        return [value for value in Explored(schedule, threads).results["cpu1.t0"] if value is not None]
+
+    assert results(Load(Y), Load(X)) == [1, 0]
+    assert results(Load(Y), Fence("r", "r"), Load(X)) == [1, 1]
+    assert results(Load(Y, acquire=True), Load(X)) == [1, 1]
+
+
+def test_states_older_than_the_limit_are_not_offered() -> None:
+    threads = {"cpu0.t0": [Store(X, 1), Work(5 * US)], "cpu1.t0": [Work(3 * US), Load(X)]}
+    for history, seen in [("5 us", 0), ("1 us", 1)]:
+        run = Explored({"cpu1.t0.ld#0.past": 1}, threads, history=history)
+        assert run.results["cpu1.t0"][-1] == seen
+
+
+def test_a_switch_between_threads_is_a_fence() -> None:
+    """What a thread loads after it was switched to is not older than the switch."""
+    threads = {"cpu0.t0": [Store(X, 1), Work(50 * US)], "cpu1.t0": [Load(Y), Sleep(5 * US), Load(X)]}
+    run = Explored({"cpu1.t0.ld#1.past": 1}, threads)
+    assert run.results["cpu1.t0"][-1] == 1
+
+
+def test_a_held_interrupt_is_taken_later() -> None:
+    for schedule, time in [({}, 3), ({"cpu0.irq#0": 2}, 8)]:
+        machine = Machine(chooser=Scheduled(0, schedule), hold_ps=HOLD, timing={"switch": 0})
+        log: list[int] = []
+
+        async def handler(machine: Machine = machine, log: list[int] = log) -> None:
+            machine.cpu.wire(1, False)
+            log.append(machine.sim.now // US)
+
+        async def body() -> None:
+            await Work(20 * US)
+
+        machine.cpu.interrupts.connect(1, handler)
+        machine.cpu.start("t0", body())
+        machine.at(2 * US, lambda machine=machine: machine.cpu.wire(1, True))
+        machine.sim.explore()
+        machine.run()
+        assert log == [time]
+
+
+def test_a_schedule_gives_the_same_run_on_either_executor() -> None:
+    threads = {
+        "cpu0.t0": [Store(X, 1), Store(Y, 1), Load(Y), MmioWrite(DEVICE, 1), Atomic(Amo.ADD, X, 1)],
+        "cpu1.t0": [Load(Y), Load(X), Store(X, 5), Fence("w", "o"), MmioWrite(DEVICE, 2), MmioRead(DEVICE)],
+    }
+    schedule = {"cpu0.t0.st#0": 1, "cpu1.t0.ld#0": 2, "cpu1.t0.mw#0": 1, "cpu0.t0.amo#0": 2}
+    plain, agenda = (Explored(schedule, threads, executor=executor) for executor in EXECUTORS)
+    assert [(each.time, each.name) for each in plain.taken] == [(each.time, each.name) for each in agenda.taken]
+    assert plain.results == agenda.results
+
+
+def test_a_load_that_holds_for_nothing_else_takes_its_latency() -> None:
+    assert Explored({}, {"cpu0.t0": [Load(X)]}).time("cpu0.t0.ld#0") == 1502 * NS

@@ -1,0 +1,456 @@
+"""Invalidations and fences against walks under way (3.1.1, 3.1.2).
+
+```
+device    request ---- reads tables ---- access ---- done
+software       PTE changes, IOTINVAL takes hold, IOFENCE waits, memory is reused
+```
+
+After IOTINVAL has taken hold no request may be given what was in the entry before it; and once IOFENCE is complete,
+neither an access by the old translation nor a read of the old tables is under way.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cosim.events import DmaCommitted, FreedTouched
+from cosim.hw.dma.transaction import Status
+from cosim.sim.agenda import Agenda
+from cosim.sim.chooser import Scheduled
+from cosim.sim.plain import Plain
+from cosim.spec.queues import Iotinval
+from tests.hw.iommu.harness import DATA, LEAF, System
+
+READ, HOP = 10_000, 1_000
+PAGE, MB2 = 1 << 12, 1 << 21
+OLD, NEW = DATA + 0x10000, DATA + 0x20000
+WALK = 3 * (READ + 2 * HOP)
+"""A walk of Sv39, from its start to its last entry."""
+FIRST_READ = READ + HOP + HOP // 2
+"""The first entry has given its value away, and it is on its way back."""
+TIMES = sorted({*range(-HOP, WALK + READ + 4 * HOP, 2_900), FIRST_READ, WALK - HOP // 2, WALK, WALK + 1})
+"""When software acts, after the request was issued: before, during and after walk and access.
+
+Of what happens at the same time, requests come before commands.
+"""
+IN_WALK = [after for after in TIMES if 0 <= after <= WALK]
+
+
+def machine(**options: Any) -> tuple[System, Any]:
+    """A system whose context is cached, with one page mapped to OLD; pointers are not cached."""
+    geometry = {"nonleaf_entries": 0, "ddt_nonleaf_entries": 0, **options.pop("geometry", {})}
+    system = System(memory_ps=READ, hop_ps=HOP, geometry=geometry, **options)
+    space = system.device(pscid=1)
+    space.map(0, OLD)
+    space.map(MB2, OLD)
+    system.translate(MB2)
+    return system, space
+
+
+def remap(space: Any, command: Iotinval) -> Any:
+    """Software changes the entry, and the invalidation takes hold at once."""
+
+    def act() -> None:
+        space.map(0, NEW)
+        space.system.invalidate(command)
+
+    return act
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+@pytest.mark.parametrize("entries", [0, 8])
+@pytest.mark.parametrize("command", [Iotinval.vma(pscid=1, addr=0), Iotinval.vma(pscid=1), Iotinval.vma()], ids=str)
+def test_nothing_old_is_given_out_or_kept_after_an_invalidation(command: Iotinval, entries: int, executor: Any) -> None:
+    for after in TIMES:
+        system, space = machine(executor=executor, geometry={"iotlb_entries": entries})
+        start = system.sim.now + 1_000_000
+        txn = system.request(0, at_ps=start)
+        system.at(start + after, remap(space, command))
+        late = system.request(0, at_ps=start + max(after, 0) + 1)
+        system.run()
+        assert late.address == NEW
+        assert txn.address == (NEW if txn.translated > start + after else OLD)
+        assert system.translate(0).address == NEW
+
+
+@pytest.mark.parametrize(
+    "command",
+    [Iotinval.vma(pscid=2), Iotinval.vma(pscid=1, addr=PAGE), Iotinval.vma(gscid=1), Iotinval.vma(pscid=2, addr=0)],
+    ids=str,
+)
+def test_an_unrelated_invalidation_neither_repeats_a_walk_nor_keeps_it_from_filling(command: Iotinval) -> None:
+    for after in TIMES:
+        system, _ = machine()
+        start = system.sim.now + 1_000_000
+        txn = system.request(0, at_ps=start, translate_only=True)
+        system.at(start + after, lambda system=system: system.invalidate(command))
+        system.run()
+        assert system.count("restarts", "overtaken") == (0, 0)
+        assert system.latency(txn) == WALK + 1
+        assert system.probe(0)
+
+
+def test_an_address_overtakes_a_walk_only_once_its_leaf_was_read() -> None:
+    """AV=1 names leaf entries only: the pointers above may be old, and a leaf that is yet to be read is not."""
+    restarts = []
+    for after in IN_WALK:
+        system, space = machine()
+        start = system.sim.now + 1_000_000
+        system.request(0, at_ps=start, translate_only=True)
+        system.at(start + after, remap(space, Iotinval.vma(pscid=1, addr=0)))
+        system.run()
+        restarts.append((after, system.count("restarts")[0]))
+    leaf_read = WALK - HOP + 1
+    assert [after for after, restarted in restarts if restarted] == [
+        after for after, _ in restarts if leaf_read <= after <= WALK
+    ]
+
+
+def test_a_request_that_comes_after_an_invalidation_does_not_join_an_older_walk() -> None:
+    system, space = machine()
+    start = system.sim.now + 1_000_000
+    first = system.request(0, at_ps=start, translate_only=True)
+    in_second_read = start + READ + 2 * HOP + READ // 2
+    system.at(in_second_read, remap(space, Iotinval.vma(pscid=1)))
+    second = system.request(0, at_ps=in_second_read + 100, translate_only=True)
+    system.run()
+    assert (first.address, second.address) == (NEW, NEW)
+    assert system.latency(second) == WALK + 1
+    assert "merge_wait" not in second.parts
+
+
+@pytest.mark.parametrize("entries", [0, 8])
+@pytest.mark.parametrize("command", [Iotinval.vma(pscid=1, addr=0), Iotinval.vma(pscid=1)], ids=str)
+def test_those_who_had_joined_an_overtaken_walk_start_again_as_well(command: Iotinval, entries: int) -> None:
+    for after in TIMES:
+        system, space = machine(geometry={"iotlb_entries": entries})
+        start = system.sim.now + 1_000_000
+        txns = [system.request(8 * n, at_ps=start + n, translate_only=True) for n in range(4)]
+        system.at(start + after, remap(space, command))
+        system.run()
+        for n, txn in enumerate(txns):
+            assert txn.address == 8 * n + (NEW if txn.translated > start + after else OLD)
+
+
+@pytest.mark.parametrize("entries", [0, 8])
+def test_a_page_that_is_remapped_while_its_bits_are_set_is_not_given_out_as_it_was(entries: int) -> None:
+    for after in range(WALK, WALK + READ + 2 * HOP, 1_900):
+        system, space = machine(geometry={"iotlb_entries": entries})
+        system.context(1, system.dc(space, sade=1))
+        system.invalidations.invalidate_ddt(1)
+        space.map(0, OLD, flags=LEAF.replace(a=0))
+        start = system.sim.now + 1_000_000
+        system.translate(MB2)
+        txn = system.request(0, at_ps=start, translate_only=True)
+        system.at(start + after, remap(space, Iotinval.vma(pscid=1, addr=0)))
+        system.run()
+        assert txn.address == (NEW if txn.translated > start + after else OLD)
+
+
+# --- Fences -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+@pytest.mark.parametrize("write", [False, True])
+def test_a_fence_waits_for_accesses_by_old_translations(write: bool, executor: Any) -> None:
+    for after in TIMES:
+        system, space = machine(executor=executor)
+        committed: list[tuple[int, int]] = []
+        system.sim.probe(DmaCommitted).watch(lambda e, committed=committed: committed.append((e.time, e.address)))
+        start = system.sim.now + 1_000_000
+        system.request(0, at_ps=start, write=write)
+        system.at(start + after, remap(space, Iotinval.vma(pscid=1, addr=0)))
+        done = system.fence(pr=not write, pw=write, at_ps=start + after + 1)
+        system.run()
+        assert all(address == NEW or time < done[0] for time, address in committed)
+        assert len(committed) == 1
+
+
+def test_a_fence_without_pr_and_pw_waits_for_no_access() -> None:
+    for pr, pw, write, waits in ((0, 0, 0, 0), (0, 1, 0, 0), (1, 0, 0, 1), (1, 0, 1, 0), (0, 1, 1, 1), (1, 1, 1, 1)):
+        system, _ = machine()
+        system.translate(0)
+        start = system.sim.now + 1_000_000
+        system.request(0, at_ps=start, write=bool(write))
+        done = system.fence(bool(pr), bool(pw), at_ps=start + 10)
+        system.run()
+        assert (done[0] - start > READ) == bool(waits)
+
+
+def test_a_fence_waits_for_no_request_that_was_translated_after_it_began() -> None:
+    system, _ = machine()
+    system.translate(0)
+    start = system.sim.now + 1_000_000
+    for n in range(10):
+        system.request(0, at_ps=start + n * READ // 2)
+    done = system.fence(True, True, at_ps=start + 10)
+    system.run()
+    assert start + READ < done[0] < start + READ + 3 * HOP
+
+
+def test_a_fence_waits_for_what_an_earlier_fence_did_not_ask_for() -> None:
+    system, _ = machine()
+    system.translate(0)
+    start = system.sim.now + 1_000_000
+    txn = system.request(0, at_ps=start, write=True)
+    reads_only = system.fence(True, False, at_ps=start + 10)
+    system.request(0, at_ps=start + 20)
+    both = system.fence(False, True, at_ps=start + 30)
+    system.run()
+    assert reads_only[0] < start + HOP
+    assert system.ended[txn] < both[0] <= system.ended[txn] + 2
+
+
+def test_fences_that_overlap_each_wait_for_their_own() -> None:
+    system, _ = machine()
+    system.translate(0)
+    start = system.sim.now + 1_000_000
+    ends = [system.request(0, at_ps=start + n * READ // 2) for n in range(3)]
+    fences = [system.fence(True, True, at_ps=start + n * READ // 2 + 10) for n in range(3)]
+    system.run()
+    for txn, done in zip(ends, fences, strict=True):
+        assert 0 < done[0] - system.ended[txn] <= 2
+
+
+@pytest.mark.parametrize("across", ["off", "on"])
+@pytest.mark.parametrize("pointers", ["none", "cold", "warm"])
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_no_freed_table_is_read_once_a_fence_is_complete(executor: Any, pointers: str, across: str) -> None:
+    """Software unlinks a table, invalidates without address, waits for the fence, and frees the table."""
+    touched: list[FreedTouched] = []
+    for after in IN_WALK:
+        system, space = machine(
+            executor=executor,
+            geometry={"nonleaf_entries": 0 if pointers == "none" else 4},
+            latitude={"walk_across_invalidation": across},
+        )
+        if pointers == "warm":
+            space.map(PAGE, OLD)
+            system.translate(PAGE)
+        else:
+            system.invalidate(Iotinval.vma())
+        system.sim.probe(FreedTouched).watch(touched.append)
+        tables = [system.peek(space.pte(0, level)) >> 10 << 12 for level in (2, 1)]
+        start = system.sim.now + 1_000_000
+        for n in range(3):
+            system.request(8 * n, at_ps=start + n)
+        root = space.pte(0, 2)
+
+        def unlink(system: System = system, root: int = root) -> None:
+            system.poke(root, 0)
+            system.invalidate(Iotinval.vma(pscid=1))
+
+        system.at(start + after, unlink)
+        done = system.fence(True, True, at_ps=start + after + 1)
+        while not done and system.sim.env.peek() != float("inf"):
+            system.sim.env.step()
+        for table in tables:
+            system.memory.poison(table, PAGE, "cpu0.free", "table")
+        system.run()
+        assert system.translate(0).status is Status.UR
+    assert not touched
+
+
+def test_no_old_directory_or_page_table_is_read_once_a_fence_after_iodir_is_complete() -> None:
+    """A request that located its context before IODIR must not walk by it after the fence."""
+    touched: list[FreedTouched] = []
+    for after in range(-HOP, 2 * WALK, 2_900):
+        system = System(memory_ps=READ, hop_ps=HOP, levels=2)
+        system.sim.probe(FreedTouched).watch(touched.append)
+        old, new = system.device(0x81, pscid=1), system.space(pscid=2)
+        old.map(0, OLD)
+        new.map(0, NEW)
+        tables = [old.root, *(system.peek(old.pte(0, level)) >> 10 << 12 for level in (2, 1))]
+        start = system.sim.now + 1_000_000
+        first, second = (system.request(0, 0x81, at_ps=start + n) for n in range(2))
+
+        def attach(system: System = system, new: Any = new) -> None:
+            system.context(0x81, system.dc(new))
+            system.invalidations.invalidate_ddt(0x81)
+
+        system.at(start + after, attach)
+        done = system.fence(True, True, at_ps=start + after + 1)
+        while not done:
+            system.sim.env.step()
+        for table in tables:
+            system.memory.poison(table, PAGE, "cpu0.free", "table")
+        system.run()
+        assert {first.address, second.address} <= {OLD, NEW}
+        assert second.address == NEW or second.translated <= start + after
+        assert system.translate(0, 0x81).address == NEW
+    assert not touched
+
+
+def test_turning_the_iommu_off_leaves_no_walk_in_the_old_directory() -> None:
+    for after in IN_WALK:
+        system, space = machine()
+        start = system.sim.now + 1_000_000
+        txn = system.request(0, at_ps=start)
+        touched: list[FreedTouched] = []
+        system.sim.probe(FreedTouched).watch(touched.append)
+
+        def off(system: System = system) -> None:
+            system.iommu.registers.write(16, 8, 0)
+
+        system.at(start + after, off)
+        done = system.fence(True, True, at_ps=start + after + 1)
+        while not done:
+            system.sim.env.step()
+        system.memory.poison(space.root, PAGE, "cpu0.free", "table")
+        system.run()
+        assert txn.status is Status.UR
+        assert not touched
+
+
+# --- Latitude and defects ---------------------------------------------------------------------------------------------
+
+
+def test_latitude_lets_an_overtaken_walk_complete_but_the_fence_waits_for_its_access() -> None:
+    seen_old = 0
+    for after in range(0, WALK, 900):
+        system, space = machine(latitude={"walk_across_invalidation": "on"}, geometry={"nonleaf_entries": 4})
+        committed: list[tuple[int, int]] = []
+        system.sim.probe(DmaCommitted).watch(lambda e, committed=committed: committed.append((e.time, e.address)))
+        start = system.sim.now + 1_000_000
+        txns = [system.request(0, at_ps=start + n) for n in range(3)]
+        system.at(start + after, remap(space, Iotinval.vma(pscid=1)))
+        done = system.fence(False, False, at_ps=start + after + 1)
+        system.run()
+        if all(txn.translated > start + after for txn in txns):
+            assert all(address == NEW or time < done[0] for time, address in committed)
+            seen_old += committed[-1][1] == OLD
+        assert system.count("restarts") == (0,)
+        assert system.translate(0).address == NEW
+    assert seen_old
+
+
+def test_a_schedule_decides_whether_an_overtaken_walk_completes() -> None:
+    addresses = {}
+    for answer in (0, 1):
+        chooser = Scheduled(0, {"nic1.across#0": answer} if answer else {})
+        system, space = machine(latitude={"walk_across_invalidation": "explore"}, chooser=chooser)
+        system.sim.explore()
+        start = system.sim.now + 1_000_000
+        txn = system.request(0, at_ps=start)
+        system.at(start + WALK, remap(space, Iotinval.vma(pscid=1)))
+        system.run()
+        addresses[answer] = txn.address
+    assert addresses == {0: NEW, 1: OLD}
+
+
+@pytest.mark.parametrize("defective", [False, True])
+def test_only_defective_hardware_lets_an_old_translation_survive_the_fence(defective: bool) -> None:
+    system, space = machine(defects={"stale_fill": defective})
+    start = system.sim.now + 1_000_000
+    system.request(0, at_ps=start)
+    system.at(start + WALK, remap(space, Iotinval.vma(pscid=1)))
+    system.fence(True, True, at_ps=start + WALK + 1)
+    system.run()
+    assert system.translate(0).address == (OLD if defective else NEW)
+
+
+# --- Actions ----------------------------------------------------------------------------------------------------------
+
+
+def test_look_ups_reads_and_fills_are_actions_with_names_of_their_own() -> None:
+    system, _ = machine(chooser=Scheduled(0, {}))
+    names: list[tuple[str, bool]] = []
+    system.sim.actions.watchers.append(lambda taken: names.append((taken.name, taken.changes)))
+    system.sim.explore()
+    system.translate(0)
+    system.translate(0)
+    assert names == [
+        ("nic1.issue#0", False),
+        ("nic1.walk#0", False),
+        ("nic1.walk#1", False),
+        ("nic1.walk#2", False),
+        ("nic1.fill#0", True),
+        ("nic1.issue#1", False),
+    ]
+
+
+def test_a_fill_that_is_held_past_an_invalidation_is_not_made() -> None:
+    system, space = machine(chooser=Scheduled(0, {"nic1.fill#0": 2}), hold_ps=50_000)
+    system.sim.explore()
+    start = system.sim.now + 1_000_000
+    txn = system.request(0, at_ps=start)
+    system.at(start + WALK + 20_000, remap(space, Iotinval.vma(pscid=1, addr=0)))
+    system.run()
+    assert txn.address == NEW
+    assert system.translate(0).address == NEW
+    assert system.count("restarts") == (1,)
+
+
+# --- Anything against anything ----------------------------------------------------------------------------------------
+
+SCOPES = [{"pscid": 1}, {"pscid": 1, "addr": 0}, {"pscid": 1, "addr": PAGE}, {}, {"pscid": 2}, {"addr": 0}]
+
+
+@settings(derandomize=True, deadline=None, max_examples=8)
+@given(
+    st.lists(st.tuples(st.integers(0, 90_000), st.integers(0, 2), st.booleans()), min_size=1, max_size=8),
+    st.lists(
+        st.tuples(st.integers(0, 90_000), st.integers(0, 2), st.integers(1, 9), st.sampled_from(SCOPES)), max_size=5
+    ),
+    st.sampled_from([0, 1, 4]),
+    st.sampled_from([1, 4]),
+    st.booleans(),
+)
+def test_a_translation_was_in_memory_since_the_last_invalidation_that_names_it(
+    requests: list[tuple[int, int, bool]],
+    changes: list[tuple[int, int, int, dict[str, int]]],
+    entries: int,
+    walkers: int,
+    sade: bool,
+) -> None:
+    """The consequence that the specification draws (3.1.1), whatever requests and commands meet."""
+    geometry = {"iotlb_entries": entries, "nonleaf_entries": entries, "walkers": walkers}
+    outcomes = [play(executor, geometry, sade, requests, changes) for executor in (Plain, Agenda)]
+    assert outcomes[0] == outcomes[1]
+
+
+def play(
+    executor: Any,
+    geometry: dict[str, int],
+    sade: bool,
+    requests: list[tuple[int, int, bool]],
+    changes: list[tuple[int, int, int, dict[str, int]]],
+) -> list[Any]:
+    """Carry all out, judge each translation by the history of its page, and return what became of the requests."""
+    system = System(memory_ps=READ, hop_ps=HOP, geometry=geometry, executor=executor)
+    space = system.device(pscid=1, sade=int(sade))
+    flags = LEAF.replace(a=1 - sade, d=1 - sade)
+    pages = [0, PAGE, MB2]
+    start = system.sim.now + 1_000_000
+    history: dict[int, list[tuple[int, int]]] = {page: [(0, DATA)] for page in pages}
+    named: dict[int, list[int]] = {page: [0] for page in pages}
+    for page in pages:
+        space.map(page, DATA, flags=flags)
+
+    def change(page: int, address: int, operands: dict[str, int]) -> None:
+        now = system.sim.now
+        space.map(page, address, flags=flags)
+        history[page].append((now, address))
+        system.invalidate(Iotinval.vma(**operands))
+        for other in pages:
+            if operands.get("pscid", 1) == 1 and operands.get("addr", other) == other:
+                named[other].append(now)
+
+    for at, index, value, operands in changes:
+        system.at(start + at, partial(change, pages[index], DATA + value * PAGE, operands))
+    txns = [system.request(pages[index], write=write, at_ps=start + at) for at, index, write in requests]
+    system.run()
+    for txn in txns:
+        last = max(time for time in named[txn.iova] if time < txn.translated)
+        states = history[txn.iova]
+        ends = [time for time, _ in states[1:]] + [1 << 62]
+        legal = [
+            address for (began, address), end in zip(states, ends, strict=True) if began < txn.translated and end > last
+        ]
+        assert txn.address in legal
+    return [(txn.address, system.ended[txn], txn.parts) for txn in txns]

@@ -1,0 +1,72 @@
+"""How long a translation takes: the sum of its parts, to the picosecond."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cosim.sim.agenda import Agenda
+from cosim.sim.plain import Plain
+from cosim.spec.pagetable import SV39
+from tests.hw.iommu.harness import DATA, System
+
+TIMING = {
+    "lookup": 2_000,
+    "lookup_interval": 1_000,
+    "walk_start": 1_100,
+    "walk_step": 700,
+    "beat": 90,
+    "context_fill": 310,
+    "fill": 530,
+}
+MEMORY, HOP = 80_000, 10_000
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_an_unloaded_miss_takes_the_sum_of_its_parts_to_the_picosecond(levels: int, executor: Any) -> None:
+    system = System(levels=levels, timing=TIMING, memory_ps=MEMORY, hop_ps=HOP, executor=executor)
+    system.device().map(0x1000, DATA)
+    miss, hit = system.dma(0x1000), system.dma(0x1008)
+    assert miss.parts == {
+        "iotlb": 2_000,
+        "ddt": 1_100 + levels * (MEMORY + 700) + 3 * 90 + 310,
+        "walk": 1_100 + 3 * (MEMORY + 700) + 530,
+        "memory": MEMORY,
+        "link": 2 * (levels + 3 + 1) * HOP,
+    }
+    assert hit.parts == {"iotlb": 2_000, "memory": MEMORY, "link": 2 * HOP}
+    for txn in (miss, hit):
+        assert sum(txn.parts.values()) == system.latency(txn)
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_the_parts_of_crowded_requests_still_add_up(executor: Any) -> None:
+    system = System(
+        timing={**TIMING, "turnaround": 3_000},
+        geometry={"walkers": 1, "in_flight": 3, "iotlb_entries": 2, "nonleaf_entries": 1, "ddtc_entries": 1},
+        memory_ps=MEMORY,
+        hop_ps=HOP,
+        executor=executor,
+    )
+    txns = []
+    for device_id in (1, 2):
+        space = system.device(device_id, SV39, pscid=device_id)
+        for page in range(4):
+            space.map(page << 21, DATA)
+            txns += [system.request(page << 21, device_id, at_ps=1_000_000 + 500 * n) for n in range(3)]
+    system.run()
+    assert {part for txn in txns for part in txn.parts} >= {"queue", "walker_wait", "merge_wait", "walk", "ddt"}
+    for txn in txns:
+        assert sum(txn.parts.values()) == system.latency(txn)
+
+
+def test_a_look_up_occupies_its_server_for_the_interval_only() -> None:
+    system = System(timing=TIMING, memory_ps=MEMORY)
+    system.context(1, system.dc())
+    system.translate(0)
+    start = system.sim.now + 1_000_000
+    txns = [system.request(0, at_ps=start, translate_only=True) for _ in range(4)]
+    system.run()
+    assert [system.ended[txn] - start for txn in txns] == [2_000, 3_000, 4_000, 5_000]

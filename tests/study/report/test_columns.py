@@ -1,0 +1,109 @@
+"""Numbers for people: units, rounding that still adds up, and columns that fit."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.text import Text
+
+from cosim.study.report.columns import UNITS, WIDEST, Columns, Unit, apportion, bar, families, flow, own_unit, unit_for
+
+NS, US, MS, S = (UNITS[name] for name in ("ns", "us", "ms", "s"))
+TIMES = st.integers(0, 100 * S)
+PARTS = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 10**9), min_size=1)
+
+
+@pytest.mark.parametrize(
+    ("times", "unit"),
+    [
+        ((312_400, 912_000), Unit("ns", 1)),
+        ((20 * NS, 900 * NS), Unit("ns", 2)),
+        ((2 * NS, 900 * NS), Unit("ns", 2)),
+        ((1_131_200, 1_630_000), Unit("ns", 1)),
+        ((1_200 * NS, 400 * US), Unit("ns", 0)),
+        ((1_200 * NS, 4 * MS), Unit("us", 2)),
+        ((15 * US, 80 * US), Unit("us", 2)),
+        ((80 * NS, 400 * US), Unit("ns", 0)),
+        ((80 * NS, 9 * MS), Unit("us", 2)),
+        ((300, 700), Unit("ns", 2)),
+        ((0, 0), Unit("ns", 2)),
+        ((3 * S, 10 * S), Unit("ms", 1)),
+    ],
+)
+def test_a_table_has_the_unit_in_which_its_smallest_and_largest_can_be_read(times, unit):
+    assert unit_for(times) == unit
+
+
+def test_times_too_far_apart_have_no_unit_in_common():
+    assert unit_for((80 * NS, 90 * S)) is None
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(st.lists(TIMES, min_size=1, max_size=6))
+def test_a_common_unit_keeps_every_number_narrow_and_no_mean_is_zero(times):
+    unit = unit_for(times)
+    if unit is not None:
+        assert all(len(unit.show(ps)) <= WIDEST for ps in times)
+        assert all(unit.rounded(ps) for ps in times if ps >= 10 * unit.quantum_ps)
+        assert min(unit.rounded(ps) for ps in times if ps) if any(times) and min(filter(None, times)) >= NS else True
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(TIMES)
+def test_a_time_by_itself_has_three_digits(ps):
+    unit = own_unit(ps)
+    assert abs(unit.rounded(ps) * unit.quantum_ps - ps) * 100 <= max(ps, 100)
+    assert len(unit.show(ps)) <= WIDEST
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(
+    st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 10**9), min_size=1), st.sampled_from([1, 100, 10**4])
+)
+def test_rounded_parts_add_up_to_the_rounded_sum(parts, quantum):
+    total = (2 * sum(parts.values()) + quantum) // (2 * quantum)
+    shares = apportion(parts, total, quantum)
+    assert sum(shares.values()) == total
+    assert all(abs(shares.get(part, 0) * quantum - ps) <= quantum for part, ps in parts.items())
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+
+
+def test_a_number_shows_all_its_decimals_and_its_thousands():
+    assert Unit("ns", 1).show(1_234_560) == "1,234.6"
+    assert Unit("us", 0).show(1_499_999) == "1"
+    assert Unit("us", 2).show(5_000) == "0.01"
+
+
+def test_columns_are_aligned_and_a_long_name_stands_above_its_numbers():
+    table = Columns(("Name", "count", "mean"))
+    table.add("short", "1", "2.0")
+    table.add("a-very-long-name-of-something", "1,000", "31.5", below=[Text("  below")])
+    assert [line.plain for line in table.lines(30)] == [
+        "Name                count mean",
+        "short                   1  2.0",
+        "a-very-long-name-of-something",
+        "                    1,000 31.5",
+        "  below",
+    ]
+    assert table.lines(80)[2].plain == "a-very-long-name-of-something  1,000  31.5"
+
+
+def test_pieces_flow_into_lines_and_are_never_cut():
+    lines = flow([Text("one "), Text("two "), Text("three "), Text("x" * 20 + " "), Text("end")], 12, "= ", "    ")
+    assert [line.plain for line in lines] == ["= one two", "    three", "    " + "x" * 20, "    end"]
+
+
+def test_bars_have_eighths_and_ascii_has_none():
+    assert bar(0.5, 4, unicode=True) == "██"
+    assert bar(0.53125, 4, unicode=True) == "██▏"
+    assert bar(1.2, 4, unicode=True) == "████"
+    assert bar(0.53125, 4, unicode=False) == "##"
+    assert bar(0, 4, unicode=True) == ""
+
+
+def test_like_names_are_a_family_only_if_they_are_many():
+    few = [f"nic{n}.read" for n in range(8)]
+    assert [family.label for family in families([*few, "gpu.read"])] == [*few, "gpu.read"]
+    many = [f"nic{n}.{kind}" for n in range(10) for kind in ("read", "write")]
+    found = families(["dram0", *many])
+    assert [family.label for family in found] == ["dram0", "nic0..9.read", "nic0..9.write"]
+    assert len(found[1].members) == 10

@@ -1,0 +1,138 @@
+"""Results made by hand: what a run might have given back."""
+
+import random
+from dataclasses import replace
+from typing import Any
+
+from cosim.oracles import Violation
+from cosim.study.run.latency import Latencies, Latency
+from cosim.study.run.limit import limit_of
+from cosim.study.run.result import LogLine, Result
+
+NS, US, MS = 10**3, 10**6, 10**9
+
+
+def latency(count: int = 1000, tail: int = 0, **parts: int) -> Latency:
+    """`count` samples of the same parts, in picoseconds; in one of fifty, the first takes `tail` more."""
+    seen = Latencies()
+    first = next(iter(parts))
+    for index in range(count):
+        these = dict(parts)
+        if index % 50 == 49:
+            these[first] += tail
+        seen.add(sum(these.values()), these)
+    return seen.summary()
+
+
+def random_latency(seed: int, count: int = 2000) -> Latency:
+    """Hits and misses of a DMA read, with walks that wait for a walker."""
+    chance = random.Random(seed)
+    seen = Latencies()
+    for _ in range(count):
+        parts = {"link": 120 * NS, "iotlb": 2 * NS, "memory": 80 * NS, "queue": chance.randrange(9 * NS)}
+        if chance.random() < 0.3:
+            parts |= {"walk": 303 * NS, "walker_wait": chance.randrange(2000 * NS)}
+        seen.add(sum(parts.values()), parts)
+    return seen.summary()
+
+
+SCALARS: dict[str, int | float] = {
+    "iommu0.iotlb.hits": 12_345,
+    "iommu0.iotlb.misses": 1_790,
+    "iommu0.ddtc.hits": 14_134,
+    "iommu0.ddtc.misses": 1,
+    "iommu0.nonleaf1.hits": 1_700,
+    "iommu0.nonleaf1.misses": 2,
+    "iommu0.nonleaf2.hits": 0,
+    "iommu0.nonleaf2.misses": 2,
+    "iommu0.walks": 1_702,
+    "iommu0.walk_reads": 2_011,
+    "iommu0.ddt_walks": 1,
+    "iommu0.ddt_reads": 3,
+    "iommu0.merged": 88,
+    "iommu0.commands.total": 514,
+    "iommu0.commands.iotinval_vma": 257,
+    "iommu0.commands.iofence": 257,
+    "iommu0.commands.iodir_inval_ddt": 0,
+    "iommu0.commands.busy_ps": 108_900_000,
+    "iommu0.cq.depth_mean": 3.2,
+    "iommu0.cq.depth_max": 17,
+    "iommu0.fq.depth_mean": 0.0,
+    "iommu0.fq.depth_max": 0,
+    "iommu0.walkers.utilisation": 0.98,
+    "iommu0.commands.utilisation": 0.121,
+    "dram0.port.utilisation": 0.41,
+    "nic0.link_up.utilisation": 0.223,
+    "nic0.link_down.utilisation": 0.0,
+    "cpu0.utilisation": 0.77,
+    "nic0.reads": 11_135,
+    "nic0.writes": 3_000,
+    "nic0.bytes_read": 11_135 * 64,
+    "nic0.bytes_written": 3_000 * 64,
+    "nic0.read_gbps": 6.334,
+    "nic0.write_gbps": 1.706,
+    "nic0.in_flight_mean": 16.0,
+    "nic0.faults": 0,
+    "kernel.pages.Bond": 64,
+    "kernel.pages.DomainObject": 96,
+    "kernel.pages.ddt": 3 << 12,
+    "kernel.pages.table": 12 << 12,
+    "kernel.leaked_pages": 0,
+}
+
+
+def result(**changes: Any) -> Result:
+    """A run of quickstart in which all went well, but for `changes`."""
+    latencies = {
+        "nic0.read": random_latency(1),
+        "nic0.write": random_latency(2, 500),
+        "dma_map": latency(257, cpu=800 * NS, lock=120 * NS, mmio=0),
+        "dma_unmap": latency(
+            257, 40 * US, fence=3_200 * NS, cpu=900 * NS, mmio=480 * NS, ticket=210 * NS, ring=3, lock=77 * NS
+        ),
+    }
+    made = Result(
+        version="0.1.0",
+        topology="quickstart",
+        driver="merged",
+        seed=1,
+        schedule=(),
+        outcome="ok",
+        simulated_ps=MS,
+        window_ps=(100 * US, MS),
+        boot_ps=42_300_000,
+        events=12_345,
+        digest="5a6526ed64d39812",
+        scalars=SCALARS,
+        latencies=latencies,
+        faults={},
+        violations=(),
+        violation_count=0,
+        failures=(),
+        limit="",
+        resolved="parts: {}\n",
+    )
+    made = replace(made, **changes)
+    return made if made.limit else replace(made, limit=limit_of(made.latencies, made.scalars))
+
+
+def stale_dma() -> Result:
+    """A run in which a device read through a translation that was gone."""
+    found = Violation(
+        "stale-dma",
+        "nic0 (device 1) read 0x80201000 by IOVA 0xfffff000 at 412,345 ns, 30 ns after its unmap from nic0 returned",
+        412_345_000,
+        412_315_000,
+    )
+    return result(
+        outcome="failed",
+        violations=(found,) * 5,
+        violation_count=7,
+        failures=("7 violations, and none was expected",),
+        replay="cosim run concurrent_attach --driver v2 --seed 1",
+        faults={"nic0": {"read page fault": 3, "DDT entry not valid": 1}},
+        log=(
+            LogLine(1000 * NS, "cpu0.boot", "info", "iommu0: probed, 3-level device directory"),
+            *(LogLine((2 + n) * US, "cpu0.irq", "error", f"iommu0: fault 13 at iova {n * 4096:#x}") for n in range(40)),
+        ),
+    )

@@ -1,0 +1,55 @@
+"""Latency distributions: exact quantiles, and parts that add up."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cosim.study.run.latency import Latencies, share_out
+
+PARTS = st.dictionaries(st.sampled_from(["walk", "link", "memory", "queue"]), st.integers(0, 10**12), min_size=1)
+
+
+@given(st.lists(PARTS, min_size=1, max_size=50))
+def test_the_parts_of_the_mean_and_of_the_tail_add_up(samples):
+    latencies = Latencies()
+    for parts in samples:
+        latencies.add(sum(parts.values()), parts)
+    found = latencies.summary()
+    assert sum(found.parts.values()) == found.mean_ps
+    totals = sorted(sum(parts.values()) for parts in samples)
+    assert abs(found.mean_ps * len(totals) - sum(totals)) * 2 <= len(totals)
+    tail = [total for total in totals if total >= found.p99_ps]
+    assert abs(sum(found.tail.values()) * len(tail) - sum(tail)) * 2 <= len(tail)
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=300))
+def test_quantiles_are_values_that_were_seen_at_their_rank(totals):
+    latencies = Latencies()
+    for total in totals:
+        latencies.add(total, {"memory": total})
+    found = latencies.summary()
+    for quantile, q in ((found.p50_ps, 0.5), (found.p95_ps, 0.95), (found.p99_ps, 0.99), (found.p999_ps, 0.999)):
+        assert quantile in totals
+        below = sum(total < quantile for total in totals)
+        upto = sum(total <= quantile for total in totals)
+        assert below < q * len(totals) + 1e-9
+        assert upto >= q * len(totals) - 1e-9
+    assert found.max_ps == max(totals)
+
+
+def test_the_tail_is_made_of_the_slow_samples_alone():
+    latencies = Latencies()
+    for _ in range(99):
+        latencies.add(10, {"memory": 10})
+    latencies.add(1000, {"memory": 10, "walker_wait": 990})
+    latencies.add(1000, {"memory": 10, "walker_wait": 990})
+    assert latencies.summary().tail == {"memory": 10, "walker_wait": 990}
+
+
+def test_a_sample_whose_parts_do_not_add_up_is_refused():
+    with pytest.raises(ValueError, match="a latency of 11 ps has parts of 10 ps"):
+        Latencies().add(11, {"memory": 10})
+
+
+def test_the_largest_remainders_get_the_missing_picoseconds():
+    assert share_out({"a": 5, "b": 4, "c": 0}, 2) == (5, {"a": 3, "b": 2})

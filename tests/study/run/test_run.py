@@ -1,0 +1,164 @@
+"""A run is a pure function of its point: what it measures, how it ends, and that it repeats."""
+
+import gc
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cosim
+from cosim.events import WalkDone
+from cosim.study.run.run import Point, run
+
+TINY = Path(__file__).parents[2] / "tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return cosim.load(TINY)
+
+
+@pytest.fixture(scope="module")
+def result(tiny):
+    return cosim.run(tiny)
+
+
+def test_the_smallest_system_runs_clean(result):
+    assert result.outcome == "ok"
+    assert result.exit_code == 0
+    assert not result.violations
+    assert not result.faults
+    assert result.simulated_ps == 100_000_000
+
+
+def test_the_parts_of_every_mean_add_up_to_it(result):
+    assert {"nic0.read", "cpu0.map-unmap.map", "cpu0.map-unmap.unmap"} <= result.latencies.keys()
+    for name, latency in result.latencies.items():
+        assert sum(latency.parts.values()) == latency.mean_ps, name
+
+
+def test_unloaded_latency_is_the_sum_of_its_parts_to_the_picosecond(tiny):
+    alone = cosim.run(
+        tiny, set={"nic0.traffic.outstanding": 1, "threads.0.start": "1 ms", "iommu0.timing.fill": "3 ns"}
+    )
+    read = alone.latencies["nic0.read"]
+    hop, lookup, link, dram, start, step, fill = (1000 * ns for ns in (50, 2, 10, 80, 1, 1, 3))
+    assert read.p50_ps == 2 * hop + lookup + 2 * link + dram
+    directory, table = 3, 5  # levels: 3LVL, Sv57
+    cold = 2 * start + (directory + table) * (2 * link + dram + step) + fill
+    assert read.max_ps == read.p50_ps + cold
+
+
+def test_both_executors_give_the_same_run(tiny, result):
+    plain = cosim.run(tiny, set={"run.executor": "plain"})
+    assert plain.digest == result.digest
+    assert plain.latencies == result.latencies
+    assert plain.scalars == result.scalars
+
+
+def test_another_seed_is_another_run_where_chance_is_drawn(tiny, result):
+    assert cosim.run(tiny).digest == result.digest
+    assert cosim.run(tiny, seed=1).digest != result.digest
+    regular = {"nic0.traffic.pattern": "sequential"}
+    assert cosim.run(tiny, seed=1, set=regular).digest == cosim.run(tiny, seed=2, set=regular).digest
+
+
+def test_points_and_results_can_be_pickled(tiny, result):
+    point = pickle.loads(pickle.dumps(Point(tiny, "tiny")))
+    again = pickle.loads(pickle.dumps(run(point)))
+    assert again.digest == result.digest
+    assert again.latencies == result.latencies
+
+
+@pytest.mark.slow
+def test_the_digest_is_the_same_in_processes_that_hash_differently(result):
+    code = f"import cosim; print(cosim.run({str(TINY)!r}).digest)"
+    for seed in ("1", "2"):
+        found = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert found.stdout.strip() == result.digest
+
+
+def test_the_resolved_topology_of_a_result_runs_again_by_itself(tmp_path, tiny):
+    changed = cosim.run(tiny, set={"nic0.traffic.size": "128 B"}, seed=3)
+    file = tmp_path / "resolved.yaml"
+    file.write_text(changed.resolved)
+    assert cosim.run(file).digest == changed.digest
+
+
+def test_a_run_that_ends_before_boot_says_that_it_measured_nothing(tiny):
+    early = cosim.run(tiny, until="20 us")
+    assert early.outcome == "failed"
+    assert early.failures == ("nothing was measured: boot had not ended at 20 us; raise run.until",)
+
+
+def test_a_warm_up_hides_what_came_before(tiny, result):
+    late = cosim.run(tiny, set={"run.warmup": "95 us"})
+    assert late.window_ps == (95_000_000, 100_000_000)
+    assert 0 < late.latencies["nic0.read"].count < result.latencies["nic0.read"].count
+
+
+def test_an_expectation_that_does_not_hold_fails_the_run(tiny):
+    expect = {"expect": {"scalars": {"iommu0.commands.total": 3, "nic0.reads": {"min": 1}, "nic0.raeds": 1}}}
+    failed = cosim.run(tiny, set=expect)
+    assert failed.outcome == "failed"
+    wrong, unknown = failed.failures
+    assert wrong.startswith("iommu0.commands.total: ")
+    assert wrong.endswith(", expected 3")
+    assert unknown == "nic0.raeds: no such scalar in the result; did you mean nic0.reads?"
+
+
+def test_the_hosts_time_limit_ends_a_run_and_keeps_what_was_measured(tiny):
+    limited = run(Point(tiny), host_limit_s=0.0)
+    assert limited.outcome == "stuck"
+    assert limited.exit_code == 4
+    assert "time limit" in limited.failures[0]
+
+
+def test_a_schedule_perturbs_the_run_that_it_names_and_no_other(tiny, result):
+    held = cosim.run(tiny, schedule=["cpu0.map-unmap.st#7:2"])
+    assert held.digest != result.digest
+    assert held.schedule == ("cpu0.map-unmap.st#7:2",)
+    assert not held.unasked
+    assert cosim.run(tiny, schedule=["cpu0.map-unmap.st#100000:2"]).digest == result.digest
+
+
+def test_a_choice_that_a_run_never_comes_to_is_told(tiny):
+    """It is a slip of the pen, or the run took another way."""
+    result = cosim.run(tiny, schedule=["nic0.fil#1:2", "cpu0.map-unmap.st#7:2", "nobody#1:0"])
+    assert result.unasked == ("nic0.fil#1:2",)
+    assert result.as_json()["unasked"] == ["nic0.fil#1:2"]
+
+
+def test_a_result_names_the_command_that_repeats_it(tiny):
+    changed = cosim.run(TINY, set={"nic0.traffic.size": "128 B"}, seed=3, schedule=["nic0.walk#1:2"])
+    assert changed.replay == (f"cosim run {TINY} -s 'nic0.traffic.size=128 B' --seed 3 --schedule 'nic0.walk#1:2'")
+
+
+def test_the_deepest_queue_of_the_window_is_kept(result):
+    assert result.scalars["iommu0.cq.depth_max"] >= 1
+    assert 0 < result.scalars["iommu0.cq.depth_mean"] < result.scalars["iommu0.cq.depth_max"]
+
+
+def test_what_is_given_up_when_a_run_is_over_is_no_event_of_it():
+    """A trace is closed by then."""
+    heard = []
+    topology = cosim.load(TINY, set={"iommu0.geometry.iotlb_entries": 0, "nic0.traffic.outstanding": 16})
+    run(Point(topology), watchers=[lambda sim: sim.probe(WalkDone).watch(heard.append)])
+    until_then = len(heard)
+    gc.collect()
+    assert len(heard) == until_then > 0
+
+
+def test_an_iommu_that_boot_cannot_take_into_service_fails_the_run(tiny):
+    without = cosim.run(tiny, set={"dram0.size": "72 KiB"})
+    assert without.outcome == "failed"
+    assert "iommu0 was not taken into service; the kernel log says why" in without.failures

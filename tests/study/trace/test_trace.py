@@ -1,0 +1,98 @@
+"""A trace tells, in order, all that a kernel developer compares: registers, commands, device contexts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cosim
+from cosim.config.problems import TopologyError
+from cosim.study.run.run import Point, run
+from cosim.study.trace.trace import open_traces
+
+ATTACH = """
+parts:
+  dram0:  {kind: memory, base: 0x8000_0000, size: 16 MiB}
+  cpu0:   {kind: cpu}
+  iommu0: {kind: iommu, base: 0x0300_0000}
+  nic0:   {kind: dma, through: iommu0, device_id: 0x42, traffic: {pattern: none}}
+domains:
+  other: {}
+threads:
+  - {on: cpu0, does: attach-detach, devices: nic0, domains: other, detach: false, count: 1}
+run: {until: 200 us}
+"""
+
+
+@pytest.fixture
+def attach(tmp_path: Path) -> Path:
+    path = tmp_path / "attach.yaml"
+    path.write_text(ATTACH, encoding="utf-8")
+    return path
+
+
+def traced(topology: Path, driver: str = "merged") -> list[dict[str, Any]]:
+    """The lines of a run's trace."""
+    path = topology.with_suffix(".jsonl")
+    with open_traces([str(path)]) as watchers:
+        run(Point(cosim.load(topology, driver=driver)), watchers=watchers)
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def said(lines: list[dict[str, Any]]) -> list[str]:
+    """Changes of device contexts and executed commands, as they are spelled."""
+    kinds = {"ContextChanged": "means", "CommandExecuted": "command"}
+    return [line[kinds[line["event"]]] for line in lines if line["event"] in kinds]
+
+
+def test_changes_of_a_device_context_are_told_between_the_commands_for_it(attach: Path) -> None:
+    lines = traced(attach)
+    first, second = [line["means"] for line in lines if line.get("field") == "fsc"]
+    assert first.startswith("DC.fsc ppn=0x")
+    assert first.endswith(" mode=0xa")
+    assert second != first
+    inval, fence = "IODIR.INVAL_DDT dv=0x1 did=0x42", "IOFENCE.C pr=0x1 pw=0x1"
+    assert said(lines)[3:] == [
+        *(first, "DC.ta pscid=0x1", "DC.tc v=0x1", inval, fence),
+        *("DC.tc 0", inval, fence),
+        *(second, "DC.ta pscid=0x2", "DC.tc v=0x1", inval, fence),
+        *("IOTINVAL.VMA pscid=0x1 pscv=0x1", fence),
+    ]
+    changes = [line for line in lines if line["event"] == "ContextChanged"]
+    assert {(line["who"], line["device_id"]) for line in changes} == {("iommu0", 0x42)}
+
+
+def test_addresses_and_register_values_are_in_hexadecimal(attach: Path) -> None:
+    """As numbers they would be larger than what JSON readers keep exactly."""
+    text = attach.read_text(encoding="utf-8").replace("{pattern: none}", "{requests: 2, window: 4 KiB}")
+    attach.write_text(text, encoding="utf-8")
+    lines = traced(attach)
+    for name in ("iova", "address", "value"):
+        found = {line[name] for line in lines if name in line}
+        assert len(found) > 1
+        assert all(text == hex(int(text, 16)) for text in found)
+
+
+def test_what_a_variant_does_to_a_live_context_is_told_as_well(attach: Path) -> None:
+    """v2 rewrites it in place: V stays 1."""
+    tc = [line["value"] for line in traced(attach, "v2") if line.get("field") == "tc"]
+    assert tc == ["0x1"]
+
+
+def test_a_trace_changes_nothing(attach: Path) -> None:
+    without = cosim.run(attach)
+    with open_traces([str(attach.with_suffix(".jsonl"))]) as watchers:
+        assert run(Point(cosim.load(attach)), watchers=watchers).digest == without.digest
+
+
+def test_a_disk_that_is_full_is_said_so(attach: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full")
+    link = attach.with_suffix(".jsonl")
+    link.symlink_to(full)
+    with pytest.raises(TopologyError, match="cannot be written: No space left"):
+        traced(attach)

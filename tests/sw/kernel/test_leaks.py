@@ -1,0 +1,110 @@
+"""What nobody points to is found; what anybody points to, in whatever form, is not called a leak."""
+
+from __future__ import annotations
+
+from cosim.sim.operations import Store
+from cosim.sw.dma_api import Piece
+from cosim.sw.kernel.buddy import PAGE
+from cosim.sw.kernel.irq import IrqReturn
+from cosim.sw.kernel.objects import Cell, Object, cell
+from cosim.units.quantities import US
+from tests.sw.machine import Machine
+
+
+class Node(Object):
+    next = cell()
+
+
+def lost(machine: Machine, *roots: int) -> list[str]:
+    return [one.purpose for one in machine.kernel.leaks(roots)]
+
+
+async def clear(word: Cell) -> None:
+    await word.store(0)
+
+
+def test_a_chain_from_the_kernels_own_words_is_reachable_to_its_end() -> None:
+    machine = Machine()
+    head = Cell(machine.kernel.static(8))
+
+    async def body() -> Node:
+        first, second, third = [await machine.kernel.pages.new(Node) for _ in range(3)]
+        await head.store(first.address)
+        await first.next.store(second.address)
+        await second.next.store(third.address)
+        return first
+
+    first = machine.run(body())
+    assert not lost(machine)
+    machine.run(clear(first.next))
+    assert lost(machine) == ["Node", "Node"]
+
+
+def test_a_page_is_reachable_by_the_page_number_of_an_entry_or_of_a_base() -> None:
+    machine = Machine()
+    words = [Cell(machine.kernel.static(8)) for _ in range(2)]
+
+    async def body() -> None:
+        table, leaf = [await machine.kernel.pages.alloc(purpose="table") for _ in range(2)]
+        await words[0].store(8 << 60 | table // PAGE)
+        await Store(table + 16, leaf // PAGE << 10 | 1)
+
+    machine.run(body())
+    assert not lost(machine)
+    machine.run(clear(words[0]))
+    assert lost(machine) == ["table", "table"]
+
+
+def test_a_given_root_is_followed_and_a_cycle_ends() -> None:
+    machine = Machine()
+
+    async def body() -> list[int]:
+        one, two = [await machine.kernel.pages.new(Node) for _ in range(2)]
+        await one.next.store(two.address)
+        await two.next.store(one.address)
+        return [int(one.address)]
+
+    roots = machine.run(body())
+    assert not lost(machine, *roots)
+    assert lost(machine) == ["Node", "Node"]
+
+
+def test_what_a_thread_has_in_its_hands_is_not_lost_until_it_drops_it() -> None:
+    machine = Machine(model="rvwmo")
+
+    async def helper(node: Node) -> None:
+        await machine.kernel.sleep(100 * US)
+        assert node
+
+    async def body() -> None:
+        held = [Piece(await machine.kernel.pages.alloc(purpose="table"), PAGE)]
+        await helper(await machine.kernel.pages.new(Node))
+        held.clear()
+        await machine.kernel.pages.alloc(purpose="buffer")
+        await machine.kernel.sleep(100 * US)
+
+    machine.start(body())
+    machine.go(until=50 * US)
+    assert not lost(machine)
+    machine.go(until=150 * US)
+    assert lost(machine) == ["table", "Node"]
+
+
+def test_what_waits_to_be_freed_and_what_an_interrupt_holds_is_not_lost() -> None:
+    machine = Machine()
+    machine.kernel.boot()
+
+    async def handle() -> IrqReturn:
+        return IrqReturn.HANDLED
+
+    async def serve() -> None:
+        pass
+
+    async def body() -> None:
+        await machine.kernel.irq.request("cpu0", 17, "iommu", handle, serve)
+        await machine.kernel.rcu.kfree(await machine.kernel.pages.new(Node))
+        assert not lost(machine)
+
+    machine.start(body())
+    machine.go(until=1000 * US)
+    assert "Node" in machine.kernel.pages.purposes()

@@ -1,0 +1,338 @@
+"""Grace periods end when the readers begun before them have, and nothing else decides how long they take."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cosim.events import Switched
+from cosim.sim.operations import Oops, Sleep, Work
+from cosim.sw.kernel.kernel import KernelOptions
+from cosim.sw.kernel.objects import Object, cell
+from cosim.units.quantities import MS, US, S
+from tests.sw.machine import Machine
+
+MODELS = ["", "sequential", "rvwmo"]
+SCAN = KernelOptions().gp_scan
+TICK = 4 * MS
+
+
+class Thing(Object):
+    alive = cell()
+
+
+class Root(Object):
+    thing = cell()
+
+
+def machine_of(model: str = "rvwmo", cpus: int = 4, **options: object) -> Machine:
+    machine = Machine(cpus=cpus, options=KernelOptions.model_validate(options), model=model)
+    machine.kernel.boot()
+    return machine
+
+
+async def read(machine: Machine, start: int, duration: int, ends: list[int]) -> None:
+    await Sleep(start)
+    async with machine.kernel.rcu.read():
+        await Work(duration)
+        ends.append(machine.sim.now)
+
+
+async def synchronize(machine: Machine, start: int, ends: list[int]) -> None:
+    await Sleep(start)
+    await machine.kernel.rcu.synchronize()
+    ends.append(machine.sim.now)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_grace_period_waits_for_the_reader_that_began_before_it(model: str) -> None:
+    machine = machine_of(model)
+    readers: list[int] = []
+    writers: list[int] = []
+    machine.start(read(machine, 0, 30 * MS, readers), cpu="cpu0")
+    machine.start(synchronize(machine, 5 * MS, writers), cpu="cpu1")
+    machine.go(until=200 * MS)
+    assert readers[0] <= writers[0] < readers[0] + 2 * SCAN
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_reader_that_begins_later_is_not_waited_for(model: str) -> None:
+    machine = machine_of(model)
+    readers: list[int] = []
+    writers: list[int] = []
+    machine.start(synchronize(machine, 5 * MS, writers), cpu="cpu1")
+    machine.start(read(machine, 5 * MS + 500 * US, 100 * MS, readers), cpu="cpu0")
+    machine.go(until=200 * MS)
+    assert writers[0] < 5 * MS + 2 * SCAN
+    assert readers[0] > 100 * MS
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_on_an_idle_machine_it_takes_one_look(model: str) -> None:
+    machine = machine_of(model)
+    writers: list[int] = []
+    machine.start(synchronize(machine, 0, writers), cpu="cpu1")
+    machine.go(until=200 * MS)
+    assert SCAN <= writers[0] < SCAN + 100 * US
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_busy_cpu_is_quiescent_at_its_tick_unless_its_interrupts_are_masked(masked: bool) -> None:
+    machine = machine_of()
+    ends: list[int] = []
+    writers: list[int] = []
+
+    async def busy() -> None:
+        if masked:
+            async with machine.kernel.irqs_off():
+                await Work(50 * MS)
+        else:
+            await Work(50 * MS)
+        ends.append(machine.sim.now)
+
+    machine.start(busy(), cpu="cpu0")
+    machine.start(synchronize(machine, 5 * MS, writers), cpu="cpu1")
+    machine.go(until=200 * MS)
+    if masked:
+        assert ends[0] <= writers[0] < ends[0] + TICK + 2 * SCAN
+    else:
+        assert writers[0] < 5 * MS + TICK + 2 * SCAN < ends[0]
+
+
+def test_a_cpu_that_goes_from_one_section_to_the_next_is_quiescent_in_between() -> None:
+    """Once a tick has found it in a section, leaving that one counts; the next tick may come too late."""
+    machine = machine_of()
+    ends: list[int] = []
+    writers: list[int] = []
+
+    async def reader() -> None:
+        for _ in range(3):
+            async with machine.kernel.rcu.read():
+                await Work(50 * MS)
+            ends.append(machine.sim.now)
+
+    machine.start(reader(), cpu="cpu0")
+    machine.start(synchronize(machine, 1 * MS, writers), cpu="cpu1")
+    machine.go(until=500 * MS)
+    assert ends[0] < writers[0] < ends[0] + 2 * SCAN
+
+
+def test_a_preempted_reader_is_waited_for() -> None:
+    """Its CPU has changed threads, which is a quiescent state of the CPU and not of the reader."""
+    machine = machine_of()
+    ends: list[int] = []
+    writers: list[int] = []
+
+    async def other() -> None:
+        await Sleep(1 * MS)
+        await Work(40 * MS)
+
+    machine.start(read(machine, 0, 20 * MS, ends), cpu="cpu0", name="reader")
+    machine.start(other(), cpu="cpu0", name="other")
+    machine.start(synchronize(machine, 2 * MS, writers), cpu="cpu1")
+    machine.go(until=500 * MS)
+    assert machine.cpus["cpu0"].switches > 4
+    assert ends[0] > 30 * MS
+    assert ends[0] <= writers[0] < ends[0] + 2 * SCAN
+
+
+def test_only_the_outermost_end_of_a_section_counts() -> None:
+    machine = machine_of()
+    ends: list[int] = []
+    writers: list[int] = []
+
+    async def nested() -> None:
+        async with machine.kernel.rcu.read():
+            async with machine.kernel.rcu.read():
+                await Work(10 * MS)
+            await Work(10 * MS)
+            ends.append(machine.sim.now)
+
+    machine.start(nested(), cpu="cpu0")
+    machine.start(synchronize(machine, 5 * MS, writers), cpu="cpu1")
+    machine.go(until=200 * MS)
+    assert writers[0] >= ends[0] > 20 * MS
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_those_who_ask_before_a_grace_period_begins_share_it(model: str) -> None:
+    machine = machine_of(model)
+    writers: list[int] = []
+    machine.start(synchronize(machine, 0, writers), cpu="cpu0", name="first")
+    machine.start(synchronize(machine, 300 * US, writers), cpu="cpu1", name="second")
+    machine.start(synchronize(machine, 400 * US, writers), cpu="cpu2", name="third")
+    machine.go(until=200 * MS)
+    assert len(writers) == 3
+    assert machine.kernel.counters()["grace_periods"] == 2, "the second began after the first had been asked for"
+
+
+def test_a_reader_that_dies_in_its_section_holds_up_nobody() -> None:
+    machine = machine_of()
+    writers: list[int] = []
+
+    async def dies() -> None:
+        async with machine.kernel.rcu.read():
+            await Work(10 * MS)
+            raise Oops("null pointer")
+
+    machine.start(dies(), cpu="cpu0")
+    machine.start(synchronize(machine, 5 * MS, writers), cpu="cpu1")
+    machine.go(until=200 * MS)
+    assert writers
+    assert writers[0] < 13 * MS
+
+
+def test_waiting_for_a_grace_period_inside_a_read_section_is_reported() -> None:
+    machine = machine_of()
+
+    async def body() -> None:
+        async with machine.kernel.rcu.read():
+            await machine.kernel.rcu.synchronize()
+
+    machine.start(body())
+    machine.go(until=100 * MS)
+    assert machine.log == ["oops: waiting for a grace period in an RCU read section"]
+
+
+# --- What is freed after it ------------------------------------------------------------------------------------------
+
+
+async def use_what_is_published(machine: Machine, root: Root, until: int) -> None:
+    while machine.sim.now < until:
+        async with machine.kernel.rcu.read():
+            thing = Thing(await root.thing.rcu_dereference())
+            await Work(50 * US)
+            await thing.alive.load()
+
+
+def replaced(*, wait: bool) -> Machine:
+    """Readers follow a pointer; a writer replaces what it points to and frees the old one, after waiting or at once."""
+    machine = machine_of(kfree_rcu_delay="0 ns")
+    root = Root(machine.kernel.static(Root.SIZE))
+
+    async def writer() -> None:
+        kernel = machine.kernel
+        for _ in range(4):
+            fresh = await kernel.pages.new(Thing)
+            await fresh.alive.store(1)
+            old = Thing(await root.thing.xchg(fresh.address))
+            if not old:
+                for cpu in ("cpu1", "cpu2"):
+                    await kernel.spawn("reader", use_what_is_published(machine, root, 20 * MS), cpu)
+            elif wait:
+                await kernel.rcu.kfree(old)
+            else:
+                await kernel.pages.delete(old)
+            await Sleep(3 * MS + 17 * US)
+
+    machine.start(writer())
+    machine.go(until=100 * MS)
+    return machine
+
+
+def test_what_is_freed_after_a_grace_period_is_touched_by_no_reader() -> None:
+    machine = replaced(wait=True)
+    assert not machine.touched
+    assert machine.kernel.pages.purposes()["Thing"] == 8, "all but the last one were freed"
+
+
+def test_what_is_freed_at_once_is() -> None:
+    machine = replaced(wait=False)
+    assert machine.touched
+    assert {touch.what for touch in machine.touched} == {"Thing"}
+
+
+def test_kfree_rcu_collects_for_a_while_and_then_waits_once() -> None:
+    machine = machine_of(kfree_rcu_delay="20 ms")
+
+    async def body() -> None:
+        for _ in range(10):
+            await machine.kernel.rcu.kfree(await machine.kernel.pages.new(Thing))
+        assert machine.kernel.pages.purposes()["Thing"] == 80
+        await Sleep(19 * MS)
+        assert machine.kernel.pages.purposes()["Thing"] == 80
+
+    machine.start(body())
+    machine.go(until=100 * MS)
+    assert not machine.kernel.pages.purposes()
+    assert machine.kernel.counters()["grace_periods"] == 1
+
+
+def test_callbacks_run_in_the_order_in_which_they_were_queued() -> None:
+    machine = machine_of()
+    ran: list[int] = []
+
+    async def note(number: int) -> None:
+        ran.append(number)
+
+    async def body() -> None:
+        async with machine.kernel.irqs_off():
+            for number in range(5):
+                await machine.kernel.rcu.call(lambda number=number: note(number))
+        assert not ran
+
+    machine.start(body())
+    machine.go(until=100 * MS)
+    assert ran == [0, 1, 2, 3, 4]
+
+
+# --- Always ----------------------------------------------------------------------------------------------------------
+
+SECTION = st.tuples(st.integers(0, 2), st.integers(0, 8000), st.integers(1, 9000))
+
+
+@given(
+    st.lists(SECTION, max_size=8), st.lists(st.tuples(st.integers(0, 2), st.integers(0, 8000)), min_size=1, max_size=4)
+)
+@settings(derandomize=True, deadline=None, max_examples=10)
+def test_no_section_lies_across_a_whole_grace_period(
+    sections: list[tuple[int, int, int]], waits: list[tuple[int, int]]
+) -> None:
+    """Whatever began before a wait did has ended when the wait has, and every wait ends."""
+    machine = machine_of()
+    spans: list[list[int]] = []
+    periods: list[list[int]] = []
+
+    async def reader(start: int, duration: int) -> None:
+        await Sleep(start)
+        async with machine.kernel.rcu.read():
+            span = [machine.sim.now]
+            spans.append(span)
+            await Work(duration)
+            span.append(machine.sim.now)
+
+    async def writer(start: int) -> None:
+        await Sleep(start)
+        period = [machine.sim.now]
+        periods.append(period)
+        await machine.kernel.rcu.synchronize()
+        period.append(machine.sim.now)
+
+    for index, (cpu, start, duration) in enumerate(sections):
+        machine.start(reader(start * US, duration * US), cpu=f"cpu{cpu}", name=f"reader{index}")
+    for index, (cpu, start) in enumerate(waits):
+        machine.start(writer(start * US), cpu=f"cpu{cpu}", name=f"writer{index}")
+    machine.go(until=1 * S)
+    assert all(len(period) == 2 for period in periods)
+    for began, ended in periods:
+        for entered, left in spans:
+            assert not (entered < began and ended < left)
+
+
+# --- Stalls ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_reader_of_ninety_seconds_is_warned_of_at_21_s_and_costs_little() -> None:
+    machine = machine_of()
+    ends: list[int] = []
+    writers: list[int] = []
+    machine.start(read(machine, 0, 90 * S, ends), cpu="cpu0", name="reader")
+    machine.start(synchronize(machine, 1 * MS, writers), cpu="cpu1")
+    switches: list[Switched] = []
+    machine.sim.probe(Switched).watch(switches.append)
+    machine.go(until=200 * S)
+    assert len(switches) < 30, "nobody looks while nothing changes"
+    assert 90 * S < writers[0] < 90 * S + 2 * SCAN
+    stalls = [text.partition(" for ")[2].split(" (")[0] for text in machine.log]
+    assert stalls == ["21 s on cpu0.reader", "84 s on cpu0.reader"]
