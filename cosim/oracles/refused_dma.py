@@ -6,8 +6,7 @@ from typing import ClassVar
 
 from cosim.events import Attached, Attaching, DmaDone, Mapped, UnmapBegun
 from cosim.oracles.oracle import Oracle, exact, span
-
-PAGE_LG2 = 12
+from cosim.spec.pagetable import PAGE_LG2
 
 VISIBLE_PS = 20_000_000
 """A page counts as mapped this long after its map has returned: by then the stores of its entries have taken hold."""

@@ -7,8 +7,7 @@ from typing import ClassVar
 
 from cosim.events import Attached, Attaching, DmaCommitted, MapBegun, Mapped, Unmapped
 from cosim.oracles.oracle import Oracle, exact, span
-
-PAGE_LG2 = 12
+from cosim.spec.pagetable import PAGE_LG2
 
 
 class StaleDma(Oracle):

@@ -11,12 +11,11 @@ from enum import IntEnum
 from functools import cached_property
 
 from cosim.spec.bits import Word, bit, bits
+from cosim.spec.page import PAGE as PAGE
+from cosim.spec.page import PAGE_LG2 as PAGE_LG2
 from cosim.spec.registers import Capabilities
 from cosim.spec.translation import IohgatpMode, IohgatpMode32, IosatpMode, IosatpMode32
 
-PAGE_LG2 = 12
-PAGE = 1 << PAGE_LG2
-"""4 KiB, in bytes."""
 NAPOT_LG2 = 16
 """The one page size that Svnapot adds: 64 KiB."""
 

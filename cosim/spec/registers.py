@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Self
 
 from cosim.spec.bits import FieldAccess, Word, bit, bits
+from cosim.spec.page import PAGE, PAGE_LG2
 
 RO, RW, RW1C, RW1S, WARL, WPRI = FieldAccess
 
@@ -151,10 +152,10 @@ class QueueBase(Word):
         """The base of a queue at `address`: so many entries, a power of two from 2, of `entry_size` bytes each."""
         if entries < 2 or entries & entries - 1:
             raise ValueError(f"a queue has 2, 4, 8, ... entries, not {entries}")
-        alignment = max(4096, entries * entry_size)
+        alignment = max(PAGE, entries * entry_size)
         if address % alignment:
             raise ValueError(f"{entries} entries start at a multiple of {alignment:#x}, not at {address:#x}")
-        return cls.of(ppn=address >> 12, log2szm1=entries.bit_length() - 2)
+        return cls.of(ppn=address >> PAGE_LG2, log2szm1=entries.bit_length() - 2)
 
     @property
     def entries(self) -> int:
@@ -164,7 +165,7 @@ class QueueBase(Word):
     @property
     def address(self) -> int:
         """The address of entry 0."""
-        return self.ppn << 12
+        return self.ppn << PAGE_LG2
 
 
 class QueueIndexRo(Word, width=32):

@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Self
 
 from cosim.spec.bits import Record, Word, bit, bits, word
+from cosim.spec.page import PAGE_LG2
 from cosim.spec.registers import Capabilities
 
 
@@ -187,7 +188,7 @@ class DcExtended(Dc, dwords=8):
 
         None if `gpa` is not that of one, or msiptp is Off.
         """
-        mask, page = self[5], gpa >> 12
+        mask, page = self[5], gpa >> PAGE_LG2
         if not self.msiptp.mode or (page ^ self[6]) & ~mask:
             return None
         return extract(page, mask)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from cosim.events import BootDone
 from cosim.sim.operations import Body
+from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import Piece
 from cosim.sw.driver.device import Hardware
 from cosim.sw.driver.domain import IDENTITY
-from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads import WorkloadOptions, thread_names

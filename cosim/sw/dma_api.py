@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cosim.events import MapBegun, Mapped, UnmapBegun, Unmapped
+from cosim.spec.pagetable import PAGE
 from cosim.sw.driver.domain import Domain, Gather, Prot
 from cosim.sw.flush_queue import FlushQueue
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_map import iommu_map, iommu_unmap_fast
 from cosim.sw.iova import IovaAllocator, IovaOptions
-from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.errors import KernelError
 
 BOTH = Prot.READ | Prot.WRITE

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from cosim.sim.operations import Work
+from cosim.spec.pagetable import PAGE_LG2
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import Object, embed
@@ -21,8 +22,6 @@ from cosim.units.quantities import MS, NS
 
 if TYPE_CHECKING:
     from cosim.sw.kernel.kernel import Kernel
-
-PAGE_LG2 = 12
 
 
 class IovaOptions(BaseModel):

@@ -1,14 +1,15 @@
-"""Where everything answers on the bus: at the address that the file gives, or at the lowest that is free."""
+"""Where everything answers on the bus: at the address that the file gives, or at the lowest that is free.
+
+Registers, of an IOMMU and of a ring device, and interrupt files take a page each.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from cosim.spec.pagetable import PAGE
 from cosim.system.topology import Topology
-
-PAGE_SIZE = 4096
-"""Bytes of an IOMMU's registers, of a ring device's, and of an interrupt file."""
 
 RINGS_FROM = 0x1000_0000
 """The registers of ring devices are placed from here on."""
@@ -28,11 +29,11 @@ class Place(NamedTuple):
 def given(topology: Topology) -> list[Place]:
     """What the file says of addresses, in the order of memories, IOMMUs, devices and CPUs."""
     places = [Place(name, "base", memory.base, memory.size) for name, memory in topology.of_kind("memory").items()]
-    places += [Place(name, "base", iommu.base, PAGE_SIZE) for name, iommu in topology.of_kind("iommu").items()]
+    places += [Place(name, "base", iommu.base, PAGE) for name, iommu in topology.of_kind("iommu").items()]
     devices, cpus = topology.of_kind("dma"), topology.of_kind("cpu")
     fields = [(name, "base", devices[name].base) for name in _rings(topology)]
     fields += [(name, "interrupt_file", cpu.interrupt_file) for name, cpu in cpus.items()]
-    return places + [Place(name, field, base, PAGE_SIZE) for name, field, base in fields if base is not None]
+    return places + [Place(name, field, base, PAGE) for name, field, base in fields if base is not None]
 
 
 def ring_registers(topology: Topology) -> dict[str, int]:
@@ -61,8 +62,8 @@ def _placed(topology: Topology, field: str, parts: list[str], start: int) -> dic
     for part in parts:
         if part in bases:
             continue
-        while clash := next((one for one in taken if one.base < base + PAGE_SIZE and base < one.base + one.size), None):
-            base = -(-(clash.base + clash.size) // PAGE_SIZE) * PAGE_SIZE
+        while clash := next((one for one in taken if one.base < base + PAGE and base < one.base + one.size), None):
+            base = -(-(clash.base + clash.size) // PAGE) * PAGE
         bases[part] = base
-        base += PAGE_SIZE
+        base += PAGE
     return {part: bases[part] for part in parts}

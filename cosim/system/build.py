@@ -23,17 +23,18 @@ from cosim.sim.occupancy import Occupancy
 from cosim.sim.operations import Body
 from cosim.sim.plain import Plain
 from cosim.sim.simulation import Sim
+from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import DevicePlan, Plan, boot
 from cosim.sw.driver.device import Hardware
 from cosim.sw.driver.domain import IDENTITY
 from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_core import IommuCore
-from cosim.sw.kernel.buddy import PAGE, Region
+from cosim.sw.kernel.buddy import Region
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.runtime import RingHardware, Runtime
 from cosim.system import counters
-from cosim.system.address_map import PAGE_SIZE, interrupt_files, ring_registers
+from cosim.system.address_map import interrupt_files, ring_registers
 from cosim.system.checks import device_ids, starts_in
 from cosim.system.topology import Topology
 
@@ -239,7 +240,7 @@ def _iommu(
         cpu.wire(own[vector], level)
 
     iommu = Iommu(sim, path, options, bus.port(path, options.timing.link), wire=wire)
-    bus.attach(options.base, PAGE_SIZE, iommu.registers, path)
+    bus.attach(options.base, PAGE, iommu.registers, path)
     return iommu
 
 
@@ -262,7 +263,7 @@ def _masters(
             continue
         vector = vectors[path][0]
         ring = RingMaster(sim, path, options, ids[path], transport, wire=partial(cpu.wire, vector))
-        bus.attach(bases[path], PAGE_SIZE, ring.registers, path)
+        bus.attach(bases[path], PAGE, ring.registers, path)
         yield path, ring
 
 

@@ -10,11 +10,12 @@ from cosim.config.problems import Path, nearest
 from cosim.hw.dma.options import DmaOptions
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory.options import MemoryOptions
+from cosim.spec.pagetable import PAGE
 from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
 from cosim.sw.driver.domain import IDENTITY
 from cosim.sw.driver.variants import VariantError, variant
-from cosim.sw.kernel.buddy import MAX_ORDER, PAGE
-from cosim.system.address_map import PAGE_SIZE, given
+from cosim.sw.kernel.buddy import MAX_ORDER
+from cosim.system.address_map import given
 from cosim.system.topology import Topology
 from cosim.units.quantities import format_size, format_time
 
@@ -84,7 +85,7 @@ def _ranges_are_apart(this: _Checker) -> Iterator[Complaint]:
                 f"{base2:#x}..{base2 + size2 - 1:#x} overlaps with {one} at {base:#x}..{base + size - 1:#x}",
             )
     for name, field, base, size in places:
-        if base % PAGE_SIZE or size % PAGE_SIZE:
+        if base % PAGE or size % PAGE:
             yield ("parts", name, field), f"{base:#x} of {size:#x} bytes is not a whole number of 4 KiB pages"
         if (base + size - 1).bit_length() > 56:
             yield ("parts", name, field), f"{base + size - 1:#x} needs more than the 56 bits of a physical address"

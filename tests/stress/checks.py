@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cosim.hw.dma.transaction import Status, Transaction
 from cosim.sim.operations import Sleep
+from cosim.spec.pagetable import PAGE
 from cosim.sw.driver.domain import Prot
-from cosim.sw.kernel.buddy import PAGE
 from cosim.units.quantities import MS, US
 from tests.stress.bench import Bench
 from tests.stress.holdings import Buffer

@@ -10,6 +10,7 @@ from hypothesis.stateful import precondition, rule
 
 from cosim.oracles.refused_dma import VISIBLE_PS
 from cosim.sim.operations import Sleep, Work
+from cosim.spec.pagetable import PAGE
 from cosim.spec.queues import Command, Iodir, Iofence, Iotinval
 from cosim.spec.register_map import (
     CAPABILITIES,
@@ -26,7 +27,6 @@ from cosim.spec.register_map import (
 )
 from cosim.sw.dma_api import BOTH
 from cosim.sw.driver.domain import Prot
-from cosim.sw.kernel.buddy import PAGE
 from cosim.units.quantities import US
 from tests.stress.bench import Bench
 from tests.stress.holdings import Buffer

@@ -15,10 +15,10 @@ from cosim.hw.dma.datapath import DataPath
 from cosim.hw.dma.options import DmaOptions
 from cosim.hw.dma.ring_device import RingMaster
 from cosim.hw.dma.transaction import Status, Transaction
+from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import DevicePlan, Plan, boot
 from cosim.sw.driver.device import Hardware
 from cosim.sw.iommu_core import IommuCore
-from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.kernel import KernelOptions
 from cosim.sw.runtime import RingHardware, Runtime
 from cosim.sw.workloads import AnyWorkload, thread_names

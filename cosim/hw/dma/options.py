@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from cosim.spec.pagetable import PAGE
 from cosim.units.field_types import Address, PositiveSize, PositiveTime, Rate, Size, Time
 from cosim.units.options import Options
 from cosim.units.quantities import NS, format_size
@@ -26,7 +27,7 @@ class TrafficOptions(Options):
     """Bytes of IOVA space that are mapped for the master and that it uses."""
     page: Literal["4 KiB", "2 MiB"] = "4 KiB"
     """The blocks of memory that its window is made of, which is also the largest page that can map it."""
-    stride: PositiveSize = 4096
+    stride: PositiveSize = PAGE
     """Bytes between the starts of two requests of the strided pattern."""
     outstanding: int = Field(default=1, ge=1, le=4096)
     """Requests under way at the same time."""
@@ -50,7 +51,7 @@ class TrafficOptions(Options):
     @property
     def page_size(self) -> int:
         """`page` in bytes."""
-        return {"4 KiB": 1 << 12, "2 MiB": 1 << 21}[self.page]
+        return {"4 KiB": PAGE, "2 MiB": 1 << 21}[self.page]
 
     @property
     def mapped(self) -> int:

@@ -30,6 +30,7 @@ from cosim.spec.descriptor_ring import (
     RingIndex,
     RingStatus,
 )
+from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.register_map import Register
 
 
@@ -216,7 +217,7 @@ class RingMaster(Requester):
         head = registers.head
         registers.put(HEAD, (head + 1) % (1 << registers.base.size_lg2))
         self._in_work += 1
-        entry = (registers.base.page << 12) + Descriptor.SIZE * head
+        entry = (registers.base.page << PAGE_LG2) + Descriptor.SIZE * head
         self.sim.start(self._packet(entry), self.initiator.rank(Stage.TRANSACTION))
 
     def _packet(self, entry: int) -> Generator[Any, Any, None]:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from cosim.hw.dma.options import TrafficOptions
 from cosim.sim.stream import Stream
-
-PAGE = 4096
+from cosim.spec.pagetable import PAGE
 
 
 def split(iova: int, size: int) -> Sequence[tuple[int, int]]:

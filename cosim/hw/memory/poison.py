@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_PAGE_LG2 = 12
+from cosim.spec.pagetable import PAGE_LG2
+
 FOREVER = 1 << 63
 
 
@@ -83,7 +84,7 @@ class Poison:
 
     def near(self, address: int, size: int) -> Sequence[Freed]:
         """The known ranges that an access hits, whenever they were freed."""
-        pages, first, last, end = self.pages, address >> _PAGE_LG2, address + size - 1 >> _PAGE_LG2, address + size
+        pages, first, last, end = self.pages, address >> PAGE_LG2, address + size - 1 >> PAGE_LG2, address + size
         if first == last and first not in pages:
             return ()
         freed = [freed for page in range(first, last + 1) for freed in pages.get(page, ())]
@@ -91,4 +92,4 @@ class Poison:
 
 
 def _pages(address: int, size: int) -> range:
-    return range(address >> _PAGE_LG2, (address + size - 1 >> _PAGE_LG2) + 1)
+    return range(address >> PAGE_LG2, (address + size - 1 >> PAGE_LG2) + 1)

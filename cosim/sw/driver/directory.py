@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cosim.events import ContextChanged
 from cosim.sim.loaded import Loaded
+from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode
@@ -104,7 +105,7 @@ async def set_mode(driver: Driver, iommu: IommuDevice, wanted: IommuMode) -> Non
     root = await iommu.root.load()
     mode = int(wanted)
     while True:
-        await iommu.write(DDTP, Ddtp.of(iommu_mode=mode, ppn=root >> 12 if mode > IommuMode.BARE else 0))
+        await iommu.write(DDTP, Ddtp.of(iommu_mode=mode, ppn=root >> PAGE_LG2 if mode > IommuMode.BARE else 0))
         ddtp = await settled_ddtp(driver, iommu)
         if ddtp.busy:
             raise KernelError(errno.EBUSY, f"ddtp stays busy after mode {mode} was set")
@@ -138,14 +139,14 @@ async def find_context(driver: Driver, iommu: IommuDevice, device_id: int) -> Co
                 page = await driver.keep_page(iommu, purpose="ddt")
             except KernelError:
                 return None
-            fresh = Ddte.of(v=1, ppn=page >> 12)
+            fresh = Ddte.of(v=1, ppn=page >> PAGE_LG2)
             found = await driver.tables.publish_directory(entry, ddte, fresh)
             if found == ddte:
                 ddte = Loaded(fresh, found.at)
             else:
                 await driver.release_page(iommu, page)
                 ddte = found
-        table = Ddte.ppn.get(ddte) << 12
+        table = Ddte.ppn.get(ddte) << PAGE_LG2
     context = ContextObject(table + split.offset(0, device_id))
     driver.contexts.found(driver.hardware(iommu).name, device_id, context)
     return context

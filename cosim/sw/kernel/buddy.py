@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-PAGE = 4096
-"""Bytes of a page."""
+from cosim.spec.pagetable import PAGE
 
 MAX_ORDER = 10
 """The largest block is ``PAGE << MAX_ORDER``, 4 MiB."""

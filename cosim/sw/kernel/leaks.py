@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from struct import unpack
 from typing import Any
 
+from cosim.spec.pagetable import PAGE_LG2
 from cosim.sw.kernel.objects import WORD, Object
 from cosim.sw.kernel.page_allocator import Allocation, PoisonedMemory
 
@@ -66,7 +67,7 @@ def unreachable(memory: PoisonedMemory, in_use: Iterable[Allocation], roots: Ite
     def follow(words: Iterable[int]) -> None:
         for word in words:
             if word:
-                for address in (word, (word >> 10 & PPN) << 12, (word & PPN) << 12):
+                for address in (word, (word >> 10 & PPN) << PAGE_LG2, (word & PPN) << PAGE_LG2):
                     waiting.extend(at(address))
 
     follow(roots)

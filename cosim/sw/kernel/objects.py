@@ -12,11 +12,12 @@ from typing import Any, ClassVar, Generic, NoReturn, TypeVar, overload
 
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import Amo, Atomic, Load, Now, Oops, Park, Store
+from cosim.spec.pagetable import PAGE
 
 WORD = 8
 """Bytes of a word."""
 
-LOWEST_VALID = 0x1000
+LOWEST_VALID = PAGE
 """Below it no kernel object can be: a null pointer plus an offset, or a list poison."""
 
 

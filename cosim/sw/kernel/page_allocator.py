@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from cosim.events import PageAllocated, PageFreed
 from cosim.sim.operations import Amo, Atomic, Oops, StoreBlock, Work
-from cosim.sw.kernel.buddy import MAX_ORDER, PAGE, Buddies, Region
+from cosim.spec.pagetable import PAGE
+from cosim.sw.kernel.buddy import MAX_ORDER, Buddies, Region
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import LOWEST_VALID, WORD, Object
 
@@ -49,7 +50,7 @@ class Allocation:
     time: int
 
 
-SIZE_CLASSES = (8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
+SIZE_CLASSES = (8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, PAGE)
 """Bytes of the objects that kmalloc gives out; larger ones are whole pages."""
 
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import DmaDomain, Piece
-from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads.workload import Names, WorkloadOptions, allocate, around, release
 from cosim.units.field_types import Time

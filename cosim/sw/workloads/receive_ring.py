@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from cosim.sw.kernel.buddy import PAGE
+from cosim.spec.pagetable import PAGE
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.receive_ring import ReceiveRing
 from cosim.sw.runtime import Runtime

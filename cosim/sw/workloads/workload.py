@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from cosim.sim.operations import Body
+from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import Piece
-from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
 from cosim.units.field_types import Time

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cosim.sim.operations import Store
+from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import Piece
-from cosim.sw.kernel.buddy import PAGE
 from cosim.sw.kernel.irq import IrqReturn
 from cosim.sw.kernel.objects import Cell, Object, cell
 from cosim.units.quantities import US

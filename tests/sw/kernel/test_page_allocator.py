@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cosim.events import PageAllocated, PageFreed
 from cosim.sim.operations import Load, Oops, Store
-from cosim.sw.kernel.buddy import MAX_ORDER, PAGE, Buddies, Region
+from cosim.spec.pagetable import PAGE
+from cosim.sw.kernel.buddy import MAX_ORDER, Buddies, Region
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.kernel import KernelOptions
 from cosim.sw.kernel.objects import Object, cell

@@ -19,10 +19,9 @@ from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind
+from cosim.spec.pagetable import PAGE
 from cosim.study.conform.litmus.programs import DEVICE_BASE, MEMORY_BASE, Instruction, Outcome, Test
 from cosim.study.conform.litmus.search import operation
-
-_DEVICE_BYTES = 4096
 
 
 class Device:
@@ -78,10 +77,10 @@ class LitmusMachine:
             if address >= MEMORY_BASE:
                 self.targets[location] = memory
             else:
-                page = address - (address - DEVICE_BASE) % _DEVICE_BYTES
+                page = address - (address - DEVICE_BASE) % PAGE
                 if page not in pages:
                     pages[page] = Device()
-                    bus.attach(page, _DEVICE_BYTES, pages[page], location.partition(".")[0])
+                    bus.attach(page, PAGE, pages[page], location.partition(".")[0])
                 self.targets[location] = pages[page]
             self.targets[location].poke(address, 4, test.initial[location])
         self.registers: list[dict[str, Loaded]] = [{} for _ in test.threads]

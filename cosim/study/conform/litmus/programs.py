@@ -10,11 +10,12 @@ from typing import Any
 
 from cosim.hw.cpu.ordering import MODELS
 from cosim.sim.operations import Amo
+from cosim.spec.pagetable import PAGE
 from cosim.study.conform.json_lines import first, json_value, lines
 from cosim.study.conform.litmus.checks import OPERANDS, check
 
 MEMORY_BASE, DEVICE_BASE = 0x8000_0000, 0x0300_0000
-_LINE, _PAGE, _WORD = 64, 4096, 4
+_LINE, _WORD = 64, 4
 _MASK = 0xFFFF_FFFF
 
 Outcome = tuple[int, ...]
@@ -86,7 +87,7 @@ class Test:
         for index, location in enumerate(sorted(self.initial)):
             device, _, register = location.partition(".")
             if register:
-                page = pages.setdefault(device, DEVICE_BASE + _PAGE * len(pages))
+                page = pages.setdefault(device, DEVICE_BASE + PAGE * len(pages))
                 found[location] = page + _WORD * index
             else:
                 found[location] = MEMORY_BASE + _LINE * index

@@ -17,10 +17,10 @@ from cosim.sim.loaded import Loaded, at_of
 from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioRead, MmioWrite, Op, Store
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind
+from cosim.spec.pagetable import PAGE_LG2
 from cosim.study.conform.litmus.programs import MEMORY_BASE, Instruction, Outcome, Test
 
 _FOREVER = 1 << 60
-_PAGE_LG2 = 12
 
 HartOf = Callable[[Rules, Callable[[int, int], Memory], Callable[[int], Any]], Hart]
 
@@ -302,7 +302,7 @@ def operation(instruction: Instruction, address: int, registers: dict[str, Loade
 
 
 def _device(address: int) -> int:
-    return address >> _PAGE_LG2
+    return address >> PAGE_LG2
 
 
 def _written(devices: tuple[tuple[int, int], ...], address: int, value: int) -> tuple[tuple[int, int], ...]:

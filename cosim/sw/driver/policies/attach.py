@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from cosim.sim.operations import Work
-from cosim.spec.pagetable import FIRST_STAGE
+from cosim.spec.pagetable import FIRST_STAGE, PAGE_LG2
 from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.registers import IommuMode
 from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
@@ -88,7 +88,7 @@ class BondFirst:
         except KernelError:
             await driver.pscid.drop(driver, iommu, made)
             raise
-        fsc = Fsc.of(mode=mode, ppn=await made.root.load() >> 12)
+        fsc = Fsc.of(mode=mode, ppn=await made.root.load() >> PAGE_LG2)
         await self.enter(driver, iommu, device, made, bond, fsc, DcTa.of(pscid=pscid))
         info = await info_of(device.object)
         await self.leave(driver, iommu, device, DomainObject(await info.domain.load()))

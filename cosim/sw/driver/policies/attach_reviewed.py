@@ -20,6 +20,7 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.registers import IommuMode
 from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
@@ -55,7 +56,7 @@ class ReviewedAttach(BondFirst):
         made = domain.object
         mode = await self.supported(iommu, made)
         await driver.tables.attaching(driver, iommu, made)
-        fsc = Fsc.of(mode=mode, ppn=await made.root.load() >> 12)
+        fsc = Fsc.of(mode=mode, ppn=await made.root.load() >> PAGE_LG2)
         ta = DcTa.of(pscid=await driver.pscid.take(driver, iommu, made))
         tc = Tc.of(v=1, sade=await made.dirty_by_hardware.load())
         await self.change(driver, iommu, device, made, fsc, ta, tc, old)

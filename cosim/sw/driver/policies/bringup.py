@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cosim.sim.operations import MmioRead
 from cosim.spec.bits import Word
+from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.register_map import CQCSR, DDTP, FQCSR, PQCSR, Register
 from cosim.spec.registers import Ddtp, IommuMode
 from cosim.sw.driver import directory
@@ -36,7 +37,7 @@ class HandsOver:
         if ddtp.iommu_mode > IommuMode.BARE:
             return 0
         await iommu.write(DDTP, Ddtp.of(iommu_mode=ddtp.iommu_mode))
-        return (await directory.settled_ddtp(driver, iommu)).ppn << 12
+        return (await directory.settled_ddtp(driver, iommu)).ppn << PAGE_LG2
 
     async def reset_index(self, iommu: IommuDevice, index: Register[Word]) -> None:
         """Enabling a queue resets only the end that the IOMMU moves: reset the other one."""
@@ -75,4 +76,4 @@ class ReviewedBringup(NoHandOver):
         ddtp = Ddtp(await MmioRead(await iommu.registers.load() + DDTP.offset, 4))
         if ddtp.iommu_mode <= IommuMode.BARE:
             return 0
-        return ddtp.ppn << 12
+        return ddtp.ppn << PAGE_LG2
