@@ -39,7 +39,7 @@ def of_iommu(path: str, iommu: Iommu) -> Counted:
         yield f"{path}.commands.{name}", count
     yield f"{path}.commands.busy_ps", commands.engine.busy_until(iommu.sim.now)
     yield f"{path}.commands.stalled_ps", commands.stalled_ps
-    for ring in (commands.ring, iommu.fault_queue.ring):
+    for ring in (commands.queue, iommu.fault_queue.queue):
         yield f"{ring.path}.depth_ps", ring.occupancy
 
 

@@ -33,7 +33,7 @@ def hardware_rests(bench: Bench) -> None:
     bench.meter.check_littles_law()
     for iommu in bench.system.iommus.values():
         assert iommu.translation.walker.slots.free == iommu.options.geometry.walkers
-        ring = iommu.commands.ring
+        ring = iommu.commands.queue
         assert not (ring.enabled and ring.depth), "commands are left"
         assert ring.slot.free == 1
         assert iommu.fault_queue.idle, "faults wait for their records"

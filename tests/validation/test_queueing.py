@@ -209,4 +209,4 @@ def test_littles_law_holds_exactly() -> None:
     queue.start(poisson(queue, SERVICE_PS, 300))
     queue.bench.run()
     residence = sum(out - entered for entered, out in zip(queue.submitted, queue.executed, strict=True))
-    assert queue.bench.commands.ring.occupancy == residence
+    assert queue.bench.commands.queue.occupancy == residence

@@ -7,9 +7,9 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Protocol
 
 from cosim.events import CommandExecuted, CommandFetched
-from cosim.hw.bus.byte_order import both_orders
 from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.hw.iommu.in_memory_queue import CQ, InMemoryQueue
+from cosim.hw.iommu.memory_port import MemoryPort
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.sim.component import Component
@@ -86,14 +86,14 @@ class CommandQueue(Component):
         super().__init__(sim, f"{path}.commands")
         self.iommu = path
         self.registers = registers
-        self.ports = both_orders(port)
+        self.memory = MemoryPort(port, self.path)
         self.translation = translation
         self.timing = options.timing
         self.defects = options.defects
         self.out_of_order = options.latitude.out_of_order
         self._finished = Gate(sim, 0, "queue")
         self._finished.open()
-        self.ring = InMemoryQueue(
+        self.queue = InMemoryQueue(
             sim, path, registers, CQ, busy_ps=options.timing.busy, part="queue", unfinished=self._finished
         )
         self.counts: Counter[str] = Counter()
@@ -123,8 +123,8 @@ class CommandQueue(Component):
     @property
     def ready(self) -> bool:
         """Whether there is a command to fetch, and nothing against it."""
-        ring = self.ring
-        return ring.depth > 0 and ring.enabled and not ring.stopped
+        queue = self.queue
+        return queue.depth > 0 and queue.enabled and not queue.stopped
 
     def _wake(self) -> None:
         if self.ready:
@@ -135,7 +135,7 @@ class CommandQueue(Component):
     # --- One command after the other ---------------------------------------------------------------------------------
 
     def _consume(self) -> Routine:
-        slot = self.ring.slot
+        slot = self.queue.slot
         while True:
             yield self._work
             yield slot
@@ -152,7 +152,7 @@ class CommandQueue(Component):
             yield Server(0, "queue", latency_ps=duration)
 
     def _next(self) -> Routine:
-        index, timing = self.ring.index, self.timing
+        index, timing = self.queue.index, self.timing
         yield from self._spend(timing.command_start)
         words = yield from self._fetch(index)
         if words is None:
@@ -162,22 +162,22 @@ class CommandQueue(Component):
             command = self._decode(words)
         except IllegalCommandError:
             self.counts["illegal"] += 1
-            self.ring.fail(cmd_ill=1)
+            self.queue.fail(cmd_ill=1)
             return
         if isinstance(command, Iofence):
             yield from self._fence(command, index)
         elif self.out_of_order == "off":
             yield from self._invalidate(command, index)
-            self.ring.advance()
+            self.queue.advance()
         else:
             yield self._units
-            self.ring.advance()
+            self.queue.advance()
             self._under_way += 1
             self._finished.shut()
             self.sim.start(self._invalidate_apart(command, index), self._initiator.rank(Stage.COMMAND))
 
     def _fetch(self, index: int) -> Routine:
-        access = self._access(AccessKind.READ, self.ring.address(index), Command.SIZE, "fetch")
+        access = self._access(AccessKind.READ, self.queue.address(index), Command.SIZE, "fetch")
         yield access
         if access.response is not Response.OK:
             self._memory_fault()
@@ -188,18 +188,8 @@ class CommandQueue(Component):
         return words
 
     def _access(self, kind: AccessKind, address: int, size: int, what: str, words: tuple[int, ...] = ()) -> Access:
-        return Access(
-            self.ports[self.registers.fctl.be],
-            kind,
-            address,
-            size,
-            "memory",
-            words,
-            agent=f"{self.iommu}.{what}",
-            owner=self.path,
-            hop_part="link",
-            wait_part="queue",
-        )
+        agent, big_endian = f"{self.iommu}.{what}", self.registers.fctl.be
+        return self.memory.access(kind, address, size, "memory", words, big_endian=big_endian, agent=agent)
 
     def _decode(self, words: tuple[int, int]) -> Command:
         capabilities = self.registers.capabilities
@@ -260,13 +250,13 @@ class CommandQueue(Component):
                 return
         yield from self._take_hold((self._head,))
         self._complete(command, index)
-        self.ring.advance()
+        self.queue.advance()
         if command.wsi:
             self.registers.change(CQCSR, fence_w_ip=1)
 
     def _memory_fault(self) -> None:
         self.counts["faults"] += 1
-        self.ring.fail(cqmf=1)
+        self.queue.fail(cqmf=1)
 
     def _complete(self, command: Command, index: int) -> None:
         name = name_of(command)

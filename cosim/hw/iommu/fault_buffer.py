@@ -53,11 +53,11 @@ class FaultBuffer:
             self._sim.start(self._write_out(), self._initiator.rank(Stage.TRANSACTION))
 
     def _write_out(self) -> Routine:
-        yield self._queue.ring.slot
+        yield self._queue.queue.slot
         while self._waiting:
             yield from self._record(self._waiting.popleft())
         self._writing = False
-        self._queue.ring.slot.release()
+        self._queue.queue.slot.release()
 
     def _record(self, fault: Buffered) -> Routine:
         yield from self._queue.record(*fault)

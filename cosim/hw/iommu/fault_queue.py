@@ -7,11 +7,11 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from cosim.events import FaultRecorded
-from cosim.hw.bus.byte_order import both_orders
 from cosim.hw.dma.transaction import Request, Transaction
 from cosim.hw.iommu.fault_buffer import FaultBuffer, LosingBuffer
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.in_memory_queue import FQ, InMemoryQueue
+from cosim.hw.iommu.memory_port import MemoryPort
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.sim.component import Component
@@ -77,9 +77,9 @@ class FaultQueue(Component):
         timing = options.timing
         self.iommu = path
         self.registers = registers
-        self.ports = both_orders(port)
+        self.memory = MemoryPort(port, self.path, hop_part="", wait_part="")
         self.interrupts = interrupts
-        self.ring = InMemoryQueue(sim, path, registers, FQ, busy_ps=timing.busy, part="fault")
+        self.queue = InMemoryQueue(sim, path, registers, FQ, busy_ps=timing.busy, part="fault")
         self.causes: Counter[int] = Counter()
         """Faults found, by cause, whether or not they were recorded."""
         self.recorded = 0
@@ -99,7 +99,7 @@ class FaultQueue(Component):
     @property
     def idle(self) -> bool:
         """Whether no fault is being recorded, or waits for that."""
-        return self.ring.slot.free == 1 and (self._buffer is None or self._buffer.empty)
+        return self.queue.slot.free == 1 and (self._buffer is None or self._buffer.empty)
 
     def report(self, fault: Fault, txn: Transaction | None = None) -> Routine:
         """Record `fault` of `txn`, if it is to be recorded and can be; with a buffer, have that done later."""
@@ -109,12 +109,12 @@ class FaultQueue(Component):
         elif self._buffer is not None:
             yield from self._buffer.keep(fault, txn)
         else:
-            yield self.ring.slot
+            yield self.queue.slot
             yield from self.record(fault, txn, self.sim.now)
-            self.ring.slot.release()
+            self.queue.slot.release()
 
     def record(self, fault: Fault, txn: Transaction | None, found: int) -> Routine:
-        """Record a fault that was found at a time, or lose it; the caller has the slot of the ring."""
+        """Record a fault that was found at a time, or lose it; the caller has the slot of the queue."""
         access = yield from self.begin(fault, txn, found)
         if access is not None:
             yield access
@@ -122,36 +122,35 @@ class FaultQueue(Component):
 
     def begin(self, fault: Fault, txn: Transaction | None, found: int) -> Generator[Any, Any, Access | None]:
         """Wait until the record can be written, and return that write; None if the queue loses the fault."""
-        ring = self.ring
-        if not ring.enabled or ring.stopped:
+        queue = self.queue
+        if not queue.enabled or queue.stopped:
             self.lose(fault, txn)
             return None
-        if ring.full:
-            ring.fail(fqof=1)
+        if queue.full:
+            queue.fail(fqof=1)
             self.lose(fault, txn)
             return None
         wait = max(found, self.idle_at) + self._write_ps - self.sim.now
         if wait > 0:
             yield self._engine.taking(0, wait)
-        return Access(
-            self.ports[self.registers.fctl.be],
+        return self.memory.access(
             AccessKind.WRITE,
-            ring.address(ring.index),
+            queue.address(queue.index),
             FaultRecord.SIZE,
             "fault",
             record_of(fault, txn).words(),
+            big_endian=self.registers.fctl.be,
             agent=f"{self.iommu}.record",
-            owner=self.path,
         )
 
     def end(self, access: Access, fault: Fault, txn: Transaction | None) -> None:
         """Memory has answered the write."""
         self.idle_at = self.sim.now + self._turnaround_ps
         if access.response is Response.ACCESS_FAULT:
-            self.ring.fail(fqmf=1)
+            self.queue.fail(fqmf=1)
             self.lose(fault, txn)
         else:
-            self.ring.advance()
+            self.queue.advance()
             self.interrupts.record_produced(Interrupt.FQ)
             self.recorded += 1
             self._tell(fault, txn, recorded=True)

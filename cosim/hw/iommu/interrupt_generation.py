@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cosim.events import InterruptRaised
-from cosim.hw.bus.byte_order import both_orders
 from cosim.hw.iommu.faults import Fault
+from cosim.hw.iommu.memory_port import MemoryPort
+from cosim.hw.iommu.pause import pause
 from cosim.hw.iommu.registers import RegisterFile
-from cosim.hw.iommu.translate.walk import pause
 from cosim.sim.component import Component
 from cosim.sim.ranks import Stage
 from cosim.sim.task import Routine
-from cosim.sim.transport import Access, AccessKind, Port, Response
+from cosim.sim.transport import AccessKind, Port, Response
 from cosim.spec.faults import Cause
 from cosim.spec.register_map import (
     CQCSR,
@@ -68,7 +68,7 @@ class InterruptGeneration(Component):
         super().__init__(sim, f"{path}.interrupts")
         self.iommu = path
         self.registers = registers
-        self.ports = both_orders(port)
+        self.memory = MemoryPort(port, self.path)
         self.wire = wire
         self.report = report
         self.delay_ps = delay_ps
@@ -148,18 +148,8 @@ class InterruptGeneration(Component):
         return hook
 
     def _send(self, address: int, data: int) -> Routine:
-        access = Access(
-            self.ports[self.registers.fctl.be],
-            AccessKind.WRITE,
-            address,
-            4,
-            "memory",
-            (data,),
-            agent=f"{self.iommu}.msi",
-            owner=self.path,
-            hop_part="link",
-            wait_part="queue",
-        )
+        agent, big_endian = f"{self.iommu}.msi", self.registers.fctl.be
+        access = self.memory.access(AccessKind.WRITE, address, 4, "memory", (data,), big_endian=big_endian, agent=agent)
         if self._write is not None:
             yield self._write
         yield access

@@ -14,10 +14,10 @@ from cosim.hw.iommu.in_memory_queue import PQ, InMemoryQueue
 from cosim.hw.iommu.interrupt_generation import InterruptGeneration
 from cosim.hw.iommu.mode import ModeChange
 from cosim.hw.iommu.options import IommuOptions
+from cosim.hw.iommu.pause import pause
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.translate.ledger import Epoch
 from cosim.hw.iommu.translate.process import Translation
-from cosim.hw.iommu.translate.walk import pause
 from cosim.hw.iommu.warl import Reset
 from cosim.sim.component import Component
 from cosim.sim.gate import Gate

@@ -376,4 +376,4 @@ class TestOccupancy:
         assert [event.depth for event in seen] == [3, 2, 1, 0, 1, 0]
         assert {event.who for event in seen} == {"iommu0.cq"}
         integral = sum(a.depth * (b.time - a.time) for a, b in pairwise(seen))
-        assert bench.commands.ring.occupancy == integral > 0
+        assert bench.commands.queue.occupancy == integral > 0

@@ -92,7 +92,7 @@ class Machine:
         bench = self.bench
         bench.run()
         registers = bench.registers
-        for ring, csr in ((bench.commands.ring, registers.cqcsr), (bench.faults.ring, registers.fqcsr)):
+        for ring, csr in ((bench.commands.queue, registers.cqcsr), (bench.faults.queue, registers.fqcsr)):
             assert not csr.busy
             assert ring.slot.free == 1
             assert not ring.enabled or ring.index < registers.value(ring.place.base).entries

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 from cosim.events import CacheFilled
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.options import IommuOptions
+from cosim.hw.iommu.pause import pause
 from cosim.hw.iommu.translate.cache import Cache
 from cosim.hw.iommu.translate.context import DC_BEATS, DeviceContext, misconfigured
 from cosim.hw.iommu.translate.iotlb import HOST
 from cosim.hw.iommu.translate.page_table import AddressSpace, PageTable
-from cosim.hw.iommu.translate.walk import TableEntry, Walk, pause
+from cosim.hw.iommu.translate.walk import TableEntry, Walk
 from cosim.hw.iommu.warl import Reset
 from cosim.sim.component import Component
 from cosim.sim.server import Server

@@ -27,20 +27,20 @@ Key = tuple[int, int, int, int]
 class Leaf:
     """A leaf translation: 2^`lg2` bytes of IOVA from ``page << lg2`` on lead to `base` and on.
 
-    `grants` has the bit ``1 << permission + 3 * privilege`` for whatever is allowed. `dirty` is false where a write
-    has to set D first. An invalidation of any address in the 2^`span` bytes around it names it. A leaf that is
-    `empty` stands for an entry with V=0, which only defective hardware keeps.
+    `grants` has the bit ``1 << permission + 3 * privilege`` of what is allowed. ``must_update[write]`` says whether
+    A, or for a write D, has to be set in memory first: so a clean leaf is a miss to a write. An invalidation of any
+    address in the 2^`span` bytes around it names it. A leaf that is `empty` stands for an entry with V=0, which only
+    defective hardware keeps.
     """
 
     __slots__ = (
-        "accessed",
         "base",
-        "dirty",
         "empty",
         "grants",
         "key",
         "lg2",
         "mapped_globally",
+        "must_update",
         "offset",
         "pbmt",
         "span",
@@ -69,8 +69,7 @@ class Leaf:
         self.span = span or lg2
         self.base = base
         self.grants = grants
-        self.accessed = accessed
-        self.dirty = dirty
+        self.must_update = not accessed, not (accessed and dirty)
         self.mapped_globally = mapped_globally
         self.pbmt = pbmt
         self.empty = empty
@@ -144,20 +143,19 @@ class Iotlb(Component):
         self._looked_up = sim.probe(CacheLookup)
         self._filled = sim.probe(CacheFilled)
 
-    def find(self, gscid: int, pscid: int, iova: int) -> Leaf | None:
-        """The entry that translates `iova`, which counts as used; not counted as a look-up."""
+    def find(self, gscid: int, pscid: int, iova: int, write: bool) -> Leaf | None:
+        """The entry that translates `iova` as it is, and that counts as used; not counted as a look-up."""
         touch = self.cache.touch
         for mapped_globally, lg2 in self._kinds:
             leaf = touch((gscid, ANY_PSCID if mapped_globally else pscid, lg2, iova >> lg2))
             if leaf is not None:
-                return leaf
+                return None if leaf.must_update[write] else leaf
         return None
 
     def lookup(self, gscid: int, pscid: int, iova: int, write: bool) -> Leaf | None:
-        """The entry that translates `iova`; one whose D a write has to set first is a miss."""
-        leaf = self.find(gscid, pscid, iova)
-        if leaf is None or (write and not leaf.dirty):
-            leaf = None
+        """The entry that translates `iova` as it is; counted as a hit or a miss."""
+        leaf = self.find(gscid, pscid, iova, write)
+        if leaf is None:
             self.cache.misses += 1
         else:
             self.cache.hits += 1

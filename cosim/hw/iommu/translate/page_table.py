@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cosim.hw.iommu.options import IommuOptions
+from cosim.hw.iommu.pause import pause
 from cosim.hw.iommu.translate.cache import Cache
 from cosim.hw.iommu.translate.iotlb import Key, Leaf, Scope
-from cosim.hw.iommu.translate.walk import TableEntry, Walk, pause
+from cosim.hw.iommu.translate.walk import TableEntry, Walk
 from cosim.sim.server import Server
 from cosim.sim.transport import Response
 from cosim.spec.pagetable import NAPOT_LG2, NON_LEAF_RESERVED, PAGE_LG2, Pbmt, Pte, Scheme, translated

@@ -212,9 +212,7 @@ class Translation(Component):
             return True
         require_canonical(txn, context, space)
         if miss.probed:
-            leaf = self.iotlb.find(space.gscid, space.pscid, txn.iova)
-            if leaf is not None and txn.write and not leaf.dirty:
-                leaf = None
+            leaf = self.iotlb.find(space.gscid, space.pscid, txn.iova, txn.write)
         else:
             miss.probed = True
             leaf = self.iotlb.lookup(space.gscid, space.pscid, txn.iova, txn.write)

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Generator, Hashable
 from typing import TYPE_CHECKING, Any
 
-from cosim.hw.bus.byte_order import both_orders
 from cosim.hw.iommu.faults import Fault
+from cosim.hw.iommu.memory_port import MemoryPort
 from cosim.hw.iommu.options import IommuOptions
+from cosim.hw.iommu.pause import pause
 from cosim.hw.iommu.translate.context import DeviceContext
 from cosim.hw.iommu.translate.directory import Directory
 from cosim.hw.iommu.translate.invalidations import Invalidations
 from cosim.hw.iommu.translate.iotlb import Iotlb, Leaf
 from cosim.hw.iommu.translate.page_table import A, AddressSpace, D, PageTable
 from cosim.hw.iommu.translate.steps import needed_by, page_fault, permission_of
-from cosim.hw.iommu.translate.walk import Miss, TableEntry, Walk, pause
+from cosim.hw.iommu.translate.walk import Miss, TableEntry, Walk
 from cosim.hw.iommu.translate.walker import Walker
 from cosim.sim.component import Component
 from cosim.sim.server import Server
-from cosim.sim.transport import Access, AccessKind, Port, Response
+from cosim.sim.transport import AccessKind, Port, Response
 from cosim.spec.faults import ACCESS_FAULT, Cause
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Resolver(Component):
         invalidations: Invalidations,
     ) -> None:
         super().__init__(sim, path)
-        self.ports = both_orders(port)
+        self.memory = MemoryPort(port, walker.path)
         self.iotlb = iotlb
         self.directory = directory
         self.walker = walker
@@ -99,7 +100,7 @@ class Resolver(Component):
             refused = not leaf.grants & needed_by(txn, space)
             if refused and not self._fill_refused:
                 raise page_fault(txn, context)
-            if not leaf.accessed or (txn.write and not leaf.dirty):
+            if leaf.must_update[txn.write]:
                 if refused or not space.sade:
                     raise page_fault(txn, context)
                 if not (yield from self._set_ad(miss, context, space, entry)):
@@ -148,19 +149,10 @@ class Resolver(Component):
         assert table is not None
         old = entry.words[0]
         new = old | A | (D if txn.write else 0)
-        access = Access(
-            self.ports[space.big_endian],
-            AccessKind.CAS,
-            entry.address,
-            table.scheme.pte_size,
-            "ad_update",
-            (old, new),
-            agent=f"{txn.master or self.path}.ad",
-            owner=self.walker.path,
-            hop_part="link",
-            wait_part="queue",
+        agent, size = f"{txn.master or self.path}.ad", table.scheme.pte_size
+        miss.access = access = self.memory.access(
+            AccessKind.CAS, entry.address, size, "ad_update", (old, new), big_endian=space.big_endian, agent=agent
         )
-        miss.access = access
         yield access
         miss.access = None
         if access.response is not Response.OK:

@@ -188,8 +188,3 @@ class Walk:
         """Take it that the next entry to read is in `table`."""
         self.level, self.table, self.flags, self.top = level, table, flags, top
         self.seen = True
-
-
-def pause(part: str, duration_ps: int) -> Server | None:
-    """A wait of fixed length; None if there is none."""
-    return Server(0, part, latency_ps=duration_ps) if duration_ps else None

@@ -6,8 +6,8 @@ from collections.abc import Generator, Hashable
 from typing import TYPE_CHECKING, Any
 
 from cosim.events import Busy, WalkDone
-from cosim.hw.bus.byte_order import both_orders
 from cosim.hw.iommu.faults import NotImplementedCapability
+from cosim.hw.iommu.memory_port import MemoryPort
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.translate.walk import TableEntry, Walk
 from cosim.sim.component import Component
@@ -30,7 +30,7 @@ class Walker(Component):
     def __init__(self, sim: Sim, path: str, options: IommuOptions, port: Port, address_bits: int) -> None:
         super().__init__(sim, f"{path}.walker")
         self.iommu = path
-        self.ports = both_orders(port)
+        self.memory = MemoryPort(port, self.path)
         self.address_bits = address_bits
         self.slots = Gate(sim, options.geometry.walkers, "walker_wait")
         self.merged = 0
@@ -100,16 +100,8 @@ class Walker(Component):
 
     def _access(self, walk: Walk, address: int, size: int) -> Access:
         agent = f"{walk.miss.txn.master or self.path}.walk" if self.sim.exploring else ""
-        return Access(
-            self.ports[walk.big_endian],
-            AccessKind.READ,
-            address,
-            size,
-            walk.tree.part,
-            agent=agent,
-            owner=self.path,
-            hop_part="link",
-            wait_part="queue",
+        return self.memory.access(
+            AccessKind.READ, address, size, walk.tree.part, big_endian=walk.big_endian, agent=agent
         )
 
     def finish(self, walk: Walk, entry: TableEntry | None) -> None:

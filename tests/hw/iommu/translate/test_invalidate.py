@@ -83,7 +83,7 @@ def test_a_command_drops_what_its_operands_name_and_nothing_else(
     for leaf in before:
         gscid, pscid, lg2, page = leaf.key
         if pscid != ANY_PSCID and not any(covered(other, page << lg2, 1) for other in kept if other is not leaf):
-            assert (iotlb.find(gscid, pscid, page << lg2) is leaf) == (leaf in kept)
+            assert (iotlb.find(gscid, pscid, page << lg2, False) is leaf) == (leaf in kept)
 
 
 @settings(derandomize=True, deadline=None, max_examples=30)
@@ -259,6 +259,6 @@ def test_an_iotlb_forgets_sizes_that_it_no_longer_holds() -> None:
     iotlb: Iotlb = System(geometry={"iotlb_entries": 2}).translation.iotlb
     for lg2 in (12, 21, 30, 12):
         iotlb.fill(Leaf(HOST, 1, 0, lg2, grants=7))
-        assert iotlb.find(HOST, 1, 0) is not None
+        assert iotlb.find(HOST, 1, 0, False) is not None
     iotlb.invalidate(Scope())
-    assert iotlb.find(HOST, 1, 0) is None
+    assert iotlb.find(HOST, 1, 0, False) is None
