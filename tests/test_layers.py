@@ -78,3 +78,12 @@ def test_hardware_arbitrates_only_with_servers_and_gates() -> None:
         assert not names & {"Resource", "Store_", "FilterStore", "Condition", "AllOf", "AnyOf", "succeed", "timeout"}, (
             path
         )
+
+
+ABOVE_THE_DRIVER = ("calls", "contract", "dma_api", "flush_queue", "iommu_core", "iommu_map", "iommu_ops", "runtime")
+
+
+@pytest.mark.parametrize("name", ABOVE_THE_DRIVER)
+def test_the_core_and_the_dma_api_know_the_contract_of_drivers_and_no_driver(name: str) -> None:
+    text = (ROOT / "sw" / f"{name}.py").read_text()
+    assert "cosim.sw.driver" not in text

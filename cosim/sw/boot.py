@@ -9,8 +9,7 @@ from cosim.events import BootDone
 from cosim.sim.operations import Body
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import Piece
-from cosim.sw.driver.device import Hardware
-from cosim.sw.driver.domain import IDENTITY
+from cosim.sw.iommu_ops import IDENTITY, Hardware
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads import WorkloadOptions, thread_names

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from cosim.events import MapBegun, Mapped, UnmapBegun, Unmapped
 from cosim.spec.pagetable import PAGE
-from cosim.sw.driver.domain import Domain, Gather, Prot
 from cosim.sw.flush_queue import FlushQueue
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_map import iommu_map, iommu_unmap_fast
+from cosim.sw.iommu_ops import Domain, Gather, Prot
 from cosim.sw.iova import IovaAllocator, IovaOptions
 from cosim.sw.kernel.errors import KernelError
 
@@ -82,7 +82,7 @@ class DmaDomain:
 
     async def map_pieces(self, pieces: Sequence[Piece], prot: Prot = BOTH) -> int:
         """dma_map_sg: the IOVA from which all `pieces` follow one another, each in pages of its own."""
-        async with self._driver.measured("map"):
+        async with self.core.calls.measured("map"):
             total = sum(_whole(piece) for piece in pieces)
             start = await self._iovas.alloc(total)
             done = 0
@@ -99,7 +99,7 @@ class DmaDomain:
 
     async def unmap(self, iova: int, size: int) -> None:
         """dma_unmap_single, dma_unmap_sg: `size` is what was mapped from `iova` on."""
-        async with self._driver.measured("unmap"):
+        async with self.core.calls.measured("unmap"):
             start = iova & ~(PAGE - 1)
             size = _whole(Piece(iova, size))
             if self._waiting is None:

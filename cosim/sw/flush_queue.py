@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from cosim.sw.driver.domain import Domain
-from cosim.sw.driver.driver import Driver
+from cosim.sw.iommu_ops import Domain, IommuDriver
 from cosim.sw.kernel.barriers import smp_mb
 from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import Object, cell, embed
@@ -61,7 +60,7 @@ class CpuFlushQueue(NamedTuple):
 class FlushQueue:
     """The ranges of a domain that are unmapped and not flushed. `give_back` is called for each once it is."""
 
-    def __init__(self, driver: Driver, domain: Domain, give_back: Callable[[int, int], Awaitable[None]]) -> None:
+    def __init__(self, driver: IommuDriver, domain: Domain, give_back: Callable[[int, int], Awaitable[None]]) -> None:
         self._driver = driver
         self._kernel = driver.kernel
         self._domain = domain

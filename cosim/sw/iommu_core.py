@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from cosim.events import Attached, Attaching
-from cosim.sw.driver.device import Device, DeviceObject, DevIommu, Hardware, IommuDevice
-from cosim.sw.driver.domain import Domain
-from cosim.sw.driver.driver import Driver
+from cosim.sw.calls import Calls
+from cosim.sw.iommu_ops import Device, DeviceObject, DevIommu, Domain, Hardware, IommuDriver
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.locks import Mutex
@@ -47,10 +46,11 @@ class Group:
 class IommuCore:
     """What drivers of devices call: it finds the group, takes its mutex and asks the IOMMU driver."""
 
-    def __init__(self, kernel: Kernel, driver: Driver) -> None:
+    def __init__(self, kernel: Kernel, driver: IommuDriver) -> None:
         self.kernel = kernel
         self.driver = driver
-        self.iommus: dict[str, IommuDevice] = {}
+        self.calls = Calls(kernel.sim)
+        self.iommus: dict[str, Object] = {}
         self.devices: dict[str, Device] = {}
         self.domains: dict[str, Domain] = {}
         self._groups: dict[str, Group] = {}
@@ -66,7 +66,7 @@ class IommuCore:
 
     # --- IOMMUs ----------------------------------------------------------------------------------------------------
 
-    async def probe_iommu(self, hardware: Hardware) -> IommuDevice:
+    async def probe_iommu(self, hardware: Hardware) -> Object:
         """Take an IOMMU into service; what its driver raises."""
         iommu = self.iommus[hardware.name] = await self.driver.probe_iommu(hardware)
         return iommu
@@ -141,7 +141,7 @@ class IommuCore:
     async def set_default_domain(self, name: str, domain: Domain) -> None:
         """Put the group of a device into the domain that detaching returns it to. KernelError of the driver."""
         group = self._group_of[name]
-        async with self.driver.measured("attach"), self.kernel.mutex(group.state.mutex):
+        async with self.calls.measured("attach"), self.kernel.mutex(group.state.mutex):
             await self._switch(group, domain)
             await group.state.default.store(self._handle(domain))
 
@@ -149,7 +149,7 @@ class IommuCore:
         """Hot-unplug: the device is detached and forgotten, and its structures are freed at once."""
         kernel, driver = self.kernel, self.driver
         group, device = self._group_of.pop(name), self.devices.pop(name)
-        async with driver.measured("release"), kernel.mutex(group.state.mutex):
+        async with self.calls.measured("release"), kernel.mutex(group.state.mutex):
             group.members.remove(device)
             old = self._domain(await group.state.domain.load())
             self._begin(device, "")
@@ -172,7 +172,7 @@ class IommuCore:
     async def attach(self, name: str, domain: Domain) -> None:
         """iommu_attach_group: KernelError EBUSY if the group is in another domain than its default, or the driver's."""
         group = self._group(name)
-        async with self.driver.measured("attach"), self.kernel.mutex(group.state.mutex):
+        async with self.calls.measured("attach"), self.kernel.mutex(group.state.mutex):
             now = self._domain(await group.state.domain.load())
             default = self._domain(await group.state.default.load())
             if now is not None and now not in (default, self.driver.blocked):
@@ -182,13 +182,13 @@ class IommuCore:
     async def replace(self, name: str, domain: Domain) -> None:
         """Move a group from whatever domain it is in to another (as iommufd does). KernelError of the driver."""
         group = self._group(name)
-        async with self.driver.measured("attach"), self.kernel.mutex(group.state.mutex):
+        async with self.calls.measured("attach"), self.kernel.mutex(group.state.mutex):
             await self._switch(group, domain)
 
     async def detach(self, name: str) -> None:
         """iommu_detach_group: back to the default domain, or to none that reaches anything."""
         group = self._group(name)
-        async with self.driver.measured("detach"), self.kernel.mutex(group.state.mutex):
+        async with self.calls.measured("detach"), self.kernel.mutex(group.state.mutex):
             domain = self._domain(await group.state.default.load()) or self.driver.blocked
             if domain is None:
                 raise KernelError(errno.EINVAL, f"{name} has no default domain, and the driver none that blocks")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 from typing import NamedTuple
 
-from cosim.sw.driver.domain import Domain, Gather, Prot
-from cosim.sw.driver.driver import Driver
+from cosim.sw.iommu_ops import Domain, Gather, IommuDriver, Prot
 from cosim.sw.kernel.errors import KernelError
 
 
@@ -33,7 +32,7 @@ def fit(page_sizes: tuple[int, ...], iova: int, address: int, size: int) -> Fit:
     return Fit(page, to_larger // page)
 
 
-async def iommu_map(driver: Driver, domain: Domain, iova: int, address: int, size: int, prot: Prot) -> None:
+async def iommu_map(driver: IommuDriver, domain: Domain, iova: int, address: int, size: int, prot: Prot) -> None:
     """Map `size` bytes. KernelError EINVAL for what is not aligned, else what the driver reports; then none is mapped.
 
     A second mapping of the same IOVA is the driver's to refuse; not all variants do.
@@ -50,7 +49,7 @@ async def iommu_map(driver: Driver, domain: Domain, iova: int, address: int, siz
             raise KernelError(result.failed, f"map of {iova + done:#x} in {domain.name}")
 
 
-async def iommu_unmap_fast(driver: Driver, domain: Domain, iova: int, size: int, gather: Gather) -> int:
+async def iommu_unmap_fast(driver: IommuDriver, domain: Domain, iova: int, size: int, gather: Gather) -> int:
     """Clear the entries of a range without flushing them; returns the bytes cleared, up to the first hole."""
     _check_alignment(driver, domain, iova, 0, size)
     done = 0
@@ -63,7 +62,7 @@ async def iommu_unmap_fast(driver: Driver, domain: Domain, iova: int, size: int,
     return done
 
 
-async def iommu_unmap(driver: Driver, domain: Domain, iova: int, size: int) -> int:
+async def iommu_unmap(driver: IommuDriver, domain: Domain, iova: int, size: int) -> int:
     """Clear the entries of a range and flush them; returns the bytes cleared."""
     gather = Gather()
     done = await iommu_unmap_fast(driver, domain, iova, size, gather)
@@ -71,7 +70,7 @@ async def iommu_unmap(driver: Driver, domain: Domain, iova: int, size: int) -> i
     return done
 
 
-def _check_alignment(driver: Driver, domain: Domain, iova: int, address: int, size: int) -> None:
+def _check_alignment(driver: IommuDriver, domain: Domain, iova: int, address: int, size: int) -> None:
     smallest = domain.page_sizes[0]
     if (iova | address | size) % smallest:
         driver.kernel.log("error", f"unaligned: iova {iova:#x} pa {address:#x} size {size:#x} min_pagesz {smallest:#x}")

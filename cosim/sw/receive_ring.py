@@ -20,7 +20,7 @@ from cosim.spec.descriptor_ring import (
 from cosim.spec.pagetable import PAGE
 from cosim.spec.register_map import Register
 from cosim.sw.dma_api import Coherent, DmaDomain
-from cosim.sw.driver.domain import Prot
+from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.barriers import dma_rmb, dma_wmb
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.irq import IrqAction, IrqReturn

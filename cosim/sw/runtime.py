@@ -9,9 +9,8 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from cosim.sw.dma_api import DmaDomain
-from cosim.sw.driver.domain import IDENTITY, Domain
-from cosim.sw.driver.driver import Driver
 from cosim.sw.iommu_core import IommuCore
+from cosim.sw.iommu_ops import IDENTITY, Domain, IommuDriver
 from cosim.sw.iova import IovaOptions
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.kernel import Kernel
@@ -43,7 +42,7 @@ class Runtime:
     """Kernel, core and devices of a run; `dma` holds the DMA side of each domain that exists."""
 
     kernel: Kernel
-    driver: Driver
+    driver: IommuDriver
     core: IommuCore
     masters: Mapping[str, Master] = field(default_factory=dict)
     rings: Mapping[str, RingHardware] = field(default_factory=dict)

@@ -25,11 +25,10 @@ from cosim.sim.plain import Plain
 from cosim.sim.simulation import Sim
 from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import DevicePlan, Plan, boot
-from cosim.sw.driver.device import Hardware
-from cosim.sw.driver.domain import IDENTITY
 from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_core import IommuCore
+from cosim.sw.iommu_ops import IDENTITY, Hardware
 from cosim.sw.kernel.buddy import Region
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.runtime import RingHardware, Runtime

@@ -13,7 +13,7 @@ from cosim.sim.operations import Body, MmioRead, MmioWrite
 from cosim.spec.queues import Command
 from cosim.study.run.measure import Meter
 from cosim.sw.dma_api import BOTH, Piece
-from cosim.sw.driver.domain import Prot
+from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.workloads.workload import allocate, release
 from cosim.system.build import System, build

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cosim.hw.dma.transaction import Status, Transaction
 from cosim.sim.operations import Sleep
 from cosim.spec.pagetable import PAGE
-from cosim.sw.driver.domain import Prot
+from cosim.sw.iommu_ops import Prot
 from cosim.units.quantities import MS, US
 from tests.stress.bench import Bench
 from tests.stress.holdings import Buffer

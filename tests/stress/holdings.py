@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from cosim.sw.boot import Plan
 from cosim.sw.dma_api import Piece
-from cosim.sw.driver.domain import Prot
+from cosim.sw.iommu_ops import Prot
 
 
 @dataclass(slots=True, eq=False)

@@ -26,7 +26,7 @@ from cosim.spec.register_map import (
     RegisterMap,
 )
 from cosim.sw.dma_api import BOTH
-from cosim.sw.driver.domain import Prot
+from cosim.sw.iommu_ops import Prot
 from cosim.units.quantities import US
 from tests.stress.bench import Bench
 from tests.stress.holdings import Buffer

@@ -5,47 +5,57 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-from cosim.events import CallBegun, CallDone
 from cosim.sim.operations import Work
-from cosim.sw.driver.device import Device, Hardware, IommuDevice
-from cosim.sw.driver.domain import Domain, DomainKind, DomainObject, Gather, MapResult, Prot
-from cosim.sw.driver.driver import Measured
+from cosim.sw.iommu_ops import Device, Domain, DomainKind, Gather, Hardware, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.objects import Object, cell
 
 PAGE_SIZES = (1 << 12, 1 << 21, 1 << 30)
 
 
+class FakeIommu(Object):
+    """What stands for an IOMMU: an address is all that the core asks of it."""
+
+    __slots__ = ()
+    word = cell()
+
+
+class FakeDomain(Object):
+    """The same of a domain."""
+
+    __slots__ = ()
+    word = cell()
+
+
 class FakeDriver:
-    """What the core and the DMA API ask of a driver. `refuses` names the (domain, device) pairs whose attach fails."""
+    """A small thing that keeps the contract of `IommuDriver`.
+
+    `refuses` names the (domain, device) pairs whose attach fails.
+    """
 
     def __init__(self, kernel: Kernel, *, has_blocked: bool = True, attach_ps: int = 1_000_000) -> None:
         self.kernel = kernel
-        self.identity = Domain("identity", DomainKind.IDENTITY, DomainObject(0))
-        self.blocked = Domain("", DomainKind.BLOCKED, DomainObject(0)) if has_blocked else None
+        self.identity = Domain("identity", DomainKind.IDENTITY, FakeDomain(0))
+        self.blocked = Domain("", DomainKind.BLOCKED, FakeDomain(0)) if has_blocked else None
         self.attach_ps = attach_ps
         self.calls: list[str] = []
         self.refuses: set[tuple[str, str]] = set()
         self.tables: dict[str, dict[int, tuple[int, int]]] = {}
-        self.attaching = 0
+        self.under_way = 0
         self.most_attaching = 0
-        self.call_begun = kernel.sim.probe(CallBegun)
-        self.call_done = kernel.sim.probe(CallDone)
-
-    def measured(self, call: str) -> Measured:
-        return Measured(self, call)  # type: ignore[arg-type]
 
     def capable(self, what: str) -> bool:
         return False
 
-    async def probe_iommu(self, hardware: Hardware) -> IommuDevice:
-        return await self.kernel.pages.new(IommuDevice)
+    async def probe_iommu(self, hardware: Hardware) -> Object:
+        return await self.kernel.pages.new(FakeIommu)
 
-    async def remove_iommu(self, iommu: IommuDevice) -> None:
+    async def remove_iommu(self, iommu: Object) -> None:
         self.calls.append("remove_iommu")
         await self.kernel.pages.delete(iommu)
 
-    async def shutdown(self, iommu: IommuDevice) -> None:
+    async def shutdown(self, iommu: Object) -> None:
         self.calls.append("shutdown")
 
     async def probe_device(self, device: Device) -> None:
@@ -58,16 +68,16 @@ class FakeDriver:
 
     async def attach_dev(self, domain: Domain, device: Device, old: Domain | None) -> None:
         self.calls.append(f"attach {device.name} {old.name if old else None} -> {domain.name}")
-        self.attaching += 1
-        self.most_attaching = max(self.most_attaching, self.attaching)
+        self.under_way += 1
+        self.most_attaching = max(self.most_attaching, self.under_way)
         await Work(self.attach_ps)
-        self.attaching -= 1
+        self.under_way -= 1
         if (domain.name, device.name) in self.refuses:
             raise KernelError(errno.EINVAL, "refused")
 
     async def domain_alloc_paging(self, name: str, device: Device | None) -> Domain:
         self.tables[name] = {}
-        return Domain(name, DomainKind.PAGING, await self.kernel.pages.new(DomainObject), PAGE_SIZES, (1 << 38) - 1)
+        return Domain(name, DomainKind.PAGING, await self.kernel.pages.new(FakeDomain), PAGE_SIZES, (1 << 38) - 1)
 
     async def domain_free(self, domain: Domain) -> None:
         del self.tables[domain.name]
@@ -103,6 +113,10 @@ class FakeDriver:
         self.calls.append("sync" if gather.empty else f"sync {gather.start:#x} {gather.end:#x}")
         await Work(100_000)
         gather.clear()
+
+    async def flush_iotlb_all(self, domain: Domain) -> None:
+        self.calls.append(f"flush {domain.name}")
+        await Work(100_000)
 
     def translate(self, domain: str, iova: int) -> int | None:
         for start, (address, size) in self.tables[domain].items():

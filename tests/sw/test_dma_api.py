@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from cosim.events import CallDone, Mapped, Unmapped
 from cosim.sw.dma_api import DmaDomain, Piece
-from cosim.sw.driver.domain import Prot
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_map import Fit, fit, iommu_map, iommu_unmap
+from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
 from tests.sw.fake_driver import PAGE_SIZES, FakeDriver
 from tests.sw.machine import Machine
@@ -28,7 +28,7 @@ class Bench:
     def __init__(self, model: str = "") -> None:
         self.machine = Machine(size=32 << 20, model=model)
         self.driver = FakeDriver(self.machine.kernel)
-        self.core = IommuCore(self.machine.kernel, self.driver)  # type: ignore[arg-type]
+        self.core = IommuCore(self.machine.kernel, self.driver)
         domain = self.machine.run(self.core.domain_alloc("shared"))
         self.dma = DmaDomain(self.core, domain)
         self.domain = domain
@@ -168,7 +168,7 @@ def test_what_is_not_aligned_is_refused_and_logged() -> None:
 
     async def body() -> None:
         with pytest.raises(KernelError, match="-EINVAL"):
-            await iommu_map(bench.driver, bench.domain, 0x1800, 0x8010_0000, PAGE, Prot.READ)  # type: ignore[arg-type]
+            await iommu_map(bench.driver, bench.domain, 0x1800, 0x8010_0000, PAGE, Prot.READ)
 
     bench.machine.run(body())
     assert bench.machine.log == ["error: unaligned: iova 0x1800 pa 0x80100000 size 0x1000 min_pagesz 0x1000"]
@@ -240,9 +240,9 @@ def test_map_and_unmap_of_a_mixed_range_leave_nothing() -> None:
 
     async def body() -> None:
         size = 2 * MIB_2 + 3 * PAGE
-        await iommu_map(driver, domain, MIB_2 - PAGE, 3 * MIB_2 - PAGE, size, Prot.READ)  # type: ignore[arg-type]
+        await iommu_map(driver, domain, MIB_2 - PAGE, 3 * MIB_2 - PAGE, size, Prot.READ)
         assert driver.translate("shared", MIB_2 - PAGE + size - 1) == 3 * MIB_2 - PAGE + size - 1
-        assert await iommu_unmap(driver, domain, MIB_2 - PAGE, size) == size  # type: ignore[arg-type]
+        assert await iommu_unmap(driver, domain, MIB_2 - PAGE, size) == size
         assert not driver.tables["shared"]
 
     bench.machine.run(body())

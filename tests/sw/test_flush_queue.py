@@ -9,8 +9,8 @@ import pytest
 from cosim.events import Unmapped
 from cosim.sim.operations import Sleep
 from cosim.sw.dma_api import DmaDomain
-from cosim.sw.driver.domain import Domain, Gather
 from cosim.sw.iommu_core import IommuCore
+from cosim.sw.iommu_ops import Domain, Gather
 from cosim.units.quantities import MS, US, S
 from tests.sw.fake_driver import FakeDriver
 from tests.sw.machine import Machine
@@ -40,7 +40,7 @@ class Bench:
     def __init__(self, model: str = "", kind: type[FakeDriver] = LazyDriver) -> None:
         self.machine = Machine(model=model)
         self.driver = kind(self.machine.kernel)
-        self.core = IommuCore(self.machine.kernel, self.driver)  # type: ignore[arg-type]
+        self.core = IommuCore(self.machine.kernel, self.driver)
         self.dma = DmaDomain(self.core, self.machine.run(self.core.domain_alloc("shared")))
         self.machine.run(self.dma.be_lazy())
         self.unmapped: list[Unmapped] = []

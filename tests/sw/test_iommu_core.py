@@ -8,8 +8,8 @@ import pytest
 
 from cosim.events import Attached, CallDone
 from cosim.sim.operations import Sleep
-from cosim.sw.driver.device import DevIommu, Hardware
 from cosim.sw.iommu_core import IommuCore
+from cosim.sw.iommu_ops import DevIommu, Hardware
 from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import MS, US
 from tests.sw.fake_driver import FakeDriver
@@ -22,7 +22,7 @@ class Bench:
     def __init__(self, *, model: str = "", has_blocked: bool = True, group: str = "") -> None:
         self.machine = Machine(cpus=3, model=model)
         self.driver = FakeDriver(self.machine.kernel, has_blocked=has_blocked)
-        self.core = IommuCore(self.machine.kernel, self.driver)  # type: ignore[arg-type]
+        self.core = IommuCore(self.machine.kernel, self.driver)
         self.events: list[tuple[str, str]] = []
         self.calls: list[CallDone] = []
         self.machine.sim.probe(Attached).watch(lambda event: self.events.append((event.device, event.domain)))

@@ -17,8 +17,8 @@ from cosim.hw.dma.ring_device import RingMaster
 from cosim.hw.dma.transaction import Status, Transaction
 from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import DevicePlan, Plan, boot
-from cosim.sw.driver.device import Hardware
 from cosim.sw.iommu_core import IommuCore
+from cosim.sw.iommu_ops import Hardware
 from cosim.sw.kernel.kernel import KernelOptions
 from cosim.sw.runtime import RingHardware, Runtime
 from cosim.sw.workloads import AnyWorkload, thread_names
@@ -52,9 +52,9 @@ class Bench:
         self.machine = Machine(cpus=3, model="rvwmo", size=size, options=KernelOptions(kfree_rcu_delay="0 ns"))
         kernel = self.kernel = self.machine.kernel
         self.driver = FakeDriver(kernel)
-        core = IommuCore(kernel, self.driver)  # type: ignore[arg-type]
+        core = IommuCore(kernel, self.driver)
         self.masters = {"nic0": FakeMaster(), "nic1": FakeMaster()}
-        self.runtime = Runtime(kernel, self.driver, core, self.masters)  # type: ignore[arg-type]
+        self.runtime = Runtime(kernel, self.driver, core, self.masters)
         self.plan = Plan(
             (Hardware("iommu0", 0x300_0000, (16, 17, 18, 19), "cpu0"),),
             tuple(DevicePlan(name, (n,), "iommu0", "shared", window=window) for n, name in enumerate(self.masters, 1)),
@@ -320,7 +320,7 @@ class RingBench:
         bus.attach(0x1000_0000, 4096, self.device.registers, "nic0")
         masters = {**bench.masters, "nic0": self.device}
         rings = {"nic0": RingHardware(0x1000_0000, "cpu0", 40)}
-        bench.runtime = Runtime(bench.kernel, bench.driver, bench.runtime.core, masters, rings)  # type: ignore[arg-type]
+        bench.runtime = Runtime(bench.kernel, bench.driver, bench.runtime.core, masters, rings)
 
     def transport(self, txn: Transaction) -> Generator[Any, Any, None]:
         txn.translated = self.bench.machine.sim.now

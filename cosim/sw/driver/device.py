@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cosim.sim.operations import MmioRead, MmioWrite, Poll
 from cosim.spec.bits import Word
 from cosim.spec.register_map import Register
 from cosim.spec.registers import Capabilities
+from cosim.sw.iommu_ops import DeviceObject, DevIommu
 from cosim.sw.kernel.objects import Object, cell, embed
 
 
@@ -85,55 +84,11 @@ class IommuDevice(Object):
         )
 
 
-class DevIommu(Object):
-    """What the core keeps for a device that is behind an IOMMU (struct dev_iommu); freed when the device leaves."""
-
-    __slots__ = ()
-    iommu_dev = cell()
-    """Address of its `IommuDevice`."""
-    priv = cell()
-    """Address of the driver's `DeviceInfo`."""
-
-
-class DeviceObject(Object):
-    """The part of struct device that matters here; freed when the device leaves."""
-
-    __slots__ = ()
-    iommu = cell()
-    """Address of its `DevIommu`, 0 without an IOMMU."""
-
-
 class DeviceInfo(Object):
     """The driver's own data of a device: which paging domain it is bonded to, 0 if none."""
 
     __slots__ = ()
     domain = cell()
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A device as it was found: its name, its structure in memory, the `device_id`s of its requests."""
-
-    name: str
-    object: DeviceObject
-    ids: tuple[int, ...]
-    node: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """An IOMMU as firmware describes it: its registers and where its interrupts go.
-
-    `vectors` are the interrupt numbers of `cpu`, one for each vector of the IOMMU. `messages` are the (address, data)
-    pairs that raise them, where the IOMMU can send messages; without, it uses wires.
-    """
-
-    name: str
-    base: int
-    vectors: tuple[int, ...]
-    cpu: str
-    messages: tuple[tuple[int, int], ...] = ()
-    node: int = 0
 
 
 async def iommu_of(device: DeviceObject) -> IommuDevice:

@@ -1,11 +1,8 @@
-"""Domains: address spaces that devices can be attached to, the bonds that tie them, and what an unmap gathers."""
+"""Domains in memory: page table, PSCID, and the bonds that tie devices to them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum, IntFlag, auto
-
-from cosim.spec.bits import ONES
+from cosim.sw.iommu_ops import Domain
 from cosim.sw.kernel.lists import ListHead
 from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import Object, cell, embed
@@ -60,79 +57,6 @@ class Tag(Object):
     users = cell()
 
 
-IDENTITY = "identity"
-"""The name of the identity domain, which is there without being made."""
-
-
-class DomainKind(Enum):
-    """What a domain does with requests."""
-
-    PAGING = auto()
-    IDENTITY = auto()
-    BLOCKED = auto()
-
-
-class Prot(IntFlag):
-    """What a mapping permits."""
-
-    READ = 1
-    WRITE = 2
-
-    @property
-    def letters(self) -> str:
-        """As events have it: r, w or rw."""
-        return "r" * bool(self & Prot.READ) + "w" * bool(self & Prot.WRITE)
-
-
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """A domain as its users hold it. Identity and blocked domains have no structure of their own."""
-
-    name: str
-    kind: DomainKind
-    object: DomainObject
-    page_sizes: tuple[int, ...] = ()
-    """Of leaves, in bytes, smallest first."""
-    aperture_end: int = ONES
-    """The last IOVA that can be mapped."""
-
-
-@dataclass(slots=True)
-class Gather:
-    """What one unmap has cleared and not flushed yet (struct iommu_iotlb_gather); private to its caller.
-
-    `end` is inclusive; empty, it is (all ones, 0). `queued`: the flush is left to a flush queue.
-    """
-
-    start: int = ONES
-    end: int = 0
-    page_size: int = 0
-    queued: bool = False
-    freelist: list[int] = field(default_factory=list)
-    """Page-table pages to be freed once the flush is done."""
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing was gathered."""
-        return self.start > self.end
-
-    def disjoint(self, iova: int, size: int) -> bool:
-        """Whether something lies between what was gathered and `size` bytes from `iova` on."""
-        return not self.empty and (iova > self.end + 1 or iova + size < self.start)
-
-    def add(self, iova: int, size: int) -> None:
-        """Widen the range."""
-        self.start = min(self.start, iova)
-        self.end = max(self.end, iova + size - 1)
-
-    def clear(self) -> None:
-        """Begin again, as after a flush; the freelist is its owner's to empty."""
-        self.start, self.end, self.page_size = ONES, 0, 0
-
-
-@dataclass(frozen=True, slots=True)
-class MapResult:
-    """How many bytes from the start are mapped; `failed` is an errno, 0 if that is all of them."""
-
-    mapped: int
-    failed: int = 0
+def object_of(domain: Domain) -> DomainObject:
+    """The driver's structure of a domain (iommu_domain_to_riscv)."""
+    return DomainObject(domain.object.address)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from cosim.events import CallBegun, CallDone
-from cosim.sim.operations import Instant, Now, Self
 from cosim.spec.bits import ONES
+from cosim.sw.calls import Calls, Measured
 from cosim.sw.driver import directory
 from cosim.sw.driver import probe as bringup
-from cosim.sw.driver.device import Device, Hardware, IommuDevice, iommu_of
-from cosim.sw.driver.domain import IDENTITY, Domain, DomainKind, DomainObject, Gather, MapResult, Prot
+from cosim.sw.driver.device import IommuDevice, iommu_of
+from cosim.sw.driver.domain import DomainObject, object_of
+from cosim.sw.iommu_ops import IDENTITY, Device, Domain, DomainKind, Gather, Hardware, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.kernel.objects import Cell
+from cosim.sw.kernel.objects import Cell, Object
 from cosim.units.field_types import PositiveTime, Time
 from cosim.units.quantities import NS, US
 
@@ -76,8 +75,7 @@ class Driver:
         self._actions: dict[tuple[int, str], IrqAction] = {}
         self._once = {site: Cell(kernel.static(8)) for site in ("enqueue", "execution")}
         self.contexts = directory.ContextWatch(kernel)
-        self.call_begun = kernel.sim.probe(CallBegun)
-        self.call_done = kernel.sim.probe(CallDone)
+        self._calls = Calls(kernel.sim)
 
     # --- IOMMUs ----------------------------------------------------------------------------------------------------
 
@@ -99,15 +97,16 @@ class Driver:
                 raise
         return iommu
 
-    async def remove_iommu(self, iommu: IommuDevice) -> None:
+    async def remove_iommu(self, iommu: Object) -> None:
         """Take an IOMMU out of service and free what it had. Its devices must have been released."""
+        removed = IommuDevice(iommu.address)
         async with self.measured("remove"):
-            await self.bonds.before_removal(self, iommu)
-            await bringup.remove(self, iommu)
+            await self.bonds.before_removal(self, removed)
+            await bringup.remove(self, removed)
 
-    async def shutdown(self, iommu: IommuDevice) -> None:
+    async def shutdown(self, iommu: Object) -> None:
         """Leave the hardware to the next kernel (kexec)."""
-        await self.bringup.shutdown(self, iommu)
+        await self.bringup.shutdown(self, IommuDevice(iommu.address))
 
     # --- Devices ---------------------------------------------------------------------------------------------------
 
@@ -158,7 +157,7 @@ class Driver:
 
     async def domain_free(self, domain: Domain) -> None:
         """Free a domain that no device is attached to."""
-        made = domain.object
+        made = object_of(domain)
         if not await made.bonds.empty():
             self.kernel.log("warning", f"domain {domain.name} is freed while devices are bonded to it")
         await self.pscid.died(self, made)
@@ -182,12 +181,12 @@ class Driver:
 
     async def iotlb_sync(self, domain: Domain, gather: Gather) -> None:
         """Flush what an unmap has gathered, wait for it, and free what was waiting for that."""
-        await self.invalidating.sync(self, domain.object, gather)
+        await self.invalidating.sync(self, object_of(domain), gather)
         gather.clear()
 
     async def flush_iotlb_all(self, domain: Domain) -> None:
         """Flush everything of a domain, and wait for it."""
-        await self.invalidate(domain.object, 0, ONES)
+        await self.invalidate(object_of(domain), 0, ONES)
 
     async def gather_page(self, domain: Domain, gather: Gather, iova: int, size: int) -> None:
         """Add a page to what an unmap has gathered; flush first what does not fit with it."""
@@ -228,7 +227,7 @@ class Driver:
 
     def measured(self, call: str) -> Measured:
         """``async with driver.measured("probe"):`` has its duration told, and the parts that it is made of."""
-        return Measured(self, call)
+        return self._calls.measured(call)
 
     # --- What an IOMMU holds until it is removed ---------------------------------------------------------------------
 
@@ -257,30 +256,3 @@ class Driver:
     def disconnected(self, iommu: IommuDevice, form: QueueForm) -> IrqAction:
         """The interrupt that a queue had."""
         return self._actions.pop((int(iommu.address), form.name))
-
-
-class Measured:
-    """A call of a driver, from its beginning to its end; one that does not return is not told of."""
-
-    __slots__ = ("began", "call", "driver")
-
-    def __init__(self, driver: Driver, call: str) -> None:
-        self.driver = driver
-        self.call = call
-        self.began: Instant
-
-    async def __aenter__(self) -> None:
-        driver = self.driver
-        if driver.call_begun or driver.call_done:
-            thread = await Self()
-            self.began = await Now()
-            driver.call_begun(CallBegun(self.began.time, thread.name, self.call))
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        done = self.driver.call_done
-        if done and (error is None or isinstance(error, KernelError)):
-            now, thread = await Now(), await Self()
-            failed = error.name if isinstance(error, KernelError) else ""
-            done(CallDone(now.time, thread.name, self.call, self.began.time, now.since(self.began), failed))

@@ -9,8 +9,9 @@ from cosim.spec.register_map import CAPABILITIES, FCTL, ICVEC, MSI_ADDR, MSI_DAT
 from cosim.spec.registers import Capabilities, Fctl, Icvec, Igs, IommuMode, MsiAddr
 from cosim.sw.driver import directory
 from cosim.sw.driver import queue_setup as queue
-from cosim.sw.driver.device import Hardware, IommuDevice
+from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.queue_setup import COMMANDS, FAULTS
+from cosim.sw.iommu_ops import Hardware
 from cosim.sw.kernel.errors import KernelError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import Piece
-from cosim.sw.driver.domain import Prot
 from cosim.sw.iommu_map import iommu_map
+from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads.workload import Names, WorkloadOptions, allocate, around, release

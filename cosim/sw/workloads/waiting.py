@@ -30,7 +30,7 @@ class SynchronizeRcu(WorkloadOptions):
     does: Literal["synchronize-rcu"]
 
     async def round(self, runtime: Runtime) -> None:
-        async with runtime.driver.measured("synchronize_rcu"):
+        async with runtime.core.calls.measured("synchronize_rcu"):
             await runtime.kernel.rcu.synchronize()
 
 

@@ -26,11 +26,10 @@ from cosim.spec.queues import COMMANDS, Command
 from cosim.spec.register_map import CQCSR, CQH, CQT, REGISTERS
 from cosim.spec.registers import Ddtp, IommuMode
 from cosim.spec.translation import Ddte, ddt_split
-from cosim.sw.driver.device import Hardware
-from cosim.sw.driver.domain import Domain
 from cosim.sw.driver.driver import Driver, DriverCosts
 from cosim.sw.driver.variants import Variant, variant
 from cosim.sw.iommu_core import IommuCore
+from cosim.sw.iommu_ops import Domain, Hardware
 from cosim.sw.kernel.buddy import Region
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.kernel import Kernel, KernelOptions

@@ -11,9 +11,9 @@ from cosim.events import CallDone, ContextChanged
 from cosim.hw.dma.transaction import Transaction
 from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode
-from cosim.sw.driver.domain import Prot
 from cosim.sw.driver.variants import CELLS
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
+from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import KIB, MS, US
 from tests.sw.driver.machine import DRAM, SIZE, SMALL_QUEUES, Machine

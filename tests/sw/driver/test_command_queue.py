@@ -11,8 +11,8 @@ from cosim.sim.chooser import Scheduled
 from cosim.sim.operations import Now, OnInterrupt
 from cosim.spec.queues import Command, Iotinval
 from cosim.spec.register_map import CQT
-from cosim.sw.driver.domain import Domain, Prot
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
+from cosim.sw.iommu_ops import Domain, Prot
 from cosim.units.quantities import MS, US, S
 from tests.sw.driver.machine import DRAM, Machine
 

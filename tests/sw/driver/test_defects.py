@@ -14,8 +14,8 @@ from cosim.events import FreedTouched
 from cosim.hw.dma.transaction import Transaction
 from cosim.spec.register_map import FQT
 from cosim.spec.registers import Interrupt
-from cosim.sw.driver.domain import Domain, Prot
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
+from cosim.sw.iommu_ops import Domain, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import MS, NS
 from tests.sw.driver.machine import DRAM, SIZE, Machine

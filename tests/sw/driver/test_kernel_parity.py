@@ -8,7 +8,7 @@ for a fence as ``poll`` (of `cqh`, in 7.1 of `cqh` and `cqcsr` in turn).
 from __future__ import annotations
 
 from cosim.hw.dma.transaction import Transaction
-from cosim.sw.driver.domain import Domain
+from cosim.sw.iommu_ops import Domain
 from tests.sw.driver.expected import PAGE, VARIANTS, context, fence, lines, vma
 from tests.sw.driver.machine import Machine
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cosim.sw.driver.domain import Gather, Prot
 from cosim.sw.iommu_map import iommu_map, iommu_unmap, iommu_unmap_fast
+from cosim.sw.iommu_ops import Gather, Prot
 from tests.sw.driver.expected import PAGE, VARIANTS, fence, page, vma
 from tests.sw.driver.machine import DRAM, Machine
 

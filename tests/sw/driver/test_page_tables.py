@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from cosim.events import PageAllocated
 from cosim.sim.operations import Oops
 from cosim.spec.pagetable import FIRST_STAGE, Pte, translated
-from cosim.sw.driver.domain import Domain, Gather, Prot
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
+from cosim.sw.iommu_ops import Domain, Gather, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import MIB
 from tests.sw.driver.machine import DRAM, SMALL_QUEUES, Machine

@@ -12,8 +12,9 @@ from cosim.sim.actions import Taken
 from cosim.sim.chooser import Scheduled
 from cosim.sim.operations import Sleep
 from cosim.spec.pagetable import Pte
-from cosim.sw.driver.domain import Bond, Prot
+from cosim.sw.driver.domain import Bond
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
+from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.lists import ListHead
 from cosim.units.quantities import MS, US
 from tests.sw.driver.machine import DRAM, SIZE, Machine

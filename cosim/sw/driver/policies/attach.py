@@ -27,9 +27,10 @@ from cosim.spec.pagetable import FIRST_STAGE, PAGE_LG2
 from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.registers import IommuMode
 from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
-from cosim.sw.driver.device import Device, DeviceInfo, DevIommu, IommuDevice, capabilities_of, info_of
+from cosim.sw.driver.device import DeviceInfo, IommuDevice, capabilities_of, info_of
 from cosim.sw.driver.directory import ContextObject, find_context
-from cosim.sw.driver.domain import Bond, Domain, DomainObject
+from cosim.sw.driver.domain import Bond, DomainObject, object_of
+from cosim.sw.iommu_ops import Device, DevIommu, Domain
 from cosim.sw.kernel.barriers import dma_wmb, smp_mb
 from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import S
@@ -79,7 +80,7 @@ class BondFirst:
         self, driver: Driver, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
     ) -> None:
         """Attach to a page table. KernelError ENODEV, ENOMEM, ENOSPC, with nothing changed."""
-        made = domain.object
+        made = object_of(domain)
         mode = await self.supported(iommu, made)
         await driver.tables.attaching(driver, iommu, made)
         pscid = await driver.pscid.take(driver, iommu, made)

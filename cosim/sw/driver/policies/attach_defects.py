@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cosim.spec.translation import DcTa, Fsc
-from cosim.sw.driver.device import Device, IommuDevice
+from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.domain import Bond, DomainObject
 from cosim.sw.driver.policies.attach import BondFirst, V
+from cosim.sw.iommu_ops import Device
 
 if TYPE_CHECKING:
     from cosim.sw.driver.driver import Driver

@@ -24,10 +24,11 @@ from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.registers import IommuMode
 from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
-from cosim.sw.driver.device import Device, IommuDevice
+from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.directory import find_context
-from cosim.sw.driver.domain import Domain, DomainKind, DomainObject
+from cosim.sw.driver.domain import DomainObject, object_of
 from cosim.sw.driver.policies.attach import BondFirst
+from cosim.sw.iommu_ops import Device, Domain, DomainKind
 from cosim.sw.kernel.errors import KernelError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class ReviewedAttach(BondFirst):
     async def paging(
         self, driver: Driver, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
     ) -> None:
-        made = domain.object
+        made = object_of(domain)
         mode = await self.supported(iommu, made)
         await driver.tables.attaching(driver, iommu, made)
         fsc = Fsc.of(mode=mode, ppn=await made.root.load() >> PAGE_LG2)
@@ -96,5 +97,5 @@ class ReviewedAttach(BondFirst):
         if domain is not None and bond is not None:
             await driver.bonds.link(driver, iommu, domain, bond)
         if old is not None and old.kind is DomainKind.PAGING:
-            await driver.bonds.unlink(driver, iommu, device, old.object)
-            await driver.pscid.drop(driver, iommu, old.object)
+            await driver.bonds.unlink(driver, iommu, device, object_of(old))
+            await driver.pscid.drop(driver, iommu, object_of(old))

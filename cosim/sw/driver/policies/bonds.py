@@ -21,8 +21,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cosim.sw.driver.device import Device, DeviceObject, IommuDevice, iommu_of
+from cosim.sw.driver.device import IommuDevice, iommu_of
 from cosim.sw.driver.domain import Bond, DomainObject
+from cosim.sw.iommu_ops import Device, DeviceObject
 from cosim.sw.kernel.lists import ListHead
 
 if TYPE_CHECKING:

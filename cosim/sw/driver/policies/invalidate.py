@@ -25,7 +25,8 @@ from cosim.spec.bits import ONES
 from cosim.spec.pagetable import PAGE
 from cosim.spec.queues import Iotinval
 from cosim.sw.driver.device import IommuDevice
-from cosim.sw.driver.domain import DomainObject, Gather
+from cosim.sw.driver.domain import DomainObject
+from cosim.sw.iommu_ops import Gather
 from cosim.sw.kernel.barriers import smp_mb
 from cosim.units.quantities import MIB, MS, S
 

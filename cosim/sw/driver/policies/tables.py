@@ -27,7 +27,8 @@ from cosim.spec.registers import Capabilities
 from cosim.spec.translation import IosatpMode
 from cosim.sw.driver import pagetable
 from cosim.sw.driver.device import IommuDevice, capabilities_of
-from cosim.sw.driver.domain import Domain, DomainObject, Gather, MapResult, Prot
+from cosim.sw.driver.domain import DomainObject, object_of
+from cosim.sw.iommu_ops import Domain, Gather, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Cell, Ordering
 
@@ -97,7 +98,7 @@ class PerPage:
     ) -> MapResult:
         """Page by page from the root. A hardware walk may see each as soon as it is stored; no IOTINVAL is needed."""
         await Work(driver.costs.call)
-        made, freelist, mapped, failed = domain.object, list[int](), 0, 0
+        made, freelist, mapped, failed = object_of(domain), list[int](), 0, 0
         scheme = await pagetable.scheme_of(made)
         writable = bool(prot & Prot.WRITE)
         dirty = writable and not await made.dirty_by_hardware.load()
@@ -125,10 +126,10 @@ class PerPage:
     async def unmap_pages(self, driver: Driver, domain: Domain, iova: int, size: int, gather: Gather) -> int:
         """Leaf by leaf from the root. No table is freed; a page may be larger than what is left of the range."""
         await Work(driver.costs.call)
-        unmapped = 0
-        scheme = await pagetable.scheme_of(domain.object)
+        made, unmapped = object_of(domain), 0
+        scheme = await pagetable.scheme_of(made)
         while unmapped < size:
-            leaf = await pagetable.find_leaf(domain.object, scheme, iova + unmapped)
+            leaf = await pagetable.find_leaf(made, scheme, iova + unmapped)
             if leaf is None or self.partial(iova + unmapped, leaf.size):
                 break
             await Work(driver.costs.pte)
@@ -144,8 +145,9 @@ class PerPage:
 
     async def iova_to_phys(self, driver: Driver, domain: Domain, iova: int) -> int:
         """Where `iova` leads. The walk's answer is used without a look: an oops if nothing is mapped (C13)."""
-        scheme = await pagetable.scheme_of(domain.object)
-        leaf = await pagetable.find_leaf(domain.object, scheme, iova)
+        made = object_of(domain)
+        scheme = await pagetable.scheme_of(made)
+        leaf = await pagetable.find_leaf(made, scheme, iova)
         if leaf is None:
             raise Oops(f"null pointer dereference: iova_to_phys of {iova:#x}, which is not mapped")
         return Pte.ppn.get(leaf.pte) << PAGE_LG2 | iova & leaf.size - 1

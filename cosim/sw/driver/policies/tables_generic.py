@@ -22,9 +22,10 @@ from cosim.spec.bits import ONES
 from cosim.spec.pagetable import FIRST_STAGE, NAPOT_LG2, PAGE, PAGE_LG2, Pte, Scheme
 from cosim.sw.driver import pagetable
 from cosim.sw.driver.device import IommuDevice
-from cosim.sw.driver.domain import Domain, DomainObject, Gather, MapResult, Prot
+from cosim.sw.driver.domain import DomainObject, object_of
 from cosim.sw.driver.pagetable import LEAF, V, cell_at
 from cosim.sw.driver.policies.tables import PerPage
+from cosim.sw.iommu_ops import Domain, Gather, MapResult, Prot
 from cosim.sw.kernel.objects import Cell, Ordering
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Generic(PerPage):
     ) -> MapResult:
         """A walk for each page; -ERANGE outside the address space, -EADDRINUSE over a leaf or a table with entries."""
         await Work(driver.costs.call)
-        made, size = domain.object, page_size * count
+        made, size = object_of(domain), page_size * count
         scheme = await pagetable.scheme_of(made)
         if iova + size - 1 > ONES or not scheme.canonical(iova) or not scheme.canonical(iova + size - 1):
             return MapResult(0, errno.ERANGE)
@@ -124,8 +125,9 @@ class Generic(PerPage):
     async def unmap_pages(self, driver: Driver, domain: Domain, iova: int, size: int, gather: Gather) -> int:
         """Clear what the range covers, from its start to the first hole; gather it as one, with the freed tables."""
         await Work(driver.costs.call)
-        scheme = await pagetable.scheme_of(domain.object)
-        root = await domain.object.root.load()
+        made = object_of(domain)
+        scheme = await pagetable.scheme_of(made)
+        root = await made.root.load()
         freelist: list[int] = []
         unmapped = await self._clear(driver, scheme, root, scheme.levels - 1, iova, iova + size, freelist)
         if unmapped:
@@ -169,8 +171,9 @@ class Generic(PerPage):
     # --- Look ------------------------------------------------------------------------------------------------------
 
     async def iova_to_phys(self, driver: Driver, domain: Domain, iova: int) -> int:
-        scheme = await pagetable.scheme_of(domain.object)
-        leaf = await pagetable.find_leaf(domain.object, scheme, iova)
+        made = object_of(domain)
+        scheme = await pagetable.scheme_of(made)
+        leaf = await pagetable.find_leaf(made, scheme, iova)
         if leaf is None:
             return 0
         offset = (NAPOT if leaf.pte & Pte.n.mask else leaf.size) - 1

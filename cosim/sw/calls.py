@@ -1,0 +1,51 @@
+"""Calls of the DMA API, the core and the driver, told of with their duration and the parts that it is made of."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from cosim.events import CallBegun, CallDone
+from cosim.sim.operations import Instant, Now, Self
+from cosim.sim.simulation import Sim
+from cosim.sw.kernel.errors import KernelError
+
+
+class Calls:
+    """Tells of the calls that threads make: ``async with calls.measured("unmap"):`` is one of them."""
+
+    __slots__ = ("begun", "done")
+
+    def __init__(self, sim: Sim) -> None:
+        self.begun = sim.probe(CallBegun)
+        self.done = sim.probe(CallDone)
+
+    def measured(self, name: str) -> Measured:
+        """The call that is made inside the ``async with``."""
+        return Measured(self, name)
+
+
+class Measured:
+    """A call, from its beginning to its end; one that does not return has only its beginning told."""
+
+    __slots__ = ("began", "calls", "name")
+
+    def __init__(self, calls: Calls, name: str) -> None:
+        self.calls = calls
+        self.name = name
+        self.began: Instant
+
+    async def __aenter__(self) -> None:
+        calls = self.calls
+        if calls.begun or calls.done:
+            thread = await Self()
+            self.began = await Now()
+            calls.begun(CallBegun(self.began.time, thread.name, self.name))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        done = self.calls.done
+        if done and (error is None or isinstance(error, KernelError)):
+            now, thread = await Now(), await Self()
+            failed = error.name if isinstance(error, KernelError) else ""
+            done(CallDone(now.time, thread.name, self.name, self.began.time, now.since(self.began), failed))
