@@ -12,7 +12,7 @@ ROOT = Path(cosim.__file__).parent
 MAY_IMPORT = {
     "spec": {"spec"},
     "units": {"units", "pydantic"},
-    "events": {"spec"},
+    "events": {"events", "spec"},
     "sim": {"sim", "simpy", "numpy", "units"},
     "hw": {"hw", "spec", "events", "sim", "units", "pydantic"},
     "sw": {"sw", "spec", "events", "sim", "units", "pydantic"},

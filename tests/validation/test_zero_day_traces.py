@@ -65,5 +65,5 @@ def test_a_trace_shows_whom_a_request_waits_for() -> None:
     first, second = done[0].parts, done[1].parts
     miss = 3 + 3 * 51
     assert first["iotlb"] + first["ddt"] + first["walk"] == (8 + 6 * 51) * CYCLE
-    assert second["queue"] == (8 + 6 * 51) * CYCLE + CYCLE - (done[1].issued - done[0].issued)
+    assert second["place"] == (8 + 6 * 51) * CYCLE + CYCLE - (done[1].issued - done[0].issued)
     assert {event.parts["iotlb"] + event.parts["walk"] for event in done[1:40]} == {miss * CYCLE}

@@ -11,7 +11,7 @@ class Link:
 
     def __init__(self, options: DmaOptions) -> None:
         self.options = options
-        self.up, self.down = (Server(0, "link", latency_ps=options.link, wait_part="link") for _ in range(2))
+        self.up, self.down = (Server(0, "link", latency_ps=options.link, wait_part="link_wait") for _ in range(2))
 
     def send(self, way: Server, data: int) -> Server | Service:
         """What a routine yields to get a packet with `data` bytes of payload across."""

@@ -75,12 +75,12 @@ class Iommu(Component):
         self.data = DataPath(sim, port)
         self.faults = 0
         self._ledger = self.translation.ledger
-        self._places = Gate(sim, options.geometry.in_flight, "queue")
+        self._places = Gate(sim, options.geometry.in_flight, "place")
         reads_first = options.geometry.arbitration == "reads-first"
-        self._waiting = (self._places, Gate(sim, 0, "queue") if reads_first else self._places)
+        self._waiting = (self._places, Gate(sim, 0, "place") if reads_first else self._places)
         """Where reads and writes wait for a place."""
         self._answer = pause("fault", timing.fault_answer)
-        self._lookup = Server(timing.lookup_interval, "iotlb", latency_ps=timing.lookup)
+        self._lookup = Server(timing.lookup_interval, "iotlb", latency_ps=timing.lookup, wait_part="lookup_wait")
         self._turnaround = timing.turnaround
         self._initiator = sim.initiator(f"{path}.turnaround")
         self._limit = self.registers.capabilities.pas

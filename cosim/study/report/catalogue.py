@@ -9,7 +9,6 @@ from dataclasses import fields
 from typing import Any, get_args
 
 from cosim.config.shape import alternatives, tags
-from cosim.events import PARTS
 from cosim.hw.dma.options import TrafficOptions
 from cosim.oracles import ORACLES
 from cosim.study.trace.trace import EVENTS
@@ -17,6 +16,7 @@ from cosim.sw.driver.variants import CELLS, ROWS
 from cosim.sw.workloads import AnyWorkload
 from cosim.system.load import shipped
 from cosim.system.topology import Part
+from cosim.units.latency_parts import LatencyPart
 
 Rows = list[tuple[str, str]]
 """Names, each with a sentence on it."""
@@ -80,7 +80,7 @@ def parts() -> Rows:
 
 def latency_parts() -> Rows:
     """What latencies are split into."""
-    return list(PARTS.items())
+    return [(part.value, f"{part.about}; lowered by {part.remedy}") for part in LatencyPart]
 
 
 def events() -> Rows:

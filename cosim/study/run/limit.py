@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from cosim.events import PARTS
 from cosim.study.run.latency import Latency
+from cosim.units.latency_parts import LatencyPart
 from cosim.units.quantities import format_time
 
 SATURATED = 0.9
@@ -25,29 +25,10 @@ APART = 0.1
 ACCESSES = frozenset({"read", "write", "fetch", "status"})
 """What a DMA master's latencies are called, after its path: `nic0.read`."""
 
-PHRASES: Mapping[str, str] = {
-    "slot": "waiting for one of the device's own slots",
-    "link": "link hops",
-    "queue": "queueing",
-    "ddt": "device-directory walks",
-    "pdt": "process-directory walks",
-    "iotlb": "look-ups in the IOMMU's caches",
-    "merge_wait": "waiting for another request's walk",
-    "walker_wait": "waiting for a walker",
-    "ad_update": "updates of A and D bits",
-    "fault": "reporting faults",
-    "order": "waiting for earlier accesses of the same device",
-    "fence_instr": "fence instructions",
-    "ticket": "waiting for its turn in the command queue",
-    "ring": "waiting for room in the command queue",
-    "fence": "waiting for an IOFENCE",
-    "irq": "interrupt handlers",
-    "preempted": "other threads on its CPU",
-}
-"""How a sentence names a latency part; as `PARTS` describes it, if it is not here."""
-
-WAITS = frozenset({"slot", "queue", "merge_wait", "walker_wait", "order", "ticket", "ring", "fence", "lock", "rcu"})
+WAITS = frozenset(part.value for part in LatencyPart if part.waits)
 """Parts that are spent waiting for somebody else."""
+
+PARTS = {part.value: part for part in LatencyPart}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +117,7 @@ def is_access(name: str) -> bool:
 
 def phrase(part: str) -> str:
     """A latency part as a sentence names it."""
-    return PHRASES.get(part) or PARTS.get(part, part)
+    return PARTS[part].phrase if part in PARTS else part
 
 
 def percent(fraction: float, decimals: int = 0) -> str:

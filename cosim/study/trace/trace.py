@@ -27,7 +27,7 @@ Write = Callable[[str], None]
 EVENTS: Mapping[str, type] = {
     name: kind
     for name, kind in vars(events).items()
-    if isinstance(kind, type) and getattr(kind, "__module__", "") == events.__name__
+    if isinstance(kind, type) and kind.__module__.startswith(f"{events.__name__}.")
 }
 """Every event record by its name."""
 

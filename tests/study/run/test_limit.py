@@ -2,8 +2,8 @@
 
 import pytest
 
-from cosim.events import PARTS
 from cosim.study.run.limit import limit_of, percent, phrase
+from cosim.units.latency_parts import LatencyPart
 from tests.study.run.results import NS, US, latency
 
 READ = {"link": 120 * NS, "iotlb": 2 * NS, "memory": 80 * NS}
@@ -189,5 +189,5 @@ def test_percentages_are_never_rounded_to_all_or_nothing(fraction, decimals, tex
 
 
 def test_every_part_reads_as_a_phrase():
-    assert all(phrase(part) for part in PARTS)
+    assert all(phrase(part) == part.phrase for part in LatencyPart)
     assert phrase("lock") == "waiting for a lock"

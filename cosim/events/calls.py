@@ -1,0 +1,34 @@
+"""What the driver and the DMA API tell of their calls, and boot of its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class CallBegun:
+    """A driver or DMA API call has begun; `CallDone` follows if it returns."""
+
+    time: int
+    who: str
+    call: str
+
+
+@dataclass(slots=True)
+class CallDone:
+    """A driver or DMA API call returned; its `parts` add up to ``time - began``."""
+
+    time: int
+    who: str
+    call: str
+    began: int
+    parts: Mapping[str, int]
+    failed: str
+
+
+@dataclass(slots=True)
+class BootDone:
+    """The IOMMUs are probed and the devices attached as the topology says; workloads and masters start."""
+
+    time: int

@@ -1,0 +1,54 @@
+"""What DMA masters tell: a request on its way, taking hold, and over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class DmaIssued:
+    """A master has put a request on its way."""
+
+    time: int
+    who: str
+    device_id: int
+    sequence: int
+    iova: int
+    size: int
+    write: bool
+
+
+@dataclass(slots=True)
+class DmaCommitted:
+    """A request's memory access took hold at `address`; `translated` is when its translation was decided."""
+
+    time: int
+    who: str
+    device_id: int
+    sequence: int
+    iova: int
+    address: int
+    size: int
+    write: bool
+    translated: int
+
+
+@dataclass(slots=True)
+class DmaDone:
+    """A request is over; its `parts` add up to ``time - issued``. `status` is a name of `hw.dma.transaction.Status`.
+
+    `purpose` is ``data``, or what a ring needs besides: ``fetch`` of a descriptor, ``status`` written back to it.
+    """
+
+    time: int
+    who: str
+    device_id: int
+    sequence: int
+    iova: int
+    size: int
+    write: bool
+    issued: int
+    status: str
+    parts: Mapping[str, int]
+    purpose: str = "data"

@@ -1,0 +1,90 @@
+"""What the DMA API and the IOMMU core promise about domains: what is mapped, who is attached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class MapBegun:
+    """An ``iommu_map`` has begun: `size` bytes from `iova` in `domain` may lead to `address` and on from here on.
+
+    `Mapped` follows when it returns, `Unmapped` if it fails.
+    """
+
+    time: int
+    who: str
+    domain: str
+    iova: int
+    size: int
+    address: int
+
+
+@dataclass(slots=True)
+class Mapped:
+    """``iommu_map`` returned: `size` bytes from `iova` in `domain` lead to `address` and on, for `prot` (rw)."""
+
+    time: int
+    who: str
+    domain: str
+    iova: int
+    size: int
+    address: int
+    prot: str = "rw"
+
+
+@dataclass(slots=True)
+class UnmapBegun:
+    """An unmap has begun: from here on devices may be refused the range. `Unmapped` follows."""
+
+    time: int
+    who: str
+    domain: str
+    iova: int
+    size: int
+
+
+@dataclass(slots=True)
+class Unmapped:
+    """An unmap has returned and its flush is done: from here on no device may reach the range through `domain`."""
+
+    time: int
+    who: str
+    domain: str
+    iova: int
+    size: int
+
+
+@dataclass(slots=True)
+class Attaching:
+    """An attach has begun: from here to its return `device` may reach memory through `domain` as well."""
+
+    time: int
+    who: str
+    device: str
+    domain: str
+
+
+@dataclass(slots=True)
+class Attached:
+    """An attach has returned: `device` (with its `device_ids`) is in `domain`; an empty name is blocked."""
+
+    time: int
+    who: str
+    device: str
+    device_ids: tuple[int, ...]
+    domain: str
+
+
+@dataclass(slots=True)
+class ContextChanged:
+    """A word of a device context has changed in memory, where IOMMU `who` finds it: `field` is tc, iohgatp, ta or fsc.
+
+    It is told when the store takes hold, not when a thread makes it; storing what is there already changes nothing.
+    """
+
+    time: int
+    who: str
+    device_id: int
+    field: str
+    value: int

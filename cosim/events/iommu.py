@@ -1,0 +1,131 @@
+"""What an IOMMU tells: translations, caches, walks, registers, commands, queues, faults, interrupts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Translated:
+    """A translation was decided: `hit` says how (``iotlb``, ``walk``, ``merged``, ``bare``)."""
+
+    time: int
+    who: str
+    device_id: int
+    iova: int
+    address: int
+    hit: str
+    pscid: int
+    gscid: int
+
+
+@dataclass(slots=True)
+class CacheLookup:
+    """A look-up in one of the IOMMU's caches: ``iommu0.iotlb``, ``iommu0.ddtc``, ``iommu0.nonleaf``."""
+
+    time: int
+    who: str
+    hit: bool
+
+
+@dataclass(slots=True)
+class CacheFilled:
+    """An entry was put into a cache, and perhaps another one evicted for it."""
+
+    time: int
+    who: str
+    tag: tuple[int, ...]
+    evicted: bool
+
+
+@dataclass(slots=True)
+class WalkDone:
+    """A walk has ended after `reads` memory reads: of a page table, or of the device directory."""
+
+    time: int
+    who: str
+    device_id: int
+    kind: str
+    reads: int
+    began: int
+    fault: bool
+
+
+@dataclass(slots=True)
+class RegisterRead:
+    """A register access took hold. `offset` and `size` are in bytes."""
+
+    time: int
+    who: str
+    offset: int
+    size: int
+    value: int
+    by: str
+
+
+@dataclass(slots=True)
+class RegisterWritten:
+    """A register write took hold."""
+
+    time: int
+    who: str
+    offset: int
+    size: int
+    value: int
+    by: str
+
+
+@dataclass(slots=True)
+class CommandFetched:
+    """The command consumer has read the command at `index` from the ring."""
+
+    time: int
+    who: str
+    index: int
+    words: tuple[int, int]
+
+
+@dataclass(slots=True)
+class CommandExecuted:
+    """A command took hold; `kind` is its name in results: ``iotinval_vma``, ``iodir_inval_ddt``, ``iofence``."""
+
+    time: int
+    who: str
+    index: int
+    words: tuple[int, int]
+    kind: str
+
+
+@dataclass(slots=True)
+class QueueDepth:
+    """The occupancy of a queue has changed: ``iommu0.cq``, ``iommu0.fq``."""
+
+    time: int
+    who: str
+    depth: int
+
+
+@dataclass(slots=True)
+class FaultRecorded:
+    """A fault was found, and recorded or not: `reported` is false if DTF keeps it back, `fqcsr` as it is then."""
+
+    time: int
+    who: str
+    device_id: int
+    cause: int
+    iova: int
+    ttyp: int
+    recorded: bool
+    reported: bool
+    fqcsr: int
+
+
+@dataclass(slots=True)
+class InterruptRaised:
+    """The IOMMU raised an interrupt: `source` is cip, fip, pmip or pip; `message` says by MSI or by wire."""
+
+    time: int
+    who: str
+    source: str
+    vector: int
+    message: bool

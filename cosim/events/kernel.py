@@ -1,0 +1,69 @@
+"""What CPUs and the kernel on them tell: threads, memory allocated and freed, the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Switched:
+    """A CPU changed threads; an empty `thread` is idle."""
+
+    time: int
+    who: str
+    thread: str
+
+
+@dataclass(slots=True)
+class ThreadEnded:
+    """A thread returned, or died of an oops: then `reason` says of which, else it is empty."""
+
+    time: int
+    who: str
+    reason: str
+
+
+@dataclass(slots=True)
+class FreedTouched:
+    """A thread, device or walker touched memory that was freed at `freed` by `freed_by`."""
+
+    time: int
+    who: str
+    address: int
+    write: bool
+    freed: int
+    freed_by: str
+    what: str
+
+
+@dataclass(slots=True)
+class PageAllocated:
+    """A page was handed out; `purpose` is ``table``, ``ddt``, ``ring``, ``buffer``, ``object``."""
+
+    time: int
+    who: str
+    address: int
+    size: int
+    node: int
+    purpose: str
+
+
+@dataclass(slots=True)
+class PageFreed:
+    """A page went back to the allocator."""
+
+    time: int
+    who: str
+    address: int
+    size: int
+    purpose: str
+
+
+@dataclass(slots=True)
+class KernelLog:
+    """What the kernel would have printed, in our words. `level` is info, warning, error or oops."""
+
+    time: int
+    who: str
+    level: str
+    text: str
