@@ -11,7 +11,7 @@ from cosim.hw.dma.options import DmaOptions
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory.options import MemoryOptions
 from cosim.sw.driver.driver import DriverCosts
-from cosim.sw.kernel.kernel import KernelOptions
+from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.workloads import AnyWorkload
 from cosim.units.field_types import PositiveTime, Time
 from cosim.units.options import Options

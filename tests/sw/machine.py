@@ -19,7 +19,8 @@ from cosim.sim import operations as ops
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
 from cosim.sw.kernel.buddy import Region
-from cosim.sw.kernel.kernel import Kernel, KernelOptions
+from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.options import KernelOptions
 from cosim.units.quantities import MIB, NS
 
 STEP = 1 * NS

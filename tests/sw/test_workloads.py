@@ -19,7 +19,7 @@ from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import DevicePlan, Plan, boot
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import Hardware
-from cosim.sw.kernel.kernel import KernelOptions
+from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.runtime import RingHardware, Runtime
 from cosim.sw.workloads import AnyWorkload, thread_names
 from cosim.units.quantities import MIB, MS, US

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import errno
 import heapq
-from typing import TYPE_CHECKING
 
 from cosim.sim.operations import Amo, Atomic
 from cosim.sw.kernel.errors import KernelError
-
-if TYPE_CHECKING:
-    from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.services import Services
 
 
 class Ida:
@@ -21,7 +18,7 @@ class Ida:
 
     __slots__ = ("_freed", "_kernel", "_next", "_taken", "_word", "highest", "lowest", "name")
 
-    def __init__(self, kernel: Kernel, name: str, lowest: int, highest: int) -> None:
+    def __init__(self, kernel: Services, name: str, lowest: int, highest: int) -> None:
         if lowest > highest:
             raise ValueError(f"{name}: no id lies in {lowest} .. {highest}")
         self.name = name

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cosim.sim.operations import Body, MaskInterrupt, OnInterrupt
 from cosim.sw.kernel.objects import Object, Ordering, cell
-
-if TYPE_CHECKING:
-    from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.page_allocator import PageAllocator
+from cosim.sw.kernel.services import Services
 
 
 class IrqReturn(Enum):
@@ -89,8 +88,9 @@ class IrqAction:
 class IrqLines:
     """The kernel's interrupt lines, by CPU and vector."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Services, pages: PageAllocator) -> None:
         self._kernel = kernel
+        self._pages = pages
         self._lines: dict[tuple[str, int], IrqLine] = {}
 
     def roots(self) -> list[int]:
@@ -107,7 +107,7 @@ class IrqLines:
         """
         kernel = self._kernel
         kernel.must_be_able_to_sleep(await kernel.context(), "requesting an interrupt")
-        state = await kernel.pages.new(IrqActionState)
+        state = await self._pages.new(IrqActionState)
         line = self._lines.get((cpu, vector))
         if line is None:
             line = IrqLine(IrqLineState(kernel.static(IrqLineState.SIZE)), cpu, vector)
@@ -128,7 +128,7 @@ class IrqLines:
         await line.state.in_progress.wait_until(lambda running: not running, part="cpu")
         await action.state.wanted.fetch_or(STOP)
         await action.state.ended.wait_until(bool, spin=False, part="sleep")
-        await kernel.pages.delete(action.state)
+        await self._pages.delete(action.state)
 
     async def _interrupt(self, line: IrqLine) -> None:
         await line.state.in_progress.store(1)

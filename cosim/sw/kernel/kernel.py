@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from cosim.events import KernelLog, PageAllocated, PageFreed
+from cosim.events import KernelLog
 from cosim.sim.operations import Body, Oops, Self, Sleep, Spawn
 from cosim.sim.simulation import Sim
 from cosim.sw.kernel.buddy import Region
@@ -15,59 +12,14 @@ from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.ids import Ida
 from cosim.sw.kernel.irq import IrqLines
 from cosim.sw.kernel.leaks import on_stacks, unreachable
-from cosim.sw.kernel.locks import IrqsOff, Locked, Mutex, PreemptOff, Section, SpinLock, Spinning, SpinningIrqsOff
+from cosim.sw.kernel.locks import IrqsOff, Locked, Mutex, PreemptOff, Section, SpinLock, Spinning
 from cosim.sw.kernel.objects import WORD
+from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.kernel.page_allocator import Allocation, PageAllocator, PoisonedMemory
 from cosim.sw.kernel.rcu import Rcu
+from cosim.sw.kernel.services import CpuLike
 from cosim.sw.kernel.thread_context import LockOrder, ThreadContext, deadlocks
 from cosim.sw.kernel.timers import Timers
-from cosim.units.field_types import PositiveCount, PositiveTime, Time
-from cosim.units.quantities import MS, NS, S
-
-
-class CpuLike(Protocol):
-    """What the kernel asks of a CPU besides the operations that its threads await."""
-
-    @property
-    def path(self) -> str: ...
-
-    on_quiescent: list[Callable[[str], None]]
-    """Called with the CPU's path when it switches threads, goes idle, or returns from idle."""
-
-    @property
-    def running(self) -> str:
-        """The thread on the CPU; empty when idle."""
-
-    def start(self, name: str, body: Body) -> Any:
-        """Start a thread of ordinary priority, called ``<cpu>.<name>``."""
-
-    def message(self, vector: int) -> None:
-        """Raise an edge interrupt on the CPU."""
-
-
-class KernelOptions(BaseModel):
-    """The kernel's configuration."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    hz: int = Field(default=250, ge=1, le=10_000)
-    """Ticks of the kernel's clock in a second; timers and quiescent states of busy CPUs are seen at ticks."""
-    gp_scan: PositiveTime = 1 * MS
-    """How often the grace-period thread looks whether all have passed. Linux starts looking after 1 to 3 ticks."""
-    gp_stall: PositiveTime = 21 * S
-    """A grace period older than this is reported, and again each three times as long after (Linux: 21 s)."""
-    kfree_rcu_delay: Time = 20 * MS
-    """How long kfree_rcu collects objects before their grace period starts (Linux: 20 ms, later 5 s)."""
-    kmalloc_cost: Time = 70 * NS
-    """CPU time of an object's allocation, without zeroing it."""
-    page_cost: Time = 100 * NS
-    """CPU time of a page's allocation, without zeroing it."""
-    hot_pages: int = Field(default=512, ge=0)
-    """Freed pages that a node keeps for the next who asks, last in, first out."""
-    fail_allocations: tuple[PositiveCount, ...] = ()
-    """Which allocations of pages and objects fail, counted from 1 after boot."""
-    housekeeping: str = ""
-    """The CPU that runs the kernel's own threads; the last one, if empty."""
 
 
 class Kernel:
@@ -89,8 +41,6 @@ class Kernel:
         self.sim = sim
         self.cpus = dict(cpus)
         self.options = options or KernelOptions()
-        self.page_allocated = sim.probe(PageAllocated)
-        self.page_freed = sim.probe(PageFreed)
         self._nodes = dict(nodes or {})
         self._log = sim.probe(KernelLog)
         self._contexts: dict[str, ThreadContext] = {}
@@ -106,8 +56,8 @@ class Kernel:
         given = [Region(first.base + STATIC_BYTES, first.size - STATIC_BYTES, first.node), *others]
         self.lock_order = LockOrder(lambda who, text: self.log("oops", text, who))
         self.pages = PageAllocator(self, given, memory)
-        self.rcu = Rcu(self)
-        self.irq = IrqLines(self)
+        self.rcu = Rcu(self, self.pages)
+        self.irq = IrqLines(self, self.pages)
         self.timers = Timers(self)
 
     def boot(self) -> None:
@@ -178,7 +128,7 @@ class Kernel:
                 self.log("oops", f"in interrupt: {oops}", context.thread)
             context.hardirq -= 1
             self._interrupted[context.cpu] -= 1
-            self.rcu.eased(context)
+            self.eased(context)
 
         return run
 
@@ -192,15 +142,19 @@ class Kernel:
         if why := context.atomic:
             self.log("oops", f"{what} {why}", context.thread)
 
+    def eased(self, context: ThreadContext) -> None:
+        """A thread has left a section, or a handler has ended: a grace period may have waited for that."""
+        self.rcu.eased(context)
+
     # --- Sections ------------------------------------------------------------------------------------------------
 
     def spin(self, lock: SpinLock) -> Section:
         """``async with kernel.spin(domain.lock):`` holds it with preemption off."""
-        return Spinning(self, lock)
+        return Spinning(self, lock, PreemptOff(self))
 
     def spin_irqsave(self, lock: SpinLock) -> Section:
         """Holds a spinlock with this CPU's interrupts masked."""
-        return SpinningIrqsOff(self, lock)
+        return Spinning(self, lock, IrqsOff(self))
 
     def mutex(self, lock: Mutex) -> Section:
         """Holds a mutex; may sleep."""

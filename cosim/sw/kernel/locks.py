@@ -6,15 +6,12 @@ Taking a lock is an acquire and giving it back a release, no more: neither is a 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from cosim.sim.operations import IrqDisable, IrqEnable, PreemptDisable, PreemptEnable
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Object, Ordering, cell
+from cosim.sw.kernel.services import Services
 from cosim.sw.kernel.thread_context import Held, ThreadContext
-
-if TYPE_CHECKING:
-    from cosim.sw.kernel.kernel import Kernel
 
 
 class TicketLock(Object):
@@ -61,7 +58,7 @@ class Section:
 
     __slots__ = ("context", "kernel")
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Services) -> None:
         self.kernel = kernel
         self.context: ThreadContext
 
@@ -95,7 +92,7 @@ class PreemptOff(Section):
 
     async def leave(self, context: ThreadContext) -> None:
         context.preempt -= 1
-        self.kernel.rcu.eased(context)
+        self.kernel.eased(context)
         await PreemptEnable()
 
 
@@ -110,14 +107,14 @@ class IrqsOff(Section):
 
     async def leave(self, context: ThreadContext) -> None:
         context.irq -= 1
-        self.kernel.rcu.eased(context)
+        self.kernel.eased(context)
         await IrqEnable()
 
 
 class _Locked(Section):
     __slots__ = ("lock",)
 
-    def __init__(self, kernel: Kernel, lock: TicketLock) -> None:
+    def __init__(self, kernel: Services, lock: TicketLock) -> None:
         super().__init__(kernel)
         self.lock = lock
 
@@ -139,13 +136,16 @@ class _Locked(Section):
 
 
 class Spinning(_Locked):
-    """spin_lock .. spin_unlock: preemption off, interrupts as they are."""
+    """spin_lock .. spin_unlock inside `around`: with preemption off, or with interrupts masked (spin_lock_irqsave)."""
 
-    __slots__ = ()
+    __slots__ = ("around",)
+
+    def __init__(self, kernel: Services, lock: SpinLock, around: Section) -> None:
+        super().__init__(kernel, lock)
+        self.around = around
 
     async def enter(self, context: ThreadContext) -> None:
-        context.preempt += 1
-        await PreemptDisable()
+        await self.around.enter(context)
         self.begin(context, atomic=True)
         await self.lock.take(spin=True)
         self.got(context)
@@ -153,29 +153,7 @@ class Spinning(_Locked):
     async def leave(self, context: ThreadContext) -> None:
         await self.lock.give()
         self.end(context)
-        context.preempt -= 1
-        self.kernel.rcu.eased(context)
-        await PreemptEnable()
-
-
-class SpinningIrqsOff(_Locked):
-    """spin_lock_irqsave .. spin_unlock_irqrestore."""
-
-    __slots__ = ()
-
-    async def enter(self, context: ThreadContext) -> None:
-        context.irq += 1
-        await IrqDisable()
-        self.begin(context, atomic=True)
-        await self.lock.take(spin=True)
-        self.got(context)
-
-    async def leave(self, context: ThreadContext) -> None:
-        await self.lock.give()
-        self.end(context)
-        context.irq -= 1
-        self.kernel.rcu.eased(context)
-        await IrqEnable()
+        await self.around.leave(context)
 
 
 class Locked(_Locked):

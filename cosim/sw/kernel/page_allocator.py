@@ -6,7 +6,7 @@ import errno
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from cosim.events import PageAllocated, PageFreed
 from cosim.sim.operations import Amo, Atomic, Oops, StoreBlock, Work
@@ -14,9 +14,7 @@ from cosim.spec.pagetable import PAGE
 from cosim.sw.kernel.buddy import MAX_ORDER, Buddies, Region
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import LOWEST_VALID, WORD, Object
-
-if TYPE_CHECKING:
-    from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.services import Services
 
 O = TypeVar("O", bound=Object)  # noqa: E741 - the field's usual letter for an object type
 
@@ -62,12 +60,14 @@ class PageAllocator:
     one is not taken for a touch of freed memory.
     """
 
-    def __init__(self, kernel: Kernel, regions: Sequence[Region], memory: PoisonedMemory) -> None:
+    def __init__(self, kernel: Services, regions: Sequence[Region], memory: PoisonedMemory) -> None:
         nodes = sorted({region.node for region in regions})
         self.memory = memory
         self.quarantined: list[tuple[Allocation, str]] = []
         """What is kept for good because hardware may still reach it, with the reason; these are not leaks."""
         self._kernel = kernel
+        self._page_allocated = kernel.sim.probe(PageAllocated)
+        self._page_freed = kernel.sim.probe(PageFreed)
         self._nodes = {node: Buddies(node, kernel.options.hot_pages) for node in nodes}
         self._words = {node: kernel.static(WORD) for node in nodes}
         self._used: dict[int, Allocation] = {}
@@ -118,8 +118,8 @@ class PageAllocator:
                     found = Allocation(address, size, order, candidate, purpose, context.thread, kernel.sim.now)
                     self._used[address] = found
                     self.memory.unpoison(address, size)
-                    if kernel.page_allocated:
-                        kernel.page_allocated(
+                    if self._page_allocated:
+                        self._page_allocated(
                             PageAllocated(kernel.sim.now, context.thread, address, size, candidate, purpose)
                         )
                     return address, found
@@ -138,8 +138,8 @@ class PageAllocator:
         kernel = self._kernel
         self.memory.poison(known.address, known.size, context.thread, f"{known.purpose} page")
         self._nodes[known.node].give(known.address, known.order)
-        if kernel.page_freed:
-            kernel.page_freed(PageFreed(kernel.sim.now, context.thread, known.address, known.size, known.purpose))
+        if self._page_freed:
+            self._page_freed(PageFreed(kernel.sim.now, context.thread, known.address, known.size, known.purpose))
 
     # --- Objects -------------------------------------------------------------------------------------------------
 

@@ -8,17 +8,15 @@ only the instants at which its thread looks are given (`gp_scan`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from cosim.sim.operations import Body, Fence, Membarrier, OnInterrupt, Sleep
 from cosim.sim.ranks import Stage
 from cosim.sw.kernel.locks import Section
 from cosim.sw.kernel.objects import Cell, Object, Ordering, cell
+from cosim.sw.kernel.page_allocator import PageAllocator
+from cosim.sw.kernel.services import Services
 from cosim.sw.kernel.thread_context import ThreadContext
 from cosim.units.quantities import S, format_time
-
-if TYPE_CHECKING:
-    from cosim.sw.kernel.kernel import Kernel
 
 RCU_VECTOR = 1
 """By it a CPU tells the grace-period thread's CPU that it was the last one: the supervisor software interrupt."""
@@ -43,8 +41,9 @@ class Rcu:
     *completed* (a full barrier has run on every CPU, and whoever waited goes on).
     """
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Services, pages: PageAllocator) -> None:
         self._kernel = kernel
+        self._pages = pages
         self._initiator = kernel.sim.initiator("kernel.rcu")
         self._state = RcuState(kernel.static(RcuState.SIZE))
         self._readers: dict[str, int] = {}
@@ -74,7 +73,7 @@ class Rcu:
 
     def read(self) -> Section:
         """``async with kernel.rcu.read():`` is rcu_read_lock .. rcu_read_unlock; it orders nothing and may nest."""
-        return Reading(self._kernel)
+        return Reading(self._kernel, self)
 
     def enter(self, context: ThreadContext) -> None:
         """rcu_read_lock."""
@@ -134,7 +133,7 @@ class Rcu:
 
     async def _free(self, address: int) -> None:
         self._doomed.pop(address, None)
-        await self._kernel.pages.kfree(address)
+        await self._pages.kfree(address)
 
     def roots(self) -> list[int]:
         """The objects that wait to be freed; takes no time."""
@@ -228,13 +227,17 @@ class Rcu:
 class Reading(Section):
     """An RCU read section."""
 
-    __slots__ = ()
+    __slots__ = ("rcu",)
+
+    def __init__(self, kernel: Services, rcu: Rcu) -> None:
+        super().__init__(kernel)
+        self.rcu = rcu
 
     async def enter(self, context: ThreadContext) -> None:
-        self.kernel.rcu.enter(context)
+        self.rcu.enter(context)
 
     async def leave(self, context: ThreadContext) -> None:
-        await self.kernel.rcu.leave(context)
+        await self.rcu.leave(context)
 
 
 class Batch:
@@ -242,7 +245,7 @@ class Batch:
 
     __slots__ = ("_delay_ps", "_kernel", "_rcu", "_waiting", "_word", "name")
 
-    def __init__(self, kernel: Kernel, rcu: Rcu, name: str, delay_ps: int) -> None:
+    def __init__(self, kernel: Services, rcu: Rcu, name: str, delay_ps: int) -> None:
         self.name = name
         self._kernel = kernel
         self._rcu = rcu

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from cosim.sim.operations import Body, OnInterrupt
 from cosim.sim.ranks import Stage
 from cosim.sw.kernel.objects import Cell
+from cosim.sw.kernel.services import Services
 from cosim.units.quantities import S
-
-if TYPE_CHECKING:
-    from cosim.sw.kernel.kernel import Kernel
 
 TIMER_VECTOR = 5
 """The tick of a CPU that has a timer due: the supervisor timer interrupt."""
@@ -38,7 +35,7 @@ class Timer:
 class Timers:
     """Arms and cancels timers."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Services) -> None:
         self._kernel = kernel
         self._initiator = kernel.sim.initiator("kernel.timers")
         self._pending: dict[str, list[Timer]] = {}

@@ -32,7 +32,8 @@ from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import Domain, Hardware
 from cosim.sw.kernel.buddy import Region
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.kernel.kernel import Kernel, KernelOptions
+from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.options import KernelOptions
 from cosim.units.quantities import MIB, NS, US
 
 T = TypeVar("T")

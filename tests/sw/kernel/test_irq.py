@@ -6,7 +6,7 @@ import pytest
 
 from cosim.sim.operations import Oops, Sleep, Work
 from cosim.sw.kernel.irq import IrqReturn
-from cosim.sw.kernel.kernel import KernelOptions
+from cosim.sw.kernel.options import KernelOptions
 from cosim.units.quantities import MS, US, S
 from tests.sw.machine import Machine
 

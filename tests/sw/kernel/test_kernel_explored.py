@@ -10,10 +10,10 @@ from cosim.sim.chooser import Chooser
 from cosim.sim.operations import Load, Sleep, Store, Work
 from cosim.sim.simulation import Sim
 from cosim.sw.iova import IovaAllocator, IovaOptions
-from cosim.sw.kernel.kernel import KernelOptions
 from cosim.sw.kernel.lists import ListHead
 from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import Object, cell, embed
+from cosim.sw.kernel.options import KernelOptions
 from cosim.units.quantities import MS, US, S
 from tests.sw.machine import Machine
 

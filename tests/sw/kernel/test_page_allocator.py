@@ -14,8 +14,8 @@ from cosim.sim.operations import Load, Oops, Store
 from cosim.spec.pagetable import PAGE
 from cosim.sw.kernel.buddy import MAX_ORDER, Buddies, Region
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.kernel.kernel import KernelOptions
 from cosim.sw.kernel.objects import Object, cell
+from cosim.sw.kernel.options import KernelOptions
 from cosim.units.quantities import MIB
 from tests.sw.machine import BASE, Machine
 

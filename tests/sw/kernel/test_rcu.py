@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from cosim.events import Switched
 from cosim.sim.operations import Oops, Sleep, Work
-from cosim.sw.kernel.kernel import KernelOptions
 from cosim.sw.kernel.objects import Object, cell
+from cosim.sw.kernel.options import KernelOptions
 from cosim.units.quantities import MS, US, S
 from tests.sw.machine import Machine
 
