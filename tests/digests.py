@@ -1,5 +1,7 @@
 """Run every shipped topology under each Python that is named, in an environment of its own, and compare the digests.
 
+The places in the source of all actions of a few explored runs are compared as well.
+
 Usage: python tests/digests.py python3.11 python3.12 python3.13
 """
 
@@ -11,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CODE = """
-import json, cosim
+import hashlib, json, cosim
 from cosim.system.load import shipped
 found = {}
 for name in shipped():
@@ -21,6 +23,21 @@ for name in shipped():
             found[f"{name} seed {seed} {executor}"] = result.digest
 found["zero_day_rtl, a fill held"] = cosim.run("zero_day_rtl", schedule=["nic0.fill#140:2"]).digest
 found["concurrent_attach v2"] = cosim.run("concurrent_attach", driver="v2").digest
+
+from cosim.sim.actions import Actions
+begin, taken = Actions.__init__, []
+
+def watched(self, *arguments):
+    begin(self, *arguments)
+    self.watchers.append(taken.append)
+
+Actions.__init__ = watched
+for name in ("quickstart", "concurrent_attach", "lazy_unmap"):
+    taken.clear()
+    cosim.run(name, schedule=["nobody#0:0"])
+    assert any(each.place.startswith("policies.") for each in taken)
+    places = repr([(each.name, each.size, each.place) for each in taken])
+    found[f"{name}, the place of each of {len(taken)} actions"] = hashlib.sha256(places.encode()).hexdigest()[:16]
 print(json.dumps(found))
 """
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from sys import _getframe
 
 from cosim.sim.clock import Clock
 from cosim.sim.gate import Gate
+from cosim.sim.places import place_of_caller
 from cosim.sim.ranks import Stage
+from cosim.sim.task import Routine
 
 NOW, AFTER_CONFLICT, AFTER_HOLD = range(3)
 """The answers to an action that asks whether it may take hold (design, section 9)."""
@@ -22,7 +24,8 @@ class Action:
     `agent` names who acts and what it does, such as ``cpu1.t0.st``; its n-th action is ``cpu1.t0.st#n``.
     `footprint` is what it touches: words (their addresses), registers, cache tags. Two actions conflict if their
     `owner`s differ, their footprints meet and one of them `changes` what it touches. `again` is called when a held
-    action may ask again.
+    action may ask again. `size` is how many bytes it touches, 0 for what is no access. `place` is where in the source
+    the operation stands whose effect it is (`places`); empty if there is none.
     """
 
     agent: str
@@ -30,6 +33,8 @@ class Action:
     footprint: tuple[Hashable, ...]
     changes: bool
     again: Callable[[], None]
+    size: int = 0
+    place: str = ""
 
 
 @dataclass(slots=True)
@@ -41,6 +46,8 @@ class Taken:
     owner: str
     footprint: tuple[Hashable, ...]
     changes: bool
+    size: int
+    place: str
 
 
 class Actions:
@@ -71,12 +78,10 @@ class Actions:
         self._release(held, self.sim.now + max(1, self.hold_ps))
         return False
 
-    def ask(
-        self, agent: str, owner: str, footprint: tuple[Hashable, ...], changes: bool, part: str
-    ) -> Generator[Any, Any, None]:
+    def ask(self, agent: str, owner: str, footprint: tuple[Hashable, ...], changes: bool, part: str) -> Routine:
         """For a hardware routine: wait until the action may take hold; on return it has, and must be done at once."""
         gate = Gate(self.sim, 0, part)
-        action = Action(agent, owner, footprint, changes, gate.flush)
+        action = Action(agent, owner, footprint, changes, gate.flush, place=place_of_caller(_getframe(1)))
         while not self.attempt(action):
             yield gate
 
@@ -104,7 +109,7 @@ class Actions:
                     else:
                         self._release(held, self.sim.now + 1)
         if self.watchers:
-            taken = Taken(self.sim.now, name, action.owner, action.footprint, action.changes)
+            taken = Taken(self.sim.now, name, action.owner, action.footprint, action.changes, action.size, action.place)
             for watcher in self.watchers:
                 watcher(taken)
 

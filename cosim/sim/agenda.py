@@ -8,6 +8,7 @@ from typing import Any
 
 from cosim.sim.executor import Executor
 from cosim.sim.gate import Gate
+from cosim.sim.places import place_of
 from cosim.sim.plain import action_of
 from cosim.sim.server import Server, Service
 from cosim.sim.simulation import Sim
@@ -110,8 +111,7 @@ class Agenda(Executor):
                 op = task.send(answer)
             except StopIteration:
                 return
-            kind = type(op)
-            if kind is Access:
+            if isinstance(op, Access):
                 task.access = op
                 task.target, out_ps, task.back_ps = op.port.route(op.address, op.size)
                 if out_ps:
@@ -121,19 +121,19 @@ class Agenda(Executor):
                 else:
                     self._arrive(task)
                 return
-            if kind is Server:
+            if isinstance(op, Server):
                 server, out = op, op.admit(now)
                 wait = out - op.latency_ps - now
-            elif kind is Service:
+            elif isinstance(op, Service):
                 server = op.server
                 out = server.admit(now, op.interval_ps, op.latency_ps)
                 wait = out - op.latency_ps - now
-            elif kind is Gate:
+            elif isinstance(op, Gate):
                 if op.take():
                     answer = None
                     continue
                 op.waiting.append(task)
-                task.gate = op
+                task.part = op.part
                 task.since = now
                 return
             else:
@@ -152,7 +152,7 @@ class Agenda(Executor):
     def _pass(self, task: Task) -> None:
         """The gate has let it through."""
         now: int = self.env._now  # type: ignore[assignment]
-        parts, part = task.parts, task.gate.part
+        parts, part = task.parts, task.part
         parts[part] = parts.get(part, 0) + now - task.since
         self._advance(task)
 
@@ -167,7 +167,8 @@ class Agenda(Executor):
         """The access takes hold, unless it is held."""
         access, sim = task.access, self.sim
         if sim.exploring:
-            action = action_of(access, lambda: self._push((sim.now + 1, task.rank, self._commit, task)))
+            place = place_of(task.routine)
+            action = action_of(access, lambda: self._push((sim.now + 1, task.rank, self._commit, task)), place)
             if not sim.actions.attempt(action):
                 return
         task.target.commit(access)

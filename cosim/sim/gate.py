@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 
 from cosim.sim.clock import Clock
+from cosim.sim.demand import Demand
 from cosim.sim.task import Task
 
 
-class Gate:
+class Gate(Demand):
     """A counted set of slots; who finds none waits, and is served in order of arrival, ties by rank.
 
     States: *free* (`free` > 0, and then nobody waits) or *closed* (`free` == 0, any number wait).

@@ -10,6 +10,7 @@ from simpy.events import Event
 from cosim.sim.actions import Action
 from cosim.sim.executor import Executor
 from cosim.sim.gate import Gate
+from cosim.sim.places import place_of
 from cosim.sim.server import Server, Service
 from cosim.sim.task import Moment, Task
 from cosim.sim.transport import Access, AccessKind
@@ -28,8 +29,12 @@ class Plain(Executor):
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
         if time <= self.env.now:
             raise ValueError(f"at {time} ps: that is not after the present, {self.env.now} ps")
+
+        def happen(_: Event) -> None:
+            call()
+
         moment = Moment(self.env)
-        moment.callbacks.append(lambda _: call())
+        moment.callbacks.append(happen)
         self.env.schedule(moment, rank, time - self.env.now)  # type: ignore[arg-type]
 
     def start(self, task: Task, time: int) -> None:
@@ -45,23 +50,22 @@ class Plain(Executor):
 
     def _blocked(self, task: Task) -> Moment:
         task.event = Moment(self.env)
-        return task.event  # type: ignore[no-any-return]
+        return task.event
 
     def _drive(self, task: Task) -> Generator[Event, Any, None]:
         send, rank, sim = task.send, task.rank, self.sim
-        answer: Any = None
+        answer: Access | None = None
         while True:
             try:
                 op = send(answer)
             except StopIteration:
                 return
             now = sim.now
-            kind = type(op)
-            if kind is Access:
+            if isinstance(op, Access):
                 yield from self._access(task, op)
                 answer = op
-            elif kind is Server or kind is Service:
-                if kind is Server:
+            elif isinstance(op, Server | Service):
+                if isinstance(op, Server):
                     server, latency, out = op, op.latency_ps, op.admit(now)
                 else:
                     server, latency = op.server, op.latency_ps
@@ -73,7 +77,7 @@ class Plain(Executor):
                 task.spend(server.part, out - max(begun, now))
                 yield self._after(out - now, rank)
                 answer = None
-            elif kind is Gate:
+            elif isinstance(op, Gate):
                 if not op.take():
                     op.waiting.append(task)
                     yield self._blocked(task)
@@ -92,7 +96,7 @@ class Plain(Executor):
         done = max(target.arrive(access, arrived), arrived + 1)
         yield self._after(done - arrived, rank)
         if sim.exploring:
-            action = action_of(access, lambda: self.resume(task))
+            action = action_of(access, lambda: self.resume(task), place_of(task.routine))
             blocked = self._blocked(task)
             while not sim.actions.attempt(action):
                 yield blocked
@@ -108,7 +112,7 @@ class Plain(Executor):
             yield self._after(back_ps, rank)
 
 
-def action_of(access: Access, again: Callable[[], None]) -> Action:
+def action_of(access: Access, again: Callable[[], None], place: str = "") -> Action:
     """The action that `access` is when it takes hold: on each aligned 8-byte word that it touches."""
     first, last = access.address >> 3, (access.address + access.size - 1) >> 3
     return Action(
@@ -117,4 +121,6 @@ def action_of(access: Access, again: Callable[[], None]) -> Action:
         tuple(word << 3 for word in range(first, last + 1)),
         access.kind is not AccessKind.READ,
         again,
+        access.size,
+        place,
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from cosim.sim.demand import Demand
 
 
-class Server:
+class Server(Demand):
     """One service at a time, first come first served, each of a known duration.
 
     ``yield server`` passes through it. `interval_ps` is how long it is busy with each visit, `latency_ps` how long
@@ -60,7 +60,7 @@ class Server:
         return Service(self, interval_ps, interval_ps if latency_ps is None else latency_ps)
 
 
-class Service:
+class Service(Demand):
     """A visit to a server that takes its own time."""
 
     __slots__ = ("interval_ps", "latency_ps", "server")
@@ -69,7 +69,3 @@ class Service:
         self.server = server
         self.interval_ps = interval_ps
         self.latency_ps = latency_ps
-
-
-Operation = Any
-"""What a hardware routine may yield: an `Access`, a `Server`, a `Service` or a `Gate`."""

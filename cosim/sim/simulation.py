@@ -13,7 +13,7 @@ from cosim.sim.executor import Executor
 from cosim.sim.plain import Plain
 from cosim.sim.probe import Probe
 from cosim.sim.ranks import Initiator
-from cosim.sim.task import Moment, Routine, Task
+from cosim.sim.task import Moment, Subroutine, Task
 
 E = TypeVar("E")
 
@@ -66,7 +66,9 @@ class Sim:
         for probe in self._probes.values():
             probe.clear()
 
-    def start(self, routine: Routine, rank: int, parts: dict[str, int] | None = None, delay_ps: int = 1) -> Task:
+    def start(
+        self, routine: Subroutine[object], rank: int, parts: dict[str, int] | None = None, delay_ps: int = 1
+    ) -> Task:
         """Start a hardware routine `delay_ps` (at least one tick) from now; `parts` collects its latency."""
         task = Task(routine, rank, parts)
         now: int = self.env._now  # type: ignore[assignment]
@@ -75,8 +77,12 @@ class Sim:
 
     def moment(self, time: int, rank: int) -> Moment:
         """A SimPy event at `time`, for the processes (CPUs) that live on SimPy itself."""
+        return self.after(time - self.now, rank)
+
+    def after(self, delay_ps: int, rank: int) -> Moment:
+        """A SimPy event `delay_ps` from now."""
         moment = Moment(self.env)
-        self.env.schedule(moment, rank, time - self.env._now)  # type: ignore[arg-type]
+        self.env.schedule(moment, rank, delay_ps)  # type: ignore[arg-type]
         return moment
 
     def explore(self) -> None:

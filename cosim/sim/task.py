@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TypeVar
 
 import simpy
 from simpy.events import Event
 
-Routine = Generator[Any, Any, Any]
-"""A hardware routine: it yields `Access`, `Server`, `Service` or `Gate`, and is resumed when that has happened."""
+from cosim.sim.demand import Demand
+from cosim.sim.transport import Access, Target
+
+T = TypeVar("T")
+
+Subroutine = Generator[Demand, Access | None, T]
+"""Part of a hardware routine, with what comes of it; a yielded `Access` is also the answer to itself."""
+Routine = Subroutine[None]
+"""A hardware routine: it yields demands, and is resumed when each has happened."""
 
 
 class Moment(Event):
     """A SimPy event that is already decided and only waits for its time."""
 
     _ok = True
-    _value: Any = None
+    _value: object = None
     _defused = False
 
     def __init__(self, env: simpy.Environment) -> None:
         self.env = env
-        self.callbacks: Any = []
+        self.callbacks = []
 
 
 class Task:
@@ -31,16 +38,17 @@ class Task:
     yields, so they add up to its age exactly.
     """
 
-    __slots__ = ("access", "back_ps", "event", "gate", "parts", "rank", "send", "since", "target")
+    __slots__ = ("access", "back_ps", "event", "part", "parts", "rank", "routine", "send", "since", "target")
     # What it waits for, and since when: the executor's own, set when it waits.
-    event: Any
-    gate: Any
-    access: Any
-    target: Any
+    access: Access
+    target: Target
     back_ps: int
+    event: Moment
+    part: str
     since: int
 
-    def __init__(self, routine: Routine, rank: int, parts: dict[str, int] | None) -> None:
+    def __init__(self, routine: Subroutine[object], rank: int, parts: dict[str, int] | None) -> None:
+        self.routine = routine
         self.send = routine.send
         self.rank = rank
         self.parts: dict[str, int] = {} if parts is None else parts

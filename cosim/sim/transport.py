@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
+from cosim.sim.demand import Demand
+
 
 class AccessKind(IntEnum):
     """What an access does to its target."""
@@ -26,7 +28,7 @@ class Response(IntEnum):
     """The data that was read is poisoned."""
 
 
-class Access:
+class Access(Demand):
     """One access of a hardware routine: ``yield access``, and it has happened.
 
     `size` is in bytes: 4, or a multiple of 8. `words` are little-endian integers, one of 4 bytes or several of 8.

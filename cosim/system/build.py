@@ -11,6 +11,7 @@ from cosim.events import BootDone
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.cpu import Cpu
 from cosim.hw.cpu.interrupt_file import InterruptFile
+from cosim.hw.cpu.scheduler import Scheduler
 from cosim.hw.dma.direct import Direct
 from cosim.hw.dma.master import DmaMaster
 from cosim.hw.dma.ring_device import RingMaster
@@ -166,7 +167,7 @@ def build(topology: Topology, chooser: Chooser) -> System:
     memories = {path: Memory(sim, path, options) for path, options in topology.of_kind("memory").items()}
     for path, memory in memories.items():
         bus.attach(memory.options.base, memory.options.size, memory, path)
-    peers: dict[str, Cpu] = {}
+    peers: dict[str, Scheduler] = {}
     cpus = {path: Cpu(sim, path, options, bus, peers) for path, options in topology.of_kind("cpu").items()}
     history = max((cpu.options.history for cpu in cpus.values() if cpu.options.memory_model == "rvwmo"), default=0)
     for memory in memories.values():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Generator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from cosim.sim.gate import Gate
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
-from cosim.sim.task import Task
+from cosim.sim.task import Subroutine, Task
 from cosim.sim.transport import Access, AccessKind, Response, Route, Target
 
 _END = 1 << 64
@@ -149,7 +149,7 @@ class BusPort:
         self._route = Route(found.target, self.hop_ps, self.hop_ps)
         return self._route
 
-    def in_order(self, access: Access) -> Generator[Any, Any, Access]:
+    def in_order(self, access: Access) -> Subroutine[Access]:
         """Make `access` behind everything that left here in order for the same target before it."""
         hop = Server(0, access.hop_part, latency_ps=self.hop_ps)
         if self.hop_ps:

@@ -11,12 +11,11 @@ from typing import Any
 
 from cosim.hw.cpu.atomics import combine
 from cosim.hw.cpu.ordering import Rules
-from cosim.hw.cpu.outgoing import Outgoing
-from cosim.hw.cpu.pending import Pending
+from cosim.hw.cpu.pending_writes import PendingWrite, PendingWrites
 from cosim.hw.memory.history import ANCIENT
 from cosim.hw.memory.memory import Memory
 from cosim.sim.loaded import Loaded, at_of
-from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioRead, MmioWrite, Store, StoreBlock
+from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioRead, MmioWrite, Op, Store, StoreBlock
 
 Pick = Callable[[int], int]
 """Answers a choice among n with a number below n; 0 is the newest state."""
@@ -25,7 +24,7 @@ Pick = Callable[[int], int]
 class Hart:
     """The order of one hart's accesses, under the rules of its memory model (model M2 of in-order issue).
 
-    Operations are given to `execute` in program order, each as soon as none of what is `outgoing` blocks it. Stores
+    Operations are given to `execute` in program order, each as soon as none of its pending `writes` blocks it. Stores
     and register writes join that; any of them that is ready may take hold next (`drain`, `accepted`).
     All times are those of the memory: `now` never decreases, and a load's `at` is the time from which on its value was
     there to be read *and* it was free to read it.
@@ -43,16 +42,16 @@ class Hart:
         "_seen",
         "_wrote_at",
         "floor",
-        "outgoing",
         "rules",
         "who",
+        "writes",
     )
 
     def __init__(self, rules: Rules, memory: Callable[[int, int], Memory], device: Callable[[int], Hashable]) -> None:
         """`memory` finds who holds an address and size, `device` whose registers are at an address."""
         self.rules = rules
         self.who = ""
-        self.outgoing = Outgoing(rules, device)
+        self.writes = PendingWrites(rules, device)
         self.floor = -1
         self._memory = memory
         self._read_at = self._wrote_at = self._input_at = self._output_at = -1
@@ -62,7 +61,7 @@ class Hart:
 
     # --- Operations in program order --------------------------------------------------------------------------------
 
-    def execute(self, op: Any, now: int, pick: Pick) -> Any:
+    def execute(self, op: Op[object], now: int, pick: Pick) -> Any:
         """Execute a memory operation or fence that nothing blocks; stores return what has become pending."""
         return _EXECUTE[type(op)](self, op, now, pick)
 
@@ -76,7 +75,7 @@ class Hart:
                 if type(source) is Loaded and source.at > floor:
                     floor = source.at
         memory = self._memory(address, size)
-        held = self.outgoing.forwardable(address, size) if self.outgoing.pending else None
+        held = self.writes.forwardable(address, size) if self.writes.pending else None
         if held is not None:
             value, at = held.value(address, size), floor
             if rules.forwarded_address:
@@ -129,15 +128,15 @@ class Hart:
         """Of how many places this hart remembers what it has seen."""
         return len(self._seen)
 
-    def _store(self, op: Store, now: int, pick: Pick) -> Pending:
+    def _store(self, op: Store, now: int, pick: Pick) -> PendingWrite:
         release = op.release and self.rules.store_release
         value = int(op.value) & (1 << 8 * op.size) - 1
         self._memory(op.address, op.size)
-        return self.outgoing.store(op.address, op.size, (value,), at_of(op.value), release=release)
+        return self.writes.store(op.address, op.size, (value,), at_of(op.value), release=release)
 
-    def _store_block(self, op: StoreBlock, now: int, pick: Pick) -> Pending:
+    def _store_block(self, op: StoreBlock, now: int, pick: Pick) -> PendingWrite:
         self._memory(op.address, 8 * len(op.words))
-        return self.outgoing.store(op.address, 8 * len(op.words), op.words, -1, release=False)
+        return self.writes.store(op.address, 8 * len(op.words), op.words, -1, release=False)
 
     def _atomic(self, op: Atomic, now: int, pick: Pick) -> Loaded:
         rules, address, size = self.rules, int(op.address), op.size
@@ -170,7 +169,7 @@ class Hart:
             self._order(_pairs(op.predecessor, op.successor) & self.rules.fences)
 
     def _order(self, pairs: frozenset[str]) -> None:
-        self.outgoing.fence(pairs)
+        self.writes.fence(pairs)
         if "rr" in pairs:
             self.floor = max(self.floor, self._read_at)
         if "wr" in pairs:
@@ -181,8 +180,8 @@ class Hart:
         if "or" in pairs:
             self.floor = max(self.floor, self._output_at)
 
-    def _write_device(self, op: MmioWrite, now: int, pick: Pick) -> Pending:
-        return self.outgoing.output(op)
+    def _write_device(self, op: MmioWrite, now: int, pick: Pick) -> PendingWrite:
+        return self.writes.output(op)
 
     def _read_device(self, op: MmioRead, now: int, pick: Pick) -> None:
         """A register read took hold at `now`; its value is the device's affair."""
@@ -191,7 +190,7 @@ class Hart:
 
     # --- Effects that follow -----------------------------------------------------------------------------------------
 
-    def drain(self, entry: Pending, now: int) -> None:
+    def drain(self, entry: PendingWrite, now: int) -> None:
         """A pending store that is ready takes hold in memory."""
         memory = self._memory(entry.address, entry.size)
         memory.judge(self.who, entry.address, entry.size, write=True)
@@ -200,15 +199,15 @@ class Hart:
         else:
             memory.write_block(entry.address, entry.words)
         self._wrote_at = now
-        if self.outgoing.left(entry):
+        if self.writes.left(entry):
             self.floor = max(self.floor, now)
         if self.rules.past and self.rules.loads_follow_stores:
             self._overwrote(entry.address, entry.size, now)
 
-    def accepted(self, entry: Pending, now: int) -> None:
+    def accepted(self, entry: PendingWrite, now: int) -> None:
         """A pending register write that was ready has taken hold in its device."""
         self._output_at = now
-        if self.outgoing.left(entry):
+        if self.writes.left(entry):
             self.floor = max(self.floor, now)
 
     def refill(self, now: int) -> None:
@@ -223,9 +222,9 @@ class Hart:
         Without `reads` the hart will load nothing any more, and what it has seen makes no difference.
         """
         if not reads:
-            return (self.outgoing.snapshot(), -1, -1, -1, -1, -1, False, (), ())
+            return (self.writes.snapshot(), -1, -1, -1, -1, -1, False, (), ())
         return (
-            self.outgoing.snapshot(),
+            self.writes.snapshot(),
             self.floor,
             self._read_at,
             self._wrote_at,
@@ -239,7 +238,7 @@ class Hart:
     def restore(self, snapshot: Any) -> None:
         """Go back to what `snapshot` returned."""
         (
-            outgoing,
+            writes,
             self.floor,
             self._read_at,
             self._wrote_at,
@@ -249,7 +248,7 @@ class Hart:
             seen,
             atomics,
         ) = snapshot
-        self.outgoing.restore(outgoing)
+        self.writes.restore(writes)
         self._seen = dict(seen)
         self._own_atomics = dict(atomics)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TypeVar, cast
 
 from cosim.hw.cpu.parking import park
 from cosim.hw.cpu.polling import poll, poll_either, read_register
-from cosim.hw.cpu.process import Steps
-from cosim.hw.cpu.threads import Thread
+from cosim.hw.cpu.scheduler import Scheduler
+from cosim.hw.cpu.thread import Thread
+from cosim.sim.cpu_steps import Delay, Steps
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import (
     Amo,
@@ -25,6 +26,7 @@ from cosim.sim.operations import (
     Now,
     OnInterrupt,
     Oops,
+    Op,
     Park,
     Poll,
     PollEither,
@@ -38,75 +40,78 @@ from cosim.sim.operations import (
     ThreadView,
     Work,
 )
-from cosim.sim.ranks import Stage
 
-if TYPE_CHECKING:
-    from cosim.hw.cpu.cpu import Cpu
+_TICK = Delay(1)
 
 # --- Memory ----------------------------------------------------------------------------------------------------------
 
 
-def _load(cpu: Cpu, thread: Thread, op: Load) -> Steps:
-    """A load takes hold at its end."""
-    if cpu.hart.outgoing.pending:
+def _load(cpu: Scheduler, thread: Thread, op: Load) -> Steps[Loaded]:
+    return _load_of(cpu, thread, op, op)
+
+
+def _load_of(cpu: Scheduler, thread: Thread, op: Load, awaited: Op[object]) -> Steps[Loaded]:
+    """A load takes hold at its end; it is all or part of what the thread has awaited."""
+    if cpu.hart.writes.pending:
         yield from cpu.stall(thread, op, "fence_instr")
-    yield cpu.sim.now + (cpu.options.timing.load or 1)
+    yield cpu.costs.load
     if cpu.sim.exploring:
-        yield from cpu.ask(f"{thread.name}.ld", (int(op.address) & -8,), False)
+        yield from cpu.ask(thread, "ld", awaited, op.address, op.size, changes=False)
     loaded: Loaded = cpu.perform(thread, op)
     return loaded
 
 
-def _store(cpu: Cpu, thread: Thread, op: Store) -> Steps:
+def _store(cpu: Scheduler, thread: Thread, op: Store) -> Steps[None]:
     """A store goes into the buffer at its end, and takes hold when it leaves that."""
-    yield from _issue(cpu, thread, op, cpu.options.timing.store)
+    yield from _issue(cpu, thread, op, cpu.costs.store)
 
 
-def _store_block(cpu: Cpu, thread: Thread, op: StoreBlock) -> Steps:
-    yield from _issue(cpu, thread, op, cpu.options.timing.block)
+def _store_block(cpu: Scheduler, thread: Thread, op: StoreBlock) -> Steps[None]:
+    yield from _issue(cpu, thread, op, cpu.costs.block)
 
 
-def _mmio_write(cpu: Cpu, thread: Thread, op: MmioWrite) -> Steps:
+def _mmio_write(cpu: Scheduler, thread: Thread, op: MmioWrite) -> Steps[None]:
     """A register write is posted: it reaches its device later."""
-    yield from _issue(cpu, thread, op, cpu.options.timing.mmio_write)
+    yield from _issue(cpu, thread, op, cpu.costs.mmio_write)
 
 
-def _issue(cpu: Cpu, thread: Thread, op: Store | StoreBlock | MmioWrite, cost_ps: int) -> Steps:
-    if cpu.hart.outgoing.pending:
+def _issue(cpu: Scheduler, thread: Thread, op: Store | StoreBlock | MmioWrite, cost: Delay) -> Steps[None]:
+    if cpu.hart.writes.pending:
         yield from cpu.stall(thread, op, op.part)
         yield from cpu.make_room(thread, op.part)
-    yield cpu.sim.now + (cost_ps or 1)
-    cpu.buffer.insert(cpu.perform(thread, op), thread.name)
+    yield cost
+    place = thread.place(op) if cpu.sim.exploring else ""
+    cpu.buffer.insert(cpu.perform(thread, op), thread.name, place)
 
 
-def _atomic(cpu: Cpu, thread: Thread, op: Atomic) -> Steps:
+def _atomic(cpu: Scheduler, thread: Thread, op: Atomic) -> Steps[Loaded]:
     """An atomic takes hold at its end, ahead of every load of that time; a compare-and-swap may end with its load."""
-    cost = cpu.options.timing.atomic
+    cost = cpu.costs.atomic
     if op.kind is Amo.CAS:
-        found: Loaded = yield from _load(cpu, thread, op.first_load())
+        found = yield from _load_of(cpu, thread, op.first_load(), op)
         if op.fails_with(found):
             return found
-        cost -= cpu.options.timing.load
-    if cpu.hart.outgoing.pending:
+        cost = cpu.costs.swap
+    if cpu.hart.writes.pending:
         yield from cpu.stall(thread, op, "fence_instr")
-    yield cpu.sim.now + max(cost, 1), Stage.MEMORY
+    yield cost
     if cpu.sim.exploring:
-        yield from cpu.ask(f"{thread.name}.amo", (int(op.address) & -8,), True)
+        yield from cpu.ask(thread, "amo", op, op.address, op.size, changes=True)
     loaded: Loaded = cpu.perform(thread, op)
     return loaded
 
 
-def _fence(cpu: Cpu, thread: Thread, op: Fence) -> Steps:
+def _fence(cpu: Scheduler, thread: Thread, op: Fence) -> Steps[None]:
     """A fence does not wait itself: what it keeps back waits."""
-    if cpu.hart.outgoing.pending:
+    if cpu.hart.writes.pending:
         yield from cpu.stall(thread, op, op.part)
-    yield cpu.sim.now + (cpu.options.timing.fence or 1)
+    yield cpu.costs.fence
     cpu.perform(thread, op)
 
 
-def _membarrier(cpu: Cpu, thread: Thread, op: Membarrier) -> Steps:
+def _membarrier(cpu: Scheduler, thread: Thread, op: Membarrier) -> Steps[None]:
     """Every CPU passes a full fence, whose stores have taken hold when this returns; no later load is older."""
-    yield cpu.sim.now + (cpu.options.timing.fence or 1)
+    yield cpu.costs.fence
     yield from cpu.empty_buffers(thread, [cpu])
     yield from cpu.empty_buffers(thread, list(cpu.peers.values()))
 
@@ -114,7 +119,7 @@ def _membarrier(cpu: Cpu, thread: Thread, op: Membarrier) -> Steps:
 # --- Registers -------------------------------------------------------------------------------------------------------
 
 
-def _mmio_read(cpu: Cpu, thread: Thread, op: MmioRead) -> Steps:
+def _mmio_read(cpu: Scheduler, thread: Thread, op: MmioRead) -> Steps[Loaded]:
     value, _ = yield from read_register(cpu, thread, op)
     return value
 
@@ -122,97 +127,117 @@ def _mmio_read(cpu: Cpu, thread: Thread, op: MmioRead) -> Steps:
 # --- Time and threads ------------------------------------------------------------------------------------------------
 
 
-def _work(cpu: Cpu, thread: Thread, op: Work) -> Steps:
+def _work(cpu: Scheduler, thread: Thread, op: Work) -> Steps[None]:
     yield from cpu.pause(thread, cpu.sim.now + op.duration_ps, op.part)
 
 
-def _sleep(cpu: Cpu, thread: Thread, op: Sleep) -> Steps:
+def _sleep(cpu: Scheduler, thread: Thread, op: Sleep) -> Steps[None]:
     if op.duration_ps:
         cpu.alarms.set(cpu.sim.now + op.duration_ps, lambda: cpu.wake(thread))
         yield from cpu.fall_asleep(thread, op.part)
     elif thread.handler:
         raise Oops(f"{thread.name} yields in an interrupt handler")
     else:
-        yield cpu.sim.now + 1
+        yield _TICK
         thread.spend(op.part, cpu.sim.now)
         yield from cpu.give_way(thread)
 
 
-def _spawn(cpu: Cpu, thread: Thread, op: Spawn) -> Steps:
+def _spawn(cpu: Scheduler, thread: Thread, op: Spawn) -> Steps[ThreadView]:
     if op.cpu and op.cpu not in cpu.peers:
         raise ValueError(f"{thread.name} starts {op.name} on {op.cpu}; there are: {', '.join(cpu.peers)}")
-    yield cpu.sim.now + (cpu.options.timing.fence or 1)
+    yield cpu.costs.fence
     yield from cpu.empty_buffers(thread, [cpu])
     target = cpu.peers[op.cpu] if op.cpu else cpu
-    view: ThreadView = target.start(op.name, op.body, priority=op.priority)
-    return view
+    return target.start(op.name, op.body, priority=op.priority)
 
 
 # --- Instant: operations that take no time ---------------------------------------------------------------------------
 
 
-def _now(cpu: Cpu, thread: Thread, op: Now) -> Instant:
+def _now(cpu: Scheduler, thread: Thread, op: Now) -> Instant:
     return thread.clock()
 
 
-def _self(cpu: Cpu, thread: Thread, op: Self) -> ThreadView:
+def _self(cpu: Scheduler, thread: Thread, op: Self) -> ThreadView:
     return thread.view
 
 
-def _irq_disable(cpu: Cpu, thread: Thread, op: IrqDisable) -> None:
+def _irq_disable(cpu: Scheduler, thread: Thread, op: IrqDisable) -> None:
     thread.irq_off += 1
 
 
-def _irq_enable(cpu: Cpu, thread: Thread, op: IrqEnable) -> None:
+def _irq_enable(cpu: Scheduler, thread: Thread, op: IrqEnable) -> None:
     if not thread.irq_off:
         raise RuntimeError(f"{thread.name} enables interrupts more often than it disabled them")
     thread.irq_off -= 1
 
 
-def _preempt_disable(cpu: Cpu, thread: Thread, op: PreemptDisable) -> None:
+def _preempt_disable(cpu: Scheduler, thread: Thread, op: PreemptDisable) -> None:
     thread.preempt_off += 1
 
 
-def _preempt_enable(cpu: Cpu, thread: Thread, op: PreemptEnable) -> None:
+def _preempt_enable(cpu: Scheduler, thread: Thread, op: PreemptEnable) -> None:
     if not thread.preempt_off:
         raise RuntimeError(f"{thread.name} enables preemption more often than it disabled it")
     thread.preempt_off -= 1
 
 
-def _on_interrupt(cpu: Cpu, thread: Thread, op: OnInterrupt) -> None:
+def _on_interrupt(cpu: Scheduler, thread: Thread, op: OnInterrupt) -> None:
     cpu.interrupts.connect(op.vector, op.handler)
 
 
-def _mask_interrupt(cpu: Cpu, thread: Thread, op: MaskInterrupt) -> None:
+def _mask_interrupt(cpu: Scheduler, thread: Thread, op: MaskInterrupt) -> None:
     cpu.interrupts.mask(op.vector, op.masked)
 
 
-INSTRUCTIONS: dict[type, Callable[[Cpu, Thread, Any], Steps]] = {
-    Load: _load,
-    Store: _store,
-    StoreBlock: _store_block,
-    Atomic: _atomic,
-    Fence: _fence,
-    Membarrier: _membarrier,
-    MmioRead: _mmio_read,
-    MmioWrite: _mmio_write,
-    Park: park,
-    Poll: poll,
-    PollEither: poll_either,
-    Work: _work,
-    Sleep: _sleep,
-    Spawn: _spawn,
-}
+OP = TypeVar("OP", bound=Op[object])
+
+Instruction = Callable[[Scheduler, Thread, Op[object]], Steps[object]]
+AtOnce = Callable[[Scheduler, Thread, Op[object]], object]
+
+
+def _row(
+    kind: type[OP], instruction: Callable[[Scheduler, Thread, OP], Steps[object]]
+) -> tuple[type[Op[object]], Instruction]:
+    """A row of a table that is asked for the type of the operand, so that an instruction gets none of another type."""
+    return kind, cast(Instruction, instruction)
+
+
+def _at_once(kind: type[OP], call: Callable[[Scheduler, Thread, OP], object]) -> tuple[type[Op[object]], AtOnce]:
+    return kind, cast(AtOnce, call)
+
+
+INSTRUCTIONS: Mapping[type[Op[object]], Instruction] = dict(
+    (
+        _row(Load, _load),
+        _row(Store, _store),
+        _row(StoreBlock, _store_block),
+        _row(Atomic, _atomic),
+        _row(Fence, _fence),
+        _row(Membarrier, _membarrier),
+        _row(MmioRead, _mmio_read),
+        _row(MmioWrite, _mmio_write),
+        _row(Park, park),
+        _row(Poll, poll),
+        _row(PollEither, poll_either),
+        _row(Work, _work),
+        _row(Sleep, _sleep),
+        _row(Spawn, _spawn),
+    )
+)
 """The operations that take time."""
 
-INSTANT: dict[type, Callable[[Cpu, Thread, Any], Any]] = {
-    Now: _now,
-    Self: _self,
-    IrqDisable: _irq_disable,
-    IrqEnable: _irq_enable,
-    PreemptDisable: _preempt_disable,
-    PreemptEnable: _preempt_enable,
-    OnInterrupt: _on_interrupt,
-    MaskInterrupt: _mask_interrupt,
-}
+INSTANT: Mapping[type[Op[object]], AtOnce] = dict(
+    (
+        _at_once(Now, _now),
+        _at_once(Self, _self),
+        _at_once(IrqDisable, _irq_disable),
+        _at_once(IrqEnable, _irq_enable),
+        _at_once(PreemptDisable, _preempt_disable),
+        _at_once(PreemptEnable, _preempt_enable),
+        _at_once(OnInterrupt, _on_interrupt),
+        _at_once(MaskInterrupt, _mask_interrupt),
+    )
+)
 """Those that take none."""

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from cosim.hw.cpu.alarms import Alarm
-from cosim.hw.cpu.process import Steps, Wait
-from cosim.hw.cpu.threads import Thread
+from cosim.hw.cpu.scheduler import Scheduler
+from cosim.hw.cpu.thread import Thread
 from cosim.hw.memory.memory import Memory
+from cosim.sim.cpu_steps import Steps, Wait
 from cosim.sim.operations import Load, Park
 
-if TYPE_CHECKING:
-    from cosim.hw.cpu.cpu import Cpu
 
-
-def park(cpu: Cpu, thread: Thread, op: Park) -> Steps:
+def park(cpu: Scheduler, thread: Thread, op: Park) -> Steps[bool]:
     """Wait for a word to change, as a loop would whose load takes hold every `poll_ps`."""
     load = Load(op.address, op.size, part=op.part)
     yield from cpu.stall(thread, load, op.part)
     memory = cpu.memory(op.address, op.size)
     memory.judge(thread.name, int(op.address), op.size, write=False)
     parked = _Parked(cpu, thread, op, memory)
-    while own := cpu.hart.outgoing.pending_at(op.address, op.size):
+    while own := cpu.hart.writes.pending_at(op.address, op.size):
         yield from cpu.await_drain(thread, own, op.part)
-    changed: bool = yield from (parked.spin() if op.spin else parked.sleep())
-    yield from cpu.ask(f"{thread.name}.ld", (int(op.address) & -8,), False)
+    changed = yield from (parked.spin() if op.spin else parked.sleep())
+    yield from cpu.ask(thread, "ld", op, op.address, op.size, changes=False)
     cpu.perform(thread, load)
     return changed
 
@@ -33,7 +30,7 @@ def park(cpu: Cpu, thread: Thread, op: Park) -> Steps:
 class _Parked:
     """A thread that waits for a word: it is polled at `start` + n * `poll_ps`, n >= 1."""
 
-    def __init__(self, cpu: Cpu, thread: Thread, op: Park, memory: Memory) -> None:
+    def __init__(self, cpu: Scheduler, thread: Thread, op: Park, memory: Memory) -> None:
         self.cpu = cpu
         self.sim = cpu.sim
         self.thread = thread
@@ -65,7 +62,7 @@ class _Parked:
             return self.instant(after)
         return None if self.deadline is None else self.instant(max(after, self.deadline))
 
-    def spin(self) -> Steps:
+    def spin(self) -> Steps[bool]:
         """Keep the CPU; whatever interrupts and other threads take of it delays the instants that follow."""
         cpu, sim, thread = self.cpu, self.sim, self.thread
 
@@ -84,25 +81,28 @@ class _Parked:
             if sim.now == self.instant(sim.now) and (self.changed or self.expired):
                 return self.changed
 
-    def sleep(self) -> Steps:
+    def sleep(self) -> Steps[bool]:
         """Leave the CPU until the poll that sees the change, or the time-out."""
         cpu, sim = self.cpu, self.sim
+        changed = False
 
         def notice() -> None:
             if self.changed:
                 self.set_alarm(self.instant(sim.now), rouse)
 
         def rouse() -> None:
+            nonlocal changed
             self.alarm = None
             if self.changed or self.expired:
                 stop()
-                cpu.wake(self.thread, self.changed)
+                changed = self.changed
+                cpu.wake(self.thread)
             else:
                 self.set_alarm(self.due(), rouse)
 
         stop = self.memory.watch(self.op.address, notice)
         self.set_alarm(self.due(), rouse)
-        changed: bool = yield from cpu.fall_asleep(self.thread, self.op.part)
+        yield from cpu.fall_asleep(self.thread, self.op.part)
         return changed
 
     def set_alarm(self, time: int | None, call: Callable[[], None]) -> None:

@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from cosim.hw.cpu.alarms import Alarm
-from cosim.hw.cpu.process import Steps, Wait
-from cosim.hw.cpu.threads import Thread
+from cosim.hw.cpu.scheduler import Scheduler
+from cosim.hw.cpu.thread import Thread
+from cosim.sim.cpu_steps import Delay, Steps, Wait
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import MmioRead, Poll, PollEither
 from cosim.sim.transport import Access, AccessKind, Target
-
-if TYPE_CHECKING:
-    from cosim.hw.cpu.cpu import Cpu
 
 
 def _nothing() -> None:
     pass
 
 
-def read_register(cpu: Cpu, thread: Thread, op: MmioRead | Poll, before: Callable[[], None] = _nothing) -> Steps:
+def read_register(
+    cpu: Scheduler, thread: Thread, op: MmioRead | Poll, before: Callable[[], None] = _nothing
+) -> Steps[tuple[Loaded, int]]:
     """Read a register: half the time there, whatever the device takes, and back. Returns (value, when it took hold).
 
     `before` is called just before it takes hold.
     """
     read = MmioRead(op.address, op.size, part=op.part)
     yield from cpu.stall(thread, read, op.part)
-    whole = max(2, cpu.options.timing.mmio_read)
     access, target = _access(cpu, thread, op)
-    yield cpu.sim.now + whole // 2
+    yield cpu.costs.there
     done = target.arrive(access, cpu.sim.now)
     if done > cpu.sim.now:
-        yield done
-    value = yield from _take_hold(cpu, thread, access, target, read, before)
+        yield Delay(done - cpu.sim.now)
+    value = yield from _take_hold(cpu, thread, access, target, op, before)
     held = cpu.sim.now
-    yield held + whole - whole // 2
+    yield cpu.costs.back
     return value, held
 
 
-def _access(cpu: Cpu, thread: Thread, op: MmioRead | Poll) -> tuple[Access, Target]:
+def _access(cpu: Scheduler, thread: Thread, op: MmioRead | Poll) -> tuple[Access, Target]:
     access = Access(
         cpu.port, AccessKind.READ, op.address, op.size, op.part, agent=f"{thread.name}.mr", owner=thread.name
     )
@@ -47,26 +45,27 @@ def _access(cpu: Cpu, thread: Thread, op: MmioRead | Poll) -> tuple[Access, Targ
 
 
 def _take_hold(
-    cpu: Cpu, thread: Thread, access: Access, target: Target, read: MmioRead, before: Callable[[], None]
-) -> Steps:
-    words = tuple(range(access.address & -8, access.address + access.size, 8))
-    yield from cpu.ask(access.agent, words, False)
+    cpu: Scheduler, thread: Thread, access: Access, target: Target, op: MmioRead | Poll, before: Callable[[], None]
+) -> Steps[Loaded]:
+    yield from cpu.ask(thread, "mr", op, access.address, access.size, changes=False)
     before()
     target.commit(access)
-    cpu.perform(thread, read)
+    cpu.perform(thread, MmioRead(access.address, access.size))
     return Loaded(access.value, cpu.sim.now)
 
 
-def poll(cpu: Cpu, thread: Thread, op: Poll) -> Steps:
+def poll(cpu: Scheduler, thread: Thread, op: Poll) -> Steps[int]:
     """Poll one register."""
     (value,) = yield from _Poller(cpu, thread, (op,)).run()
     return value
 
 
-def poll_either(cpu: Cpu, thread: Thread, op: PollEither) -> Steps:
+def poll_either(cpu: Scheduler, thread: Thread, op: PollEither) -> Steps[tuple[int, int]]:
     """Poll two registers in turn."""
-    values = yield from _Poller(cpu, thread, (op.first, op.second)).run()
-    return tuple(values)
+    if cpu.sim.exploring and op.place:
+        op.first.place = op.second.place = op.place
+    first, second = yield from _Poller(cpu, thread, (op.first, op.second)).run()
+    return first, second
 
 
 class _Poller:
@@ -78,7 +77,7 @@ class _Poller:
     it was last read.
     """
 
-    def __init__(self, cpu: Cpu, thread: Thread, polls: Sequence[Poll]) -> None:
+    def __init__(self, cpu: Scheduler, thread: Thread, polls: Sequence[Poll]) -> None:
         self.cpu = cpu
         self.sim = cpu.sim
         self.thread = thread
@@ -122,20 +121,20 @@ class _Poller:
     def period_ps(self) -> int:
         return self.round_ps + self.pause_ps + self.wake_ps
 
-    def run(self) -> Steps:
+    def run(self) -> Steps[list[int]]:
         """The loop; returns the last value of each register."""
         skip = self.skip_asleep if self.polls[0].sleep else self.skip_spinning
         yield from self.read_all()
         while not self.over:
             yield from self.cpu.boundary(self.thread)
             self.next = self.sim.now + self.pause_ps + self.wake_ps
-            under_way: bool = yield from skip()
+            under_way = yield from skip()
             yield from self.join() if under_way else self.read_all()
         for stop in self.stops:
             stop()
         return self.values
 
-    def read_all(self) -> Steps:
+    def read_all(self) -> Steps[None]:
         """A round in full."""
         began = self.sim.now
         for index, poll in enumerate(self.polls):
@@ -144,21 +143,20 @@ class _Poller:
         self.round_ps = self.sim.now - began
         self.thread.spend(self.part, self.sim.now)
 
-    def join(self) -> Steps:
+    def join(self) -> Steps[None]:
         """The rest of the round that began at `next`: the reads whose time, or whose register's change, is not past."""
         joined = self.sim.now
         for index, poll in enumerate(self.polls):
             held, changed = self.next + self.holds_ps[index], self.changed[index]
             if held >= joined or (changed is not None and held >= changed):
                 if held > self.sim.now:
-                    yield held
+                    yield Delay(held - self.sim.now)
                 access, target = _access(self.cpu, self.thread, poll)
-                read = MmioRead(poll.address, poll.size)
                 before = self.before(index)
-                self.values[index] = yield from _take_hold(self.cpu, self.thread, access, target, read, before)
+                self.values[index] = yield from _take_hold(self.cpu, self.thread, access, target, poll, before)
         end = self.next + self.round_ps
         if end > self.sim.now:
-            yield end
+            yield Delay(end - self.sim.now)
         self.thread.spend(self.part, self.sim.now)
 
     def before(self, index: int) -> Callable[[], None]:
@@ -180,7 +178,7 @@ class _Poller:
                 rounds.append(-(-(changed - self.next - hold_ps) // period))
         return self.next + max(0, min(rounds)) * period
 
-    def skip_spinning(self) -> Steps:
+    def skip_spinning(self) -> Steps[bool]:
         """Keep the CPU until the next round that counts; true if it was under way when the change was noticed."""
         cpu, sim, thread = self.cpu, self.sim, self.thread
         while True:
@@ -200,7 +198,7 @@ class _Poller:
             yield from cpu.boundary(thread)
             self.next += sim.now - interrupted
 
-    def skip_asleep(self) -> Steps:
+    def skip_asleep(self) -> Steps[bool]:
         """Leave the CPU until the next round that counts; true if it was under way when the change was noticed."""
         cpu, sim, thread = self.cpu, self.sim, self.thread
         roused = 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.hart import Hart
 from cosim.hw.cpu.options import CpuOptions
-from cosim.hw.cpu.pending import OUTPUT, STORE, Pending
+from cosim.hw.cpu.pending_writes import OUTPUT, STORE, PendingWrite
 from cosim.sim.actions import Action
 from cosim.sim.ranks import Initiator, Stage
 from cosim.sim.simulation import Sim
@@ -17,13 +17,14 @@ from cosim.sim.transport import Access, AccessKind
 class Slot:
     """An entry of the buffer: *waiting* until it is due, then *due* until it may take hold, then *leaving*.
 
-    `due` is a time in picoseconds; `who` is the thread that issued it.
+    `due` is a time in picoseconds; `who` is the thread that issued it, at `place` in the source.
     """
 
-    __slots__ = ("due", "entry", "leaving", "who")
+    __slots__ = ("due", "entry", "leaving", "place", "who")
 
-    def __init__(self, entry: Pending, who: str, due: int) -> None:
+    def __init__(self, entry: PendingWrite, who: str, due: int, place: str) -> None:
         self.entry = entry
+        self.place = place
         self.who = who
         self.due = due
         self.leaving = False
@@ -55,8 +56,8 @@ class StoreBuffer:
         """Whether the next store or register write has to wait for room."""
         return len(self._slots) >= self._options.store_buffer
 
-    def insert(self, entry: Pending, who: str) -> None:
-        """Take in what the thread `who` has issued now."""
+    def insert(self, entry: PendingWrite, who: str, place: str = "") -> None:
+        """Take in what the thread `who` has issued now; `place` is known while exploring."""
         timing, now = self._options.timing, self.sim.now
         if entry.kind == OUTPUT:
             due = now + timing.mmio_arrival
@@ -64,10 +65,10 @@ class StoreBuffer:
             due = now + timing.drain
         else:
             due = now
-        slot = self._slots[entry.number] = Slot(entry, who, max(due, now + 1))
+        slot = self._slots[entry.number] = Slot(entry, who, max(due, now + 1), place)
         self._try_at(slot, slot.due)
 
-    def hurry(self, entries: Iterable[Pending]) -> None:
+    def hurry(self, entries: Iterable[PendingWrite]) -> None:
         """Something waits for `entries`: they and the stores before them leave now, one after the other."""
         last = max(entry.number for entry in entries)
         when = self.sim.now
@@ -85,7 +86,7 @@ class StoreBuffer:
 
     def _try(self, slot: Slot) -> None:
         """Start leaving, if it is time and nothing has to go first; who has to wait is tried again after each leave."""
-        if slot.leaving or self.sim.now < slot.due or not self.hart.outgoing.ready(slot.entry):
+        if slot.leaving or self.sim.now < slot.due or not self.hart.writes.ready(slot.entry):
             return
         slot.leaving = True
         if slot.entry.kind == STORE:
@@ -131,7 +132,7 @@ class StoreBuffer:
     def _allowed(self, slot: Slot, agent: str, again: Callable[[], None]) -> bool:
         entry = slot.entry
         footprint = tuple(range(entry.address & -8, entry.end, 8))
-        return self.sim.actions.attempt(Action(agent, self.path, footprint, True, again))
+        return self.sim.actions.attempt(Action(agent, self.path, footprint, True, again, entry.size, slot.place))
 
     def _left(self, left: Slot) -> None:
         self.drained += 1

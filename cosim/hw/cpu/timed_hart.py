@@ -6,23 +6,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from cosim.hw.bus.bus import Bus
+from cosim.hw.cpu.costs import Costs
 from cosim.hw.cpu.hart import Hart
 from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.cpu.ordering import MODELS, Rules
-from cosim.hw.cpu.pending import STORE, Pending
-from cosim.hw.cpu.process import BLOCKED, HELD, Process, Steps
+from cosim.hw.cpu.pending_writes import STORE, PendingWrite
+from cosim.hw.cpu.sequencer import Sequencer
 from cosim.hw.cpu.store_buffer import StoreBuffer
-from cosim.hw.cpu.threads import Thread
+from cosim.hw.cpu.thread import Thread
 from cosim.hw.memory.memory import Memory
 from cosim.sim.actions import Action
-from cosim.sim.operations import Fence, Oops
+from cosim.sim.cpu_steps import BLOCKED, HELD, Steps
+from cosim.sim.operations import Fence, Oops, Op
 from cosim.sim.simulation import Sim
 
 FULL_FENCE = Fence("rw", "rw")
 _REMEMBERED = 8192
 
 
-class TimedHart(Process):
+class TimedHart(Sequencer):
     """A hart with its store buffer and its way to memory and registers.
 
     All waits for the hart's order are here; what may take hold, and what a load returns, is the affair of `hart`.
@@ -32,6 +34,7 @@ class TimedHart(Process):
         """`rules` are those of the memory model in `options`, unless others are given."""
         super().__init__(sim, path)
         self.options = options
+        self.costs = Costs(options.timing)
         self.bus = bus
         self.port = bus.port(path)
         self.hart = Hart(rules or MODELS[options.memory_model], self.memory, self._device)
@@ -47,48 +50,52 @@ class TimedHart(Process):
             if core.waits is BLOCKED:
                 core.proceed(self.sim.now)
 
-    def ask(self, agent: str, footprint: tuple[int, ...], changes: bool) -> Steps:
-        """While exploring: wait until the action may take hold."""
+    def ask(self, thread: Thread, verb: str, op: Op[object], address: int, size: int, *, changes: bool) -> Steps[None]:
+        """While exploring: wait until the access of `op` to `size` bytes may take hold, as the action `verb`."""
         if self.sim.exploring:
-            action = Action(agent, self.path, footprint, changes, lambda: self.proceed(self.sim.now))
+            agent, place = f"{thread.name}.{verb}", thread.place(op)
+            action = Action(agent, self.path, words(address, size), changes, self._ask_again, size, place)
             while not self.sim.actions.attempt(action):
                 yield HELD
 
-    def stall(self, thread: Thread, op: Any, part: str) -> Steps:
+    def _ask_again(self) -> None:
+        self.proceed(self.sim.now)
+
+    def stall(self, thread: Thread, op: Op[object], part: str) -> Steps[None]:
         """Wait until the hart's order lets `op` take hold; that counts for `part`."""
-        while blockers := self.hart.outgoing.blockers(op):
+        while blockers := self.hart.writes.blockers(op):
             yield from self.await_drain(thread, blockers, part)
 
-    def await_drain(self, thread: Thread, entries: Sequence[Pending], part: str) -> Steps:
+    def await_drain(self, thread: Thread, entries: Sequence[PendingWrite], part: str) -> Steps[None]:
         """Hurry `entries`, and wait until something has left the store buffer; that counts for `part`."""
         self.buffer.hurry(entries)
         yield BLOCKED
         thread.spend(part, self.sim.now)
 
-    def make_room(self, thread: Thread, part: str) -> Steps:
+    def make_room(self, thread: Thread, part: str) -> Steps[None]:
         """Wait until the store buffer takes another entry; its oldest store leaves at once."""
         while self.buffer.full:
-            pending = self.hart.outgoing.pending
+            pending = self.hart.writes.pending
             oldest = next((entry for entry in pending if entry.kind == STORE), pending[0])
             yield from self.await_drain(thread, [oldest], part)
 
-    def empty_buffers(self, thread: Thread, cores: Sequence[TimedHart]) -> Steps:
+    def empty_buffers(self, thread: Thread, cores: Sequence[TimedHart]) -> Steps[None]:
         """Put each of `cores` through a full fence, and wait until the stores before it have taken hold."""
         now = self.sim.now
-        awaited: list[tuple[TimedHart, Pending]] = []
+        awaited: list[tuple[TimedHart, PendingWrite]] = []
         for core in cores:
             core.perform(thread, FULL_FENCE)
             core.hart.refill(now)
-            if stores := [entry for entry in core.hart.outgoing.pending if entry.kind == STORE]:
+            if stores := [entry for entry in core.hart.writes.pending if entry.kind == STORE]:
                 core.buffer.hurry(stores)
                 core._awaiting.append(self)
                 awaited += [(core, entry) for entry in stores]
-        while any(entry in core.hart.outgoing.pending for core, entry in awaited):
+        while any(entry in core.hart.writes.pending for core, entry in awaited):
             yield BLOCKED
         for core in {core.path: core for core, _ in awaited}.values():
             core._awaiting.remove(self)
 
-    def perform(self, thread: Thread, op: Any) -> Any:
+    def perform(self, thread: Thread, op: Op[object]) -> Any:
         """Have the hart execute `op` at this moment; a load under exploration picks among past states."""
         hart, sim = self.hart, self.sim
         now = sim.now
@@ -131,6 +138,11 @@ class TimedHart(Process):
 
     def _device(self, address: int) -> object:
         return self.bus.target(address)
+
+
+def words(address: int, size: int) -> tuple[int, ...]:
+    """The addresses of the words of 8 bytes that an access touches."""
+    return tuple(range(int(address) & -8, int(address) + size, 8))
 
 
 def _newest(n: int) -> int:

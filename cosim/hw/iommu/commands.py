@@ -16,7 +16,7 @@ from cosim.sim.component import Component
 from cosim.sim.gate import Gate
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
-from cosim.sim.task import Routine
+from cosim.sim.task import Routine, Subroutine
 from cosim.sim.transport import Access, AccessKind, Port, Response
 from cosim.spec.queues import (
     Command,
@@ -176,7 +176,7 @@ class CommandQueue(Component):
             self._finished.shut()
             self.sim.start(self._invalidate_apart(command, index), self._initiator.rank(Stage.COMMAND))
 
-    def _fetch(self, index: int) -> Routine:
+    def _fetch(self, index: int) -> Subroutine[tuple[int, int] | None]:
         access = self._access(AccessKind.READ, self.queue.address(index), Command.SIZE, "fetch")
         yield access
         if access.response is not Response.OK:

@@ -9,7 +9,24 @@ import pytest
 
 from cosim.sim.actions import Taken
 from cosim.sim.chooser import Scheduled
-from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioRead, MmioWrite, Op, Sleep, Store, Work
+from cosim.sim.operations import (
+    Amo,
+    Atomic,
+    Fence,
+    Load,
+    MmioRead,
+    MmioWrite,
+    OnInterrupt,
+    Op,
+    Park,
+    Poll,
+    PollEither,
+    Sleep,
+    Spawn,
+    Store,
+    StoreBlock,
+    Work,
+)
 from cosim.units.quantities import NS, US
 from tests.hw.machines import DEVICE, EXECUTORS, Machine, X, Y
 
@@ -183,3 +200,92 @@ def test_a_schedule_gives_the_same_run_on_either_executor() -> None:
 
 def test_a_load_that_holds_for_nothing_else_takes_its_latency() -> None:
     assert Explored({}, {"cpu0.t0": [Load(X)]}).time("cpu0.t0.ld#0") == 1502 * NS
+
+
+class TestPlaces:
+    """An action knows where in the source its operation stands, and how many bytes it touches."""
+
+    PREFIX = f"{__name__}.TestPlaces"
+
+    def taken(self, *bodies: Any, cpus: int = 1, explore: bool = True) -> dict[str, tuple[str, int]]:
+        """The place and size of each action that the bodies take, by name."""
+        machine = Machine(cpus, chooser=Scheduled(0, {}) if explore else None, hold_ps=HOLD)
+        found: list[Taken] = []
+        machine.sim.actions.watchers.append(found.append)
+        machine.sim.explore()
+        for number, body in enumerate(bodies):
+            machine.cpus[number].start("t0", body)
+        machine.at(30 * US, lambda: machine.cpu.message(3))
+        machine.run()
+        return {taken.name: (taken.place, taken.size) for taken in found}
+
+    async def link(self) -> None:
+        await Store(X, 1, 4)
+        await Work(5 * US)
+        await Load(X)
+        await Atomic(Amo.CAS, X, 2, expect=1)
+        await StoreBlock(Y, (0,) * 8)
+
+    async def registers(self) -> None:
+        await self.link()
+        await MmioWrite(DEVICE, 1)
+        await MmioRead(DEVICE)
+        await Poll(DEVICE, 1, timeout_ps=1 * US)
+        await PollEither(Poll(DEVICE, 1, timeout_ps=1 * US), Poll(DEVICE + 4, 1, timeout_ps=1 * US))
+        await Park(X, 0)
+
+    def test_each_effect_names_the_line_that_awaited_it_also_one_that_comes_later(self) -> None:
+        found = self.taken(self.registers())
+        assert found["cpu0.t0.st#0"] == (f"{self.PREFIX}.link+1", 4)
+        assert found["cpu0.t0.ld#0"] == (f"{self.PREFIX}.link+3", 8)
+        assert found["cpu0.t0.ld#1"] == (f"{self.PREFIX}.link+4", 8)
+        assert found["cpu0.t0.amo#0"] == (f"{self.PREFIX}.link+4", 8)
+        assert found["cpu0.t0.st#1"] == (f"{self.PREFIX}.link+5", 64)
+        assert found["cpu0.t0.mw#0"] == (f"{self.PREFIX}.registers+2", 4)
+        reads = [place.rpartition("+")[2] for name, (place, _) in found.items() if ".mr#" in name]
+        assert sorted(set(reads)) == ["3", "4", "5"]
+        assert reads == sorted(reads)
+        assert found["cpu0.t0.ld#2"] == (f"{self.PREFIX}.registers+6", 8)
+
+    def test_an_interrupt_handler_and_a_spawned_thread_have_places_of_their_own(self) -> None:
+        async def handler() -> None:
+            await Store(X, 1)
+
+        async def child() -> None:
+            await Load(Y)
+
+        async def body() -> None:
+            await OnInterrupt(3, handler)
+            await Spawn("child", child())
+            await Work(60 * US)
+
+        found = self.taken(body())
+        here = f"{self.PREFIX}.test_an_interrupt_handler_and_a_spawned_thread_have_places_of_their_own.<locals>"
+        assert found["cpu0.irq3.st#0"] == (f"{here}.handler+1", 8)
+        assert found["cpu0.child.ld#0"] == (f"{here}.child+1", 8)
+        assert found["cpu0.irq#0"] == ("", 0)
+
+    def test_a_place_that_was_set_is_kept_whatever_the_operation_is_made_of(self) -> None:
+        kinds: list[Op[Any]] = [
+            *(Store(X, 1), Load(X), Atomic(Amo.CAS, X, 2), Fence("rw", "rw"), Park(X, 0), StoreBlock(Y, (0,))),
+            *(MmioWrite(DEVICE, 1), MmioRead(DEVICE), Poll(DEVICE, 1, timeout_ps=1)),
+            PollEither(Poll(DEVICE, 1, timeout_ps=1), Poll(DEVICE + 4, 1, timeout_ps=1)),
+        ]
+
+        async def executed() -> None:
+            for line, op in enumerate(kinds):
+                op.place = f"iommu.c:{line}"
+                await op
+
+        found = self.taken(executed())
+        assert {place for place, _ in found.values()} == {f"iommu.c:{line}" for line in range(10) if line != 3}
+
+    def test_an_unexplored_run_looks_at_no_frame(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(_: object) -> str:
+            raise AssertionError
+
+        monkeypatch.setattr("cosim.hw.cpu.thread.place_of", refuse)
+        monkeypatch.setattr("cosim.sim.plain.place_of", refuse)
+        assert self.taken(self.registers(), explore=False) == {}
+        with pytest.raises(AssertionError):
+            self.taken(self.registers())

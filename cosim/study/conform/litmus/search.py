@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.hart import Hart
 from cosim.hw.cpu.ordering import Rules
-from cosim.hw.cpu.pending import STORE, Pending
+from cosim.hw.cpu.pending_writes import STORE, PendingWrite
 from cosim.hw.memory.memory import Memory
 from cosim.hw.memory.options import MemoryOptions
 from cosim.sim.executor import Executor
@@ -128,12 +128,12 @@ class Search:
                 continue
             for entry in agent.hart[0][2]:
                 hart.restore(agent.hart)
-                if hart.outgoing.ready(entry):
+                if hart.writes.ready(entry):
                     yield self._leave(state, thread, hart, entry)
             if agent.position < len(self.test.threads[thread]):
                 yield from self._execute(state, thread, hart)
 
-    def _leave(self, state: LitmusState, thread: int, hart: Hart, entry: Pending) -> LitmusState:
+    def _leave(self, state: LitmusState, thread: int, hart: Hart, entry: PendingWrite) -> LitmusState:
         """A pending store takes hold in memory, or a register write at its device."""
         agent = state.agents[thread]
         if entry.kind == STORE:
@@ -163,7 +163,7 @@ class Search:
         agent = state.agents[thread]
         instruction = self.test.threads[thread][agent.position]
         hart.restore(agent.hart)
-        if hart.outgoing.blockers(op):
+        if hart.writes.blockers(op):
             return
         now = state.now + self._tick * (type(op) is Atomic)
         choices, choice = 1, 0
@@ -202,7 +202,7 @@ class Search:
                 if not restored:
                     hart.restore(agent.hart)
                     restored = True
-                if hart.outgoing.blockers(op):
+                if hart.writes.blockers(op):
                     break
                 hart.execute(op, state.now, _newest)
                 agent = self._advanced(thread, agent, instruction, None, hart)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from enum import Enum, auto
-from typing import Any
 
-from cosim.sim.operations import Body, Instant, ThreadView
+from cosim.sim.cpu_steps import Steps
+from cosim.sim.operations import Body, Instant, Op, ThreadView
+from cosim.sim.places import place_of
 
 
 class ThreadState(Enum):
@@ -26,7 +26,6 @@ class Thread:
     """
 
     __slots__ = (
-        "answer",
         "body",
         "cpu",
         "handler",
@@ -53,10 +52,9 @@ class Thread:
         self.marked = now
         self.preempt_off = 0
         self.irq_off = 0
-        self.answer: Any = None
         self.wake_part = "sleep"
         self.woken_at = now
-        self.life: Generator[Any, None, None] = iter(())  # type: ignore[assignment]
+        self.life: Steps[None]
 
     @property
     def view(self) -> ThreadView:
@@ -74,9 +72,9 @@ class Thread:
         """The present and the parts so far."""
         return Instant(self.marked, dict(self.parts))
 
+    def place(self, op: Op[object]) -> str:
+        """Where in the source the thread awaits `op`, which it does at present; see `places`."""
+        return op.place or place_of(self.body)
+
     def __repr__(self) -> str:
         return f"<Thread {self.name} {self.state.name.lower()}>"
-
-
-LEAVE = object()
-"""Yielded by a thread that has left the CPU: asleep, or at the end of the run queue."""
