@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
-from cosim.study.report.columns import Columns, Unit, apportion, flow, own_unit, unit_for
-from cosim.study.report.page import SHOWN, Page, grouped, listed, more
+from cosim.study.report.columns import Columns
+from cosim.study.report.families import SHOWN, grouped, more
+from cosim.study.report.page import Page, flow, listed
+from cosim.study.report.rounding import Unit, apportion, own_unit, unit_for
 from cosim.study.run.latency import Latency, share_out
 from cosim.study.run.limit import is_access, percent
 from cosim.study.run.result import Result

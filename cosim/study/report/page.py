@@ -1,16 +1,12 @@
-"""A page of a report: how wide it is, how many rows it shows, and how names and texts are put on it."""
+"""A page of a report: how wide it is, and how sentences and lists of words are laid on it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rich.text import Text
-
-from cosim.study.report.columns import Family, families
-
-SHOWN = 12
-"""As many rows of a kind are shown; `--json` has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +17,26 @@ class Page:
     unicode: bool = True
 
 
-def grouped(names: Iterable[str]) -> list[Family]:
-    """Like names taken together if they are many, or if there is no room for all."""
-    names = list(names)
-    groups = families(names)
-    return groups if len(groups) <= SHOWN else families(names, many=1)
+def flow(pieces: Iterable[Text], width: int, first: str, rest: str, style: str = "") -> list[Text]:
+    """`pieces` one after the other, in lines of at most `width` characters; they begin with `first`, then with `rest`.
+
+    A blank at the end of a piece is where the line may break.
+    """
+    lines = [Text(first, style)]
+    for piece in pieces:
+        line = lines[-1]
+        if len(line) + len(piece.plain.rstrip()) > width and line.plain not in (first, rest):
+            line.rstrip()
+            line = Text(rest, style)
+            lines.append(line)
+        line.append_text(piece)
+    lines[-1].rstrip()
+    return lines
+
+
+def words(text: str, page: Page, style: str = "", first: str = "", rest: str = "") -> list[Text]:
+    """`text` in lines, a number and its unit on the same."""
+    return flow([Text(f"{word} ") for word in re.split(r"(?<!\d)\s+", text)], page.width, first, rest, style)
 
 
 def listed(texts: Iterable[str]) -> Iterator[str]:
@@ -33,8 +44,3 @@ def listed(texts: Iterable[str]) -> Iterator[str]:
     found = list(texts)
     for index, text in enumerate(found):
         yield text + (", " if index + 1 < len(found) else "")
-
-
-def more(rows: int, shown: int = SHOWN) -> list[Text]:
-    """A line on the rows that are not shown, if there are any."""
-    return [Text(f"  and {rows - shown} more, which --json has", "dim")] if rows > shown else []

@@ -5,7 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.text import Text
 
-from cosim.study.report.columns import UNITS, WIDEST, Columns, Unit, apportion, bar, families, flow, own_unit, unit_for
+from cosim.study.report.busy_bars import bar
+from cosim.study.report.columns import Columns
+from cosim.study.report.families import families
+from cosim.study.report.page import flow
+from cosim.study.report.rounding import UNITS, WIDEST, Unit, apportion, own_unit, unit_for
 
 NS, US, MS, S = (UNITS[name] for name in ("ns", "us", "ms", "s"))
 TIMES = st.integers(0, 100 * S)

@@ -1,0 +1,85 @@
+"""The lines on each IOMMU: its caches, walks, commands and queues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from rich.text import Text
+
+from cosim.study.report.families import MANY, more
+from cosim.study.report.page import Page, flow, listed
+from cosim.study.run.limit import percent
+from cosim.study.run.result import Result
+from cosim.units.quantities import format_time
+
+NO_KINDS = frozenset(f"commands.{name}" for name in ("total", "utilisation", "busy_ps", "stalled_ps"))
+"""What is counted of a command consumer besides the commands of each kind."""
+
+HARDLY = 0.01
+"""A cache with less than this fraction of the busiest one's look-ups is not shown."""
+
+
+def iommus(result: Result, page: Page) -> list[Text]:
+    """A block for each IOMMU: caches, walks, commands, queues."""
+    names = [name.removesuffix(".walks") for name in result.scalars if name.endswith(".walks")]
+    lines = []
+    for name in names[:MANY]:
+        own = {
+            key.removeprefix(f"{name}."): value for key, value in result.scalars.items() if key.startswith(f"{name}.")
+        }
+        lines.append(Text(name, "bold"))
+        for title, pieces in (
+            ("caches", _caches(own)),
+            ("walks", _walks(own)),
+            ("commands", _commands(own)),
+            ("queues", _queues(own)),
+        ):
+            found = [Text(piece) for piece in pieces]
+            lines += [] if not found else flow(found, page.width, f"  {title:<10}", " " * 12)
+    return [*lines, *more(len(names), MANY)]
+
+
+def _caches(own: Mapping[str, int | float]) -> Iterator[str]:
+    names = [name.removesuffix(".hits") for name in own if name.endswith(".hits")]
+    lookups = {name: own[f"{name}.hits"] + own.get(f"{name}.misses", 0) for name in names}
+    least = max(lookups.values(), default=0) * HARDLY
+    used = sorted((name for name in names if lookups[name] > least), key=lambda name: (-lookups[name], name))
+    texts = [f"{name} hit {percent(own[f'{name}.hits'] / lookups[name], 1)} of {lookups[name]:,}" for name in used]
+    return listed(texts or ["not used"])
+
+
+def _walks(own: Mapping[str, int | float]) -> Iterator[str]:
+    texts = []
+    for what, walks, reads in (("page table", "walks", "walk_reads"), ("directory", "ddt_walks", "ddt_reads")):
+        if count := own.get(walks, 0):
+            texts.append(f"{what} {count:,} of {own.get(reads, 0) / count:.2f} reads")
+    for what, counter in (
+        ("waits for another's walk", "merged"),
+        ("overtaken by an invalidation", "overtaken"),
+        ("updates of A and D", "ad_updates"),
+    ):
+        if count := own.get(counter, 0):
+            texts.append(f"{count:,} {what}")
+    return listed(texts or ["none"])
+
+
+def _commands(own: Mapping[str, int | float]) -> Iterator[str]:
+    kinds = {
+        name.removeprefix("commands."): count
+        for name, count in own.items()
+        if name.startswith("commands.") and name not in NO_KINDS and count
+    }
+    yield f"{own.get('commands.total', 0):,} "
+    for index, name in enumerate(sorted(kinds, key=lambda name: -kinds[name])):
+        yield f"{'+' if index else '='} {name} {kinds[name]:,} "
+    if stalled := own.get("commands.stalled_ps"):
+        yield f"(stood still for {format_time(int(stalled), 3)})"
+
+
+def _queues(own: Mapping[str, int | float]) -> Iterator[str]:
+    texts = []
+    for name in (name.removesuffix(".depth_mean") for name in own if name.endswith(".depth_mean")):
+        mean, most = own[f"{name}.depth_mean"], own.get(f"{name}.depth_max")
+        at_most = f", {most:,} at most" if most is not None else ""
+        texts.append(f"{name} {mean:.2f} deep on average{at_most}" if mean else f"{name} always empty")
+    return listed(texts)

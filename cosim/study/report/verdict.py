@@ -1,0 +1,57 @@
+"""The verdict of a run: whether it went right, why not, how to see it again, and what was measured."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from cosim.study.report.page import Page, words
+from cosim.study.run.result import Result
+from cosim.units.quantities import format_time
+
+SHOWN_VIOLATIONS = 3
+SHOWN_UNFINISHED = 3
+
+STYLES = {"ok": "bold green", "failed": "bold red", "stuck": "bold red", "interrupted": "bold yellow"}
+
+
+def headline(result: Result, page: Page) -> list[Text]:
+    return words(result.limit, page, "bold")
+
+
+def outcome(result: Result, page: Page) -> list[Text]:
+    """Whether it went right, why not, and how to see it again; what was measured, and what not."""
+    schedule = f", schedule {','.join(result.schedule)}" if result.schedule else ""
+    run = f"{result.topology}, driver {result.driver}, seed {result.seed}{schedule}"
+    lines = words(f"{result.outcome}: {run}, digest {result.digest}", page, rest="  ")
+    lines[0].stylize(STYLES[result.outcome], 0, len(result.outcome))
+    for failure in result.failures:
+        lines += words(failure, page, "red", "  ! ", "    ")
+    for violation in result.violations[:SHOWN_VIOLATIONS]:
+        lines += words(f"{violation.oracle}: {violation.message}", page, "red", "  violation of ", "    ")
+    if result.violation_count > SHOWN_VIOLATIONS:
+        lines.append(Text(f"  and {result.violation_count - SHOWN_VIOLATIONS} more violations", "red"))
+    for name, taken in list(result.unfinished.items())[:SHOWN_UNFINISHED]:
+        lines += words(f"{name} has not returned for {_time(taken)}", page, "yellow", "  ? ", "    ")
+    if len(result.unfinished) > SHOWN_UNFINISHED:
+        lines.append(Text(f"  and {len(result.unfinished) - SHOWN_UNFINISHED} more calls", "yellow"))
+    for choice in result.unasked:
+        lines += words(f"the run never came to {choice} of the schedule", page, "yellow", "  ? ", "    ")
+    if result.replay and (result.violations or result.failures):
+        lines.append(Text(f"  replay: {result.replay}"))
+    return [*lines, *words(_window(result), page, "dim")]
+
+
+def _window(result: Result) -> str:
+    begin, end = result.window_ps
+    if end <= begin:
+        ended = _time(result.simulated_ps)
+        what = "boot was done" if result.boot_ps < 0 else "the warm-up was over"
+        return f"nothing was measured: the run ended at {ended}, before {what}"
+    text = f"measured {_time(end - begin)} of simulated time, from {_time(begin)} to {_time(end)}"
+    if begin > result.boot_ps + 1:
+        return f"{text}; not measured: boot ({_time(result.boot_ps)}) and the warm-up after it"
+    return f"{text}; not measured: boot, which took {_time(result.boot_ps)}"
+
+
+def _time(ps: int) -> str:
+    return format_time(ps, 4)
