@@ -99,6 +99,7 @@ def reference() -> str:
                 sections += _tables(f"`{name}`: a {inner['title'].lower()}", inner, definitions, name, 3, seen)
         if name == "driver":
             sections += [_listed("Variants", CATALOGUE["drivers"]()), _policies(CATALOGUE["policies"]())]
+    sections.append(_listed("Traffic patterns", CATALOGUE["patterns"](), level=2))
     sections.append(_listed("Latency parts", CATALOGUE["latency-parts"](), level=2))
     sections.append(_sources(seen))
     return "\n".join(sections)

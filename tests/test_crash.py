@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import cosim.system.build
+import cosim.system.plan
 from cosim.cli import main
 
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -40,7 +40,7 @@ def test_a_users_driver_that_fails_is_named_with_file_and_line(run, statement):
 
 
 def test_an_error_inside_cosim_says_so_with_exit_code_3(monkeypatch):
-    monkeypatch.setattr(cosim.system.build, "FIRST_VECTOR", "sixteen")
+    monkeypatch.setattr(cosim.system.plan, "FIRST_VECTOR", "sixteen")
     failed = CliRunner().invoke(main, ["run", str(TINY), "-q"])
     assert failed.exit_code == 3
     assert failed.stderr.startswith("cosim: internal error: TypeError: ")

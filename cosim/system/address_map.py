@@ -5,7 +5,6 @@ Registers, of an IOMMU and of a ring device, and interrupt files take a page eac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from cosim.spec.pagetable import PAGE
@@ -30,15 +29,15 @@ def given(topology: Topology) -> list[Place]:
     """What the file says of addresses, in the order of memories, IOMMUs, devices and CPUs."""
     places = [Place(name, "base", memory.base, memory.size) for name, memory in topology.of_kind("memory").items()]
     places += [Place(name, "base", iommu.base, PAGE) for name, iommu in topology.of_kind("iommu").items()]
-    devices, cpus = topology.of_kind("dma"), topology.of_kind("cpu")
-    fields = [(name, "base", devices[name].base) for name in _rings(topology)]
+    devices, cpus = topology.of_kind("ring"), topology.of_kind("cpu")
+    fields = [(name, "base", devices[name].base) for name in devices]
     fields += [(name, "interrupt_file", cpu.interrupt_file) for name, cpu in cpus.items()]
     return places + [Place(name, field, base, PAGE) for name, field, base in fields if base is not None]
 
 
 def ring_registers(topology: Topology) -> dict[str, int]:
     """The base of each ring device's registers."""
-    return _placed(topology, "base", list(_rings(topology)), RINGS_FROM)
+    return _placed(topology, "base", list(topology.of_kind("ring")), RINGS_FROM)
 
 
 def interrupt_files(topology: Topology) -> dict[str, int]:
@@ -47,12 +46,6 @@ def interrupt_files(topology: Topology) -> dict[str, int]:
     messaged = {iommu.interrupts_to for iommu in topology.of_kind("iommu").values() if iommu.capabilities.igs != "wsi"}
     named = [name for name, cpu in cpus.items() if name in messaged or cpu.interrupt_file is not None]
     return _placed(topology, "interrupt_file", named, INTERRUPT_FILES_FROM)
-
-
-def _rings(topology: Topology) -> Iterator[str]:
-    for name, device in topology.of_kind("dma").items():
-        if device.traffic.pattern == "ring":
-            yield name
 
 
 def _placed(topology: Topology, field: str, parts: list[str], start: int) -> dict[str, int]:

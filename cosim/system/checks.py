@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from fnmatch import fnmatchcase
 from itertools import combinations
 
 from cosim.config.problems import Path, nearest
-from cosim.hw.dma.options import DmaOptions
+from cosim.hw.dma.options import DeviceOptions, DmaOptions
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory.options import MemoryOptions
 from cosim.spec.pagetable import PAGE
@@ -16,6 +15,7 @@ from cosim.sw.driver.variants import VariantError, variant
 from cosim.sw.iommu_ops import IDENTITY
 from cosim.sw.kernel.buddy import MAX_ORDER
 from cosim.system.address_map import given
+from cosim.system.devices import device_ids, matching, patterns, starts_in
 from cosim.system.topology import Topology
 from cosim.units.quantities import format_size, format_time
 
@@ -45,7 +45,7 @@ class _Checker:
         self.memories: dict[str, MemoryOptions] = topology.of_kind("memory")
         self.cpus = topology.of_kind("cpu")
         self.iommus: dict[str, IommuOptions] = topology.of_kind("iommu")
-        self.devices: dict[str, DmaOptions] = topology.of_kind("dma")
+        self.devices: dict[str, DeviceOptions] = topology.devices()
 
     def refers(self, path: Path, name: str, among: Collection[str], what: str) -> Iterator[Complaint]:
         """`name` must be one of `among`."""
@@ -56,16 +56,6 @@ class _Checker:
             yield path, f"{name} is of kind {kind}, not {what}; {nearest(name, among)}"
         else:
             yield path, f"{name} is not {what}; {nearest(name, among)}"
-
-
-def matching(pattern: str, names: Collection[str]) -> list[str]:
-    """The names that a name or glob stands for, in their own order."""
-    return [name for name in names if fnmatchcase(name, pattern)]
-
-
-def patterns(devices: str | tuple[str, ...]) -> tuple[str, ...]:
-    """A list of names or globs, however it was written."""
-    return (devices,) if isinstance(devices, str) else devices
 
 
 def _something_to_run_on(this: _Checker) -> Iterator[Complaint]:
@@ -100,51 +90,23 @@ def _devices_reach_an_iommu(this: _Checker) -> Iterator[Complaint]:
 def _devices_without_mappings_have_memory(this: _Checker) -> Iterator[Complaint]:
     begins = starts_in(this.topology)
     for name, device in this.devices.items():
-        traffic = device.traffic
         identity = begins.get(name) == IDENTITY
         if not device.direct and not identity:
             continue
-        if traffic.pattern == "ring":
+        if not isinstance(device, DmaOptions):
             remedy = "have it begin in another domain" if identity else "name one: `through:`"
-            yield ("parts", name, "traffic", "pattern"), f"a ring's buffers are mapped by an iommu; {remedy}"
-        if traffic.mapped > LARGEST_BLOCK:
+            yield ("parts", name, "kind"), f"a ring's buffers are mapped by an iommu; {remedy}"
+        elif device.traffic.mapped > LARGEST_BLOCK:
             yield (
                 ("parts", name, "traffic", "window"),
                 f"{'in identity' if identity else 'without an iommu'} a window is one block of memory, and none is "
-                f"larger than {format_size(LARGEST_BLOCK)}; this one is {format_size(traffic.window)}",
+                f"larger than {format_size(LARGEST_BLOCK)}; this one is {format_size(device.traffic.window)}",
             )
 
 
 def _interrupts_reach_a_cpu(this: _Checker) -> Iterator[Complaint]:
     for name, iommu in this.iommus.items():
         yield from this.refers(("parts", name, "interrupts_to"), iommu.interrupts_to, this.cpus, "a cpu")
-
-
-def device_ids(devices: dict[str, DmaOptions]) -> dict[str, int]:
-    """The `device_id` of each device: its own, or the next from 1 that is free behind its IOMMU."""
-    taken = {(device.through, device.device_id) for device in devices.values() if device.device_id is not None}
-    ids: dict[str, int] = {}
-    for name, device in devices.items():
-        number = device.device_id
-        if number is None:
-            number = 1
-            while (device.through, number) in taken:
-                number += 1
-            taken.add((device.through, number))
-        ids[name] = number
-    return ids
-
-
-def starts_in(topology: Topology) -> dict[str, str]:
-    """The domain that boot attaches each device to, if an IOMMU is before it: one of `domains`, else its own."""
-    translated = [name for name, device in topology.of_kind("dma").items() if device.through is not None]
-    shared = {
-        device: name
-        for name, domain in topology.domains.items()
-        for pattern in patterns(domain.devices)
-        for device in matching(pattern, translated)
-    }
-    return {device: shared.get(device, device) for device in translated}
 
 
 def _device_ids_fit(this: _Checker) -> Iterator[Complaint]:

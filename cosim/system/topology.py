@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from cosim.hw.cpu.options import CpuOptions
-from cosim.hw.dma.options import DmaOptions
+from cosim.hw.dma.options import DeviceOptions, DmaOptions, RingOptions
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory.options import MemoryOptions
 from cosim.sw.driver.driver import DriverCosts
@@ -17,7 +17,7 @@ from cosim.units.field_types import PositiveTime, Time
 from cosim.units.options import Options
 from cosim.units.quantities import MS, US
 
-Part = Annotated[MemoryOptions | CpuOptions | IommuOptions | DmaOptions, Field(discriminator="kind")]
+Part = Annotated[MemoryOptions | CpuOptions | IommuOptions | DmaOptions | RingOptions, Field(discriminator="kind")]
 
 
 class DomainOptions(Options):
@@ -134,3 +134,7 @@ class Topology(Options):
     def of_kind(self, kind: str) -> dict[str, Any]:
         """The parts of one kind, by name, in the order of the file."""
         return {name: part for name, part in self.parts.items() if part.kind == kind}
+
+    def devices(self) -> dict[str, DeviceOptions]:
+        """The parts that make DMA requests, by name, in the order of the file."""
+        return {name: part for name, part in self.parts.items() if isinstance(part, DeviceOptions)}

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from cosim.hw.cpu.options import CpuOptions
-from cosim.hw.dma.options import DmaOptions
+from cosim.hw.dma.options import DmaOptions, RingOptions
 from cosim.hw.iommu.options import UNIMPLEMENTED, IommuOptions
 from cosim.hw.memory.options import MemoryOptions
 from cosim.system.topology import Topology
@@ -31,7 +31,7 @@ def fields(model: type[BaseModel]) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("model", [Topology, MemoryOptions, CpuOptions, IommuOptions, DmaOptions])
+@pytest.mark.parametrize("model", [Topology, MemoryOptions, CpuOptions, IommuOptions, DmaOptions, RingOptions])
 def test_every_field_has_a_row(model: type[BaseModel]) -> None:
     for name in fields(model):
         assert rows(name) or name in UNIMPLEMENTED | {"kind"}, name

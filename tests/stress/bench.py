@@ -16,7 +16,8 @@ from cosim.sw.dma_api import BOTH, Piece
 from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.workloads.workload import allocate, release
-from cosim.system.build import System, build
+from cosim.system.build import build
+from cosim.system.system import System
 from cosim.system.topology import Topology
 from cosim.units.quantities import MS, US, format_time
 from tests.stress.holdings import Buffer, DomainState, Holdings
@@ -48,6 +49,7 @@ class Bench(Holdings):
             counters=self.system.counters,
             occupancies=self.system.occupancies(),
             device_names=self.system.device_names(),
+            bounds=self.system.bounds(),
         )
         self.operations = 0
         self.refused: Counter[str] = Counter()

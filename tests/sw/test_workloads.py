@@ -12,7 +12,7 @@ from cosim.events import Attached, CallDone, Mapped, Unmapped
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.cpu import Cpu
 from cosim.hw.dma.datapath import DataPath
-from cosim.hw.dma.options import DmaOptions
+from cosim.hw.dma.options import RingOptions
 from cosim.hw.dma.ring_device import RingMaster
 from cosim.hw.dma.transaction import Status, Transaction
 from cosim.spec.pagetable import PAGE
@@ -310,9 +310,7 @@ class RingBench:
         self.bench, machine = bench, bench.machine
         bus: Bus = machine.cpus["cpu0"].bus
         self.data = DataPath(machine.sim, bus.port("nic0.data", 0))
-        options = DmaOptions.model_validate(
-            {"kind": "dma", "direct": True, "traffic": {"pattern": "ring", "outstanding": 4, **traffic}}
-        )
+        options = RingOptions.model_validate({"kind": "ring", "direct": True, "outstanding": 4, **traffic})
         cpu: Cpu = machine.cpus["cpu0"]
         self.device = RingMaster(
             machine.sim, "nic0", options, 1, self.transport, wire=lambda level: cpu.wire(40, level)

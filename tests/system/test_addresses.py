@@ -15,8 +15,8 @@ parts:
   cpu0: {{kind: cpu}}
   cpu1: {{kind: cpu{cpu1}}}
   iommu0: {{kind: iommu, base: {iommu0}, interrupts_to: cpu1, capabilities: {{igs: {igs}}}}}
-  nic0: {{kind: dma, through: iommu0, traffic: {{pattern: ring}}}}
-  nic1: {{kind: dma, through: iommu0{nic1}, traffic: {{pattern: ring}}}}
+  nic0: {{kind: ring, through: iommu0}}
+  nic1: {{kind: ring, through: iommu0{nic1}}}
 """
 
 
@@ -48,7 +48,7 @@ def test_only_a_cpu_that_is_sent_messages_has_an_interrupt_file(topology):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"nic1": ", base: 0x8000_1000"}, "7:44: parts.nic1.base: 0x80001000..0x80001fff overlaps with dram0"),
+        ({"nic1": ", base: 0x8000_1000"}, "7:45: parts.nic1.base: 0x80001000..0x80001fff overlaps with dram0"),
         ({"nic1": ", base: 0x1000_0800"}, "parts.nic1.base: 0x10000800 of 0x1000 bytes is not a whole number"),
         ({"cpu1": ", interrupt_file: 0x0300_0000"}, "4:37: parts.cpu1.interrupt_file: 0x3000000..0x3000fff overlaps"),
     ],

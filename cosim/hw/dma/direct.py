@@ -7,11 +7,13 @@ from typing import Any
 
 from cosim.hw.dma.datapath import DataPath
 from cosim.hw.dma.transaction import Transaction
+from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Port
+from cosim.sim.transport import Access, Port, Route, Target
 
 Transport = Callable[[Transaction], Generator[Any, Any, None]]
-"""Takes a request from the IO bridge to memory and back: `Iommu.transport`, or that of `Direct`."""
+"""Takes a request from the IO bridge to memory and back, and calls ``txn.accepted``, if there is one, once it has a
+place for the request: `Iommu.transport`, or that of `Direct`."""
 
 
 class Direct:
@@ -20,11 +22,43 @@ class Direct:
     def __init__(self, sim: Sim, port: Port) -> None:
         self.sim = sim
         self.data = DataPath(sim, port)
+        self._rank = sim.initiator(f"{port.path}.accepted")
 
     def transport(self, txn: Transaction) -> Generator[Any, Any, None]:
-        """Make the access at the address that the device gave."""
+        """Make the access at the address that the device gave; memory has accepted it when it is served."""
         txn.address = txn.iova
         txn.translated = self.sim.now
         access = self.data.begin(txn)
+        if txn.accepted is not None:
+            access.port = _Accepting(access.port, self.sim, self._rank.rank(Stage.MEMORY), txn.accepted)
         yield access
         self.data.end(txn, access)
+
+
+class _Accepting:
+    """A port, and what answers beyond it, that also says when an access begins to be served."""
+
+    def __init__(self, port: Port, sim: Sim, rank: int, accepted: Callable[[], None]) -> None:
+        self.path = port.path
+        self._port = port
+        self._sim = sim
+        self._rank = rank
+        self._accepted = accepted
+        self._target: Target | None = None
+
+    def route(self, address: int, size: int) -> Route:
+        """The way there, with this in front of the target."""
+        target, out_ps, back_ps = self._port.route(address, size)
+        self._target = target
+        self.commit, self.peek, self.poke = target.commit, target.peek, target.poke
+        return Route(self, out_ps, back_ps)
+
+    def arrive(self, access: Access, now: int) -> int:
+        """Enter the target's queue."""
+        assert self._target is not None
+        done = self._target.arrive(access, now)
+        if access.waited_ps:
+            self._sim.at(now + access.waited_ps, self._rank, self._accepted)
+        else:
+            self._accepted()
+        return done

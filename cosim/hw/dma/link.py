@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from cosim.hw.dma.options import DmaOptions
+from cosim.hw.dma.options import DeviceOptions
 from cosim.sim.server import Server, Service
 
 
 class Link:
     """Both directions between a device and the IO bridge: each takes a hop, and carries one packet at a time."""
 
-    def __init__(self, options: DmaOptions) -> None:
+    def __init__(self, options: DeviceOptions) -> None:
         self.options = options
         self.up, self.down = (Server(0, "link", latency_ps=options.link, wait_part="link_wait") for _ in range(2))
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from cosim.hw.dma.direct import Transport
 from cosim.hw.dma.options import DmaOptions
+from cosim.hw.dma.patterns import Space
 from cosim.hw.dma.requester import Requester
-from cosim.hw.dma.traffic import gaps, offsets, split, writes
+from cosim.hw.dma.traffic import gaps, split, writes
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
@@ -22,8 +23,19 @@ class DmaMaster(Requester):
     at their times no matter how many are under way, and those above `outstanding` wait in the device.
     """
 
-    def __init__(self, sim: Sim, path: str, options: DmaOptions, device_id: int, transport: Transport) -> None:
-        super().__init__(sim, path, options, device_id, transport)
+    options: DmaOptions
+
+    def __init__(
+        self,
+        sim: Sim,
+        path: str,
+        options: DmaOptions,
+        device_id: int,
+        transport: Transport,
+        *,
+        buffer: int | None = None,
+    ) -> None:
+        super().__init__(sim, path, options, options.pace, device_id, transport, buffer=buffer)
         self._stream = sim.chooser.stream(f"{path}.traffic")
         self._running: object = None
 
@@ -34,12 +46,16 @@ class DmaMaster(Requester):
             traffic = traffic.model_copy(update={"window": size})
         if size is not None and traffic.size > size:
             raise ValueError(f"{self.path}: a request of {traffic.size} bytes does not fit in a window of {size} bytes")
-        if traffic.pattern in ("none", "ring"):
+        if traffic.how.offsets is None:
             return
         stream = self._stream
         self._running = token = object()
         routine = self._issue(
-            token, iova_base, offsets(traffic, stream), writes(traffic, stream), gaps(traffic, stream)
+            token,
+            iova_base,
+            traffic.how.offsets(Space(traffic.size, traffic.window, traffic.stride), stream).__next__,
+            writes(traffic.read, stream),
+            gaps(traffic, stream),
         )
         self.sim.start(routine, self.initiator.rank(Stage.TRANSACTION), delay_ps=traffic.start)
 

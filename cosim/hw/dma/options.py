@@ -1,34 +1,26 @@
-"""The options of hardware parts: frozen models that are the topology file's schema. An IOMMU's are in `hw.iommu`."""
+"""The options of devices that make DMA requests: frozen, and the topology file's schema."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from cosim.hw.dma.patterns import PATTERNS, Pattern
 from cosim.spec.pagetable import PAGE
 from cosim.units.field_types import Address, PositiveSize, PositiveTime, Rate, Size, Time
 from cosim.units.options import Options
 from cosim.units.quantities import NS, format_size
 
-# --- DMA masters -----------------------------------------------------------------------------------------------------
+if TYPE_CHECKING:
+    PatternName = str
+else:
+    PatternName = Literal[tuple(PATTERNS)]
 
 
-class TrafficOptions(Options):
-    """What a DMA master does once its device is attached."""
+class PaceOptions(Options):
+    """How many requests a device makes, how large and how fast."""
 
-    pattern: Literal["none", "sequential", "strided", "random", "ring"] = "sequential"
-    """Addresses one after the other, at a stride, uniform over the window, or from descriptors that a thread posts."""
-    read: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """The fraction of requests that read."""
-    size: PositiveSize = 64
-    """Bytes of a request; one that crosses a 4 KiB boundary is made in pieces."""
-    window: PositiveSize = 65536
-    """Bytes of IOVA space that are mapped for the master and that it uses."""
-    page: Literal["4 KiB", "2 MiB"] = "4 KiB"
-    """The blocks of memory that its window is made of, which is also the largest page that can map it."""
-    stride: PositiveSize = PAGE
-    """Bytes between the starts of two requests of the strided pattern."""
     outstanding: int = Field(default=1, ge=1, le=4096)
     """Requests under way at the same time."""
     interval: PositiveTime | None = None
@@ -37,16 +29,48 @@ class TrafficOptions(Options):
     """How `interval` is meant."""
     requests: int | None = Field(default=None, ge=1)
     """How many requests it makes; without end, if absent."""
+
+
+class TrafficOptions(PaceOptions):
+    """What a DMA device does once it is started, in a window of addresses."""
+
+    pattern: PatternName = "sequential"
+    """Where in the window its requests go."""
+    read: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """The fraction of requests that read."""
+    size: PositiveSize = 64
+    """Bytes of a request; one that crosses a 4 KiB boundary is made in pieces."""
+    window: PositiveSize = 65536
+    """Bytes of IOVA space that are mapped for the device and that it uses."""
+    page: Literal["4 KiB", "2 MiB"] = "4 KiB"
+    """The blocks of memory that its window is made of, which is also the largest page that can map it."""
+    stride: PositiveSize = PAGE
+    """Bytes between the starts of two requests of the strided pattern."""
     start: Time = 0
     """When it starts, after boot."""
 
+    @field_validator("pattern", mode="before")
+    @classmethod
+    def _is_no_kind(cls, value: object) -> object:
+        if value == "ring":
+            raise ValueError(
+                "a ring is a kind of device: write `kind: ring`, with `size`, `interval` and the like beside it, "
+                "without `traffic:`"
+            )
+        return value
+
     @model_validator(mode="after")
     def _fits(self) -> TrafficOptions:
-        if self.pattern not in ("none", "ring") and self.size > self.window:
+        if self.how.begins and self.size > self.window:
             raise ValueError(
                 f"a request of {format_size(self.size)} does not fit in a window of {format_size(self.window)}"
             )
         return self
+
+    @property
+    def how(self) -> Pattern:
+        """What `pattern` names."""
+        return PATTERNS[self.pattern]
 
     @property
     def page_size(self) -> int:
@@ -55,14 +79,13 @@ class TrafficOptions(Options):
 
     @property
     def mapped(self) -> int:
-        """Bytes that are mapped for the master: its window in whole pages; none where it needs no window."""
-        return 0 if self.pattern in ("none", "ring") else -(-self.window // self.page_size) * self.page_size
+        """Bytes that are mapped for the device: its window in whole pages; none where boot gives it no window."""
+        return -(-self.window // self.page_size) * self.page_size if self.how.begins else 0
 
 
-class DmaOptions(Options):
-    """A device that reads and writes memory through an IOMMU, or directly."""
+class DeviceOptions(Options):
+    """A device, its way to memory, and its registers."""
 
-    kind: Literal["dma"]
     through: str | None = None
     """The IOMMU its requests go through; directly to memory, if absent (name one or say `direct: true`)."""
     direct: bool = False
@@ -76,15 +99,43 @@ class DmaOptions(Options):
     header: Size = 24
     """Bytes that a request, or its completion, takes on the link besides data (of a PCIe TLP: 12 to 28)."""
     base: Address | None = None
-    """Where the registers of its descriptor ring are (pattern `ring`); at a free place, if absent."""
+    """Where its registers are; at a free place, if absent."""
     register_access: Time = 5 * NS
     """An access of these registers, at the device itself."""
     posted: bool = False
     """A write frees its slot when the IOMMU has accepted it, not when it has taken hold."""
-    traffic: TrafficOptions = TrafficOptions()
 
     @model_validator(mode="after")
-    def _has_a_way(self) -> DmaOptions:
+    def _has_a_way(self) -> DeviceOptions:
         if (self.through is None) == (not self.direct):
             raise ValueError("a device needs either `through: <iommu>` or `direct: true`")
+        return self
+
+
+class DmaOptions(DeviceOptions):
+    """A device that reads and writes a window of memory in a pattern, through an IOMMU or directly."""
+
+    kind: Literal["dma"]
+    traffic: TrafficOptions = TrafficOptions()
+
+    @property
+    def pace(self) -> PaceOptions:
+        """How many requests it makes, and how fast."""
+        return self.traffic
+
+
+class RingOptions(DeviceOptions, PaceOptions):
+    """A device that moves packets to and from buffers which a thread posts in a ring of descriptors.
+
+    An `interval` is that between packets, and one that finds no descriptor is dropped; without it each descriptor is
+    worked on as soon as it is posted. `requests` counts packets.
+    """
+
+    kind: Literal["ring"]
+    size: PositiveSize = 64
+    """Bytes of a packet that is received, or as many as its buffer takes."""
+
+    @property
+    def pace(self) -> PaceOptions:
+        """How many packets it moves, and how fast."""
         return self

@@ -8,7 +8,7 @@ from typing import Any
 from cosim.events import DmaDone, DmaIssued
 from cosim.hw.dma.direct import Transport
 from cosim.hw.dma.link import Link
-from cosim.hw.dma.options import DmaOptions
+from cosim.hw.dma.options import DeviceOptions, PaceOptions
 from cosim.hw.dma.transaction import Status, Transaction
 from cosim.sim.component import Component
 from cosim.sim.gate import Gate
@@ -19,21 +19,36 @@ from cosim.sim.task import Task
 
 
 class Requester(Component):
-    """The part of a device that makes DMA requests, at most `traffic.outstanding` at the same time.
+    """The part of a device that makes DMA requests, at most `pace.outstanding` at the same time.
 
-    A request is *waiting* for a slot, then *outstanding*; a posted write returns its slot when the IO bridge has it,
-    any other request when its completion is back. A fault ends a request like any other answer.
+    A request *waits* in the device for a slot, which is the device's `backlog`; then it is *in flight*, which counts
+    for `occupancy`, until it is over. Its slot comes back with its completion; that of a posted write does when the
+    way to memory accepts the write. No more than `buffer` writes (any number, if None) are beyond their slots: what is
+    accepted above that keeps its slot until another such write is over. A fault ends a request like any other answer.
     """
 
-    def __init__(self, sim: Sim, path: str, options: DmaOptions, device_id: int, transport: Transport) -> None:
+    def __init__(
+        self,
+        sim: Sim,
+        path: str,
+        options: DeviceOptions,
+        pace: PaceOptions,
+        device_id: int,
+        transport: Transport,
+        *,
+        buffer: int | None = None,
+    ) -> None:
         super().__init__(sim, path)
         self.options = options
         self.device_id = device_id
         self.transport = transport
         self.initiator = sim.initiator(path)
         self.link = Link(options)
-        self.slots = Gate(sim, options.traffic.outstanding, "slot")
+        self.pace = pace
+        self.buffer = buffer
+        self.slots = Gate(sim, pace.outstanding, "slot")
         self.occupancy = Occupancy()
+        self.backlog = Occupancy()
         self.requests = [0, 0]
         """Reads and writes that are over."""
         self.bytes = [0, 0]
@@ -42,6 +57,8 @@ class Requester(Component):
         """How many ended with each status."""
         self._agent = f"{path}.dma"
         self._sequence = 0
+        self._accepted = 0
+        """Posted writes that the way to memory has accepted, and that are not over."""
         self._issued = sim.probe(DmaIssued)
         self._done = sim.probe(DmaDone)
 
@@ -81,26 +98,43 @@ class Requester(Component):
     ) -> Generator[Any, Any, None]:
         sim, link, write = self.sim, self.link, txn.write
         txn.issued = sim.now
-        self.occupancy.enter(txn.issued)
-        if not has_slot:
+        if not has_slot and not self.slots.take():
+            self.backlog.enter(txn.issued)
             yield self.slots
+            self.backlog.leave(sim.now, txn.issued, txn.parts["slot"])
+        begun = sim.now
+        self.occupancy.enter(begun)
         if self._issued:
             self._issued(DmaIssued(sim.now, self.path, self.device_id, txn.sequence, txn.iova, txn.size, write))
         yield link.send(link.up, txn.size if write else 0)
         posted = write and self.options.posted
         if posted:
-            self.slots.release()
+            txn.accepted = self._accept
         yield from self.transport(txn)
-        if not posted:
+        if posted:
+            self._settle()
+        else:
             yield link.send(link.down, 0 if write or txn.status is not Status.SUCCESS else txn.size)
             self.slots.release()
-        self._conclude(txn, purpose)
+        self._conclude(txn, begun, purpose)
         if then is not None:
             then(txn)
 
-    def _conclude(self, txn: Transaction, purpose: str) -> None:
+    def _accept(self) -> None:
+        """A posted write is with the IOMMU, or with memory; it needs its slot no longer, if there is room for it."""
+        self._accepted += 1
+        if self.buffer is None or self._accepted <= self.buffer:
+            self.slots.release()
+
+    def _settle(self) -> None:
+        """A posted write is over, and its room goes to one that still has a slot."""
+        if self.buffer is not None and self._accepted > self.buffer:
+            self.slots.release()
+        self._accepted -= 1
+
+    def _conclude(self, txn: Transaction, begun: int, purpose: str) -> None:
         now = self.sim.now
-        self.occupancy.leave(now, txn.issued, sum(txn.parts.values()))
+        self.occupancy.leave(now, begun, sum(txn.parts.values()) - txn.parts.get("slot", 0))
         self.statuses[txn.status] += 1
         self.requests[txn.write] += 1
         if txn.status is Status.SUCCESS:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from cosim.hw.dma.direct import Transport
-from cosim.hw.dma.options import DmaOptions
+from cosim.hw.dma.options import RingOptions
 from cosim.hw.dma.requester import Requester
 from cosim.hw.dma.traffic import gaps, split
 from cosim.hw.dma.transaction import Status, Transaction
@@ -118,25 +118,28 @@ class RingMaster(Requester):
     """A device that moves data to or from the buffers that a driver posts; `wire` is its interrupt.
 
     With an `interval` it is paced: each packet takes the next descriptor, and is *dropped* if none is posted.
-    Without, it works on every descriptor as soon as it is posted. A packet that is received has `traffic.size` bytes,
+    Without, it works on every descriptor as soon as it is posted. A packet that is received has `size` bytes,
     or as many as its buffer takes. Several descriptors are worked on at once and may end out of order.
     """
+
+    options: RingOptions
 
     def __init__(
         self,
         sim: Sim,
         path: str,
-        options: DmaOptions,
+        options: RingOptions,
         device_id: int,
         transport: Transport,
         *,
+        buffer: int | None = None,
         wire: Callable[[bool], None] = lambda level: None,
     ) -> None:
-        super().__init__(sim, path, options, device_id, transport)
+        super().__init__(sim, path, options, options.pace, device_id, transport, buffer=buffer)
         self.registers = RingRegisters(options.register_access, self._on_write)
         self.wire = wire
         self.packets = self.dropped = 0
-        self._gap = gaps(options.traffic, sim.chooser.stream(f"{path}.traffic"))
+        self._gap = gaps(options.pace, sim.chooser.stream(f"{path}.traffic"))
         self._doorbell = Gate(sim, 0, "order")
         self._in_work = 0
         self._level = False
@@ -188,7 +191,7 @@ class RingMaster(Requester):
     def _work(self) -> Generator[Any, Any, None]:
         """Take descriptors from the ring until it is disabled and the last one is done."""
         registers, clock = self.registers, Server(0, "order")
-        left = self.options.traffic.requests
+        left = self.options.requests
         while registers.control.en or self._in_work:
             if not registers.control.en or left == 0:
                 yield self._doorbell
@@ -227,7 +230,7 @@ class RingMaster(Requester):
             self._end(fault=True)
             return
         descriptor = Descriptor.from_words(fetched.words)
-        size = min(descriptor.size, self.options.traffic.size) if descriptor.write else descriptor.size
+        size = min(descriptor.size, self.options.size) if descriptor.write else descriptor.size
         moved = yield from self._transfers(split(descriptor.buffer, size), write=bool(descriptor.write))
         done = descriptor.replace(size=0 if moved.failed else size, done=1, fault=moved.failed)
         status = yield from self._transfers([(entry + 8, 8)], write=True, purpose="status", words=done[1:])

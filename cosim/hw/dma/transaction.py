@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 
@@ -34,9 +34,11 @@ class Transaction:
     `parts` collects its latency, in picoseconds for each part. `address` is set once it is translated, `status`
     when it is over; `translated` is the time when the translation was decided. `words` is the data to write, or that
     was read: doublewords from `iova` on, the last one perhaps in part. `agent` names the access of memory as an action.
+    `accepted` is called, if there is one, when the way to memory has taken the transaction over from the device.
     """
 
     __slots__ = (
+        "accepted",
         "address",
         "agent",
         "cxl",
@@ -91,6 +93,7 @@ class Transaction:
         self.agent = agent
         self.sequence = sequence
         self.issued = issued
+        self.accepted: Callable[[], None] | None = None
         self.address: int | None = None
         self.translated = 0
         self.pbmt = 0

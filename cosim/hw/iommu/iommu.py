@@ -89,6 +89,8 @@ class Iommu(Component):
         """Translate a request and make its access; sets ``txn.address``, ``txn.status`` and what it read."""
         if not self._places.take():
             yield self._waiting[txn.write]
+        if txn.accepted is not None:
+            txn.accepted()
         yield self._lookup
         if self.sim.exploring:
             yield from self._issue(txn)

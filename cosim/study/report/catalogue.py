@@ -6,10 +6,10 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any, get_args
+from typing import Any
 
 from cosim.config.shape import alternatives, tags
-from cosim.hw.dma.options import TrafficOptions
+from cosim.hw.dma.patterns import PATTERNS
 from cosim.oracles import ORACLES
 from cosim.study.trace.trace import EVENTS
 from cosim.sw.driver.variants import CELLS, ROWS
@@ -31,15 +31,6 @@ DRIVERS: Mapping[str, str] = {
     "current": "Linux 7.1",
 }
 """Which code each variant of the driver stands for."""
-
-PATTERNS: Mapping[str, str] = {
-    "none": "no traffic of its own; a thread may still tell the device what to do",
-    "sequential": "one address after the other, from the start of the window to its end and again",
-    "strided": "addresses at a stride, from the start of the window to its end and again",
-    "random": "addresses uniform over the window",
-    "ring": "addresses from descriptors that a thread posts",
-}
-"""What each pattern of a DMA master's addresses is."""
 
 
 def topologies() -> Rows:
@@ -64,8 +55,7 @@ def threads() -> Rows:
 
 def patterns() -> Rows:
     """The patterns of a DMA master's addresses (`traffic: {pattern: ...}`)."""
-    names = get_args(TrafficOptions.model_fields["pattern"].annotation)
-    return [(name, PATTERNS.get(name, "")) for name in names]
+    return [(name, pattern.says) for name, pattern in PATTERNS.items()]
 
 
 def oracles() -> Rows:

@@ -23,7 +23,8 @@ MOST_LINES = 1000
 class Meter:
     """Watches one run. The measured window opens at the end of boot or of the warm-up, whichever is later.
 
-    `counters` gives every cumulative counter of the system by its path. A latency counts if its request was issued,
+    `counters` gives every cumulative counter of the system by its path, `occupancies` each number over time by its
+    name, and `bounds` what bounds some of them. A latency counts if its request was issued,
     or its call begun, inside the window and was over before its end.
     """
 
@@ -35,6 +36,7 @@ class Meter:
         counters: Callable[[], Mapping[str, int]],
         occupancies: Mapping[str, Occupancy],
         device_names: Mapping[tuple[str, int], str],
+        bounds: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:
         self.sim = sim
         self.boot_ps = -1
@@ -49,6 +51,7 @@ class Meter:
         self._warmup_ps = warmup_ps
         self._counters = counters
         self._occupancies = occupancies
+        self._bounds = bounds or {}
         self._device_names = device_names
         self._latencies: defaultdict[str, Latencies] = defaultdict(Latencies)
         self._calls: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
@@ -109,17 +112,29 @@ class Meter:
         return {f"{path}.depth_max": depth for path, depth in self._deepest.items()}
 
     def check_littles_law(self) -> dict[str, float]:
-        """The mean number in flight of each master. Raises ArithmeticError if Little's law does not hold exactly."""
+        """The mean of each number over time, such as ``nic0.in_flight``.
+
+        Raises ArithmeticError if Little's law does not hold exactly, or if more were in flight than the bounds on their
+        way allow.
+        """
         means = {}
-        for path, occupancy in self._occupancies.items():
+        for name, occupancy in self._occupancies.items():
             integral, residence = occupancy.law(self.sim.now)
             if integral != residence:
                 raise ArithmeticError(
-                    f"{path}: the integral of the number in flight is {integral}, the residence times add up to "
+                    f"{name}: the integral of the number over time is {integral}, the residence times add up to "
                     f"{residence}: time was lost or counted twice"
                 )
-            means[path] = occupancy.mean(self.sim.now)
+            bounds = self._bounds.get(name)
+            if bounds is not None and occupancy.most > sum(bounds.values()):
+                said = " + ".join(f"{bound} of {what}" for what, bound in bounds.items())
+                raise ArithmeticError(f"{name}: {occupancy.most} at once, and no more than {said} can be")
+            means[name] = occupancy.mean(self.sim.now)
         return means
+
+    def most(self) -> dict[str, int]:
+        """The largest of each number over time since the window opened."""
+        return {f"{name}_max": occupancy.most for name, occupancy in self._occupancies.items()}
 
     # --- Events ------------------------------------------------------------------------------------------------------
 

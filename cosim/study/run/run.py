@@ -19,8 +19,9 @@ from cosim.study.run.limit import limit_of
 from cosim.study.run.measure import Meter
 from cosim.study.run.progress import Progress
 from cosim.study.run.result import Outcome, Result
-from cosim.system.build import System, build
+from cosim.system.build import build
 from cosim.system.load import resolved
+from cosim.system.system import System
 from cosim.system.topology import Topology
 from cosim.units.quantities import format_time
 
@@ -89,6 +90,7 @@ def run(
         warmup_ps=point.topology.run.warmup,
         counters=system.counters,
         occupancies=system.occupancies(),
+        bounds=system.bounds(),
         device_names=system.device_names(),
     )
     for watcher in watchers:
@@ -149,7 +151,8 @@ def _result(point: Point, system: System, meter: Meter, ended: str) -> Result:
     if meter.opened >= 0:
         # Ctrl-C may come in the middle of a callback, when somebody has left and is not yet counted.
         means = {} if ended == "interrupted" else meter.check_littles_law()
-        scalars |= {f"{path}.in_flight_mean": mean for path, mean in means.items()}
+        scalars |= {f"{name}_mean": mean for name, mean in means.items()}
+        scalars |= meter.most()
         scalars |= meter.deepest()
         scalars |= system.derived(meter.counted(), window[1] - window[0])
     scalars |= system.totals()

@@ -24,7 +24,7 @@ class ReceiveRingWork(WorkloadOptions):
 
     does: Literal["receive-ring"]
     device: str
-    """The device; its `traffic.pattern` is `ring`."""
+    """The device, of `kind: ring`."""
     entries: int = Field(default=64, ge=2, le=1 << 16)
     """Descriptors of the ring, a power of two; one stays unused."""
     buffer: PositiveSize = PAGE

@@ -8,7 +8,7 @@ from cosim.events import DmaCommitted, DmaDone, DmaIssued
 from cosim.hw.bus.bus import Bus
 from cosim.hw.dma.direct import Direct
 from cosim.hw.dma.master import DmaMaster
-from cosim.hw.dma.options import DmaOptions, TrafficOptions
+from cosim.hw.dma.options import DmaOptions, RingOptions, TrafficOptions
 from cosim.hw.dma.ring_device import RingMaster
 from cosim.hw.memory.memory import Memory
 from cosim.hw.memory.options import MemoryOptions
@@ -45,13 +45,18 @@ class Rig:
         traffic = {name: given.pop(name) for name in list(given) if name in TrafficOptions.model_fields}
         return DmaOptions(kind="dma", direct=True, traffic=traffic, **given)
 
-    def master(self, path: str = "nic0", *, hop_ps: int = 0, transport: Any = None, **options: Any) -> DmaMaster:
+    def master(
+        self, path: str = "nic0", *, hop_ps: int = 0, transport: Any = None, buffer: int | None = None, **options: Any
+    ) -> DmaMaster:
         direct = Direct(self.sim, self.bus.port(f"{path}.port", hop_ps))
-        return DmaMaster(self.sim, path, self.options(**options), 1, transport or direct.transport)
+        return DmaMaster(self.sim, path, self.options(**options), 1, transport or direct.transport, buffer=buffer)
 
     def ring(self, path: str = "nic0", *, wire: Any = lambda level: None, **options: Any) -> RingMaster:
         direct = Direct(self.sim, self.bus.port(f"{path}.port"))
-        made = self.options(pattern="ring", **options)
+        given = {
+            name: f"{value} B" if name in _SIZES and type(value) is int else value for name, value in options.items()
+        }
+        made = RingOptions(kind="ring", direct=True, **given)
         master = RingMaster(self.sim, path, made, 1, direct.transport, wire=wire)
         self.bus.attach(REGISTERS, master.registers.SIZE, master.registers, path)
         return master

@@ -210,7 +210,7 @@ def test_poisson_arrivals_have_the_mean_that_was_asked_for() -> None:
 
 
 @BOTH
-def test_a_posted_write_frees_its_slot_when_the_io_bridge_has_it(executor: Any) -> None:
+def test_a_posted_write_frees_its_slot_when_memory_serves_it(executor: Any) -> None:
     def span(posted: bool) -> int:
         rig = Rig(executor, latency="1 us")
         rig.master(requests=10, read=0, outstanding=1, posted=posted, link="50 ns").start(BASE)
@@ -221,6 +221,52 @@ def test_a_posted_write_frees_its_slot_when_the_io_bridge_has_it(executor: Any) 
 
     assert span(posted=True) < 2_000 * NS
     assert span(posted=False) > 10_000 * NS
+
+
+@BOTH
+def test_a_posted_write_that_waits_for_a_port_keeps_its_slot(executor: Any) -> None:
+    """64 bytes at 64 MB/s take the port 1 us: one is served, and the other four wait in their slots."""
+    rig = Rig(executor, bandwidth="64 MB/s", latency=0)
+    master = rig.master(read=0, outstanding=4, posted=True, link=0)
+    master.start(BASE)
+    rig.run(until=100_000 * NS)
+    assert master.occupancy.most == 5
+
+
+@BOTH
+@pytest.mark.parametrize("buffer", [1, 3])
+def test_no_more_posted_writes_than_the_way_holds_are_beyond_their_slots(executor: Any, buffer: int) -> None:
+    rig = Rig(executor, latency="10 us")
+    master = rig.master(read=0, outstanding=4, posted=True, buffer=buffer)
+    master.start(BASE)
+    rig.run(until=50_000 * NS)
+    assert master.occupancy.most == 4 + buffer
+    master.stop()
+    rig.run()
+    assert master.occupancy.inside == 0
+    assert master.slots.free == 4
+
+
+@BOTH
+def test_requests_that_wait_for_a_slot_are_a_backlog_and_not_in_flight(executor: Any) -> None:
+    rig = Rig(executor, latency="100 ns")
+    master = rig.master(requests=20, interval="20 ns", outstanding=2, link=0)
+    master.start(BASE)
+    rig.run()
+    assert master.occupancy.most == 2
+    assert master.backlog.most > 8
+    integral, residence = master.backlog.law(rig.sim.now)
+    assert integral == residence == sum(event.parts.get("slot", 0) for event in rig.done)
+
+
+@BOTH
+def test_a_posted_write_that_is_refused_returns_its_slot(executor: Any) -> None:
+    rig = Rig(executor)
+    master = rig.master(read=0, pattern="strided", stride="1 MiB", window="3 MiB", requests=6, posted=True, buffer=1)
+    master.start(BASE)
+    rig.run()
+    assert len(rig.done) == 6
+    assert master.slots.free == 1
 
 
 @BOTH

@@ -5,8 +5,9 @@ from click.testing import CliRunner
 
 from cosim.cli import main
 from cosim.hw.dma.options import DmaOptions
+from cosim.hw.dma.patterns import PATTERNS
 from cosim.oracles import ORACLES
-from cosim.study.report.catalogue import CATALOGUE, DRIVERS, PATTERNS, first_sentence
+from cosim.study.report.catalogue import CATALOGUE, DRIVERS, first_sentence
 from cosim.sw.driver.variants import CELLS, ROWS
 from cosim.system import load
 
@@ -53,7 +54,7 @@ def test_patterns_threads_parts_and_oracles_are_what_a_topology_accepts():
     assert [name for name, _ in CATALOGUE["patterns"]()] == list(PATTERNS)
     for pattern in PATTERNS:
         DmaOptions(kind="dma", direct=True, traffic={"pattern": pattern})
-    assert [name for name, _ in CATALOGUE["parts"]()] == ["memory", "cpu", "iommu", "dma"]
+    assert [name for name, _ in CATALOGUE["parts"]()] == ["memory", "cpu", "iommu", "dma", "ring"]
     assert "map-unmap" in dict(CATALOGUE["threads"]())
     assert [name for name, _ in CATALOGUE["oracles"]()] == list(ORACLES)
 

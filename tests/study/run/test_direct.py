@@ -36,7 +36,10 @@ def test_it_reaches_memory_without_a_translation(run, executor):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"pattern": "ring"}, "parts.nic0.traffic.pattern: a ring's buffers are mapped by an iommu"),
+        (
+            {"set": {"nic0": {"kind": "ring", "direct": True}}},
+            "nic0.kind: a ring's buffers are mapped by an iommu",
+        ),
         ({"window": "8 MiB"}, "parts.nic0.traffic.window: without an iommu a window is one block of memory"),
     ],
 )

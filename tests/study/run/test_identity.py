@@ -58,7 +58,7 @@ def test_it_need_not_be_named_among_the_domains(identity: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"nic0.traffic.pattern": "ring"}, "a ring's buffers are mapped by an iommu; have it begin in another domain"),
+        ({"nic0": {"kind": "ring", "through": "iommu0"}}, "a ring's buffers are mapped by an iommu; have it begin in"),
         ({"nic0.traffic.window": "8 MiB"}, "in identity a window is one block of memory, and none is larger than"),
         ({"threads": [{"on": "cpu0", "does": "map-unmap", "domain": "identity"}]}, "nothing is mapped in identity"),
     ],

@@ -1,0 +1,36 @@
+"""The memories of a system as one, as the page allocator sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cosim.hw.bus.bus import Bus
+from cosim.hw.memory.memory import Memory
+
+
+class AllMemory:
+    """Poison, watchers and values of whatever memory an address is in."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    def poison(self, address: int, size: int, by: str, what: str) -> None:
+        """From now on a touch of these bytes is a touch of `what`, freed now by `by`."""
+        self._at(address).poison(address, size, by, what)
+
+    def unpoison(self, address: int, size: int) -> None:
+        """These bytes are in use again."""
+        self._at(address).unpoison(address, size)
+
+    def peek(self, address: int, size: int) -> int:
+        """What is there."""
+        return self._bus.peek(address, size)
+
+    def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
+        """Call `call` whenever the word at `address` changes; returns how to stop."""
+        return self._at(address).watch(address, call)
+
+    def _at(self, address: int) -> Memory:
+        memory = self._bus.target(address)
+        assert isinstance(memory, Memory), f"{address:#x} is not memory"
+        return memory

@@ -1,0 +1,46 @@
+"""Which `device_id` a device has, and which domain it begins in, from what a topology says and leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
+
+from cosim.hw.dma.options import DeviceOptions
+from cosim.system.topology import Topology
+
+
+def matching(pattern: str, names: Collection[str]) -> list[str]:
+    """The names that a name or glob stands for, in their own order."""
+    return [name for name in names if fnmatchcase(name, pattern)]
+
+
+def patterns(devices: str | tuple[str, ...]) -> tuple[str, ...]:
+    """A list of names or globs, however it was written."""
+    return (devices,) if isinstance(devices, str) else devices
+
+
+def device_ids(devices: Mapping[str, DeviceOptions]) -> dict[str, int]:
+    """The `device_id` of each device: its own, or the next from 1 that is free behind its IOMMU."""
+    taken = {(device.through, device.device_id) for device in devices.values() if device.device_id is not None}
+    ids: dict[str, int] = {}
+    for name, device in devices.items():
+        number = device.device_id
+        if number is None:
+            number = 1
+            while (device.through, number) in taken:
+                number += 1
+            taken.add((device.through, number))
+        ids[name] = number
+    return ids
+
+
+def starts_in(topology: Topology) -> dict[str, str]:
+    """The domain that boot attaches each device to, if an IOMMU is before it: one of `domains`, else its own."""
+    translated = [name for name, device in topology.devices().items() if device.through is not None]
+    shared = {
+        device: name
+        for name, domain in topology.domains.items()
+        for pattern in patterns(domain.devices)
+        for device in matching(pattern, translated)
+    }
+    return {device: shared.get(device, device) for device in translated}

@@ -1,0 +1,139 @@
+"""A built system: its parts by path, the kernel on it, and what to ask of it when it has run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cosim.events import BootDone
+from cosim.hw.bus.bus import Bus
+from cosim.hw.cpu.cpu import Cpu
+from cosim.hw.cpu.interrupt_file import InterruptFile
+from cosim.hw.dma.master import DmaMaster
+from cosim.hw.dma.ring_device import RingMaster
+from cosim.hw.iommu.iommu import Iommu
+from cosim.hw.memory.memory import Memory
+from cosim.sim.occupancy import Occupancy
+from cosim.sim.operations import Body
+from cosim.sim.simulation import Sim
+from cosim.spec.pagetable import PAGE
+from cosim.sw.boot import Plan, boot
+from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.runtime import Runtime
+from cosim.system import counters
+from cosim.system.topology import Topology
+
+Master = DmaMaster | RingMaster
+
+
+@dataclass
+class System:
+    """Parts by path; `start` lets the kernel boot, from which the rest follows."""
+
+    topology: Topology
+    sim: Sim
+    bus: Bus
+    kernel: Kernel
+    runtime: Runtime
+    plan: Plan
+    memories: dict[str, Memory] = field(default_factory=dict)
+    cpus: dict[str, Cpu] = field(default_factory=dict)
+    iommus: dict[str, Iommu] = field(default_factory=dict)
+    masters: dict[str, Master] = field(default_factory=dict)
+    files: dict[str, InterruptFile] = field(default_factory=dict)
+    driver_name: str = ""
+    refused: list[str] = field(default_factory=list)
+    """IOMMUs that boot could not take into service."""
+
+    def start(self) -> None:
+        """Let the kernel boot; the rest follows from that."""
+        self.sim.probe(BootDone).watch(self._booted)
+        self.kernel.boot()
+        self.kernel.start(next(iter(self.cpus)), "boot", boot(self.runtime, self.plan))
+
+    def _booted(self, _: BootDone) -> None:
+        self.refused = [path for path in self.iommus if path not in self.runtime.core.iommus]
+
+    def close(self) -> None:
+        """Let go of watchers and threads: those that have not ended will never go on."""
+        self.sim.unwatch()
+        for cpu in self.cpus.values():
+            for thread in cpu.threads:
+                _close(thread.body)
+
+    def counters(self) -> dict[str, int]:
+        """Every cumulative counter, by path."""
+        found: dict[str, int] = {}
+        for path, memory in self.memories.items():
+            found.update(counters.of_memory(path, memory))
+        for path, cpu in self.cpus.items():
+            found.update(counters.of_cpu(path, cpu))
+        for file in self.files.values():
+            found[f"{file.path}.messages"] = file.messages
+        for path, iommu in self.iommus.items():
+            found.update(counters.of_iommu(path, iommu))
+        for path, master in self.masters.items():
+            found.update(counters.of_master(path, master))
+        return found
+
+    def occupancies(self) -> dict[str, Occupancy]:
+        """What counts a number of requests over time: in flight, and waiting in the device, of each device."""
+        found: dict[str, Occupancy] = {}
+        for path, master in self.masters.items():
+            found |= {f"{path}.in_flight": master.occupancy, f"{path}.backlog": master.backlog}
+        return found
+
+    def bounds(self) -> dict[str, dict[str, int]]:
+        """What bounds the number in flight of each device, by the name of each bound on its way.
+
+        A device that posts writes to memory directly has none: memory takes as many at once as its bandwidth lets in.
+        """
+        found: dict[str, dict[str, int]] = {}
+        for path, master in self.masters.items():
+            bounds = {f"{path}'s outstanding": master.pace.outstanding}
+            if master.options.posted and master.buffer is not None:
+                bounds[f"{master.options.through}'s in_flight"] = master.buffer
+            if not master.options.posted or master.buffer is not None:
+                found[f"{path}.in_flight"] = bounds
+        return found
+
+    def device_names(self) -> dict[tuple[str, int], str]:
+        """The name of the device with a `device_id` behind an IOMMU."""
+        return {
+            (device.options.through, device.device_id): path
+            for path, device in self.masters.items()
+            if device.options.through
+        }
+
+    def derived(self, counted: Mapping[str, int], window_ps: int) -> dict[str, float]:
+        """Utilisations, mean depths and throughputs, from what was counted in a window."""
+        places = {f"{path}.port": memory.options.ports for path, memory in self.memories.items()}
+        places |= {f"{path}.walkers": iommu.options.geometry.walkers for path, iommu in self.iommus.items()}
+        return counters.derived(counted, places, window_ps)
+
+    def totals(self) -> dict[str, int]:
+        """What counts from the beginning and not from the window's opening: memory in use at the end, by purpose.
+
+        What leaked of it is counted in pages, rounded up.
+        """
+        pages = self.kernel.pages
+        leaked = sum(lost.size for lost in self.runtime.leaks())
+        return {
+            "kernel.leaked_pages": -(-leaked // PAGE),
+            "kernel.quarantined": len(pages.quarantined),
+            **{f"kernel.pages.{purpose}": number for purpose, number in sorted(pages.purposes().items())},
+        }
+
+    def stuck(self) -> list[str]:
+        """In words, the threads that will never go on; nothing if all is well."""
+        return self.kernel.deadlocks()
+
+
+def _close(body: Body) -> None:
+    """Close a coroutine and, if it has not begun, those that it was given to await."""
+    if inspect.getcoroutinestate(body) == inspect.CORO_CREATED:
+        for argument in inspect.getcoroutinelocals(body).values():
+            if inspect.iscoroutine(argument):
+                _close(argument)
+    body.close()
