@@ -6,11 +6,17 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
+
+from cosim.shell import INTERRUPTED, SIGNALS, leave
+
+if TYPE_CHECKING:
+    from cosim.study.run.stop import Stop
 
 P = ParamSpec("P")
 
@@ -20,10 +26,11 @@ EXIT_CODES = """\b
 Exit codes:
   0    ok
   1    the modelled system failed: a violation, a fault that was not expected
-  2    wrong usage, or a file that is not valid
+  2    wrong usage, an invalid file, or an output that cannot be written
   3    an error inside cosim
   4    no progress, a deadlock, or the time limit of the host
-  130  interrupted; what was measured until then is kept"""
+  130  interrupted by Ctrl-C or SIGTERM; what was measured until then is kept
+A reader that stops reading, such as `head`, changes none of them."""
 
 
 def _guarded(verb: Callable[P, int]) -> Callable[P, None]:
@@ -40,10 +47,7 @@ def _guarded(verb: Callable[P, int]) -> Callable[P, None]:
             code = 2
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
-            code = 130
-        except BrokenPipeError:
-            sys.stderr.close()
-            code = 0
+            code = INTERRUPTED
         except (click.ClickException, click.exceptions.Exit):
             raise
         except Exception as error:  # the last resort: our own mistake, or that of a user's driver
@@ -118,7 +122,12 @@ def main() -> None:
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @click.option("--schedule", default="", metavar="NAME:ANSWER,...", help="Perturb the run with a schedule.")
-@click.option("--host-limit", type=float, metavar="SECONDS", help="Give up after so long here (exit code 4).")
+@click.option(
+    "--host-limit",
+    type=click.FloatRange(min=0, max=1e9),
+    metavar="SECONDS",
+    help="Give up after so long here (exit code 4).",
+)
 @_guarded
 def run(
     topology: str,
@@ -134,29 +143,50 @@ def run(
     from cosim.study.report.report import prepare, print_report, write_results
     from cosim.study.run.run import Point, command_line
     from cosim.study.run.run import run as simulate
+    from cosim.study.run.stop import Stop
     from cosim.study.trace.trace import open_traces
     from cosim.system.load import load
 
     chosen = tuple(filter(None, schedule.split(",")))
-    point = Point(
-        load(topology, **changes),
-        name=_name(topology),
-        schedule=chosen,
-        command=command_line(topology, **changes, schedule=chosen),
-    )
-    if output:
-        prepare(Path(output))
-    with open_traces(traces) as watchers:
-        result = simulate(point, watchers=watchers, progress=not quiet, host_limit_s=host_limit)
-    try:
+    stop = Stop(_nothing_yet)
+    with stop.listening(SIGNALS, host_limit), ExitStack() as outputs:
+        point = Point(
+            load(topology, **changes),
+            name=_name(topology),
+            schedule=chosen,
+            command=command_line(topology, **changes, schedule=chosen),
+        )
+        if output:
+            prepare(Path(output))
+        watchers = outputs.enter_context(open_traces(traces))
+        result = simulate(point, watchers=watchers, progress=not quiet, stop=stop)
+        unwritable = [_failure(outputs.close)]
+        if output:
+            unwritable.append(_failure(lambda: write_results(result, Path(output))))
         if as_json:
             click.echo(json.dumps(result.as_json(), indent=1))
         else:
             print_report(result)
-    finally:
-        if output:
-            write_results(result, Path(output))
-    return result.exit_code
+    lost = [text for text in unwritable if text]
+    for text in lost:
+        click.echo(text, err=True)
+    return INTERRUPTED if stop.signals else 2 if lost else result.exit_code
+
+
+def _nothing_yet(stop: Stop) -> None:
+    """End the process before there is anything to keep, or when its user no longer waits for what there is."""
+    leave(INTERRUPTED, "interrupted") if stop.signals else leave(4, stop.reason)
+
+
+def _failure(write: Callable[[], object]) -> str:
+    """What keeps `write` from writing a result; nothing if it does."""
+    from cosim.config.problems import TopologyError
+
+    try:
+        write()
+    except TopologyError as error:
+        return str(error)
+    return ""
 
 
 @main.command(short_help="Say whether a topology is valid.")
@@ -254,7 +284,3 @@ def conform(files: tuple[str, ...], executor: str, seed: int, verbose: bool) -> 
 
 def _name(topology: str) -> str:
     return Path(topology).name.removesuffix(".yaml").removesuffix(".yml")
-
-
-if __name__ == "__main__":
-    main()

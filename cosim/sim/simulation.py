@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import simpy
+from simpy.core import StopSimulation
+from simpy.events import Event
 
 from cosim.sim.actions import Actions
 from cosim.sim.chooser import Chooser
@@ -16,6 +18,9 @@ from cosim.sim.ranks import Initiator
 from cosim.sim.task import Moment, Subroutine, Task
 
 E = TypeVar("E")
+
+BEFORE_ALL = -1
+"""A rank below all others: of all that is due, a stop is next."""
 
 
 class Sim:
@@ -84,6 +89,14 @@ class Sim:
         moment = Moment(self.env)
         self.env.schedule(moment, rank, delay_ps)  # type: ignore[arg-type]
         return moment
+
+    def stop(self) -> None:
+        """Make the present event the last: `env.run` returns after it. A signal handler may call this at any moment."""
+        stop = Event(self.env)
+        stop._ok, stop._value = True, None
+        assert stop.callbacks is not None
+        stop.callbacks.append(StopSimulation.callback)
+        self.env.schedule(stop, BEFORE_ALL, 0)  # type: ignore[arg-type]
 
     def explore(self) -> None:
         """From here on every action asks the chooser; called when boot is done."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TextIO
@@ -47,21 +49,29 @@ def prepare(directory: Path) -> None:
 def write_results(result: Result, directory: Path) -> None:
     """Write result.json, report.txt, topology.yaml (which runs again by itself) and log.txt into `directory`.
 
-    Raises TopologyError (exit code 2) if they cannot be written.
+    Each is whole or is not there. Raises TopologyError (exit code 2) if they cannot be written.
     """
     prepare(directory)
-    try:
-        (directory / "result.json").write_text(json.dumps(result.as_json(), indent=1) + "\n", encoding="utf-8")
-        (directory / "topology.yaml").write_text(result.resolved, encoding="utf-8")
-        (directory / "log.txt").write_text("".join(f"{dmesg(line)}\n" for line in result.log), encoding="utf-8")
-        with (directory / "report.txt").open("w", encoding="utf-8") as file:
-            _print(result, Console(file=file, width=80, color_system=None, force_terminal=False, markup=False))
-    except OSError as error:
-        raise _refused(directory, error) from None
+    report = io.StringIO()
+    _print(result, Console(file=report, width=80, color_system=None, force_terminal=False, markup=False))
+    for name, text in (
+        ("result.json", json.dumps(result.as_json(), indent=1) + "\n"),
+        ("topology.yaml", result.resolved),
+        ("log.txt", "".join(f"{dmesg(line)}\n" for line in result.log)),
+        ("report.txt", report.getvalue()),
+    ):
+        path = directory / name
+        unfinished = directory / f"{name}.part"
+        try:
+            unfinished.write_text(text, encoding="utf-8")
+            os.replace(unfinished, path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise _refused(path, error) from None
 
 
-def _refused(directory: Path, error: OSError) -> TopologyError:
-    return TopologyError([Problem(Position(f"-o {directory}"), (), f"cannot be written: {error.strerror}")])
+def _refused(path: Path, error: OSError) -> TopologyError:
+    return TopologyError([Problem(Position(f"-o {path}"), (), f"cannot be written: {error.strerror}")])
 
 
 def _print(result: Result, console: Console) -> None:

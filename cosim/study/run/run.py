@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import shlex
-import time
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,14 +19,16 @@ from cosim.study.run.limit import limit_of
 from cosim.study.run.measure import Meter
 from cosim.study.run.progress import Progress
 from cosim.study.run.result import Outcome, Result
+from cosim.study.run.stop import Stop
 from cosim.system.build import build
 from cosim.system.load import resolved
 from cosim.system.system import System
 from cosim.system.topology import Topology
-from cosim.units.quantities import format_time
+from cosim.units.quantities import US, format_time
 
 SLICES = 500
-"""How often, in a run, the host looks at the clock and at the keyboard."""
+LONGEST_SLICE = 50 * US
+"""How often, in a run, its progress is told: so many times, and at least as often as this in simulated time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +79,17 @@ def run(
     *,
     watchers: Sequence[Callable[[Sim], None]] = (),
     progress: bool = False,
-    host_limit_s: float | None = None,
+    stop: Stop | None = None,
 ) -> Result:
     """Simulate `point` and return what was measured. Ctrl-C ends it early and keeps that.
 
-    `watchers` are given the `Sim` before anything has happened. `host_limit_s` is how long it may take here, in
-    seconds.
+    `watchers` are given the `Sim` before anything has happened. `stop` is what may end it early, if that is not
+    Ctrl-C alone; it is being listened to.
     """
+    if stop is None:
+        stop = Stop()
+        with stop.listening([signal.SIGINT]):
+            return run(point, watchers=watchers, progress=progress, stop=stop)
     system = build(point.topology, _chooser(point))
     meter = Meter(
         system.sim,
@@ -98,8 +104,8 @@ def run(
     try:
         system.start()
         with _few_collections():
-            ended = _advance(system, progress=progress, host_limit_s=host_limit_s)
-        return _result(point, system, meter, ended)
+            _advance(system, stop, progress=progress)
+        return _result(point, system, meter, stop)
     finally:
         system.close()
 
@@ -123,34 +129,26 @@ def _few_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _advance(system: System, *, progress: bool, host_limit_s: float | None) -> str:
-    """Run to the end; returns why it ended early, or nothing."""
+def _advance(system: System, stop: Stop, *, progress: bool) -> None:
+    """Run to the end, or until it is to stop."""
     env, until = system.sim.env, system.topology.run.until
-    deadline = None if host_limit_s is None else time.monotonic() + host_limit_s
-    with Progress(until, shown=progress) as bar:
-        try:
-            for slice_ in range(1, SLICES + 1):
-                target = until * slice_ // SLICES
-                if target > env.now:
-                    env.run(until=target)
-                bar.reached(target)
-                if deadline is not None and time.monotonic() > deadline:
-                    return f"the host's time limit of {host_limit_s:g} s was reached at {format_time(int(env.now))}"
-        except KeyboardInterrupt:
-            return "interrupted"
-    return ""
+    with Progress(until, shown=progress) as bar, stop.simulating(system.sim):
+        step = max(1, min(until // SLICES, LONGEST_SLICE))
+        while env.now < until and not stop.asked:
+            env.run(until=min(int(env.now) + step, until))
+            bar.reached(int(env.now))
 
 
-def _result(point: Point, system: System, meter: Meter, ended: str) -> Result:
+def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
     sim, topology = system.sim, point.topology
-    stuck = [] if ended else system.stuck()
-    if ended and ended != "interrupted":
-        stuck = [ended]
+    stuck = [] if stop.asked else system.stuck()
+    if stop.limited:
+        stuck = [f"{stop.reason} at {format_time(sim.now)}"]
     window = (meter.opened if meter.opened >= 0 else sim.now, sim.now)
     scalars: dict[str, int | float] = dict(meter.counted())
     if meter.opened >= 0:
-        # Ctrl-C may come in the middle of a callback, when somebody has left and is not yet counted.
-        means = {} if ended == "interrupted" else meter.check_littles_law()
+        # In the middle of an event a request may have left and not yet be counted.
+        means = {} if stop.broken else meter.check_littles_law()
         scalars |= {f"{name}_mean": mean for name, mean in means.items()}
         scalars |= meter.most()
         scalars |= meter.deepest()
@@ -161,11 +159,11 @@ def _result(point: Point, system: System, meter: Meter, ended: str) -> Result:
     failures = failures_of(topology.expect, scalars, faults, meter.violation_count, [line.text for line in meter.log])
     refused = [f"{path} was not taken into service; the kernel log says why" for path in system.refused]
     failures = [*refused, *failures]
-    if meter.opened < 0 and not ended:
+    if meter.opened < 0 and not stop.asked:
         what = "boot had not ended" if meter.boot_ps < 0 else f"the window opens only at {_opens(meter)}"
         failures.insert(0, f"nothing was measured: {what} at {format_time(sim.now)}; raise run.until")
     outcome: Outcome = "ok"
-    if ended == "interrupted":
+    if stop.interrupted:
         outcome = "interrupted"
     elif stuck:
         outcome = "stuck"

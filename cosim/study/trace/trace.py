@@ -101,30 +101,41 @@ FORMATS: Mapping[str, Callable[[Write], Watcher]] = {".jsonl": _jsonl, ".dmesg":
 
 @contextmanager
 def open_traces(paths: Sequence[str]) -> Iterator[list[Watcher]]:
-    """Open a trace file for each of `paths`, and close them at the end; TopologyError (exit 2) if one cannot be."""
+    """Open a trace file for each of `paths`, and close them at the end; TopologyError (exit 2) if one cannot be.
+
+    A file that cannot be written further ends there, and the run does not: TopologyError tells so at the end.
+    """
+    unwritable: list[TopologyError] = []
     with ExitStack() as stack:
         watchers = []
         for path in paths:
             make = FORMATS.get(Path(path).suffix)
             if make is None:
                 raise _refused(path, f"the suffix names the format of a trace; there are: {', '.join(FORMATS)}")
-            watchers.append(make(stack.enter_context(_opened(path))))
+            watchers.append(make(stack.enter_context(_opened(path, unwritable))))
         yield watchers
+    if unwritable:
+        raise TopologyError([problem for error in unwritable for problem in error.problems])
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Write]:
-    """What writes to `path`; a disk that is full later on is a TopologyError as well."""
+def _opened(path: str, unwritable: list[TopologyError]) -> Iterator[Write]:
+    """What writes to `path` until that fails, which joins `unwritable`."""
     try:
         file = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 - what fails while it is open is not its error
     except OSError as error:
         raise _unwritable(path, error) from None
+    failed = False
 
     def write(text: str) -> None:
+        nonlocal failed
+        if failed:
+            return
         try:
             file.write(text)
         except OSError as error:
-            raise _unwritable(path, error) from None
+            failed = True
+            unwritable.append(_unwritable(path, error))
 
     try:
         yield write
@@ -132,11 +143,12 @@ def _opened(path: str) -> Iterator[Write]:
         try:
             file.close()
         except OSError as error:
-            raise _unwritable(path, error) from None
+            if not failed:
+                unwritable.append(_unwritable(path, error))
 
 
 def _unwritable(path: str, error: OSError) -> TopologyError:
-    return _refused(path, f"cannot be written: {error.strerror}")
+    return _refused(path, f"cannot be written: {error.strerror or error}")
 
 
 def _refused(path: str, why: str) -> TopologyError:

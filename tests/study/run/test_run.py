@@ -12,6 +12,7 @@ import pytest
 import cosim
 from cosim.events import WalkDone
 from cosim.study.run.run import Point, run
+from cosim.study.run.stop import Stop
 
 TINY = Path(__file__).parents[2] / "tiny.yaml"
 
@@ -117,7 +118,9 @@ def test_an_expectation_that_does_not_hold_fails_the_run(tiny):
 
 
 def test_the_hosts_time_limit_ends_a_run_and_keeps_what_was_measured(tiny):
-    limited = run(Point(tiny), host_limit_s=0.0)
+    stop = Stop()
+    with stop.listening((), 0.0):
+        limited = run(Point(tiny), stop=stop)
     assert limited.outcome == "stuck"
     assert limited.exit_code == 4
     assert "time limit" in limited.failures[0]
