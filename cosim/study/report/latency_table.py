@@ -49,7 +49,8 @@ def merged(latencies: Sequence[Latency]) -> Latency:
             sums[part] = sums.get(part, 0) + ps * latency.count
     mean, parts = share_out(sums, count)
     largest = {name: max(getattr(latency, name) for latency in latencies) for name in TIMES if name != "mean_ps"}
-    return Latency(count=count, mean_ps=mean, parts=parts, tail={}, **largest)
+    error = max(latency.relative_error for latency in latencies)
+    return Latency(count=count, mean_ps=mean, parts=parts, tail={}, relative_error=error, **largest)
 
 
 def _latencies(title: str, latencies: Mapping[str, Latency], page: Page) -> list[Text]:
@@ -73,6 +74,9 @@ def _latencies(title: str, latencies: Mapping[str, Latency], page: Page) -> list
             below += _tail(worst, page)
             table.add(f"worst: {name}", f"{worst.count:,}", *_times(worst, unit), below=below)
     lines = table.lines(page.width)
+    if any(latency.relative_error for latency in measured.values()):
+        error = max(latency.relative_error for latency in measured.values())
+        lines.append(Text(f"  ~ is right to {100 * error:.1f} %: there are more than a million samples", "dim"))
     if any(len(family.members) > 1 for family in groups):
         lines.append(Text(f"  {_most(page)} is the largest among them; count, mean, parts and max are exact", "dim"))
     return [*lines, *more(len(groups))]
@@ -88,7 +92,8 @@ def _times(latency: Latency, unit: Unit | None, bound: str = "") -> list[str]:
     for time in TIMES:
         ps = getattr(latency, time)
         text = unit.show(ps) if unit else f"{own_unit(ps).show(ps)} {own_unit(ps).name}"
-        cells.append(bound + text if time.startswith("p") else text)
+        about = "~" if latency.relative_error and not bound else ""
+        cells.append(bound + about + text if time.startswith("p") else text)
     return cells
 
 

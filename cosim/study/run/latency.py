@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
-from array import array
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 
-SLOWEST = 1000
-"""How many of the slowest samples keep their own parts."""
+from cosim.study.run.samples import EXACT, Samples, sums_of
 
 QUANTILES: Mapping[str, Fraction] = {
     "p50_ps": Fraction(50, 100),
@@ -18,14 +15,18 @@ QUANTILES: Mapping[str, Fraction] = {
     "p999_ps": Fraction(999, 1000),
 }
 
+COARSE = 6
+"""log2 of the groups into which each power of two is cut for the parts of the tail: each is 1.6 % wide or less."""
+
 
 @dataclass(frozen=True, slots=True)
 class Latency:
     """A distribution of latencies in picoseconds, of `count` samples.
 
-    Quantiles are nearest-rank: values that were really seen. `parts` are the parts of the mean and add up to
-    `mean_ps`; `tail` are those of the samples from `p99_ps` on (of the slowest thousand, if there are more), and
-    add up to their mean.
+    Quantiles are nearest-rank: values that were really seen, unless `relative_error` is not 0: then there were more
+    than a million, and each quantile is within this fraction of such a value. `count`, `mean_ps`, `max_ps` and
+    `parts` are exact whatever the number of samples. `parts` are the parts of the mean and add up to `mean_ps`;
+    `tail` are those of the samples from `p99_ps` on, or at most 1.6 % faster, and add up to their mean.
     """
 
     count: int
@@ -37,6 +38,7 @@ class Latency:
     max_ps: int
     parts: dict[str, int]
     tail: dict[str, int]
+    relative_error: float = 0.0
 
     def as_json(self) -> dict[str, object]:
         """The object that `run --json` prints for it."""
@@ -59,57 +61,64 @@ def share_out(parts: Mapping[str, int], count: int) -> tuple[int, dict[str, int]
     return mean, {part: ps for part, ps in shares.items() if ps}
 
 
-@dataclass(slots=True)
-class Latencies:
-    """The latencies seen so far of one kind of request or call."""
+def group_of(total: int) -> int:
+    """Which group of like samples a sample belongs to: the parts of a group's samples are summed together."""
+    shift = total.bit_length() - COARSE - 1
+    return total if shift <= 0 else (shift << COARSE) + (total >> shift)
 
-    totals: array[int] = field(default_factory=lambda: array("q"))
-    sums: dict[str, int] = field(default_factory=dict)
-    _slowest: list[tuple[int, int, Mapping[str, int]]] = field(default_factory=list)
+
+class Latencies:
+    """The latencies seen so far of one kind of request or call.
+
+    Parts are summed for groups of samples of about the same latency, so that those of the tail can be told whichever
+    samples turn out to be its own, and none has to be kept.
+    """
+
+    __slots__ = ("_counts", "_samples", "_sums", "_take")
+
+    def __init__(self, exact: int = EXACT) -> None:
+        self._samples = Samples(exact)
+        self._take = self._samples.add
+        self._sums: dict[int, dict[str, int]] = {}
+        self._counts: dict[int, int] = {}
 
     def add(self, total: int, parts: Mapping[str, int]) -> None:
         """Add a sample; ValueError if its parts do not add up to it, for then the model lost time somewhere."""
         if sum(parts.values()) != total:
             raise ValueError(f"a latency of {total} ps has parts of {sum(parts.values())} ps: {dict(parts)}")
-        sums = self.sums
+        self._take(total)
+        shift = total.bit_length() - COARSE - 1  # as group_of does
+        group = total if shift <= 0 else (shift << COARSE) + (total >> shift)
+        sums = self._sums.get(group)
+        if sums is None:
+            self._sums[group] = dict(parts)
+            self._counts[group] = 1
+            return
         for part, ps in parts.items():
             sums[part] = sums.get(part, 0) + ps
-        sample = (total, len(self.totals), parts)
-        self.totals.append(total)
-        if len(self._slowest) < SLOWEST:
-            heapq.heappush(self._slowest, sample)
-        elif total > self._slowest[0][0]:
-            heapq.heapreplace(self._slowest, sample)
+        self._counts[group] += 1
 
     @property
     def longest(self) -> int:
         """The largest sample, in picoseconds; 0 if there is none."""
-        return max(self.totals, default=0)
+        return self._samples.largest
 
     def summary(self) -> Latency:
         """The distribution of all samples; there must be one."""
-        ordered = sorted(self.totals)
-        count = len(ordered)
-        quantiles = {name: ordered[_rank(q, count)] for name, q in QUANTILES.items()}
-        mean, parts = share_out(self.sums, count)
-        tail = [parts for total, _, parts in self._slowest if total >= quantiles["p99_ps"]]
+        count = len(self._samples)
+        error = self._samples.relative_error
+        quantiles = self._samples.quantiles(QUANTILES)
+        mean, parts = share_out(sums_of(list(self._sums.values())), count)
+        first = group_of(quantiles["p99_ps"])
+        slow = [group for group in self._sums if group >= first]
+        slow = slow or [max(self._sums)]
+        tail = sums_of([self._sums[group] for group in slow])
         return Latency(
             count=count,
             mean_ps=mean,
-            max_ps=ordered[-1],
+            max_ps=self.longest,
             parts=parts,
-            tail=share_out(_sum(tail), len(tail))[1],
+            tail=share_out(tail, sum(self._counts[group] for group in slow))[1],
+            relative_error=error,
             **quantiles,
         )
-
-
-def _rank(q: Fraction, count: int) -> int:
-    return -(-q.numerator * count // q.denominator) - 1
-
-
-def _sum(samples: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for parts in samples:
-        for part, ps in parts.items():
-            sums[part] = sums.get(part, 0) + ps
-    return sums

@@ -309,3 +309,12 @@ def test_words_of_the_modelled_system_are_printed_as_they_are():
     """Brackets are no markup, and nothing is replaced by an emoji."""
     odd = LogLine(1, "cpu0", "error", "[bold]fault[/bold] :smile: at nic0")
     assert "[bold]fault[/bold] :smile: at nic0" in text_of(result(log=(odd,)))
+
+
+def test_a_quantile_of_a_histogram_is_marked_and_its_error_said():
+    exact = latency(100, link=120 * NS, memory=80 * NS)
+    assert "~" not in text_of(result(latencies={"nic0.read": exact}))
+    text = text_of(result(latencies={"nic0.read": replace(exact, relative_error=2**-10)}))
+    row = next(line for line in text.splitlines() if line.startswith("nic0.read"))
+    assert row.split() == ["nic0.read", "100", "200.0", *["~200.0"] * 4, "200.0"]
+    assert "  ~ is right to 0.1 %" in text

@@ -1,0 +1,123 @@
+"""Samples of a latency: exact up to a million of them, and beyond that a histogram with a stated error."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[np.int64]]
+
+EXACT = 1_000_000
+"""As many samples are kept; with one more, all are counted in a histogram."""
+
+FINE = 9
+"""log2 of the buckets into which the histogram cuts each power of two; up to two to the power of this plus 1, each
+picosecond has its own."""
+
+RELATIVE_ERROR = 2.0 ** -(FINE + 1)
+"""How far a quantile of the histogram may be from the sample of its rank: less than 0.1 %."""
+
+TOLD = 1 << 16
+"""New samples are taken into the histogram so many at a time."""
+
+
+class Samples:
+    """Integers that are not negative, in picoseconds: `add` each, then ask for `quantiles`, `largest` and how many.
+
+    They take 8 bytes each until there are more than `exact`; from then on each bucket takes 8. Quantiles are
+    nearest-rank: a sample that was seen, or, once `relative_error` is not 0, the middle of the bucket that holds it.
+    """
+
+    __slots__ = ("_counts", "_exact", "_folded", "_most", "_new", "_room")
+
+    def __init__(self, exact: int = EXACT) -> None:
+        self._exact = self._room = exact
+        self._new = array("q")
+        self._counts: Array | None = None
+        self._folded = 0
+        self._most = 0
+
+    def add(self, sample: int) -> None:
+        """Take in a sample."""
+        new = self._new
+        new.append(sample)
+        if len(new) > self._room:
+            self._fold()
+            self._room = TOLD
+
+    def __len__(self) -> int:
+        return self._folded + len(self._new)
+
+    @property
+    def relative_error(self) -> float:
+        """0 as long as every sample is kept."""
+        return RELATIVE_ERROR if len(self) > self._exact else 0.0
+
+    @property
+    def largest(self) -> int:
+        """The largest sample, which is exact; 0 if there is none."""
+        return max(self._most, *self._new) if self._new else self._most
+
+    def quantiles(self, wanted: Mapping[str, Fraction]) -> dict[str, int]:
+        """The quantiles of all samples, by name; there must be a sample."""
+        import numpy as np
+
+        count = len(self)
+        if count <= self._exact:
+            ordered = np.sort(np.frombuffer(self._new, dtype=np.int64))
+            return {name: int(ordered[rank(q, count)]) for name, q in wanted.items()}
+        if self._new:
+            self._fold()
+        assert self._counts is not None
+        below = np.cumsum(self._counts)
+        buckets = [int(np.searchsorted(below, rank(q, count), side="right")) for q in wanted.values()]
+        return {name: min(middle(bucket), self._most) for name, bucket in zip(wanted, buckets, strict=True)}
+
+    def _fold(self) -> None:
+        """Take the new samples into the histogram."""
+        import numpy as np
+
+        self._most = self.largest
+        self._folded += len(self._new)
+        counts = np.bincount(bucket_of(np.array(self._new, dtype=np.int64)))
+        if self._counts is None:
+            self._counts = counts
+        else:
+            longer, shorter = sorted((self._counts, counts), key=len, reverse=True)
+            longer[: len(shorter)] += shorter
+            self._counts = longer
+        del self._new[:]
+
+
+def rank(q: Fraction, count: int) -> int:
+    """The place of a quantile among `count` samples in order, from 0 on."""
+    return -(-q.numerator * count // q.denominator) - 1
+
+
+def bucket_of(samples: Array) -> Array:
+    """The bucket of each sample: its leading bits and how far they are shifted, so that buckets follow one another."""
+    import numpy as np
+
+    powers = 1 << np.arange(FINE + 1, 63, dtype=np.int64)
+    shift = np.searchsorted(powers, samples, side="right")
+    return (shift << FINE) + (samples >> shift)
+
+
+def middle(bucket: int) -> int:
+    """The sample in the middle of a bucket."""
+    shift = max(0, (bucket >> FINE) - 1)
+    return (bucket - (shift << FINE) << shift) + ((1 << shift) >> 1)
+
+
+def sums_of(groups: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """The sum of each part over all groups."""
+    sums: dict[str, int] = {}
+    for parts in groups:
+        for part, ps in parts.items():
+            sums[part] = sums.get(part, 0) + ps
+    return sums
