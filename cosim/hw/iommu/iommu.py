@@ -96,8 +96,9 @@ class Iommu(Component):
             yield from self._issue(txn)
         held: Epoch | None = None
         try:
-            if not self.translation.lookup(txn):
-                held = yield from self.translation.resolve(txn)
+            miss = self.translation.translate(txn)
+            if miss is not None:
+                held = yield from self.translation.resolve(miss)
         except Fault as fault:
             yield from self._abort(txn, fault)
             return
@@ -123,8 +124,9 @@ class Iommu(Component):
         if self.sim.exploring:
             yield from self._issue(txn)
         try:
-            if not self.translation.lookup(txn):
-                held = yield from self.translation.resolve(txn)
+            miss = self.translation.translate(txn)
+            if miss is not None:
+                held = yield from self.translation.resolve(miss)
                 if held is not None:
                     self._ledger.release(held)
         except Fault as fault:

@@ -115,7 +115,7 @@ class Invalidations(Component):
             self.ledger.release(miss.held)
             miss.held = None
         miss.overtaken = Overtaken.NOT
-        miss.walk = miss.context = miss.space = None
+        miss.walk = miss.context = miss.space = miss.leaf = None
 
     def end(self, miss: Miss) -> None:
         """The translation of `miss` is decided. What is `held` stays so until it is released."""

@@ -21,7 +21,6 @@ from cosim.hw.iommu.translate.steps import (
     NO_FIRST_STAGE,
     needed_by,
     page_fault,
-    require_canonical,
     require_no_second_stage,
     space_of,
     without_directory,
@@ -83,42 +82,90 @@ class Translation(Component):
         if self._mode is IommuMode.OFF:
             self.invalidations.abandon()
 
-    # --- Where the caches suffice ------------------------------------------------------------------------------------
+    # --- The process, told once --------------------------------------------------------------------------------------
 
-    def lookup(self, txn: Transaction) -> bool:
-        """Translate by the caches alone; false if that takes a walk. Raises Fault."""
-        self.requests += 1
-        if not self._device_bits:
-            without_directory(self._mode, txn)
-            self._unchanged(txn, NO_FIRST_STAGE)
-            return True
-        if txn.device_id >> self._device_bits:
-            raise Fault(Cause.TTYP_DISALLOWED)  # 5. device_id is wider than the mode allows
-        context = self._contexts.get(txn.device_id)
-        if self._evicting or self._looked_up:
-            context = self._seen(txn, context)
+    def translate(self, txn: Transaction, miss: Miss | None = None) -> Miss | None:
+        """Go through the process with what the caches hold, and with what walks have found for `miss`. Raises Fault.
+
+        None: the request is translated. Otherwise it misses what the `Miss` lacks, its device context or else its
+        leaf; `resolve` has that walked, and comes back here.
+        """
+        if miss is None:
+            self.requests += 1
+            context = None
+        else:
+            context = miss.context
         if context is None:
-            return False
+            # 1 to 4. ddtp.iommu_mode is Off or Bare.
+            if not self._device_bits:
+                without_directory(self._mode, txn)
+                self._done(txn, NO_FIRST_STAGE, txn.iova, "bare")
+                return None
+            # 5. device_id is wider than the mode allows.
+            if txn.device_id >> self._device_bits:
+                raise Fault(Cause.TTYP_DISALLOWED)
+            # 6. Locate the device context.
+            context = self._cached_context(txn) if miss is None else self._contexts.touch(txn.device_id)
+            if context is None:
+                return miss or Miss(txn)
+            if miss is not None:
+                miss.context = context
+        # 7 to 16. Find the first stage.
         if context.plain and not txn.request and txn.process_id is None:
             space = context.space
         else:
             space = space_of(txn, context)
-            if space.bare:
-                require_no_second_stage(txn, context)
         if space.bare:
-            self._unchanged(txn, space)
-            return True
+            require_no_second_stage(txn, context)
+            self._done(txn, space, txn.iova, "bare")
+            return None
+        # 17 to 20. Translate by its tables.
         upper = txn.iova >> space.shift
         if upper and upper != space.upper:
             raise page_fault(txn, context)
-        leaf = self.iotlb.lookup(space.gscid, space.pscid, txn.iova, txn.write)
-        if leaf is None or (self._evicting and self._evict_leaf(leaf)):
-            return False
-        self._decide(txn, context, space, leaf, "iotlb")
-        return True
+        leaf, hit = None, "iotlb"
+        if miss is not None and miss.leaf is not None:
+            leaf, hit = miss.leaf, miss.how
+        elif miss is not None and miss.probed:
+            leaf = self.iotlb.find(space.gscid, space.pscid, txn.iova, txn.write)
+        else:
+            leaf = self.iotlb.lookup(space.gscid, space.pscid, txn.iova, txn.write)
+            if leaf is not None and self._evicting and self._evict_leaf(leaf):
+                leaf = None
+        if leaf is None:
+            miss = miss or Miss(txn)
+            miss.lacks_leaf(context, space)
+            return miss
+        if not leaf.grants & needed_by(txn, space):
+            raise page_fault(txn, context)
+        txn.pbmt = leaf.pbmt
+        self._done(txn, space, leaf.base | txn.iova & leaf.offset, hit)
+        return None
 
-    def _seen(self, txn: Transaction, context: DeviceContext | None) -> DeviceContext | None:
-        """What a look-up in the context cache found, unless latitude has it evicted just before."""
+    def resolve(self, miss: Miss) -> Generator[Any, Any, Epoch | None]:
+        """Walk what a request misses, until it is translated. Raises Fault.
+
+        Returns what the ledger holds for the request, if an invalidation went past it: to be released when its
+        access is committed.
+        """
+        txn = miss.txn
+        self.invalidations.begin(miss)
+        try:
+            while True:
+                if not (yield from self.resolver.find(miss, self._root, self._mode.levels)):
+                    self.restarts += 1
+                    self.invalidations.again(miss)
+                if self.translate(txn, miss) is None:
+                    return miss.held
+        except Fault:
+            self.invalidations.again(miss)
+            raise
+        finally:
+            self.invalidations.end(miss)
+
+    def _cached_context(self, txn: Transaction) -> DeviceContext | None:
+        """What a look-up in the context cache finds, unless latitude has it evicted just before."""
+        context = self._contexts.get(txn.device_id)
         if context is not None and self._evicting and self._evicts():
             self._contexts.discard(txn.device_id)
             context = None
@@ -137,28 +184,13 @@ class Translation(Component):
             return self.sim.exploring and self.sim.actions.pick(f"{self.path}.evict", 2) == 1
         return self._stream.below(_CHANCE) == 0
 
-    def _unchanged(self, txn: Transaction, space: AddressSpace) -> None:
-        txn.address = txn.iova
-        txn.translated = self.sim.now
+    def _done(self, txn: Transaction, space: AddressSpace, address: int, hit: str) -> None:
+        txn.address = address
+        txn.translated = now = self.sim.now
         if self._translated:
-            self._tell(txn, space, "bare")
-
-    def _decide(self, txn: Transaction, context: DeviceContext, space: AddressSpace, leaf: Leaf, hit: str) -> None:
-        if not leaf.grants & needed_by(txn, space):
-            raise page_fault(txn, context)
-        txn.address = leaf.base | txn.iova & leaf.offset
-        txn.pbmt = leaf.pbmt
-        txn.translated = self.sim.now
-        if self._translated:
-            self._tell(txn, space, hit)
-
-    def _tell(self, txn: Transaction, space: AddressSpace, hit: str) -> None:
-        assert txn.address is not None
-        self._translated(
-            Translated(
-                self.sim.now, self.path, txn.device_id, txn.iova, txn.address, hit, space.pscid, max(space.gscid, 0)
+            self._translated(
+                Translated(now, self.path, txn.device_id, txn.iova, address, hit, space.pscid, max(space.gscid, 0))
             )
-        )
 
     def footprint(self, txn: Transaction) -> tuple[Any, ...]:
         """What the look-up of a request touches, as an action."""
@@ -168,61 +200,3 @@ class Translation(Component):
         if context is not None and not context.space.bare:
             touched += names.iotlb_footprint(context.space.gscid, context.space.pscid)
         return touched
-
-    # --- Where they do not -------------------------------------------------------------------------------------------
-
-    def resolve(self, txn: Transaction) -> Generator[Any, Any, Epoch | None]:
-        """Translate a request that `lookup` could not. Raises Fault.
-
-        Returns what the ledger holds for the request, if an invalidation went past it: to be released when its
-        access is committed.
-        """
-        miss = Miss(txn, probed=self._contexts.peek(txn.device_id) is not None)
-        self.invalidations.begin(miss)
-        try:
-            while not (yield from self._attempt(miss)):
-                self.restarts += 1
-                self.invalidations.again(miss)
-        except Fault:
-            self.invalidations.again(miss)
-            raise
-        finally:
-            self.invalidations.end(miss)
-        return miss.held
-
-    def _attempt(self, miss: Miss) -> Generator[Any, Any, bool]:
-        """Try once, from the first step on; false if the request has to start again."""
-        txn = miss.txn
-        if not self._device_bits:
-            without_directory(self._mode, txn)
-            self._unchanged(txn, NO_FIRST_STAGE)
-            return True
-        if txn.device_id >> self._device_bits:
-            raise Fault(Cause.TTYP_DISALLOWED)
-        context = self._contexts.touch(txn.device_id)
-        if context is None:
-            context = yield from self.resolver.locate(miss, self._root, self._mode.levels)
-            if context is None:
-                return False
-        miss.context = context
-        space = space_of(txn, context)
-        if space.bare:
-            require_no_second_stage(txn, context)
-            self._unchanged(txn, space)
-            return True
-        require_canonical(txn, context, space)
-        if miss.probed:
-            leaf = self.iotlb.find(space.gscid, space.pscid, txn.iova, txn.write)
-        else:
-            miss.probed = True
-            leaf = self.iotlb.lookup(space.gscid, space.pscid, txn.iova, txn.write)
-            if leaf is not None and self._evicting and self._evict_leaf(leaf):
-                leaf = None
-        hit = "iotlb"
-        if leaf is None:
-            leaf = yield from self.resolver.walk(miss, context, space)
-            if leaf is None:
-                return False
-            hit = "merged" if miss.walk and miss.walk.merged else "walk"
-        self._decide(txn, context, space, leaf, hit)
-        return True

@@ -54,6 +54,18 @@ class Resolver(Component):
         self._fill = pause("walk", options.timing.fill)
         self._fill_refused = options.geometry.fill_refused
 
+    def find(self, miss: Miss, root: int, levels: int) -> Generator[Any, Any, bool]:
+        """Walk what `miss` lacks, and give it that; false if the request has to start again.
+
+        A device context is looked for in the directory of `levels` levels at `root`.
+        """
+        context, space = miss.context, miss.space
+        if context is None or space is None:
+            miss.context = yield from self.locate(miss, root, levels)
+            return miss.context is not None
+        miss.leaf = yield from self.walk(miss, context, space)
+        return miss.leaf is not None
+
     def locate(self, miss: Miss, root: int, levels: int) -> Generator[Any, Any, DeviceContext | None]:
         """The device context of a request (2.3.1 "Process to locate the Device-context").
 
@@ -87,7 +99,6 @@ class Resolver(Component):
         """The leaf that translates a request in its first stage; None if the request has to start again."""
         txn, table = miss.txn, space.table
         assert table is not None
-        miss.space = space
         walk = miss.walk = Walk(
             miss, table, space.tag, txn.iova, table.scheme.levels, space.root, big_endian=space.big_endian
         )

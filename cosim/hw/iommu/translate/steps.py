@@ -76,10 +76,3 @@ def needed_by(txn: Transaction, space: AddressSpace) -> int:
 def page_fault(txn: Transaction, context: DeviceContext) -> Fault:
     """The page fault of a request."""
     return Fault(PAGE_FAULT[permission_of(txn)], dtf=context.dtf)
-
-
-def require_canonical(txn: Transaction, context: DeviceContext, space: AddressSpace) -> None:
-    """Raise Fault if the first stage cannot translate the IOVA at all."""
-    upper = txn.iova >> space.shift
-    if upper and upper != space.upper:
-        raise page_fault(txn, context)

@@ -13,6 +13,7 @@ from cosim.sim.transport import Access, AccessKind, Response
 
 if TYPE_CHECKING:
     from cosim.hw.iommu.translate.context import DeviceContext
+    from cosim.hw.iommu.translate.iotlb import Leaf
     from cosim.hw.iommu.translate.ledger import Epoch
     from cosim.hw.iommu.translate.page_table import AddressSpace
 
@@ -86,19 +87,30 @@ class Miss:
     `walk` is its present or last walk. Once it is *overtaken* it must not be trusted with what it has read.
     """
 
-    __slots__ = ("access", "context", "held", "overtaken", "probed", "space", "txn", "walk")
+    __slots__ = ("access", "context", "held", "leaf", "overtaken", "probed", "space", "txn", "walk")
 
-    def __init__(self, txn: Transaction, probed: bool) -> None:
+    def __init__(self, txn: Transaction) -> None:
         self.txn = txn
-        self.probed = probed
+        self.probed = False
         """Whether its look-up in the IOTLB has been counted."""
         self.walk: Walk | None = None
         self.context: DeviceContext | None = None
         self.space: AddressSpace | None = None
+        """Where its leaf is looked for; None while it is not."""
+        self.leaf: Leaf | None = None
         self.access: Access | None = None
         """Its access of a table that is under way."""
         self.overtaken = Overtaken.NOT
         self.held: Epoch | None = None
+
+    def lacks_leaf(self, context: DeviceContext, space: AddressSpace) -> None:
+        """Its context is known, and its leaf is in none of the caches."""
+        self.context, self.space, self.probed = context, space, True
+
+    @property
+    def how(self) -> str:
+        """How its leaf was found: by a walk of its own, or merged with another's."""
+        return "merged" if self.walk is not None and self.walk.merged else "walk"
 
     @property
     def must_restart(self) -> bool:
