@@ -227,7 +227,8 @@ def list_(what: str) -> int:
     patterns       where a DMA master's requests go
     oracles        what is judged in every run
     parts          kinds of hardware
-    latency-parts  what latencies are split into
+    latency-parts  what latencies are split into, and what lowers each
+    scalars        what a result counts, with units
     events         what the lines of a trace are; their times are in picoseconds
     """
     from cosim.config.problems import nearest

@@ -8,6 +8,7 @@ from cosim.hw.cpu.cpu import Cpu
 from cosim.hw.dma.requester import Requester
 from cosim.hw.iommu.iommu import Iommu
 from cosim.hw.memory.memory import Memory
+from cosim.system.scalars import COMMANDS
 
 Counted = Iterator[tuple[str, int]]
 
@@ -20,6 +21,9 @@ def of_memory(path: str, memory: Memory) -> Counted:
     yield f"{path}.written_bytes", memory.written_bytes
     yield f"{path}.port.busy_ps", memory.busy_ps
     yield f"{path}.port.waited_ps", memory.waited_ps
+    if len(memory.ports) > 1:
+        for number, port in enumerate(memory.ports):
+            yield f"{path}.port{number}.busy_ps", port.busy_until(memory.sim.now)
 
 
 def of_cpu(path: str, cpu: Cpu) -> Counted:
@@ -33,10 +37,9 @@ def of_iommu(path: str, iommu: Iommu) -> Counted:
     for name, value in iommu.counters().items():
         yield f"{path}.{name}", value
     commands = iommu.commands
-    executed = {name: count for name, count in commands.counts.items() if name not in ("illegal", "faults")}
-    yield f"{path}.commands.total", sum(executed.values())
-    for name, count in sorted(commands.counts.items()):
-        yield f"{path}.commands.{name}", count
+    yield f"{path}.commands.total", sum(commands.counts[name] for name in COMMANDS)
+    for name in (*COMMANDS, "illegal", "faults"):
+        yield f"{path}.commands.{name}", commands.counts[name]
     yield f"{path}.commands.busy_ps", commands.engine.busy_until(iommu.sim.now)
     yield f"{path}.commands.stalled_ps", commands.stalled_ps
     for ring in (commands.queue, iommu.fault_queue.queue):
@@ -65,7 +68,6 @@ def derived(counted: Mapping[str, int], places: Mapping[str, int], window_ps: in
             found[f"{path}.utilisation"] = value / (window_ps * places.get(path, 1))
         elif counter == "depth_ps":
             found[f"{path}.depth_mean"] = value / window_ps
-        elif counter in ("bytes_read", "bytes_written"):
-            direction = "read" if counter == "bytes_read" else "write"
-            found[f"{path}.{direction}_gbps"] = value * 8000 / window_ps
+        elif counter in ("read_bytes", "written_bytes"):
+            found[f"{path}.{counter.removesuffix('_bytes')}_gbps"] = value * 8000 / window_ps
     return found

@@ -109,7 +109,9 @@ class System:
     def derived(self, counted: Mapping[str, int], window_ps: int) -> dict[str, float]:
         """Utilisations, mean depths and throughputs, from what was counted in a window."""
         places = {f"{path}.port": memory.options.ports for path, memory in self.memories.items()}
-        places |= {f"{path}.walkers": iommu.options.geometry.walkers for path, iommu in self.iommus.items()}
+        for path, iommu in self.iommus.items():
+            geometry = iommu.options.geometry
+            places |= {f"{path}.walkers": geometry.walkers, f"{path}.places": geometry.in_flight}
         return counters.derived(counted, places, window_ps)
 
     def totals(self) -> dict[str, int]:

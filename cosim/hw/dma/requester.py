@@ -161,7 +161,7 @@ class Requester(Component):
         return {
             "reads": self.requests[False],
             "writes": self.requests[True],
-            "bytes_read": self.bytes[False],
-            "bytes_written": self.bytes[True],
+            "read_bytes": self.bytes[False],
+            "written_bytes": self.bytes[True],
             "faults": sum(self.requests) - self.statuses[Status.SUCCESS],
         }

@@ -79,6 +79,7 @@ class Iommu(Component):
         reads_first = options.geometry.arbitration == "reads-first"
         self._waiting = (self._places, Gate(sim, 0, "place") if reads_first else self._places)
         """Where reads and writes wait for a place."""
+        self._inside = self._taken_ps = 0
         self._answer = pause("fault", timing.fault_answer)
         self._lookup = Server(timing.lookup_interval, "iotlb", latency_ps=timing.lookup, wait_part="lookup_wait")
         self._turnaround = timing.turnaround
@@ -89,6 +90,8 @@ class Iommu(Component):
         """Translate a request and make its access; sets ``txn.address``, ``txn.status`` and what it read."""
         if not self._places.take():
             yield self._waiting[txn.write]
+        self._inside += 1
+        self._taken_ps -= self.sim.now
         if txn.accepted is not None:
             txn.accepted()
         yield self._lookup
@@ -120,6 +123,8 @@ class Iommu(Component):
         """Translate a request as `transport` does, and make no access."""
         if not self._places.take():
             yield self._waiting[txn.write]
+        self._inside += 1
+        self._taken_ps -= self.sim.now
         yield self._lookup
         if self.sim.exploring:
             yield from self._issue(txn)
@@ -150,6 +155,8 @@ class Iommu(Component):
             "ddt_reads": directory.reads,
             "ad_updates": translation.resolver.ad_updates,
             "walkers.busy_ps": walker.busy_ps,
+            "places.busy_ps": self._taken_ps + self._inside * self.sim.now,
+            "lookup.busy_ps": self._lookup.busy_until(self.sim.now),
         }
         caches = {"iotlb": translation.iotlb.cache, "ddtc": directory.contexts, "ddt_nonleaf": directory.pointers}
         caches |= {f"nonleaf{level}": cache for level, cache in translation.pointers.levels.items()}
@@ -185,5 +192,7 @@ class Iommu(Component):
             self.sim.at(self.sim.now + self._turnaround - 1, rank, self._free)
 
     def _free(self) -> None:
+        self._inside -= 1
+        self._taken_ps += self.sim.now
         reads, writes = self._waiting
         (reads if reads.waiting else writes if writes.waiting else self._places).release()

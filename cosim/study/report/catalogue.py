@@ -15,6 +15,7 @@ from cosim.study.trace.trace import EVENTS
 from cosim.sw.driver.variants import CELLS, ROWS
 from cosim.sw.workloads import AnyWorkload
 from cosim.system.load import shipped
+from cosim.system.scalars import SCALARS
 from cosim.system.topology import Part
 from cosim.units.latency_parts import LatencyPart
 
@@ -73,6 +74,11 @@ def latency_parts() -> Rows:
     return [(part.value, f"{part.about}; lowered by {part.remedy}") for part in LatencyPart]
 
 
+def scalars() -> Rows:
+    """What a result counts, with units."""
+    return [(row.pattern, f"{row.meaning} [{row.unit}]") for row in SCALARS]
+
+
 def events() -> Rows:
     """What the lines of a trace tell (`-t trace.jsonl`), and in which fields; every time is in picoseconds."""
     return [(name, f"{first_sentence(kind.__doc__)} ({_values(kind)})") for name, kind in EVENTS.items()]
@@ -87,6 +93,7 @@ CATALOGUE: Mapping[str, Callable[[], Rows]] = {
     "oracles": oracles,
     "parts": parts,
     "latency-parts": latency_parts,
+    "scalars": scalars,
     "events": events,
 }
 """Every list there is, by its name on the command line."""

@@ -16,12 +16,12 @@ def masters(result: Result, page: Page) -> list[Text]:
     """What each master got done."""
     scalars = result.scalars
     table = Columns(("Masters", "reads", "writes", "Gb/s read", "written", "in flight", "faults"))
-    groups = grouped(name.removesuffix(".bytes_read") for name in scalars if name.endswith(".bytes_read"))
+    groups = grouped(name.removesuffix(".read_bytes") for name in scalars if name.endswith(".read_bytes"))
     for family in groups[:SHOWN]:
         table.add(
             family.label,
             *(f"{_sum(scalars, family, counter):,}" for counter in ("reads", "writes")),
-            *(f"{_sum(scalars, family, rate):,.2f}" for rate in ("read_gbps", "write_gbps", "in_flight_mean")),
+            *(f"{_sum(scalars, family, rate):,.2f}" for rate in ("read_gbps", "written_gbps", "in_flight_mean")),
             f"{_sum(scalars, family, 'faults'):,}",
         )
     return [*table.lines(page.width), *more(len(groups))] if table else []

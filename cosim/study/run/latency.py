@@ -15,8 +15,14 @@ QUANTILES: Mapping[str, Fraction] = {
     "p999_ps": Fraction(999, 1000),
 }
 
-COARSE = 6
-"""log2 of the groups into which each power of two is cut for the parts of the tail: each is 1.6 % wide or less."""
+GROUPS = 1000
+"""As many latencies that differ have their parts summed apart; of more, the nearest ones together."""
+
+COARSEST = 6
+"""log2 of the groups into which each power of two is cut at least: each is 1.6 % wide or less."""
+
+APART = 62
+"""log2 of the groups of a power of two at first: every latency has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,8 @@ class Latency:
     Quantiles are nearest-rank: values that were really seen, unless `relative_error` is not 0: then there were more
     than a million, and each quantile is within this fraction of such a value. `count`, `mean_ps`, `max_ps` and
     `parts` are exact whatever the number of samples. `parts` are the parts of the mean and add up to `mean_ps`;
-    `tail` are those of the samples from `p99_ps` on, or at most 1.6 % faster, and add up to their mean.
+    `tail` are those of the samples from `p99_ps` on, and add up to their mean; where more than a thousand different
+    latencies were seen, samples count as well that are faster by no more than 1.6 %.
     """
 
     count: int
@@ -61,24 +68,31 @@ def share_out(parts: Mapping[str, int], count: int) -> tuple[int, dict[str, int]
     return mean, {part: ps for part, ps in shares.items() if ps}
 
 
-def group_of(total: int) -> int:
-    """Which group of like samples a sample belongs to: the parts of a group's samples are summed together."""
-    shift = total.bit_length() - COARSE - 1
-    return total if shift <= 0 else (shift << COARSE) + (total >> shift)
+def group_of(total: int, fine: int) -> int:
+    """Which group of like samples a sample belongs to, where a power of two has two to the `fine` of them."""
+    shift = total.bit_length() - fine - 1
+    return total if shift <= 0 else (shift << fine) + (total >> shift)
+
+
+def _least(group: int, fine: int) -> int:
+    """The smallest sample of a group."""
+    shift = max(0, (group >> fine) - 1)
+    return group - (shift << fine) << shift
 
 
 class Latencies:
     """The latencies seen so far of one kind of request or call.
 
-    Parts are summed for groups of samples of about the same latency, so that those of the tail can be told whichever
-    samples turn out to be its own, and none has to be kept.
+    Parts are summed for groups of samples of the same latency, or about the same if there are many, so that those of
+    the tail can be told whichever samples turn out to be its own, and none has to be kept.
     """
 
-    __slots__ = ("_counts", "_samples", "_sums", "_take")
+    __slots__ = ("_counts", "_fine", "_samples", "_sums", "_take")
 
     def __init__(self, exact: int = EXACT) -> None:
         self._samples = Samples(exact)
         self._take = self._samples.add
+        self._fine = APART
         self._sums: dict[int, dict[str, int]] = {}
         self._counts: dict[int, int] = {}
 
@@ -87,16 +101,28 @@ class Latencies:
         if sum(parts.values()) != total:
             raise ValueError(f"a latency of {total} ps has parts of {sum(parts.values())} ps: {dict(parts)}")
         self._take(total)
-        shift = total.bit_length() - COARSE - 1  # as group_of does
-        group = total if shift <= 0 else (shift << COARSE) + (total >> shift)
+        group = total if self._fine == APART else group_of(total, self._fine)
         sums = self._sums.get(group)
         if sums is None:
             self._sums[group] = dict(parts)
             self._counts[group] = 1
+            if len(self._sums) > GROUPS:
+                self._coarsen()
             return
         for part, ps in parts.items():
             sums[part] = sums.get(part, 0) + ps
         self._counts[group] += 1
+
+    def _coarsen(self) -> None:
+        """Put the nearest groups together, until there are few again."""
+        while len(self._sums) > GROUPS and self._fine > COARSEST:
+            before, fine = self._fine, 12 if self._fine == APART else self._fine - 1
+            self._fine = fine
+            groups: dict[int, list[int]] = {}
+            for group in self._sums:
+                groups.setdefault(group_of(_least(group, before), fine), []).append(group)
+            self._counts = {new: sum(self._counts[old] for old in olds) for new, olds in groups.items()}
+            self._sums = {new: sums_of([self._sums[old] for old in olds]) for new, olds in groups.items()}
 
     @property
     def longest(self) -> int:
@@ -109,7 +135,7 @@ class Latencies:
         error = self._samples.relative_error
         quantiles = self._samples.quantiles(QUANTILES)
         mean, parts = share_out(sums_of(list(self._sums.values())), count)
-        first = group_of(quantiles["p99_ps"])
+        first = group_of(quantiles["p99_ps"], self._fine)
         slow = [group for group in self._sums if group >= first]
         slow = slow or [max(self._sums)]
         tail = sums_of([self._sums[group] for group in slow])

@@ -109,7 +109,8 @@ class Meter:
 
     def deepest(self) -> dict[str, int]:
         """The largest depth of each queue since the window opened."""
-        return {f"{path}.depth_max": depth for path, depth in self._deepest.items()}
+        queues = [name.removesuffix(".depth_ps") for name in self._before if name.endswith(".depth_ps")]
+        return {f"{path}.depth_max": self._deepest.get(path, 0) for path in queues}
 
     def check_littles_law(self) -> dict[str, float]:
         """The mean of each number over time, such as ``nic0.in_flight``.

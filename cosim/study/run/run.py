@@ -17,6 +17,7 @@ from cosim.sim.simulation import Sim
 from cosim.study.run.expect import failures_of
 from cosim.study.run.limit import limit_of
 from cosim.study.run.measure import Meter
+from cosim.study.run.named import Named
 from cosim.study.run.progress import Progress
 from cosim.study.run.result import Outcome, Result
 from cosim.study.run.stop import Stop
@@ -154,7 +155,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         scalars |= meter.deepest()
         scalars |= system.derived(meter.counted(), window[1] - window[0])
     scalars |= system.totals()
-    latencies = meter.latencies()
+    latencies = Named(meter.latencies())
     faults = {device: dict(sorted(causes.items())) for device, causes in sorted(meter.faults.items())}
     failures = failures_of(topology.expect, scalars, faults, meter.violation_count, [line.text for line in meter.log])
     refused = [f"{path} was not taken into service; the kernel log says why" for path in system.refused]
@@ -181,7 +182,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         boot_ps=meter.boot_ps,
         events=meter.events,
         digest=str(meter.digest),
-        scalars=dict(sorted(scalars.items())),
+        scalars=Named(sorted(scalars.items())),
         latencies=latencies,
         faults=faults,
         violations=tuple(meter.violations),

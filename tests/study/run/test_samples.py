@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.study.run.latency import QUANTILES, Latencies, group_of
+from cosim.study.run.latency import COARSEST, QUANTILES, Latencies, group_of
 from cosim.study.run.samples import RELATIVE_ERROR, Samples, bucket_of, middle, rank
 
 TOTALS = st.lists(st.one_of(st.integers(0, 3000), st.integers(0, 1 << 40), st.integers(0, (1 << 62))), min_size=1)
@@ -64,7 +64,7 @@ def test_buckets_follow_one_another_and_each_holds_its_middle(sample: int) -> No
     bucket, after = (int(found) for found in bucket_of(np.array([sample, sample + 1], dtype=np.int64)))
     assert after - bucket in (0, 1)
     assert int(bucket_of(np.array([middle(bucket)], dtype=np.int64))[0]) == bucket
-    assert group_of(sample + 1) - group_of(sample) in (0, 1)
+    assert all(group_of(sample + 1, fine) - group_of(sample, fine) in (0, 1) for fine in range(COARSEST, 13))
 
 
 PARTS = st.dictionaries(st.sampled_from(["walk", "link", "memory", "queue"]), st.integers(0, 10**12), min_size=1)

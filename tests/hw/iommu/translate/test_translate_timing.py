@@ -57,7 +57,7 @@ def test_the_parts_of_crowded_requests_still_add_up(executor: Any) -> None:
             space.map(page << 21, DATA)
             txns += [system.request(page << 21, device_id, at_ps=1_000_000 + 500 * n) for n in range(3)]
     system.run()
-    assert {part for txn in txns for part in txn.parts} >= {"queue", "walker_wait", "merge_wait", "walk", "ddt"}
+    assert {part for txn in txns for part in txn.parts} >= {"lookup_wait", "walker_wait", "merge_wait", "walk", "ddt"}
     for txn in txns:
         assert sum(txn.parts.values()) == system.latency(txn)
 
