@@ -11,7 +11,8 @@ from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory.options import MemoryOptions
 from cosim.spec.pagetable import PAGE
 from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
-from cosim.sw.driver.variants import VariantError, variant
+from cosim.sw.driver.own import VariantError
+from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_ops import IDENTITY
 from cosim.sw.kernel.buddy import MAX_ORDER
 from cosim.system.address_map import given

@@ -10,7 +10,7 @@ from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.dma.options import DeviceOptions, DmaOptions, RingOptions
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory.options import MemoryOptions
-from cosim.sw.driver.driver import DriverCosts
+from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.workloads import AnyWorkload
 from cosim.units.field_types import PositiveTime, Time

@@ -16,6 +16,7 @@ from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.memory.memory import Memory
 from cosim.hw.memory.options import MemoryOptions
 from cosim.sim import operations as ops
+from cosim.sim.loaded import Loaded
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
 from cosim.sw.kernel.buddy import Region
@@ -237,7 +238,7 @@ class SmallCpu:
         match op:
             case ops.Load():
                 memory.judge(thread.name, op.address, op.size, write=False)
-                return ops.Loaded(memory.read(op.address, op.size), self.sim.now)
+                return Loaded(memory.read(op.address, op.size), self.sim.now)
             case ops.Store():
                 memory.judge(thread.name, op.address, op.size, write=True)
                 memory.write(op.address, op.size, op.value & (1 << 8 * op.size) - 1)
@@ -251,7 +252,7 @@ class SmallCpu:
                     memory.write(op.address, op.size, AMO[op.kind](old, op.value) & (1 << 8 * op.size) - 1)
                 elif old == op.expect:
                     memory.write(op.address, op.size, op.value)
-                return ops.Loaded(old, self.sim.now)
+                return Loaded(old, self.sim.now)
             case ops.IrqDisable():
                 thread.irq += 1
             case ops.IrqEnable():

@@ -26,7 +26,7 @@ NAMES = "says what there is, by name, as sysfs does; what attach decides by are 
 MAY_CHANGE = {
     "iommu_core.IommuCore": NAMES,
     "dma_api.DmaDomain": "becomes lazy once, at boot",
-    "driver.directory.ContextWatch": "tells what memory holds, and no algorithm under study reads it",
+    "driver.device_context.DeviceContextWatch": "tells what memory holds, and no algorithm under study reads it",
     "iommu_ops.Gather": PRIVATE,
     "driver.driver.Driver": "notes what each IOMMU holds until it is removed, which one thread does",
     "calls.Measured": PRIVATE,

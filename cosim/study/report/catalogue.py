@@ -12,7 +12,7 @@ from cosim.config.shape import alternatives, tags
 from cosim.hw.dma.patterns import PATTERNS
 from cosim.oracles import ORACLES
 from cosim.study.trace.trace import EVENTS
-from cosim.sw.driver.variants import CELLS, ROWS
+from cosim.sw.driver.variants import CELLS, REFERENCE, ROWS
 from cosim.sw.workloads import AnyWorkload
 from cosim.system.load import shipped
 from cosim.system.scalars import SCALARS
@@ -21,9 +21,6 @@ from cosim.units.latency_parts import LatencyPart
 
 Rows = list[tuple[str, str]]
 """Names, each with a sentence on it."""
-
-REFERENCE = "merged"
-"""The variant from which the others are told."""
 
 DRIVERS: Mapping[str, str] = {
     "merged": "Linux 6.13, with the queue reset and the shutdown of 6.14",

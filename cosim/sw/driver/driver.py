@@ -2,79 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from pydantic import BaseModel, ConfigDict
-
 from cosim.spec.bits import ONES
+from cosim.spec.queues import Command
+from cosim.spec.registers import Interrupt
 from cosim.sw.calls import Calls, Measured
-from cosim.sw.driver import directory
-from cosim.sw.driver import probe as bringup
+from cosim.sw.driver import init
+from cosim.sw.driver.axes import Variant
+from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.driver.device import IommuDevice, iommu_of
+from cosim.sw.driver.device_context import DeviceContextWatch
 from cosim.sw.driver.domain import DomainObject, object_of
 from cosim.sw.iommu_ops import IDENTITY, Device, Domain, DomainKind, Gather, Hardware, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.ids import Ida
+from cosim.sw.kernel.irq import IrqAction
+from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.objects import Cell, Object
-from cosim.units.field_types import PositiveTime, Time
-from cosim.units.quantities import NS, US
-
-if TYPE_CHECKING:
-    from cosim.spec.queues import Command
-    from cosim.sw.driver.queue_setup import QueueForm
-    from cosim.sw.driver.variants import Variant
-    from cosim.sw.kernel.ids import Ida
-    from cosim.sw.kernel.irq import IrqAction
-    from cosim.sw.kernel.kernel import Kernel
-
-
-class DriverCosts(BaseModel):
-    """What the driver's own instructions cost, beside its memory and register accesses (assumptions: sweep them)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    call: Time = 30 * NS
-    """To enter and leave an entry point."""
-    pte: Time = 5 * NS
-    """To compute a page-table entry, or judge one."""
-    command: Time = 10 * NS
-    """To build a command."""
-    spin: PositiveTime = 10 * NS
-    """Between two looks at a word that another CPU is to change."""
-    csr_poll: PositiveTime = 10 * US
-    """Between two looks at a register that the IOMMU is to change (Linux: 10 us)."""
 
 
 class Driver:
-    """One loaded driver: `variant` decides, `kernel` provides. All entry points are awaited by a thread.
+    """One loaded driver that keeps `IommuDriver`: `policies` decide, `kernel` provides.
 
-    Failures of the ordinary kind are `KernelError`s, as the negated errno in C; what the kernel would not survive
-    is an `Oops`. The identity domain is always there; `blocked` only in variants that have it.
+    It is a `Skeleton` for its policies. `blocked` is there only if the attach policy has such a domain.
     """
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        variant: Variant,
-        costs: DriverCosts | None = None,
-    ) -> None:
+    def __init__(self, kernel: Kernel, policies: Variant, costs: DriverCosts | None = None) -> None:
         self.kernel = kernel
-        self.variant = variant
+        self.policies = policies
         self.costs = costs or DriverCosts()
-        self.pscid = variant.pscid
-        self.bonds = variant.bonds
-        self.attaching = variant.attach
-        self.tables = variant.tables
-        self.invalidating = variant.invalidate
-        self.queueing = variant.queue
-        self.bringup = variant.bringup
         self.ids: dict[str, Ida] = {}
         self.identity = Domain(IDENTITY, DomainKind.IDENTITY, DomainObject(0))
-        self.blocked = Domain("", DomainKind.BLOCKED, DomainObject(0)) if self.attaching.has_blocked else None
+        self.blocked = Domain("", DomainKind.BLOCKED, DomainObject(0)) if policies.attach.has_blocked else None
         self._hardware: dict[int, Hardware] = {}
         self._pages: dict[int, list[int]] = {}
-        self._actions: dict[tuple[int, str], IrqAction] = {}
+        self._actions: dict[tuple[int, Interrupt], IrqAction] = {}
         self._once = {site: Cell(kernel.static(8)) for site in ("enqueue", "execution")}
-        self.contexts = directory.ContextWatch(kernel)
+        self.device_contexts = DeviceContextWatch(kernel)
         self._calls = Calls(kernel.sim)
 
     # --- IOMMUs ----------------------------------------------------------------------------------------------------
@@ -89,7 +52,7 @@ class Driver:
             self._hardware[int(iommu.address)] = hardware
             self._pages[int(iommu.address)] = []
             try:
-                await bringup.probe(self, iommu, hardware)
+                await init.init(self, iommu, hardware)
             except KernelError as error:
                 self.log("error", f"probe failed: {error}", iommu)
                 await self.release_pages(iommu)
@@ -101,22 +64,22 @@ class Driver:
         """Take an IOMMU out of service and free what it had. Its devices must have been released."""
         removed = IommuDevice(iommu.address)
         async with self.measured("remove"):
-            await self.bonds.before_removal(self, removed)
-            await bringup.remove(self, removed)
+            await self.policies.bonds.before_removal(self, removed)
+            await init.remove(self, removed)
 
     async def shutdown(self, iommu: Object) -> None:
         """Leave the hardware to the next kernel (kexec)."""
-        await self.bringup.shutdown(self, IommuDevice(iommu.address))
+        await self.policies.bringup.shutdown(self, IommuDevice(iommu.address))
 
     # --- Devices ---------------------------------------------------------------------------------------------------
 
     async def probe_device(self, device: Device) -> None:
         """Get ready for a device whose `DevIommu.iommu_dev` is set. KernelError ENODEV, ENOMEM."""
-        await self.attaching.probe_device(self, await iommu_of(device.object), device)
+        await self.policies.attach.probe_device(self, await iommu_of(device.object), device)
 
     async def release_device(self, device: Device, old: Domain | None) -> None:
         """Let go of a device; where there is a `blocked` domain, the core has attached that one first."""
-        await self.attaching.release_device(self, await iommu_of(device.object), device, old)
+        await self.policies.attach.release_device(self, await iommu_of(device.object), device, old)
 
     async def attach_dev(self, domain: Domain, device: Device, old: Domain | None) -> None:
         """Have the device's requests go through `domain`; `old` is what the core has recorded. KernelError.
@@ -125,15 +88,15 @@ class Driver:
         """
         iommu = await iommu_of(device.object)
         attach = {
-            DomainKind.PAGING: self.attaching.paging,
-            DomainKind.IDENTITY: self.attaching.identity,
-            DomainKind.BLOCKED: self.attaching.block,
+            DomainKind.PAGING: self.policies.attach.paging,
+            DomainKind.IDENTITY: self.policies.attach.identity,
+            DomainKind.BLOCKED: self.policies.attach.block,
         }[domain.kind]
         await attach(self, iommu, device, domain, old)
 
     def capable(self, what: str) -> bool:
         """Whether the driver claims a capability: ``cache_coherency`` or ``deferred_flush``."""
-        return what in self.variant.capable
+        return what in self.policies.capable
 
     # --- Domains ---------------------------------------------------------------------------------------------------
 
@@ -142,13 +105,13 @@ class Driver:
         iommu = await iommu_of(device.object) if device else None
         made = await self.kernel.pages.new(DomainObject)
         await made.bonds.initialise()
-        domain = Domain(name, DomainKind.PAGING, made, *await self.tables.prepare(self, made, iommu))
+        domain = Domain(name, DomainKind.PAGING, made, *await self.policies.tables.prepare(self, made, iommu))
         try:
-            await self.tables.alloc_root(self, made)
+            await self.policies.tables.alloc_root(self, made)
             try:
-                await self.pscid.born(self, made)
+                await self.policies.pscid.born(self, made)
             except KernelError:
-                await self.tables.free(self, made)
+                await self.policies.tables.free(self, made)
                 raise
         except KernelError:
             await self.kernel.pages.delete(made)
@@ -160,7 +123,7 @@ class Driver:
         made = object_of(domain)
         if not await made.bonds.empty():
             self.kernel.log("warning", f"domain {domain.name} is freed while devices are bonded to it")
-        await self.pscid.died(self, made)
+        await self.policies.pscid.died(self, made)
         await self.kernel.pages.delete(made)
 
     # --- Mappings --------------------------------------------------------------------------------------------------
@@ -169,19 +132,19 @@ class Driver:
         self, domain: Domain, iova: int, paddr: int, page_size: int, count: int, prot: Prot
     ) -> MapResult:
         """Map `count` pages of `page_size` (one of `domain.page_sizes`) from `iova` on; no core lock is held."""
-        return await self.tables.map_pages(self, domain, iova, paddr, page_size, count, prot)
+        return await self.policies.tables.map_pages(self, domain, iova, paddr, page_size, count, prot)
 
     async def unmap_pages(self, domain: Domain, iova: int, page_size: int, count: int, gather: Gather) -> int:
         """Clear the entries of a range; returns the bytes cleared, which ends at the first that is not mapped."""
-        return await self.tables.unmap_pages(self, domain, iova, page_size * count, gather)
+        return await self.policies.tables.unmap_pages(self, domain, iova, page_size * count, gather)
 
     async def iova_to_phys(self, domain: Domain, iova: int) -> int:
         """Where `iova` leads; 0 if nowhere."""
-        return await self.tables.iova_to_phys(self, domain, iova)
+        return await self.policies.tables.iova_to_phys(self, domain, iova)
 
     async def iotlb_sync(self, domain: Domain, gather: Gather) -> None:
         """Flush what an unmap has gathered, wait for it, and free what was waiting for that."""
-        await self.invalidating.sync(self, object_of(domain), gather)
+        await self.policies.invalidate.sync(self, object_of(domain), gather)
         gather.clear()
 
     async def flush_iotlb_all(self, domain: Domain) -> None:
@@ -200,16 +163,16 @@ class Driver:
     async def invalidate(self, domain: DomainObject, start: int, end: int) -> None:
         """Flush `start` .. `end` (inclusive) of a domain from every IOMMU that may have cached it, and wait."""
         async with self.measured("iotlb_inval"):
-            await self.invalidating.range(self, domain, start, end)
+            await self.policies.invalidate.range(self, domain, start, end)
 
     async def send(self, iommu: IommuDevice, command: Command) -> None:
         """Queue a command; not waited for."""
-        await self.queueing.send(self, iommu, command)
+        await self.policies.queue.send(self, iommu, command)
 
     async def sync(self, iommu: IommuDevice, timeout_ps: int) -> bool:
         """Queue a fence and wait for it; false if it is not known to have completed."""
         async with self.measured("cmd_sync"):
-            return await self.queueing.sync(self, iommu, timeout_ps)
+            return await self.policies.queue.sync(self, iommu, timeout_ps)
 
     def hardware(self, iommu: IommuDevice) -> Hardware:
         """What firmware says of an IOMMU."""
@@ -244,15 +207,15 @@ class Driver:
 
     async def release_pages(self, iommu: IommuDevice) -> None:
         """Give all of them back, the last one first."""
-        self.contexts.gone(self.hardware(iommu).name)
+        self.device_contexts.gone(self.hardware(iommu).name)
         pages = self._pages[int(iommu.address)]
         while pages:
             await self.kernel.pages.free(pages.pop())
 
-    def connected(self, iommu: IommuDevice, form: QueueForm, action: IrqAction) -> None:
-        """Note which interrupt a queue has."""
-        self._actions[int(iommu.address), form.name] = action
+    def connected(self, iommu: IommuDevice, interrupt: Interrupt, action: IrqAction) -> None:
+        """Note which action serves an interrupt."""
+        self._actions[int(iommu.address), interrupt] = action
 
-    def disconnected(self, iommu: IommuDevice, form: QueueForm) -> IrqAction:
-        """The interrupt that a queue had."""
-        return self._actions.pop((int(iommu.address), form.name))
+    def disconnected(self, iommu: IommuDevice, interrupt: Interrupt) -> IrqAction:
+        """The action that served an interrupt, which it is no longer noted for."""
+        return self._actions.pop((int(iommu.address), interrupt))

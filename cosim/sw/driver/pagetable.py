@@ -6,17 +6,15 @@ Those who map, unmap and walk may run beside one another; each entry changes by 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import Oops
 from cosim.spec.pagetable import FIRST_STAGE, PAGE_LG2, Pte, Scheme
+from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.domain import DomainObject
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import LOWEST_VALID, Cell, Ordering
-
-if TYPE_CHECKING:
-    from cosim.sw.driver.driver import Driver
 
 V = Pte.v.mask
 LEAF = Pte.r.mask | Pte.w.mask | Pte.x.mask
@@ -53,7 +51,7 @@ async def scheme_of(domain: DomainObject) -> Scheme:
 
 
 async def find_slot(
-    driver: Driver, domain: DomainObject, scheme: Scheme, iova: int, page_size: int, publish: Publish
+    driver: Skeleton, domain: DomainObject, scheme: Scheme, iova: int, page_size: int, publish: Publish
 ) -> Cell | None:
     """The entry that is to map `page_size` bytes at `iova`; missing tables are allocated (may fail: None).
 
@@ -76,7 +74,7 @@ async def find_slot(
     return None
 
 
-async def new_table(driver: Driver, domain: DomainObject, entry: Cell, empty: int, publish: Publish) -> Loaded | None:
+async def new_table(driver: Skeleton, domain: DomainObject, entry: Cell, empty: int, publish: Publish) -> Loaded | None:
     """Put a zeroed table where `entry` is `empty`; what it holds then, perhaps another's table. None without memory."""
     try:
         page = await driver.kernel.pages.alloc(node=int(await domain.node.load()), purpose="table")
@@ -117,7 +115,7 @@ async def take_tables(pte: int, level: int, freelist: list[int]) -> None:
     freelist.append(int(table))
 
 
-async def free_pages(driver: Driver, freelist: list[int]) -> None:
+async def free_pages(driver: Skeleton, freelist: list[int]) -> None:
     """Free table pages that nothing reaches any more."""
     for page in freelist:
         await driver.kernel.pages.free(page)

@@ -26,8 +26,10 @@ from cosim.spec.queues import COMMANDS, Command
 from cosim.spec.register_map import CQCSR, CQH, CQT, REGISTERS
 from cosim.spec.registers import Ddtp, IommuMode
 from cosim.spec.translation import Ddte, ddt_split
-from cosim.sw.driver.driver import Driver, DriverCosts
-from cosim.sw.driver.variants import Variant, variant
+from cosim.sw.driver.axes import Variant
+from cosim.sw.driver.costs import DriverCosts
+from cosim.sw.driver.driver import Driver
+from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import Domain, Hardware
 from cosim.sw.kernel.buddy import Region

@@ -298,10 +298,10 @@ def test_c8_a_page_is_reached_after_its_unmap_returned(invalidate: str, stale: b
 # --- Faults, kexec --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("bringup", "head"), [("hands-over", 0), ("v2", 256 - 16)])
-def test_c12_a_fault_queue_that_cannot_be_read_moves_its_head_back(bringup: str, head: int) -> None:
+@pytest.mark.parametrize(("interrupts", "head"), [("prints-and-clears", 0), ("v2", 256 - 16)])
+def test_c12_a_fault_queue_that_cannot_be_read_moves_its_head_back(interrupts: str, head: int) -> None:
     """`fqt` shows what is no index for 150 ms: v2 takes the error, -16, for a number of records."""
-    machine = Machine(cells={"bringup": bringup})
+    machine = Machine(cells={"interrupts": interrupts})
     machine.boot()
     registers = machine.iommus[0].registers
     registers.put(FQT, 0x8000_0000)

@@ -51,7 +51,8 @@ def linked(bonds: str) -> int:
 
     async def link(n: int) -> None:
         iommu = core.iommus["iommu0"]
-        await driver.bonds.link(driver, iommu, made, await driver.bonds.new(driver, iommu, core.devices[f"dev{n}"], 9))
+        bond = await driver.policies.bonds.new(driver, iommu, core.devices[f"dev{n}"], 9)
+        await driver.policies.bonds.link(driver, iommu, made, bond)
 
     for n, name in enumerate("ab"):
         machine.start(link(n), f"cpu{n + 1}", name)
@@ -89,7 +90,8 @@ def test_b6_who_unmaps_between_context_and_bond_does_not_flush(
     machine.boot(devices=2)
     domain = machine.run(machine.core.domain_alloc("fresh", "dev0"))
     if not machine.memory.peek(domain.object.root.address, 8):
-        machine.run(machine.driver.tables.attaching(machine.driver, machine.core.iommus["iommu0"], domain.object))
+        driver, iommu = machine.driver, machine.core.iommus["iommu0"]
+        machine.run(driver.policies.tables.attaching(driver, iommu, domain.object))
     machine.run(iommu_map(machine.driver, domain, IOVA, DATA, PAGE, BOTH))
     machine.run(machine.core.replace("dev0", machine.driver.identity))
     machine.start(machine.core.replace("dev0", domain), "cpu1", "a")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import inspect
+import pkgutil
 from pathlib import Path
 
 import pytest
 
+from cosim.sw.contract import breaches
+from cosim.sw.driver import policies
+from cosim.sw.driver.axes import AXES, CONTRACTS
+from cosim.sw.driver.own import VariantError
 from cosim.sw.driver.policies import attach, attach_defects, invalidate, pscid
-from cosim.sw.driver.variants import AXES, CELLS, ROWS, VariantError, load_variant, variant
+from cosim.sw.driver.variants import CELLS, ROWS, load_variant, variant
 from cosim.units.quantities import MS
 
 OWN = """
@@ -34,8 +41,39 @@ class Stranger:
     pass
 
 
+class FromNothing:  # no subclass of anything, and a policy all the same
+    async def range(self, driver, domain, first, last):
+        pass
+
+    async def sync(self, driver, domain, gather):
+        pass
+
+
+class Half(FromNothing):
+    sync = None
+
+
+class Short(PerIommu):
+    async def range(self, driver, domain):
+        pass
+
+
+class Blocking(PerIommu):
+    def range(self, driver, domain, start, end):
+        pass
+
+
+class OwnQueue:
+    async def send(self, driver, iommu, command):
+        return 0
+
+    async def wait(self, driver, iommu, ticket):
+        return True
+
+
 row = replace(load_variant("current"), attach=BondFirst(), name="mine")
 torn = replace(load_variant("merged"), queue="fast")
+mixed = replace(load_variant("merged"), attach=FromNothing())
 """
 
 
@@ -70,6 +108,26 @@ def test_policies_hold_no_state() -> None:
                 continue
             with pytest.raises((dataclasses.FrozenInstanceError, AttributeError)):
                 policy.anything = name
+
+
+def test_there_is_a_contract_for_each_axis_and_every_policy_keeps_its_own() -> None:
+    assert tuple(CELLS) == AXES
+    for axis, named in CELLS.items():
+        for name, policy in named.items():
+            assert not breaches(CONTRACTS[axis], policy), f"{axis}: {name}"
+
+
+def test_every_class_among_the_policies_can_be_chosen_by_a_name() -> None:
+    chosen = {type(policy) for named in CELLS.values() for policy in named.values()}
+    for module in pkgutil.iter_modules(policies.__path__, f"{policies.__name__}."):
+        for name, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            if kind.__module__ == module.name:
+                assert kind in chosen, f"{name} of {module.name} is in no line of CELLS (cosim/sw/driver/variants.py)"
+
+
+def test_no_two_axes_have_policies_of_the_same_class_name() -> None:
+    kinds = {type(policy) for named in CELLS.values() for policy in named.values()}
+    assert len({kind.__name__ for kind in kinds}) == len(kinds)
 
 
 def test_one_cell_can_be_changed() -> None:
@@ -123,6 +181,12 @@ def test_a_subclass_of_one_policy_takes_its_place_in_merged(own: Path) -> None:
     assert row.attach == load_variant("merged").attach
 
 
+def test_what_keeps_a_contract_is_a_policy_whatever_it_derives_from(own: Path) -> None:
+    row = load_variant(f"{own}:FromNothing")
+    assert type(row.invalidate).__name__ == "FromNothing"
+    assert row.queue == load_variant("merged").queue
+
+
 def test_a_whole_row_can_be_ones_own(own: Path) -> None:
     row = load_variant(f"{own}:row")
     assert (row.name, row.attach) == ("mine", attach.BondFirst())
@@ -133,9 +197,16 @@ def test_a_whole_row_can_be_ones_own(own: Path) -> None:
     ("name", "text"),
     [
         ("Hastie", "defines no 'Hastie'; did you mean Hasty?"),
-        ("Stranger", "is neither a Variant nor a subclass of a policy; policies are: pscid (Shared), bonds (Grouped)"),
+        ("Stranger", "is neither a Variant nor a policy of one of the axes: pscid, bonds, attach, tables, invalidate"),
         ("NeedsMore", "cannot be made without arguments"),
-        ("torn", "queue: 'fast' is no Tickets"),
+        ("torn", "torn: queue: 'fast' is no queue policy (QueuePolicy): it has no method send(driver, iommu, com"),
+        ("mixed", "mixed: attach: FromNothing is no attach policy (AttachPolicy): it has no attribute has_blocked;"),
+        ("Half", "is no invalidate policy (InvalidatePolicy): it has no method sync(driver, domain, gather)"),
+        ("Short", "its range(driver, domain) cannot be called as range(driver, domain, start, end)"),
+        ("Blocking", "is no invalidate policy (InvalidatePolicy): its range is not async, and is awaited"),
+        ("OwnQueue", "its wait(driver, iommu, ticket) cannot be called as wait(driver, iommu, ticket, timeout_ps)"),
+        ("OwnQueue", "is no queue policy (QueuePolicy): "),
+        ("OwnQueue", "; it has no method sync(driver, iommu, timeout_ps)"),
     ],
 )
 def test_a_driver_of_ones_own_is_checked_when_it_is_loaded(own: Path, name: str, text: str) -> None:

@@ -20,23 +20,22 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from cosim.sim.operations import Work
 from cosim.spec.pagetable import FIRST_STAGE, PAGE_LG2
 from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.registers import IommuMode
 from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
+from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import DeviceInfo, IommuDevice, capabilities_of, info_of
-from cosim.sw.driver.directory import ContextObject, find_context
+from cosim.sw.driver.device_context import DeviceContext
+from cosim.sw.driver.device_directory import find_context
 from cosim.sw.driver.domain import Bond, DomainObject, object_of
 from cosim.sw.iommu_ops import Device, DevIommu, Domain
 from cosim.sw.kernel.barriers import dma_wmb, smp_mb
 from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import S
-
-if TYPE_CHECKING:
-    from cosim.sw.driver.driver import Driver
 
 V = Tc.v.mask
 
@@ -51,7 +50,7 @@ class BondFirst:
 
     # --- Devices ---------------------------------------------------------------------------------------------------
 
-    async def probe_device(self, driver: Driver, iommu: IommuDevice, device: Device) -> None:
+    async def probe_device(self, driver: Skeleton, iommu: IommuDevice, device: Device) -> None:
         """Find or make all device contexts now, so that no attach can fail half way."""
         if await iommu.mode.load() <= IommuMode.BARE:
             raise KernelError(errno.ENODEV, f"{device.name}: its IOMMU has no device directory")
@@ -70,24 +69,24 @@ class BondFirst:
         """DC.tc of a device that is not attached."""
         return Tc.of(sade=(await capabilities_of(iommu)).amo_hwad)
 
-    async def release_device(self, driver: Driver, iommu: IommuDevice, device: Device, old: Domain | None) -> None:
+    async def release_device(self, driver: Skeleton, iommu: IommuDevice, device: Device, old: Domain | None) -> None:
         """Free the driver's data after a grace period that normally nobody waits for."""
         await driver.kernel.rcu.kfree(await info_of(device.object))
 
     # --- Domains ---------------------------------------------------------------------------------------------------
 
     async def paging(
-        self, driver: Driver, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
+        self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
     ) -> None:
         """Attach to a page table. KernelError ENODEV, ENOMEM, ENOSPC, with nothing changed."""
         made = object_of(domain)
         mode = await self.supported(iommu, made)
-        await driver.tables.attaching(driver, iommu, made)
-        pscid = await driver.pscid.take(driver, iommu, made)
+        await driver.policies.tables.attaching(driver, iommu, made)
+        pscid = await driver.policies.pscid.take(driver, iommu, made)
         try:
-            bond = await driver.bonds.new(driver, iommu, device, pscid)
+            bond = await driver.policies.bonds.new(driver, iommu, device, pscid)
         except KernelError:
-            await driver.pscid.drop(driver, iommu, made)
+            await driver.policies.pscid.drop(driver, iommu, made)
             raise
         fsc = Fsc.of(mode=mode, ppn=await made.root.load() >> PAGE_LG2)
         await self.enter(driver, iommu, device, made, bond, fsc, DcTa.of(pscid=pscid))
@@ -97,7 +96,7 @@ class BondFirst:
 
     async def enter(
         self,
-        driver: Driver,
+        driver: Skeleton,
         iommu: IommuDevice,
         device: Device,
         domain: DomainObject,
@@ -106,7 +105,7 @@ class BondFirst:
         ta: DcTa,
     ) -> None:
         """Bond, barrier, context."""
-        await driver.bonds.link(driver, iommu, domain, bond)
+        await driver.policies.bonds.link(driver, iommu, domain, bond)
         await self.barrier()
         await self.update(driver, iommu, device, fsc, ta, V)
 
@@ -115,18 +114,18 @@ class BondFirst:
         await smp_mb()
 
     async def identity(
-        self, driver: Driver, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
+        self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
     ) -> None:
         """Let the device's requests pass as they are."""
         await self._without_table(driver, iommu, device, V)
 
     async def block(
-        self, driver: Driver, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
+        self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
     ) -> None:
         """Let none of the device's requests pass."""
         await self._without_table(driver, iommu, device, 0)
 
-    async def _without_table(self, driver: Driver, iommu: IommuDevice, device: Device, valid: int) -> None:
+    async def _without_table(self, driver: Skeleton, iommu: IommuDevice, device: Device, valid: int) -> None:
         await self.update(driver, iommu, device, Fsc(0), DcTa(0), valid)
         info = await info_of(device.object)
         await self.leave(driver, iommu, device, DomainObject(await info.domain.load()))
@@ -141,7 +140,9 @@ class BondFirst:
 
     # --- Device contexts -------------------------------------------------------------------------------------------
 
-    async def update(self, driver: Driver, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int) -> None:
+    async def update(
+        self, driver: Skeleton, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int
+    ) -> None:
         """Invalidate what is valid and wait, then write and wait. In between the device's requests fault."""
         waited_for = False
         for context, device_id in await self.contexts(driver, iommu, device):
@@ -165,26 +166,26 @@ class BondFirst:
         """Between a context and its V."""
         await dma_wmb()
 
-    async def contexts(self, driver: Driver, iommu: IommuDevice, device: Device) -> list[tuple[ContextObject, int]]:
+    async def contexts(self, driver: Skeleton, iommu: IommuDevice, device: Device) -> list[tuple[DeviceContext, int]]:
         """The device's contexts, which its probe has made, with the ids that they are for."""
         found = [(await find_context(driver, iommu, device_id), device_id) for device_id in device.ids]
         return [(context, device_id) for context, device_id in found if context is not None]
 
-    async def flush_context(self, driver: Driver, iommu: IommuDevice, device_id: int, context: ContextObject) -> None:
+    async def flush_context(self, driver: Skeleton, iommu: IommuDevice, device_id: int, context: DeviceContext) -> None:
         """Have the IOMMU forget a context."""
         await Work(driver.costs.command)
         await driver.send(iommu, Iodir.inval_ddt(device_id))
 
-    async def leave(self, driver: Driver, iommu: IommuDevice, device: Device, domain: DomainObject) -> None:
+    async def leave(self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: DomainObject) -> None:
         """Unlink from the old domain, if any; the last one on this IOMMU flushes the PSCID."""
         if not domain:
             return
-        pscid = await driver.pscid.on(driver, iommu, domain)
-        if await driver.bonds.unlink(driver, iommu, device, domain):
+        pscid = await driver.policies.pscid.on(driver, iommu, domain)
+        if await driver.policies.bonds.unlink(driver, iommu, device, domain):
             await self.flush_old(driver, iommu, pscid)
-        await driver.pscid.drop(driver, iommu, domain)
+        await driver.policies.pscid.drop(driver, iommu, domain)
 
-    async def flush_old(self, driver: Driver, iommu: IommuDevice, pscid: int) -> None:
+    async def flush_old(self, driver: Skeleton, iommu: IommuDevice, pscid: int) -> None:
         """Flush a PSCID that this IOMMU no longer uses."""
         await Work(driver.costs.command)
         await driver.send(iommu, Iotinval.vma(pscid=pscid))
@@ -208,7 +209,7 @@ class FlushesContexts(BondFirst):
     async def fresh_tc(self, iommu: IommuDevice) -> Tc:
         return Tc(0)
 
-    async def flush_context(self, driver: Driver, iommu: IommuDevice, device_id: int, context: ContextObject) -> None:
+    async def flush_context(self, driver: Skeleton, iommu: IommuDevice, device_id: int, context: DeviceContext) -> None:
         await super().flush_context(driver, iommu, device_id, context)
         bare = Fsc.mode.get(await context.fsc.load()) == IosatpMode.BARE
         pscid = None if bare else int(DcTa.pscid.get(await context.ta.load()))

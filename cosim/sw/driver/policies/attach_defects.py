@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from cosim.spec.translation import DcTa, Fsc
+from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.domain import Bond, DomainObject
 from cosim.sw.driver.policies.attach import BondFirst, V
 from cosim.sw.iommu_ops import Device
-
-if TYPE_CHECKING:
-    from cosim.sw.driver.driver import Driver
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class ContextFirst(BondFirst):
 
     async def enter(
         self,
-        driver: Driver,
+        driver: Skeleton,
         iommu: IommuDevice,
         device: Device,
         domain: DomainObject,
@@ -79,7 +76,7 @@ class ContextFirst(BondFirst):
         ta: DcTa,
     ) -> None:
         await self.update(driver, iommu, device, fsc, ta, V)
-        await driver.bonds.link(driver, iommu, domain, bond)
+        await driver.policies.bonds.link(driver, iommu, domain, bond)
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,9 @@ class LiveUpdate(BondFirst):
     ta = new PSCID                              .
     """
 
-    async def update(self, driver: Driver, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int) -> None:
+    async def update(
+        self, driver: Skeleton, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int
+    ) -> None:
         for context, device_id in await self.contexts(driver, iommu, device):
             tc = await context.tc.load()
             await context.fsc.xchg(fsc)
@@ -111,7 +110,9 @@ class KeepsInvalidated(BondFirst):
     free the domain's tables                walks them for the device
     """
 
-    async def update(self, driver: Driver, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int) -> None:
+    async def update(
+        self, driver: Skeleton, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int
+    ) -> None:
         if valid:
             await super().update(driver, iommu, device, fsc, ta, valid)
             return
@@ -132,5 +133,5 @@ class NoOldFlush(BondFirst):
     attach a device to Z                    answers it with X's translations
     """
 
-    async def flush_old(self, driver: Driver, iommu: IommuDevice, pscid: int) -> None:
+    async def flush_old(self, driver: Skeleton, iommu: IommuDevice, pscid: int) -> None:
         """Nothing."""

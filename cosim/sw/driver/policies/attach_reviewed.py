@@ -18,21 +18,19 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.registers import IommuMode
 from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
+from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
-from cosim.sw.driver.directory import find_context
+from cosim.sw.driver.device_directory import find_context
 from cosim.sw.driver.domain import DomainObject, object_of
 from cosim.sw.driver.policies.attach import BondFirst
 from cosim.sw.iommu_ops import Device, Domain, DomainKind
 from cosim.sw.kernel.errors import KernelError
-
-if TYPE_CHECKING:
-    from cosim.sw.driver.driver import Driver
 
 
 @dataclass(frozen=True)
@@ -44,33 +42,33 @@ class ReviewedAttach(BondFirst):
 
     has_blocked: ClassVar[bool] = False
 
-    async def probe_device(self, driver: Driver, iommu: IommuDevice, device: Device) -> None:
+    async def probe_device(self, driver: Skeleton, iommu: IommuDevice, device: Device) -> None:
         """Contexts are made by the first attach."""
 
-    async def release_device(self, driver: Driver, iommu: IommuDevice, device: Device, old: Domain | None) -> None:
+    async def release_device(self, driver: Skeleton, iommu: IommuDevice, device: Device, old: Domain | None) -> None:
         """An invalid context, which the IOMMU is not told of (C1)."""
         await self.change(driver, iommu, device, None, Fsc(0), DcTa(0), Tc(0), old)
 
     async def paging(
-        self, driver: Driver, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
+        self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
     ) -> None:
         made = object_of(domain)
         mode = await self.supported(iommu, made)
-        await driver.tables.attaching(driver, iommu, made)
+        await driver.policies.tables.attaching(driver, iommu, made)
         fsc = Fsc.of(mode=mode, ppn=await made.root.load() >> PAGE_LG2)
-        ta = DcTa.of(pscid=await driver.pscid.take(driver, iommu, made))
+        ta = DcTa.of(pscid=await driver.policies.pscid.take(driver, iommu, made))
         tc = Tc.of(v=1, sade=await made.dirty_by_hardware.load())
         await self.change(driver, iommu, device, made, fsc, ta, tc, old)
 
     async def identity(
-        self, driver: Driver, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
+        self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
     ) -> None:
         if IommuMode(await iommu.mode.load()) is not IommuMode.BARE:
             await self.change(driver, iommu, device, None, Fsc(0), DcTa(0), Tc.of(v=1), old)
 
     async def change(
         self,
-        driver: Driver,
+        driver: Skeleton,
         iommu: IommuDevice,
         device: Device,
         domain: DomainObject | None,
@@ -80,7 +78,7 @@ class ReviewedAttach(BondFirst):
         old: Domain | None,
     ) -> None:
         """Switch id by id. KernelError ENODEV half way leaves earlier ids switched, and the bond to nobody (C7)."""
-        bond = await driver.bonds.new(driver, iommu, device, ta.pscid) if domain is not None else None
+        bond = await driver.policies.bonds.new(driver, iommu, device, ta.pscid) if domain is not None else None
         for device_id in device.ids:
             context = await find_context(driver, iommu, device_id)
             if context is None:
@@ -95,7 +93,7 @@ class ReviewedAttach(BondFirst):
                 await driver.send(iommu, Iotinval.vma(pscid=ta.pscid))
         await driver.sync(iommu, self.fence_ps)
         if domain is not None and bond is not None:
-            await driver.bonds.link(driver, iommu, domain, bond)
+            await driver.policies.bonds.link(driver, iommu, domain, bond)
         if old is not None and old.kind is DomainKind.PAGING:
-            await driver.bonds.unlink(driver, iommu, device, object_of(old))
-            await driver.pscid.drop(driver, iommu, object_of(old))
+            await driver.policies.bonds.unlink(driver, iommu, device, object_of(old))
+            await driver.policies.pscid.drop(driver, iommu, object_of(old))

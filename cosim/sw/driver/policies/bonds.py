@@ -19,15 +19,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice, iommu_of
 from cosim.sw.driver.domain import Bond, DomainObject
 from cosim.sw.iommu_ops import Device, DeviceObject
 from cosim.sw.kernel.lists import ListHead
-
-if TYPE_CHECKING:
-    from cosim.sw.driver.driver import Driver
 
 
 @dataclass(frozen=True)
@@ -37,14 +34,14 @@ class Grouped:
     It holds the device, and finds the IOMMU through it: `DevIommu` may be freed under a reader (remark B3).
     """
 
-    async def new(self, driver: Driver, iommu: IommuDevice, device: Device, pscid: int) -> Bond:
+    async def new(self, driver: Skeleton, iommu: IommuDevice, device: Device, pscid: int) -> Bond:
         """A bond that is not on a list yet. KernelError ENOMEM."""
         bond = await driver.kernel.pages.new(Bond)
         await bond.device.store(device.object.address)
         await bond.pscid.store(pscid)
         return bond
 
-    async def link(self, driver: Driver, iommu: IommuDevice, domain: DomainObject, bond: Bond) -> None:
+    async def link(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject, bond: Bond) -> None:
         """Bond a device to `domain`: from here on, who flushes it finds `iommu`."""
         async with driver.kernel.spin(domain.lock):
             await (await self.place(domain, iommu)).add_rcu(bond.list)
@@ -56,7 +53,7 @@ class Grouped:
                 return bond.list
         return domain.bonds
 
-    async def unlink(self, driver: Driver, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
+    async def unlink(self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
         """Undo `link`; whether this leaves no bond to `iommu`. A device that is bonded twice counts as gone."""
         async with driver.kernel.spin(domain.lock):
             found, others = await self.search(iommu, device, domain)
@@ -78,7 +75,7 @@ class Grouped:
                 others += 1
         return found, others
 
-    async def dispose(self, driver: Driver, bond: Bond) -> None:
+    async def dispose(self, driver: Skeleton, bond: Bond) -> None:
         """Free a bond that was on a list, once its readers have left it."""
         await driver.kernel.rcu.kfree(bond)
 
@@ -86,12 +83,12 @@ class Grouped:
         """The IOMMU that a bond leads to."""
         return await iommu_of(DeviceObject(await bond.device.load()))
 
-    async def iommus(self, driver: Driver, domain: DomainObject) -> AsyncIterator[tuple[IommuDevice, int]]:
+    async def iommus(self, driver: Skeleton, domain: DomainObject) -> AsyncIterator[tuple[IommuDevice, int]]:
         """Each bond's IOMMU, and the PSCID that the domain has there; inside an RCU read section."""
         async for bond in domain.bonds.each(Bond, Bond.list):
-            yield await self.iommu(bond), int(await driver.pscid.of(domain, bond))
+            yield await self.iommu(bond), int(await driver.policies.pscid.of(domain, bond))
 
-    async def before_removal(self, driver: Driver, iommu: IommuDevice) -> None:
+    async def before_removal(self, driver: Skeleton, iommu: IommuDevice) -> None:
         """An IOMMU is about to be freed. Nobody waits for readers that still have its address."""
 
 
@@ -107,10 +104,10 @@ class Ungrouped(Grouped):
 class Unlocked(Grouped):
     """`Grouped`, but the list is changed without a lock: of two bonds linked at once, one is lost (defect C6 alone)."""
 
-    async def link(self, driver: Driver, iommu: IommuDevice, domain: DomainObject, bond: Bond) -> None:
+    async def link(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject, bond: Bond) -> None:
         await (await self.place(domain, iommu)).add_rcu(bond.list)
 
-    async def unlink(self, driver: Driver, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
+    async def unlink(self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
         found, others = await self.search(iommu, device, domain)
         if found is not None:
             await found.list.delete_rcu()
@@ -125,7 +122,7 @@ class ReviewedBonds(Unlocked):
     async def place(self, domain: DomainObject, iommu: IommuDevice) -> ListHead:
         return domain.bonds
 
-    async def unlink(self, driver: Driver, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
+    async def unlink(self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
         found = None
         async with driver.kernel.rcu.read():
             async for bond in domain.bonds.each(Bond, Bond.list):
@@ -142,7 +139,7 @@ class ReviewedBonds(Unlocked):
 class HoldsIommu(Grouped):
     """`Grouped`, with what the review proposed: the bond holds the IOMMU, whose removal waits for readers (B3)."""
 
-    async def new(self, driver: Driver, iommu: IommuDevice, device: Device, pscid: int) -> Bond:
+    async def new(self, driver: Skeleton, iommu: IommuDevice, device: Device, pscid: int) -> Bond:
         bond = await super().new(driver, iommu, device, pscid)
         await bond.iommu.store(iommu.address)
         return bond
@@ -150,7 +147,7 @@ class HoldsIommu(Grouped):
     async def iommu(self, bond: Bond) -> IommuDevice:
         return IommuDevice(await bond.iommu.load())
 
-    async def before_removal(self, driver: Driver, iommu: IommuDevice) -> None:
+    async def before_removal(self, driver: Skeleton, iommu: IommuDevice) -> None:
         await driver.kernel.rcu.synchronize()
 
 
@@ -158,7 +155,7 @@ class HoldsIommu(Grouped):
 class BondsFreedAtOnce(Grouped):
     """`Grouped`, but a bond is freed without waiting for a grace period: readers may stand on it."""
 
-    async def dispose(self, driver: Driver, bond: Bond) -> None:
+    async def dispose(self, driver: Skeleton, bond: Bond) -> None:
         await driver.kernel.pages.delete(bond)
 
 
@@ -166,7 +163,7 @@ class BondsFreedAtOnce(Grouped):
 class WaitsInUnlink(Grouped):
     """`Grouped`, with v3's unlink: it waits for a grace period ("please no", 30 Apr 2024)."""
 
-    async def dispose(self, driver: Driver, bond: Bond) -> None:
+    async def dispose(self, driver: Skeleton, bond: Bond) -> None:
         await driver.kernel.rcu.synchronize()
         await driver.kernel.pages.delete(bond)
 
@@ -175,14 +172,14 @@ class WaitsInUnlink(Grouped):
 class OneIommu(Grouped):
     """The counter-design of remark B2: the domain points to the one IOMMU that was attached last."""
 
-    async def link(self, driver: Driver, iommu: IommuDevice, domain: DomainObject, bond: Bond) -> None:
+    async def link(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject, bond: Bond) -> None:
         await domain.single.store(iommu.address)
         await driver.kernel.pages.delete(bond)
 
-    async def unlink(self, driver: Driver, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
+    async def unlink(self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
         return True
 
-    async def iommus(self, driver: Driver, domain: DomainObject) -> AsyncIterator[tuple[IommuDevice, int]]:
+    async def iommus(self, driver: Skeleton, domain: DomainObject) -> AsyncIterator[tuple[IommuDevice, int]]:
         iommu = IommuDevice(await domain.single.load())
         if iommu:
             yield iommu, int(await domain.pscid.load())

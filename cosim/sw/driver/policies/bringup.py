@@ -6,44 +6,38 @@ Mirrors riscv_iommu_init_check, riscv_iommu_iodir_alloc, riscv_iommu_queue_enabl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
 
 from cosim.sim.operations import MmioRead
 from cosim.spec.bits import Word
 from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.register_map import CQCSR, DDTP, FQCSR, PQCSR, Register
 from cosim.spec.registers import Ddtp, IommuMode
-from cosim.sw.driver import directory
+from cosim.sw.driver import device_directory
+from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
-
-if TYPE_CHECKING:
-    from cosim.sw.driver.driver import Driver
 
 
 @dataclass(frozen=True)
 class HandsOver:
     """Linux 6.14 (8d8d3752c0a4, 77a44196abfb): queues begin at index 0, a shutdown leaves the IOMMU in Bare mode."""
 
-    no_faults: ClassVar[int] = 0
-    """What reading the fault queue gives when its tail cannot be read."""
-
-    async def ddtp_at_start(self, driver: Driver, iommu: IommuDevice) -> Ddtp:
+    async def ddtp_at_start(self, driver: Skeleton, iommu: IommuDevice) -> Ddtp:
         """`ddtp` as it is found: busy is a reason to give up."""
         return Ddtp(await iommu.read(DDTP))
 
-    async def fixed_root(self, driver: Driver, iommu: IommuDevice) -> int:
+    async def fixed_root(self, driver: Skeleton, iommu: IommuDevice) -> int:
         """Where the directory's root is if the hardware fixes its place, else 0: what `ddtp.ppn` reads after a 0."""
-        ddtp = await directory.settled_ddtp(driver, iommu)
+        ddtp = await device_directory.settled_ddtp(driver, iommu)
         if ddtp.iommu_mode > IommuMode.BARE:
             return 0
         await iommu.write(DDTP, Ddtp.of(iommu_mode=ddtp.iommu_mode))
-        return (await directory.settled_ddtp(driver, iommu)).ppn << PAGE_LG2
+        return (await device_directory.settled_ddtp(driver, iommu)).ppn << PAGE_LG2
 
     async def reset_index(self, iommu: IommuDevice, index: Register[Word]) -> None:
         """Enabling a queue resets only the end that the IOMMU moves: reset the other one."""
         await iommu.write(index, 0)
 
-    async def shutdown(self, driver: Driver, iommu: IommuDevice) -> None:
+    async def shutdown(self, driver: Skeleton, iommu: IommuDevice) -> None:
         """Let requests pass and switch the queues off, without looking."""
         await iommu.write(DDTP, Ddtp.of(iommu_mode=IommuMode.BARE))
         for csr in (CQCSR, FQCSR, PQCSR):
@@ -57,21 +51,18 @@ class NoHandOver(HandsOver):
     async def reset_index(self, iommu: IommuDevice, index: Register[Word]) -> None:
         """Nothing."""
 
-    async def shutdown(self, driver: Driver, iommu: IommuDevice) -> None:
+    async def shutdown(self, driver: Skeleton, iommu: IommuDevice) -> None:
         """Nothing."""
 
 
 @dataclass(frozen=True)
 class ReviewedBringup(NoHandOver):
-    """v2 5/7 and 6/7 (18 Apr 2024): waits while `ddtp` is busy, never looks for a fixed root, and (C12) takes the error
-    of a fault queue whose tail cannot be read, -16, for a number of records."""
+    """v2 5/7 and 6/7 (18 Apr 2024): waits while `ddtp` is busy, and never looks for a fixed root."""
 
-    no_faults: ClassVar[int] = -16
+    async def ddtp_at_start(self, driver: Skeleton, iommu: IommuDevice) -> Ddtp:
+        return await device_directory.settled_ddtp(driver, iommu)
 
-    async def ddtp_at_start(self, driver: Driver, iommu: IommuDevice) -> Ddtp:
-        return await directory.settled_ddtp(driver, iommu)
-
-    async def fixed_root(self, driver: Driver, iommu: IommuDevice) -> int:
+    async def fixed_root(self, driver: Skeleton, iommu: IommuDevice) -> int:
         """Half of a register of 8 bytes is read, and the question asked the wrong way round."""
         ddtp = Ddtp(await MmioRead(await iommu.registers.load() + DDTP.offset, 4))
         if ddtp.iommu_mode <= IommuMode.BARE:

@@ -18,20 +18,17 @@ in use already, unless another barrier orders the context's stores after it (`at
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from cosim.sim.operations import Work
 from cosim.spec.bits import ONES
 from cosim.spec.pagetable import PAGE
 from cosim.spec.queues import Iotinval
+from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.domain import DomainObject
 from cosim.sw.iommu_ops import Gather
 from cosim.sw.kernel.barriers import smp_mb
 from cosim.units.quantities import MIB, MS, S
-
-if TYPE_CHECKING:
-    from cosim.sw.driver.driver import Driver
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class PerIommu:
     fence_ps: int = 90 * S
     """How long a fence may take."""
 
-    async def range(self, driver: Driver, domain: DomainObject, start: int, end: int) -> None:
+    async def range(self, driver: Skeleton, domain: DomainObject, start: int, end: int) -> None:
         """Flush `start` .. `end` (inclusive): all commands first, then the fences, one IOMMU after the other.
 
         All of it, the waiting too, is one RCU read section.
@@ -51,12 +48,12 @@ class PerIommu:
         await self.barrier()
         async with driver.kernel.rcu.read():
             last = None
-            async for iommu, pscid in driver.bonds.iommus(driver, domain):
+            async for iommu, pscid in driver.policies.bonds.iommus(driver, domain):
                 if not self.served(iommu, last):
                     await self.commands(driver, iommu, pscid, start, end)
                 last = iommu
             last = None
-            async for iommu, _ in driver.bonds.iommus(driver, domain):
+            async for iommu, _ in driver.policies.bonds.iommus(driver, domain):
                 if not self.served(iommu, last):
                     await driver.sync(iommu, self.fence_ps)
                 last = iommu
@@ -69,7 +66,7 @@ class PerIommu:
         """Whether the bond before this one led to the same IOMMU."""
         return iommu == last
 
-    async def commands(self, driver: Driver, iommu: IommuDevice, pscid: int, start: int, end: int) -> None:
+    async def commands(self, driver: Skeleton, iommu: IommuDevice, pscid: int, start: int, end: int) -> None:
         """One IOTINVAL.VMA for each page, or one for all. The length of everything overflows to 0: for all."""
         length = end - start + 1 & ONES
         if not 0 < length < self.limit:
@@ -80,17 +77,17 @@ class PerIommu:
             await self.page(driver, iommu, pscid, iova)
             iova = iova + PAGE & ONES
 
-    async def page(self, driver: Driver, iommu: IommuDevice, pscid: int, iova: int) -> None:
+    async def page(self, driver: Skeleton, iommu: IommuDevice, pscid: int, iova: int) -> None:
         """Flush a page."""
         await Work(driver.costs.command)
         await driver.send(iommu, Iotinval.vma(pscid=pscid, addr=iova))
 
-    async def whole(self, driver: Driver, iommu: IommuDevice, pscid: int) -> None:
+    async def whole(self, driver: Skeleton, iommu: IommuDevice, pscid: int) -> None:
         """Flush a PSCID, leaves and what leads to them."""
         await Work(driver.costs.command)
         await driver.send(iommu, Iotinval.vma(pscid=pscid))
 
-    async def sync(self, driver: Driver, domain: DomainObject, gather: Gather) -> None:
+    async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> None:
         """Flush what was gathered. Nothing gathered is a range without pages: fences alone."""
         await driver.invalidate(domain, gather.start, gather.end)
 
@@ -157,7 +154,7 @@ class WithFreelist(PerIommu):
     riscv_iommu_iotlb_sync with the generic page table (e71e00127110), and the overflow fix 40a13b499579.
     """
 
-    async def commands(self, driver: Driver, iommu: IommuDevice, pscid: int, start: int, end: int) -> None:
+    async def commands(self, driver: Skeleton, iommu: IommuDevice, pscid: int, start: int, end: int) -> None:
         if end - start & ONES >= self.limit - 1:
             await self.whole(driver, iommu, pscid)
             return
@@ -165,7 +162,7 @@ class WithFreelist(PerIommu):
         for iova in range(start + PAGE, end, PAGE):
             await self.page(driver, iommu, pscid, iova)
 
-    async def sync(self, driver: Driver, domain: DomainObject, gather: Gather) -> None:
+    async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> None:
         if not gather.freelist:
             await driver.invalidate(domain, gather.start, gather.end)
             return

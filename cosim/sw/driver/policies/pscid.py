@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.domain import Bond, DomainObject, Tag
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.ids import Ida
-
-if TYPE_CHECKING:
-    from cosim.sw.driver.driver import Driver
 
 EVERY = "every IOMMU"
 """The key of an allocator that serves all of them."""
@@ -32,13 +29,13 @@ class Shared:
     highest: int = (1 << 20) - 1
     """The largest PSCID; a small one shows exhaustion."""
 
-    def ids(self, driver: Driver, key: str = EVERY) -> Ida:
+    def ids(self, driver: Skeleton, key: str = EVERY) -> Ida:
         """The allocator for `key`, made when it is first asked for."""
         if key not in driver.ids:
             driver.ids[key] = driver.kernel.ida(f"PSCIDs of {key}", 1, self.highest)
         return driver.ids[key]
 
-    async def born(self, driver: Driver, domain: DomainObject) -> None:
+    async def born(self, driver: Skeleton, domain: DomainObject) -> None:
         """A domain is made. KernelError ENOMEM if no number is left."""
         try:
             number = await self.ids(driver).alloc()
@@ -46,20 +43,20 @@ class Shared:
             raise KernelError(errno.ENOMEM, error.text) from error
         await domain.pscid.store(number)
 
-    async def died(self, driver: Driver, domain: DomainObject) -> None:
+    async def died(self, driver: Skeleton, domain: DomainObject) -> None:
         """The domain is freed, and its tables with it."""
         await self.ids(driver).free(int(await domain.pscid.load()))
-        await driver.tables.free(driver, domain)
+        await driver.policies.tables.free(driver, domain)
 
-    async def take(self, driver: Driver, iommu: IommuDevice, domain: DomainObject) -> int:
+    async def take(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject) -> int:
         """The domain's PSCID for one more device of `iommu`. KernelError ENOSPC, ENOMEM."""
         return await domain.pscid.load()
 
-    async def on(self, driver: Driver, iommu: IommuDevice, domain: DomainObject) -> int:
+    async def on(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject) -> int:
         """The domain's PSCID on `iommu`, where it has devices."""
         return await domain.pscid.load()
 
-    async def drop(self, driver: Driver, iommu: IommuDevice, domain: DomainObject) -> None:
+    async def drop(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject) -> None:
         """A device of `iommu` has left, and if it was the last one its translations are flushed."""
 
     async def of(self, domain: DomainObject, bond: Bond) -> int:
@@ -71,8 +68,8 @@ class Shared:
 class TablesFirst(Shared):
     """v2 7/7 (18 Apr 2024): as `Shared`, but the tables are freed before the number."""
 
-    async def died(self, driver: Driver, domain: DomainObject) -> None:
-        await driver.tables.free(driver, domain)
+    async def died(self, driver: Skeleton, domain: DomainObject) -> None:
+        await driver.policies.tables.free(driver, domain)
         await self.ids(driver).free(int(await domain.pscid.load()))
 
 
@@ -83,13 +80,13 @@ class PerIommuPscids(Shared):
     The number is counted in a `Tag` of the domain, and goes back after the last device's flush.
     """
 
-    async def born(self, driver: Driver, domain: DomainObject) -> None:
+    async def born(self, driver: Skeleton, domain: DomainObject) -> None:
         await domain.tags.initialise()
 
-    async def died(self, driver: Driver, domain: DomainObject) -> None:
-        await driver.tables.free(driver, domain)
+    async def died(self, driver: Skeleton, domain: DomainObject) -> None:
+        await driver.policies.tables.free(driver, domain)
 
-    async def take(self, driver: Driver, iommu: IommuDevice, domain: DomainObject) -> int:
+    async def take(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject) -> int:
         ids = self.ids(driver, driver.hardware(iommu).name)
         fresh = await driver.kernel.pages.new(Tag)
         number = await ids.alloc()
@@ -107,7 +104,7 @@ class PerIommuPscids(Shared):
         await driver.kernel.pages.delete(fresh)
         return taken
 
-    async def drop(self, driver: Driver, iommu: IommuDevice, domain: DomainObject) -> None:
+    async def drop(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject) -> None:
         async with driver.kernel.spin(domain.lock):
             tag = await self._find(iommu, domain)
             users = 0 if tag is None else await tag.users.load() - 1
@@ -119,7 +116,7 @@ class PerIommuPscids(Shared):
             await self.ids(driver, driver.hardware(iommu).name).free(int(await tag.pscid.load()))
             await driver.kernel.pages.delete(tag)
 
-    async def on(self, driver: Driver, iommu: IommuDevice, domain: DomainObject) -> int:
+    async def on(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject) -> int:
         async with driver.kernel.spin(domain.lock):
             tag = await self._find(iommu, domain)
             return await tag.pscid.load() if tag is not None else 0

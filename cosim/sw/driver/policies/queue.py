@@ -18,19 +18,16 @@ the IOMMU takes the whole ring for full and executes what is left in it, or stop
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from cosim.sim.operations import Now, PollEither, Store
 from cosim.spec.queues import Command, Iofence
 from cosim.spec.register_map import CQCSR, CQH, CQT
 from cosim.spec.registers import Cqcsr
+from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice, Queue
 from cosim.sw.kernel.barriers import dma_wmb, mmiowb
 from cosim.sw.kernel.objects import Ordering
 from cosim.units.quantities import MS
-
-if TYPE_CHECKING:
-    from cosim.sw.driver.driver import Driver
 
 FENCE = Iofence.c(pr=1, pw=1)
 """What every variant waits with: completion is seen by `cqh` passing it."""
@@ -53,20 +50,20 @@ class Tickets:
     turn_ps: int = 150 * MS
     """How long a sender waits for a free slot, and for its turn."""
 
-    async def send(self, driver: Driver, iommu: IommuDevice, command: Command) -> int:
+    async def send(self, driver: Skeleton, iommu: IommuDevice, command: Command) -> int:
         """Put `command` into the queue; its ticket, also if that failed."""
         ticket, failed = await self.enter(driver, iommu, command)
         if failed:
             await self.complain(driver, iommu, failed)
         return ticket
 
-    async def enter(self, driver: Driver, iommu: IommuDevice, command: Command) -> tuple[int, str]:
+    async def enter(self, driver: Skeleton, iommu: IommuDevice, command: Command) -> tuple[int, str]:
         """Take a ticket and publish `command` under it, interrupts masked; the ticket, and what failed."""
         async with driver.kernel.irqs_off():
             ticket = int(await iommu.commands.prod.fetch_add(1, part="ticket"))
             return ticket, await self.publish(driver, iommu, ticket, command)
 
-    async def publish(self, driver: Driver, iommu: IommuDevice, ticket: int, command: Command) -> str:
+    async def publish(self, driver: Skeleton, iommu: IommuDevice, ticket: int, command: Command) -> str:
         """Wait for a slot, fill it, wait for the turn, ring; what failed, "" if nothing."""
         queue = iommu.commands
         entries = int(await queue.entries.load())
@@ -91,7 +88,7 @@ class Tickets:
         """Between the doorbell and the next sender's turn."""
         await mmiowb()
 
-    async def turn(self, driver: Driver, queue: Queue, ticket: int) -> bool:
+    async def turn(self, driver: Skeleton, queue: Queue, ticket: int) -> bool:
         """Wait until all earlier tickets have rung."""
         mine = await queue.tail.wait_until(
             lambda tail: tail == ticket,
@@ -102,7 +99,7 @@ class Tickets:
         )
         return mine is not None
 
-    async def room(self, driver: Driver, iommu: IommuDevice, ticket: int, entries: int) -> bool:
+    async def room(self, driver: Skeleton, iommu: IommuDevice, ticket: int, entries: int) -> bool:
         """Wait until the ticket's slot is free. Only the ticket that would fill the ring reads `cqh`; others spin."""
         queue, most = iommu.commands, entries - 1
         head = await queue.head.load()
@@ -134,11 +131,11 @@ class Tickets:
             timeout_ps = deadline - (await Now()).time
         return last
 
-    async def sync(self, driver: Driver, iommu: IommuDevice, timeout_ps: int) -> bool:
+    async def sync(self, driver: Skeleton, iommu: IommuDevice, timeout_ps: int) -> bool:
         """Send an IOFENCE.C and wait for it; false if it is not known to have completed."""
         return await self.wait(driver, iommu, await self.send(driver, iommu, FENCE), timeout_ps)
 
-    async def wait(self, driver: Driver, iommu: IommuDevice, ticket: int, timeout_ps: int) -> bool:
+    async def wait(self, driver: Skeleton, iommu: IommuDevice, ticket: int, timeout_ps: int) -> bool:
         """Read `cqh` without pause, interrupts as they are, until the command of `ticket` is behind it."""
         queue = iommu.commands
         head = await queue.head.load(part="fence")
@@ -162,15 +159,15 @@ class Tickets:
         """Read `cqh` until it is no longer `seen`; its value, and whether waiting on is pointless."""
         return await (await iommu.polling(CQH, INDEX, seen, timeout_ps, part="fence")), False
 
-    async def stopped(self, driver: Driver, iommu: IommuDevice) -> bool:
+    async def stopped(self, driver: Skeleton, iommu: IommuDevice) -> bool:
         """What a wait answers that was given up because the queue has stopped."""
         return False
 
-    async def expired(self, driver: Driver, iommu: IommuDevice) -> None:
+    async def expired(self, driver: Skeleton, iommu: IommuDevice) -> None:
         """A fence has not completed in time."""
         await driver.log_once("execution", "error", "hardware error: command execution timed out", iommu)
 
-    async def complain(self, driver: Driver, iommu: IommuDevice, failed: str) -> None:
+    async def complain(self, driver: Skeleton, iommu: IommuDevice, failed: str) -> None:
         """A command was not published."""
         await driver.log_once("enqueue", "error", f"hardware error: command enqueue failed: {failed}", iommu)
 
@@ -195,14 +192,14 @@ class NoCommandDmaWmb(Tickets):
 class ReviewedQueue(NoMmiowb):
     """v2 5/7 and 7/7 (18 Apr 2024): no mmiowb; no wait for a command that was not published."""
 
-    async def sync(self, driver: Driver, iommu: IommuDevice, timeout_ps: int) -> bool:
+    async def sync(self, driver: Skeleton, iommu: IommuDevice, timeout_ps: int) -> bool:
         ticket, failed = await self.enter(driver, iommu, FENCE)
         if failed:
             await self.complain(driver, iommu, failed)
             return False
         return await self.wait(driver, iommu, ticket, timeout_ps)
 
-    async def expired(self, driver: Driver, iommu: IommuDevice) -> None:
+    async def expired(self, driver: Skeleton, iommu: IommuDevice) -> None:
         driver.log("warning", "command execution timed out", iommu)
 
 
@@ -221,5 +218,5 @@ class StopOnError(Tickets):
         now, csr = await PollEither(head, error)
         return now, bool(csr & errors)
 
-    async def stopped(self, driver: Driver, iommu: IommuDevice) -> bool:
+    async def stopped(self, driver: Skeleton, iommu: IommuDevice) -> bool:
         return True

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import Oops, Work
@@ -26,14 +26,12 @@ from cosim.spec.pagetable import FIRST_STAGE, PAGE_LG2, Pte
 from cosim.spec.registers import Capabilities
 from cosim.spec.translation import IosatpMode
 from cosim.sw.driver import pagetable
+from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice, capabilities_of
 from cosim.sw.driver.domain import DomainObject, object_of
 from cosim.sw.iommu_ops import Domain, Gather, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Cell, Ordering
-
-if TYPE_CHECKING:
-    from cosim.sw.driver.driver import Driver
 
 MODES = (IosatpMode.SV57, IosatpMode.SV48, IosatpMode.SV39)
 
@@ -48,7 +46,7 @@ class PerPage:
     # --- Life ------------------------------------------------------------------------------------------------------
 
     async def prepare(
-        self, driver: Driver, domain: DomainObject, iommu: IommuDevice | None
+        self, driver: Skeleton, domain: DomainObject, iommu: IommuDevice | None
     ) -> tuple[tuple[int, ...], int]:
         """Set a new domain up for `iommu`; the page sizes and the last IOVA that it offers. KernelError ENODEV."""
         if iommu is None:
@@ -65,14 +63,14 @@ class PerPage:
         scheme = FIRST_STAGE[0][mode]
         return scheme.page_sizes[:4], (1 << scheme.address_bits - 1) - 1
 
-    async def alloc_root(self, driver: Driver, domain: DomainObject) -> None:
+    async def alloc_root(self, driver: Skeleton, domain: DomainObject) -> None:
         """Allocate the root. KernelError ENOMEM."""
         await domain.root.store(await driver.kernel.pages.alloc(node=await domain.node.load(), purpose="table"))
 
-    async def attaching(self, driver: Driver, iommu: IommuDevice, domain: DomainObject) -> None:
+    async def attaching(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject) -> None:
         """A device behind `iommu` is about to be attached."""
 
-    async def free(self, driver: Driver, domain: DomainObject) -> None:
+    async def free(self, driver: Skeleton, domain: DomainObject) -> None:
         """Free all tables; no IOMMU may walk them any more."""
         root = await domain.root.load()
         if root:
@@ -94,7 +92,7 @@ class PerPage:
     # --- Mappings --------------------------------------------------------------------------------------------------
 
     async def map_pages(
-        self, driver: Driver, domain: Domain, iova: int, paddr: int, page_size: int, count: int, prot: Prot
+        self, driver: Skeleton, domain: Domain, iova: int, paddr: int, page_size: int, count: int, prot: Prot
     ) -> MapResult:
         """Page by page from the root. A hardware walk may see each as soon as it is stored; no IOTINVAL is needed."""
         await Work(driver.costs.call)
@@ -120,10 +118,10 @@ class PerPage:
             await pagetable.free_pages(driver, freelist)
         return MapResult(mapped, failed)
 
-    async def replaced(self, driver: Driver, freelist: list[int]) -> None:
+    async def replaced(self, driver: Skeleton, freelist: list[int]) -> None:
         """A page has taken the place of the tables on `freelist`."""
 
-    async def unmap_pages(self, driver: Driver, domain: Domain, iova: int, size: int, gather: Gather) -> int:
+    async def unmap_pages(self, driver: Skeleton, domain: Domain, iova: int, size: int, gather: Gather) -> int:
         """Leaf by leaf from the root. No table is freed; a page may be larger than what is left of the range."""
         await Work(driver.costs.call)
         made, unmapped = object_of(domain), 0
@@ -143,7 +141,7 @@ class PerPage:
         """Whether `iova` is inside a page of `size` rather than its start."""
         return bool(iova & size - 1)
 
-    async def iova_to_phys(self, driver: Driver, domain: Domain, iova: int) -> int:
+    async def iova_to_phys(self, driver: Skeleton, domain: Domain, iova: int) -> int:
         """Where `iova` leads. The walk's answer is used without a look: an oops if nothing is mapped (C13)."""
         made = object_of(domain)
         scheme = await pagetable.scheme_of(made)
@@ -172,7 +170,7 @@ class Released(PerPage):
 class TablesFreedAtOnce(PerPage):
     """`PerPage`, but a replaced table is freed while IOMMUs may have cached the way to it (defect C5 alone)."""
 
-    async def replaced(self, driver: Driver, freelist: list[int]) -> None:
+    async def replaced(self, driver: Skeleton, freelist: list[int]) -> None:
         await pagetable.free_pages(driver, freelist)
         freelist.clear()
 
@@ -184,10 +182,10 @@ class RootAtAttach(PerPage):
     It also sets the node, and whether the hardware sets D, to what its IOMMU has: the last attach wins (B11).
     """
 
-    async def alloc_root(self, driver: Driver, domain: DomainObject) -> None:
+    async def alloc_root(self, driver: Skeleton, domain: DomainObject) -> None:
         """Not yet."""
 
-    async def attaching(self, driver: Driver, iommu: IommuDevice, domain: DomainObject) -> None:
+    async def attaching(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject) -> None:
         await domain.node.store(await iommu.node.load())
         await domain.dirty_by_hardware.store((await capabilities_of(iommu)).amo_hwad)
         if not await domain.root.load():
@@ -203,7 +201,7 @@ class CpuMode(PerPage):
     """The CPU's scheme: sv39, sv48 or sv57."""
 
     async def prepare(
-        self, driver: Driver, domain: DomainObject, iommu: IommuDevice | None
+        self, driver: Skeleton, domain: DomainObject, iommu: IommuDevice | None
     ) -> tuple[tuple[int, ...], int]:
         mode = IosatpMode[self.satp.upper()]
         await domain.mode.store(mode)
@@ -221,7 +219,7 @@ class ReviewedTables(RootAtAttach, TablesFreedAtOnce):
     """The CPU's scheme: sv39, sv48 or sv57."""
 
     async def prepare(
-        self, driver: Driver, domain: DomainObject, iommu: IommuDevice | None
+        self, driver: Skeleton, domain: DomainObject, iommu: IommuDevice | None
     ) -> tuple[tuple[int, ...], int]:
         mode = IosatpMode[self.satp.upper()]
         await domain.mode.store(mode)

@@ -14,22 +14,20 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import Work
 from cosim.spec.bits import ONES
 from cosim.spec.pagetable import FIRST_STAGE, NAPOT_LG2, PAGE, PAGE_LG2, Pte, Scheme
 from cosim.sw.driver import pagetable
+from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.domain import DomainObject, object_of
 from cosim.sw.driver.pagetable import LEAF, V, cell_at
 from cosim.sw.driver.policies.tables import PerPage
 from cosim.sw.iommu_ops import Domain, Gather, MapResult, Prot
 from cosim.sw.kernel.objects import Cell, Ordering
-
-if TYPE_CHECKING:
-    from cosim.sw.driver.driver import Driver
 
 NAPOT = 1 << NAPOT_LG2
 NAPOT_PAGES = NAPOT // PAGE
@@ -48,7 +46,7 @@ class Generic(PerPage):
         return (PAGE, NAPOT, *sizes[1:]), ONES
 
     async def prepare(
-        self, driver: Driver, domain: DomainObject, iommu: IommuDevice | None
+        self, driver: Skeleton, domain: DomainObject, iommu: IommuDevice | None
     ) -> tuple[tuple[int, ...], int]:
         offered = await super().prepare(driver, domain, iommu)
         await domain.dirty_by_hardware.store(0)
@@ -60,7 +58,7 @@ class Generic(PerPage):
     # --- Map -------------------------------------------------------------------------------------------------------
 
     async def map_pages(
-        self, driver: Driver, domain: Domain, iova: int, paddr: int, page_size: int, count: int, prot: Prot
+        self, driver: Skeleton, domain: Domain, iova: int, paddr: int, page_size: int, count: int, prot: Prot
     ) -> MapResult:
         """A walk for each page; -ERANGE outside the address space, -EADDRINUSE over a leaf or a table with entries."""
         await Work(driver.costs.call)
@@ -94,7 +92,7 @@ class Generic(PerPage):
         return errno.ENOMEM if leaf is None else errno.EADDRINUSE
 
     async def _clear_way(
-        self, driver: Driver, domain: Domain, slot: Cell, iova: int, page_size: int, gather: Gather
+        self, driver: Skeleton, domain: Domain, slot: Cell, iova: int, page_size: int, gather: Gather
     ) -> int:
         """See that nothing is mapped where a page goes; an empty table there is taken off, to be freed."""
         for n in range(NAPOT_PAGES if page_size == NAPOT else 1):
@@ -111,7 +109,7 @@ class Generic(PerPage):
             gather.add(iova, page_size)
         return 0
 
-    async def _store(self, driver: Driver, slot: Cell, pte: Pte, page_size: int) -> None:
+    async def _store(self, driver: Skeleton, slot: Cell, pte: Pte, page_size: int) -> None:
         await Work(driver.costs.pte)
         if page_size != NAPOT:
             await slot.store(pte)
@@ -122,7 +120,7 @@ class Generic(PerPage):
 
     # --- Unmap -----------------------------------------------------------------------------------------------------
 
-    async def unmap_pages(self, driver: Driver, domain: Domain, iova: int, size: int, gather: Gather) -> int:
+    async def unmap_pages(self, driver: Skeleton, domain: Domain, iova: int, size: int, gather: Gather) -> int:
         """Clear what the range covers, from its start to the first hole; gather it as one, with the freed tables."""
         await Work(driver.costs.call)
         made = object_of(domain)
@@ -138,7 +136,7 @@ class Generic(PerPage):
         return unmapped
 
     async def _clear(
-        self, driver: Driver, scheme: Scheme, table: int, level: int, start: int, end: int, freelist: list[int]
+        self, driver: Skeleton, scheme: Scheme, table: int, level: int, start: int, end: int, freelist: list[int]
     ) -> int:
         """Clear `start` .. `end` (exclusive) in a table of `level`; returns how far it got, in bytes."""
         span = 1 << scheme.page_lg2(level)
@@ -170,7 +168,7 @@ class Generic(PerPage):
 
     # --- Look ------------------------------------------------------------------------------------------------------
 
-    async def iova_to_phys(self, driver: Driver, domain: Domain, iova: int) -> int:
+    async def iova_to_phys(self, driver: Skeleton, domain: Domain, iova: int) -> int:
         made = object_of(domain)
         scheme = await pagetable.scheme_of(made)
         leaf = await pagetable.find_leaf(made, scheme, iova)

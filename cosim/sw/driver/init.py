@@ -1,24 +1,20 @@
-"""How an IOMMU is taken into service and out of it (6.2 "Guidelines for initialization")."""
+"""An IOMMU comes into service, and leaves it (riscv_iommu_init and _remove; 6.2 "Guidelines for initialization")."""
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from cosim.spec.register_map import CAPABILITIES, FCTL, ICVEC, MSI_ADDR, MSI_DATA, MSI_VEC_CTL
 from cosim.spec.registers import Capabilities, Fctl, Icvec, Igs, IommuMode, MsiAddr
-from cosim.sw.driver import directory
-from cosim.sw.driver import queue_setup as queue
+from cosim.sw.driver import device_directory, queue_setup
+from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.queue_setup import COMMANDS, FAULTS
 from cosim.sw.iommu_ops import Hardware
 from cosim.sw.kernel.errors import KernelError
 
-if TYPE_CHECKING:
-    from cosim.sw.driver.driver import Driver
 
-
-async def probe(driver: Driver, iommu: IommuDevice, hardware: Hardware) -> None:
+async def init(driver: Skeleton, iommu: IommuDevice, hardware: Hardware) -> None:
     """The whole way from reset to a directory of three levels. KernelError with nothing left switched on."""
     await iommu.registers.store(hardware.base)
     await iommu.node.store(hardware.node)
@@ -26,7 +22,7 @@ async def probe(driver: Driver, iommu: IommuDevice, hardware: Hardware) -> None:
     fctl = Fctl(await iommu.read(FCTL))
     await iommu.capabilities.store(capabilities)
     fctl = await _interrupts_by(iommu, hardware, capabilities, fctl)
-    ddtp = await driver.bringup.ddtp_at_start(driver, iommu)
+    ddtp = await driver.policies.bringup.ddtp_at_start(driver, iommu)
     if ddtp.busy or ddtp.iommu_mode > IommuMode.BARE:
         raise KernelError(errno.EBUSY, f"the IOMMU is in use, in mode {ddtp.iommu_mode}")
     if fctl.be:
@@ -36,27 +32,27 @@ async def probe(driver: Driver, iommu: IommuDevice, hardware: Hardware) -> None:
         await iommu.write(FCTL, fctl)
     await iommu.fctl.store(fctl)
     await _vectors(iommu, len(hardware.vectors))
-    await directory.alloc_root(driver, iommu)
-    await queue.alloc(driver, iommu, COMMANDS)
-    await queue.alloc(driver, iommu, FAULTS)
-    await queue.enable(driver, iommu, COMMANDS)
+    await device_directory.alloc_root(driver, iommu)
+    await queue_setup.alloc(driver, iommu, COMMANDS)
+    await queue_setup.alloc(driver, iommu, FAULTS)
+    await queue_setup.enable(driver, iommu, COMMANDS)
     try:
-        await queue.enable(driver, iommu, FAULTS)
+        await queue_setup.enable(driver, iommu, FAULTS)
         try:
-            await directory.set_mode(driver, iommu, IommuMode.LVL3)
+            await device_directory.set_mode(driver, iommu, IommuMode.LVL3)
         except KernelError:
-            await queue.disable(driver, iommu, FAULTS)
+            await queue_setup.disable(driver, iommu, FAULTS)
             raise
     except KernelError:
-        await queue.disable(driver, iommu, COMMANDS)
+        await queue_setup.disable(driver, iommu, COMMANDS)
         raise
 
 
-async def remove(driver: Driver, iommu: IommuDevice) -> None:
+async def remove(driver: Skeleton, iommu: IommuDevice) -> None:
     """Block all requests, switch everything off, and free it. Nobody waits for those who still use it."""
-    await directory.set_mode(driver, iommu, IommuMode.OFF)
-    await queue.disable(driver, iommu, COMMANDS)
-    await queue.disable(driver, iommu, FAULTS)
+    await device_directory.set_mode(driver, iommu, IommuMode.OFF)
+    await queue_setup.disable(driver, iommu, COMMANDS)
+    await queue_setup.disable(driver, iommu, FAULTS)
     await driver.release_pages(iommu)
     await driver.kernel.pages.delete(iommu)
 

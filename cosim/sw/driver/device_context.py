@@ -1,0 +1,59 @@
+"""Device contexts in memory (2.1 "Device-Directory-Table"), and what tells of their changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from cosim.events import ContextChanged
+from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.objects import WORD, CellMember, Object, cell
+
+
+class DeviceContext(Object):
+    """A device context in memory, of either format (2.1.1, 2.1.2)."""
+
+    __slots__ = ()
+    tc = cell()
+    iohgatp = cell()
+    ta = cell()
+    fsc = cell()
+
+
+DEVICE_CONTEXT_WORDS: Mapping[str, CellMember] = {
+    name: member for name, member in vars(DeviceContext).items() if isinstance(member, CellMember)
+}
+
+
+class DeviceContextWatch:
+    """Tells of every word of a device context that changes in memory, from when the context is first found.
+
+    It watches memory and not the driver, so that nothing that a policy does escapes it, and only if somebody listens.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._changed = kernel.sim.probe(ContextChanged)
+        self._watched: dict[str, dict[int, list[Callable[[], None]]]] = {}
+
+    def found(self, iommu: str, device_id: int, context: DeviceContext) -> None:
+        """The driver knows of a context."""
+        contexts = self._watched.setdefault(iommu, {}) if self._changed else None
+        if contexts is None or device_id in contexts:
+            return
+        memory = self._kernel.pages.memory
+        addresses = {name: int(member.at(context)) for name, member in DEVICE_CONTEXT_WORDS.items()}
+        contexts[device_id] = [
+            memory.watch(address, partial(self._tell, iommu, device_id, name, address))
+            for name, address in addresses.items()
+        ]
+
+    def gone(self, iommu: str) -> None:
+        """The directory of an IOMMU is freed."""
+        for stops in self._watched.pop(iommu, {}).values():
+            for stop in stops:
+                stop()
+
+    def _tell(self, iommu: str, device_id: int, name: str, address: int) -> None:
+        value = self._kernel.pages.memory.peek(address, WORD)
+        self._changed(ContextChanged(self._kernel.sim.now, iommu, device_id, name, value))

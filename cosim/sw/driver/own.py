@@ -1,0 +1,99 @@
+"""A user's own driver, ``FILE.py:NAME``: a whole row or one policy, checked against the contracts when it is loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Iterable
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from cosim.sw.contract import breaches, members
+from cosim.sw.driver.axes import AXES, CONTRACTS, Variant
+
+
+class VariantError(ValueError):
+    """A driver that is not known, or that is not one; the message names the nearest right answer."""
+
+
+def load_own(path: Path, name: str, base: Variant) -> Variant:
+    """The row `name` of a file, or `base` with the policy `name` in the place of its own. VariantError.
+
+    What is named may be an object, or a class that is made without arguments.
+    """
+    what = f"driver {path}:{name}"
+    if not path.is_file():
+        raise VariantError(f"{what}: there is no file {path}")
+    module = _load(path)
+    found = getattr(module, name, None)
+    if found is None:
+        raise VariantError(f"driver {path} defines no {name!r}{near(name, vars(module))}")
+    made = _made(what, found)
+    if isinstance(made, Variant):
+        for axis in AXES:
+            check(f"{what}: {axis}: {_called(getattr(made, axis))}", axis, getattr(made, axis))
+        return made if made.name else replace(made, name=name)
+    axis = axis_of(made, base)
+    if not axis:
+        raise VariantError(f"{what} is neither a Variant nor a policy of one of the axes: {', '.join(AXES)}")
+    check(what, axis, made)
+    return replace(base, **{axis: made}, name=name)
+
+
+def check(what: str, axis: str, policy: Any) -> None:
+    """VariantError unless `policy` keeps the contract of `axis`."""
+    broken = breaches(CONTRACTS[axis], policy)
+    if broken:
+        raise VariantError(f"{what} is no {axis} policy ({CONTRACTS[axis].__name__}): {'; '.join(broken)}")
+
+
+def axis_of(policy: Any, base: Variant) -> str:
+    """The axis that a policy is meant for: that of the policy it derives from, else the one whose contract it keeps,
+    else the one of which it has most methods by name; empty if none."""
+    for axis in AXES:
+        kinds = type(policy).__mro__[:-1]
+        if any(kind in type(getattr(base, axis)).__mro__[:-1] for kind in kinds):
+            return axis
+    has = {axis: sum(callable(getattr(policy, name, None)) for name in _methods(axis)) for axis in AXES}
+    best = max(AXES, key=lambda axis: (not breaches(CONTRACTS[axis], policy), has[axis] / len(_methods(axis))))
+    return best if has[best] else ""
+
+
+def near(given: str, known: Iterable[str]) -> str:
+    """What to say behind a name that is not known: the nearest one, or all."""
+    names = [name for name in known if not name.startswith("_")]
+    nearest = get_close_matches(given, names, n=1)
+    return f"; did you mean {nearest[0]}?" if nearest else f"; there are: {', '.join(names)}"
+
+
+def _methods(axis: str) -> list[str]:
+    contract = CONTRACTS[axis]
+    return [name for name in members(contract) if inspect.isfunction(getattr(contract, name, None))]
+
+
+def _called(policy: Any) -> str:
+    return repr(policy) if isinstance(policy, (str, int, float)) else type(policy).__name__
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"cosim_driver_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise VariantError(f"driver {path}: a driver is a Python file, FILE.py:NAME")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise VariantError(f"driver {path} does not load: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _made(what: str, found: Any) -> Any:
+    if not isinstance(found, type):
+        return found
+    try:
+        return found()
+    except TypeError as error:
+        raise VariantError(f"{what} cannot be made without arguments: {error}") from None
