@@ -1,6 +1,8 @@
 """Who may import whom (design, section 2): spec at the bottom, hw and sw side by side, the command line on top."""
 
 import ast
+from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,21 +32,25 @@ MAY_IMPORT = {
 }
 
 
+@cache
+def import_statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    """Those of a file, inside functions too; found once for all tests."""
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+
 def imports(path: Path) -> set[str]:
     """What a module imports: layers of cosim by their name, other packages by theirs, the standard library not."""
     import sys
 
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in import_statements(path):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, f"{path}: imports are absolute"
             names = [node.module or ""]
             if node.module == "cosim":
                 names = [f"cosim.{alias.name}" for alias in node.names]
-        else:
-            continue
         for name in names:
             first, *rest = name.split(".")
             if first == "cosim":
@@ -88,3 +94,73 @@ ABOVE_THE_DRIVER = ("calls", "contract", "dma_api", "flush_queue", "iommu_core",
 def test_the_core_and_the_dma_api_know_the_contract_of_drivers_and_no_driver(name: str) -> None:
     text = (ROOT / "sw" / f"{name}.py").read_text()
     assert "cosim.sw.driver" not in text
+
+
+LONGEST_CYCLE = 3
+LONGEST_FILE = 400
+BESIDE_FOLDERS = 5
+
+
+def modules(root: Path) -> dict[str, Path]:
+    """Every module below `root` by its name."""
+    names = {".".join(path.relative_to(root.parent).with_suffix("").parts): path for path in root.rglob("*.py")}
+    return {name.removesuffix(".__init__"): path for name, path in names.items()}
+
+
+def imported(path: Path, known: Collection[str]) -> set[str]:
+    """The modules among `known` that a file imports, those under TYPE_CHECKING and inside functions too."""
+    found: set[str] = set()
+    for node in import_statements(path):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole in known else node.module or "")
+        else:
+            found |= {alias.name for alias in node.names}
+    return found & set(known)
+
+
+def reached(graph: dict[str, set[str]], start: str) -> set[str]:
+    """What can be reached from `start` by one step or more."""
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = graph[waiting.pop()] - seen
+        seen |= new
+        waiting += new
+    return seen
+
+
+def cycles(root: Path) -> list[list[str]]:
+    """The groups of modules below `root` that import one another in a circle, each sorted."""
+    files = modules(root)
+    graph = {name: imported(path, files) - {name} for name, path in files.items()}
+    reach = {name: reached(graph, name) for name in graph}
+    groups = {tuple(sorted(b for b in reach[a] if a in reach[b])) for a in graph}
+    return [list(group) for group in sorted(groups) if group]
+
+
+def test_no_circle_of_imports_has_more_than_three_files() -> None:
+    """Typed ones included: a circle of types cannot be read, or replaced, file by file."""
+    assert not [circle for circle in cycles(ROOT) if len(circle) > LONGEST_CYCLE]
+
+
+def test_a_circle_is_seen_also_where_only_types_are_imported(tmp_path: Path) -> None:
+    root = tmp_path / "zoo"
+    root.mkdir()
+    (root / "__init__.py").write_text("")
+    (root / "fox.py").write_text("from zoo.hare import Hare\n")
+    (root / "hare.py").write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from zoo import grass\n")
+    (root / "grass.py").write_text("def grow():\n    import zoo.fox\n")
+    (root / "stone.py").write_text("import zoo.fox\n")
+    assert cycles(root) == [["zoo.fox", "zoo.grass", "zoo.hare"]]
+
+
+def test_no_file_is_longer_than_can_be_read_at_once() -> None:
+    long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in MODULES}
+    assert not {name: lines for name, lines in long.items() if lines > LONGEST_FILE}
+
+
+def test_few_files_stand_beside_the_folders_of_the_hardware() -> None:
+    beside = [path.name for path in (ROOT / "hw").glob("*.py") if path.name != "__init__.py"]
+    assert len(beside) <= BESIDE_FOLDERS

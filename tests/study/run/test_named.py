@@ -13,9 +13,7 @@ SCALARS = Named({"nic0.read_bytes": 64, "nic0.reads": 1})
 
 
 def test_a_misspelled_name_is_told_the_right_one() -> None:
-    with pytest.raises(
-        KeyError, match=r"nic0\.bytes_raed: no such name in the result; did you mean nic0\.read_by"
-    ):
+    with pytest.raises(KeyError, match=r"nic0\.bytes_raed: no such name in the result; did you mean nic0\.read_by"):
         SCALARS["nic0.bytes_raed"]
     with pytest.raises(KeyError, match=r"zzz: no such name in the result; there are 2, such as nic0\.read_bytes"):
         SCALARS["zzz"]
