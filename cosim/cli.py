@@ -94,6 +94,14 @@ class _InOrder(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if self.get_command(ctx, args[0]) is None:
+            from cosim.system.load import shipped
+
+            if args[0] in shipped() or Path(args[0]).suffix in (".yaml", ".yml"):
+                raise click.UsageError(f"{args[0]} is no command; did you mean cosim run {args[0]}?", ctx)
+        return super().resolve_command(ctx, args)
+
 
 @click.group(cls=_InOrder, context_settings=CONTEXT, epilog=EXIT_CODES)
 @click.version_option(package_name="cosim")
@@ -231,8 +239,8 @@ def list_(what: str) -> int:
     scalars        what a result counts, with units
     events         what the lines of a trace are; their times are in picoseconds
     """
-    from cosim.config.problems import nearest
     from cosim.study.report.catalogue import CATALOGUE
+    from cosim.units.nearest import nearest
 
     if what not in CATALOGUE:
         raise click.UsageError(f"there is no list of {what}; {nearest(what, CATALOGUE)}")

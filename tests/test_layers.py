@@ -25,7 +25,7 @@ MAY_IMPORT = {
         *("study", "system", "config", "hw", "sw", "oracles", "spec", "events", "sim", "units"),
         *("rich", "numpy", "pydantic", "vcd"),
     },
-    "cli": {"study", "system", "config", "click", "shell"},
+    "cli": {"study", "system", "config", "units", "click", "shell"},
     "shell": set(),
     "__init__": {"study", "system"},
     "__main__": {"cli", "__init__", "shell"},

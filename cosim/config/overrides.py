@@ -1,18 +1,20 @@
 """Overrides: single values put in place of a topology's own, by paths such as `nic*.traffic.size`."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from cosim.config.merging import COUNT, PARTS, placed
-from cosim.config.problems import Path, Position, Problem, TopologyError, dotted, nearest
-from cosim.config.shape import value_at
+from cosim.config.problems import Path, Position, Problem, TopologyError, dotted
+from cosim.config.shape import LegalNames, value_at
+from cosim.config.suggestions import suggestion
 from cosim.config.yaml_reader import Node, node_of, read
+from cosim.units.nearest import closest, nearest
 from cosim.units.quantities import show
 
-Legal = Callable[[Any, Path], Collection[str] | None]
-"""The names that may stand at a path of some data, besides those that do; None if any may (`shape.legal_names`)."""
+Legal = LegalNames
+"""The names that may stand at a path of some data."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def _matches(override: Override, root: Node, groups: Mapping[str, tuple[str, ...
         if not reached:
             places = [_Place(data, path, groups, legal) for path in frontier]
             extra = sections if depth == 1 and pattern is not override.path else ()
-            message = _nowhere(places, component, extra)
+            message = _nowhere(places, component, extra, pattern)
             raise TopologyError([Problem(override.position, pattern[: depth + 1], message)])
         frontier = reached
     return frontier
@@ -117,12 +119,14 @@ class _Place:
         known = self.legal(self.data, self.path) if self.legal else ()
         return list(dict.fromkeys([*there, *(known or ()), *(self.groups if self.path == (PARTS,) else ())]))
 
-    @property
-    def is_open(self) -> bool:
-        """Whether a name may follow that is not known."""
+    def admits(self, name: str) -> bool:
+        """Whether a name may follow that is not known, and is no misspelling of one that is there."""
         if self.value is not None and not isinstance(self.value, dict):
             return False
-        return self.legal is None or self.legal(self.data, self.path) is None
+        if self.legal is None or self.legal(self.data, self.path) is None:
+            return True
+        free = self.legal.may_be_added(self.data, self.path) and self.path != (PARTS,)
+        return free and not closest(name, self.names)
 
 
 def _steps(place: _Place, component: str) -> list[Path]:
@@ -130,7 +134,7 @@ def _steps(place: _Place, component: str) -> list[Path]:
     if any(sign in component for sign in _GLOB):
         names = [name for name in place.names if fnmatchcase(name, component)]
     else:
-        names = [component] if component in place.names or place.is_open else []
+        names = [component] if component in place.names or place.admits(component) else []
     if isinstance(place.value, list):
         return [(*place.path, int(name)) for name in names]
     if place.path == (PARTS,):
@@ -141,23 +145,46 @@ def _steps(place: _Place, component: str) -> list[Path]:
 _GLOB = "*?["
 
 
-def _nowhere(places: list[_Place], component: str, sections: Collection[str]) -> str:
-    """Why none of the places has what `component` names."""
+def _nowhere(places: list[_Place], component: str, sections: Collection[str], pattern: Path) -> str:
+    """Why none of the places has what `component` of the path `pattern` names."""
     names = list(dict.fromkeys(name for place in places for name in place.names))
     first = places[0]
     if first.path == (PARTS,):
         hint = nearest(component, [*names, *sections])
-        if any(sign in component for sign in _GLOB) or "did you mean" not in hint:
-            hint = f"there are: {', '.join(_abridged(names, first.groups))}"
+        if any(sign in component for sign in _GLOB) or not closest(component, [*names, *sections]):
+            hint = _meant(first, pattern) or f"there are: {', '.join(_abridged(names, first.groups))}"
         return f"matches no part; {hint}"
     if component == COUNT and len(first.path) == 2 and first.path[0] == PARTS:
         return "a count belongs to the part as a whole: write its name without a number"
     if isinstance(first.value, list):
-        return f"no such entry; {dotted(first.path)} has {len(first.value)}, numbered from 0"
+        rest = ".".join(map(str, pattern[len(first.path) + 1 :]))
+        alike = [
+            index for index, item in enumerate(first.value) if isinstance(item, dict) and component in item.values()
+        ]
+        hint = f"; did you mean {dotted((*first.path, alike[0], rest)).rstrip('.')}?" if alike else ""
+        return f"no such entry; {dotted(first.path)} has {len(first.value)}, numbered from 0{hint}"
     if not names:
         return f"{dotted(first.path)} is {show(first.value)}, which has no fields"
     kind = "field" if first.legal and first.legal(first.data, first.path) else "entry"
-    return f"unknown {kind}; {nearest(component, names)}"
+    near, last = closest(component, names) is not None, pattern[-1] == component
+    hint = "" if near and not last else _meant(first, pattern, same_name=near)
+    return f"unknown {kind}; {hint or nearest(component, names)}"
+
+
+def _meant(place: _Place, pattern: Path, same_name: bool = False) -> str:
+    """The path elsewhere that was probably meant; nothing without a schema."""
+    if (legal := place.legal) is None:
+        return ""
+    representatives = {members[0] for members in place.groups.values() if members}
+    hidden = {member for members in place.groups.values() for member in members} - representatives
+
+    def names(path: tuple[str, ...]) -> list[str]:
+        value = value_at(place.data, path)
+        there = [name for name in value if name not in hidden] if isinstance(value, dict) else []
+        return list(dict.fromkeys([*there, *legal.known(place.data, path)]))
+
+    found = suggestion(tuple(map(str, pattern)), names, PARTS, same_name=same_name)
+    return f"did you mean {found}?" if found else ""
 
 
 def _abridged(names: list[str], groups: Mapping[str, tuple[str, ...]]) -> list[str]:

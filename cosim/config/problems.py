@@ -1,6 +1,5 @@
 """What is wrong with a topology, and where: each error names the place, the thing, the rule and a right answer."""
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -48,22 +47,3 @@ class TopologyError(Exception):
 def dotted(path: Path) -> str:
     """A path as errors and overrides spell it: `parts.nic.traffic`."""
     return ".".join(map(str, path))
-
-
-def closest(name: str, choices: Iterable[str]) -> str | None:
-    """The one of `choices` that `name` is probably a misspelling of."""
-    spelled = {_plain(choice): choice for choice in choices}
-    near = difflib.get_close_matches(_plain(name), spelled, n=1, cutoff=0.6)
-    return spelled[near[0]] if near else None
-
-
-def nearest(name: str, choices: Iterable[str]) -> str:
-    """`did you mean x?` if one of `choices` is near `name`, else all of them."""
-    choices = list(choices)
-    if near := closest(name, choices):
-        return f"did you mean {near}?"
-    return f"there are: {', '.join(choices)}" if choices else "there are none"
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "_")

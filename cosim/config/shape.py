@@ -4,7 +4,8 @@ Annotations are walked beside the data, since the data's `kind` decides which mo
 """
 
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -130,14 +131,33 @@ def tags(expected: Types, field: str) -> list[Any]:
     return [tag for type_ in expected if is_model(type_) for tag in choices_of(_field_types(type_).get(field, ()))]
 
 
-def legal_names(model: type[BaseModel]) -> Callable[[Any, Path], Collection[str] | None]:
-    """For overrides: the names that may stand at a path of some data besides those that do; None if any may."""
+@dataclass(frozen=True)
+class LegalNames:
+    """For overrides: the names that may stand at a path of some data.
 
-    def legal(data: Any, path: Path) -> Collection[str] | None:
-        expected = at(model, data, path)
+    `open_names` are those that are known at places where any may stand.
+    """
+
+    model: type[BaseModel]
+    open_names: Mapping[Path, Collection[str]] = field(default_factory=dict)
+
+    def __call__(self, data: Any, path: Path) -> Collection[str] | None:
+        """The names besides those that stand there already; None if any may."""
+        expected = at(self.model, data, path)
         return None if is_open(expected) else fields_of(expected)
 
-    return legal
+    def known(self, data: Any, path: Path) -> Collection[str]:
+        """As many names as are known."""
+        return [*fields_of(at(self.model, data, path)), *self.open_names.get(path, ())]
+
+    def may_be_added(self, data: Any, path: Path) -> bool:
+        """Whether a mapping is expected whose keys are free, such as the names of domains."""
+        return any(map(is_mapping, at(self.model, data, path)))
+
+
+def legal_names(model: type[BaseModel], open_names: Mapping[Path, Collection[str]] | None = None) -> LegalNames:
+    """The names that overrides of a model's data may set."""
+    return LegalNames(model, open_names or {})
 
 
 @cache

@@ -12,11 +12,12 @@ from typing import Any
 
 from cosim.config.merging import apart, expanded, merged, spelled_out
 from cosim.config.overrides import Legal, Override, apply, apply_count
-from cosim.config.problems import Path, Position, Problem, TopologyError, dotted, nearest
+from cosim.config.problems import Path, Position, Problem, TopologyError, dotted
 from cosim.config.shape import legal_names
 from cosim.config.validation import Check, validate
 from cosim.config.yaml_reader import Node, node_of, read
 from cosim.config.yaml_writer import dump
+from cosim.units.nearest import nearest
 from cosim.units.quantities import show
 
 __all__ = [

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from cosim.config.problems import Path, Problem, TopologyError, closest
+from cosim.config.problems import Path, Position, Problem, TopologyError, dotted
 from cosim.config.shape import Types, at, child, choices_of, conformed, fields_of, is_mapping, is_model, value_at
 from cosim.config.wording import Finding, discriminator, mismatch
+from cosim.units.nearest import closest
 
 if TYPE_CHECKING:
     from cosim.config.source import Source
@@ -208,4 +209,19 @@ def _in_order(problems: Iterable[Problem], source: "Source") -> list[Problem]:
     for common, each in merged.items():
         members = source.groups.get(str(common.path[1]), ()) if len(common.path) > 1 else ()
         result += [common] if len(each) == len(members) else each
-    return sorted(result, key=lambda problem: (order.get(problem.position.file, -1), problem.position))
+    return sorted(_of_globs(result), key=lambda problem: (order.get(problem.position.file, -1), problem.position))
+
+
+def _of_globs(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Each problem of an override once, with the other places that a glob led to."""
+    alike: dict[tuple[Position, str], list[Problem]] = {}
+    for problem in problems:
+        alike.setdefault((problem.position, problem.message), []).append(problem)
+    for (position, message), (first, *others) in alike.items():
+        if position.line or not others:
+            yield from (first, *others)
+        else:
+            most = 3
+            places = [dotted(other.path) for other in others[:most]]
+            more = f" and {len(others) - most} more places" if len(others) > most else ""
+            yield Problem(position, first.path, f"{message} (likewise {', '.join(places)}{more})")

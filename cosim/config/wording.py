@@ -8,8 +8,8 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import WithJsonSchema
 from pydantic.fields import FieldInfo
 
-from cosim.config.problems import closest, nearest
 from cosim.config.shape import Types, alternatives, choices_of, fields_of, is_model, tags
+from cosim.units.nearest import closest, nearest
 from cosim.units.quantities import UnitError, format_like, parse_count, show
 
 
@@ -55,13 +55,24 @@ def mismatch(findings: list[Finding]) -> str:
     *others, last = dict.fromkeys(EXPECTED[finding.type] for finding in findings)
     expected = f"{', '.join(others)} or {last}" if others else last
     value = findings[0].value
+    if expected == "a mapping of fields" and isinstance(value, str) and (name := _only_text(findings[0].expected)):
+        return f"expected {expected}, found {value}; write {{{name}: {value}}}"
     return f"expected {expected}, found {show(value)}{_remedy(expected, value)}"
+
+
+def _only_text(expected: Types) -> str:
+    """The name of the only field of the model that is expected, if that may be a text."""
+    fields = fields_of(expected)
+    texts = [name for name, field in fields.items() if str in alternatives(field.annotation)]
+    return texts[0] if len(fields) == 1 and texts else ""
 
 
 def _remedy(expected: str, value: Any) -> str:
     if expected == "true or false" and isinstance(value, str):
         meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(value.lower())
         return f"; write {meant}" if meant else ""
+    if expected == "a list" and isinstance(value, dict):
+        return "; begin each entry with `- `"
     if expected == "text" and isinstance(value, (int, float)):
         return f"; quote it: '{show(value)}'"
     if "number" in expected and isinstance(value, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from itertools import combinations
 
-from cosim.config.problems import Path, nearest
+from cosim.config.problems import Path
 from cosim.hw.dma.options import DeviceOptions, DmaOptions
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory.options import MemoryOptions
@@ -18,6 +18,7 @@ from cosim.sw.kernel.buddy import MAX_ORDER
 from cosim.system.address_map import given
 from cosim.system.devices import device_ids, matching, patterns, starts_in
 from cosim.system.topology import Topology
+from cosim.units.nearest import nearest
 from cosim.units.quantities import format_size, format_time
 
 Complaint = tuple[Path, str]
@@ -136,13 +137,13 @@ def _driver_is_known(this: _Checker) -> Iterator[Complaint]:
     try:
         variant(driver.variant)
     except VariantError as error:
-        yield ("driver", "variant"), str(error)
+        yield ("driver", "variant"), str(error).removeprefix("driver ")
         return
     for axis, cell in driver.cells.items():
         try:
             variant(driver.variant, {axis: cell})
         except VariantError as error:
-            yield ("driver", axis), str(error)
+            yield ("driver", axis), str(error).removeprefix("driver: ").removeprefix(f"{axis}: ")
 
 
 def _driver_finds_what_it_needs(this: _Checker) -> Iterator[Complaint]:
@@ -174,6 +175,9 @@ def _domains_are_used(this: _Checker) -> Iterator[Complaint]:
             if not found and not matching(pattern, this.unknown):
                 if matching(pattern, this.devices):
                     yield path, f"{pattern} goes through no iommu, so it can be in no domain"
+                elif "," in pattern:
+                    several = ", ".join(part.strip() for part in pattern.split(","))
+                    yield path, f"{pattern} matches no device; several are a list: [{several}]"
                 else:
                     yield path, f"{pattern} matches no device; {nearest(pattern, translated)}"
             for device in found:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from cosim.config.merging import COUNT, MOST_MEMBERS, PARTS
-from cosim.config.problems import Position, Problem, TopologyError, nearest
+from cosim.config.problems import Position, Problem, TopologyError
 from cosim.config.source import Override, Source, dump, legal_names, validate
 from cosim.config.yaml_reader import node_of
 from cosim.config.yaml_writer import Hex
+from cosim.sw.driver.axes import AXES
 from cosim.system.checks import check
 from cosim.system.topology import Topology
 from cosim.units.field_types import ReadableSchema
+from cosim.units.nearest import nearest
 from cosim.units.quantities import parse_address
 
 _COUNT_SCHEMA = {
@@ -57,7 +59,7 @@ def load(
     source = _source(topology).resolved(
         overlays=[Source.load(overlay) for overlay in overlays],
         overrides=overrides,
-        legal=legal_names(Topology),
+        legal=legal_names(Topology, {("driver",): AXES}),
         shorthand=SHORTHAND,
     )
     return validate(Topology, source, check)
@@ -69,6 +71,9 @@ def _source(topology: str | Path | Topology) -> Source:
     path = Path(topology)
     if ".jsonl" in path.suffixes and path.exists():
         message = "lines of JSON are no topology; `cosim conform` replays scenarios and litmus tests"
+        raise TopologyError([Problem(Position(str(topology)), (), message)])
+    if path.suffix in (".yaml", ".yml") and not path.exists() and path.stem in shipped():
+        message = f"no such file; {path.stem}, without {path.suffix}, comes with cosim"
         raise TopologyError([Problem(Position(str(topology)), (), message)])
     if path.exists() or path.suffix or len(path.parts) > 1:
         return Source.load(path)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from cosim.config.problems import nearest
 from cosim.system.topology import Bound, ExpectOptions
+from cosim.units.nearest import nearest
 
 
 def failures_of(

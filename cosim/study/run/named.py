@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn, TypeVar
 
-from cosim.config.problems import closest
+from cosim.units.nearest import closest
 
 V = TypeVar("V")
 

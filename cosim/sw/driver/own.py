@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Iterable
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from cosim.sw.contract import breaches, members
 from cosim.sw.driver.axes import AXES, CONTRACTS, Variant
+from cosim.sw.driver.candidates import names_hint
 
 
 class VariantError(ValueError):
@@ -30,7 +29,7 @@ def load_own(path: Path, name: str, base: Variant) -> Variant:
     module = _load(path)
     found = getattr(module, name, None)
     if found is None:
-        raise VariantError(f"driver {path} defines no {name!r}{near(name, vars(module))}")
+        raise VariantError(f"driver {path} defines no {name!r}; {names_hint(path, name)}")
     made = _made(what, found)
     if isinstance(made, Variant):
         for axis in AXES:
@@ -62,13 +61,6 @@ def axis_of(policy: Any, base: Variant) -> str:
     return best if has[best] else ""
 
 
-def near(given: str, known: Iterable[str]) -> str:
-    """What to say behind a name that is not known: the nearest one, or all."""
-    names = [name for name in known if not name.startswith("_")]
-    nearest = get_close_matches(given, names, n=1)
-    return f"; did you mean {nearest[0]}?" if nearest else f"; there are: {', '.join(names)}"
-
-
 def _methods(axis: str) -> list[str]:
     contract = CONTRACTS[axis]
     return [name for name in members(contract) if inspect.isfunction(getattr(contract, name, None))]
@@ -85,7 +77,7 @@ def _load(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise VariantError(f"driver {path} does not load: {type(error).__name__}: {error}") from error
     return module
 

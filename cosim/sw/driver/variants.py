@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cosim.sw.driver.axes import Variant
-from cosim.sw.driver.own import VariantError, load_own, near
+from cosim.sw.driver.candidates import only_a_file, policy_hint, row_hint
+from cosim.sw.driver.own import VariantError, load_own
 from cosim.sw.driver.policies import (
     attach,
     attach_defects,
@@ -28,6 +29,7 @@ from cosim.sw.driver.policies import (
 )
 from cosim.sw.driver.policies.tables_generic import Generic
 from cosim.units import quantities
+from cosim.units.nearest import nearest
 
 CELLS: Mapping[str, Mapping[str, Any]] = {
     "pscid": {
@@ -166,8 +168,10 @@ def load_variant(text: str) -> Variant:
     path, colon, name = text.rpartition(":")
     if colon:
         return load_own(Path(path), name, _row_of(REFERENCE))
+    if text.endswith(".py"):
+        raise VariantError(f"driver {text}: {only_a_file(Path(text))}")
     if text not in ROWS:
-        raise VariantError(f"driver {text!r} is not known{near(text, ROWS)}")
+        raise VariantError(f"driver {text!r} is not known; {row_hint(text, ROWS, CELLS)}")
     return _row_of(text)
 
 
@@ -177,13 +181,14 @@ def _row_of(name: str) -> Variant:
 
 def _cell(row: Variant, axis: str, value: Any) -> Any:
     if axis not in CELLS:
-        raise VariantError(f"driver: {axis!r} is not an axis{near(axis, CELLS)}")
+        raise VariantError(f"driver: {axis!r} is not an axis; {policy_hint(axis, CELLS) or nearest(axis, CELLS)}")
     options: dict[str, Any] = {}
     if isinstance(value, Mapping):
         options = {str(key): given for key, given in value.items() if key != "policy"}
         value = value.get("policy", _name_of(axis, getattr(row, axis)))
     if not isinstance(value, str) or value not in CELLS[axis]:
-        raise VariantError(f"driver: {axis}: there is no {value!r}{near(str(value), CELLS[axis])}")
+        hint = policy_hint(str(value), CELLS) or nearest(str(value), CELLS[axis])
+        raise VariantError(f"driver: {axis}: there is no {value!r}; {hint}")
     return _with_options(f"driver: {axis}: {value}", CELLS[axis][value], options)
 
 
@@ -198,7 +203,7 @@ def _with_options(what: str, policy: Any, options: Mapping[str, Any]) -> Any:
     values: dict[str, Any] = {}
     for name, given in options.items():
         if name not in known:
-            raise VariantError(f"{what} has no option {name!r}{near(name, known)}")
+            raise VariantError(f"{what} has no option {name!r}; {nearest(name, known)}")
         try:
             values[name] = quantities.parse_time(given) if name.endswith("_ps") else known[name](given)
         except ValueError as error:

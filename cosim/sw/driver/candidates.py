@@ -1,0 +1,70 @@
+"""What may have been meant by a driver that is not known: the nearest row, policy, axis, or name in a user's file."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from cosim.units.nearest import closest, nearest
+
+Cells = Mapping[str, Collection[str]]
+"""The names of the policies of each axis."""
+
+
+def row_hint(text: str, rows: Collection[str], cells: Cells) -> str:
+    """What somebody meant who named the driver `text`, which is no row."""
+    if text in cells:
+        return f"it is an axis; one policy is chosen with -s driver.{text}=POLICY, of {', '.join(cells[text])}"
+    if policy := policy_hint(text, cells, "-s driver."):
+        return policy
+    if not closest(text, rows) and (near := closest(text, _policies(cells), 0.8)):
+        return "did you mean " + _choosing(near, cells, "-s driver.") + "?"
+    return nearest(text, rows)
+
+
+def policy_hint(text: str, cells: Cells, prefix: str = "driver.") -> str:
+    """That `text` is a policy, of which axis, and how it is chosen; nothing if it is none."""
+    of = [axis for axis, names in cells.items() if text in names]
+    return f"it is a policy of {' and '.join(of)}: {_choosing(text, cells, prefix)}" if of else ""
+
+
+def only_a_file(path: Path) -> str:
+    """What is missing of a driver that is named by its file alone."""
+    if not path.is_file():
+        return f"there is no file {path}; a driver of your own is FILE.py:NAME"
+    return f"a driver is named FILE.py:NAME; {names_hint(path)}"
+
+
+def names_hint(path: Path, name: str = "") -> str:
+    """The drivers and policies that a user's file defines, or the one of them that `name` is near to.
+
+    The file is read and not run.
+    """
+    names = defined(path)
+    if not names:
+        return "it defines no class and makes no Variant"
+    return nearest(name, names) if name else f"it defines: {', '.join(f'{path}:{one}' for one in names)}"
+
+
+def defined(path: Path) -> list[str]:
+    """The public classes of a file, and the names of what it makes by a call; none if it is not Python."""
+    try:
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+    except (OSError, ValueError, SyntaxError):
+        return []
+    found: list[str] = []
+    for statement in body:
+        if isinstance(statement, ast.ClassDef):
+            found.append(statement.name)
+        elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
+            found += [target.id for target in statement.targets if isinstance(target, ast.Name)]
+    return [name for name in dict.fromkeys(found) if not name.startswith("_")]
+
+
+def _policies(cells: Cells) -> list[str]:
+    return list(dict.fromkeys(name for names in cells.values() for name in names))
+
+
+def _choosing(policy: str, cells: Cells, prefix: str) -> str:
+    return " or ".join(f"{prefix}{axis}={policy}" for axis, names in cells.items() if policy in names)
