@@ -111,7 +111,7 @@ class Agenda(Executor):
                 op = task.send(answer)
             except StopIteration:
                 return
-            if isinstance(op, Access):
+            if type(op) is Access:
                 task.access = op
                 task.target, out_ps, task.back_ps = op.port.route(op.address, op.size)
                 if out_ps:
@@ -121,14 +121,14 @@ class Agenda(Executor):
                 else:
                     self._arrive(task)
                 return
-            if isinstance(op, Server):
+            if type(op) is Server:
                 server, out = op, op.admit(now)
                 wait = out - op.latency_ps - now
-            elif isinstance(op, Service):
+            elif type(op) is Service:
                 server = op.server
                 out = server.admit(now, op.interval_ps, op.latency_ps)
                 wait = out - op.latency_ps - now
-            elif isinstance(op, Gate):
+            elif type(op) is Gate:
                 if op.take():
                     answer = None
                     continue

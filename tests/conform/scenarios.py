@@ -6,6 +6,7 @@ iommu_ref_model, commit 14fd391); `spec_text` is a reading of the text where tha
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -35,4 +36,4 @@ def _lines() -> dict[str, list[tuple[int, str]]]:
 def scenarios(group: str, count: int | None = None) -> list[Scenario]:
     """The scenarios of a group, or about `count` of them, spread evenly."""
     members = _lines()[group]
-    return [parse(text, n) for n, text in members[:: max(1, len(members) // (count or len(members)))]]
+    return [parse(json.loads(text)) for _, text in members[:: max(1, len(members) // (count or len(members)))]]

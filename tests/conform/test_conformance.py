@@ -1,13 +1,14 @@
 """The modelled IOMMU answers as the specification's reference model does, whatever its geometry and latencies."""
 
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cosim.hw.iommu.options import UNIMPLEMENTED, DefectOptions
 from cosim.study.conform.conform import EXECUTORS, ScenarioMachine, ScenarioVerdict, replay
+from cosim.study.conform.steps import ExpectSync, MemRead, RegRead, Response, Sync, Translate
 from cosim.study.conform.vectors import Scenario
 from tests.conform.scenarios import GROUPS, scenarios
 
@@ -94,21 +95,22 @@ def test_every_scenario_on_a_random_machine_of_its_own(group: str, executor: str
 def altered(scenario: Scenario, op: str) -> tuple[int, Scenario]:
     """The scenario with the last expectation of its kind changed, and where that is."""
     steps = list(scenario.steps)
-    at = max(index for index, step in enumerate(steps) if step["op"] == op)
-    step = dict(steps[at])
-    match op:
-        case "reg_read":
-            mask = step.get("mask", 1)
-            step["val"] ^= mask & -mask
-        case "mem_read":
-            step["data"] = bytes([step["data"][0] ^ (step.get("mask", b"\1")[0] & 1), *step["data"][1:]])
-        case "translate":
-            status = "success" if step["rsp"]["status"] == "ur" else "ur"
-            step["rsp"] = {"status": status}
-        case "expect_sync":
-            step["syncs"] = [*step["syncs"], {"pr": 1, "pw": 1}]
-    steps[at] = step
-    return at, replace(scenario, steps=tuple(steps))
+    at = max(index for index, step in enumerate(steps) if step.op == op)
+    step = steps[at]
+    change: dict[str, Any] = {}
+    match step:
+        case RegRead():
+            assert step.val is not None
+            change = {"val": step.val ^ step.mask & -step.mask}
+        case MemRead():
+            change = {"data": bytes([step.data[0] ^ ((step.mask or b"\1")[0] & 1), *step.data[1:]])}
+        case Translate():
+            assert step.rsp is not None
+            change = {"rsp": Response(status="success" if step.rsp.status == "ur" else "ur")}
+        case ExpectSync():
+            change = {"syncs": [*step.syncs, Sync(pr=1, pw=1)]}
+    steps[at] = step.model_copy(update=change)
+    return at, scenario.model_copy(update={"steps": steps})
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_an_expectation_that_is_wrong_fails_at_its_step(group: str, op: str, fie
     passing = next(
         scenario
         for scenario in scenarios(group)
-        if any(step["op"] == op and ("val" in step or op != "reg_read") for step in scenario.steps)
+        if any(step.op == op and getattr(step, "val", 0) is not None for step in scenario.steps)
         and replay(scenario).outcome == "passed"
     )
     at, wrong = altered(passing, op)
@@ -139,11 +141,11 @@ def test_an_address_that_is_wrong_is_told_with_both_values() -> None:
         (scenario, at)
         for scenario in scenarios("s1_walk")
         for at, step in enumerate(scenario.steps)
-        if step.get("rsp", {}).get("status") == "success"
+        if isinstance(step, Translate) and step.rsp is not None and step.rsp.status == "success"
     )
     steps = list(scenario.steps)
-    steps[at] = {**steps[at], "rsp": {"status": "success", "pa": 0x123}}
-    verdict = replay(replace(scenario, steps=tuple(steps)))
+    steps[at] = steps[at].model_copy(update={"rsp": Response(status="success", pa=0x123)})
+    verdict = replay(scenario.model_copy(update={"steps": steps}))
     assert (verdict.step, verdict.field, verdict.expected) == (at, "pa", "0x123")
     assert int(verdict.got, 0) != 0x123
 

@@ -3,14 +3,16 @@
 import gzip
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cosim.hw.iommu.warl import Reset
 from cosim.study.conform.conform import ScenarioVerdict, conform, run_file
 from cosim.study.conform.json_lines import UnreadableError, lines
-from cosim.study.conform.vectors import ConformanceError, are_in, read
+from cosim.study.conform.vectors import ConformanceError, HardwiredForm, are_in, read
 
 GOOD: dict[str, Any] = {
     "name": "capabilities_read_back",
@@ -239,6 +241,14 @@ MALFORMED = {
         scenario({"op": "translate", "did": 0, "iova": 0, "rw": "r", "rsp": {"pa": 0}}),
         "step 0: translate: rsp: 'status' is missing",
     ),
+    "an unknown key within an answer": (
+        scenario(
+            {"op": "translate", "did": 0, "iova": 0, "rw": "r", "rsp_any": [{"status": "ur", "mrif": {"adr": 0}}]}
+        ),
+        "step 0: translate: rsp_any: mrif: unknown key 'adr'; did you mean 'addr'?",
+    ),
+    "no step at all": (scenario(1), "step 0: a step is an object with an 'op'"),
+    "an op that is no name": (scenario({"op": {}}), "step 0: unknown op {}; there are: mem_write, mem_read"),
     "the second of two steps": (scenario({"op": "process"}, {"op": "proces"}), "step 1: unknown op 'proces'"),
 }
 
@@ -270,12 +280,9 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     assert "a folder, not a file" in why("folder")
 
 
-def test_scenarios_are_told_from_other_files_by_what_is_in_them(tmp_path: Path) -> None:
-    assert are_in(file(tmp_path, "", scenario()))
-    assert not are_in(file(tmp_path, '{"threads": []}'))
-    assert not are_in(file(tmp_path, "RISCV MP"))
-    assert not are_in(file(tmp_path, "[]"))
-    assert not are_in(file(tmp_path))
+def test_scenarios_are_told_from_other_files_by_what_is_in_them() -> None:
+    assert are_in(json.loads(scenario()))
+    assert not any(are_in(record) for record in ({"threads": []}, [], "steps", None))
 
 
 def test_a_verdict_is_a_value() -> None:
@@ -284,3 +291,26 @@ def test_a_verdict_is_a_value() -> None:
         == ScenarioVerdict("g", "n", "passed")
         != ScenarioVerdict("g", "n", "failed")
     )
+
+
+@pytest.mark.parametrize("line", [scenario(), json.dumps(LITMUS)])
+def test_a_file_is_opened_once(tmp_path: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr("cosim.study.conform.json_lines.Path.open", _counting(opened))
+    path = file(tmp_path, line, line)
+    assert conform([str(path)], executor="untimed", seed=0, verbose=False, echo=Printer()) == 0
+    assert opened == [path]
+
+
+def _counting(opened: list[Path]) -> Any:
+    real = Path.open
+
+    def count(path: Path, *arguments: Any, **named: Any) -> Any:
+        opened.append(path)
+        return real(path, *arguments, **named)
+
+    return count
+
+
+def test_what_is_hardwired_has_the_names_of_the_model() -> None:
+    assert list(HardwiredForm.model_fields) == [field.name for field in fields(Reset)]

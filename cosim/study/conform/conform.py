@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from textwrap import fill
 from typing import Protocol
@@ -64,13 +65,17 @@ def replay(scenario: Scenario, machine: ScenarioMachine | None = None) -> Scenar
     return ScenarioVerdict(scenario.group, scenario.name, "passed")
 
 
-def run_file(path: Path, executor: str = "untimed", seed: int = 0) -> Iterator[ScenarioVerdict]:
+def run_file(
+    path: Path, executor: str = "untimed", seed: int = 0, numbered: Iterable[tuple[int, str]] | None = None
+) -> Iterator[ScenarioVerdict]:
     """The verdict on each scenario of a file, in order. Raises ConformanceError, UnreadableError.
+
+    `numbered` are the lines of the file, if it is open already.
 
     ``untimed`` is the agenda with every latency 0; ``agenda`` and ``plain`` draw geometry, latencies and latitude
     for each scenario, from `seed` and its place in the file.
     """
-    for index, scenario in enumerate(read(path)):
+    for index, scenario in enumerate(read(path, numbered)):
         timed = EXECUTORS.get(executor)
         yield replay(scenario, ScenarioMachine.drawn(seed * _STRIDE + index, timed) if timed else ScenarioMachine())
 
@@ -117,17 +122,19 @@ def _folded(text: str, columns: int) -> str:
 
 
 def _verdicts(path: Path, executor: str, seed: int) -> Iterator[ScenarioVerdict | litmus.LitmusVerdict]:
-    if are_in(path):
-        yield from run_file(path, executor, seed)
-        return
-    n, first = next(lines(path), (0, ""))
+    numbered = lines(path)
+    n, first = next(numbered, (0, ""))
     if not n:
         raise ConformanceError(f"{path}: there is nothing in it")
     neither = "holds neither conformance scenarios nor litmus tests"
     try:
-        json_value(first)
+        record = json_value(first)
     except ValueError as error:
         raise ConformanceError(f"{path}: {neither}: line {n}: {error}") from None
-    if not litmus.are_in(path):
+    every = chain([(n, first)], numbered)
+    if are_in(record):
+        yield from run_file(path, executor, seed, every)
+    elif litmus.are_in(record):
+        yield from litmus.run_file(path, every)
+    else:
         raise ConformanceError(f"{path}: {neither}: line {n} has neither 'steps' nor 'threads' and 'allowed'")
-    yield from litmus.run_file(path)

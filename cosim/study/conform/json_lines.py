@@ -20,7 +20,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file, numbered from 1, but empty ones; a name ending in .gz is decompressed."""
     n = 0
     try:
-        # Files are read twice, once to see what is in them, and what a pipe holds is then gone.
+        # Opening a pipe that nobody writes to would wait for ever, without a word.
         if path.exists() and not path.is_file() and not path.is_dir():
             raise UnreadableError(f"{path}: a pipe or a device, not a file")
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
@@ -49,13 +49,3 @@ def json_value(text: str) -> Any:
         raise ValueError("nested too deeply") from None
     except ValueError:
         raise ValueError("a number in it is too long") from None
-
-
-def first(path: Path) -> Any:
-    """The value of the first line, None if there is none or it is not JSON."""
-    for _, text in lines(path):
-        try:
-            return json_value(text)
-        except ValueError:
-            return None
-    return None

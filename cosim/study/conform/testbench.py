@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from cosim.events import CommandExecuted
 from cosim.hw.bus.bus import Bus
@@ -24,6 +23,23 @@ from cosim.sim.transport import Access, AccessKind
 from cosim.spec.queues import Iofence
 from cosim.spec.register_map import IOCOUNTINH, IOHPMEVT, REGISTERS, RegisterMap
 from cosim.spec.registers import Iohpmevt
+from cosim.study.conform.steps import (
+    AtsInvalCompletion,
+    AtsTimeout,
+    ExpectMessages,
+    ExpectSync,
+    MemFault,
+    MemFaultClear,
+    MemRead,
+    MemWrite,
+    PageRequest,
+    Process,
+    RegRead,
+    RegWrite,
+    Response,
+    Step,
+    Translate,
+)
 from cosim.study.conform.vectors import Scenario
 
 LONGEST = 31
@@ -137,9 +153,32 @@ class Testbench:
         """Let time pass until nothing is under way."""
         self.sim.env.run()
 
-    def apply(self, step: Mapping[str, Any]) -> None:
+    def apply(self, step: Step) -> None:
         """Do one step; raises `Differs`, or `NotImplementedCapability` if it exercises one that is missing."""
-        _STEPS[step["op"]](self, step)
+        match step:
+            case MemWrite():
+                for address, value, size in step.w:
+                    self.memory.poke(address, size, value)
+            case MemRead():
+                self.mem_read(step)
+            case MemFault():
+                self.memory.fault(_FAULT[step.kind], step.addr, step.len)
+            case MemFaultClear():
+                self.memory.clear_faults()
+            case RegWrite():
+                self._access(AccessKind.WRITE, step.off, step.size, step.val)
+            case RegRead():
+                self.reg_read(step)
+            case Process():
+                pass  # the consumer needs no asking
+            case Translate():
+                self.translate(step)
+            case ExpectSync():
+                self.expect_sync(step)
+            case ExpectMessages() if not step.msgs:
+                pass
+            case ExpectMessages() | PageRequest() | AtsInvalCompletion() | AtsTimeout():
+                raise NotImplementedCapability("ATS")
         self.rest()
 
     def _run(self, routine: Routine) -> None:
@@ -154,36 +193,25 @@ class Testbench:
 
     # --- Memory and registers ----------------------------------------------------------------------------------------
 
-    def mem_write(self, step: Mapping[str, Any]) -> None:
-        for address, value, size in step["w"]:
-            self.memory.poke(address, size, value)
-
-    def mem_read(self, step: Mapping[str, Any]) -> None:
-        data, address = step["data"], step["addr"]
-        mask = step.get("mask") or b"\xff" * len(data)
+    def mem_read(self, step: MemRead) -> None:
+        """Compare what memory holds."""
+        data, address = step.data, step.addr
+        mask = step.mask or b"\xff" * len(data)
         found = b"".join(self.memory.peek(address + n, 1).to_bytes() for n in range(len(data)))
         wanted, got = (bytes(x & y for x, y in zip(side, mask, strict=True)) for side in (data, found))
         if wanted != got:
             raise Differs(f"memory at {address:#x}", wanted.hex(), got.hex())
 
-    def mem_fault(self, step: Mapping[str, Any]) -> None:
-        self.memory.fault(_FAULT[step["kind"]], step["addr"], step["len"])
-
-    def mem_fault_clear(self, step: Mapping[str, Any]) -> None:
-        self.memory.clear_faults()
-
-    def reg_write(self, step: Mapping[str, Any]) -> None:
-        self._access(AccessKind.WRITE, step["off"], step["size"], step["val"])
-
-    def reg_read(self, step: Mapping[str, Any]) -> None:
-        offset = step["off"]
-        value = self._access(AccessKind.READ, offset, step["size"]) & step.get("mask", -1)
+    def reg_read(self, step: RegRead) -> None:
+        """Read a register and compare its value."""
+        offset = step.off
+        value = self._access(AccessKind.READ, offset, step.size) & step.mask
         register = REGISTERS.at(offset)
         name = f"register {register.name if register else 'at'} ({offset:#x})"
-        if "min" in step:
-            if value < step["min"]:
-                raise Differs(name, f"at least {step['min']:#x}", f"{value:#x}")
-        elif value not in (allowed := step.get("one_of") or [step["val"]]):
+        if step.min is not None:
+            if value < step.min:
+                raise Differs(name, f"at least {step.min:#x}", f"{value:#x}")
+        elif value not in (allowed := step.allowed):
             raise Differs(name, " or ".join(f"{x:#x}" for x in allowed), f"{value:#x}")
 
     def _access(self, kind: AccessKind, offset: int, size: int, *words: int) -> int:
@@ -197,26 +225,24 @@ class Testbench:
 
     # --- Requests ----------------------------------------------------------------------------------------------------
 
-    def process(self, step: Mapping[str, Any]) -> None:
-        """The consumer needs no asking."""
-
-    def translate(self, step: Mapping[str, Any]) -> None:
+    def translate(self, step: Translate) -> None:
+        """Make a request, and compare its answer."""
         self._require_no_counting()
         txn = Transaction(
-            step["did"],
-            step["iova"],
-            step.get("len", 4),
-            write=step["rw"] == "w",
-            execute=bool(step.get("exec")),
-            process_id=step.get("pid", 0) if step.get("pv") else None,
-            privileged=bool(step.get("priv")),
-            request=_REQUEST[step.get("at", "untranslated")],
+            step.did,
+            step.iova,
+            step.len,
+            write=step.rw == "w",
+            execute=bool(step.exec),
+            process_id=step.pid if step.pv else None,
+            privileged=bool(step.priv),
+            request=_REQUEST[step.at],
             master="device",
         )
-        txn.no_write = bool(step.get("no_write"))
-        txn.cxl = bool(step.get("cxl"))
+        txn.no_write = bool(step.no_write)
+        txn.cxl = bool(step.cxl)
         self._run(self.iommu.translate(txn))
-        differences = [_difference(txn, response) for response in step.get("rsp_any") or [step["rsp"]]]
+        differences = [_difference(txn, response) for response in step.acceptable]
         if all(differences):
             raise Differs(*next(filter(None, differences)))
 
@@ -227,42 +253,20 @@ class Testbench:
             if Iohpmevt(registers.value(selector)).eventid and not inhibited >> n & 1:
                 raise NotImplementedCapability("HPM")
 
-    def expect_sync(self, step: Mapping[str, Any]) -> None:
+    def expect_sync(self, step: ExpectSync) -> None:
+        """Compare what IOFENCEs have waited for."""
         syncs, self._syncs = self._syncs, []
-        if syncs != step["syncs"]:
-            raise Differs("syncs", str(step["syncs"]), str(syncs))
-
-    def expect_messages(self, step: Mapping[str, Any]) -> None:
-        if step["msgs"]:
-            raise NotImplementedCapability("ATS")
-
-    def ats(self, step: Mapping[str, Any]) -> None:
-        raise NotImplementedCapability("ATS")
+        expected = [sync.model_dump() for sync in step.syncs]
+        if syncs != expected:
+            raise Differs("syncs", str(expected), str(syncs))
 
 
-def _difference(txn: Transaction, response: Mapping[str, Any]) -> tuple[str, str, str] | None:
+def _difference(txn: Transaction, response: Response) -> tuple[str, str, str] | None:
     """The first field in which the answer to a request differs from `response`."""
-    if (status := _STATUS[txn.status]) != response["status"]:
-        return "status", response["status"], status
-    found = {"pa": txn.address, "pbmt": txn.pbmt}
-    for field, value in found.items():
-        if field in response and value != response[field]:
-            return field, f"{response[field]:#x}", "none" if value is None else f"{value:#x}"
+    if (status := _STATUS[txn.status]) != response.status:
+        return "status", response.status, status
+    found = {"pa": (response.pa, txn.address), "pbmt": (response.pbmt, txn.pbmt)}
+    for field, (expected, value) in found.items():
+        if expected is not None and value != expected:
+            return field, f"{expected:#x}", "none" if value is None else f"{value:#x}"
     return None
-
-
-_STEPS = {
-    "mem_write": Testbench.mem_write,
-    "mem_read": Testbench.mem_read,
-    "mem_fault": Testbench.mem_fault,
-    "mem_fault_clear": Testbench.mem_fault_clear,
-    "reg_write": Testbench.reg_write,
-    "reg_read": Testbench.reg_read,
-    "process": Testbench.process,
-    "translate": Testbench.translate,
-    "page_request": Testbench.ats,
-    "expect_messages": Testbench.expect_messages,
-    "ats_inval_completion": Testbench.ats,
-    "ats_timeout": Testbench.ats,
-    "expect_sync": Testbench.expect_sync,
-}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from cosim.study.conform.litmus.programs import Instruction, Test
+from cosim.study.conform.litmus.programs import Instruction, Test
 
 FENCES = frozenset({"fence", "fence.tso"})
 HART = frozenset({"load", "store", "amo", "cas", "mmio_store", "mmio_load"}) | FENCES

@@ -1,29 +1,19 @@
-"""Litmus tests as they stand in their files: JSON Lines, one test a line."""
+"""Litmus tests: small programs of several threads, and what may come of them under each memory model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
-from cosim.hw.cpu.ordering import MODELS
 from cosim.sim.operations import Amo
 from cosim.spec.pagetable import PAGE
-from cosim.study.conform.json_lines import first, json_value, lines
-from cosim.study.conform.litmus.checks import OPERANDS, check
 
 MEMORY_BASE, DEVICE_BASE = 0x8000_0000, 0x0300_0000
 _LINE, _WORD = 64, 4
-_MASK = 0xFFFF_FFFF
 
 Outcome = tuple[int, ...]
 """The observed values, unsigned, in the order of `Test.observe`."""
-
-
-class LitmusError(ValueError):
-    """A file is not one of litmus tests; the message says where, what and which rule."""
 
 
 @dataclass(frozen=True)
@@ -121,102 +111,3 @@ class Test:
         """``0:r0=1 y=-2``: words are shown as signed numbers."""
         signed = [value - (value >> 31 << 32) for value in outcome]
         return " ".join(f"{name}={value}" for name, value in zip(self.observe, signed, strict=True))
-
-
-def are_in(path: Path) -> bool:
-    """Whether a file looks like one of litmus tests: its first line is a JSON object with `threads` and `allowed`."""
-    record = first(path)
-    return isinstance(record, dict) and {"threads", "allowed"} <= record.keys()
-
-
-def load(path: Path) -> Iterator[Test]:
-    """The tests of a file. Raises LitmusError, UnreadableError."""
-    for number, text in lines(path):
-        try:
-            yield _test(json_value(text))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise LitmusError(f"{path}:{number}: not a litmus test: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    return f"it has no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
-
-
-_KINDS = {str: "text", dict: "object", list: "list"}
-_FIELDS = {"threads": list, "name": str, "init": dict, "observe": list, "allowed": dict}
-
-
-def _test(record: dict[str, Any]) -> Test:
-    if not isinstance(record, dict):
-        raise ValueError("it is no object")
-    for field, kind in _FIELDS.items():
-        if not isinstance(record[field], kind):
-            raise ValueError(f"{field} is no {_KINDS[kind]}")
-    agents = record.get("agents") or ["hart"] * len(record["threads"])
-    if len(agents) != len(record["threads"]) or not {"hart", "device"}.issuperset(agents):
-        raise ValueError("agents has not hart or device for each of threads")
-    unreached = record.get("unreached")
-    unknown = record["allowed"].keys() - MODELS.keys()
-    if unknown:
-        raise ValueError(f"allowed: {', '.join(sorted(unknown))} is no memory model; there are: {', '.join(MODELS)}")
-    test = Test(
-        name=record["name"],
-        shape=record.get("shape", record["name"].partition("+")[0]),
-        features=tuple(record.get("features", ())),
-        threads=tuple(
-            tuple(_instruction(f"thread {number}, operation {place}", op) for place, op in enumerate(thread))
-            for number, thread in enumerate(record["threads"])
-        ),
-        devices=frozenset(index for index, agent in enumerate(agents) if agent == "device"),
-        initial=_words(record["init"]),
-        observe=tuple(record["observe"]),
-        filter=_words(record.get("filter") or {}),
-        allowed={
-            model: frozenset(tuple(map(_word, outcome)) for outcome in outcomes)
-            for model, outcomes in record["allowed"].items()
-        },
-        unreached=None if unreached is None else unreached["inorder_stale"],
-    )
-    check(test)
-    return test
-
-
-def _instruction(where: str, record: dict[str, Any]) -> Instruction:
-    if not isinstance(record, dict):
-        raise ValueError(f"{where}: {record!r} is no object")
-    op = record["op"]
-    for field in OPERANDS.get(op, ()):
-        if field not in record:
-            raise ValueError(f"{where}: {op} has no {field!r}")
-    value = record.get("val", 0)
-    kind = "CAS" if op == "cas" else str(record.get("kind", "swap")).upper()
-    if kind not in Amo.__members__:
-        raise ValueError(
-            f"{where}: {record['kind']} is no kind of atomic; there are: {', '.join(Amo.__members__).lower()}"
-        )
-    return Instruction(
-        op=op,
-        location=record.get("loc", ""),
-        register=record.get("reg", ""),
-        value=value if isinstance(value, str) else _word(value),
-        expect=_word(record.get("expect", 0)),
-        kind=Amo[kind],
-        acquire=bool(record.get("aq")),
-        release=bool(record.get("rl")),
-        predecessor=record.get("pred", ""),
-        successor=record.get("succ", ""),
-        address_from=tuple(record.get("addr_dep") or ()),
-        data_from=tuple(record.get("data_dep") or ()),
-        control_from=tuple(record.get("ctrl_dep") or ()),
-    )
-
-
-def _word(value: object) -> int:
-    """The 32 bits of a word of memory, however their sign was written."""
-    if not isinstance(value, int):
-        raise ValueError(f"{value!r} is no value of a word")
-    return value & _MASK
-
-
-def _words(values: Mapping[str, object]) -> dict[str, int]:
-    return {name: _word(value) for name, value in values.items()}

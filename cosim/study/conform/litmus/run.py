@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cosim.hw.cpu.ordering import MODELS
-from cosim.study.conform.litmus.programs import Outcome, Test, load
+from cosim.study.conform.litmus.forms import load
+from cosim.study.conform.litmus.programs import Outcome, Test
 from cosim.study.conform.litmus.search import Search
 
 
@@ -68,22 +69,12 @@ def run(test: Test, model: str) -> LitmusVerdict:
     return LitmusVerdict(test, model, frozenset(search.outcomes()), search.states)
 
 
-def run_file(
-    path: Path, models: Sequence[str] = tuple(MODELS), progress: Callable[[str], None] | None = None
-) -> Iterator[LitmusVerdict]:
-    """The verdicts on each test of a file under each of `models`. Raises LitmusError, UnreadableError.
+def run_file(path: Path, numbered: Iterable[tuple[int, str]] | None = None) -> Iterator[LitmusVerdict]:
+    """The verdicts on each test of a file under each memory model. Raises LitmusError, UnreadableError.
 
-    `progress` is called with the name of each test before it runs.
+    `numbered` are its lines, if it is open already.
     """
-    for test in load(path):
-        if progress is not None:
-            progress(test.name)
-        for model in models:
+    for test in load(path, numbered):
+        for model in MODELS:
             if model in test.allowed:
                 yield run(test, model)
-
-
-def summary(verdicts: Iterable[LitmusVerdict]) -> str:
-    """``1069 passed, 0 failed, 0 skipped``."""
-    outcomes = [verdict.outcome for verdict in verdicts]
-    return f"{outcomes.count('passed')} passed, {outcomes.count('failed')} failed, 0 skipped"
