@@ -108,10 +108,12 @@ class Agenda(Executor):
         now: int = self.env._now  # type: ignore[assignment]
         while True:
             try:
-                op = task.send(answer)
+                # Told apart by `kind` alone: to have the type checker follow (`type(op) is`) costs 1.5 % of a hit.
+                op: Any = task.send(answer)
             except StopIteration:
                 return
-            if type(op) is Access:
+            kind = type(op)
+            if kind is Access:
                 task.access = op
                 task.target, out_ps, task.back_ps = op.port.route(op.address, op.size)
                 if out_ps:
@@ -121,14 +123,14 @@ class Agenda(Executor):
                 else:
                     self._arrive(task)
                 return
-            if type(op) is Server:
+            if kind is Server:
                 server, out = op, op.admit(now)
                 wait = out - op.latency_ps - now
-            elif type(op) is Service:
+            elif kind is Service:
                 server = op.server
                 out = server.admit(now, op.interval_ps, op.latency_ps)
                 wait = out - op.latency_ps - now
-            elif type(op) is Gate:
+            elif kind is Gate:
                 if op.take():
                     answer = None
                     continue

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationError
-from pydantic_core import ErrorDetails
 
 
 class Form(BaseModel):
@@ -69,14 +68,14 @@ Hex = Annotated[bytes, BeforeValidator(_hex)]
 """Bytes, written as hexadecimal digits."""
 
 
-def worst(error: ValidationError) -> ErrorDetails:
+def worst(error: ValidationError) -> Mapping[str, Any]:
     """The one finding to tell: a key that is unknown or missing before a wrong value, and an early one before others.
 
     A key is missing because it was misspelled, and a step is unreadable because of its key.
     """
     ranks = {"extra_forbidden": 0, "missing": 1}
 
-    def order(detail: ErrorDetails) -> tuple[Any, ...]:
+    def order(detail: Mapping[str, Any]) -> tuple[Any, ...]:
         place = detail["loc"]
         nested = next((n for n, key in enumerate(place) if isinstance(key, int)), len(place))
         entry = place[nested] if nested < len(place) else -1
@@ -85,7 +84,7 @@ def worst(error: ValidationError) -> ErrorDetails:
     return min(error.errors(include_url=False), key=order)
 
 
-def told(detail: ErrorDetails, form: type[BaseModel], place: Sequence[str | int]) -> str:
+def told(detail: Mapping[str, Any], form: type[BaseModel], place: Sequence[str | int]) -> str:
     """What a finding says, behind where it is: at `place`, seen from an object of this form."""
     if place and place[-1] == "[key]":
         place = place[:-2]
@@ -113,7 +112,7 @@ def _forms(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _forms(inner)
 
 
-def _reason(detail: ErrorDetails) -> str:
+def _reason(detail: Mapping[str, Any]) -> str:
     value = detail["input"]
     match detail["type"]:
         case "model_type" | "dict_type":

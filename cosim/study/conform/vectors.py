@@ -5,13 +5,12 @@ One line is one scenario: capabilities and hardwired values, then steps in stric
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from cosim.hw.iommu.warl import Reset
 from cosim.spec.register_map import IOHPMCTR
@@ -82,7 +81,7 @@ def parse(record: Any) -> Scenario:
         raise ValueError(_told(worst(error))) from None
 
 
-def _told(detail: ErrorDetails) -> str:
+def _told(detail: Mapping[str, Any]) -> str:
     """What is wrong with a scenario, behind its place."""
     place = detail["loc"]
     if place[:1] == ("steps",) and len(place) > 1:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from cosim.hw.cpu.ordering import MODELS
 from cosim.sim.operations import Amo
@@ -172,7 +171,7 @@ _TYPES = {
 }
 
 
-def _told(detail: ErrorDetails) -> str:
+def _told(detail: Mapping[str, Any]) -> str:
     """What a finding of pydantic says, behind its place."""
     place, kind = detail["loc"], detail["type"]
     if place[:1] == ("agents",):
