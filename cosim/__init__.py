@@ -1,31 +1,72 @@
 """Discrete-event co-simulation of the RISC-V IOMMU, its DMA masters and its Linux driver.
 
-``cosim.load`` reads a topology, ``cosim.run`` runs it; both take what the command line takes.
+``cosim.load`` reads a topology, ``cosim.run`` runs it and gives a ``cosim.Result``; both take what the command line
+takes, and raise ``cosim.TopologyError``, which names everything that is wrong, with its place. ``cosim.__version__``
+and ``cosim.model_version`` are what results name: of the package, and of the source that determines them.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False  # as in `typing`, whose import the command line would wait for
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping
     from pathlib import Path
     from typing import Any
 
+    from cosim.config.problems import TopologyError
     from cosim.study.run.result import Result
     from cosim.system.topology import Topology
 
-__all__ = ["load", "run"]
+    __version__: str
+    model_version: str
+
+__all__ = ["Result", "TopologyError", "__version__", "load", "model_version", "run"]
 
 
-def load(topology: str | Path | Topology, **changes: Any) -> Topology:
-    """The topology of a file, or of one that comes with cosim (``"quickstart"``).
+def __getattr__(name: str) -> Any:
+    """The names whose import is not for nothing, when they are asked for."""
+    if name == "__version__":
+        from importlib.metadata import version
 
-    `changes` are those of `cosim.system.load.load`: ``overlays``, ``set``, ``driver``, ``seed``, ``until``. Raises
-    `cosim.config.problems.TopologyError`, which names everything that is wrong, with its place.
+        return version("cosim")
+    if name == "model_version":
+        from cosim.study.run.model import model_version
+
+        return model_version()
+    if name == "Result":
+        from cosim.study.run.result import Result
+
+        return Result
+    if name == "TopologyError":
+        from cosim.config.problems import TopologyError
+
+        return TopologyError
+    from cosim.units.nearest import nearest
+
+    raise AttributeError(f"module 'cosim' has no attribute {name!r}; {nearest(name, __all__)}")
+
+
+def load(
+    topology: str | Path | Topology,
+    *,
+    set: Mapping[str, object] | None = None,
+    sets: Iterable[str] = (),
+    overlays: Iterable[str | Path] = (),
+    driver: str | None = None,
+    seed: int | None = None,
+    until: str | None = None,
+    **unknown: object,
+) -> Topology:
+    """The topology of a file, or of one that comes with cosim (``"quickstart"``), changed as said.
+
+    `overlays` are files laid over it; `set` maps paths to values (``{"iommu0.geometry.iotlb_entries": 64}``; globs
+    work), `sets` are texts ``PATH=VALUE``. Raises TopologyError.
     """
     from cosim.system.load import load as load_topology
 
-    return load_topology(topology, **changes)
+    _known("load", unknown, ("set", "sets", "overlays", "driver", "seed", "until"))
+    return load_topology(topology, set=set, sets=sets, overlays=overlays, driver=driver, seed=seed, until=until)
 
 
 def run(
@@ -37,21 +78,28 @@ def run(
     seed: int | None = None,
     until: str | None = None,
     schedule: Iterable[str] = (),
+    trace: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
     progress: bool = False,
+    **unknown: object,
 ) -> Result:
     """Run a topology, changed as said, and return its `Result`; equal arguments give equal results in any process.
 
-    `set` maps paths to values (``{"iommu0.geometry.iotlb_entries": 64}``; globs work). Arguments and results can be
-    pickled, so that a sweep is a loop or a process pool.
+    `set` maps paths to values (``{"iommu0.geometry.iotlb_entries": 64}``; globs work). `trace` names a file, or
+    several, in which to record what happened; the suffix is the format (``.jsonl``, ``.dmesg``). Arguments and results
+    can be pickled, so that a sweep is a loop or a process pool. Raises TopologyError. Ctrl-C ends a run early; its
+    result holds what was measured until then, with the outcome ``interrupted``.
     """
+    from os import fspath
     from pathlib import Path as FilePath
 
     from cosim.study.run.run import Point, command_line
     from cosim.study.run.run import run as simulate
+    from cosim.study.trace.trace import open_traces
 
+    _known("run", unknown, ("set", "overlays", "driver", "seed", "until", "schedule", "trace", "progress"))
+    chosen, overlays = tuple(schedule), tuple(overlays)
     changed = load(topology, set=set, overlays=overlays, driver=driver, seed=seed, until=until)
     name = FilePath(topology).stem if isinstance(topology, str | FilePath) else ""
-    chosen = tuple(schedule)
     sets = [f"{path}={value}" for path, value in (set or {}).items()]
     command = command_line(
         topology, sets=sets, overlays=overlays, driver=driver, seed=seed, until=until, schedule=chosen
@@ -62,4 +110,14 @@ def run(
         schedule=chosen,
         command=command if name else "",
     )
-    return simulate(point, progress=progress)
+    files = [trace] if isinstance(trace, str) or hasattr(trace, "__fspath__") else trace
+    with open_traces([fspath(file) for file in files]) as watchers:  # type: ignore[arg-type]
+        return simulate(point, watchers=watchers, progress=progress)
+
+
+def _known(function: str, unknown: Mapping[str, object], known: Iterable[str]) -> None:
+    """Refuse arguments that do not exist. TypeError, with the nearest that does."""
+    for name in unknown:
+        from cosim.units.nearest import nearest
+
+        raise TypeError(f"{function}() has no argument {name!r}; {nearest(name, known)}")

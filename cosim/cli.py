@@ -88,6 +88,13 @@ def _topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     return gathered
 
 
+def _version(context: click.Context) -> None:
+    import cosim
+
+    click.echo(f"cosim {cosim.__version__}, model {cosim.model_version}")
+    context.exit()
+
+
 class _InOrder(click.Group):
     """Lists its verbs in the order in which one needs them."""
 
@@ -104,7 +111,14 @@ class _InOrder(click.Group):
 
 
 @click.group(cls=_InOrder, context_settings=CONTEXT, epilog=EXIT_CODES)
-@click.version_option(package_name="cosim")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, asked: _version(context) if asked else None,
+    help="Print the version of cosim, and that of the model that results name.",
+)
 def main() -> None:
     """Co-simulate the RISC-V IOMMU, its DMA masters and its Linux driver, in simulated time.
 

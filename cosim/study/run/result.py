@@ -58,6 +58,8 @@ class Result:
     log: tuple[LogLine, ...] = ()
     replay: str = ""
     resolved: str = field(default="", repr=False)
+    model: str = ""
+    """The version of the model that made it (`cosim.study.run.model`)."""
 
     @property
     def exit_code(self) -> int:
@@ -68,6 +70,7 @@ class Result:
         """The one object that `run --json` prints."""
         return {
             "cosim": self.version,
+            "model": self.model,
             "topology": self.topology,
             "driver": self.driver,
             "seed": self.seed,

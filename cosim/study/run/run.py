@@ -17,6 +17,7 @@ from cosim.sim.simulation import Sim
 from cosim.study.run.expect import failures_of
 from cosim.study.run.limit import limit_of
 from cosim.study.run.measure import Meter
+from cosim.study.run.model import model_version
 from cosim.study.run.named import Named
 from cosim.study.run.progress import Progress
 from cosim.study.run.result import Outcome, Result
@@ -194,6 +195,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         log=tuple(meter.log),
         replay=point.command,
         resolved=resolved(topology),
+        model=model_version(),
     )
 
 

@@ -1,0 +1,75 @@
+"""What the package gives to a program: its names, a trace of a run, and errors that name the nearest right answer."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import cosim
+from cosim.study.run.model import NOT_OF_THE_MODEL, PACKAGE, version_of
+
+TINY = Path(__file__).with_name("tiny.yaml")
+
+
+def test_every_public_name_is_there():
+    for name in cosim.__all__:
+        assert getattr(cosim, name) is not None
+    assert issubclass(cosim.TopologyError, Exception)
+    with pytest.raises(AttributeError, match=r"module 'cosim' has no attribute 'reslt'; did you mean Result\?"):
+        _ = cosim.reslt
+
+
+def test_a_run_may_leave_traces(tmp_path):
+    result = cosim.run(TINY, until="60 us", trace=tmp_path / "trace.jsonl")
+    assert isinstance(result, cosim.Result)
+    assert all(map(json.loads, (tmp_path / "trace.jsonl").read_text().splitlines()))
+    cosim.run(TINY, until="60 us", trace=[str(tmp_path / "a.jsonl"), str(tmp_path / "a.dmesg")])
+    assert (tmp_path / "a.jsonl").read_text() == (tmp_path / "trace.jsonl").read_text()
+    assert (tmp_path / "a.dmesg").exists()
+    with pytest.raises(cosim.TopologyError, match=r"the suffix names the format of a trace; there are: .jsonl"):
+        cosim.run(TINY, trace="trace.foo")
+
+
+def test_an_argument_or_a_path_that_does_not_exist_is_answered_with_the_nearest():
+    with pytest.raises(TypeError, match=r"^run\(\) has no argument 'sed'; did you mean seed\?$"):
+        cosim.run(TINY, sed=3)
+    with pytest.raises(TypeError, match=r"^load\(\) has no argument 'overlay'; did you mean overlays\?$"):
+        cosim.load(TINY, overlay=[])
+    with pytest.raises(cosim.TopologyError, match=r"did you mean iommu0.geometry.walkers\?$"):
+        cosim.load(TINY, set={"iommu0.walkers": 8})
+
+
+def test_a_result_names_the_version_of_the_model():
+    result = cosim.run(TINY, until="60 us")
+    assert result.model == result.as_json()["model"] == cosim.model_version
+    assert len(result.model) == 16
+
+
+def test_the_version_of_the_model_changes_with_the_model_and_with_nothing_else(tmp_path):
+    package = tmp_path / "cosim"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    assert version_of(package) == cosim.model_version
+    for name in NOT_OF_THE_MODEL:
+        path = package / name
+        assert path.exists(), name
+        target = path if path.is_file() else next(path.rglob("*.py"))
+        target.write_text("changed = True\n")
+    assert version_of(package) == cosim.model_version
+    agenda = package / "sim" / "agenda.py"
+    agenda.write_bytes(agenda.read_bytes().replace(b"\n", b"\r\n"))
+    assert version_of(package) == cosim.model_version, "a checkout with other ends of lines is the same model"
+    agenda.write_text(agenda.read_text() + "# a comment\n")
+    changed = version_of(package)
+    assert changed != cosim.model_version
+    agenda.rename(package / "sim" / "agenda2.py")
+    assert version_of(package) not in (changed, cosim.model_version)
+
+
+def test_every_layer_that_a_result_depends_on_is_part_of_its_version(tmp_path):
+    package = tmp_path / "cosim"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for layer in ("spec", "units", "events", "sim", "hw", "sw", "oracles", "config", "system", "study/run"):
+        before = version_of(package)
+        (package / layer / "new.py").write_text("")
+        assert version_of(package) != before, layer
