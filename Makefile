@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test test-slow check litmus conform stress pythons bench docs clean
+.PHONY: run test test-slow slow-check check litmus conform stress pythons bench docs clean
 
 run: $(STAMP)
 	$(BIN)/cosim run quickstart
@@ -22,6 +22,10 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n auto -m slow
+
+# Which tests are slow and do not say so: that is told in processor time, so that a busy machine accuses nobody.
+slow-check: $(STAMP)
+	$(BIN)/python -m pytest -n auto --slow-check
 
 check: $(STAMP)
 	$(BIN)/ruff check .

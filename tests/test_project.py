@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
+import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import click
 import pytest
 
 from cosim.cli import main
+from cosim.study.run.model import model_version
 from cosim.system.load import load, shipped
 
 ROOT = Path(__file__).parents[1]
@@ -89,35 +94,94 @@ def test_every_change_that_the_readme_makes_is_valid_or_shown_to_be_an_error(cha
     load("quickstart", sets=[change])
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_to_a_file(page: str) -> None:
     path = ROOT / page
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
 
 
+def test_every_make_target_that_contributors_are_told_of_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    told = re.findall(
+        r"(?:`|^)make ([a-z][\w-]*)", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert {"check", "test", "slow-check"} <= set(told) <= set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
+
+
 # --- Installing -------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The source distribution, and the wheel that is built of it and of nothing else."""
+    pytest.importorskip("hatchling", reason="builds both")
+    folder = tmp_path_factory.mktemp("dist")
+    _done([sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(folder)], ROOT)
+    (sdist,) = folder.glob("*.tar.gz")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    _done([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), str(sdist)], folder)
+    (wheel,) = folder.glob("*.whl")
+    return {"sdist": sdist, "wheel": wheel}
+
+
+def _done(command: list[str], folder: Path, **environment: str) -> str:
+    """What a command prints that has to succeed, with nothing of this checkout in its environment."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    ended = subprocess.run(command, cwd=folder, env=kept | environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
 @pytest.mark.slow
-def test_the_wheel_has_the_topologies_and_runs_without_the_checkout(tmp_path: Path) -> None:
-    pytest.importorskip("hatchling", reason="builds the wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
+def test_the_wheel_has_all_that_is_needed_and_says_what_it_is(built: dict[str, Path]) -> None:
+    with zipfile.ZipFile(built["wheel"]) as wheel:
+        names = set(wheel.namelist())
+        (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        said = wheel.read(metadata).decode()
     for name in shipped():
         assert f"cosim/topologies/{name}.yaml" in names
-    unpacked = tmp_path / "unpacked"
-    zipfile.ZipFile(wheel).extractall(unpacked)
-    program = "import cosim; print(cosim.__file__); print(cosim.load('quickstart').driver.variant)"
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(unpacked)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.splitlines() == [str(unpacked / "cosim" / "__init__.py"), "merged"]
+    assert "cosim/py.typed" in names
+    assert {name.rpartition("/")[2] for name in names if "/licenses/" in name} == {"LICENSE", "NOTICE"}
+    assert "License-Expression: Apache-2.0" in said
+    assert "Classifier: Typing :: Typed" in said
+    assert "\nProject-URL:" not in said, "there is no page yet that one could lead to"
+    assert not [name for name in names if not name.startswith("cosim")], "nothing beside the package"
+
+
+@pytest.mark.slow
+def test_the_source_distribution_has_what_one_needs_to_carry_on(built: dict[str, Path]) -> None:
+    with tarfile.open(built["sdist"]) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {"LICENSE", "NOTICE", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", ".ci/run"} <= names
+    assert {"tests/test_project.py", "docs/reading-order.md", "cosim/py.typed", "topologies/quickstart.yaml"} <= names
+    assert "tests/litmus/data/LICENCE.litmus-tests-riscv" in names
+
+
+@pytest.mark.slow
+def test_it_installs_into_an_empty_environment_and_runs_from_anywhere(built: dict[str, Path], tmp_path: Path) -> None:
+    """Of this environment it has the libraries, which come without network so, and nothing of the checkout."""
+    empty = tmp_path / "empty"
+    _done([sys.executable, "-m", "venv", "--without-pip", str(empty)], tmp_path)
+    python = str(empty / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
+    _done([*pip, "install", "-q", "--no-deps", "--no-index", str(built["wheel"])], tmp_path)
+    site = Path(_done([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], tmp_path).strip())
+    (site / "libraries.pth").write_text(sysconfig.get_path("purelib"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    where = _done([python, "-c", "import cosim; print(cosim.__file__, cosim.__version__)"], elsewhere)
+    assert where.split() == [str(site / "cosim" / "__init__.py"), "0.1.0"]
+    command = str(empty / "bin" / "cosim")
+    assert "quickstart" in _done([command, "list"], elsewhere)
+    result = json.loads(_done([command, "run", "quickstart", "--json", "--until", "120 us"], elsewhere))
+    assert result["outcome"] == "ok"
+    assert result["model"] == model_version()

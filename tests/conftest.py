@@ -1,0 +1,59 @@
+"""The rule of the `slow` marker, for `make slow-check`: what takes more than a quarter of a second has it.
+
+Counted is the time that processors spent on a test, its child processes included, and not the clock on the wall, so
+that a busy machine accuses nobody; no test's verdict depends on it.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+LIMIT_S = 0.25
+TOLERANCE = 2
+"""Processors differ: a test is named if it takes so many times the limit."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow-check", action="store_true", help="fail if a test without the slow marker is slow")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    before = sum(os.times()[:4])
+    try:
+        return (yield)
+    finally:
+        if item.get_closest_marker("slow") is None:
+            item.user_properties.append(("processor_s", sum(os.times()[:4]) - before))
+
+
+class SlowCheck:
+    """Gathers the time of every test, of all workers, and fails the session if one is slow without the marker."""
+
+    def __init__(self) -> None:
+        self.slow: dict[str, float] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            spent = dict(report.user_properties).get("processor_s", 0.0)
+            assert isinstance(spent, float)
+            if spent > LIMIT_S * TOLERANCE:
+                self.slow[report.nodeid] = spent
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.slow and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.section(
+            f"slow without the marker: over {LIMIT_S} s of a processor, {TOLERANCE} times tolerated"
+        )
+        for name, spent in sorted(self.slow.items(), key=lambda found: -found[1]):
+            terminalreporter.line(f"{spent:6.2f} s  {name}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--slow-check") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(SlowCheck(), "slow-check")
