@@ -38,7 +38,7 @@ class FreedTouched:
 
 @dataclass(slots=True)
 class PageAllocated:
-    """A page was handed out; `purpose` is ``table``, ``ddt``, ``ring``, ``buffer``, ``object``."""
+    """A page was handed out; `purpose` is ``table``, ``ddt``, ``queue``, ``ring``, ``buffer``, ``object``."""
 
     time: int
     who: str

@@ -25,7 +25,7 @@ class Calls:
 
 
 class Measured:
-    """A call, from its beginning to its end; one that does not return has only its beginning told."""
+    """A call, from its beginning to its end; of a call that does not return only the beginning is told."""
 
     __slots__ = ("began", "calls", "name")
 

@@ -54,7 +54,7 @@ class DmaDomain:
         self._unmapped = core.kernel.sim.probe(Unmapped)
 
     async def be_lazy(self) -> None:
-        """Let unmaps wait for a common flush, for all who use the domain. KernelError ENOMEM.
+        """Let unmaps wait for a common flush, for all users of the domain. KernelError ENOMEM.
 
         A driver that does not claim it can defer flushes stays strict, as dma-iommu decides; that is logged.
         """
@@ -68,7 +68,7 @@ class DmaDomain:
         self._waiting = queue
 
     async def close(self) -> None:
-        """Free what the domain has here; nobody maps any more."""
+        """Free what the domain has here; no thread maps any more."""
         if self._waiting is not None:
             await self._waiting.close()
 

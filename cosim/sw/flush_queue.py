@@ -16,13 +16,13 @@ from cosim.sw.kernel.objects import Object, cell, embed
 from cosim.units.quantities import MS
 
 ENTRIES = 256
-"""Entries of a CPU's ring; one stays unused."""
+"""Entries of a CPU's queue; one stays unused."""
 
 FLUSH_PS = 10 * MS
 """How long the first entry waits at least, in ticks of the kernel's clock."""
 
 
-class QueueState(Object):
+class FlushQueueState(Object):
     """Words of a domain's flush queue. A flush that is under way has begun and not ended."""
 
     __slots__ = ()
@@ -32,7 +32,7 @@ class QueueState(Object):
 
 
 class CpuFlushQueueState(Object):
-    """Words of one CPU's ring; the lock guards them and the entries."""
+    """Words of one CPU's queue; the lock guards them and the entries."""
 
     __slots__ = ()
     lock = embed(SpinLock)
@@ -50,7 +50,7 @@ class FlushEntry(Object):
 
 
 class CpuFlushQueue(NamedTuple):
-    """One CPU's ring, and the page-table pages that wait with each entry."""
+    """One CPU's queue, and the page-table pages that wait with each entry."""
 
     state: CpuFlushQueueState
     entries: tuple[FlushEntry, ...]
@@ -65,50 +65,50 @@ class FlushQueue:
         self._kernel = driver.kernel
         self._domain = domain
         self._give_back = give_back
-        self._state = QueueState(self._kernel.static(QueueState.SIZE))
-        self._rings: dict[str, CpuFlushQueue] = {}
+        self._state = FlushQueueState(self._kernel.static(FlushQueueState.SIZE))
+        self._queues: dict[str, CpuFlushQueue] = {}
         self._timer = self._kernel.timers.new("iova-flush", self._expired)
 
     async def open(self) -> None:
-        """Allocate the rings, for every CPU. KernelError ENOMEM."""
+        """Allocate the queues, one for every CPU. KernelError ENOMEM."""
         for cpu in self._kernel.cpus:
             state = await self._kernel.pages.new(CpuFlushQueueState)
-            first = await self._kernel.pages.kmalloc(ENTRIES * FlushEntry.SIZE, purpose="FlushRing")
+            first = await self._kernel.pages.kmalloc(ENTRIES * FlushEntry.SIZE, purpose="FlushEntries")
             entries = tuple(FlushEntry(first + index * FlushEntry.SIZE) for index in range(ENTRIES))
-            self._rings[cpu] = CpuFlushQueue(state, entries, [[] for _ in range(ENTRIES)])
+            self._queues[cpu] = CpuFlushQueue(state, entries, [[] for _ in range(ENTRIES)])
 
     async def close(self) -> None:
-        """Free the rings; the domain is about to go, and nothing is flushed any more."""
+        """Free the queues; the domain is about to go, and nothing is flushed any more."""
         await self._kernel.timers.cancel(self._timer)
-        for ring in self._rings.values():
-            for freelist in ring.freelists:
+        for queue in self._queues.values():
+            for freelist in queue.freelists:
                 await self._free(freelist)
-            await self._kernel.pages.kfree(ring.entries[0].address)
-            await self._kernel.pages.delete(ring.state)
-        self._rings.clear()
+            await self._kernel.pages.kfree(queue.entries[0].address)
+            await self._kernel.pages.delete(queue.state)
+        self._queues.clear()
 
     def roots(self) -> list[int]:
         """The objects that it holds; takes no time."""
-        held = [int(one.address) for ring in self._rings.values() for one in (ring.state, ring.entries[0])]
-        return held + [page for ring in self._rings.values() for freelist in ring.freelists for page in freelist]
+        held = [int(one.address) for queue in self._queues.values() for one in (queue.state, queue.entries[0])]
+        return held + [page for queue in self._queues.values() for freelist in queue.freelists for page in freelist]
 
     async def add(self, start: int, size: int, freelist: list[int]) -> None:
-        """Let a range wait, whose entries are cleared; a full ring is flushed at once, by the caller."""
+        """Let a range wait, whose entries are cleared; a full queue is flushed at once, by the caller."""
         # Order the clearing of the entries before the count of flushes that the range is queued with.
         await smp_mb()
-        ring = self._rings[(await self._kernel.context()).cpu]
-        async with self._kernel.spin_irqsave(ring.state.lock):
-            await self._release(ring)
-            tail = int(await ring.state.tail.load())
-            if (tail + 1) % ENTRIES == await ring.state.head.load():
+        queue = self._queues[(await self._kernel.context()).cpu]
+        async with self._kernel.spin_irqsave(queue.state.lock):
+            await self._release(queue)
+            tail = int(await queue.state.tail.load())
+            if (tail + 1) % ENTRIES == await queue.state.head.load():
                 await self._flush()
-                await self._release(ring)
-            entry = ring.entries[tail]
+                await self._release(queue)
+            entry = queue.entries[tail]
             await entry.start.store(start)
             await entry.size.store(size)
             await entry.begun.store(await self._state.begun.load())
-            ring.freelists[tail] = freelist
-            await ring.state.tail.store((tail + 1) % ENTRIES)
+            queue.freelists[tail] = freelist
+            await queue.state.tail.store((tail + 1) % ENTRIES)
         if not await self._state.timer_on.load() and not await self._state.timer_on.xchg(1):
             await self._kernel.timers.arm(self._timer, FLUSH_PS)
 
@@ -117,18 +117,18 @@ class FlushQueue:
         await self._driver.flush_iotlb_all(self._domain)
         await self._state.ended.fetch_add(1)
 
-    async def _release(self, ring: CpuFlushQueue) -> None:
-        """Give back what a flush has passed; the caller holds the ring's lock."""
+    async def _release(self, queue: CpuFlushQueue) -> None:
+        """Give back what a flush has passed; the caller holds the queue's lock."""
         ended = await self._state.ended.load()
-        head, tail = int(await ring.state.head.load()), int(await ring.state.tail.load())
+        head, tail = int(await queue.state.head.load()), int(await queue.state.tail.load())
         while head != tail:
-            entry = ring.entries[head]
+            entry = queue.entries[head]
             if await entry.begun.load() >= ended:
                 return
-            await self._free(ring.freelists[head])
+            await self._free(queue.freelists[head])
             await self._give_back(int(await entry.start.load()), int(await entry.size.load()))
             head = (head + 1) % ENTRIES
-            await ring.state.head.store(head)
+            await queue.state.head.store(head)
 
     async def _free(self, freelist: list[int]) -> None:
         while freelist:
@@ -137,6 +137,6 @@ class FlushQueue:
     async def _expired(self) -> None:
         await self._state.timer_on.store(0)
         await self._flush()
-        for ring in self._rings.values():
-            async with self._kernel.spin_irqsave(ring.state.lock):
-                await self._release(ring)
+        for queue in self._queues.values():
+            async with self._kernel.spin_irqsave(queue.state.lock):
+                await self._release(queue)

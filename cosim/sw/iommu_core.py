@@ -44,7 +44,7 @@ class Group:
 
 
 class IommuCore:
-    """What drivers of devices call: it finds the group, takes its mutex and asks the IOMMU driver."""
+    """What drivers of devices call: the core finds the group, takes its mutex and asks the IOMMU driver."""
 
     def __init__(self, kernel: Kernel, driver: IommuDriver) -> None:
         self.kernel = kernel

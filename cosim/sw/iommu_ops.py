@@ -216,8 +216,8 @@ class IommuDriver(DomainOps, Protocol):
     async def remove_iommu(self, iommu: Object) -> None:
         """Take an IOMMU out of service and free all that it had, `iommu` itself too. May sleep.
 
-        Before: all its devices have been released. After: it refuses every request. Nobody has told threads that still
-        flush domains whose devices were behind it.
+        Before: all its devices have been released. After: it refuses every request. Threads
+        that still flush domains whose devices were behind it have not been told.
         """
 
     async def shutdown(self, iommu: Object) -> None:
@@ -239,7 +239,7 @@ class IommuDriver(DomainOps, Protocol):
         """Forget a device that leaves. May sleep. The core holds the mutex of its group.
 
         Before: it has been attached to `blocked` if there is such a domain; `old` is the domain that it is in. After:
-        the core frees `DevIommu` and `DeviceObject` at once, without waiting for anyone who still reads them.
+        the core frees `DevIommu` and `DeviceObject` at once, without waiting for threads that still read them.
         """
 
     async def attach_dev(self, domain: Domain, device: Device, old: Domain | None) -> None:
@@ -266,6 +266,6 @@ class IommuDriver(DomainOps, Protocol):
     async def domain_free(self, domain: Domain) -> None:
         """Free a paging domain with its tables. May sleep.
 
-        Before: no device is in it, and nobody maps any more; what is still mapped goes with it. After: nothing that
+        Before: no device is in it, and no thread maps any more; what is still mapped goes with it. After: nothing that
         hardware may reach is left of it.
         """

@@ -10,7 +10,7 @@ import errno
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cosim.sim.operations import Work
 from cosim.spec.pagetable import PAGE_LG2
@@ -18,16 +18,15 @@ from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import Object, embed
 from cosim.units.field_types import Time
+from cosim.units.options import Options
 from cosim.units.quantities import MS, NS
 
 if TYPE_CHECKING:
     from cosim.sw.kernel.kernel import Kernel
 
 
-class IovaOptions(BaseModel):
+class IovaOptions(Options):
     """How IOVAs are given out; the sizes are those of Linux."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     magazine: int = Field(default=127, ge=1, le=4096)
     """Ranges that a magazine holds; each CPU has two for each size."""

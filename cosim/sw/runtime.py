@@ -91,7 +91,7 @@ class Runtime:
         return [name for name in self.core.devices if any(fnmatchcase(name, pattern) for pattern in wanted)]
 
     def leaks(self) -> list[Allocation]:
-        """Kernel memory that nobody points to any more; takes no time."""
+        """Kernel memory that nothing points to any more; takes no time."""
         views: list[Object] = [*self.core.iommus.values()]
         views += [device.object for device in self.core.devices.values()]
         views += [domain.object for domain in self.core.domains.values()]

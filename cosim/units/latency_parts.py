@@ -133,8 +133,8 @@ class LatencyPart(StrEnum):
         "fewer commands, or fewer threads that queue them",
         True,
     )
-    RING = (
-        "ring",
+    CQ_FULL = (
+        "cq_full",
         "waiting for a free slot of the command queue",
         "waiting for room in the command queue",
         "a larger command queue, or commands that take less time",

@@ -53,7 +53,7 @@ RESOURCES = (
     Resource(
         r"\.commands",
         "'s command consumer was",
-        frozenset({"fence", "ring", "ticket"}),
+        frozenset({"fence", "cq_full", "ticket"}),
         "waiting for the command queue",
     ),
 )

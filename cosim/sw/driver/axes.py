@@ -73,7 +73,7 @@ class BondsPolicy(Protocol):
 
     async def unlink(self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
         """Undo `link` for a device that leaves; whether no bond to `iommu` is left, so that the caller flushes the
-        PSCID. Asked as `link` is. The bond is freed once nobody can read it. May sleep."""
+        PSCID. Asked as `link` is. The bond is freed once no reader can stand on it. May sleep."""
 
     def iommus(self, driver: Skeleton, domain: DomainObject) -> AsyncIterator[tuple[IommuDevice, int]]:
         """An IOMMU to be flushed, and the domain's PSCID there, for each bond: ``async for``. Asked inside an RCU read
@@ -190,8 +190,8 @@ class CapablePolicy(Protocol):
 
 
 class BringupPolicy(Protocol):
-    """What a probe of an IOMMU trusts, and what a shutdown leaves. No lock is held, and nobody else uses the IOMMU; all
-    but `shutdown` may sleep."""
+    """What a probe of an IOMMU trusts, and what a shutdown leaves. No lock is held, and no other thread uses the
+    IOMMU; all but `shutdown` may sleep."""
 
     async def ddtp_at_start(self, driver: Skeleton, iommu: IommuDevice) -> Ddtp:
         """`ddtp` as the probe finds it, once; busy, or in a mode above Bare, the probe gives up with EBUSY."""
@@ -211,7 +211,7 @@ class InterruptsPolicy(Protocol):
 
     async def pending(self, iommu: IommuDevice, interrupt: Interrupt) -> IrqReturn:
         """The hard handler: whether it is `interrupt` of this IOMMU, for which a thread is then woken. Asked in
-        interrupt context for each interrupt of the line, whoever has raised it: may not sleep."""
+        interrupt context for each interrupt of the line, which another device may have raised: may not sleep."""
 
     async def cmdq_process(self, driver: Skeleton, iommu: IommuDevice) -> None:
         """The command queue's thread: asked after each hard handler that has woken it, once at a time, with the line

@@ -24,8 +24,6 @@ class Queue(Object):
     base = cell()
     """Address of entry 0."""
     entries = cell()
-    pages = cell()
-    """Pages of the ring; 0 if its place is fixed in the hardware."""
     prod = cell()
     head = cell()
     tail = cell()

@@ -28,7 +28,8 @@ DEVICE_CONTEXT_WORDS: Mapping[str, CellMember] = {
 class DeviceContextWatch:
     """Tells of every word of a device context that changes in memory, from when the context is first found.
 
-    It watches memory and not the driver, so that nothing that a policy does escapes it, and only if somebody listens.
+    Memory is watched and not the driver, so that nothing that a policy does escapes; all of it only if the event has a
+    listener.
     """
 
     def __init__(self, kernel: Kernel) -> None:

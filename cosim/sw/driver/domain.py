@@ -9,11 +9,11 @@ from cosim.sw.kernel.objects import Object, cell, embed
 
 
 class DomainObject(Object):
-    """A paging domain: a page table, its PSCID, and the bonds to what may have cached it."""
+    """A paging domain: a page table, its PSCID, and the bonds to the IOMMUs that may have cached it."""
 
     __slots__ = ()
     lock = embed(SpinLock)
-    """Of those who change `bonds`, in variants that have one."""
+    """Guards changes of `bonds`, in variants that have a lock."""
     bonds = embed(ListHead)
     pscid = cell()
     """Its process soft-context id on every IOMMU, in variants that have one for all."""
@@ -34,7 +34,7 @@ class DomainObject(Object):
 class Bond(Object):
     """A device's tie to a domain: from before its first use of the PSCID until its last translation is flushed.
 
-    It holds the device, or (in variants that do so) the IOMMU itself. Freed after a grace period.
+    A bond holds the device, or (in variants that do so) the IOMMU itself. Freed after a grace period.
     """
 
     __slots__ = ()

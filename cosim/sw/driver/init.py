@@ -49,7 +49,7 @@ async def init(driver: Skeleton, iommu: IommuDevice, hardware: Hardware) -> None
 
 
 async def remove(driver: Skeleton, iommu: IommuDevice) -> None:
-    """Block all requests, switch everything off, and free it. Nobody waits for those who still use it."""
+    """Block all requests, switch everything off, and free it all. Threads that still use it are not waited for."""
     await device_directory.set_mode(driver, iommu, IommuMode.OFF)
     await queue_setup.disable(driver, iommu, COMMANDS)
     await queue_setup.disable(driver, iommu, FAULTS)

@@ -1,6 +1,6 @@
 """First-stage page tables as the driver keeps them: entry by entry, without a lock ("Supervisor-Level ISA").
 
-Those who map, unmap and walk may run beside one another; each entry changes by compare-and-swap alone.
+Maps, unmaps and walks may run beside one another; each entry changes by compare-and-swap alone.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ LEAF = Pte.r.mask | Pte.w.mask | Pte.x.mask
 TABLE = Pte.of(v=1)
 
 Publish = Callable[[Cell, int, int], Awaitable[Loaded]]
-"""Swaps an entry from one value to another if it still has the first; returns what it had."""
+"""Swaps an entry from one value to another if the entry still has the first; returns the value before."""
 
 
 class LeafEntry(NamedTuple):
-    """An entry that maps, or is empty: where it is, what it holds, how much it spans."""
+    """An entry that maps, or is empty: its place, its value, the bytes that it spans."""
 
     entry: Cell
     pte: Loaded
@@ -75,7 +75,7 @@ async def find_slot(
 
 
 async def new_table(driver: Skeleton, domain: DomainObject, entry: Cell, empty: int, publish: Publish) -> Loaded | None:
-    """Put a zeroed table where `entry` is `empty`; what it holds then, perhaps another's table. None without memory."""
+    """Put a zeroed table where `entry` is `empty`; its value then, perhaps another map's table. None without memory."""
     try:
         page = await driver.kernel.pages.alloc(node=int(await domain.node.load()), purpose="table")
     except KernelError:
@@ -89,7 +89,7 @@ async def new_table(driver: Skeleton, domain: DomainObject, entry: Cell, empty: 
 
 
 async def find_leaf(domain: DomainObject, scheme: Scheme, iova: int) -> LeafEntry | None:
-    """The leaf that maps `iova`, or the last entry of the way to it if that is empty at level 0; else None."""
+    """The leaf that maps `iova`, or the last entry of the way there if that is empty at level 0; else None."""
     table: int = await domain.root.load()
     for level in range(scheme.levels - 1, -1, -1):
         entry = cell_at(table, scheme, level, iova)

@@ -45,7 +45,7 @@ async def alloc(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> None:
     await iommu.write(form.base, LARGEST)
     offered = QueueBase(await iommu.read(form.base))
     entries = min(form.entries, offered.entries)
-    address, entries = (offered.address, entries) if offered.ppn else await _ring(driver, iommu, form, entries)
+    address, entries = (offered.address, entries) if offered.ppn else await _memory(driver, iommu, form, entries)
     base = QueueBase.placed(address, entries, form.entry)
     await iommu.write(form.base, base)
     if await iommu.read(form.base) != base:
@@ -54,12 +54,12 @@ async def alloc(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> None:
     await queue.entries.store(entries)
 
 
-async def _ring(driver: Skeleton, iommu: IommuDevice, form: QueueForm, entries: int) -> tuple[int, int]:
+async def _memory(driver: Skeleton, iommu: IommuDevice, form: QueueForm, entries: int) -> tuple[int, int]:
     """Pages in one piece, for half as many entries and half again until there are. KernelError ENOMEM."""
     while True:
         order = ((entries * form.entry - 1) // PAGE).bit_length()
         try:
-            return await driver.keep_page(iommu, order, purpose="ring"), entries
+            return await driver.keep_page(iommu, order, purpose="queue"), entries
         except KernelError:
             if not order:
                 raise
@@ -90,7 +90,7 @@ async def enable(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> None:
 
 
 async def disable(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> None:
-    """Disconnect the interrupt, then switch the queue off. Whoever sends a command from now on oopses."""
+    """Disconnect the interrupt, then switch the queue off. A thread that sends a command from now on oopses."""
     await driver.kernel.irq.free(driver.disconnected(iommu, form.interrupt))
     await iommu.write(form.csr, 0)
     if (await _settled(driver, iommu, form)).on:

@@ -1,6 +1,6 @@
 """The page allocator's free lists: a buddy system for each node, with a stack of recently freed pages in front.
 
-Plain data: it knows neither time nor memory. `cosim.sw.kernel.page_allocator` decides when it is asked.
+Plain data without time or memory; `cosim.sw.kernel.page_allocator` decides when to ask.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Buddies:
         self._blocks: list[dict[int, None]] = [{} for _ in range(MAX_ORDER + 1)]
 
     def add(self, regions: Sequence[Region]) -> None:
-        """Give it the memory of `regions`; the lowest addresses are handed out first."""
+        """Take over the memory of `regions`; the lowest addresses are handed out first."""
         for region in sorted(regions, reverse=True):
             end = (region.base + region.size) // PAGE * PAGE
             start = -(-region.base // PAGE) * PAGE

@@ -13,7 +13,7 @@ from cosim.sw.kernel.services import Services
 class Ida:
     """Ids from `lowest` to `highest`, both included.
 
-    One atomic operation on its word stands for its lock: whatever is kept here changes at that instant alone.
+    One atomic operation on its word stands for its lock: what is kept here changes at that instant alone.
     """
 
     __slots__ = ("_freed", "_kernel", "_next", "_taken", "_word", "highest", "lowest", "name")
@@ -49,7 +49,7 @@ class Ida:
         return taken
 
     async def free(self, number: int) -> None:
-        """Return an id; one that is not in use is only warned of, as Linux does."""
+        """Return an id; if the id is not in use, that is only warned of, as Linux does."""
         await Atomic(Amo.ADD, self._word, 1, release=True)
         if number not in self._taken:
             self._kernel.log("warning", f"{self.name}: id {number} was freed but is not in use")

@@ -20,7 +20,7 @@ class IrqReturn(Enum):
     """What a hard handler says (irqreturn_t)."""
 
     NONE = auto()
-    """It was not its device's interrupt."""
+    """The interrupt was not of the handler's device."""
     HANDLED = auto()
     WAKE_THREAD = auto()
 
@@ -57,7 +57,7 @@ class IrqActionState(Object):
 
 
 class IrqLine:
-    """An interrupt line of one CPU, and who listens to it."""
+    """An interrupt line of one CPU, and the actions that share it."""
 
     __slots__ = ("actions", "cpu", "state", "unhandled", "vector")
 
@@ -121,7 +121,7 @@ class IrqLines:
         return action
 
     async def free(self, action: IrqAction) -> None:
-        """free_irq: take the handler off its line; on return neither it nor its thread runs any more."""
+        """free_irq: take the handler off its line; on return neither handler nor thread runs any more."""
         kernel, line = self._kernel, action.line
         kernel.must_be_able_to_sleep(await kernel.context(), "freeing an interrupt")
         line.actions = tuple(other for other in line.actions if other is not action)

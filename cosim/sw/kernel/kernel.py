@@ -25,7 +25,7 @@ from cosim.sw.kernel.timers import Timers
 class Kernel:
     """One running kernel: pages, ids, RCU, interrupts, timers, locks, over the CPUs of a run.
 
-    `regions` is the memory that it may give out; the start of the first one holds its own words.
+    `regions` is the memory to give out; the start of the first holds the kernel's own words.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Kernel:
         return thread
 
     async def _guarded(self, name: str, body: Body) -> None:
-        """Run a thread's body; an oops, or a failure that nobody handles, ends it and is logged."""
+        """Run a thread's body; an oops, or a failure that is not handled, ends the thread and is logged."""
         try:
             await body
         except Oops as oops:
@@ -193,7 +193,7 @@ class Kernel:
         return unreachable(self.pages.memory, self.pages.in_use(), held)
 
     def deadlocks(self) -> list[str]:
-        """In words, who waits for a lock that never will be free, and who has it; takes no time."""
+        """In words, which threads wait for a lock that never will be free, and which thread has it; takes no time."""
         return deadlocks(self._contexts.values(), self._lost_locks)
 
     def counters(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Which allocations nobody points to any more: a search from the kernel's own words, as kmemleak's is."""
+"""Which allocations nothing points to any more: a search from the kernel's own words, as kmemleak's is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PPN = (1 << 44) - 1
 """The bits of a physical page number, wherever they stand in a word."""
 
 DATA = frozenset({"buffer"})
-"""Purposes whose memory holds data, not pointers, and belongs to whoever asked for it."""
+"""Purposes whose memory holds data, not pointers, and belongs to the thread that asked for it."""
 
 
 def on_stacks(routines: Iterable[object]) -> Iterator[int]:

@@ -15,7 +15,7 @@ from cosim.sw.kernel.thread_context import Held, ThreadContext
 
 
 class TicketLock(Object):
-    """Who comes takes the next number and waits until it is the one being served; 0, 0 is free."""
+    """A thread takes the next number and waits until that number is served; 0, 0 is free."""
 
     __slots__ = ()
     next = cell()
@@ -27,7 +27,7 @@ class TicketLock(Object):
         return repr(self.member) if self.member else type(self).__name__
 
     async def take(self, *, spin: bool) -> None:
-        """Wait for one's turn, on the CPU or off it."""
+        """Wait for the thread's turn, on the CPU or off it."""
         ticket = int(await self.next.fetch_add(1, Ordering.RELAXED, part="lock"))
         await self.serving.wait_until(lambda serving: serving == ticket, spin=spin, part="lock")
 
@@ -44,7 +44,7 @@ class SpinLock(TicketLock):
 
 
 class Mutex(TicketLock):
-    """A lock whose holder may sleep; who waits leaves the CPU to others."""
+    """A lock whose holder may sleep; a waiter leaves the CPU to other threads."""
 
     __slots__ = ()
 
@@ -52,8 +52,8 @@ class Mutex(TicketLock):
 class Section:
     """What ``async with`` enters and leaves.
 
-    It is left on normal exit and on a `KernelError`, which is an ordinary error return. A routine that oopses or is
-    abandoned leaves it entered: the lock stays held.
+    A section is left on normal exit and on a `KernelError`, which is an ordinary error return. A routine that oopses
+    or is abandoned stays inside: the lock stays held.
     """
 
     __slots__ = ("context", "kernel")

@@ -18,7 +18,7 @@ WORD = 8
 """Bytes of a word."""
 
 LOWEST_VALID = PAGE
-"""Below it no kernel object can be: a null pointer plus an offset, or a list poison."""
+"""Below this address no kernel object can be: a null pointer plus an offset, or a list poison."""
 
 
 class Ordering(Enum):
@@ -58,7 +58,7 @@ class Cell:
         return Load(self.address)
 
     def rcu_assign_pointer(self, value: int) -> Store:
-        """Publish a pointer: all earlier stores are seen by whoever follows it."""
+        """Publish a pointer: a thread that follows it sees all earlier stores."""
         return Store(self.address, value, release=True)
 
     def xchg(self, value: int, ordering: Ordering = Ordering.FULL, *, part: str = "cpu") -> Atomic:

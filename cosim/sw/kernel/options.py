@@ -25,7 +25,7 @@ class KernelOptions(Options):
     page_cost: Time = 100 * NS
     """CPU time of a page's allocation, without zeroing it."""
     hot_pages: int = Field(default=512, ge=0)
-    """Freed pages that a node keeps for the next who asks, last in, first out."""
+    """Freed pages that a node keeps for the next allocations, last in, first out."""
     fail_allocations: tuple[PositiveCount, ...] = ()
     """Which allocations of pages and objects fail, counted from 1 after boot."""
     housekeeping: str = ""

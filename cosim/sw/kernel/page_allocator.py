@@ -37,7 +37,7 @@ class PoisonedMemory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """A block of pages or an object that is in use: since when, by whom, and for what."""
+    """A block of pages or an object that is in use: since when, by which thread, and for what."""
 
     address: int
     size: int
@@ -64,7 +64,7 @@ class PageAllocator:
         nodes = sorted({region.node for region in regions})
         self.memory = memory
         self.quarantined: list[tuple[Allocation, str]] = []
-        """What is kept for good because hardware may still reach it, with the reason; these are not leaks."""
+        """Allocations kept for good because hardware may still reach them, with the reason; they are no leaks."""
         self._kernel = kernel
         self._page_allocated = kernel.sim.probe(PageAllocated)
         self._page_freed = kernel.sim.probe(PageFreed)

@@ -19,7 +19,7 @@ from cosim.sw.kernel.thread_context import ThreadContext
 from cosim.units.quantities import S, format_time
 
 RCU_VECTOR = 1
-"""By it a CPU tells the grace-period thread's CPU that it was the last one: the supervisor software interrupt."""
+"""The supervisor software interrupt: the last CPU to pass tells the CPU of the grace-period thread so."""
 
 
 class RcuState(Object):
@@ -27,18 +27,18 @@ class RcuState(Object):
 
     __slots__ = ()
     requested = cell()
-    """The latest one that somebody waits for."""
+    """The latest grace period that a thread waits for."""
     begun = cell()
     passed = cell()
-    """The latest one whose readers and CPUs have all passed; its thread has yet to see it."""
+    """The latest whose readers and CPUs have all passed; the grace-period thread has yet to see that."""
     completed = cell()
 
 
 class Rcu:
-    """Read sections, grace periods, and what waits for them.
+    """Read sections, grace periods, and the callbacks that wait for them.
 
     States of a grace period: *requested*, *begun* (its readers and CPUs are known), *passed* (none is left),
-    *completed* (a full barrier has run on every CPU, and whoever waited goes on).
+    *completed* (a full barrier has run on every CPU, and the threads that waited go on).
     """
 
     def __init__(self, kernel: Services, pages: PageAllocator) -> None:
@@ -101,7 +101,7 @@ class Rcu:
         if self._waits_for_readers.pop(context.thread, None) is not None and self._all_passed:
             await self._state.passed.store(self._number, release=True)
 
-    # --- Those who wait --------------------------------------------------------------------------------------------
+    # --- Waiting ---------------------------------------------------------------------------------------------------
 
     async def synchronize(self) -> None:
         """Wait until every read section that has begun by now has ended, on whichever CPU."""
@@ -148,7 +148,7 @@ class Rcu:
             number = self._number + 1
             await state.requested.wait_until(lambda requested: requested >= number, spin=False, part="sleep")  # noqa: B023
             await state.begun.xchg(number)
-            # Whoever begins to read from here on sees what was stored before the request; the others are waited for.
+            # A section that begins from here on sees what was stored before the request; the others are waited for.
             await Membarrier()
             self._begin(number)
             await Sleep(options.gp_scan)

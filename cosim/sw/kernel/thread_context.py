@@ -1,7 +1,7 @@
 """What the kernel knows of each thread by itself: how deep it is in which sections, and the locks it holds.
 
-Only the thread itself changes its context, as `current` and its CPU's preempt count are in Linux; others' code reads
-it where Linux's scheduler and lock checker do.
+Only the thread itself changes its context, as `current` and its CPU's preempt count are in Linux; the scheduler and the
+lock checker read it, as Linux's do.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ThreadContext:
     hardirq: int = 0
     """Interrupt handlers."""
     held: list[Held] = field(default_factory=list)
-    """The locks that it holds; the last one may be one that it still waits for."""
+    """The locks that the thread holds; the last may be a lock that it still waits for."""
     waits_since: int | None = None
     """Since when it has waited for the last one, in picoseconds; None if it does not wait."""
 
@@ -55,7 +55,7 @@ class ThreadContext:
 
 
 def deadlocks(contexts: Collection[ThreadContext], lost: Mapping[int, str]) -> list[str]:
-    """In words, every thread that waits for a lock that will never be its own: who, for what, whose, since when.
+    """In words, every thread that waits for a lock that will never be its own: thread, lock, holder, since when.
 
     `lost` are locks, by address, that a thread has taken and ended without giving back.
     """
@@ -92,7 +92,7 @@ class LockOrder:
     """The order in which classes of locks have been taken; a pair taken both ways round can deadlock (lockdep)."""
 
     broken: Callable[[str, str], None]
-    """Called with who and what, once for each pair."""
+    """Called with the thread and the message, once for each pair."""
     _after: dict[str, dict[str, str]] = field(default_factory=dict)
     _reported: set[frozenset[str]] = field(default_factory=set)
 

@@ -30,9 +30,9 @@ class MapUnmap(WorkloadOptions):
     hold: Time = 0
     """How long the buffer stays mapped."""
     device: str | None = None
-    """A device that is told of each buffer and uses it; nobody stops it before the unmap."""
+    """A device that is told of each buffer and uses it; it is not stopped before the unmap."""
     free: bool = True
-    """Free the pages after each unmap, so that whoever asks next gets them; else the same are used again."""
+    """Free the pages after each unmap, so that the next allocation gets them; else the same are used again."""
 
     async def run(self, runtime: Runtime) -> None:
         await runtime.kernel.sleep(self.start)
@@ -93,7 +93,7 @@ class DomainCycle(WorkloadOptions):
     stay: Time = 0
     """How long the devices stay in the domain."""
     use: bool = True
-    """Tell the devices of the buffer; nobody stops them before the unmap."""
+    """Tell the devices of the buffer; they are not stopped before the unmap."""
     order: Literal["map-first", "attach-first"] = "map-first"
     """Whether the buffer is mapped before a device is there, or after; either must work."""
 

@@ -34,7 +34,7 @@ class ReceiveRingWork(WorkloadOptions):
     poll: PositiveTime = 1 * US
     """How often it looks, with `wait: poll`."""
     free: bool = True
-    """Free the pages of each packet and post others, so that whoever asks next gets them; else post the same again."""
+    """Free each packet's pages and post others, so that the next allocation gets them; else post the same again."""
 
     @field_validator("entries")
     @classmethod

@@ -1,4 +1,4 @@
-"""Threads that hold or await grace periods, and one that does nothing but compute."""
+"""Threads that hold or await grace periods, and a thread that does nothing but compute."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cosim.sim.operations import Body
 from cosim.spec.pagetable import PAGE
@@ -12,6 +12,7 @@ from cosim.sw.dma_api import Piece
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
 from cosim.units.field_types import Time
+from cosim.units.options import Options
 from cosim.units.quantities import US
 
 Names = str | tuple[str, ...]
@@ -21,10 +22,8 @@ RETRY_PS = 100 * US
 """How long a thread waits after a round that has failed, if its `gap` is shorter."""
 
 
-class WorkloadOptions(BaseModel):
+class WorkloadOptions(Options):
     """A thread's options; it makes rounds, and ends after `count` of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     on: str
     """The CPU it runs on."""

@@ -47,7 +47,7 @@ def test_every_picosecond_of_a_life_goes_to_one_part() -> None:
             await Load(Y, part="lock")
             clocks.append(await Now())
             await Sleep(3 * US)
-            await Work(200 * NS, part="ring")
+            await Work(200 * NS, part="cq_full")
             await MmioRead(DEVICE)
             clocks.append(await Now())
 

@@ -81,7 +81,7 @@ def test_a_tail_that_waits_for_less_than_half_its_time_is_no_burst():
 
 
 def test_a_command_queue_that_has_no_room():
-    unmap = latency(ring=70 * US, fence=20 * US, cpu=2 * US)
+    unmap = latency(cq_full=70 * US, fence=20 * US, cpu=2 * US)
     limit = limit_of({"cpu0.t0.unmap": unmap}, {"iommu0.commands.utilisation": 0.97, "cpu0.utilisation": 1.0})
     assert limit == (
         "p99 of cpu0.t0.unmap is 98 % waiting for the command queue; iommu0's command consumer was 97 % busy"

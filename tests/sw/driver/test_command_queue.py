@@ -275,7 +275,7 @@ def test_removal_gives_everything_back() -> None:
 
     machine.run(remove())
     machine.go(machine.sim.now + 100 * MS)
-    assert before["ring"]
+    assert before["queue"]
     assert machine.kernel.pages.purposes() == {}
 
 

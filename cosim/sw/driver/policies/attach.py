@@ -70,7 +70,7 @@ class BondFirst:
         return Tc.of(sade=(await capabilities_of(iommu)).amo_hwad)
 
     async def release_device(self, driver: Skeleton, iommu: IommuDevice, device: Device, old: Domain | None) -> None:
-        """Free the driver's data after a grace period that normally nobody waits for."""
+        """Free the driver's data after a grace period that no thread waits for."""
         await driver.kernel.rcu.kfree(await info_of(device.object))
 
     # --- Domains ---------------------------------------------------------------------------------------------------

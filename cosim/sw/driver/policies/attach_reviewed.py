@@ -11,7 +11,7 @@ Mirrors riscv_iommu_attach_domain and its three callers. Beside an unmap of the 
         link the bond                               .
         unlink the old bond                         .
 
-Nobody flushes x from H. With the bond linked first, the unmap finds H, given the barriers that `invalidate` draws.
+No flush takes x from H. With the bond linked first, the unmap finds H, given the barriers that `invalidate` draws.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class ReviewedAttach(BondFirst):
         tc: Tc,
         old: Domain | None,
     ) -> None:
-        """Switch id by id. KernelError ENODEV half way leaves earlier ids switched, and the bond to nobody (C7)."""
+        """Switch id by id. KernelError ENODEV half way leaves earlier ids switched, and the bond on no list (C7)."""
         bond = await driver.policies.bonds.new(driver, iommu, device, ta.pscid) if domain is not None else None
         for device_id in device.ids:
             context = await find_context(driver, iommu, device_id)

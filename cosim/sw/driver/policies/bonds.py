@@ -1,4 +1,4 @@
-"""Which IOMMUs a domain's translations may be cached in: the bonds, who may change them, and how long they live.
+"""Which IOMMUs a domain's translations may be cached in: the bonds, their lock, and how long they live.
 
 Mirrors riscv_iommu_bond_link, riscv_iommu_bond_unlink and the walk in riscv_iommu_iotlb_inval. A flush walks the list
 without a lock, beside a device that leaves:
@@ -12,7 +12,7 @@ without a lock, beside a device that leaves:
         rcu_read_unlock                         (only now is the bond freed)
 
 The grace period keeps the bond for the reader, and nothing keeps what the bond points to. A bond that points to the
-IOMMU itself needs nobody but the IOMMU, whose removal can wait for readers once.
+IOMMU itself needs no device, and the IOMMU's removal can wait for readers once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Grouped:
         return bond
 
     async def link(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject, bond: Bond) -> None:
-        """Bond a device to `domain`: from here on, who flushes it finds `iommu`."""
+        """Bond a device to `domain`: from here on, a flush of the domain finds `iommu`."""
         async with driver.kernel.spin(domain.lock):
             await (await self.place(domain, iommu)).add_rcu(bond.list)
 
@@ -89,7 +89,7 @@ class Grouped:
             yield await self.iommu(bond), int(await driver.policies.pscid.of(domain, bond))
 
     async def before_removal(self, driver: Skeleton, iommu: IommuDevice) -> None:
-        """An IOMMU is about to be freed. Nobody waits for readers that still have its address."""
+        """An IOMMU is about to be freed. Readers that still have its address are not waited for."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Unlocked(Grouped):
 
 @dataclass(frozen=True)
 class ReviewedBonds(Unlocked):
-    """v2 7/7 (18 Apr 2024): one bond for each device, put first, changed without a lock; nobody counts those left."""
+    """v2 7/7 (18 Apr 2024): one bond for each device, put first, changed without a lock; those left are not counted."""
 
     async def place(self, domain: DomainObject, iommu: IommuDevice) -> ListHead:
         return domain.bonds

@@ -1,4 +1,4 @@
-"""What the driver tells the core that it can do (riscv_iommu_capable): the core and the DMA API choose by it.
+"""What the driver tells the core that it can do (riscv_iommu_capable): what the core and the DMA API choose by.
 
 Without ``deferred_flush`` dma-iommu falls back from lazy to strict mode; without ``cache_coherency`` VFIO and iommufd
 refuse the device.

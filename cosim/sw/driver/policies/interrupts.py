@@ -60,7 +60,7 @@ class PrintsAndClears:
         await iommu.write(IPSR, Interrupt.CQ.pending)
 
     async def fltq_process(self, driver: Skeleton, iommu: IommuDevice) -> None:
-        """Print what devices did wrong. Nobody else learns of it; records that are not served in time overflow."""
+        """Print what devices did wrong, and no more; records that are not served in time overflow."""
         queue = iommu.faults
         await iommu.write(IPSR, Interrupt.FQ.pending)
         entries = await queue.entries.load()

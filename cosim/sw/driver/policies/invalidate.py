@@ -1,4 +1,4 @@
-"""How a domain's translations are flushed: whom the bonds name, which commands, which barriers, how long to wait.
+"""How a domain's translations are flushed: the IOMMUs of the bonds, the commands, the barriers, the time to wait.
 
 Mirrors riscv_iommu_iotlb_inval and riscv_iommu_iotlb_sync. An unmap runs beside an attach with no lock in common:
 
@@ -11,8 +11,8 @@ Mirrors riscv_iommu_iotlb_inval and riscv_iommu_iotlb_sync. An unmap runs beside
 If the unmap reads the new bond, it flushes H. If it does not, its read came before the link, so its PTE was cleared
 before the context was written: H has walked nothing under it yet, and every walk from then on sees the PTE cleared.
 Without the left barrier the cleared PTE may still be in the store buffer while the bonds are read: H then walks the
-old PTE, and nobody flushes it. Without the right one the link may still be in the store buffer while the context is
-in use already, unless another barrier orders the context's stores after it (`attach_defects.NoBarrier`).
+old PTE, and no flush reaches it. Without the right one the link may still be in the store buffer while the context is
+in use already, unless another barrier orders the context's stores after it (`attach_defects.NoAttachBarrier`).
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class ReviewedInvalidate(PerDevice):
             read the bonds                      IODIR.INVAL, IOTINVAL, IOFENCE
             (none: no IOTINVAL)                 link the bond
 
-    The device has used its context between the right column's first and last line, and nobody flushes what it cached.
+    The device has used its context between the right column's first and last line, and no flush reaches what it cached.
     """
 
     fence_ps: int = 150 * MS

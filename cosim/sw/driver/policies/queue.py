@@ -1,4 +1,4 @@
-"""The command queue: who rings the doorbell when, and how a fence is awaited.
+"""The command queue: in which order senders ring the doorbell, and how a fence is awaited.
 
 Mirrors riscv_iommu_queue_send, riscv_iommu_queue_wait and riscv_iommu_cmd_sync. A sender takes a ticket, copies its
 command into the ticket's slot, and rings the doorbell once all earlier tickets have.
@@ -12,7 +12,7 @@ command into the ticket's slot, and rings the doorbell once all earlier tickets 
         tail = t + 1  ------------------------> dma_wmb, write cqt = t + 2
 
 With mmiowb P1's doorbell has arrived before P2 may ring. Without it P2's may arrive first: `cqt` then goes back, and
-the IOMMU takes the whole ring for full and executes what is left in it, or stops one command short.
+the IOMMU takes the whole queue for full and executes what is left in it, or stops one command short.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from cosim.sw.kernel.objects import Ordering
 from cosim.units.quantities import MS
 
 FENCE = Iofence.c(pr=1, pw=1)
-"""What every variant waits with: completion is seen by `cqh` passing it."""
+"""The command that every variant waits with: it has completed once `cqh` is behind it."""
 
 INDEX = 0xFFFF_FFFF
 """All bits of an index register."""
@@ -64,7 +64,7 @@ class Tickets:
             return ticket, await self.publish(driver, iommu, ticket, command)
 
     async def publish(self, driver: Skeleton, iommu: IommuDevice, ticket: int, command: Command) -> str:
-        """Wait for a slot, fill it, wait for the turn, ring; what failed, "" if nothing."""
+        """Wait for a slot, fill it, wait for the turn, ring the doorbell; what failed, "" if nothing."""
         queue = iommu.commands
         entries = int(await queue.entries.load())
         if not await self.room(driver, iommu, ticket, entries):
@@ -100,7 +100,7 @@ class Tickets:
         return mine is not None
 
     async def room(self, driver: Skeleton, iommu: IommuDevice, ticket: int, entries: int) -> bool:
-        """Wait until the ticket's slot is free. Only the ticket that would fill the ring reads `cqh`; others spin."""
+        """Wait until the ticket's slot is free. Only the ticket that would fill the queue reads `cqh`; others spin."""
         queue, most = iommu.commands, entries - 1
         head = await queue.head.load()
         if ticket - head > most:
@@ -109,12 +109,12 @@ class Tickets:
                 acquire=False,
                 timeout_ps=self.turn_ps,
                 poll_ps=driver.costs.spin,
-                part="ring",
+                part="cq_full",
             )
             return freed is not None
         if ticket - head == most:
             last = int(head) % entries
-            now = await self.index(iommu, last, entries, self.turn_ps, part="ring")
+            now = await self.index(iommu, last, entries, self.turn_ps, part="cq_full")
             if now == last:
                 return False
             await queue.head.fetch_add((now - last) % entries, Ordering.RELAXED)

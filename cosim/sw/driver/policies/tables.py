@@ -1,7 +1,7 @@
-"""Page tables: where the root comes from, how a table is published, what becomes of one that is replaced.
+"""Page tables: where the root comes from, how a table is published, what becomes of a replaced table.
 
 Mirrors riscv_iommu_alloc_paging_domain, riscv_iommu_map_pages, riscv_iommu_unmap_pages and riscv_iommu_iova_to_phys.
-A table is zeroed before it is published; whether others see it in that order is for the publishing store to say:
+A table is zeroed before it is published; whether other readers see that order is for the publishing store to say:
 
         map                                     another map, or the IOMMU's walk
         zero table T                                .
