@@ -1,4 +1,4 @@
-"""Who may import whom (design, section 2): spec at the bottom, hw and sw side by side, the command line on top."""
+"""Who may import whom: spec at the bottom, hw and sw side by side, the command line on top."""
 
 import ast
 from collections.abc import Collection
@@ -77,7 +77,7 @@ def test_the_check_sees_a_forbidden_import(tmp_path: Path) -> None:
 
 
 def test_hardware_arbitrates_only_with_servers_and_gates() -> None:
-    """simpy's own Resource, Store, Condition and succeed order by insertion, not by rank (design, section 1)."""
+    """simpy's own Resource, Store, Condition and succeed order by insertion, not by rank."""
     for path in sorted((ROOT / "hw").rglob("*.py")):
         tree = ast.parse(path.read_text())
         names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}

@@ -14,7 +14,7 @@ from cosim.sim.ranks import Stage
 from cosim.sim.task import Routine
 
 NOW, AFTER_CONFLICT, AFTER_HOLD = range(3)
-"""The answers to an action that asks whether it may take hold (design, section 9)."""
+"""The answers to an action that asks whether it may take hold (docs/schedules.md)."""
 
 
 @dataclass(slots=True)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from cosim.sim.stream import Stream
-
-if TYPE_CHECKING:
-    pass
 
 
 class Chooser:
@@ -26,6 +22,10 @@ class Chooser:
     def stream(self, path: str) -> Stream:
         """The random numbers of the component at `path`."""
         return Stream(self.seed, path)
+
+
+class ScheduleError(ValueError):
+    """A schedule gives a choice an answer that it does not have."""
 
 
 class Scheduled(Chooser):
@@ -48,5 +48,5 @@ class Scheduled(Chooser):
         if answer:
             self.used.add(name)
             if not 0 <= answer < n:
-                raise ValueError(f"schedule: {name}:{answer}: this choice has the answers 0 to {n - 1}")
+                raise ScheduleError(f"schedule: {name}:{answer}: this choice has the answers 0 to {n - 1}")
         return answer

@@ -1,4 +1,4 @@
-"""What a run gives back: one picklable record, and the JSON object that scripts rely on (design, section 10)."""
+"""What a run gives back: one picklable record, and the JSON object that scripts rely on (docs/tutorial.md)."""
 
 from __future__ import annotations
 

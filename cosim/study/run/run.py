@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from cosim.config.problems import Position, Problem, TopologyError
-from cosim.sim.chooser import Chooser, Scheduled
+from cosim.sim.chooser import Chooser, Scheduled, ScheduleError
 from cosim.sim.simulation import Sim
 from cosim.study.run.expect import failures_of
 from cosim.study.run.limit import limit_of
@@ -37,7 +37,7 @@ LONGEST_SLICE = 50 * US
 class Point:
     """Everything that a run depends on: equal points give equal results, in any process.
 
-    `schedule` holds ``name:answer`` for each choice that is not 0 (design, section 9). `command` is what makes this
+    `schedule` holds ``name:answer`` for each choice that is not 0 (docs/schedules.md). `command` is what makes this
     point from a shell, for whoever wants to see a run again; it changes nothing.
     """
 
@@ -108,6 +108,8 @@ def run(
         with _few_collections():
             _advance(system, stop, progress=progress)
         return _result(point, system, meter, stop)
+    except ScheduleError as error:
+        raise TopologyError([Problem(Position("--schedule"), (), str(error).removeprefix("schedule: "))]) from None
     finally:
         system.close()
 

@@ -141,6 +141,14 @@ def test_a_choice_that_a_run_never_comes_to_is_told(tiny):
     assert result.as_json()["unasked"] == ["nic0.fil#1:2"]
 
 
+@pytest.mark.parametrize("executor", ["plain", "agenda"])
+def test_an_answer_that_a_choice_does_not_have_is_an_error_of_whoever_gives_it(executor):
+    for name in ("cpu0.map-unmap.st#7", "nic0.walk#1"):
+        with pytest.raises(cosim.TopologyError) as error:
+            cosim.run(TINY, set={"run.executor": executor}, schedule=[f"{name}:3"])
+        assert str(error.value) == f"--schedule: {name}:3: this choice has the answers 0 to 2"
+
+
 def test_a_result_names_the_command_that_repeats_it(tiny):
     changed = cosim.run(TINY, set={"nic0.traffic.size": "128 B"}, seed=3, schedule=["nic0.walk#1:2"])
     assert changed.replay == (f"cosim run {TINY} -s 'nic0.traffic.size=128 B' --seed 3 --schedule 'nic0.walk#1:2'")
