@@ -13,7 +13,7 @@ NAMES = get_args(Replacement.__value__ if hasattr(Replacement, "__value__") else
 
 def classes() -> set[type]:
     kinds = [kind for kind in vars(cache).values() if isinstance(kind, type) and kind.__module__ == cache.__name__]
-    sets = {kind for kind in kinds if hasattr(kind, "put") and hasattr(kind, "drop")}
+    sets = {kind for kind in kinds if hasattr(kind, "put") and hasattr(kind, "touch")}
     return {kind for kind in sets if kind not in (cache.Set, cache.Cache) and not kind.__name__.startswith("_")}
 
 
