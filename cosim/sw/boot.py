@@ -13,7 +13,6 @@ from cosim.sw.iommu_ops import IDENTITY, Hardware
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads import WorkloadOptions, thread_names
-from cosim.sw.workloads.map_unmap import MapUnmap
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,8 @@ async def boot(runtime: Runtime, plan: Plan) -> None:
             await _try(runtime, device.name, _find(runtime, device))
     for name in plan.domains:
         await _try(runtime, name, _make(runtime, name, next(iter(core.devices), None)))
-    for thread in plan.threads:
-        if isinstance(thread, MapUnmap) and thread.mode == "lazy" and thread.domain in runtime.dma:
-            await _try(runtime, thread.domain, runtime.dma[thread.domain].be_lazy())
+    for thread, name in zip(plan.threads, thread_names(plan.threads), strict=True):
+        await _try(runtime, f"{thread.on}.{name}", thread.set_up(runtime))
     windows = {device.name: window for device in plan.devices if (window := await _window(runtime, device)) is not None}
     done = kernel.sim.probe(BootDone)
     if done:
@@ -92,7 +90,8 @@ async def _window(runtime: Runtime, device: DevicePlan) -> tuple[int, int] | Non
             return await pages.alloc(order, node=device.node, zero=False, purpose="buffer"), device.window
         pieces = await _pieces(runtime, device)
         try:
-            return await runtime.dma[device.domain].map_pieces(pieces), device.window
+            (segment,) = await runtime.dma[device.domain].map_sg(pieces)
+            return segment.address, device.window
         except KernelError:
             for piece in pieces:
                 await pages.free(piece.address)

@@ -1,20 +1,17 @@
-"""The DMA API on an IOMMU (Linux, drivers/iommu/dma-iommu.c): buffers become IOVAs, and cease to be.
+"""The DMA API as drivers of devices call it (Linux, struct dma_map_ops): a buffer is given an address for the device.
 
-Strict: on return of an unmap no device reaches the pages any more, and they may be freed. Lazy: that is so later.
+Two implementations: `dma_iommu`, where an IOMMU translates that address, and `dma_direct`, where nothing does.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from cosim.events import MapBegun, Mapped, UnmapBegun, Unmapped
 from cosim.spec.pagetable import PAGE
-from cosim.sw.flush_queue import FlushQueue
 from cosim.sw.iommu_core import IommuCore
-from cosim.sw.iommu_map import iommu_map, iommu_unmap_fast
-from cosim.sw.iommu_ops import Domain, Gather, Prot
-from cosim.sw.iova import IovaAllocator, IovaOptions
+from cosim.sw.iommu_ops import Domain, Prot
 from cosim.sw.kernel.errors import KernelError
 
 BOTH = Prot.READ | Prot.WRITE
@@ -22,6 +19,13 @@ BOTH = Prot.READ | Prot.WRITE
 
 class Piece(NamedTuple):
     """A stretch of physical memory: an entry of a scatter list."""
+
+    address: int
+    size: int
+
+
+class Segment(NamedTuple):
+    """A stretch of a mapped scatter list as the device sees it (sg_dma_address, sg_dma_len), in bytes."""
 
     address: int
     size: int
@@ -35,84 +39,47 @@ class Coherent(NamedTuple):
     size: int
 
 
-class DmaDomain:
-    """A domain that is used through the DMA API: it has an IOVA allocator.
+class DmaApi(ABC):
+    """The DMA API of the devices that are in `domain`. All calls are awaited by a thread."""
 
-    What it does not check, Linux does not: unmapping what is not mapped is warned of, and its IOVAs are freed all the
-    same, so that a later mapping may be given them twice.
-    """
+    merges: ClassVar[bool]
+    """Whether a scatter list becomes one segment, which a device can be told of as one range."""
 
-    def __init__(self, core: IommuCore, domain: Domain, options: IovaOptions | None = None) -> None:
+    def __init__(self, core: IommuCore, domain: Domain) -> None:
         self.core = core
         self.domain = domain
-        self._kernel, self._driver = core.kernel, core.driver
-        self._iovas = IovaAllocator(core.kernel, domain.aperture_end, options)
-        self._waiting: FlushQueue | None = None
-        self._begun = core.kernel.sim.probe(MapBegun)
-        self._mapped = core.kernel.sim.probe(Mapped)
-        self._unmap_begun = core.kernel.sim.probe(UnmapBegun)
-        self._unmapped = core.kernel.sim.probe(Unmapped)
 
+    @abstractmethod
+    async def map_sg(self, pieces: Sequence[Piece], prot: Prot = BOTH) -> tuple[Segment, ...]:
+        """dma_map_sg: the segments that the device is told of. KernelError ENOMEM, or what the driver reports."""
+
+    @abstractmethod
+    async def unmap_sg(self, segments: Sequence[Segment]) -> None:
+        """dma_unmap_sg: `segments` are all that a `map_sg` returned."""
+
+    @abstractmethod
     async def be_lazy(self) -> None:
-        """Let unmaps wait for a common flush, for all users of the domain. KernelError ENOMEM.
+        """Let unmaps wait for a common flush, for every user of the domain. KernelError ENOMEM."""
 
-        A driver that does not claim it can defer flushes stays strict, as dma-iommu decides; that is logged.
-        """
-        if self._waiting is not None:
-            return
-        if not self._driver.capable("deferred_flush"):
-            self._kernel.log("info", f"{self.domain.name}: the driver does not defer flushes; unmaps are strict")
-            return
-        queue = FlushQueue(self._driver, self.domain, self._give_back)
-        await queue.open()
-        self._waiting = queue
-
+    @abstractmethod
     async def close(self) -> None:
-        """Free what the domain has here; no thread maps any more."""
-        if self._waiting is not None:
-            await self._waiting.close()
+        """Free what the domain has here; nothing is mapped through it any more."""
 
+    @abstractmethod
     def roots(self) -> list[int]:
-        """The objects that it holds; takes no time."""
-        return [] if self._waiting is None else self._waiting.roots()
+        """The kernel objects that are held here; takes no time."""
 
     async def map(self, address: int, size: int, prot: Prot = BOTH) -> int:
-        """dma_map_single: the IOVA of `size` bytes at `address`. KernelError ENOMEM, or what the driver reports."""
-        return await self.map_pieces([Piece(address, size)], prot)
-
-    async def map_pieces(self, pieces: Sequence[Piece], prot: Prot = BOTH) -> int:
-        """dma_map_sg: the IOVA from which all `pieces` follow one another, each in pages of its own."""
-        async with self.core.calls.measured("map"):
-            total = sum(_whole(piece) for piece in pieces)
-            start = await self._iovas.alloc(total)
-            done = 0
-            try:
-                for piece in pieces:
-                    await self._map_piece(start + done, piece, prot)
-                    done += _whole(piece)
-            except KernelError:
-                if done:
-                    await self._clear(start, done)
-                await self._iovas.free(start, total)
-                raise
-            return start + pieces[0].address % PAGE
+        """dma_map_single: the device's address of `size` bytes at `address`. KernelError as for `map_sg`."""
+        return (await self.map_sg([Piece(address, size)], prot))[0].address
 
     async def unmap(self, iova: int, size: int) -> None:
-        """dma_unmap_single, dma_unmap_sg: `size` is what was mapped from `iova` on."""
-        async with self.core.calls.measured("unmap"):
-            start = iova & ~(PAGE - 1)
-            size = _whole(Piece(iova, size))
-            if self._waiting is None:
-                await self._clear(start, size)
-                await self._iovas.free(start, size)
-                return
-            gather = Gather(queued=True)
-            await self._clear_entries(start, size, gather)
-            await self._waiting.add(start, size, gather.freelist)
+        """dma_unmap_single: `size` is what was mapped from `iova` on."""
+        await self.unmap_sg([Segment(iova, size)])
 
     async def alloc_coherent(self, size: int, *, purpose: str = "ring") -> Coherent:
         """dma_alloc_coherent: zeroed memory, mapped for both. KernelError ENOMEM."""
-        pages = self._kernel.pages
+        pages = self.core.kernel.pages
         order = (-(-size // PAGE) - 1).bit_length()
         address = await pages.alloc(order, purpose=purpose)
         try:
@@ -124,51 +91,4 @@ class DmaDomain:
     async def free_coherent(self, memory: Coherent) -> None:
         """dma_free_coherent."""
         await self.unmap(memory.iova, memory.size)
-        await self._kernel.pages.free(memory.address)
-
-    async def _map_piece(self, iova: int, piece: Piece, prot: Prot) -> None:
-        who = (await self._kernel.context()).thread
-        first, size = piece.address & ~(PAGE - 1), _whole(piece)
-        if self._begun:
-            self._begun(MapBegun(self._kernel.sim.now, who, self.domain.name, iova, size, first))
-        try:
-            await iommu_map(self._driver, self.domain, iova, first, size, prot)
-        except KernelError:
-            await self._tell_unmapped(iova, size)
-            raise
-        if self._mapped:
-            self._mapped(Mapped(self._kernel.sim.now, who, self.domain.name, iova, size, first, prot.letters))
-
-    async def _clear(self, start: int, size: int) -> None:
-        gather = Gather()
-        await self._clear_entries(start, size, gather)
-        await self._driver.iotlb_sync(self.domain, gather)
-        await self._tell_unmapped(start, size)
-
-    async def _give_back(self, start: int, size: int) -> None:
-        """A range that waited is flushed."""
-        await self._tell_unmapped(start, size)
-        await self._iovas.free(start, size)
-
-    async def _clear_entries(self, start: int, size: int, gather: Gather) -> None:
-        if self._unmap_begun:
-            who = (await self._kernel.context()).thread
-            self._unmap_begun(UnmapBegun(self._kernel.sim.now, who, self.domain.name, start, size))
-        cleared = await iommu_unmap_fast(self._driver, self.domain, start, size, gather)
-        if cleared != size:
-            self._kernel.log(
-                "warning",
-                f"dma: unmap of {size:#x} bytes at {start:#x} in {self.domain.name} cleared only {cleared:#x}: "
-                "they were not mapped so",
-                (await self._kernel.context()).thread,
-            )
-
-    async def _tell_unmapped(self, start: int, size: int) -> None:
-        if self._unmapped:
-            who = (await self._kernel.context()).thread
-            self._unmapped(Unmapped(self._kernel.sim.now, who, self.domain.name, start, size))
-
-
-def _whole(piece: Piece) -> int:
-    """The size of a piece in whole pages."""
-    return (piece.address % PAGE + piece.size + PAGE - 1) // PAGE * PAGE
+        await self.core.kernel.pages.free(memory.address)

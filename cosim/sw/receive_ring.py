@@ -19,7 +19,7 @@ from cosim.spec.descriptor_ring import (
 )
 from cosim.spec.pagetable import PAGE
 from cosim.spec.register_map import Register
-from cosim.sw.dma_api import Coherent, DmaDomain
+from cosim.sw.dma_api import Coherent, DmaApi
 from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.barriers import dma_rmb, dma_wmb
 from cosim.sw.kernel.errors import KernelError
@@ -46,7 +46,7 @@ class ReceiveRing:
     unmapped). One entry stays unused, since head == tail is an empty ring.
     """
 
-    def __init__(self, kernel: Kernel, dma: DmaDomain, hardware: RingHardware, entries: int, size: int) -> None:
+    def __init__(self, kernel: Kernel, dma: DmaApi, hardware: RingHardware, entries: int, size: int) -> None:
         self.kernel = kernel
         self.dma = dma
         self.hardware = hardware

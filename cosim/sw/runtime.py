@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from cosim.sw.dma_api import DmaDomain
+from cosim.sw.dma_api import DmaApi
+from cosim.sw.dma_direct import DmaDirect
+from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import IDENTITY, Domain, IommuDriver
 from cosim.sw.iova import IovaOptions
@@ -39,15 +41,25 @@ class RingHardware:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Kernel, core and devices of a run; `dma` holds the DMA side of each domain that exists."""
+    """Kernel, core and devices of a run; `dma` holds the DMA API of each paging domain that exists.
+
+    `untranslated` names the devices that have begun behind no IOMMU, or in the identity domain: such a name stands,
+    as the name of a domain, for the DMA API without translation.
+    """
 
     kernel: Kernel
     driver: IommuDriver
     core: IommuCore
     masters: Mapping[str, Master] = field(default_factory=dict)
     rings: Mapping[str, RingHardware] = field(default_factory=dict)
+    untranslated: frozenset[str] = frozenset()
     iova: IovaOptions = field(default_factory=IovaOptions)
     dma: dict[str, DmaDomain] = field(default_factory=dict)
+    direct: DmaDirect = field(init=False)
+    """The DMA API without translation, of every device that has no other."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "direct", DmaDirect(self.core))
 
     async def new_domain(self, name: str, device: str | None) -> DmaDomain:
         """A paging domain with an IOVA allocator. KernelError ENOMEM, ENODEV, EEXIST."""
@@ -60,19 +72,21 @@ class Runtime:
         await self.dma.pop(name).close()
         await self.core.domain_free(name)
 
-    def domain(self, name: str) -> DmaDomain:
-        """The DMA side of a domain. KernelError ENODEV."""
-        if name not in self.dma:
-            raise KernelError(errno.ENODEV, f"there is no domain {name!r} for DMA")
-        return self.dma[name]
+    def domain(self, name: str) -> DmaApi:
+        """The DMA API of a domain. KernelError ENODEV."""
+        if name in self.dma:
+            return self.dma[name]
+        if name == IDENTITY or name in self.untranslated:
+            return self.direct
+        raise KernelError(errno.ENODEV, f"there is no domain {name!r} for DMA")
 
     def has_place(self, name: str) -> bool:
         """Whether there is such a domain that a device can be in."""
         return name == IDENTITY or name in self.dma
 
     def place(self, name: str) -> Domain:
-        """A domain that a device can be in: one with a DMA side, or the identity domain. KernelError ENODEV."""
-        return self.driver.identity if name == IDENTITY else self.domain(name).domain
+        """A domain that a device can be in: a paging one, or the identity domain. KernelError ENODEV."""
+        return self.domain(name).domain
 
     def master(self, device: str) -> Master:
         """The device itself. KernelError ENODEV."""
@@ -80,8 +94,10 @@ class Runtime:
             raise KernelError(errno.ENODEV, f"there is no device {device}")
         return self.masters[device]
 
-    async def domain_of(self, device: str) -> DmaDomain:
-        """The DMA side of the domain that a device is in. KernelError ENODEV."""
+    async def domain_of(self, device: str) -> DmaApi:
+        """The DMA API of a device: that of the domain that it is in. KernelError ENODEV."""
+        if device not in self.core.devices and device in self.untranslated:
+            return self.direct
         domain = await self.core.domain_of(device)
         return self.domain(domain.name if domain else "")
 
@@ -96,4 +112,4 @@ class Runtime:
         views += [device.object for device in self.core.devices.values()]
         views += [domain.object for domain in self.core.domains.values()]
         roots = [int(view.address) for view in views]
-        return self.kernel.leaks([*roots, *(root for dma in self.dma.values() for root in dma.roots())])
+        return self.kernel.leaks([*roots, *(root for dma in (*self.dma.values(), self.direct) for root in dma.roots())])

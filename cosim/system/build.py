@@ -28,7 +28,7 @@ from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.runtime import RingHardware, Runtime
 from cosim.system.address_map import interrupt_files, ring_registers
 from cosim.system.all_memory import AllMemory
-from cosim.system.devices import device_ids
+from cosim.system.devices import device_ids, untranslated
 from cosim.system.plan import interrupt_numbers, plan
 from cosim.system.system import Master, System
 from cosim.system.topology import Topology
@@ -70,7 +70,7 @@ def build(topology: Topology, chooser: Chooser) -> System:
         for found in bus.ranges()
         if isinstance(masters.get(found.name), RingMaster)
     }
-    runtime = Runtime(kernel, driver, IommuCore(kernel, driver), masters, rings)
+    runtime = Runtime(kernel, driver, IommuCore(kernel, driver), masters, rings, untranslated(topology))
     booted = plan(topology, vectors, {path: file.base for path, file in files.items()})
     cells = [f" {axis}={cell}" for axis, cell in topology.driver.cells.items()]
     named = row.name + "".join(cells)

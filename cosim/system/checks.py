@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import combinations
 
 from cosim.config.problems import Path
@@ -15,8 +15,9 @@ from cosim.sw.driver.own import VariantError
 from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_ops import IDENTITY
 from cosim.sw.kernel.buddy import MAX_ORDER
+from cosim.sw.workloads.references import DOMAINS, Role
 from cosim.system.address_map import given
-from cosim.system.devices import device_ids, matching, patterns, starts_in
+from cosim.system.devices import device_ids, matching, patterns, starts_in, untranslated
 from cosim.system.topology import Topology
 from cosim.units.nearest import nearest
 from cosim.units.quantities import format_size, format_time
@@ -90,19 +91,14 @@ def _devices_reach_an_iommu(this: _Checker) -> Iterator[Complaint]:
 
 
 def _devices_without_mappings_have_memory(this: _Checker) -> Iterator[Complaint]:
-    begins = starts_in(this.topology)
-    for name, device in this.devices.items():
-        identity = begins.get(name) == IDENTITY
-        if not device.direct and not identity:
-            continue
-        if not isinstance(device, DmaOptions):
-            remedy = "have it begin in another domain" if identity else "name one: `through:`"
-            yield ("parts", name, "kind"), f"a ring's buffers are mapped by an iommu; {remedy}"
-        elif device.traffic.mapped > LARGEST_BLOCK:
+    for name in sorted(untranslated(this.topology)):
+        device = this.devices[name]
+        if isinstance(device, DmaOptions) and device.traffic.mapped > LARGEST_BLOCK:
+            where = "without an iommu" if device.direct else "in identity"
             yield (
                 ("parts", name, "traffic", "window"),
-                f"{'in identity' if identity else 'without an iommu'} a window is one block of memory, and none is "
-                f"larger than {format_size(LARGEST_BLOCK)}; this one is {format_size(device.traffic.window)}",
+                f"{where} a window is one block of memory, and none is larger than {format_size(LARGEST_BLOCK)}; this "
+                f"one is {format_size(device.traffic.window)}",
             )
 
 
@@ -160,10 +156,7 @@ def _domains_are_used(this: _Checker) -> Iterator[Complaint]:
     topology = this.topology
     owner: dict[str, str] = {}
     named = {
-        name
-        for thread in topology.threads
-        for field in ("domain", "domains", "to")
-        for name in patterns(getattr(thread, field, None) or ())
+        reference.name for thread in topology.threads for reference in thread.references() if reference.role in DOMAINS
     }
     translated = [name for name, device in this.devices.items() if device.through is not None]
     for name, domain in topology.domains.items():
@@ -195,26 +188,29 @@ def _domains_are_used(this: _Checker) -> Iterator[Complaint]:
 def _threads_name_what_there_is(this: _Checker) -> Iterator[Complaint]:
     topology = this.topology
     begins = starts_in(topology)
-    translated = list(begins)
-    domains = list(dict.fromkeys([*topology.domains, *(name for name in translated if begins[name] == name)]))
+    own = [name for name, begin in begins.items() if begin == name]
+    paging = list(dict.fromkeys(name for name in [*topology.domains, *own] if name != IDENTITY))
+    among: Mapping[Role, Collection[str]] = {
+        Role.CPU: this.cpus,
+        Role.IOMMU: this.iommus,
+        Role.DEVICE: this.devices,
+        Role.ATTACHABLE: begins,
+        Role.RING: this.topology.of_kind("ring"),
+        Role.DMA_DOMAIN: [*paging, *sorted(untranslated(topology)), IDENTITY],
+        Role.PAGING_DOMAIN: paging,
+        Role.ANY_DOMAIN: [*paging, IDENTITY],
+    }
     for index, thread in enumerate(topology.threads):
-        path: Path = ("threads", index)
-        yield from this.refers((*path, "on"), thread.on, this.cpus, "a cpu")
-        for field, among, what in (
-            ("domain", domains, "a domain"),
-            ("to", domains, "a domain"),
-            ("domains", [*domains, IDENTITY], "a domain"),
-            ("device", translated, "a device behind an iommu"),
-            ("devices", translated, "a device behind an iommu"),
-            ("iommu", this.iommus, "an iommu"),
-        ):
-            for name in patterns(getattr(thread, field, None) or ()):
-                if name == IDENTITY and field == "domain":
-                    yield (*path, field), f"nothing is mapped in {name}; name a paging domain, such as a device's own"
-                elif field in ("domain", "domains") and name in begins and name not in among:
-                    yield (*path, field), f"{name} has no domain of its own, since it begins in {begins[name]}"
-                elif not matching(name, among):
-                    yield from this.refers((*path, field), name, among, what)
+        for field, name, role in thread.references():
+            path: Path = ("threads", index, field)
+            if matching(name, among[role]):
+                continue
+            if role is Role.PAGING_DOMAIN and name == IDENTITY:
+                yield path, f"nothing is mapped in {name}; name a paging domain, such as a device's own"
+            elif role in DOMAINS and name in begins:
+                yield path, f"{name} has no domain of its own, since it begins in {begins[name]}"
+            else:
+                yield from this.refers(path, name, among[role], role.words)
 
 
 def _stalls_name_a_consumer(this: _Checker) -> Iterator[Complaint]:

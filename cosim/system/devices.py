@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 
 from cosim.hw.dma.options import DeviceOptions
+from cosim.sw.iommu_ops import IDENTITY
 from cosim.system.topology import Topology
 
 
@@ -44,3 +45,9 @@ def starts_in(topology: Topology) -> dict[str, str]:
         for device in matching(pattern, translated)
     }
     return {device: shared.get(device, device) for device in translated}
+
+
+def untranslated(topology: Topology) -> frozenset[str]:
+    """The devices whose addresses are physical: those behind no IOMMU, and those that begin in identity."""
+    begins = starts_in(topology)
+    return frozenset(name for name in topology.devices() if begins.get(name, IDENTITY) == IDENTITY)

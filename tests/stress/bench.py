@@ -161,7 +161,7 @@ class Bench(Holdings):
         async def body() -> None:
             pieces = await allocate(self.runtime, pages, contiguous=contiguous)
             try:
-                iova = await self.runtime.domain(domain).map_pieces(pieces, prot)
+                ((iova, _),) = await self.runtime.domain(domain).map_sg(pieces, prot)
             except KernelError:
                 await release(self.runtime, pieces)
                 raise

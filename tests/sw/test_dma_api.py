@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.events import CallDone, Mapped, Unmapped
-from cosim.sw.dma_api import DmaDomain, Piece
+from cosim.sw.dma_api import Piece
+from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_map import Fit, fit, iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Prot
@@ -61,7 +62,7 @@ def test_pieces_from_anywhere_become_one_range() -> None:
     pieces = [Piece(0x8030_0000, PAGE), Piece(0x8010_0000, 2 * PAGE), Piece(0x8020_0000, PAGE)]
 
     async def body() -> None:
-        iova = await bench.dma.map_pieces(pieces)
+        ((iova, _),) = await bench.dma.map_sg(pieces)
         found = [bench.driver.translate("shared", iova + index * PAGE) for index in range(4)]
         assert found == [0x8030_0000, 0x8010_0000, 0x8010_1000, 0x8020_0000]
         await bench.dma.unmap(iova, 4 * PAGE)
@@ -150,11 +151,11 @@ def test_a_map_that_fails_half_way_is_undone_and_its_iova_is_free_again() -> Non
 
     async def body() -> None:
         with pytest.raises(KernelError) as failure:
-            await bench.dma.map_pieces(pieces)
+            await bench.dma.map_sg(pieces)
         assert failure.value.code == errno.ENOMEM
         assert not bench.driver.tables["shared"]
         bench.driver.refuses.clear()
-        assert await bench.dma.map_pieces(pieces) == TOP - 3 * PAGE
+        assert await bench.dma.map_sg(pieces) == ((TOP - 3 * PAGE, 4 * PAGE),)
 
     bench.machine.run(body())
     assert [call.failed for call in bench.calls] == ["ENOMEM", ""]

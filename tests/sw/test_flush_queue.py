@@ -8,7 +8,7 @@ import pytest
 
 from cosim.events import Unmapped
 from cosim.sim.operations import Sleep
-from cosim.sw.dma_api import DmaDomain
+from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import Domain, Gather
 from cosim.units.quantities import MS, US, S

@@ -25,7 +25,8 @@ NAMES = "says what there is, by name, as sysfs does; what attach decides by are 
 
 MAY_CHANGE = {
     "iommu_core.IommuCore": NAMES,
-    "dma_api.DmaDomain": "becomes lazy once, at boot",
+    "dma_direct.DmaDirect": "notes what coherent memory there is, for the search for leaks alone",
+    "dma_iommu.DmaDomain": "becomes lazy once, at boot",
     "driver.device_context.DeviceContextWatch": "tells what memory holds, and no algorithm under study reads it",
     "iommu_ops.Gather": PRIVATE,
     "driver.driver.Driver": "notes what each IOMMU holds until it is removed, which one thread does",

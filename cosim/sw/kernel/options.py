@@ -24,6 +24,8 @@ class KernelOptions(Options):
     """CPU time of an object's allocation, without zeroing it."""
     page_cost: Time = 100 * NS
     """CPU time of a page's allocation, without zeroing it."""
+    dma_direct_cost: Time = 5 * NS
+    """CPU time of dma_map and dma_unmap, for each piece of a buffer, where nothing translates (dma-direct)."""
     hot_pages: int = Field(default=512, ge=0)
     """Freed pages that a node keeps for the next allocations, last in, first out."""
     fail_allocations: tuple[PositiveCount, ...] = ()

@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from cosim.spec.pagetable import PAGE
-from cosim.sw.dma_api import DmaDomain, Piece
+from cosim.sw.dma_api import DmaApi, Piece, Segment
 from cosim.sw.runtime import Runtime
-from cosim.sw.workloads.workload import Names, WorkloadOptions, allocate, around, release
+from cosim.sw.workloads.references import AttachableNames, DeviceName, DmaDomainName, DomainNames
+from cosim.sw.workloads.workload import WorkloadOptions, allocate, around, release
 from cosim.units.field_types import Time
 
 
@@ -18,8 +18,9 @@ class MapUnmap(WorkloadOptions):
     """Maps a buffer, leaves it mapped for a while, unmaps it and frees its pages."""
 
     does: Literal["map-unmap"]
-    domain: str
-    """The domain it maps in; a device's own domain has the device's name."""
+    domain: DmaDomainName
+    """The domain it maps in; a device's own domain has the device's name. In `identity`, and for a device that begins
+    there or goes through no IOMMU, a buffer keeps its physical address and nothing is flushed (passthrough)."""
     pages: int = Field(default=1, ge=1, le=1 << 18)
     """Pages of 4 KiB, mapped by one call and unmapped by one."""
     contiguous: bool = False
@@ -29,40 +30,49 @@ class MapUnmap(WorkloadOptions):
     for all, if the driver can defer flushes."""
     hold: Time = 0
     """How long the buffer stays mapped."""
-    device: str | None = None
+    device: DeviceName | None = None
     """A device that is told of each buffer and uses it; it is not stopped before the unmap."""
     free: bool = True
     """Free the pages after each unmap, so that the next allocation gets them; else the same are used again."""
 
+    async def set_up(self, runtime: Runtime) -> None:
+        if self.mode == "lazy":
+            await runtime.domain(self.domain).be_lazy()
+
     async def run(self, runtime: Runtime) -> None:
         await runtime.kernel.sleep(self.start)
-        kept = [] if self.free else await allocate(runtime, self.pages, contiguous=self.contiguous)
+        kept = [] if self.free else await self._allocate(runtime)
         await self.repeat(runtime, lambda: self._round(runtime, kept))
 
     async def _round(self, runtime: Runtime, kept: Sequence[Piece]) -> None:
         if kept:
             await self._use(runtime, kept)
             return
-        pieces = await allocate(runtime, self.pages, contiguous=self.contiguous)
+        pieces = await self._allocate(runtime)
         await around(self._use(runtime, pieces), lambda: release(runtime, pieces))
 
+    async def _allocate(self, runtime: Runtime) -> list[Piece]:
+        """The buffer's pages: one block for a device that has to find them at one range of addresses."""
+        one_range = self.device is not None and not runtime.domain(self.domain).merges
+        return await allocate(runtime, self.pages, contiguous=self.contiguous or one_range)
+
     async def _use(self, runtime: Runtime, pieces: Sequence[Piece]) -> None:
-        dma, size = runtime.domain(self.domain), self.pages * PAGE
-        iova = await dma.map_pieces(pieces)
+        dma = runtime.domain(self.domain)
+        segments = await dma.map_sg(pieces)
         if self.device is not None:
-            runtime.master(self.device).start(iova, size)
+            runtime.master(self.device).start(*segments[0])
         if self.hold:
             await runtime.kernel.sleep(self.hold)
-        await dma.unmap(iova, size)
+        await dma.unmap_sg(segments)
 
 
 class AttachDetach(WorkloadOptions):
     """Moves devices from domain to domain; a round visits each of `domains` with each of `devices`."""
 
     does: Literal["attach-detach"]
-    devices: Names
+    devices: AttachableNames
     """The devices, by names or globs."""
-    domains: Names
+    domains: DomainNames
     """The domains, in turn; `identity` is one that is always there."""
     stay: Time = 0
     """How long the devices stay in each domain."""
@@ -86,7 +96,7 @@ class DomainCycle(WorkloadOptions):
     """Makes a domain, maps a buffer there, moves devices in that use it, then undoes all of it and frees the domain."""
 
     does: Literal["domain-cycle"]
-    devices: Names
+    devices: AttachableNames
     """The devices, by names or globs."""
     pages: int = Field(default=1, ge=1, le=1 << 18)
     """Pages of the buffer."""
@@ -103,30 +113,29 @@ class DomainCycle(WorkloadOptions):
         dma = await runtime.new_domain(name, devices[0] if devices else None)
         await around(self._inhabit(runtime, dma, devices), lambda: runtime.free_domain(name))
 
-    async def _inhabit(self, runtime: Runtime, dma: DmaDomain, devices: Sequence[str]) -> None:
+    async def _inhabit(self, runtime: Runtime, dma: DmaApi, devices: Sequence[str]) -> None:
         pieces = await allocate(runtime, self.pages)
         await around(self._use(runtime, dma, pieces, devices), lambda: release(runtime, pieces))
 
-    async def _use(self, runtime: Runtime, dma: DmaDomain, pieces: Sequence[Piece], devices: Sequence[str]) -> None:
-        size = self.pages * PAGE
-        mapped: list[int] = []
+    async def _use(self, runtime: Runtime, dma: DmaApi, pieces: Sequence[Piece], devices: Sequence[str]) -> None:
+        mapped: list[tuple[Segment, ...]] = []
         moved: list[str] = []
 
         async def settle() -> None:
             if self.order == "map-first":
-                mapped.append(await dma.map_pieces(pieces))
+                mapped.append(await dma.map_sg(pieces))
             for device in devices:
                 await runtime.core.replace(device, dma.domain)
                 moved.append(device)
             if self.order == "attach-first":
-                mapped.append(await dma.map_pieces(pieces))
+                mapped.append(await dma.map_sg(pieces))
             for device in devices if self.use else ():
-                runtime.master(device).start(mapped[0], size)
+                runtime.master(device).start(*mapped[0][0])
             await runtime.kernel.sleep(self.stay)
 
         async def leave() -> None:
-            for iova in mapped:
-                await dma.unmap(iova, size)
+            for segments in mapped:
+                await dma.unmap_sg(segments)
             for device in moved:
                 await runtime.core.detach(device)
 

@@ -11,6 +11,7 @@ from cosim.spec.pagetable import PAGE
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.receive_ring import ReceiveRing
 from cosim.sw.runtime import Runtime
+from cosim.sw.workloads.references import RingName
 from cosim.sw.workloads.workload import WorkloadOptions
 from cosim.units.field_types import PositiveSize, PositiveTime
 from cosim.units.quantities import US
@@ -23,7 +24,7 @@ class ReceiveRingWork(WorkloadOptions):
     """
 
     does: Literal["receive-ring"]
-    device: str
+    device: RingName
     """The device, of `kind: ring`."""
     entries: int = Field(default=64, ge=2, le=1 << 16)
     """Descriptors of the ring, a power of two; one stays unused."""

@@ -12,7 +12,8 @@ from cosim.sw.iommu_map import iommu_map
 from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
-from cosim.sw.workloads.workload import Names, WorkloadOptions, allocate, around, release
+from cosim.sw.workloads.references import AttachableNames, IommuName, PagingDomainName
+from cosim.sw.workloads.workload import WorkloadOptions, allocate, around, release
 from cosim.units.field_types import Size, Time
 
 
@@ -20,7 +21,7 @@ class Unplug(WorkloadOptions):
     """Takes devices away, once: each stops making requests, is detached and forgotten."""
 
     does: Literal["unplug"]
-    devices: Names
+    devices: AttachableNames
     """The devices, by names or globs."""
     count: Literal[1] = 1
 
@@ -34,7 +35,7 @@ class UnplugIommu(WorkloadOptions):
     """Takes an IOMMU away, once: the devices behind it stop making requests and go first."""
 
     does: Literal["unplug-iommu"]
-    iommu: str
+    iommu: IommuName
     """Its name."""
     count: Literal[1] = 1
 
@@ -112,7 +113,7 @@ class Misuse(WorkloadOptions):
     """Uses the DMA API in a way that it does not permit; what follows is what Linux does."""
 
     does: Literal["misuse"]
-    domain: str
+    domain: PagingDomainName
     """The domain; a device's own domain has the device's name."""
     what: Literal["unmap-twice", "unmap-unmapped", "map-twice", "unaligned"]
     """Unmap what has been unmapped; unmap what never was mapped; map an IOVA that is in use; map half a page."""

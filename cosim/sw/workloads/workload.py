@@ -11,21 +11,22 @@ from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import Piece
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
+from cosim.sw.workloads.references import CpuName, Reference, references
 from cosim.units.field_types import Time
 from cosim.units.options import Options
 from cosim.units.quantities import US
-
-Names = str | tuple[str, ...]
-"""Names or globs."""
 
 RETRY_PS = 100 * US
 """How long a thread waits after a round that has failed, if its `gap` is shorter."""
 
 
 class WorkloadOptions(Options):
-    """A thread's options; it makes rounds, and ends after `count` of them."""
+    """A thread's options; it makes rounds, and ends after `count` of them.
 
-    on: str
+    A field that names a part or a domain has one of the types of `references`; nothing else knows which fields do.
+    """
+
+    on: CpuName
     """The CPU it runs on."""
     start: Time = 0
     """When it starts, after boot."""
@@ -33,6 +34,13 @@ class WorkloadOptions(Options):
     """How long it sleeps after each round."""
     count: int | None = Field(default=None, ge=1)
     """How many rounds it makes; without end, if absent."""
+
+    def references(self) -> Sequence[Reference]:
+        """What the thread names."""
+        return tuple(references(self))
+
+    async def set_up(self, runtime: Runtime) -> None:
+        """What boot does for the thread, before any thread or device starts. KernelError."""
 
     async def run(self, runtime: Runtime) -> None:
         """The thread."""

@@ -33,16 +33,26 @@ def test_it_reaches_memory_without_a_translation(run, executor):
     assert latency.max_ps == 180 * NS
 
 
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        (
-            {"set": {"nic0": {"kind": "ring", "direct": True}}},
-            "nic0.kind: a ring's buffers are mapped by an iommu",
-        ),
-        ({"window": "8 MiB"}, "parts.nic0.traffic.window: without an iommu a window is one block of memory"),
-    ],
-)
-def test_what_only_an_iommu_can_give_it_is_an_error(run, changed, message):
-    with pytest.raises(TopologyError, match=message):
-        run(**changed)
+def test_its_window_is_no_larger_than_a_block_of_memory_can_be(run):
+    with pytest.raises(TopologyError, match=r"parts.nic0.traffic.window: without an iommu a window is one block"):
+        run(window="8 MiB")
+
+
+@pytest.mark.parametrize("wait", ["interrupt", "poll"])
+def test_a_ring_needs_no_iommu(run, wait):
+    """Fetch, data and status are each two hops and the memory; nothing of the ring is lost."""
+    ring = {"on": "cpu0", "does": "receive-ring", "device": "nic0", "entries": 8, "wait": wait}
+    nic0 = {"kind": "ring", "direct": True, "interval": "2 us"}
+    result = run(set={"threads": [ring], "nic0": nic0, "run.until": "200 us"})
+    assert result.outcome == "ok"
+    assert result.latencies["nic0.write"].count > 60
+    assert {result.latencies[f"nic0.{what}"].max_ps for what in ("fetch", "write", "status")} == {180 * NS}
+    assert result.latencies["cpu0.receive-ring.unmap"].parts["cpu"] == 5 * NS
+    assert result.scalars["kernel.leaked_pages"] == 0
+
+
+def test_a_thread_can_map_for_it(run):
+    thread = {"on": "cpu0", "does": "map-unmap", "domain": "nic0", "device": "nic0", "pages": 4, "free": False}
+    result = run(set={"threads": [thread | {"hold": "1 us"}], "run.until": "100 us"})
+    assert result.outcome == "ok"
+    assert result.latencies["cpu0.map-unmap.map"].max_ps == 5 * NS, "one block, since the device has one range"

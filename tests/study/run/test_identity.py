@@ -58,9 +58,19 @@ def test_it_need_not_be_named_among_the_domains(identity: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"nic0": {"kind": "ring", "through": "iommu0"}}, "a ring's buffers are mapped by an iommu; have it begin in"),
         ({"nic0.traffic.window": "8 MiB"}, "in identity a window is one block of memory, and none is larger than"),
-        ({"threads": [{"on": "cpu0", "does": "map-unmap", "domain": "identity"}]}, "nothing is mapped in identity"),
+        (
+            {"threads": [{"on": "cpu0", "does": "misuse", "what": "map-twice", "domain": "identity"}]},
+            "nothing is mapped in identity; name a paging domain, such as a device's own",
+        ),
+        (
+            {"threads": [{"on": "cpu0", "does": "misuse", "what": "map-twice", "domain": "nic0"}]},
+            "nic0 has no domain of its own, since it begins in identity",
+        ),
+        (
+            {"threads": [{"on": "cpu0", "does": "attach-detach", "devices": "nic1", "domains": "nic0"}]},
+            "nic0 has no domain of its own, since it begins in identity",
+        ),
     ],
 )
 def test_what_needs_a_mapping_is_refused(identity: Path, changed: dict[str, Any], message: str) -> None:

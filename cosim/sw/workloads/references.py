@@ -1,0 +1,82 @@
+"""What the fields of a workload name: a field says so in its type, and a topology is checked by that alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum, auto
+from typing import Annotated, Any, NamedTuple, get_args
+
+from pydantic import BaseModel
+
+Names = str | tuple[str, ...]
+"""Names or globs."""
+
+
+class Role(Enum):
+    """What the thing that a field names must be."""
+
+    CPU = auto()
+    IOMMU = auto()
+    DEVICE = auto()
+    """Any device that makes DMA requests."""
+    ATTACHABLE = auto()
+    """A device behind an IOMMU."""
+    RING = auto()
+    """A device that works on a descriptor ring."""
+    DMA_DOMAIN = auto()
+    """A domain that buffers are mapped in. `identity`, and a device that begins there or behind no IOMMU, is one."""
+    PAGING_DOMAIN = auto()
+    """A domain with a page table."""
+    ANY_DOMAIN = auto()
+    """A domain that a device can be moved to, `identity` among them."""
+
+    @property
+    def words(self) -> str:
+        """As an error names it."""
+        return _WORDS.get(self, "a domain")
+
+
+_WORDS: Mapping[Role, str] = {
+    Role.CPU: "a cpu",
+    Role.IOMMU: "an iommu",
+    Role.DEVICE: "a device",
+    Role.ATTACHABLE: "a device behind an iommu",
+    Role.RING: "a ring device",
+}
+
+DOMAINS = frozenset(Role) - frozenset(_WORDS)
+"""The roles of domains."""
+
+
+class Reference(NamedTuple):
+    """One name or glob in one field."""
+
+    field: str
+    name: str
+    role: Role
+
+
+CpuName = Annotated[str, Role.CPU]
+IommuName = Annotated[str, Role.IOMMU]
+DeviceName = Annotated[str, Role.DEVICE]
+RingName = Annotated[str, Role.RING]
+DmaDomainName = Annotated[str, Role.DMA_DOMAIN]
+PagingDomainName = Annotated[str, Role.PAGING_DOMAIN]
+AttachableNames = Annotated[Names, Role.ATTACHABLE]
+DomainNames = Annotated[Names, Role.ANY_DOMAIN]
+
+
+def references(options: BaseModel) -> Iterator[Reference]:
+    """Every name that a field of `options` holds, in the order of the fields."""
+    for field, info in type(options).model_fields.items():
+        role = next((role for role in (*info.metadata, *_nested(info.annotation)) if isinstance(role, Role)), None)
+        value: str | tuple[str, ...] | None = getattr(options, field)
+        if role is not None and value is not None:
+            for name in (value,) if isinstance(value, str) else value:
+                yield Reference(field, name, role)
+
+
+def _nested(annotation: Any) -> Iterator[Any]:
+    """What a union's members are annotated with, as in ``DeviceName | None``."""
+    for member in get_args(annotation):
+        yield from getattr(member, "__metadata__", ())
