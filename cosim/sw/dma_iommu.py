@@ -49,7 +49,7 @@ class DmaDomain(DmaApi):
         self._waiting = queue
 
     async def close(self) -> None:
-        """Free what the domain has here; nobody maps any more."""
+        """Free what the domain has here; no thread maps any more."""
         if self._waiting is not None:
             await self._waiting.close()
 
