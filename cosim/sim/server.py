@@ -19,7 +19,6 @@ class Server(Demand):
         "interval_ps",
         "latency_ps",
         "part",
-        "visits",
         "wait_part",
         "waited_ps",
     )
@@ -31,7 +30,6 @@ class Server(Demand):
         self.wait_part = wait_part
         self.free_at = 0
         self.busy_ps = 0
-        self.visits = 0
         self.waited_ps = 0
 
     def admit(self, now: int, interval_ps: int | None = None, latency_ps: int | None = None) -> int:
@@ -48,7 +46,6 @@ class Server(Demand):
             start = now
         self.free_at = start + interval_ps
         self.busy_ps += interval_ps
-        self.visits += 1
         return start + latency_ps
 
     def busy_until(self, now: int) -> int:

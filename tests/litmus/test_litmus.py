@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from cosim.study.conform.litmus import LitmusError, are_in, load, run, run_file
-from cosim.study.conform.litmus.machine import LitmusMachine
 from tests.litmus.cases import DATA, FILES, MODELS, by_name, cases_in, length
+from tests.litmus.machine import LitmusMachine
 
 HERD = [file for file in FILES if file not in ("own.jsonl", "reasoned.jsonl")]
 DOCS = Path(__file__).parents[2] / "docs"

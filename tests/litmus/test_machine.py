@@ -14,10 +14,10 @@ from cosim.sim.agenda import Agenda
 from cosim.sim.chooser import Chooser
 from cosim.sim.plain import Plain
 from cosim.study.conform.litmus import Test
-from cosim.study.conform.litmus.machine import LitmusMachine
 from cosim.study.conform.litmus.programs import Outcome
 from cosim.study.conform.litmus.search import Search
 from tests.litmus.cases import FILES, MODELS, by_name, cases_in, length, random_test
+from tests.litmus.machine import LitmusMachine
 
 
 class Randomly(Chooser):

@@ -1,16 +1,14 @@
-"""The bus: the address map, the ports through which initiators leave for it, and the order of posted writes."""
+"""The bus: which target answers at which address."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from cosim.sim.gate import Gate
-from cosim.sim.server import Server
+from cosim.hw.bus.nowhere import NOWHERE
+from cosim.hw.bus.port import BusPort
 from cosim.sim.simulation import Sim
-from cosim.sim.task import Subroutine, Task
-from cosim.sim.transport import Access, AccessKind, Response, Route, Target
+from cosim.sim.transport import Target
 
 _END = 1 << 64
 
@@ -30,31 +28,6 @@ class Range(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name} at {self.base:#x}..{self.end - 1:#x}"
-
-
-class Nowhere:
-    """Answers where nothing is: it refuses after one tick, and reads as all ones."""
-
-    def arrive(self, access: Access, now: int) -> int:
-        """Nothing to wait for."""
-        return now
-
-    def commit(self, access: Access) -> None:
-        """Refuse."""
-        access.response = Response.ACCESS_FAULT
-        if access.kind is not AccessKind.WRITE:
-            bits = 8 * min(access.size, 8)
-            access.words = ((1 << bits) - 1,) * max(1, access.size // 8)
-
-    def peek(self, address: int, size: int) -> int:
-        """All ones."""
-        return (1 << 8 * size) - 1
-
-    def poke(self, address: int, size: int, value: int) -> None:
-        """Nothing changes."""
-
-
-NOWHERE = Nowhere()
 
 
 class Bus:
@@ -115,68 +88,3 @@ class Bus:
 
     def _listing(self) -> str:
         return ", ".join(map(str, self._ranges)) or "no ranges"
-
-
-class BusPort:
-    """Where one initiator leaves for the bus: every access takes the same hop there and back.
-
-    What leaves by `in_order` or `post` reaches each target in the order in which it left; a plain `Access` may
-    overtake it.
-    """
-
-    def __init__(self, bus: Bus, path: str, hop_ps: int) -> None:
-        self.bus = bus
-        self.path = path
-        self.hop_ps = hop_ps
-        self.initiator = bus.sim.initiator(path)
-        self._nowhere = Route(NOWHERE, hop_ps, hop_ps)
-        self._base = self._end = 0
-        self._route = self._nowhere
-        self._landing = BusPort(bus, path, 0) if hop_ps else self
-        self._turns: dict[Target, Gate] = {}
-
-    def __repr__(self) -> str:
-        return f"<BusPort {self.path}>"
-
-    def route(self, address: int, size: int) -> Route:
-        """The way to who answers at all `size` bytes from `address` on; refused where they are not one target's."""
-        if self._base <= address and address + size <= self._end:
-            return self._route
-        found = self.bus.find(address, size)
-        if found is None:
-            return self._nowhere
-        self._base, self._end = found.base, found.end
-        self._route = Route(found.target, self.hop_ps, self.hop_ps)
-        return self._route
-
-    def in_order(self, access: Access) -> Subroutine[Access]:
-        """Make `access` behind everything that left here in order for the same target before it."""
-        hop = Server(0, access.hop_part, latency_ps=self.hop_ps)
-        if self.hop_ps:
-            yield hop
-        access.port = self._landing
-        target = self.bus.target(access.address, access.size)
-        turn = self._turns.get(target)
-        if turn is None:
-            turn = self._turns[target] = Gate(self.bus.sim, 1, access.wait_part)
-        yield turn
-        yield access
-        turn.release()
-        if self.hop_ps:
-            yield hop
-        return access
-
-    def post(
-        self,
-        address: int,
-        size: int,
-        words: Sequence[int],
-        rank: int,
-        *,
-        agent: str = "",
-        owner: str = "",
-        part: str = "mmio",
-    ) -> Task:
-        """Send a write on its way in order, and do not wait for it; `rank` is one of the writer's."""
-        access = Access(self, AccessKind.WRITE, address, size, part, words, agent=agent, owner=owner)
-        return self.bus.sim.start(self.in_order(access), rank)

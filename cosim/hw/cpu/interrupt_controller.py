@@ -22,7 +22,6 @@ class InterruptController:
     def __init__(self) -> None:
         self.deliverable: int | None = None
         """The vector that is delivered next."""
-        self.delivered = 0
         self._handlers: dict[int, Handler] = {}
         self._high: set[int] = set()
         self._messages: set[int] = set()
@@ -63,7 +62,6 @@ class InterruptController:
         if vector is None:
             raise RuntimeError("no interrupt is deliverable")
         self._messages.discard(vector)
-        self.delivered += 1
         self._settle()
         return vector, self._handlers[vector]
 

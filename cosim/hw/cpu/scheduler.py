@@ -88,11 +88,6 @@ class Scheduler(TimedHart):
         """How long threads have had the CPU, up to now."""
         return self._ran_ps + (0 if self._on_since is None else self.sim.now - self._on_since)
 
-    @property
-    def alive(self) -> list[str]:
-        """The threads that have not ended."""
-        return [thread.name for thread in self.threads]
-
     # --- While a thread runs -----------------------------------------------------------------------------------------
 
     def pause(self, thread: Thread, until: int, part: str) -> Steps[None]:

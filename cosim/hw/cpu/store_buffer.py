@@ -44,7 +44,6 @@ class StoreBuffer:
         self.sim = sim
         self.path = path
         self.hart = hart
-        self.drained = 0
         self._options = options
         self._initiator: Initiator = sim.initiator(path)
         self._port = bus.port(path)
@@ -135,7 +134,6 @@ class StoreBuffer:
         return self.sim.actions.attempt(Action(agent, self.path, footprint, True, again, entry.size, slot.place))
 
     def _left(self, left: Slot) -> None:
-        self.drained += 1
         del self._slots[left.entry.number]
         now = self.sim.now
         for slot in self._slots.values():

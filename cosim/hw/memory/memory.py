@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any, Literal
 
@@ -276,10 +276,6 @@ class Memory(Component):
         if self._history is not None:
             for word in _words(address, size):
                 self._history.forget(word)
-
-    def words(self) -> Iterator[tuple[int, int]]:
-        """Every word that is not 0, by address."""
-        return ((word, value) for word, value in sorted(self._words.items()) if value)
 
     def snapshot(self) -> Any:
         """The words and their past states, as a value that `restore` takes and that can be compared."""

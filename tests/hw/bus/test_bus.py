@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.hw.bus.bus import NOWHERE, Bus
+from cosim.hw.bus.bus import Bus
+from cosim.hw.bus.nowhere import NOWHERE
 from cosim.sim.agenda import Agenda
 from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage

@@ -121,7 +121,7 @@ def test_a_thousand_time_outs_that_never_come_leave_few_events_behind() -> None:
     for round_number in range(1000):
         machine.at(1000 * (round_number + 1), lambda value=round_number + 1: machine.memory.poke(X, 8, value))
     machine.run(until=1_100_000)
-    assert not machine.cpu.alive
+    assert not machine.cpu.threads
     assert steps(machine) < 12
 
 

@@ -137,13 +137,13 @@ interrupts = st.lists(st.tuples(st.integers(1, 900), st.integers(0, 1)), max_siz
 
 
 def all_ended(run: Run) -> bool:
-    return not any(cpu.alive for cpu in run.machine.cpus)
+    return not any(cpu.threads for cpu in run.machine.cpus)
 
 
 def check(bodies: Any, raised: Any, its: Any) -> None:
     plain, agenda = (Run(bodies, raised, executor, **its) for executor in EXECUTORS)
     assert plain.log == agenda.log
-    assert list(plain.machine.memory.words()) == list(agenda.machine.memory.words())
+    assert plain.machine.memory.snapshot() == agenda.machine.memory.snapshot()
     assert plain.machine.device.log == agenda.machine.device.log
     assert all_ended(plain)
     for clocks in plain.clocks.values():

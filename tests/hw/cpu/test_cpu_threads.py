@@ -103,7 +103,7 @@ def test_a_thread_that_touches_no_memory_dies_and_the_others_go_on() -> None:
         ("cpu0.wild", "cpu0.wild accesses 0x0 as memory, where nothing is"),
         ("cpu0.tame", ""),
     ]
-    assert not machine.cpu.alive
+    assert not machine.cpu.threads
 
 
 def test_an_oops_can_be_handled_by_the_thread() -> None:

@@ -163,7 +163,7 @@ def test_lines_are_spread_over_the_ports(sim: Sim) -> None:
 def test_no_stride_leaves_ports_idle(sim: Sim, stride: int) -> None:
     memory = memory_of(sim, bandwidth="16 GB/s", ports=4)
     finished(memory, [(BASE + index * stride, 64) for index in range(64)])
-    assert [port.visits for port in memory.ports] == [16] * 4
+    assert [port.busy_ps for port in memory.ports] == [16 * 4 * NS] * 4
 
 
 def test_data_is_not_there_before_the_port_has_carried_it(sim: Sim) -> None:
