@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable
 
 from cosim.hw.dma.datapath import DataPath
 from cosim.hw.dma.transaction import Transaction
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
+from cosim.sim.task import Routine
 from cosim.sim.transport import Access, Port, Route, Target
 
-Transport = Callable[[Transaction], Generator[Any, Any, None]]
+Transport = Callable[[Transaction], Routine]
 """Takes a request from the IO bridge to memory and back, and calls ``txn.accepted``, if there is one, once it has a
 place for the request: `Iommu.transport`, or that of `Direct`."""
 
@@ -24,7 +24,7 @@ class Direct:
         self.data = DataPath(sim, port)
         self._rank = sim.initiator(f"{port.path}.accepted")
 
-    def transport(self, txn: Transaction) -> Generator[Any, Any, None]:
+    def transport(self, txn: Transaction) -> Routine:
         """Make the access at the address that the device gave; memory has accepted it when it is served."""
         txn.address = txn.iova
         txn.translated = self.sim.now

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable
 
 from cosim.hw.dma.direct import Transport
 from cosim.hw.dma.options import DmaOptions
@@ -13,6 +12,7 @@ from cosim.hw.dma.traffic import gaps, split, writes
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
+from cosim.sim.task import Routine
 
 
 class DmaMaster(Requester):
@@ -70,7 +70,7 @@ class DmaMaster(Requester):
         next_offset: Callable[[], int],
         next_writes: Callable[[], bool],
         next_gap: Callable[[], int] | None,
-    ) -> Generator[Any, Any, None]:
+    ) -> Routine:
         clock = Server(0, "slot")
         left, whole = self.options.traffic.requests, self.options.traffic.size
         while left != 0:

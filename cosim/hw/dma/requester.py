@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable
 
 from cosim.events import DmaDone, DmaIssued
 from cosim.hw.dma.direct import Transport
@@ -15,7 +14,7 @@ from cosim.sim.gate import Gate
 from cosim.sim.occupancy import Occupancy
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
-from cosim.sim.task import Task
+from cosim.sim.task import Routine, Task
 
 
 class Requester(Component):
@@ -95,7 +94,7 @@ class Requester(Component):
 
     def _carry_out(
         self, txn: Transaction, has_slot: bool, purpose: str, then: Callable[[Transaction], None] | None
-    ) -> Generator[Any, Any, None]:
+    ) -> Routine:
         sim, link, write = self.sim, self.link, txn.write
         txn.issued = sim.now
         if not has_slot and not self.slots.take():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from cosim.hw.dma.direct import Transport
@@ -14,6 +14,7 @@ from cosim.sim.gate import Gate
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
+from cosim.sim.task import Routine, Subroutine
 from cosim.sim.transport import Access, AccessKind, Response
 from cosim.spec.bits import Word
 from cosim.spec.descriptor_ring import (
@@ -188,7 +189,7 @@ class RingMaster(Requester):
 
     # --- The ring ----------------------------------------------------------------------------------------------------
 
-    def _work(self) -> Generator[Any, Any, None]:
+    def _work(self) -> Routine:
         """Take descriptors from the ring until it is disabled and the last one is done."""
         registers, clock = self.registers, Server(0, "order")
         left = self.options.requests
@@ -223,7 +224,7 @@ class RingMaster(Requester):
         entry = (registers.base.page << PAGE_LG2) + Descriptor.SIZE * head
         self.sim.start(self._packet(entry), self.initiator.rank(Stage.TRANSACTION))
 
-    def _packet(self, entry: int) -> Generator[Any, Any, None]:
+    def _packet(self, entry: int) -> Routine:
         """Work on the descriptor at the IOVA `entry`."""
         fetched = yield from self._transfers([(entry, Descriptor.SIZE)], write=False, purpose="fetch")
         if fetched.failed:
@@ -247,7 +248,7 @@ class RingMaster(Requester):
 
     def _transfers(
         self, pieces: Iterable[tuple[int, int]], *, write: bool, purpose: str = "data", words: tuple[int, ...] = ()
-    ) -> Generator[Any, Any, _Outcome]:
+    ) -> Subroutine[_Outcome]:
         """Make requests for all `pieces`, and wait until the last one is over."""
         outcome = _Outcome(self.sim)
         for iova, size in pieces:

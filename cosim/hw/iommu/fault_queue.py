@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cosim.events import FaultRecorded
 from cosim.hw.dma.transaction import Request, Transaction
@@ -16,6 +15,7 @@ from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.sim.component import Component
 from cosim.sim.server import Server
+from cosim.sim.task import Routine, Subroutine
 from cosim.sim.transport import Access, AccessKind, Port, Response
 from cosim.spec.faults import Permission, Ttyp
 from cosim.spec.queues import FaultRecord
@@ -120,7 +120,7 @@ class FaultQueue(Component):
             yield access
             self.end(access, fault, txn)
 
-    def begin(self, fault: Fault, txn: Transaction | None, found: int) -> Generator[Any, Any, Access | None]:
+    def begin(self, fault: Fault, txn: Transaction | None, found: int) -> Subroutine[Access | None]:
         """Wait until the record can be written, and return that write; None if the queue loses the fault."""
         queue = self.queue
         if not queue.enabled or queue.stopped:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from cosim.hw.dma.datapath import DataPath
 from cosim.hw.dma.transaction import Request, Status, Transaction
@@ -23,6 +23,7 @@ from cosim.sim.component import Component
 from cosim.sim.gate import Gate
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
+from cosim.sim.task import Routine
 from cosim.sim.transport import Port
 from cosim.spec.faults import AtsAnswer
 from cosim.spec.registers import Capabilities
@@ -86,7 +87,7 @@ class Iommu(Component):
         self._initiator = sim.initiator(f"{path}.turnaround")
         self._limit = self.registers.capabilities.pas
 
-    def transport(self, txn: Transaction) -> Generator[Any, Any, None]:
+    def transport(self, txn: Transaction) -> Routine:
         """Translate a request and make its access; sets ``txn.address``, ``txn.status`` and what it read."""
         if not self._places.take():
             yield self._waiting[txn.write]
@@ -119,7 +120,7 @@ class Iommu(Component):
         if held is not None:
             ledger.release(held)
 
-    def translate(self, txn: Transaction) -> Generator[Any, Any, None]:
+    def translate(self, txn: Transaction) -> Routine:
         """Translate a request as `transport` does, and make no access."""
         if not self._places.take():
             yield self._waiting[txn.write]
@@ -165,13 +166,13 @@ class Iommu(Component):
                 found[f"{name}.{what}"] = getattr(cache, what)
         return found
 
-    def _issue(self, txn: Transaction) -> Generator[Any, Any, None]:
+    def _issue(self, txn: Transaction) -> Routine:
         """Wait until the schedule lets the look-up of a request take hold, as the action ``nic0.issue#n``."""
         master = txn.master or self.path
         touched = self.translation.footprint(txn)
         yield from self.sim.actions.ask(f"{master}.issue", master, touched, False, "iotlb")
 
-    def _abort(self, txn: Transaction, fault: Fault) -> Generator[Any, Any, None]:
+    def _abort(self, txn: Transaction, fault: Fault) -> Routine:
         """Report a fault, and answer the request with what it earns it."""
         self.faults += 1
         yield from self.fault_queue.report(fault, txn)

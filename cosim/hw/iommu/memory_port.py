@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cosim.hw.bus.byte_order import both_orders
+from cosim.hw.iommu.byte_order import both_orders
 from cosim.sim.transport import Access, AccessKind, Port
 
 

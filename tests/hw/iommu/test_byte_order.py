@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cosim.hw.bus.byte_order import swapped
 from cosim.hw.dma.transaction import Status
+from cosim.hw.iommu.byte_order import swapped
 from cosim.hw.iommu.warl import Reset
 from cosim.sim.agenda import Agenda
 from cosim.sim.plain import Plain
