@@ -38,7 +38,9 @@ class DmaCommitted:
 class DmaDone:
     """A request is over; its `parts` add up to ``time - issued``. `status` is a name of `hw.dma.transaction.Status`.
 
-    `purpose` is ``data``, or what a ring needs besides: ``fetch`` of a descriptor, ``status`` written back to it.
+    `cause` is the fault (`spec.faults.Cause`) with which an IOMMU refused it, 0 if none did: a request that failed all
+    the same failed on the bus. `purpose` is ``data``, or what a ring needs besides: ``fetch`` of a descriptor,
+    ``status`` written back to it.
     """
 
     time: int
@@ -52,3 +54,4 @@ class DmaDone:
     status: str
     parts: Mapping[str, int]
     purpose: str = "data"
+    cause: int = 0

@@ -7,6 +7,7 @@ from itertools import combinations
 
 from cosim.config.problems import Path
 from cosim.hw.dma.options import DeviceOptions, DmaOptions
+from cosim.hw.iommu.in_memory_queue import error_names
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory.options import MemoryOptions
 from cosim.spec.pagetable import PAGE
@@ -223,6 +224,15 @@ def _stalls_name_a_consumer(this: _Checker) -> Iterator[Complaint]:
             yield (*path, "at"), f"{format_time(stall.at)} is not before the end of the run at {_until(this)}"
 
 
+def _expected_errors_can_be(this: _Checker) -> Iterator[Complaint]:
+    """A queue can stand only in the errors that its register has."""
+    names = [name for iommu in this.iommus for name in error_names(iommu)]
+    expect = this.topology.expect
+    for index, name in enumerate(expect.queue_errors if expect else ()):
+        if name not in names and name.split(".")[0] not in this.unknown:
+            yield ("expect", "queue_errors", index), f"{name} is no error of a queue; {nearest(name, names)}"
+
+
 def _until(this: _Checker) -> str:
     return format_time(this.topology.run.until)
 
@@ -239,4 +249,5 @@ RULES: tuple[Callable[[_Checker], Iterator[Complaint]], ...] = (
     _domains_are_used,
     _threads_name_what_there_is,
     _stalls_name_a_consumer,
+    _expected_errors_can_be,
 )

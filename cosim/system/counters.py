@@ -38,10 +38,12 @@ def of_iommu(path: str, iommu: Iommu) -> Counted:
         yield f"{path}.{name}", value
     commands = iommu.commands
     yield f"{path}.commands.total", sum(commands.counts[name] for name in COMMANDS)
-    for name in (*COMMANDS, "illegal", "faults"):
+    for name in (*COMMANDS, "illegal", "memory_faults"):
         yield f"{path}.commands.{name}", commands.counts[name]
     yield f"{path}.commands.busy_ps", commands.engine.busy_until(iommu.sim.now)
     yield f"{path}.commands.stalled_ps", commands.stalled_ps
+    for name in ("recorded", "lost", "kept_back"):
+        yield f"{path}.fq.{name}", getattr(iommu.fault_queue, name)
     for ring in (commands.queue, iommu.fault_queue.queue):
         yield f"{ring.path}.depth_ps", ring.occupancy
 

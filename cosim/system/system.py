@@ -12,6 +12,7 @@ from cosim.hw.cpu.cpu import Cpu
 from cosim.hw.cpu.interrupt_file import InterruptFile
 from cosim.hw.dma.master import DmaMaster
 from cosim.hw.dma.ring_device import RingMaster
+from cosim.hw.iommu.in_memory_queue import QueueError
 from cosim.hw.iommu.iommu import Iommu
 from cosim.hw.memory.memory import Memory
 from cosim.sim.occupancy import Occupancy
@@ -98,13 +99,9 @@ class System:
                 found[f"{path}.in_flight"] = bounds
         return found
 
-    def device_names(self) -> dict[tuple[str, int], str]:
-        """The name of the device with a `device_id` behind an IOMMU."""
-        return {
-            (device.options.through, device.device_id): path
-            for path, device in self.masters.items()
-            if device.options.through
-        }
+    def requests(self) -> dict[str, int]:
+        """How many requests of each device have ended since the beginning."""
+        return {path: sum(master.requests) for path, master in self.masters.items()}
 
     def derived(self, counted: Mapping[str, int], window_ps: int) -> dict[str, float]:
         """Utilisations, mean depths and throughputs, from what was counted in a window."""
@@ -126,6 +123,10 @@ class System:
             "kernel.quarantined": len(pages.quarantined),
             **{f"kernel.pages.{purpose}": number for purpose, number in sorted(pages.purposes().items())},
         }
+
+    def queue_errors(self) -> list[QueueError]:
+        """The errors in which the queues of the IOMMUs stand now."""
+        return [error for iommu in self.iommus.values() for error in iommu.queue_errors()]
 
     def stuck(self) -> list[str]:
         """In words, the threads that will never go on; nothing if all is well."""

@@ -95,7 +95,11 @@ class ExpectOptions(Options):
     violations: int | Bound | None = None
     """How many violations the oracles find; without this, any is a failure."""
     faults: int | Bound | None = None
-    """How many faults there are in all; without this, any is a failure."""
+    """How many requests the IOMMUs refuse in all, and faults of their own; without this, any is a failure."""
+    bus_errors: int | Bound | None = None
+    """How many requests fail on the bus in all, at memory or at no memory; without this, any is a failure."""
+    queue_errors: tuple[str, ...] = ()
+    """Errors in which a queue stands at the end, such as `iommu0.cqcsr.cmd_ill`; any other is a failure."""
     scalars: dict[str, float | Bound] = Field(default_factory=dict)
     """Scalars of the result by name, such as `iommu0.commands.total: 257`."""
     log: tuple[str, ...] = ()

@@ -48,7 +48,6 @@ class Bench(Holdings):
             warmup_ps=0,
             counters=self.system.counters,
             occupancies=self.system.occupancies(),
-            device_names=self.system.device_names(),
             bounds=self.system.bounds(),
         )
         self.operations = 0

@@ -152,15 +152,24 @@ class Requester(Component):
                     txn.status.name,
                     txn.parts,
                     purpose,
+                    txn.cause,
                 )
             )
 
     def counters(self) -> dict[str, int]:
-        """Statistics by name, such as ``reads``."""
+        """Statistics by name, such as ``reads``.
+
+        ``refused`` counts the requests that an IOMMU stopped, ``bus_errors`` those that failed behind it, and
+        ``failed`` both.
+        """
+        refused = self.statuses[Status.UR] + self.statuses[Status.CA]
+        failed = sum(self.requests) - self.statuses[Status.SUCCESS]
         return {
             "reads": self.requests[False],
             "writes": self.requests[True],
             "read_bytes": self.bytes[False],
             "written_bytes": self.bytes[True],
-            "faults": sum(self.requests) - self.statuses[Status.SUCCESS],
+            "failed": failed,
+            "refused": refused,
+            "bus_errors": failed - refused,
         }

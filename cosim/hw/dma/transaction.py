@@ -34,6 +34,7 @@ class Transaction:
     `parts` collects its latency, in picoseconds for each part. `address` is set once it is translated, `status`
     when it is over; `translated` is the time when the translation was decided. `words` is the data to write, or that
     was read: doublewords from `iova` on, the last one perhaps in part. `agent` names the access of memory as an action.
+    `cause` is the fault (`spec.faults.Cause`) with which an IOMMU refused it, 0 if none did.
     `accepted` is called, if there is one, when the way to memory has taken the transaction over from the device.
     """
 
@@ -41,6 +42,7 @@ class Transaction:
         "accepted",
         "address",
         "agent",
+        "cause",
         "cxl",
         "device_id",
         "execute",
@@ -98,4 +100,5 @@ class Transaction:
         self.translated = 0
         self.pbmt = 0
         self.status = Status.SUCCESS
+        self.cause = 0
         self.parts: dict[str, int] = {}

@@ -97,7 +97,7 @@ class CommandQueue(Component):
             sim, path, registers, CQ, busy_ps=options.timing.busy, part="queue", unfinished=self._finished
         )
         self.counts: Counter[str] = Counter()
-        """Commands that took hold, by name; ``illegal`` and ``faults`` are those that did not."""
+        """Commands that took hold, by name; ``illegal`` and ``memory_faults`` are tries that did not."""
         self.engine = Server(0, "queue")
         """Where a command's time is spent, after its fetch."""
         self.stalled_ps = 0
@@ -255,7 +255,7 @@ class CommandQueue(Component):
             self.registers.change(CQCSR, fence_w_ip=1)
 
     def _memory_fault(self) -> None:
-        self.counts["faults"] += 1
+        self.counts["memory_faults"] += 1
         self.queue.fail(cqmf=1)
 
     def _complete(self, command: Command, index: int) -> None:

@@ -85,6 +85,8 @@ class FaultQueue(Component):
         self.recorded = 0
         self.lost = 0
         """Faults that should have been recorded and were not."""
+        self.kept_back = 0
+        """Faults that are not to be recorded, since the device's context sets DTF."""
         self.idle_at = 0
         """When the next record can be begun."""
         self._write_ps = timing.write_start + (FaultRecord.DWORDS - 1) * timing.beat
@@ -105,6 +107,7 @@ class FaultQueue(Component):
         """Record `fault` of `txn`, if it is to be recorded and can be; with a buffer, have that done later."""
         self.causes[fault.cause] += 1
         if not fault.reported:
+            self.kept_back += 1
             self._tell(fault, txn, recorded=False)
         elif self._buffer is not None:
             yield from self._buffer.keep(fault, txn)

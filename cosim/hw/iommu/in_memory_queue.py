@@ -37,12 +37,39 @@ class Place:
     """The bits of the CSR that stop the queue until software clears them."""
 
 
+@dataclass(frozen=True, slots=True)
+class QueueError:
+    """An error in which a queue stands: the bit of its CSR, since when, and how many entries are in the queue."""
+
+    iommu: str
+    queue: str
+    """``cq``, ``fq`` or ``pq``."""
+    bit: str
+    since_ps: int
+    entries: int
+
+    @property
+    def name(self) -> str:
+        """With its register: ``iommu0.cqcsr.cmd_ill``."""
+        return f"{self.iommu}.{self.queue}csr.{self.bit}"
+
+
 _ENABLED = QueueCsr.of(en=1, on=1)
 _NOT_OFF = QueueCsr.of(on=1, busy=1)
 
 CQ = Place("cq", CQB, CQH, CQT, CQCSR, CQH, Command.SIZE, Cqcsr.of(cqmf=1, cmd_to=1, cmd_ill=1))
 FQ = Place("fq", FQB, FQH, FQT, FQCSR, FQT, FaultRecord.SIZE, Fqcsr.of(fqmf=1, fqof=1))
 PQ = Place("pq", PQB, PQH, PQT, PQCSR, PQT, PageRequest.SIZE, Pqcsr.of(pqmf=1, pqof=1))
+
+
+def error_bits(place: Place) -> list[str]:
+    """The names of the bits of a queue's CSR that stop the queue."""
+    return [name for name, field in place.csr.layout.FIELDS.items() if field.mask & place.errors]
+
+
+def error_names(iommu: str) -> list[str]:
+    """The name of each error in which a queue of an IOMMU can stand: ``iommu0.cqcsr.cmd_ill``."""
+    return [f"{iommu}.{place.csr.name}.{bit}" for place in (CQ, FQ, PQ) for bit in error_bits(place)]
 
 
 class InMemoryQueue:
@@ -66,6 +93,7 @@ class InMemoryQueue:
     ) -> None:
         self.sim = sim
         self.path = f"{path}.{place.name}"
+        self._iommu = path
         self.registers = registers
         self.place = place
         self.slot = Gate(sim, 1, part)
@@ -76,6 +104,9 @@ class InMemoryQueue:
         self._changed = sim.probe(QueueDepth)
         self.depth = 0
         """Entries in the queue."""
+        self._consumes = place.own is place.head
+        self._failed: dict[str, int] = {}
+        """When the queue failed at the entry where it is now, by error bit; a queue of commands, when it first did."""
         self._mask = 1
         self._since = 0
         self._integral = 0
@@ -115,11 +146,30 @@ class InMemoryQueue:
 
     def advance(self) -> None:
         """Move the IOMMU's own index on by one entry."""
+        if self._failed:
+            self._failed.clear()
         self.registers.put(self.place.own, self.index + 1 & self._mask)
 
     def fail(self, **bits: int) -> None:
         """Set error bits."""
+        for bit in bits:
+            if not self._consumes or bit not in self._failed:
+                self._failed[bit] = self.sim.now
         self.registers.change(self.place.csr, **bits)
+
+    def errors(self) -> list[QueueError]:
+        """The errors in which the queue stands.
+
+        An error bit that software clears comes again as long as the command that caused it is not passed: in between
+        the queue stands in that error as well.
+        """
+        place, csr = self.place, self.registers.value(self.place.csr)
+        found = []
+        for bit in error_bits(place):
+            if place.csr.layout.FIELDS[bit].get(csr) or (self._consumes and self.depth and bit in self._failed):
+                since = self._failed.get(bit, self.sim.now)
+                found.append(QueueError(self._iommu, place.name, bit, since, self.depth))
+        return found
 
     def _switch(self, old: Word, new: Word) -> None:
         was, is_ = QueueCsr(old).en, QueueCsr(new).en
@@ -129,6 +179,7 @@ class InMemoryQueue:
         if is_:
             self._put(new | QueueCsr.busy.mask)
             self.registers.put(self.place.own, 0)
+            self._failed.clear()
             self.sim.at(self.sim.now + max(1, self._busy_ps), rank, lambda: self._turned(on=1))
         else:
             self._put(new | QueueCsr.busy.mask)

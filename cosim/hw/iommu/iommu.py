@@ -10,7 +10,7 @@ from cosim.hw.dma.transaction import Request, Status, Transaction
 from cosim.hw.iommu.commands import CommandQueue
 from cosim.hw.iommu.fault_queue import FaultQueue
 from cosim.hw.iommu.faults import Fault
-from cosim.hw.iommu.in_memory_queue import PQ, InMemoryQueue
+from cosim.hw.iommu.in_memory_queue import PQ, InMemoryQueue, QueueError
 from cosim.hw.iommu.interrupt_generation import InterruptGeneration
 from cosim.hw.iommu.mode import ModeChange
 from cosim.hw.iommu.options import IommuOptions
@@ -166,6 +166,11 @@ class Iommu(Component):
                 found[f"{name}.{what}"] = getattr(cache, what)
         return found
 
+    def queue_errors(self) -> list[QueueError]:
+        """The errors in which its queues stand now."""
+        queues = (self.commands.queue, self.fault_queue.queue, self.page_requests)
+        return [error for queue in queues for error in queue.errors()]
+
     def _issue(self, txn: Transaction) -> Routine:
         """Wait until the schedule lets the look-up of a request take hold, as the action ``nic0.issue#n``."""
         master = txn.master or self.path
@@ -176,7 +181,7 @@ class Iommu(Component):
         """Report a fault, and answer the request with what it earns it."""
         self.faults += 1
         yield from self.fault_queue.report(fault, txn)
-        txn.status = Status.UR
+        txn.status, txn.cause = Status.UR, fault.cause
         if txn.request is Request.ATS and (answer := fault.cause.ats_answer) is not None:
             txn.status = _STATUS[answer]
         self._leave()

@@ -12,15 +12,25 @@ from cosim.study.run.limit import percent
 from cosim.study.run.result import Result
 from cosim.units.quantities import format_time
 
-NO_KINDS = frozenset(f"commands.{name}" for name in ("total", "utilisation", "busy_ps", "stalled_ps"))
+NO_KINDS = frozenset({"total", "utilisation", "busy_ps", "stalled_ps"})
 """What is counted of a command consumer besides the commands of each kind."""
+
+NOT_DONE: Mapping[str, str] = {"illegal": "of an illegal command", "memory_faults": "that memory refused"}
+"""Tries of commands that did not take hold, and are in no total."""
+
+FAULTS: Mapping[str, str] = {
+    "fq.recorded": "recorded",
+    "fq.lost": "lost",
+    "fq.kept_back": "kept back by DTF",
+}
+"""What becomes of a fault."""
 
 HARDLY = 0.01
 """A cache with less than this fraction of the busiest one's look-ups is not shown."""
 
 
 def iommus(result: Result, page: Page) -> list[Text]:
-    """A block for each IOMMU: caches, walks, commands, queues."""
+    """A block for each IOMMU: caches, walks, commands, faults, queues."""
     names = [name.removesuffix(".walks") for name in result.scalars if name.endswith(".walks")]
     lines = []
     for name in names[:MANY]:
@@ -32,6 +42,7 @@ def iommus(result: Result, page: Page) -> list[Text]:
             ("caches", _caches(own)),
             ("walks", _walks(own)),
             ("commands", _commands(own)),
+            ("faults", _faults(own)),
             ("queues", _queues(own)),
         ):
             found = [Text(piece) for piece in pieces]
@@ -64,16 +75,33 @@ def _walks(own: Mapping[str, int | float]) -> Iterator[str]:
 
 
 def _commands(own: Mapping[str, int | float]) -> Iterator[str]:
-    kinds = {
-        name.removeprefix("commands."): count
-        for name, count in own.items()
-        if name.startswith("commands.") and name not in NO_KINDS and count
-    }
-    yield f"{own.get('commands.total', 0):,} "
-    for index, name in enumerate(sorted(kinds, key=lambda name: -kinds[name])):
-        yield f"{'+' if index else '='} {name} {kinds[name]:,} "
+    """Commands that took hold, by kind, and beside them the tries that did not."""
+    tried = {name.removeprefix("commands."): n for name, n in own.items() if name.startswith("commands.") and n}
+    kinds = {name: count for name, count in tried.items() if name not in NO_KINDS and name not in NOT_DONE}
+    not_done = [
+        f"{tried[name]:,} {'try' if tried[name] == 1 else 'tries'} {words} "
+        for name, words in NOT_DONE.items()
+        if name in tried
+    ]
+    yield from _sum(kinds)
+    for index, text in enumerate(not_done):
+        yield f"{'and ' if index else 'besides '}{text}"
     if stalled := own.get("commands.stalled_ps"):
         yield f"(stood still for {format_time(int(stalled), 3)})"
+
+
+def _faults(own: Mapping[str, int | float]) -> Iterator[str]:
+    """What became of the faults found; nothing if there were none."""
+    parts = {words: own[name] for name, words in FAULTS.items() if own.get(name)}
+    if parts:
+        yield from _sum(parts)
+
+
+def _sum(parts: Mapping[str, int | float]) -> Iterator[str]:
+    """A total and what it is the sum of, the largest part first."""
+    yield f"{sum(parts.values()):,} "
+    for index, name in enumerate(sorted(parts, key=lambda name: -parts[name])):
+        yield f"{'+' if index else '='} {name} {parts[name]:,} "
 
 
 def _queues(own: Mapping[str, int | float]) -> Iterator[str]:

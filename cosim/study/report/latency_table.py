@@ -8,7 +8,7 @@ from rich.text import Text
 
 from cosim.study.report.columns import Columns
 from cosim.study.report.families import SHOWN, grouped, more
-from cosim.study.report.page import Page, flow, listed
+from cosim.study.report.page import Page, flow, listed, words
 from cosim.study.report.rounding import Unit, apportion, own_unit, unit_for
 from cosim.study.run.latency import Latency, share_out
 from cosim.study.run.limit import is_access, percent
@@ -36,7 +36,9 @@ def calls(result: Result, page: Page) -> list[Text]:
     by_time = sorted(found, key=lambda name: -found[name].count * found[name].mean_ps)
     lines = _latencies("Driver calls", {name: found[name] for name in by_time}, page)
     if inner := sorted({name.rpartition(".")[2] for name in found} & INNER):
-        lines.append(Text(f"  {' and '.join(inner)} are counted in the calls that make them, too", "dim"))
+        are, them = ("are", "them") if inner[1:] else ("is", "it")
+        text = f"{' and '.join(inner)} {are} counted in the calls that make {them}, too"
+        lines += words(text, page, "dim", "  ", "  ")
     return lines
 
 

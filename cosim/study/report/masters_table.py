@@ -15,14 +15,14 @@ from cosim.study.run.result import Result
 def masters(result: Result, page: Page) -> list[Text]:
     """What each master got done."""
     scalars = result.scalars
-    table = Columns(("Masters", "reads", "writes", "Gb/s read", "written", "in flight", "faults"))
+    table = Columns(("Masters", "reads", "writes", "Gb/s read", "written", "in flight", "failed"))
     groups = grouped(name.removesuffix(".read_bytes") for name in scalars if name.endswith(".read_bytes"))
     for family in groups[:SHOWN]:
         table.add(
             family.label,
             *(f"{_sum(scalars, family, counter):,}" for counter in ("reads", "writes")),
             *(f"{_sum(scalars, family, rate):,.2f}" for rate in ("read_gbps", "written_gbps", "in_flight_mean")),
-            f"{_sum(scalars, family, 'faults'):,}",
+            f"{_sum(scalars, family, 'failed'):,}",
         )
     return [*table.lines(page.width), *more(len(groups))] if table else []
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+NUMBER = re.compile(r"[~≤\d]([\d.,]*\d)?")
+"""A word with which its unit stays on one line."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -36,7 +39,12 @@ def flow(pieces: Iterable[Text], width: int, first: str, rest: str, style: str =
 
 def words(text: str, page: Page, style: str = "", first: str = "", rest: str = "") -> list[Text]:
     """`text` in lines, a number and its unit on the same."""
-    return flow([Text(f"{word} ") for word in re.split(r"(?<!\d)\s+", text)], page.width, first, rest, style)
+    pieces = [""]
+    for word in text.split():
+        pieces[-1] += f"{word} "
+        if not NUMBER.fullmatch(word):
+            pieces.append("")
+    return flow([Text(piece) for piece in pieces if piece], page.width, first, rest, style)
 
 
 def listed(texts: Iterable[str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cosim.config.problems import Position, Problem, TopologyError
 from cosim.study.report.busy_bars import busy
-from cosim.study.report.failed_requests import faults
+from cosim.study.report.failed_requests import failed_requests
 from cosim.study.report.iommu_lines import iommus
 from cosim.study.report.kernel_log import dmesg, kernel_log
 from cosim.study.report.kernel_memory import pages
@@ -28,7 +28,7 @@ NARROWEST, WIDEST = 60, 110
 
 MEASURED = (accesses, calls, masters, iommus, busy)
 """Sections on what was measured in the window."""
-ALWAYS = (faults, pages, kernel_log)
+ALWAYS = (failed_requests, pages, kernel_log)
 """Sections on the whole run."""
 
 

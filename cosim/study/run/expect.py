@@ -2,38 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+from cosim.hw.iommu.in_memory_queue import QueueError
+from cosim.study.run.failed_requests import ByDevice, total
 from cosim.system.topology import Bound, ExpectOptions
 from cosim.units.nearest import nearest
+from cosim.units.quantities import format_time
+
+NAMED = 3
+"""As many devices are named whose requests failed; the report's table has more of them."""
+
+MEANINGS: Mapping[str, str] = {
+    "cqmf": "memory refused an access",
+    "cmd_to": "a command timed out",
+    "cmd_ill": "a command is illegal",
+    "fqmf": "memory refused a record",
+    "fqof": "it was full when a fault came",
+    "pqmf": "memory refused a page request",
+    "pqof": "it was full when a page request came",
+}
+"""What each error bit of a queue says."""
+
+ENTRIES: Mapping[str, tuple[str, str]] = {
+    "cq": ("command waits", "commands wait"),
+    "fq": ("record is unread", "records are unread"),
+    "pq": ("page request is unread", "page requests are unread"),
+}
+"""What a queue's entries do, one and several."""
 
 
-def failures_of(
-    expect: ExpectOptions | None,
-    scalars: Mapping[str, int | float],
-    faults: Mapping[str, Mapping[str, int]],
-    violations: int,
-    log: Sequence[str],
-) -> list[str]:
-    """In words, everything that did not come out as expected; without expectations, any violation and any fault."""
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What expectations are held against: all of the whole run, but for `scalars`, which are of the window.
+
+    `behind` gives the IOMMU before each device, `requests` how many of the device's requests ended.
+    """
+
+    scalars: Mapping[str, int | float]
+    faults: ByDevice
+    bus_errors: ByDevice
+    requests: Mapping[str, int]
+    behind: Mapping[str, str | None]
+    queue_errors: tuple[QueueError, ...]
+    violations: int
+    log: tuple[str, ...]
+
+
+def failures_of(expect: ExpectOptions | None, found: Findings) -> list[str]:
+    """In words, everything that did not come out as expected.
+
+    Without expectations that is any violation, any request that failed, and any queue that stands in an error.
+    """
     expect = expect or ExpectOptions()
-    total = sum(sum(causes.values()) for causes in faults.values())
-    found = [*_judge("violations", violations, expect.violations if expect.violations is not None else 0)]
-    found += _judge("faults", total, expect.faults if expect.faults is not None else 0)
+    failures = [*_judge("violations", found.violations, _or_none(expect.violations))]
+    for name, failed, expected in (
+        ("faults", found.faults, expect.faults),
+        ("bus_errors", found.bus_errors, expect.bus_errors),
+    ):
+        for failure in _judge(name, total(failed), _or_none(expected)):
+            failures.append("; ".join([failure, *_whose(found, failed, refused=name == "faults")]))
+    failures += _queues(expect.queue_errors, found.queue_errors)
     for name, bound in expect.scalars.items():
-        if name in scalars:
-            found += _judge(name, scalars[name], bound)
+        if name in found.scalars:
+            failures += _judge(name, found.scalars[name], bound)
         else:
-            found.append(f"{name}: no such scalar in the result; {nearest(name, scalars)}")
-    found += [f"the kernel log does not say {text!r}" for text in expect.log if not any(text in line for line in log)]
-    return found
+            failures.append(f"{name}: no such scalar in the result; {nearest(name, found.scalars)}")
+    return failures + [
+        f"the kernel log does not say {text!r}" for text in expect.log if not any(text in line for line in found.log)
+    ]
+
+
+def _or_none(expected: int | Bound | None) -> int | Bound:
+    return 0 if expected is None else expected
+
+
+def _whose(found: Findings, failed: ByDevice, *, refused: bool) -> Iterator[str]:
+    """How many of how many requests of each device failed, and why; first those of which most did."""
+    counts = {device: sum(whys.values()) for device, whys in failed.items()}
+    ordered = sorted(counts, key=lambda device: (-counts[device], device))
+    for device in ordered[:NAMED]:
+        why = ", ".join(f"{why} {count:,}" for why, count in failed[device].items())
+        if device not in found.requests:
+            yield f"{device} could not do {counts[device]:,} of its own writes ({why})"
+            continue
+        some = f"{counts[device]:,} of {found.requests[device]:,} requests of {device}"
+        yield f"{found.behind[device]} refused {some} ({why})" if refused else f"{some} failed on the bus ({why})"
+    if rest := ordered[NAMED:]:
+        yield f"and {sum(counts[device] for device in rest):,} of {len(rest)} other devices"
+
+
+def _queues(expected: tuple[str, ...], standing: tuple[QueueError, ...]) -> Iterator[str]:
+    for error in standing:
+        if error.name not in expected:
+            one, several = ENTRIES[error.queue]
+            entries = f"{error.entries:,} {one if error.entries == 1 else several}"
+            yield (
+                f"{error.iommu}.{error.queue} stands in {error.queue}csr.{error.bit} ({MEANINGS[error.bit]}) since "
+                f"{format_time(error.since_ps, 4)}; {entries}"
+            )
+    names = {error.name for error in standing}
+    for name in expected:
+        if name not in names:
+            yield f"queue_errors: {name} does not stand at the end, and was expected to"
 
 
 def _judge(name: str, value: float, bound: float | Bound) -> Iterator[str]:
     wanted = bound if isinstance(bound, Bound) else Bound(equals=bound)
     if wanted.equals is not None and value != wanted.equals:
-        yield f"{name}: {value:g}, expected {wanted.equals:g}"
+        yield f"{name}: {_number(value)}, expected {_number(wanted.equals)}"
     if wanted.min is not None and value < wanted.min:
-        yield f"{name}: {value:g}, expected at least {wanted.min:g}"
+        yield f"{name}: {_number(value)}, expected at least {_number(wanted.min)}"
     if wanted.max is not None and value > wanted.max:
-        yield f"{name}: {value:g}, expected at most {wanted.max:g}"
+        yield f"{name}: {_number(value)}, expected at most {_number(wanted.max)}"
+
+
+def _number(value: float) -> str:
+    """All digits of a whole number, so that it is never told as equal to one that it is not."""
+    return str(int(value)) if value == int(value) else repr(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +12,8 @@ from cosim.sim.digest import Digest, number_of
 from cosim.sim.occupancy import Occupancy
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
-from cosim.spec.faults import Cause
+from cosim.spec.faults import Ttyp
+from cosim.study.run.failed_requests import FailedRequests
 from cosim.study.run.latency import Latencies, Latency
 from cosim.study.run.result import LogLine
 
@@ -35,7 +36,6 @@ class Meter:
         warmup_ps: int,
         counters: Callable[[], Mapping[str, int]],
         occupancies: Mapping[str, Occupancy],
-        device_names: Mapping[tuple[str, int], str],
         bounds: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:
         self.sim = sim
@@ -47,12 +47,11 @@ class Meter:
         self.log_lines = 0
         self.violations: list[Violation] = []
         self.violation_count = 0
-        self.faults: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.failed = FailedRequests()
         self._warmup_ps = warmup_ps
         self._counters = counters
         self._occupancies = occupancies
         self._bounds = bounds or {}
-        self._device_names = device_names
         self._latencies: defaultdict[str, Latencies] = defaultdict(Latencies)
         self._calls: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
         self._before: Mapping[str, int] = {}
@@ -142,6 +141,8 @@ class Meter:
     def _dma_done(self, event: DmaDone) -> None:
         self.events += 1
         self.digest.add(number_of(event.who), event.sequence, event.time, number_of(event.status))
+        if event.status != "SUCCESS":
+            self.failed.add(event)
         if 0 <= self.opened <= event.issued:
             kind = "write" if event.write else "read"
             name = f"{event.who}.{kind if event.purpose == 'data' else event.purpose}"
@@ -164,9 +165,8 @@ class Meter:
     def _fault_recorded(self, event: FaultRecorded) -> None:
         self.events += 1
         self.digest.add(number_of(event.who), event.device_id, event.time, event.cause)
-        device = self._device_names.get((event.who, event.device_id), f"{event.who} device {event.device_id}")
-        cause = Cause(event.cause).name.lower()
-        self.faults[device][cause if event.recorded else f"{cause} (not recorded)"] += 1
+        if event.ttyp == Ttyp.NONE:
+            self.failed.add_own(event)
 
     def _depth_changed(self, event: QueueDepth) -> None:
         self._depth[event.who] = event.depth

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cosim.hw.iommu.in_memory_queue import QueueError
 from cosim.oracles import Violation
+from cosim.study.run.failed_requests import ByDevice
 from cosim.study.run.latency import Latency
 
 Outcome = Literal["ok", "failed", "stuck", "interrupted"]
@@ -46,11 +48,18 @@ class Result:
     digest: str
     scalars: Mapping[str, int | float]
     latencies: Mapping[str, Latency]
-    faults: Mapping[str, Mapping[str, int]]
+    faults: ByDevice
+    """Requests that an IOMMU refused, by device and cause; faults of an IOMMU's own stand under its path."""
     violations: tuple[Violation, ...]
     violation_count: int
     failures: tuple[str, ...]
     limit: str
+    bus_errors: ByDevice = field(default_factory=dict)
+    """Requests that failed on the bus, by device and status: `access_fault`, or `corrupt` data."""
+    requests: Mapping[str, int] = field(default_factory=dict)
+    """How many requests of each device ended; these three are of the whole run."""
+    queue_errors: tuple[QueueError, ...] = ()
+    """The errors in which queues stood at the end."""
     unfinished: Mapping[str, int] = field(default_factory=dict)
     """Calls that had not returned at the end, in picoseconds so far: those that no call of their name took as long."""
     unasked: tuple[str, ...] = ()
@@ -87,7 +96,12 @@ class Result:
             "latencies": {name: latency.as_json() for name, latency in self.latencies.items()},
             "unfinished": dict(self.unfinished),
             "unasked": list(self.unasked),
+            "requests": dict(self.requests),
             "faults": {device: dict(causes) for device, causes in self.faults.items()},
+            "bus_errors": {device: dict(statuses) for device, statuses in self.bus_errors.items()},
+            "queue_errors": {
+                error.name: {"since_ps": error.since_ps, "entries": error.entries} for error in self.queue_errors
+            },
             "violation_count": self.violation_count,
             "violations": [
                 {

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from cosim.config.problems import Position, Problem, TopologyError
 from cosim.sim.chooser import Chooser, Scheduled, ScheduleError
 from cosim.sim.simulation import Sim
-from cosim.study.run.expect import failures_of
+from cosim.study.run.expect import Findings, failures_of
 from cosim.study.run.limit import limit_of
 from cosim.study.run.measure import Meter
 from cosim.study.run.model import model_version
@@ -99,7 +99,6 @@ def run(
         counters=system.counters,
         occupancies=system.occupancies(),
         bounds=system.bounds(),
-        device_names=system.device_names(),
     )
     for watcher in watchers:
         watcher(system.sim)
@@ -159,8 +158,17 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         scalars |= system.derived(meter.counted(), window[1] - window[0])
     scalars |= system.totals()
     latencies = Named(meter.latencies())
-    faults = {device: dict(sorted(causes.items())) for device, causes in sorted(meter.faults.items())}
-    failures = failures_of(topology.expect, scalars, faults, meter.violation_count, [line.text for line in meter.log])
+    found = Findings(
+        scalars=scalars,
+        faults=meter.failed.faults,
+        bus_errors=meter.failed.bus_errors,
+        requests=system.requests(),
+        behind={path: master.options.through for path, master in system.masters.items()},
+        queue_errors=tuple(system.queue_errors()),
+        violations=meter.violation_count,
+        log=tuple(line.text for line in meter.log),
+    )
+    failures = failures_of(topology.expect, found)
     refused = [f"{path} was not taken into service; the kernel log says why" for path in system.refused]
     failures = [*refused, *failures]
     if meter.opened < 0 and not stop.asked:
@@ -187,7 +195,10 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         digest=str(meter.digest),
         scalars=Named(sorted(scalars.items())),
         latencies=latencies,
-        faults=faults,
+        faults=found.faults,
+        bus_errors=found.bus_errors,
+        requests=found.requests,
+        queue_errors=found.queue_errors,
         violations=tuple(meter.violations),
         violation_count=meter.violation_count,
         failures=(*stuck, *failures),

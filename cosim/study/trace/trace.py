@@ -72,7 +72,7 @@ def _line(event: Any) -> dict[str, Any]:
     elif isinstance(event, events.ContextChanged):
         word = getattr(Dc.of(**{event.field: event.value}), event.field)
         line["means"] = " ".join([f"DC.{event.field}", *(list(_not_zero(word.fields())) or ["0"])])
-    elif isinstance(event, events.FaultRecorded):
+    elif isinstance(event, events.FaultRecorded) or (isinstance(event, events.DmaDone) and event.cause):
         line["means"] = Cause(event.cause).name.lower()
     return line
 

@@ -323,7 +323,15 @@ def test_a_refused_request_is_counted_and_the_master_goes_on(executor: Any) -> N
     rig.run()
     assert [event.status for event in rig.done] == ["SUCCESS", "ACCESS_FAULT", "ACCESS_FAULT"] * 2
     assert len(rig.committed) == 2
-    assert master.counters() == {"reads": 6, "writes": 0, "read_bytes": 128, "written_bytes": 0, "faults": 4}
+    assert master.counters() == {
+        "reads": 6,
+        "writes": 0,
+        "read_bytes": 128,
+        "written_bytes": 0,
+        "failed": 4,
+        "refused": 0,
+        "bus_errors": 4,
+    }
 
 
 @BOTH

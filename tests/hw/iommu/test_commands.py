@@ -131,6 +131,26 @@ ILLEGAL = {
 
 
 class TestIllegalCommands:
+    def test_the_queue_stands_in_that_error_from_the_first_try_until_the_command_is_passed(self) -> None:
+        """Clearing the bit has the command fetched again: between two tries the queue is no better off."""
+        bench = consumer(timing=TIMING)
+        queue = bench.commands.queue
+        bench.submit(Iodir.inval_ddt(1), ILLEGAL["an unknown opcode"], Iodir.inval_ddt(3))
+        (error,) = queue.errors()
+        assert (error.name, error.entries) == ("iommu0.cqcsr.cmd_ill", 2)
+        failed = bench.sim.now
+        assert error.since_ps <= failed
+        bench.registers.put(CQCSR, Cqcsr.of(cqen=1, cie=1, cqon=1))
+        assert not bench.registers.cqcsr.cmd_ill
+        assert queue.errors() == [error]
+        bench.sim.env.run()
+        assert bench.registers.cqcsr.cmd_ill
+        assert queue.errors() == [error]
+        bench.memory.poke(RING + 16, 8, Iodir.inval_ddt(2)[0])
+        bench.registers.put(CQCSR, Cqcsr.of(cqen=1, cie=1, cqon=1))
+        bench.sim.env.run()
+        assert (bench.registers.cqh, queue.errors()) == (3, [])
+
     @pytest.mark.parametrize("command", ILLEGAL.values(), ids=ILLEGAL)
     def test_it_stops_the_queue_at_the_command_until_it_is_replaced_and_the_error_cleared(
         self, command: Command

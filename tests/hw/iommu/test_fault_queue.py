@@ -140,6 +140,22 @@ class TestOverflow:
         assert bench.record(3).did == 9
         assert (bench.faults.recorded, bench.faults.lost) == (4, 2)
 
+    def test_a_queue_that_stands_in_an_error_says_since_when_it_does(self) -> None:
+        """Cleared, the error is gone, whatever is still in the queue; the next overflow is an error of its own."""
+        bench = recorder(log2_entries=1)
+        queue = bench.faults.queue
+        bench.report(MISSING, read())
+        assert queue.errors() == []
+        bench.report(MISSING, read())
+        (first,) = queue.errors()
+        assert (first.name, first.entries) == ("iommu0.fqcsr.fqof", 1)
+        bench.write(FQCSR, Fqcsr.of(fqen=1, fie=1, fqof=1))
+        assert queue.errors() == []
+        bench.sim.env.run(until=bench.sim.now + 500)
+        bench.report(MISSING, read())
+        (second,) = queue.errors()
+        assert second.since_ps >= first.since_ps + 500
+
     def test_a_record_that_memory_refuses_is_lost_and_so_are_all_until_the_bit_is_cleared(self) -> None:
         bench = recorder()
         bench.memory.fault("access_fault", FAULTS, 32)

@@ -203,8 +203,11 @@ def test_a_run_that_went_well_shows_no_replay():
     assert "replay" not in text_of(result(replay="cosim run quickstart"))
 
 
-def test_faults_stand_by_device_and_cause():
-    assert block(text_of(stale_dma()), "Faults")[1] == "  nic0: 3 x read page fault, 1 x DDT entry not valid"
+def test_failed_requests_stand_by_device_and_cause():
+    assert block(text_of(stale_dma()), "Failed requests")[1:] == [
+        "  nic0  6 of 90 = refused 4 (read_page_fault 3 + ddt_not_valid 1) + on the bus 2",
+        "      (access_fault 2)",
+    ]
 
 
 def test_the_window_says_what_was_not_measured():
@@ -243,7 +246,7 @@ def test_a_run_that_ended_before_its_window_reports_no_measurements():
     """What was counted before the window is not a measurement; faults, memory and the log are of the whole run."""
     text = text_of(replace(stale_dma(), latencies={}, window_ps=(MS, MS), boot_ps=-1))
     assert not any(heading in text for heading in ("DMA requests", "Masters", "iommu0\n", "Busy"))
-    assert all(heading in text for heading in ("\nFaults", "\nKernel memory", "\nKernel log"))
+    assert all(heading in text for heading in ("\nFailed requests", "\nKernel memory", "\nKernel log"))
 
 
 def test_an_empty_run_has_an_empty_report():

@@ -1,0 +1,178 @@
+"""The verdict of a run: every request that failed and every queue that stands in an error is told, and can be expected.
+
+A request that an IOMMU refused is a fault; one that memory refused, or that met no memory, is an error on the bus.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import cosim
+from cosim.config.problems import TopologyError
+from cosim.study.run.expect import Findings, failures_of
+from cosim.study.run.failed_requests import total
+from cosim.study.run.result import Result
+
+SWITCH = """
+# A running device is moved into the identity domain and back: its IOVAs are no addresses of memory there.
+parts:
+  dram0:  {kind: memory, base: 0x8000_0000, size: 64 MiB}
+  cpu0:   {kind: cpu}
+  cpu1:   {kind: cpu}
+  iommu0: {kind: iommu, base: 0x0300_0000}
+  nic0:   {kind: dma, through: iommu0, traffic: {size: 64 B, window: 16 KiB, interval: 100 ns, outstanding: 16}}
+threads:
+  - {on: cpu1, does: attach-detach, devices: nic0, domains: [identity], stay: 2 us, count: 1, start: 2 us}
+run: {until: 90 us}
+"""
+
+ILLEGAL = """
+from dataclasses import dataclass
+
+from cosim.spec.queues import Iotinval
+from cosim.sw.driver.policies.invalidate import PerIommu
+
+
+@dataclass(frozen=True)
+class Illegal(PerIommu):
+    async def page(self, driver, iommu, pscid, iova):
+        await driver.send(iommu, Iotinval.of(opcode=1, func3=7))
+"""
+
+UNMAP = """
+parts:
+  dram0:  {kind: memory, base: 0x8000_0000, size: 16 MiB}
+  cpu0:   {kind: cpu}
+  iommu0: {kind: iommu, base: 0x0300_0000}
+  nic0:   {kind: dma, through: iommu0, traffic: {requests: 1}}
+threads:
+  - {on: cpu0, does: map-unmap, domain: nic0, pages: 1, count: 1}
+run: {until: 200 us}
+"""
+
+CMD_ILL = "iommu0.cqcsr.cmd_ill"
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def switched(tmp_path: Any) -> Run:
+    path = tmp_path / "switch.yaml"
+    path.write_text(SWITCH, encoding="utf-8")
+    return lambda **changes: cosim.run(path, set=changes)
+
+
+@pytest.fixture
+def stopped(tmp_path: Any) -> Run:
+    """A run in which the driver's first command is illegal."""
+    path = tmp_path / "unmap.yaml"
+    path.write_text(UNMAP, encoding="utf-8")
+    (tmp_path / "illegal.py").write_text(ILLEGAL, encoding="utf-8")
+    return lambda **changes: cosim.run(path, set=changes, driver=f"{tmp_path}/illegal.py:Illegal")
+
+
+def test_refusals_and_errors_on_the_bus_are_told_apart_and_fail_the_run(switched: Run) -> None:
+    result = switched()
+    refused, lost = result.faults["nic0"]["ddt_not_valid"], result.bus_errors["nic0"]["access_fault"]
+    assert refused > 0
+    assert lost > 0
+    scalars, ended = result.scalars, result.requests["nic0"]
+    assert (scalars["nic0.refused"], scalars["nic0.bus_errors"]) == (refused, lost)
+    assert scalars["nic0.failed"] == refused + lost
+    assert scalars["iommu0.faults"] == refused
+    assert result.outcome == "failed"
+    assert result.failures == (
+        f"faults: {refused}, expected 0; "
+        f"iommu0 refused {refused} of {ended} requests of nic0 (ddt_not_valid {refused})",
+        f"bus_errors: {lost}, expected 0; {lost} of {ended} requests of nic0 failed on the bus (access_fault {lost})",
+    )
+
+
+def test_a_run_fails_whose_requests_failed_on_the_bus_alone(switched: Run) -> None:
+    result = switched(**{"driver.attach": "live-update"})
+    assert not result.faults
+    assert result.exit_code == 1
+    (failure,) = result.failures
+    assert failure.startswith("bus_errors: ")
+
+
+def test_both_are_in_the_json_by_device(switched: Run) -> None:
+    found = json.loads(json.dumps(switched().as_json()))
+    assert found["faults"]["nic0"].keys() == {"ddt_not_valid"}
+    assert found["bus_errors"]["nic0"].keys() == {"access_fault"}
+    assert found["requests"]["nic0"] > 0
+    assert found["queue_errors"] == {}
+
+
+@pytest.mark.slow
+def test_both_can_be_expected_and_bounded(switched: Run) -> None:
+    seen = switched()
+    faults, bus_errors = total(seen.faults), total(seen.bus_errors)
+    assert switched(expect={"faults": faults, "bus_errors": {"min": 1, "max": bus_errors}}).outcome == "ok"
+    assert switched(expect={"faults": faults, "bus_errors": bus_errors - 1}).outcome == "failed"
+    assert switched(expect={"faults": {"max": faults - 1}, "bus_errors": bus_errors}).outcome == "failed"
+    assert switched(expect={"faults": faults + bus_errors}).outcome == "failed"
+
+
+@pytest.mark.slow
+def test_failures_are_of_the_whole_run_whenever_the_window_opens(switched: Run) -> None:
+    """A failure in the warm-up is a failure; only the scalars are of the window."""
+    whole, late = switched(), switched(**{"run.warmup": "88 us"})
+    assert late.scalars["nic0.failed"] == 0
+    assert (late.faults, late.bus_errors, late.requests) == (whole.faults, whole.bus_errors, whole.requests)
+    assert late.failures == whole.failures
+
+
+def test_of_many_devices_those_that_lost_most_are_named_and_the_others_counted() -> None:
+    lost = {f"nic{n}": {"corrupt": 1, "access_fault": n} for n in range(1, 6)}
+    found = Findings(
+        scalars={},
+        faults={"nic0": {"read_page_fault": 2}, "iommu0": {"msi_write_access_fault": 1}},
+        bus_errors=lost,
+        requests=dict.fromkeys((f"nic{n}" for n in range(6)), 1000),
+        behind=dict.fromkeys((f"nic{n}" for n in range(6)), "iommu0"),
+        queue_errors=(),
+        violations=0,
+        log=(),
+    )
+    assert failures_of(None, found) == [
+        "faults: 3, expected 0; iommu0 refused 2 of 1,000 requests of nic0 (read_page_fault 2); "
+        "iommu0 could not do 1 of its own writes (msi_write_access_fault 1)",
+        "bus_errors: 20, expected 0; 6 of 1,000 requests of nic5 failed on the bus (corrupt 1, access_fault 5); "
+        "5 of 1,000 requests of nic4 failed on the bus (corrupt 1, access_fault 4); "
+        "4 of 1,000 requests of nic3 failed on the bus (corrupt 1, access_fault 3); and 5 of 2 other devices",
+    ]
+
+
+def test_a_command_queue_that_stands_in_an_error_fails_the_run(stopped: Run) -> None:
+    result = stopped()
+    (failure,) = result.failures
+    (error,) = result.queue_errors
+    assert error.name == CMD_ILL
+    assert result.boot_ps < error.since_ps < result.simulated_ps
+    assert failure.startswith("iommu0.cq stands in cqcsr.cmd_ill (a command is illegal) since ")
+    assert failure.endswith(" us; 2 commands wait")
+    assert result.as_json()["queue_errors"] == {CMD_ILL: {"since_ps": error.since_ps, "entries": 2}}
+
+
+@pytest.mark.slow
+def test_it_does_so_at_whatever_moment_the_run_ends(stopped: Run) -> None:
+    """The driver's handler clears the bit each time, and the command is fetched again: the queue gets no further."""
+    ends = [stopped(**{"run.until": f"{150_000_000 + 170_000 * step} ps"}) for step in range(4)]
+    assert {tuple(error.name for error in result.queue_errors) for result in ends} == {(CMD_ILL,)}
+    assert len({result.queue_errors[0].since_ps for result in ends}) == 1
+
+
+def test_it_can_be_expected_and_then_has_to_be(stopped: Run) -> None:
+    assert stopped(expect={"queue_errors": [CMD_ILL]}).outcome == "ok"
+    wrong = stopped(expect={"queue_errors": [CMD_ILL, "iommu0.fqcsr.fqof"]})
+    assert wrong.failures == ("queue_errors: iommu0.fqcsr.fqof does not stand at the end, and was expected to",)
+
+
+def test_an_error_that_no_queue_has_is_refused(stopped: Run) -> None:
+    with pytest.raises(TopologyError, match=r"iommu0.cqcsr.cmd_il is no error of a queue; did you mean iommu0.cqcsr"):
+        stopped(expect={"queue_errors": ["iommu0.cqcsr.cmd_il"]})
