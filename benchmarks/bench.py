@@ -111,7 +111,7 @@ class Rig:
         began = time.process_time()
         self.sim.env.run()
         seconds = time.process_time() - began
-        assert not sum(master.counters()["faults"] for master in self.masters)
+        assert not sum(master.counters()["failed"] for master in self.masters)
         return seconds, Counts(*(now - then for now, then in zip(self.counts(), before, strict=True)))
 
 
