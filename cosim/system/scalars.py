@@ -101,9 +101,7 @@ SCALARS: tuple[Scalar, ...] = (
     Scalar("<device>.written_gbps", "Gb/s", "written with success, over the window"),
     Scalar("<device>.failed", "requests", "requests that did not end with success: refused, or failed on the bus"),
     Scalar("<device>.refused", "requests", "requests that an IOMMU refused, with a fault"),
-    Scalar(
-        "<device>.bus_errors", "requests", "requests that failed on the bus: at memory, or where there is none"
-    ),
+    Scalar("<device>.bus_errors", "requests", "requests that failed on the bus: at memory, or where there is none"),
     Scalar("<device>.packets", "packets", "packets that a ring device has moved"),
     Scalar("<device>.dropped", "packets", "packets that found no descriptor"),
     Scalar("<device>.in_flight_mean", "requests", "the mean number of requests on their way"),
