@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from cosim.spec.bits import ONES
 from cosim.spec.queues import Command
 from cosim.spec.registers import Interrupt
@@ -18,6 +21,14 @@ from cosim.sw.kernel.ids import Ida
 from cosim.sw.kernel.irq import IrqAction
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.objects import Cell, Object
+
+EARLIER_NAMES: Mapping[str, str] = {
+    **{axis: axis for axis in ("pscid", "bonds", "tables", "bringup")},
+    "attaching": "attach",
+    "invalidating": "invalidate",
+    "queueing": "queue",
+}
+"""What `driver.NAME` was, for `driver.policies.AXIS`."""
 
 
 class Driver:
@@ -39,6 +50,14 @@ class Driver:
         self._once = {site: Cell(kernel.static(8)) for site in ("enqueue", "execution")}
         self.device_contexts = DeviceContextWatch(kernel)
         self._calls = Calls(kernel.sim)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The policies by the names that they had before `policies`, for users' drivers that still ask for them."""
+            if name not in EARLIER_NAMES:
+                raise AttributeError(f"'Driver' object has no attribute {name!r}")
+            return getattr(self.policies, EARLIER_NAMES[name])
 
     # --- IOMMUs ----------------------------------------------------------------------------------------------------
 

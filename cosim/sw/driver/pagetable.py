@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import Oops
-from cosim.spec.pagetable import FIRST_STAGE, PAGE_LG2, Pte, Scheme
+from cosim.spec.pagetable import FIRST_STAGE, PAGE_LG2, SV39, Pte, Scheme
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.domain import DomainObject
 from cosim.sw.kernel.errors import KernelError
@@ -20,6 +20,8 @@ V = Pte.v.mask
 LEAF = Pte.r.mask | Pte.w.mask | Pte.x.mask
 """The bits of which a leaf has at least one."""
 TABLE = Pte.of(v=1)
+INDEX_BITS = SV39.index_bits
+"""Bits of the IOVA that choose an entry of a table, in every scheme that the driver uses."""
 
 Publish = Callable[[Cell, int, int], Awaitable[Loaded]]
 """Swaps an entry from one value to another if the entry still has the first; returns the value before."""
@@ -43,6 +45,11 @@ def cell_at(table: int, scheme: Scheme, level: int, iova: int) -> Cell:
     if table < LOWEST_VALID:
         raise Oops(f"null pointer dereference: page table of level {level} for {iova:#x}")
     return Cell(table + 8 * scheme.vpn(level, iova))
+
+
+def level_of(page_size: int) -> int:
+    """The level of the entries that map `page_size` bytes each; of 64 KiB, that of the 4 KiB entries it is made of."""
+    return (page_size.bit_length() - 1 - PAGE_LG2) // INDEX_BITS
 
 
 async def scheme_of(domain: DomainObject) -> Scheme:
@@ -107,7 +114,7 @@ async def take_tables(pte: int, level: int, freelist: list[int]) -> None:
     if not pte & V or pte & LEAF:
         return
     table = Pte.ppn.get(pte) << PAGE_LG2
-    for index in range(512):
+    for index in range(1 << INDEX_BITS):
         entry = Cell(table + 8 * index)
         below = await entry.load()
         if below and await entry.cmpxchg(below, 0, Ordering.RELAXED) == below and level > 1:

@@ -13,10 +13,12 @@ import pytest
 from cosim.sw.contract import breaches
 from cosim.sw.driver import policies
 from cosim.sw.driver.axes import AXES, CONTRACTS
+from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.own import VariantError
 from cosim.sw.driver.policies import attach, attach_defects, invalidate, pscid
 from cosim.sw.driver.variants import CELLS, ROWS, load_variant, variant
 from cosim.units.quantities import MS
+from tests.sw.machine import Machine
 
 OWN = """
 from dataclasses import dataclass, replace
@@ -213,6 +215,20 @@ def test_a_driver_of_ones_own_is_checked_when_it_is_loaded(own: Path, name: str,
     with pytest.raises(VariantError) as error:
         load_variant(f"{own}:{name}")
     assert text in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "axis"),
+    [
+        *((axis, axis) for axis in ("pscid", "bonds", "tables", "bringup")),
+        *(("attaching", "attach"), ("invalidating", "invalidate"), ("queueing", "queue")),
+    ],
+)
+def test_a_driver_that_asks_for_policies_by_their_earlier_names_still_works(earlier: str, axis: str) -> None:
+    driver = Driver(Machine().kernel, load_variant("current"))
+    assert getattr(driver, earlier) is getattr(driver.policies, axis)
+    with pytest.raises(AttributeError, match="no attribute 'bond'"):
+        driver.bond  # type: ignore[attr-defined]
 
 
 def test_a_file_that_is_missing_or_broken_is_said_to_be(tmp_path: Path) -> None:

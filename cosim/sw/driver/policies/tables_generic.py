@@ -102,7 +102,7 @@ class Generic(PerPage):
             if old & LEAF:
                 return errno.EADDRINUSE
             empty: list[int] = []
-            if not await _collect_empty(old, (page_size.bit_length() - 1 - PAGE_LG2) // 9, empty):
+            if not await _collect_empty(old, pagetable.level_of(page_size), empty):
                 return errno.EADDRINUSE
             await slot.store(0)
             gather.freelist += empty
