@@ -13,7 +13,7 @@ class LostFaults(Oracle):
     """Reports each fault that has no record though the fault queue was on and neither `fqof` nor `fqmf` says so.
 
     Software that finds both bits clear has seen every fault, but those that DTF keeps back. Source: "Fault/Event-Queue
-    (FQ)" (3.2), and the bits of `fqcsr` (6.16).
+    (FQ)" (3.2), and the bits of `fqcsr` (5.16).
     """
 
     name = "lost-faults"

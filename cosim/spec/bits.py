@@ -17,7 +17,7 @@ T_co = TypeVar("T_co", bound=int, covariant=True)
 
 
 class FieldAccess(Enum):
-    """What a write by software does to a field of a register (1.3 "Glossary")."""
+    """What a write by software does to a field of a register (1.1 "Glossary")."""
 
     RO = "read-only: the write is ignored"
     RW = "the written value is held"

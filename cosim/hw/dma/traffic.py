@@ -10,7 +10,7 @@ from cosim.spec.pagetable import PAGE
 
 
 def split(iova: int, size: int) -> Sequence[tuple[int, int]]:
-    """The pieces (iova, size) of a request: none crosses a 4 KiB boundary (as PCIe demands, 2.2.7 "TLP rules")."""
+    """The pieces (iova, size) of a request: none crosses a 4 KiB boundary (as PCIe 2.2.7 "TLP rules" demands)."""
     room = PAGE - iova % PAGE
     if size <= room:
         return ((iova, size),) if size else ()

@@ -1,4 +1,4 @@
-"""The IOMMU's own interrupts: `ipsr`, and the wires or messages that follow it (6.22 to 6.31)."""
+"""The IOMMU's own interrupts: `ipsr`, and the wires or messages that follow it (5.18, 5.27, 5.28)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a write of `ddtp.iommu_mode` sets in motion (6.5 "Device-directory-table pointer")."""
+"""What a write of `ddtp.iommu_mode` sets in motion (5.5 "Device-directory-table pointer")."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ UNIMPLEMENTED = frozenset(
 
 
 class CapabilityOptions(Options):
-    """The fields of the `capabilities` register (IOMMU 6.3, "IOMMU capabilities"), by the specification's names."""
+    """The fields of the `capabilities` register (IOMMU 5.3 "IOMMU capabilities"), by the specification's names."""
 
     sv32: bool = False
     """First stage of 32 bits (two levels)."""
@@ -193,21 +193,21 @@ class LatitudeOptions(Options):
     """What the specification permits either way: off, on, or left to the schedule that is explored."""
 
     out_of_order: Latitude = "off"
-    """Execute fetched commands out of order between fences (IOMMU 4.1, "Command-Queue": order is only by IOFENCE)."""
+    """Execute fetched commands out of order between fences (IOMMU 3.1 "Command-Queue": order is only by IOFENCE)."""
     walk_across_invalidation: Latitude = "off"
     """Complete a walk that an invalidation overtook, and commit its access before the fence completes
-    (IOMMU 4.1.1, "IOMMU Page-Table cache invalidation commands")."""
+    (IOMMU 3.1.1 "IOMMU Page-Table cache invalidation commands")."""
     evict: Latitude = "off"
-    """Drop a cache entry at will (caches are hints: IOMMU 3.8, "Caching in-memory data structures")."""
+    """Drop a cache entry at will (caches are hints: IOMMU 2.8 "Caching in-memory data structures")."""
     invalidate_more: Latitude = "off"
-    """Drop more than an invalidation names (IOMMU 4.1.1: it may be widened)."""
+    """Drop more than an invalidation names (IOMMU 3.1.1: it may be widened)."""
 
 
 class DefectOptions(Options):
     """Errors that hardware might have; each is there so that an oracle can be shown to see it."""
 
     cache_invalid: bool = False
-    """Cache entries with V=0, which the specification forbids (IOMMU 3.8)."""
+    """Cache entries with V=0, which the specification forbids (IOMMU 2.8)."""
     lose_invalidation: int = Field(default=0, ge=0)
     """Ignore the n-th IOTINVAL (counted from 1); 0 is none."""
     early_fence: bool = False

@@ -11,7 +11,7 @@ from cosim.sw.kernel.objects import WORD, CellMember, Object, cell
 
 
 class DeviceContext(Object):
-    """A device context in memory, of either format (2.1.1, 2.1.2)."""
+    """A device context in memory, of either format (2.1.2 "Leaf DDT entry")."""
 
     __slots__ = ()
     tc = cell()

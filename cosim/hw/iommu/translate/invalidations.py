@@ -1,4 +1,7 @@
-"""Invalidations (3.1.1 "IOTINVAL", 3.1.3 "IODIR"): what they drop from the caches, and whom they overtake."""
+"""Invalidations: what they drop from the caches, and whom they overtake.
+
+They are 3.1.1 "IOMMU Page-Table cache invalidation commands" and 3.1.3 "IOMMU directory cache invalidation commands".
+"""
 
 from __future__ import annotations
 
