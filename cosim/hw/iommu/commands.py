@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Protocol
 
 from cosim.events import CommandExecuted, CommandFetched
+from cosim.hw.iommu.command_order import InOrder
 from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.hw.iommu.in_memory_queue import CQ, InMemoryQueue
 from cosim.hw.iommu.memory_port import MemoryPort
@@ -34,9 +35,6 @@ from cosim.spec.translation import ddt_split
 
 if TYPE_CHECKING:
     from cosim.sim.simulation import Sim
-
-AHEAD = 8
-"""How many commands may be under way at once where they execute out of order."""
 
 DEVICE_ID_BITS = 24
 """The widest device_id; ddtp.iommu_mode sets no other limit where it names no directory."""
@@ -70,8 +68,7 @@ class CommandQueue(Component):
 
     A command is fetched, decoded, carried out, and only then does `cqh` pass it; an illegal one, or one that memory
     refuses, stays at `cqh`, and clearing the error bit fetches it again. Being turned off, the consumer first
-    finishes what it has begun. With ``latitude.out_of_order`` `cqh` passes an invalidation when it is decoded, up to
-    8 are carried out at once, each after a while of its own, and only IOFENCE.C waits for all before it (3.1.2).
+    finishes what it has begun. `order` says whether invalidations may overtake one another between fences.
     """
 
     def __init__(
@@ -82,6 +79,7 @@ class CommandQueue(Component):
         registers: RegisterFile,
         port: Port,
         translation: TranslationSide,
+        order: type[InOrder] = InOrder,
     ) -> None:
         super().__init__(sim, f"{path}.commands")
         self.iommu = path
@@ -89,12 +87,9 @@ class CommandQueue(Component):
         self.memory = MemoryPort(port, self.path)
         self.translation = translation
         self.timing = options.timing
-        self.defects = options.defects
-        self.out_of_order = options.latitude.out_of_order
-        self._finished = Gate(sim, 0, "queue")
-        self._finished.open()
+        self._order = order(sim, self.path, options.timing.invalidate_all)
         self.queue = InMemoryQueue(
-            sim, path, registers, CQ, busy_ps=options.timing.busy, part="queue", unfinished=self._finished
+            sim, path, registers, CQ, busy_ps=options.timing.busy, part="queue", unfinished=self._order.finished
         )
         self.counts: Counter[str] = Counter()
         """Commands that took hold, by name; ``illegal`` and ``memory_faults`` are tries that did not."""
@@ -103,12 +98,8 @@ class CommandQueue(Component):
         self.stalled_ps = 0
         self._stalls: deque[tuple[int, int]] = deque()
         self._work = Gate(sim, 0, "queue")
-        self._units = Gate(sim, AHEAD, "queue")
-        self._under_way = 0
-        self._iotinvals = 0
-        self._head = options.base + CQH.offset & ~7
-        self._stream = sim.chooser.stream(f"{self.path}.order")
         self._initiator = sim.initiator(self.path)
+        self._head = options.base + CQH.offset & ~7
         self._fetched = sim.probe(CommandFetched)
         self._executed = sim.probe(CommandExecuted)
         for register in (CQCSR, CQH, CQT):
@@ -166,15 +157,8 @@ class CommandQueue(Component):
             return
         if isinstance(command, Iofence):
             yield from self._fence(command, index)
-        elif self.out_of_order == "off":
-            yield from self._invalidate(command, index)
-            self.queue.advance()
         else:
-            yield self._units
-            self.queue.advance()
-            self._under_way += 1
-            self._finished.shut()
-            self.sim.start(self._invalidate_apart(command, index), self._initiator.rank(Stage.COMMAND))
+            yield from self._order.carry_out(self._invalidate(command, index), self.queue.advance)
 
     def _fetch(self, index: int) -> Subroutine[tuple[int, int] | None]:
         access = self._access(AccessKind.READ, self.queue.address(index), Command.SIZE, "fetch")
@@ -207,14 +191,10 @@ class CommandQueue(Component):
         yield from self._spend(self._cost(command))
         yield from self._take_hold(self.translation.footprint(command))
         match command:
+            case Iotinval(func3=IotinvalFunc.VMA):
+                self.translation.invalidate_vma(command)
             case Iotinval():
-                self._iotinvals += 1
-                if self._iotinvals == self.defects.lose_invalidation:
-                    pass
-                elif command.func3 == IotinvalFunc.VMA:
-                    self.translation.invalidate_vma(command)
-                else:
-                    self.translation.invalidate_gvma(command)
+                self.translation.invalidate_gvma(command)
             case Iodir(func3=IodirFunc.INVAL_DDT):
                 self.translation.invalidate_ddt(command.did if command.dv else None)
             case Iodir():
@@ -223,24 +203,13 @@ class CommandQueue(Component):
                 raise NotImplementedCapability("ATS")
         self._complete(command, index)
 
-    def _invalidate_apart(self, command: Command, index: int) -> Routine:
-        if self.out_of_order == "on":
-            yield Server(0, "queue", latency_ps=self._stream.below(self.timing.invalidate_all + 1))
-        yield from self._invalidate(command, index)
-        self._units.release()
-        self._under_way -= 1
-        if not self._under_way:
-            self._finished.open()
-
     def _cost(self, command: Command) -> int:
         one = command.dv if isinstance(command, Iodir) else isinstance(command, Iotinval) and command.av
         return self.timing.invalidate_entry if one else self.timing.invalidate_all
 
     def _fence(self, command: Iofence, index: int) -> Routine:
         yield from self._spend(self.timing.fence)
-        if not self.defects.early_fence:
-            yield self._finished
-            yield from self.translation.settle(bool(command.pr), bool(command.pw))
+        yield from self._settle(command)
         if command.av:
             yield from self._spend(self.timing.write_start)
             store = self._access(AccessKind.WRITE, command.address, 4, "fence", (command.data,))
@@ -253,6 +222,11 @@ class CommandQueue(Component):
         self.queue.advance()
         if command.wsi:
             self.registers.change(CQCSR, fence_w_ip=1)
+
+    def _settle(self, command: Iofence) -> Routine:
+        """Wait for what a fence orders: all commands before it, and the requests that it names (3.1.2)."""
+        yield self._order.finished
+        yield from self.translation.settle(bool(command.pr), bool(command.pw))
 
     def _memory_fault(self) -> None:
         self.counts["memory_faults"] += 1

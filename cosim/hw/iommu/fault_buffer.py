@@ -79,7 +79,7 @@ class LosingBuffer(FaultBuffer):
     first of these times on; who finds no place waits for one, and is lost.
     """
 
-    def __init__(self, queue: FaultQueue, places: int, lose_ps: int) -> None:
+    def __init__(self, queue: FaultQueue, places: int, *, lose_ps: int) -> None:
         super().__init__(queue, places)
         self._lose_ps = lose_ps
         self._next_loss: int | None = None

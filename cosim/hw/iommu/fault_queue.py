@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cosim.events import FaultRecorded
 from cosim.hw.dma.transaction import Request, Transaction
-from cosim.hw.iommu.fault_buffer import FaultBuffer, LosingBuffer
+from cosim.hw.iommu.fault_buffer import FaultBuffer
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.in_memory_queue import FQ, InMemoryQueue
 from cosim.hw.iommu.memory_port import MemoryPort
@@ -24,7 +25,6 @@ from cosim.spec.registers import Interrupt
 if TYPE_CHECKING:
     from cosim.hw.iommu.interrupt_generation import InterruptGeneration
     from cosim.sim.simulation import Sim
-    from cosim.sim.task import Routine
 
 
 def ttyp_of(txn: Transaction | None) -> Ttyp:
@@ -72,6 +72,7 @@ class FaultQueue(Component):
         registers: RegisterFile,
         port: Port,
         interrupts: InterruptGeneration,
+        buffer: Callable[[FaultQueue, int], FaultBuffer] = FaultBuffer,
     ) -> None:
         super().__init__(sim, f"{path}.fq")
         timing = options.timing
@@ -93,10 +94,8 @@ class FaultQueue(Component):
         self._turnaround_ps = timing.record_turnaround
         self._engine = Server(0, "fault")
         self._seen = sim.probe(FaultRecorded)
-        places, lose_ps = options.geometry.fault_buffer, options.defects.lose_buffered
-        self._buffer: FaultBuffer | None = None
-        if places:
-            self._buffer = LosingBuffer(self, places, lose_ps) if lose_ps else FaultBuffer(self, places)
+        places = options.geometry.fault_buffer
+        self._buffer = buffer(self, places) if places else None
 
     @property
     def idle(self) -> bool:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from cosim.hw.dma.datapath import DataPath
 from cosim.hw.dma.transaction import Request, Status, Transaction
-from cosim.hw.iommu.commands import CommandQueue
 from cosim.hw.iommu.fault_queue import FaultQueue
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.in_memory_queue import PQ, InMemoryQueue, QueueError
 from cosim.hw.iommu.interrupt_generation import InterruptGeneration
 from cosim.hw.iommu.mode import ModeChange
 from cosim.hw.iommu.options import IommuOptions
+from cosim.hw.iommu.parts import parts_of
 from cosim.hw.iommu.pause import pause
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.translate.ledger import Epoch
@@ -57,7 +57,8 @@ class Iommu(Component):
         timing = options.timing
         self.options = options
         self.registers = RegisterFile(sim, path, options, capabilities=capabilities, reset=reset)
-        self.translation = Translation(sim, path, options, port, self.registers)
+        parts = parts_of(options)
+        self.translation = Translation(sim, path, options, port, self.registers, parts)
         self.interrupts = InterruptGeneration(
             sim,
             path,
@@ -69,9 +70,10 @@ class Iommu(Component):
             write_ps=timing.write_start,
         )
         self.page_requests = InMemoryQueue(sim, path, self.registers, PQ, busy_ps=timing.busy, part="queue")
-        self.fault_queue = FaultQueue(sim, path, options, self.registers, port, self.interrupts)
+        self.fault_queue = FaultQueue(sim, path, options, self.registers, port, self.interrupts, parts.fault_buffer)
         invalidations = self.translation.invalidations
-        self.commands = CommandQueue(sim, path, options, self.registers, port, invalidations)
+        commanded = parts.commanded(invalidations)
+        self.commands = parts.commands(sim, path, options, self.registers, port, commanded, parts.order)
         self.mode = ModeChange(sim, path, self.registers, invalidations, busy_ps=timing.busy)
         self.data = DataPath(sim, port)
         self.faults = 0

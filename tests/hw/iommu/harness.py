@@ -14,7 +14,7 @@ from cosim.hw.dma.transaction import Request, Transaction
 from cosim.hw.iommu.iommu import Iommu
 from cosim.hw.iommu.options import IommuOptions, IommuTiming
 from cosim.hw.iommu.registers import VERSION
-from cosim.hw.iommu.translate.iotlb import ANY_PSCID, HOST
+from cosim.hw.iommu.translate.leaf import ANY_PSCID, HOST
 from cosim.hw.iommu.warl import Reset
 from cosim.hw.memory.memory import Memory
 from cosim.hw.memory.options import MemoryOptions

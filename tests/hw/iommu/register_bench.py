@@ -7,13 +7,13 @@ from typing import Any
 
 from cosim.hw.bus.bus import Bus
 from cosim.hw.dma.transaction import Transaction
-from cosim.hw.iommu.commands import CommandQueue
 from cosim.hw.iommu.fault_queue import FaultQueue
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.in_memory_queue import PQ, InMemoryQueue
 from cosim.hw.iommu.interrupt_generation import InterruptGeneration
 from cosim.hw.iommu.mode import ModeChange
 from cosim.hw.iommu.options import IommuOptions
+from cosim.hw.iommu.parts import parts_of
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.warl import Reset
 from cosim.hw.memory.memory import Memory
@@ -116,9 +116,11 @@ class Bench:
             delay_ps=options.timing.interrupt,
         )
         busy = options.timing.busy
-        self.faults = FaultQueue(sim, "iommu0", options, self.registers, port, self.interrupts)
+        parts = parts_of(options)
+        self.faults = FaultQueue(sim, "iommu0", options, self.registers, port, self.interrupts, parts.fault_buffer)
         self.page_requests = InMemoryQueue(sim, "iommu0", self.registers, PQ, busy_ps=busy, part="queue")
-        self.commands = CommandQueue(sim, "iommu0", options, self.registers, port, self.translation)
+        commanded = parts.commanded(self.translation)
+        self.commands = parts.commands(sim, "iommu0", options, self.registers, port, commanded, parts.order)
         self.mode = ModeChange(sim, "iommu0", self.registers, self.translation, busy_ps=busy)
         self._cpu = self.bus.port("cpu0")
         self._initiator = sim.initiator("cpu0")

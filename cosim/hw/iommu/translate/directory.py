@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from cosim.events import CacheFilled
+from cosim.events import CacheFilled, CacheLookup
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.pause import pause
+from cosim.hw.iommu.translate.address_space import AddressSpace
 from cosim.hw.iommu.translate.cache import Cache
-from cosim.hw.iommu.translate.context import DC_BEATS, DeviceContext, misconfigured
-from cosim.hw.iommu.translate.iotlb import HOST
-from cosim.hw.iommu.translate.page_table import AddressSpace, PageTable
-from cosim.hw.iommu.translate.walk import TableEntry, Walk
+from cosim.hw.iommu.translate.context_checks import misconfigured
+from cosim.hw.iommu.translate.device_context import DeviceContext
+from cosim.hw.iommu.translate.leaf import HOST
+from cosim.hw.iommu.translate.page_table import PageTable
+from cosim.hw.iommu.translate.tree import TableEntry, Tables, Tree
 from cosim.hw.iommu.warl import Reset
 from cosim.sim.component import Component
 from cosim.sim.server import Server
@@ -21,10 +23,14 @@ from cosim.sim.transport import Response
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import BARE, FIRST_STAGE, PAGE_LG2, SECOND_STAGE
 from cosim.spec.registers import Capabilities, Fctl
-from cosim.spec.translation import Dc, Ddte, dc_format, ddt_split
+from cosim.spec.translation import Dc, DcExtended, Ddte, dc_format, ddt_split
 
 if TYPE_CHECKING:
     from cosim.sim.simulation import Sim
+
+
+DC_BEATS = {Dc.SIZE: 4, DcExtended.SIZE: 7}
+"""Doublewords of a context that hold fields, by its size in bytes."""
 
 
 class Registers(Protocol):
@@ -38,9 +44,7 @@ class Registers(Protocol):
 class Directory(Component):
     """The device directory as the walker sees it, and the caches of its entries: contexts, and pointers to tables."""
 
-    kind = "ddt"
-    part = "ddt"
-    guest = False
+    kind = name = part = "ddt"
 
     def __init__(
         self,
@@ -76,6 +80,11 @@ class Directory(Component):
             geometry.ddt_nonleaf_entries, stream=sim.chooser.stream(f"{path}.ddt_nonleaf")
         )
         self._filled = sim.probe(CacheFilled)
+        self._looked_up = sim.probe(CacheLookup)
+
+    def rooted(self, root: int, levels: int) -> Tables[Directory]:
+        """The directory that `ddtp` points to; its addresses are physical, whatever stages a context has."""
+        return Tables(self, root, levels, (HOST, 0), big_endian=self.registers.fctl.be)
 
     # --- A tree, for the walker ------------------------------------------------------------------------------------
 
@@ -106,22 +115,22 @@ class Directory(Component):
         registers = self.registers
         return bool(misconfigured(dc, registers.capabilities, registers.fctl, registers.reset))
 
-    def peek(self, walk: Walk) -> tuple[int, int, int] | None:
-        for level in range(1, walk.levels):
-            table = self.pointers.peek((level, self.prefix(walk.target, level)))
+    def peek(self, tables: Tables[Tree], target: int) -> tuple[int, int, int] | None:
+        for level in range(1, tables.levels):
+            table = self.pointers.peek((level, self.prefix(target, level)))
             if table is not None:
                 return level - 1, table, 0
         return None
 
-    def cached(self, walk: Walk) -> tuple[int, int, int] | None:
-        for level in range(1, walk.levels):
-            table = self.pointers.get((level, self.prefix(walk.target, level)))
+    def cached(self, tables: Tables[Tree], target: int) -> tuple[int, int, int] | None:
+        for level in range(1, tables.levels):
+            table = self.pointers.get((level, self.prefix(target, level)))
             if table is not None:
                 return level - 1, table, 0
         return None
 
-    def remember(self, walk: Walk, table: int, flags: int) -> None:
-        self.pointers.put((walk.level, self.prefix(walk.target, walk.level)), table)
+    def remember(self, tables: Tables[Tree], target: int, level: int, table: int, flags: int) -> None:
+        self.pointers.put((level, self.prefix(target, level)), table)
 
     # --- What the last entry says ----------------------------------------------------------------------------------
 
@@ -145,10 +154,24 @@ class Directory(Component):
         """Whether V is 0."""
         return entry.response is Response.OK and not Ddte.v.get(entry.words[0])
 
-    def empty(self, device_id: int) -> DeviceContext:
-        """What defective hardware keeps of an entry with V=0."""
-        dc = self.form.from_words([0] * self.form.DWORDS)
-        return DeviceContext(device_id, dc, self._space(dc), BARE, empty=True)
+    # --- The cache of contexts -------------------------------------------------------------------------------------
+
+    def lookup(self, device_id: int) -> DeviceContext | None:
+        """The context of a device, if it is cached; counted as a hit or a miss."""
+        contexts = self.contexts
+        context = contexts.touch(device_id)
+        if context is None:
+            contexts.misses += 1
+        else:
+            contexts.hits += 1
+        if self._looked_up:
+            self.tell_lookup(context is not None)
+        return context
+
+    def tell_lookup(self, hit: bool) -> None:
+        """Say that a context was looked up."""
+        if self._looked_up:
+            self._looked_up(CacheLookup(self.sim.now, self.path, hit))
 
     def fill(self, context: DeviceContext) -> None:
         """Keep a context."""

@@ -5,17 +5,20 @@ They are 3.1.1 "IOMMU Page-Table cache invalidation commands" and 3.1.3 "IOMMU d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
 
-from cosim.hw.iommu.options import IommuOptions, Latitude
 from cosim.hw.iommu.translate.directory import Directory
-from cosim.hw.iommu.translate.iotlb import EVERYTHING, HOST, Iotlb, Scope
+from cosim.hw.iommu.translate.iotlb import Iotlb
+from cosim.hw.iommu.translate.leaf import HOST
 from cosim.hw.iommu.translate.ledger import Ledger
-from cosim.hw.iommu.translate.page_table import Pointers
-from cosim.hw.iommu.translate.walk import Miss, Overtaken
-from cosim.hw.iommu.translate.walker import Walker
+from cosim.hw.iommu.translate.miss import Miss, Overtaken
+from cosim.hw.iommu.translate.overtaking import StartsAgain
+from cosim.hw.iommu.translate.pointers import Pointers
+from cosim.hw.iommu.translate.scope import Scope
+from cosim.hw.iommu.translate.widening import AsNamed
 from cosim.sim.component import Component
+from cosim.sim.task import Routine
 from cosim.spec.queues import Command, Iodir, Iotinval
 
 if TYPE_CHECKING:
@@ -43,44 +46,40 @@ class Invalidations(Component):
         self,
         sim: Sim,
         path: str,
-        options: IommuOptions,
         iotlb: Iotlb,
         pointers: Pointers,
         directory: Directory,
-        walker: Walker,
+        overtaking: StartsAgain,
+        widening: AsNamed,
     ) -> None:
         super().__init__(sim, path)
         self.iotlb = iotlb
         self.pointers = pointers
         self.directory = directory
-        self.walker = walker
         self.ledger = Ledger(sim)
-        self.settle: Callable[[bool, bool], Generator[Any, Any, None]] = self.ledger.settle
+        self.settle: Callable[[bool, bool], Routine] = self.ledger.settle
         """What an IOFENCE waits for."""
         self.overtaken = 0
         """Requests that were."""
-        self._across: Latitude = "on" if options.defects.stale_fill else options.latitude.walk_across_invalidation
-        self._more: Latitude = options.latitude.invalidate_more
+        self._overtaking = overtaking
+        self._widening = widening
         self._misses: dict[Miss, None] = {}
 
     # --- What commands do --------------------------------------------------------------------------------------------
 
     def invalidate_vma(self, command: Iotinval) -> None:
         """IOTINVAL.VMA takes hold."""
-        self._drop(EVERYTHING if self._widened() else Scope.vma(command))
+        self._drop([Scope.vma(command)])
 
     def invalidate_gvma(self, command: Iotinval) -> None:
         """IOTINVAL.GVMA takes hold. Entries are not tagged with guest addresses, so all of the VM have to go."""
-        gscid = command.gscid if command.gv else None
-        for scope in self._virtual_machines(gscid):
-            self._drop(scope)
+        self._drop([Scope(command.gscid)] if command.gv else [Scope(gscid) for gscid in self._virtual_machines()])
 
     def invalidate_ddt(self, device_id: int | None) -> None:
         """IODIR.INVAL_DDT takes hold: for one device, or for all."""
-        if self._widened():
-            device_id = None
-        self.directory.invalidate(device_id)
-        self._overtake(lambda miss: self._uses_context(miss, device_id))
+        dropped = self._widening.device(device_id)
+        self.directory.invalidate(dropped)
+        self._overtake(lambda miss: miss.uses_context(dropped))
 
     def invalidate_pdt(self, device_id: int, process_id: int) -> None:
         """IODIR.INVAL_PDT takes hold; nothing of a process directory is cached."""
@@ -114,71 +113,32 @@ class Invalidations(Component):
 
     def again(self, miss: Miss) -> None:
         """`miss` has let go of all that it had read."""
-        if miss.held is not None:
-            self.ledger.release(miss.held)
-            miss.held = None
-        miss.overtaken = Overtaken.NOT
-        miss.walk = miss.context = miss.space = miss.leaf = None
+        held = miss.forget()
+        if held is not None:
+            self.ledger.release(held)
 
     def end(self, miss: Miss) -> None:
         """The translation of `miss` is decided. What is `held` stays so until it is released."""
         del self._misses[miss]
 
-    def _drop(self, scope: Scope) -> None:
-        self.iotlb.invalidate(scope)
-        self.pointers.invalidate(scope)
-        self._overtake(lambda miss: self._uses_pages(miss, scope))
+    def _drop(self, named: list[Scope]) -> None:
+        for scope in self._widening.scopes(named):
+            self.iotlb.invalidate(scope)
+            self.pointers.invalidate(scope)
+            self._overtake_pages(scope)
+
+    def _overtake_pages(self, scope: Scope) -> None:
+        self._overtake(lambda miss: miss.uses_pages(scope))
 
     def _overtake(self, named: Callable[[Miss], bool]) -> None:
         for miss in [miss for miss in self._misses if not miss.overtaken and named(miss)]:
-            across = self._asked(self._across, f"{miss.txn.master or self.path}.across")
-            miss.overtaken = Overtaken.ACROSS if across else Overtaken.AGAIN
+            becomes = self._overtaking.becomes(miss)
+            goes_on = becomes is not Overtaken.AGAIN
+            miss.overtake(becomes, self.ledger.hold() if goes_on or miss.accessing else None)
             self.overtaken += 1
-            if miss.walk is not None:
-                self.walker.retire(miss.walk)
-            if across or miss.access is not None:
-                miss.held = self.ledger.hold()
 
-    def _uses_pages(self, miss: Miss, scope: Scope) -> bool:
-        """Whether `miss` has read, or taken from a cache, an entry of a page table that `scope` names."""
-        walk, space = miss.walk, miss.space
-        if walk is None or space is None or space.table is None or not scope.names(space.gscid, space.pscid):
-            return False
-        known = walk.known()
-        if scope.page is None:
-            return walk.source.seen or known is not None
-        if known is not None and space.table.pointer(known.words, known.level) is None:
-            return scope.covers(walk.target, space.table.span(known))
-        top = space.table.scheme.page_lg2(walk.source.top)
-        return scope.nonleaf and walk.source.seen and scope.covers(walk.target, top)
-
-    def _uses_context(self, miss: Miss, device_id: int | None) -> bool:
-        """Whether `miss` uses the context of `device_id`; of None, whether it uses any entry of the directory."""
-        if device_id is not None and miss.txn.device_id != device_id:
-            return False
-        walk = miss.walk
-        if miss.context is not None or walk is None:
-            return miss.context is not None
-        known = walk.known()
-        if device_id is None:
-            return walk.source.seen or known is not None
-        return known is not None and known.level == 0
-
-    # --- Latitude ----------------------------------------------------------------------------------------------------
-
-    def _widened(self) -> bool:
-        return self._asked(self._more, f"{self.path}.more")
-
-    def _asked(self, latitude: Latitude, agent: str) -> bool:
-        if latitude == "explore":
-            return self.sim.exploring and self.sim.actions.pick(agent, 2) == 1
-        return latitude == "on"
-
-    def _virtual_machines(self, gscid: int | None) -> list[Scope]:
-        if self._widened():
-            return [EVERYTHING]
-        if gscid is not None:
-            return [Scope(gscid)]
+    def _virtual_machines(self) -> list[int]:
+        """The GSCIDs of whatever is cached or under way."""
         cached = {key[0] for key, _ in self.iotlb.cache.items()}
         under_way = {miss.space.gscid for miss in self._misses if miss.space is not None}
-        return [Scope(found) for found in sorted(cached | under_way) if found != HOST]
+        return sorted((cached | under_way) - {HOST})

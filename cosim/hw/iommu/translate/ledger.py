@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cosim.sim.gate import Gate
+from cosim.sim.task import Routine
 
 if TYPE_CHECKING:
     from cosim.sim.simulation import Sim
@@ -65,7 +65,7 @@ class Ledger:
         if epoch is not self.current:
             self._changed.flush()
 
-    def settle(self, pr: bool, pw: bool) -> Generator[Any, Any, None]:
+    def settle(self, pr: bool, pw: bool) -> Routine:
         """Wait for all that began before now and was overtaken, and for reads (`pr`) and writes (`pw`)."""
         earlier = [epoch for epoch in [*self._closed, self.current] if epoch.holds_up(True, True)]
         if self.current in earlier:

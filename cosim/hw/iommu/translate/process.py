@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from cosim.events import CacheLookup, Translated
+from cosim.events import Translated
 from cosim.hw.dma.transaction import Transaction
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
-from cosim.hw.iommu.translate.context import DeviceContext
-from cosim.hw.iommu.translate.directory import Directory
+from cosim.hw.iommu.translate.address_space import NO_FIRST_STAGE, AddressSpace
 from cosim.hw.iommu.translate.invalidations import Invalidations
-from cosim.hw.iommu.translate.iotlb import Iotlb, Leaf
 from cosim.hw.iommu.translate.ledger import Epoch
-from cosim.hw.iommu.translate.page_table import AddressSpace, PageTable, Pointers
-from cosim.hw.iommu.translate.resolve import Resolver
-from cosim.hw.iommu.translate.steps import (
-    NO_FIRST_STAGE,
-    needed_by,
-    page_fault,
-    require_no_second_stage,
-    space_of,
-    without_directory,
-)
-from cosim.hw.iommu.translate.walk import Miss
+from cosim.hw.iommu.translate.miss import Miss, StartAgain
+from cosim.hw.iommu.translate.page_table import PageTable
+from cosim.hw.iommu.translate.pointers import Pointers
+from cosim.hw.iommu.translate.steps import needed_by, page_fault, require_no_second_stage, without_directory
 from cosim.hw.iommu.translate.walker import Walker
 from cosim.sim.component import Component
+from cosim.sim.task import Subroutine
 from cosim.sim.transport import Port
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import PAGE_LG2, SV32, SV39, SV48, SV57
@@ -35,10 +26,8 @@ from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode
 
 if TYPE_CHECKING:
+    from cosim.hw.iommu.parts import Parts
     from cosim.sim.simulation import Sim
-
-_CHANCE = 4
-"""With ``latitude.evict: on`` one hit in so many finds its entry gone."""
 
 
 class Translation(Component):
@@ -48,27 +37,25 @@ class Translation(Component):
     and D were set.
     """
 
-    def __init__(self, sim: Sim, path: str, options: IommuOptions, port: Port, registers: RegisterFile) -> None:
+    def __init__(
+        self, sim: Sim, path: str, options: IommuOptions, port: Port, registers: RegisterFile, parts: Parts
+    ) -> None:
         super().__init__(sim, path)
         capabilities = registers.capabilities
         self.registers = registers
-        self.iotlb = Iotlb(sim, path, options)
         self.pointers = Pointers(sim, path, options)
         tables = {
             scheme.name: PageTable(scheme, capabilities, options, self.pointers) for scheme in (SV32, SV39, SV48, SV57)
         }
-        self.directory = Directory(sim, path, options, registers, tables)
+        self.iotlb, self.directory = parts.caches(sim, path, options, registers, tables)
         self.walker = Walker(sim, path, options, port, capabilities.pas)
-        self.invalidations = Invalidations(sim, path, options, self.iotlb, self.pointers, self.directory, self.walker)
-        self.resolver = Resolver(sim, path, options, port, self.iotlb, self.directory, self.walker, self.invalidations)
+        overtaking, widening = parts.overtaking(sim, path), parts.widening(sim, path)
+        self.invalidations = Invalidations(sim, path, self.iotlb, self.pointers, self.directory, overtaking, widening)
+        self.resolver = parts.resolver(sim, path, options, self.iotlb, self.directory, self.walker, self.invalidations)
         self.ledger = self.invalidations.ledger
         self.requests = self.restarts = 0
         self._contexts = self.directory.contexts
-        self._evict = options.latitude.evict
-        self._evicting = self._evict != "off"
-        self._stream = sim.chooser.stream(f"{path}.evict")
         self._translated = sim.probe(Translated)
-        self._looked_up = sim.probe(CacheLookup)
         self._root = 0
         self._mode = IommuMode.OFF
         self._device_bits = 0
@@ -105,16 +92,16 @@ class Translation(Component):
             if txn.device_id >> self._device_bits:
                 raise Fault(Cause.TTYP_DISALLOWED)
             # 6. Locate the device context.
-            context = self._cached_context(txn) if miss is None else self._contexts.touch(txn.device_id)
+            context = self.directory.lookup(txn.device_id) if miss is None else self._contexts.touch(txn.device_id)
             if context is None:
                 return miss or Miss(txn)
             if miss is not None:
-                miss.context = context
+                miss.located(context)
         # 7 to 16. Find the first stage.
         if context.plain and not txn.request and txn.process_id is None:
             space = context.space
         else:
-            space = space_of(txn, context)
+            space = context.first_stage(txn)
         if space.bare:
             require_no_second_stage(txn, context)
             self._done(txn, space, txn.iova, "bare")
@@ -130,8 +117,6 @@ class Translation(Component):
             leaf = self.iotlb.find(space.gscid, space.pscid, txn.iova, txn.write)
         else:
             leaf = self.iotlb.lookup(space.gscid, space.pscid, txn.iova, txn.write)
-            if leaf is not None and self._evicting and self._evict_leaf(leaf):
-                leaf = None
         if leaf is None:
             miss = miss or Miss(txn)
             miss.lacks_leaf(context, space)
@@ -142,7 +127,7 @@ class Translation(Component):
         self._done(txn, space, leaf.base | txn.iova & leaf.offset, hit)
         return None
 
-    def resolve(self, miss: Miss) -> Generator[Any, Any, Epoch | None]:
+    def resolve(self, miss: Miss) -> Subroutine[Epoch | None]:
         """Walk what a request misses, until it is translated. Raises Fault.
 
         Returns what the ledger holds for the request, if an invalidation went past it: to be released when its
@@ -152,7 +137,9 @@ class Translation(Component):
         self.invalidations.begin(miss)
         try:
             while True:
-                if not (yield from self.resolver.find(miss, self._root, self._mode.levels)):
+                try:
+                    yield from self.resolver.find(miss, self._root, self._mode.levels)
+                except StartAgain:
                     self.restarts += 1
                     self.invalidations.again(miss)
                 if self.translate(txn, miss) is None:
@@ -162,27 +149,6 @@ class Translation(Component):
             raise
         finally:
             self.invalidations.end(miss)
-
-    def _cached_context(self, txn: Transaction) -> DeviceContext | None:
-        """What a look-up in the context cache finds, unless latitude has it evicted just before."""
-        context = self._contexts.get(txn.device_id)
-        if context is not None and self._evicting and self._evicts():
-            self._contexts.discard(txn.device_id)
-            context = None
-        if self._looked_up:
-            self._looked_up(CacheLookup(self.sim.now, self.directory.path, context is not None))
-        return context
-
-    def _evict_leaf(self, leaf: Leaf) -> bool:
-        evicted = self._evicts()
-        if evicted:
-            self.iotlb.evict(leaf)
-        return evicted
-
-    def _evicts(self) -> bool:
-        if self._evict == "explore":
-            return self.sim.exploring and self.sim.actions.pick(f"{self.path}.evict", 2) == 1
-        return self._stream.below(_CHANCE) == 0
 
     def _done(self, txn: Transaction, space: AddressSpace, address: int, hit: str) -> None:
         txn.address = address

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 from cosim.hw.iommu.faults import Fault
-from cosim.hw.iommu.memory_port import MemoryPort
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.pause import pause
-from cosim.hw.iommu.translate.context import DeviceContext
+from cosim.hw.iommu.translate.address_space import AddressSpace
+from cosim.hw.iommu.translate.device_context import DeviceContext, EmptyContext
 from cosim.hw.iommu.translate.directory import Directory
 from cosim.hw.iommu.translate.invalidations import Invalidations
-from cosim.hw.iommu.translate.iotlb import Iotlb, Leaf
-from cosim.hw.iommu.translate.page_table import A, AddressSpace, D, PageTable
-from cosim.hw.iommu.translate.steps import needed_by, page_fault, permission_of
-from cosim.hw.iommu.translate.walk import Miss, TableEntry, Walk
+from cosim.hw.iommu.translate.iotlb import Iotlb
+from cosim.hw.iommu.translate.leaf import Leaf
+from cosim.hw.iommu.translate.miss import Miss, StartAgain
+from cosim.hw.iommu.translate.page_table import A, D, PageTable
+from cosim.hw.iommu.translate.steps import needed_by, page_fault, permission_of, require_no_second_stage
+from cosim.hw.iommu.translate.tree import TableEntry
+from cosim.hw.iommu.translate.walk import Walk
 from cosim.hw.iommu.translate.walker import Walker
 from cosim.sim.component import Component
 from cosim.sim.server import Server
-from cosim.sim.transport import AccessKind, Port, Response
+from cosim.sim.task import Routine, Subroutine
+from cosim.sim.transport import Response
 from cosim.spec.faults import ACCESS_FAULT, Cause
 
 if TYPE_CHECKING:
@@ -37,154 +41,134 @@ class Resolver(Component):
         sim: Sim,
         path: str,
         options: IommuOptions,
-        port: Port,
         iotlb: Iotlb,
         directory: Directory,
         walker: Walker,
         invalidations: Invalidations,
     ) -> None:
         super().__init__(sim, path)
-        self.memory = MemoryPort(port, walker.path)
         self.iotlb = iotlb
         self.directory = directory
         self.walker = walker
         self.invalidations = invalidations
         self.ad_updates = 0
-        self._defects = options.defects
         self._fill = pause("walk", options.timing.fill)
         self._fill_refused = options.geometry.fill_refused
 
-    def find(self, miss: Miss, root: int, levels: int) -> Generator[Any, Any, bool]:
-        """Walk what `miss` lacks, and give it that; false if the request has to start again.
+    def find(self, miss: Miss, root: int, levels: int) -> Routine:
+        """Walk what `miss` lacks, and tell it. Raises Fault and StartAgain.
 
         A device context is looked for in the directory of `levels` levels at `root`.
         """
         context, space = miss.context, miss.space
         if context is None or space is None:
-            miss.context = yield from self.locate(miss, root, levels)
-            return miss.context is not None
-        miss.leaf = yield from self.walk(miss, context, space)
-        return miss.leaf is not None
+            miss.located((yield from self.locate(miss, root, levels)))
+        else:
+            miss.mapped((yield from self.walk(miss, context, space)))
 
-    def locate(self, miss: Miss, root: int, levels: int) -> Generator[Any, Any, DeviceContext | None]:
-        """The device context of a request (2.3.1 "Process to locate the Device-context").
-
-        None if the request has to start again.
-        """
+    def locate(self, miss: Miss, root: int, levels: int) -> Subroutine[DeviceContext]:
+        """The device context of a request (2.3.1 "Process to locate the Device-context")."""
         directory, device_id = self.directory, miss.txn.device_id
-        walk = miss.walk = Walk(
-            miss, directory, ("ddt", root, levels), device_id, levels, root, big_endian=directory.registers.fctl.be
-        )
-        entry: TableEntry | None = None
-        try:
+        with self.walker.begin(miss, directory.rooted(root, levels), device_id) as walk:
             entry = yield from self.walker.walk(walk)
-            if entry is None:
-                return None
-            if self._defects.cache_invalid and directory.is_empty(entry):
-                directory.fill(directory.empty(device_id))
-            context = entry.value = entry.value or directory.context(device_id, entry)
-            assert isinstance(context, DeviceContext)
+            context = self._context(device_id, entry)
             if directory.contexts.entries and directory.contexts.peek(device_id) is not context:
                 touched = self.invalidations.ddtc_footprint(device_id)
-                if not (yield from self._before_fill(miss, directory.fill_pause, touched)):
-                    entry = None
-                    return None
-                if self._may_fill(miss):
+                yield from self._before_fill(miss, directory.fill_pause, touched)
+                if miss.may_fill:
                     directory.fill(context)
             return context
-        finally:
-            self.walker.finish(walk, entry)
 
-    def walk(self, miss: Miss, context: DeviceContext, space: AddressSpace) -> Generator[Any, Any, Leaf | None]:
-        """The leaf that translates a request in its first stage; None if the request has to start again."""
-        txn, table = miss.txn, space.table
-        assert table is not None
-        walk = miss.walk = Walk(
-            miss, table, space.tag, txn.iova, table.scheme.levels, space.root, big_endian=space.big_endian
-        )
-        entry: TableEntry | None = None
-        try:
+    def walk(self, miss: Miss, context: DeviceContext, space: AddressSpace) -> Subroutine[Leaf]:
+        """The leaf that translates a request in its first stage ("Process to translate an IOVA", steps 17 and 18)."""
+        txn, tables = miss.txn, space.tables
+        assert tables is not None
+        require_no_second_stage(txn, context)
+        with self.walker.begin(miss, tables, txn.iova) as walk:
             entry = yield from self.walker.walk(walk)
-            if entry is None:
-                return None
-            leaf = self._judge(miss, context, space, table, entry)
+            leaf = self._leaf(miss, context, space, tables.tree, entry)
             refused = not leaf.grants & needed_by(txn, space)
             if refused and not self._fill_refused:
                 raise page_fault(txn, context)
             if leaf.must_update[txn.write]:
                 if refused or not space.sade:
                     raise page_fault(txn, context)
-                if not (yield from self._set_ad(miss, context, space, entry)):
-                    entry = None
-                    return None
-                leaf = self._judge(miss, context, space, table, entry)
+                yield from self._set_ad(walk, context, entry)
+                leaf = self._leaf(miss, context, space, tables.tree, entry)
             if self.iotlb.cache.entries and not self.iotlb.holds(leaf):
                 touched = self.invalidations.iotlb_footprint(space.gscid, space.pscid)
-                if not (yield from self._before_fill(miss, self._fill, touched)):
-                    entry = None
-                    return None
-                if self._may_fill(miss):
+                yield from self._before_fill(miss, self._fill, touched)
+                if miss.may_fill:
                     self.iotlb.fill(leaf)
             if refused:
                 raise page_fault(txn, context)
             return leaf
-        finally:
-            self.walker.finish(walk, entry)
 
-    def _judge(
+    # --- What the entry says at which a walk has ended ---------------------------------------------------------------
+
+    def _context(self, device_id: int, entry: TableEntry) -> DeviceContext:
+        """The device context in the entry; raises Fault if there is none."""
+        if entry.value is None:
+            entry.value = self.directory.context(device_id, entry)
+        context: DeviceContext = entry.value
+        return context
+
+    def _leaf(
         self, miss: Miss, context: DeviceContext, space: AddressSpace, table: PageTable, entry: TableEntry
     ) -> Leaf:
-        """The translation in the entry where a walk has ended; raises Fault if there is none."""
+        """The translation in the entry; raises Fault if there is none."""
         txn = miss.txn
         if entry.response is Response.ACCESS_FAULT:
             raise Fault(ACCESS_FAULT[permission_of(txn)], dtf=context.dtf)
         if entry.response is Response.CORRUPT:
             raise Fault(Cause.PT_DATA_CORRUPTION, dtf=context.dtf)
         if entry.value is None:
-            entry.value = table.leaf(space, txn.iova, entry)
+            entry.value = table.leaf((space.gscid, space.pscid), txn.iova, entry)
         leaf: Leaf | None = entry.value
         if leaf is None:
-            if self._defects.cache_invalid and table.is_empty(entry):
-                self.iotlb.fill(Leaf(space.gscid, space.pscid, txn.iova, table.span(entry), empty=True))
             raise page_fault(txn, context)
         return leaf
 
-    def _set_ad(
-        self, miss: Miss, context: DeviceContext, space: AddressSpace, entry: TableEntry
-    ) -> Generator[Any, Any, bool]:
-        """Set A, and D for a write, in the leaf, unless it has changed meanwhile; false if it has.
+    # --- What is kept ------------------------------------------------------------------------------------------------
 
-        "IOMMU updating of PTE accessed (A) and dirty (D) updates" (2.4).
+    def _set_ad(self, walk: Walk, context: DeviceContext, entry: TableEntry) -> Routine:
+        """Set A, and D for a write, in the leaf ("IOMMU updating of PTE accessed (A) and dirty (D) updates", 2.4).
+
+        Raises StartAgain if it has changed meanwhile.
         """
-        txn, table = miss.txn, space.table
-        assert table is not None
-        old = entry.words[0]
+        txn, old = walk.miss.txn, entry.words[0]
         new = old | A | (D if txn.write else 0)
-        agent, size = f"{txn.master or self.path}.ad", table.scheme.pte_size
-        miss.access = access = self.memory.access(
-            AccessKind.CAS, entry.address, size, "ad_update", (old, new), big_endian=space.big_endian, agent=agent
-        )
-        yield access
-        miss.access = None
+        access = yield from self.walker.swap(walk, entry, new, f"{txn.master or self.path}.ad")
         if access.response is not Response.OK:
             raise Fault(ACCESS_FAULT[permission_of(txn)], dtf=context.dtf)
-        if access.words[0] != old or miss.must_restart:
-            return False
+        if access.words[0] != old or walk.miss.must_restart:
+            raise StartAgain
         self.ad_updates += 1
-        entry.words = (new,)
-        entry.value = None
-        return True
+        entry.updated(new)
 
-    def _before_fill(
-        self, miss: Miss, delay: Server | None, touched: tuple[Hashable, ...]
-    ) -> Generator[Any, Any, bool]:
-        """Wait until a cache can be filled; false if the request has to start again."""
+    def _before_fill(self, miss: Miss, delay: Server | None, touched: tuple[Hashable, ...]) -> Routine:
+        """Wait until a cache can be filled. Raises StartAgain."""
         if delay is not None:
             yield delay
         if self.sim.exploring:
             master = miss.txn.master or self.path
             yield from self.sim.actions.ask(f"{master}.fill", master, touched, True, "walk")
-        return not miss.must_restart
+        if miss.must_restart:
+            raise StartAgain
 
-    def _may_fill(self, miss: Miss) -> bool:
-        return not miss.overtaken or self._defects.stale_fill
+
+class CachesInvalid(Resolver):
+    """With the defect `cache_invalid`: it keeps entries with V=0 too, so that later requests fault without a walk."""
+
+    def _context(self, device_id: int, entry: TableEntry) -> DeviceContext:
+        directory = self.directory
+        if directory.is_empty(entry):
+            directory.fill(EmptyContext(device_id, directory.form.from_words([0] * directory.form.DWORDS)))
+        return super()._context(device_id, entry)
+
+    def _leaf(
+        self, miss: Miss, context: DeviceContext, space: AddressSpace, table: PageTable, entry: TableEntry
+    ) -> Leaf:
+        if table.is_empty(entry):
+            self.iotlb.fill(Leaf(space.gscid, space.pscid, miss.txn.iova, table.span(entry)))  # it grants nothing
+        return super()._leaf(miss, context, space, table, entry)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 from cosim.events import Busy, WalkDone
-from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.hw.iommu.memory_port import MemoryPort
 from cosim.hw.iommu.options import IommuOptions
-from cosim.hw.iommu.translate.walk import TableEntry, Walk
+from cosim.hw.iommu.translate.miss import Miss, StartAgain
+from cosim.hw.iommu.translate.tree import TableEntry, Tables, Tree
+from cosim.hw.iommu.translate.walk import Walk
 from cosim.sim.component import Component
 from cosim.sim.gate import Gate
+from cosim.sim.task import Subroutine
 from cosim.sim.transport import Access, AccessKind, Port, Response
 
 if TYPE_CHECKING:
-    from cosim.hw.iommu.translate.context import DeviceContext
     from cosim.sim.simulation import Sim
 
 
@@ -25,6 +26,10 @@ class Walker(Component):
     A walk that reaches an entry which another one is reading, or is about to read, joins it. Where their ways part
     it goes on by itself, from the table that they had in common; whoever stays is given the entry that ends the walk.
     Counters: `merged` (walks that joined another), `busy_ps` (the time of all walkers, added up).
+
+    Walks nest: each address of tables that are behind others is first walked through those, by the same walker and
+    for this walk alone. Tables in a memory of their own take another `port`; a walker whose reads overlap would have
+    several accesses under way in `_read`.
     """
 
     def __init__(self, sim: Sim, path: str, options: IommuOptions, port: Port, address_bits: int) -> None:
@@ -39,37 +44,111 @@ class Walker(Component):
         self._done = sim.probe(WalkDone)
         self._busy = sim.probe(Busy)
 
-    def walk(self, walk: Walk) -> Generator[Any, Any, TableEntry | None]:
-        """Walk to the entry that ends it; None if the request has to start again. `finish` has to follow."""
-        miss, tree = walk.miss, walk.tree
-        if (known := tree.cached(walk)) is not None:
+    def begin(self, miss: Miss, tables: Tables[Tree], target: int) -> Walk:
+        """A new walk for a request; it lasts until the end of its ``with``."""
+        walk = Walk(self, miss, tables, target)
+        miss.walks(walk)
+        return walk
+
+    def walk(self, walk: Walk) -> Subroutine[TableEntry]:
+        """Walk to the entry at which the walk ends. Raises StartAgain."""
+        miss, tree = walk.miss, walk.tables.tree
+        if (known := tree.cached(walk.tables, walk.target)) is not None:
             walk.go_on(*known, known[0] + 1)
         while (leader := self._leader(walk)) is not None:
             yield self._join(walk, leader)
             if walk.lost or miss.must_restart:
-                return None
+                raise StartAgain
             if walk.entry is not None:
                 return walk.entry
         self._lead(walk)
         if not self.slots.take():
             yield self.slots
-            known = tree.peek(walk)
+            known = tree.peek(walk.tables, walk.target)
             if known is not None and known[0] < walk.level:
                 self._descend(walk, *known, known[0] + 1)
         walk.began = self.sim.now
         if tree.start is not None:
             yield tree.start
+        return (yield from self._read(walk))
+
+    def behind(self, walk: Walk, address: int) -> Subroutine[tuple[int | None, TableEntry]]:
+        """Where an address in the tables of `walk` leads by those that they are behind, and the entry that says so.
+
+        None if it leads nowhere. Raises StartAgain.
+        """
+        tables = walk.tables.behind
+        assert tables is not None
+        inner = walk.inner = Walk(self, walk.miss, tables, address, walk)
+        tree = tables.tree
+        if (known := tree.cached(tables, address)) is not None:
+            inner.go_on(*known, known[0] + 1)
+        try:
+            entry = yield from self._read(inner)
+            found = tree.leads_to(entry, address)
+            if found is not None and tables.behind is not None:
+                found, entry = yield from self.behind(inner, found)
+        finally:
+            walk.inner = None
+            tree.walks += 1
+            tree.reads += inner.reads
+        return found, entry
+
+    def swap(self, walk: Walk, entry: TableEntry, new: int, agent: str) -> Subroutine[Access]:
+        """Change an entry that was read, unless memory holds something else by now; returns the access, made."""
+        _, size = walk.tables.tree.place(0, walk.target, entry.level)
+        words, big_endian = (entry.words[0], new), walk.tables.big_endian
+        walk.access = access = self.memory.access(
+            AccessKind.CAS, entry.address, size, "ad_update", words, big_endian=big_endian, agent=agent
+        )
+        yield access
+        walk.access = None
+        return access
+
+    def end(self, walk: Walk, entry: TableEntry | None) -> None:
+        """Let a walk go: free its walker, and give all who have joined the entry; without one they start again."""
+        if walk.leader is not None or walk.key is None:
+            return
+        self._give_up_lead(walk)
+        walk.key = None
+        for other in walk.joined:
+            other.entry, other.lost, other.merged = entry, entry is None, True
+            other.level, other.flags = walk.level, walk.flags
+            self._part(other)
+        walk.joined = []
+        if walk.began < 0:
+            return
+        self.slots.release()
+        now = self.sim.now
+        self.busy_ps += now - walk.began
+        tree = walk.tables.tree
+        tree.walks += 1
+        tree.reads += walk.reads
+        if self._busy:
+            self._busy(Busy(now, f"{self.iommu}.walkers", now - walk.began))
+        if self._done:
+            fault = entry is None or entry.value is None
+            self._done(WalkDone(now, self.iommu, walk.miss.txn.device_id, tree.kind, walk.reads, walk.began, fault))
+
+    # --- Reading -----------------------------------------------------------------------------------------------------
+
+    def _read(self, walk: Walk) -> Subroutine[TableEntry]:
+        """Read entry after entry, from where the walk is to where it ends."""
+        miss, tables = walk.miss, walk.tables
+        tree = tables.tree
         while not miss.must_restart:
             address, size = tree.place(walk.table, walk.target, walk.level)
-            if tree.guest and miss.context is not None and miss.context.second.levels:
-                address = yield from self.second_stage(miss.context, address)
-            if address + size - 1 >> self.address_bits:
-                entry = TableEntry(walk.level, address, Response.ACCESS_FAULT, (), walk.flags)
+            blocked = None
+            if tables.behind is not None:
+                found, last = yield from self.behind(walk, address)
+                address, blocked = (address, last) if found is None else (found, None)
+            if blocked is not None or address + size - 1 >> self.address_bits:
+                entry = TableEntry(walk.level, address, Response.ACCESS_FAULT, (), walk.flags, blocked)
             else:
-                miss.access = access = self._access(walk, address, size)
+                walk.access = access = self._access(walk, address, size)
                 yield access
-                miss.access = None
-                walk.seen = True
+                walk.access = None
+                walk.saw()
                 walk.reads += 1
                 flags = walk.flags if access.response is Response.ACCESS_FAULT else walk.flags | access.words[0]
                 entry = TableEntry(walk.level, address, access.response, access.words, flags)
@@ -86,53 +165,14 @@ class Walker(Component):
                 walk.entry = entry
                 return entry
             if not miss.overtaken:
-                tree.remember(walk, table, entry.flags)
+                tree.remember(tables, walk.target, walk.level, table, entry.flags)
             self._descend(walk, walk.level - 1, table, entry.flags, walk.top)
-        return None
-
-    def second_stage(self, context: DeviceContext, gpa: int) -> Generator[Any, Any, int]:
-        """Where a guest physical address leads: here every table address of a first stage with a second one comes.
-
-        A second stage that is not Bare is not modelled.
-        """
-        raise NotImplementedCapability(context.second.name)
-        yield  # it will read tables, too
+        raise StartAgain
 
     def _access(self, walk: Walk, address: int, size: int) -> Access:
         agent = f"{walk.miss.txn.master or self.path}.walk" if self.sim.exploring else ""
-        return self.memory.access(
-            AccessKind.READ, address, size, walk.tree.part, big_endian=walk.big_endian, agent=agent
-        )
-
-    def finish(self, walk: Walk, entry: TableEntry | None) -> None:
-        """Free the walker, and give all who have joined the entry; without one they have to start again."""
-        if walk.leader is not None or walk.key is None:
-            return
-        self.retire(walk)
-        walk.key = None
-        for other in walk.joined:
-            other.entry, other.lost, other.merged = entry, entry is None, True
-            other.level, other.flags = walk.level, walk.flags
-            self._part(other)
-        walk.joined = []
-        if walk.began < 0:
-            return
-        self.slots.release()
-        now = self.sim.now
-        self.busy_ps += now - walk.began
-        tree = walk.tree
-        tree.walks += 1
-        tree.reads += walk.reads
-        if self._busy:
-            self._busy(Busy(now, f"{self.iommu}.walkers", now - walk.began))
-        if self._done:
-            fault = entry is None or entry.value is None
-            self._done(WalkDone(now, self.iommu, walk.miss.txn.device_id, tree.kind, walk.reads, walk.began, fault))
-
-    def retire(self, walk: Walk) -> None:
-        """Let nobody join `walk` any more."""
-        if self._leading.get(walk.key) is walk:
-            del self._leading[walk.key]
+        part, big_endian = walk.tables.tree.part, walk.tables.big_endian
+        return self.memory.access(AccessKind.READ, address, size, part, big_endian=big_endian, agent=agent)
 
     # --- Walks together ----------------------------------------------------------------------------------------------
 
@@ -140,10 +180,10 @@ class Walker(Component):
         """Who reads, or is about to read, an entry that `walk` is going to need."""
         if not self._leading:
             return None
-        tree, target = walk.tree, walk.target
+        key, tree, target = walk.tables.key, walk.tables.tree, walk.target
         for level in range(walk.level, -1, -1):
-            found = self._leading.get((walk.tag, level, tree.prefix(target, level)))
-            if found is not None:
+            found = self._leading.get((key, level, tree.prefix(target, level)))
+            if found is not None and not found.miss.overtaken:
                 return found
         return None
 
@@ -161,17 +201,27 @@ class Walker(Component):
         walk.gate.flush()
 
     def _lead(self, walk: Walk) -> None:
-        walk.key = (walk.tag, walk.level, walk.tree.prefix(walk.target, walk.level))
+        """Let others join, unless an invalidation has overtaken the walk, or another one leads to the same entry."""
+        walk.key = (walk.tables.key, walk.level, walk.tables.tree.prefix(walk.target, walk.level))
         if not walk.miss.overtaken:
-            self._leading.setdefault(walk.key, walk)
+            leader = self._leading.get(walk.key)
+            if leader is None or leader.miss.overtaken:
+                self._leading[walk.key] = walk
+
+    def _give_up_lead(self, walk: Walk) -> None:
+        if self._leading.get(walk.key) is walk:
+            del self._leading[walk.key]
 
     def _descend(self, walk: Walk, level: int, table: int, flags: int, top: int) -> None:
         """Go on to the next table, and part from those who need another entry of it."""
-        self.retire(walk)
+        if walk.outer is not None:
+            walk.go_on(level, table, flags, top)  # nobody has joined an inner walk
+            return
+        self._give_up_lead(walk)
         walk.go_on(level, table, flags, top)
         self._lead(walk)
         if walk.joined:
-            prefix, mine = walk.tree.prefix, walk.tree.prefix(walk.target, level)
+            prefix, mine = walk.tables.tree.prefix, walk.tables.tree.prefix(walk.target, level)
             staying = []
             for other in walk.joined:
                 if prefix(other.target, level) == mine:

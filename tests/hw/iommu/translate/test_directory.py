@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cosim.hw.dma.transaction import Status
-from cosim.hw.iommu.translate.context import misconfigured
+from cosim.hw.iommu.translate.context_checks import misconfigured
 from cosim.hw.iommu.warl import Reset
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import SV39
@@ -277,3 +277,13 @@ def test_a_misconfigured_context_is_reported_and_not_kept() -> None:
     system.context(1, system.dc(space))
     assert system.translate(0x1000).status is Status.SUCCESS
     assert system.causes() == [Cause.DDT_MISCONFIGURED]
+
+
+def test_latitude_may_drop_a_context_at_any_time_and_costs_only_walks() -> None:
+    walks = {}
+    for evict in ("off", "on"):
+        system = System(latitude={"evict": evict}, seed=3)
+        system.device().map(0, DATA)
+        assert [system.translate(0).address for _ in range(20)] == [DATA] * 20
+        walks[evict] = system.count("ddt_walks")[0]
+    assert walks["off"] == 1 < walks["on"] < 20

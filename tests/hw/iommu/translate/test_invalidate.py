@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.hw.iommu.translate.iotlb import ANY_PSCID, HOST, Iotlb, Leaf, Scope
+from cosim.hw.iommu.translate.iotlb import Iotlb
+from cosim.hw.iommu.translate.leaf import ANY_PSCID, HOST, Leaf
+from cosim.hw.iommu.translate.scope import Scope
 from cosim.spec.pagetable import SV39, SV48
 from cosim.spec.queues import Iodir, Iotinval
 from tests.hw.iommu.harness import DATA, LEAF, System

@@ -124,6 +124,20 @@ def test_a_request_that_comes_after_an_invalidation_does_not_join_an_older_walk(
     assert "merge_wait" not in second.parts
 
 
+def test_a_walk_that_begins_after_an_invalidation_leads_in_the_place_of_the_overtaken_one() -> None:
+    """Both read the same entry; who comes later joins the one that may be trusted."""
+    system, space = machine()
+    start = system.sim.now + 1_000_000
+    system.request(0, at_ps=start, translate_only=True)
+    in_first_read = start + FIRST_READ
+    system.at(in_first_read, remap(space, Iotinval.vma()))
+    second, third = (system.request(0, at_ps=in_first_read + after, translate_only=True) for after in (100, 200))
+    system.run()
+    assert (second.address, third.address) == (NEW, NEW)
+    assert "merge_wait" in third.parts
+    assert "merge_wait" not in second.parts
+
+
 @pytest.mark.parametrize("entries", [0, 8])
 @pytest.mark.parametrize("command", [Iotinval.vma(pscid=1, addr=0), Iotinval.vma(pscid=1)], ids=str)
 def test_those_who_had_joined_an_overtaken_walk_start_again_as_well(command: Iotinval, entries: int) -> None:
@@ -305,6 +319,21 @@ def test_turning_the_iommu_off_leaves_no_walk_in_the_old_directory() -> None:
         system.run()
         assert txn.status is Status.UR
         assert not touched
+
+
+def test_those_who_had_joined_a_walk_whose_entry_changes_before_d_is_set_start_again_as_well() -> None:
+    system, space = machine()
+    system.context(1, system.dc(space, sade=1))
+    system.invalidations.invalidate_ddt(1)
+    space.map(0, OLD, flags=LEAF.replace(d=0))
+    system.translate(MB2)
+    start = system.sim.now + 1_000_000
+    write = system.request(0, at_ps=start, write=True, translate_only=True)
+    read = system.request(0, at_ps=start + 1, translate_only=True)
+    system.at(start + WALK + HOP, lambda: space.map(0, NEW, flags=LEAF.replace(d=0)))
+    system.run()
+    assert "merge_wait" in read.parts
+    assert (write.address, read.address) == (NEW, NEW)
 
 
 # --- Latitude and defects ---------------------------------------------------------------------------------------------

@@ -5,20 +5,22 @@ from typing import get_args
 import pytest
 
 from cosim.hw.iommu.options import Replacement
-from cosim.hw.iommu.translate import cache
+from cosim.hw.iommu.translate import replacement
+from cosim.hw.iommu.translate.cache import Cache
 from cosim.sim.stream import Stream
 
 NAMES = get_args(Replacement.__value__ if hasattr(Replacement, "__value__") else Replacement)
 
 
 def classes() -> set[type]:
-    kinds = [kind for kind in vars(cache).values() if isinstance(kind, type) and kind.__module__ == cache.__name__]
+    module = replacement.__name__
+    kinds = [kind for kind in vars(replacement).values() if isinstance(kind, type) and kind.__module__ == module]
     sets = {kind for kind in kinds if hasattr(kind, "put") and hasattr(kind, "touch")}
-    return {kind for kind in sets if kind not in (cache.Set, cache.Cache) and not kind.__name__.startswith("_")}
+    return {kind for kind in sets if kind is not replacement.Ways and not kind.__name__.startswith("_")}
 
 
-def made(name: str) -> cache.Cache:
-    return cache.Cache(4, 4, name, stream=Stream(1, "test"))
+def made(name: str) -> Cache:
+    return Cache(4, 4, name, stream=Stream(1, "test"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -31,10 +33,17 @@ def test_a_policy_keeps_as_many_entries_as_there_are_and_gives_one_up_for_a_new_
 
 
 def test_the_classes_are_found():
-    assert {cache.Lru, cache.TreePlru, cache.Random} <= classes()
+    assert {replacement.Lru, replacement.TreePlru, replacement.Random} <= classes()
 
 
 def test_every_class_that_replaces_can_be_named_in_a_topology():
     named = {type(made(name)._sets[0]) for name in NAMES}
     forgotten = {kind.__name__ for kind in classes() - named}
-    assert not forgotten, "name them in Replacement (cosim/hw/iommu/options.py) and in the table of Cache"
+    assert not forgotten, (
+        f"{forgotten}: name them in Replacement (cosim/hw/iommu/options.py) and in REPLACEMENT beside them"
+    )
+
+
+def test_the_table_and_the_option_have_the_same_names():
+    forgotten = set(replacement.REPLACEMENT) ^ set(NAMES)
+    assert not forgotten, f"{forgotten}: in only one of REPLACEMENT and Replacement (cosim/hw/iommu/options.py)"

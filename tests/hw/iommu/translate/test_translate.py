@@ -10,7 +10,8 @@ import pytest
 from cosim.events import CacheLookup, Translated, WalkDone
 from cosim.hw.dma.transaction import Request, Status, Transaction
 from cosim.hw.iommu.faults import NotImplementedCapability
-from cosim.hw.iommu.translate.page_table import AddressSpace, grants_of
+from cosim.hw.iommu.translate.address_space import AddressSpace
+from cosim.hw.iommu.translate.page_table import grants_of
 from cosim.hw.iommu.translate.steps import needed_by
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import SV32, SV39, Pte, Scheme

@@ -1,65 +1,18 @@
-"""Device contexts, and the rules that a valid one keeps ("Device-context configuration checks")."""
+"""The rules that a valid device context keeps ("Device-context configuration checks", by number)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from cosim.hw.iommu.translate.page_table import AddressSpace
 from cosim.hw.iommu.warl import Reset
-from cosim.spec.pagetable import FIRST_STAGE, PAGE_LG2, SECOND_STAGE, Scheme
+from cosim.spec.pagetable import FIRST_STAGE, PAGE_LG2, SECOND_STAGE
 from cosim.spec.registers import Capabilities, Fctl
 from cosim.spec.translation import Dc, DcExtended, MsiptpMode, PdtpMode, mgpaw
 
-if TYPE_CHECKING:
-    pass
-
-DC_BEATS = {Dc.SIZE: 4, DcExtended.SIZE: 7}
-"""Doublewords of a context that hold fields, by its size in bytes."""
 ROOT_X4 = (1 << 14) - 1
 """What a second stage's root table is aligned to, less one."""
 
 
-class DeviceContext:
-    """A device context that was found valid and well configured; `dc` is as it was read.
-
-    One that is `empty` stands for an entry with V=0, which only defective hardware keeps.
-    """
-
-    __slots__ = (
-        "dc",
-        "device_id",
-        "dpe",
-        "dtf",
-        "empty",
-        "en_ats",
-        "pdtp",
-        "pdtv",
-        "plain",
-        "second",
-        "space",
-        "t2gpa",
-    )
-
-    def __init__(self, device_id: int, dc: Dc, space: AddressSpace, second: Scheme, *, empty: bool = False) -> None:
-        tc = dc.tc
-        self.device_id = device_id
-        self.dc = dc
-        self.empty = empty
-        self.en_ats = bool(tc.en_ats)
-        self.t2gpa = bool(tc.t2gpa)
-        self.dtf = bool(tc.dtf)
-        self.pdtv = bool(tc.pdtv)
-        self.dpe = bool(tc.dpe)
-        self.pdtp = PdtpMode(dc.fsc.mode) if tc.pdtv else PdtpMode.BARE
-        self.second = second
-        self.space = space
-        """The first stage of requests without a process: fsc where PDTV is 0, else Bare."""
-        self.plain = not (self.pdtv or empty or second.levels)
-        """Whether an untranslated request without a process needs no look at anything but `space`."""
-
-
 def misconfigured(dc: Dc, capabilities: Capabilities, fctl: Fctl, reset: Reset) -> str:
-    """The rule that a valid device context breaks ("Device-context configuration checks", by number); "" if none."""
+    """The rule that a valid device context breaks by its number; "" if none."""
     tc, iohgatp, fsc, ta = dc.tc, dc.iohgatp, dc.fsc, dc.ta
     second = SECOND_STAGE[fctl.gxl].get(iohgatp.mode)
     if dc.reserved():

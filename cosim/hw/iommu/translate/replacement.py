@@ -1,0 +1,173 @@
+"""Which entry of a full set is given up: one class for each policy, and the table by which an option names it.
+
+Another policy is a class and a row of `REPLACEMENT` here, and its name in `options.Replacement`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+from cosim.sim.stream import Stream
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Ways(Protocol[K, V]):
+    """The entries of one set, which compete for its places."""
+
+    def touch(self, key: K) -> V | None:
+        """The value of `key`, which was used by this; None if it is not here."""
+
+    def peek(self, key: K) -> V | None:
+        """The value of `key`, which was not used by this."""
+
+    def put(self, key: K, value: V) -> tuple[K, V] | None:
+        """Add or replace an entry; returns the one that was given up for it."""
+
+    def discard(self, key: K) -> V | None:
+        """Drop an entry, if it is here, and return its value."""
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """All entries."""
+
+    def __len__(self) -> int: ...
+
+
+class Lru(Generic[K, V]):
+    """Gives up the entry that was used least recently."""
+
+    def __init__(self, ways: int, stream: Stream, free_first: bool) -> None:
+        self._ways = ways
+        self._entries: OrderedDict[K, V] = OrderedDict()
+
+    def touch(self, key: K) -> V | None:
+        entries = self._entries
+        value = entries.get(key)
+        if value is not None:
+            entries.move_to_end(key)
+        return value
+
+    def peek(self, key: K) -> V | None:
+        return self._entries.get(key)
+
+    def put(self, key: K, value: V) -> tuple[K, V] | None:
+        entries = self._entries
+        given_up = None
+        if key not in entries and len(entries) >= self._ways:
+            given_up = entries.popitem(last=False)
+        entries[key] = value
+        entries.move_to_end(key)
+        return given_up
+
+    def discard(self, key: K) -> V | None:
+        return self._entries.pop(key, None)
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        return iter(self._entries.items())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+class _Slots(Generic[K, V]):
+    """Entries in numbered places; the policy says which place is given up."""
+
+    def __init__(self, ways: int, free_first: bool) -> None:
+        self._keys: list[K | None] = [None] * ways
+        self._where: dict[K, int] = {}
+        self._values: dict[K, V] = {}
+        self._free_first = free_first
+
+    def used(self, place: int) -> None:
+        """The entry at `place` was used or put."""
+
+    def victim(self) -> int:
+        """The place to give up."""
+        raise NotImplementedError
+
+    def touch(self, key: K) -> V | None:
+        value = self._values.get(key)
+        if value is not None:
+            self.used(self._where[key])
+        return value
+
+    def peek(self, key: K) -> V | None:
+        return self._values.get(key)
+
+    def put(self, key: K, value: V) -> tuple[K, V] | None:
+        given_up = None
+        place = self._where.get(key)
+        if place is None:
+            if self._free_first and len(self._where) < len(self._keys):
+                place = self._keys.index(None)
+            else:
+                place = self.victim()
+                old = self._keys[place]
+                if old is not None:
+                    del self._where[old]
+                    given_up = (old, self._values.pop(old))
+            self._keys[place] = key
+            self._where[key] = place
+        self._values[key] = value
+        self.used(place)
+        return given_up
+
+    def discard(self, key: K) -> V | None:
+        place = self._where.pop(key, None)
+        if place is None:
+            return None
+        self._keys[place] = None
+        return self._values.pop(key)
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        return iter(self._values.items())
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class Random(_Slots[K, V]):
+    """Gives up any entry, each with the same probability; a free place comes first."""
+
+    def __init__(self, ways: int, stream: Stream, free_first: bool) -> None:
+        super().__init__(ways, free_first=True)
+        self._stream = stream
+
+    def victim(self) -> int:
+        return self._stream.below(len(self._keys))
+
+
+class TreePlru(_Slots[K, V]):
+    """Gives up the entry that a binary tree points to; each use turns the pointers on its way to the other side.
+
+    Without `free_first` a free place is taken only when the tree points to it, as some hardware does.
+    """
+
+    def __init__(self, ways: int, stream: Stream, free_first: bool) -> None:
+        super().__init__(ways, free_first)
+        self._points_right = [False] * ways  # of node n, from 1; its children are 2n and 2n + 1
+        self._levels = ways.bit_length() - 1
+
+    def used(self, place: int) -> None:
+        node = 1
+        for level in reversed(range(self._levels)):
+            right = place >> level & 1
+            self._points_right[node] = not right
+            node = 2 * node + right
+
+    def victim(self) -> int:
+        node = 1
+        for _ in range(self._levels):
+            node = 2 * node + self._points_right[node]
+        return node - (1 << self._levels)
+
+
+REPLACEMENT: Mapping[str, Callable[[int, Stream, bool], Ways[Any, Any]]] = {
+    "lru": Lru,
+    "plru": TreePlru,
+    "random": Random,
+}
+"""What makes a set, from its ways, the random numbers of its cache, and whether plru takes free places first."""
