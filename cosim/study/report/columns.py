@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
+INDENT = 3
+"""Blanks before numbers that are folded below their name."""
+
 
 @dataclass(slots=True)
 class Columns:
     """Rows of cells under a heading; the first column stands left, the others right. A row may have lines below it.
 
-    If the first column is too wide, its cells stand on lines of their own.
+    If the first column is too wide, its cells stand on lines of their own; if the others are as well, they are folded
+    below it.
     """
 
     heading: tuple[str, ...]
@@ -27,11 +31,13 @@ class Columns:
         return bool(self._rows)
 
     def lines(self, width: int) -> list[Text]:
-        """The table as lines of at most `width` characters, if its numbers leave that choice."""
+        """The table as lines of at most `width` characters, but for a name that is longer by itself."""
         table = [self.heading, *(cells for cells, _ in self._rows)]
         widths = [max(len(row[column]) for row in table if column < len(row)) for column in range(len(self.heading))]
         numbers = sum(widths[1:])
         gap = 2 if widths[0] + numbers + 2 * len(widths[1:]) <= width else 1
+        if len(self.heading[0]) + numbers + len(widths[1:]) > width:
+            return self._folded(width, widths)
         room = min(widths[0], max(len(self.heading[0]), width - numbers - gap * len(widths[1:])))
         lines = [self._line(self.heading, room, widths, gap, self.style)]
         for cells, below in self._rows:
@@ -39,6 +45,22 @@ class Columns:
                 lines.append(Text(cells[0]))
                 cells = ("", *cells[1:])
             lines += [self._line(cells, room, widths, gap, ""), *below]
+        return lines
+
+    def _folded(self, width: int, widths: list[int]) -> list[Text]:
+        """Each row as its name, and below it the numbers in as many lines as they need."""
+        folds: list[list[int]] = [[]]
+        for column in range(1, len(widths)):
+            if folds[-1] and INDENT + sum(widths[at] + 1 for at in (*folds[-1], column)) > width:
+                folds.append([])
+            folds[-1].append(column)
+        lines: list[Text] = []
+        for cells, below, style in [(self.heading, (), self.style), *((*row, "") for row in self._rows)]:
+            lines.append(Text(cells[0], style=style))
+            for fold in folds:
+                numbers = "".join(f" {cells[at].rjust(widths[at])}" for at in fold if at < len(cells))
+                lines.append(Text(" " * INDENT + numbers, style=style))
+            lines += below
         return lines
 
     def _line(self, cells: tuple[str, ...], room: int, widths: list[int], gap: int, style: str) -> Text:

@@ -78,9 +78,13 @@ def _latencies(title: str, latencies: Mapping[str, Latency], page: Page) -> list
     lines = table.lines(page.width)
     if any(latency.relative_error for latency in measured.values()):
         error = max(latency.relative_error for latency in measured.values())
-        lines.append(Text(f"  ~ is right to {100 * error:.1f} %: there are more than a million samples", "dim"))
+        lines += words(
+            f"~ is right to {100 * error:.1f} %: there are more than a million samples", page, "dim", "  ", "  "
+        )
     if any(len(family.members) > 1 for family in groups):
-        lines.append(Text(f"  {_most(page)} is the largest among them; count, mean, parts and max are exact", "dim"))
+        lines += words(
+            f"{_most(page)} is the largest among them; count, mean, parts and max are exact", page, "dim", "  ", "  "
+        )
     return [*lines, *more(len(groups))]
 
 

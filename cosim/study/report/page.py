@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-NUMBER = re.compile(r"[~≤\d]([\d.,]*\d)?")
+NUMBER = re.compile(r"\(?[~≤\d]([\d.,]*\d)?")
 """A word with which its unit stays on one line."""
 
 
@@ -23,10 +23,14 @@ class Page:
 def flow(pieces: Iterable[Text], width: int, first: str, rest: str, style: str = "") -> list[Text]:
     """`pieces` one after the other, in lines of at most `width` characters; they begin with `first`, then with `rest`.
 
-    A blank at the end of a piece is where the line may break.
+    A blank at the end of a piece is where the line may break; a piece that fits in no line breaks at its blanks.
     """
     lines = [Text(first, style)]
-    for piece in pieces:
+    room = width - max(len(first), len(rest))
+    whole = (
+        [piece] if len(piece.plain.rstrip()) <= room else piece.split(" ", include_separator=True) for piece in pieces
+    )
+    for piece in (part for parts in whole for part in parts):
         line = lines[-1]
         if len(line) + len(piece.plain.rstrip()) > width and line.plain not in (first, rest):
             line.rstrip()

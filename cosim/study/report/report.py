@@ -23,7 +23,7 @@ from cosim.study.report.page import Page
 from cosim.study.report.verdict import headline, outcome
 from cosim.study.run.result import Result
 
-NARROWEST, WIDEST = 60, 110
+NARROWEST, WIDEST = 40, 110
 """Characters of a line, whatever the terminal says."""
 
 MEASURED = (accesses, calls, masters, iommus, busy)

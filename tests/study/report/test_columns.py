@@ -111,3 +111,17 @@ def test_like_names_are_a_family_only_if_they_are_many():
     found = families(["dram0", *many])
     assert [family.label for family in found] == ["dram0", "nic0..9.read", "nic0..9.write"]
     assert len(found[1].members) == 10
+
+
+def test_numbers_that_are_wider_than_the_page_are_folded_below_their_name():
+    table = Columns(("Name", "count", "mean", "most"))
+    table.add("nic0.read", "1,000", "202.0", "1,012.0", below=[Text("  = link 202.0")])
+    assert [line.plain for line in table.lines(20)] == [
+        "Name",
+        "    count  mean",
+        "       most",
+        "nic0.read",
+        "    1,000 202.0",
+        "    1,012.0",
+        "  = link 202.0",
+    ]
