@@ -6,10 +6,21 @@ from cosim.oracles.lost_faults import LostFaults
 from cosim.oracles.oracle import Oracle, Violation
 from cosim.oracles.refused_dma import RefusedDma
 from cosim.oracles.stale_dma import StaleDma
+from cosim.oracles.touched_afterwards import TouchedAfterwards
 
 ORACLES: dict[str, type[Oracle]] = {
     oracle.name: oracle for oracle in (StaleDma, RefusedDma, FreedMemory, LostFaults, KernelHealth)
 }
 """Every oracle by its name; all are on by default."""
 
-__all__ = ["ORACLES", "FreedMemory", "KernelHealth", "LostFaults", "Oracle", "RefusedDma", "StaleDma", "Violation"]
+__all__ = [
+    "ORACLES",
+    "FreedMemory",
+    "KernelHealth",
+    "LostFaults",
+    "Oracle",
+    "RefusedDma",
+    "StaleDma",
+    "TouchedAfterwards",
+    "Violation",
+]

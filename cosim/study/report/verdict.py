@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from cosim.study.report.page import Page, words
+from cosim.study.report.seen import seen
 from cosim.study.run.result import Result
 from cosim.units.quantities import format_time
 
@@ -30,6 +31,8 @@ def outcome(result: Result, page: Page) -> list[Text]:
         lines += words(f"{violation.oracle}: {violation.message}", page, "red", "  violation of ", "    ")
     if result.violation_count > SHOWN_VIOLATIONS:
         lines.append(Text(f"  and {result.violation_count - SHOWN_VIOLATIONS} more violations", "red"))
+    if could := seen(result.seen):
+        lines += words(could, page, "" if result.seen["touched"] else "yellow", "  ", "    ")
     for name, taken in list(result.unfinished.items())[:SHOWN_UNFINISHED]:
         lines += words(f"{name} has not returned for {_time(taken)}", page, "yellow", "  ? ", "    ")
     if len(result.unfinished) > SHOWN_UNFINISHED:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cosim.events import BootDone, CallBegun, CallDone, CommandExecuted, DmaDone, FaultRecorded, KernelLog, QueueDepth
-from cosim.oracles import ORACLES, Violation
+from cosim.oracles import ORACLES, TouchedAfterwards, Violation
 from cosim.sim.digest import Digest, number_of
 from cosim.sim.occupancy import Occupancy
 from cosim.sim.ranks import Stage
@@ -48,6 +48,7 @@ class Meter:
         self.violations: list[Violation] = []
         self.violation_count = 0
         self.failed = FailedRequests()
+        self.touched = TouchedAfterwards()
         self._warmup_ps = warmup_ps
         self._counters = counters
         self._occupancies = occupancies
@@ -60,6 +61,8 @@ class Meter:
         for oracle in ORACLES.values():
             for event, listener in oracle(self._violated).listeners():
                 sim.probe(event).watch(listener)
+        for event, listener in self.touched.listeners():
+            sim.probe(event).watch(listener)
         for kind, watcher in (
             (BootDone, self._booted),
             (DmaDone, self._dma_done),

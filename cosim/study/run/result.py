@@ -60,6 +60,9 @@ class Result:
     """How many requests of each device ended; these three are of the whole run."""
     queue_errors: tuple[QueueError, ...] = ()
     """The errors in which queues stood at the end."""
+    seen: Mapping[str, int] = field(default_factory=dict)
+    """Buffers that were `unmapped` in the whole run, how many of them a device `touched` afterwards, so that a stale
+    translation could have been seen, and how many unmaps still waited for their flush at the end (`unflushed`)."""
     unfinished: Mapping[str, int] = field(default_factory=dict)
     """Calls that had not returned at the end, in picoseconds so far: those that no call of their name took as long."""
     unasked: tuple[str, ...] = ()
@@ -94,6 +97,7 @@ class Result:
             "limit": self.limit,
             "scalars": dict(self.scalars),
             "latencies": {name: latency.as_json() for name, latency in self.latencies.items()},
+            "seen": dict(self.seen),
             "unfinished": dict(self.unfinished),
             "unasked": list(self.unasked),
             "requests": dict(self.requests),

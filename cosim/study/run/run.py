@@ -203,6 +203,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         violation_count=meter.violation_count,
         failures=(*stuck, *failures),
         limit=limit_of(latencies, scalars),
+        seen=meter.touched.counts(),
         unfinished=meter.unfinished(),
         unasked=tuple(sim.chooser.unasked) if isinstance(sim.chooser, Scheduled) else (),
         log=tuple(meter.log),
