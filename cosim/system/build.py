@@ -70,7 +70,7 @@ def build(topology: Topology, chooser: Chooser) -> System:
         for found in bus.ranges()
         if isinstance(masters.get(found.name), RingMaster)
     }
-    runtime = Runtime(kernel, driver, IommuCore(kernel, driver), masters, rings, untranslated(topology))
+    runtime = Runtime(kernel, driver, IommuCore(kernel, driver), masters, rings, untranslated(topology), topology.iova)
     booted = plan(topology, vectors, {path: file.base for path, file in files.items()})
     cells = [f" {axis}={cell}" for axis, cell in topology.driver.cells.items()]
     named = row.name + "".join(cells)

@@ -11,6 +11,7 @@ from cosim.hw.dma.options import DeviceOptions, DmaOptions, RingOptions
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory.options import MemoryOptions
 from cosim.sw.driver.costs import DriverCosts
+from cosim.sw.iova import IovaOptions
 from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.workloads import AnyWorkload
 from cosim.units.field_types import PositiveTime, Time
@@ -121,6 +122,8 @@ class Topology(Options):
     """Parts that stop for a while."""
     kernel: KernelOptions = KernelOptions()
     """Limits and costs of the kernel."""
+    iova: IovaOptions = IovaOptions()
+    """How the DMA API gives out IOVAs, in each paging domain."""
     costs: DriverCosts = DriverCosts()
     """What the driver's own instructions cost."""
     run: RunOptions = RunOptions()
