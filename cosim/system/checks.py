@@ -49,7 +49,7 @@ class _Checker:
         self.memories: dict[str, MemoryOptions] = topology.of_kind("memory")
         self.cpus = topology.of_kind("cpu")
         self.iommus: dict[str, IommuOptions] = topology.of_kind("iommu")
-        self.devices: dict[str, DeviceOptions] = topology.devices()
+        self.devices: Mapping[str, DeviceOptions] = topology.devices()
 
     def refers(self, path: Path, name: str, among: Collection[str], what: str) -> Iterator[Complaint]:
         """`name` must be one of `among`."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from cosim.hw.cpu.options import CpuOptions
-from cosim.hw.dma.options import DeviceOptions, DmaOptions, RingOptions
+from cosim.hw.dma.options import DmaOptions, RingOptions
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory.options import MemoryOptions
 from cosim.sw.driver.costs import DriverCosts
@@ -142,6 +142,6 @@ class Topology(Options):
         """The parts of one kind, by name, in the order of the file."""
         return {name: part for name, part in self.parts.items() if part.kind == kind}
 
-    def devices(self) -> dict[str, DeviceOptions]:
+    def devices(self) -> dict[str, DmaOptions | RingOptions]:
         """The parts that make DMA requests, by name, in the order of the file."""
-        return {name: part for name, part in self.parts.items() if isinstance(part, DeviceOptions)}
+        return {name: part for name, part in self.parts.items() if isinstance(part, DmaOptions | RingOptions)}

@@ -6,8 +6,8 @@ from rich.text import Text
 
 from cosim.study.report.families import SHOWN, families, more
 from cosim.study.report.page import Page
-from cosim.study.run.limit import SATURATED, percent, uses
 from cosim.study.run.result import Result
+from cosim.study.run.uses import SATURATED, percent, uses
 
 
 def busy(result: Result, page: Page) -> list[Text]:

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from cosim.study.report.families import MANY, more
 from cosim.study.report.page import Page, flow, listed
-from cosim.study.run.limit import percent
 from cosim.study.run.result import Result
+from cosim.study.run.uses import percent
 from cosim.units.quantities import format_time
 
 NO_KINDS = frozenset({"total", "utilisation", "busy_ps", "stalled_ps"})

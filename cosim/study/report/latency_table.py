@@ -11,8 +11,8 @@ from cosim.study.report.families import SHOWN, grouped, more
 from cosim.study.report.page import Page, flow, listed, words
 from cosim.study.report.rounding import Unit, apportion, own_unit, unit_for
 from cosim.study.run.latency import Latency, share_out
-from cosim.study.run.limit import is_access, percent
 from cosim.study.run.result import Result
+from cosim.study.run.uses import is_access, percent
 
 TIMES = ("mean_ps", "p50_ps", "p95_ps", "p99_ps", "p999_ps", "max_ps")
 TITLES = ("count", "mean", "p50", "p95", "p99", "p99.9", "max")

@@ -1,118 +1,70 @@
-"""What limited a run, in one sentence: the resource that was saturated, and which operation waited for it."""
+"""What limited a run, in one sentence: what its operations wait for in the end, and what makes more of that."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from cosim.study.run.blame import Blame, Cause
 from cosim.study.run.latency import Latency
+from cosim.study.run.uses import SATURATED, Use, is_access, percent, uses, were
+from cosim.system.topology import Topology
 from cosim.units.latency_parts import LatencyPart
 from cosim.units.quantities import format_time
 
-SATURATED = 0.9
-"""A resource that was busy for more than this fraction of the window is a bottleneck."""
-
 HARDLY = 0.25
-"""A master that spent less than this fraction of the time of the busiest of its like is not taken for an example."""
+"""A device that spent less than this fraction of the time of the busiest of its like is not taken for an example."""
 
 LITTLE = 0.05
 """An operation that spends less than this fraction of its time on a resource does not depend on it."""
 
 APART = 0.1
-"""Waits for the same resource are told as one if more than one of them is at least this fraction of the time."""
-
-ACCESSES = frozenset({"read", "write", "fetch", "status"})
-"""What a DMA master's latencies are called, after its path: `nic0.read`."""
-
-WAITS = frozenset(part.value for part in LatencyPart if part.waits)
-"""Parts that are spent waiting for somebody else."""
+"""Waits for walks are told as one if both kinds are at least this fraction of the time."""
 
 PARTS = {part.value: part for part in LatencyPart}
+WAITS = frozenset(part.value for part in LatencyPart if part.waits)
+FOR_WALKS = frozenset({"walker_wait", "merge_wait"})
+FOR_COMMANDS = frozenset({"fence", "cq_full", "ticket"})
+ON_CPU = frozenset({"cpu", "preempted", "irq", "mmio", "fence_instr"})
+
+Operations = Mapping[str, Latency]
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """A kind of resource: how its path ends, its name in a sentence, and the latency parts that it causes.
+def limit_of(latencies: Operations, scalars: Mapping[str, int | float], topology: Topology) -> str:
+    """One sentence on what limited the run: what it names, made larger, makes the run better.
 
-    `waiting` says what several of these parts are together, if they are waits for the same.
+    It ends with the change that does that, as the command line takes it, where the limit is one of the hardware that
+    requests pass.
     """
-
-    ending: str
-    words: str
-    causes: frozenset[str]
-    waiting: str = ""
-
-
-RESOURCES = (
-    Resource(r"\.port", "'s port was", frozenset({"queue", "memory"})),
-    Resource(r"\.link_up", "'s link up to the IOMMU was", frozenset({"link"})),
-    Resource(r"\.link_down", "'s link down from the IOMMU was", frozenset({"link"})),
-    Resource(r"\.lookup", "'s look-up pipeline was", frozenset({"iotlb", "queue"})),
-    Resource(r"\.walkers", "'s walkers were", frozenset({"walker_wait", "merge_wait", "walk"}), "waiting for walks"),
-    Resource(
-        r"\.commands",
-        "'s command consumer was",
-        frozenset({"fence", "cq_full", "ticket"}),
-        "waiting for the command queue",
-    ),
-)
-OTHER = Resource("", " was", frozenset())
-CPU = Resource("", " was", frozenset({"cpu", "preempted", "irq", "mmio", "fence_instr"}))
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """How busy one resource was: `of` is its path, `fraction` of the window."""
-
-    of: str
-    fraction: float
-
-    @property
-    def kind(self) -> Resource:
-        if "." not in self.of:
-            return CPU
-        return next((kind for kind in RESOURCES if re.search(kind.ending + "$", self.of)), OTHER)
-
-    @property
-    def owner(self) -> str:
-        return re.sub(self.kind.ending + "$", "", self.of)
-
-    def __str__(self) -> str:
-        return f"{self.owner}{self.kind.words} {percent(self.fraction)} busy"
-
-
-def uses(scalars: Mapping[str, int | float]) -> list[Use]:
-    """Every resource of which `scalars` holds the utilisation, the busiest first."""
-    found = [Use(name.removesuffix(".utilisation"), use) for name, use in scalars.items() if _is_use(name)]
-    return sorted(found, key=lambda use: -use.fraction)
-
-
-def limit_of(latencies: Mapping[str, Latency], scalars: Mapping[str, int | float]) -> str:
-    """One sentence on what limited the run, from its latencies and utilisations."""
     operations = {name: latency for name, latency in latencies.items() if latency.count and latency.mean_ps}
     busy = uses(scalars)
-    saturated = [use for use in busy if use.fraction > SATURATED]
+    saturated = [use for use in busy if use.fraction > SATURATED and (use.is_cpu or use.is_consumer)]
     if not operations:
         return "; ".join(["nothing was measured: no request and no call ended in the window", *map(str, saturated[:1])])
-    if bottleneck := _bottleneck(operations, saturated):
-        return _waits_for(operations, bottleneck)
     calls = {name: latency for name, latency in operations.items() if not is_access(name)}
-    if calls and saturated:
-        return f"{saturated[0]}, and {_tail(*_busiest(calls))}{_consumer(calls, busy, scalars)}"
     accesses = {name: latency for name, latency in operations.items() if is_access(name)}
+    name = _busiest(accesses)[0] if accesses else ""
+    cause = Blame(topology, latencies, scalars).cause(name) if name else None
+    full = cause is not None and any(resource.name != "slots" for resource in cause.resources)
+    waited = sum(_time_in(latency, WAITS) for latency in accesses.values())
+    consumer = next((use for use in saturated if use.is_consumer), None)
+    if consumer and not (full and waited > sum(_time_in(latency, FOR_COMMANDS) for latency in calls.values())):
+        return _consumed(operations, calls, consumer)
+    if cause and full:
+        return f"{_tail(name, accesses[name])}; {_were(cause)}{_try(cause)}"
+    if calls and saturated:
+        call = _busiest(calls)
+        if 2 * _time_in(call[1], ON_CPU) > call[1].count * call[1].mean_ps:
+            return f"{_tail(*call)}; {saturated[0]}"
+        return f"{saturated[0]}, and {_tail(*call)}{_consumer(calls, busy, scalars)}"
     clauses = []
-    if accesses and _time(accesses) >= LITTLE * _time(calls):
-        clauses.append(_in_flight(accesses, scalars))
     if calls and _time(calls) >= LITTLE * _time(accesses):
         clauses.append(_tail(*_busiest(calls)) + _consumer(calls, busy, scalars))
+    if cause and _time(accesses) >= LITTLE * _time(calls):
+        clauses.insert(0, _in_flight(name, accesses, scalars, cause))
+        clauses.append(_try(cause).removeprefix("; "))
     besides = f" but {saturated[0].of}" if saturated else ""
-    return f"nothing{besides} is saturated: {'; '.join(clauses)}"
-
-
-def is_access(name: str) -> bool:
-    """Whether a latency of this name is that of a DMA master's requests, not of a driver's calls."""
-    return name.rpartition(".")[2] in ACCESSES
+    return f"nothing{besides} is saturated: {'; '.join(filter(None, clauses))}"
 
 
 def phrase(part: str) -> str:
@@ -120,21 +72,18 @@ def phrase(part: str) -> str:
     return PARTS[part].phrase if part in PARTS else part
 
 
-def percent(fraction: float, decimals: int = 0) -> str:
-    """`98 %`, and never `100 %` of what was not complete, nor `0 %` of something."""
-    least = 10**-decimals
-    if 0 < fraction <= least / 200:
-        return f"< {least:.{decimals}f} %"
-    if 1 - least / 200 <= fraction < 1:
-        return f"> {100 - least:.{decimals}f} %"
-    return f"{fraction * 100:.{decimals}f} %"
+def _were(cause: Cause) -> str:
+    """How busy what is to blame was, the slots of a device last."""
+    told = [were(str(resource), use) for resource, use in zip(cause.resources, cause.uses, strict=True)]
+    return " and ".join(told)
 
 
-def _is_use(name: str) -> bool:
-    return name.endswith(".utilisation")
+def _try(cause: Cause) -> str:
+    """What makes it better, as the command line takes it."""
+    return f"; try {' '.join(map(str, cause.knobs))}" if cause.knobs else ""
 
 
-def _time(operations: Mapping[str, Latency]) -> int:
+def _time(operations: Operations) -> int:
     """The time that all samples of all operations took."""
     return sum(latency.count * latency.mean_ps for latency in operations.values())
 
@@ -144,8 +93,8 @@ def _time_in(latency: Latency, parts: Iterable[str]) -> int:
     return latency.count * sum(latency.parts.get(part, 0) for part in parts)
 
 
-def _busiest(operations: Mapping[str, Latency], parts: Iterable[str] = PARTS) -> tuple[str, Latency]:
-    """The operation that spent most time in `parts`; of several masters alike, the one with the slowest tail.
+def _busiest(operations: Operations, parts: Iterable[str] = PARTS) -> tuple[str, Latency]:
+    """The operation that spent most time in `parts`; of several devices alike, the one with the slowest tail.
 
     Those of them that hardly did anything are left aside: their tail is chance.
     """
@@ -161,56 +110,26 @@ def _busiest(operations: Mapping[str, Latency], parts: Iterable[str] = PARTS) ->
 
 
 def _kind(name: str) -> str:
-    """What operations of like masters have in common: the name without numbers."""
+    """What operations of like devices have in common: the name without numbers."""
     return re.sub(r"\d+", "", name)
 
 
-def _bottleneck(operations: Mapping[str, Latency], saturated: list[Use]) -> Use | None:
-    """The saturated resource that cost most; None if there is none, or only CPUs that wait for something else.
-
-    A walker that waits for memory is busy as well: a saturated memory port is the reason of both.
-    """
-    if any(use.kind.ending == r"\.port" for use in saturated):
-        saturated = [use for use in saturated if use.kind.ending != r"\.walkers"]
-    hardware = [use for use in saturated if use.kind is not CPU]
-    if hardware:
-        return max(hardware, key=lambda use: (_cost(operations, use), use.fraction))
-    calls = {name: latency for name, latency in operations.items() if not is_access(name)}
-    if calls and saturated:
-        call = _busiest(calls)[1]
-        if 2 * _time_in(call, CPU.causes) > call.count * call.mean_ps:
-            return saturated[0]
-    return None
-
-
-def _cost(operations: Mapping[str, Latency], use: Use) -> int:
-    return sum(_time_in(latency, use.kind.causes) for latency in _users(operations, use).values())
-
-
-def _users(operations: Mapping[str, Latency], use: Use) -> Mapping[str, Latency]:
-    """The operations that can wait for a resource: a master's own, if the resource is the master's; a CPU's calls."""
-    if use.kind is CPU:
-        return {name: latency for name, latency in operations.items() if not is_access(name)}
-    own = {name: latency for name, latency in operations.items() if name.rpartition(".")[0] == use.owner}
-    return own or operations
-
-
-def _waits_for(operations: Mapping[str, Latency], use: Use) -> str:
-    users = _users(operations, use)
-    name, latency = _busiest(users, use.kind.causes)
-    if _time_in(latency, use.kind.causes) < LITTLE * latency.count * latency.mean_ps:
+def _consumed(operations: Operations, calls: Operations, use: Use) -> str:
+    """A command consumer is saturated: who waits for it, if anybody does."""
+    name, latency = _busiest(calls or operations, FOR_COMMANDS)
+    if _time_in(latency, FOR_COMMANDS) < LITTLE * latency.count * latency.mean_ps:
         return f"{use}, but little waits for it: {_tail(*_busiest(operations))}"
-    return f"{_tail(name, latency, use.kind)}; {use}"
+    return f"{_tail(name, latency, FOR_COMMANDS, 'waiting for the command queue')}; {use}"
 
 
-def _tail(name: str, latency: Latency, resource: Resource = OTHER) -> str:
-    """What the slowest percent of an operation is made of, if only of one part, or of waits for one resource."""
+def _tail(name: str, latency: Latency, alike: Iterable[str] = FOR_WALKS, together: str = "waiting for walks") -> str:
+    """What the slowest percent of an operation is made of: one part, or waits that are alike."""
     what = f"p99 of {name}" if latency.count >= 100 else f"the slowest {name}"
     tail = latency.tail or latency.parts
     total = sum(tail.values())
-    waits = [tail[part] / total for part in tail if part in resource.causes & WAITS]
-    if resource.waiting and sum(share >= APART for share in waits) > 1:
-        return f"{what} is {percent(sum(waits))} {resource.waiting}"
+    waits = [tail[part] / total for part in tail if part in alike]
+    if sum(share >= APART for share in waits) > 1 and sum(waits) >= max(tail.values()) / total:
+        return f"{what} is {percent(sum(waits))} {together}"
     return f"{what} is {_largest(tail)}"
 
 
@@ -223,35 +142,31 @@ def _largest_of(parts: Mapping[str, int]) -> str:
     return max(parts, key=lambda part: parts[part])
 
 
-def _consumer(calls: Mapping[str, Latency], busy: Iterable[Use], scalars: Mapping[str, int | float]) -> str:
+def _consumer(calls: Operations, busy: Iterable[Use], scalars: Mapping[str, int | float]) -> str:
     """How busy the busiest command consumer was, and whether one stood still, if the busiest call waits for one."""
     tail = _busiest(calls)[1].tail
-    consumers = [use for use in busy if use.kind.ending == r"\.commands"]
-    if not consumers or not tail or _largest_of(tail) not in consumers[0].kind.causes:
+    consumers = [use for use in busy if use.is_consumer]
+    if not consumers or not tail or _largest_of(tail) not in FOR_COMMANDS:
         return ""
-    stalled = {use.owner: int(scalars.get(f"{use.of}.stalled_ps", 0)) for use in consumers}
+    stalled = {use.owner: int(scalars[f"{use.of}.stalled_ps"]) for use in consumers}
     owner = max(stalled, key=lambda owner: stalled[owner])
     if stalled[owner]:
         return f"; {owner}'s command consumer stood still for {format_time(stalled[owner], 3)}"
     return f"; {consumers[0]}"
 
 
-def _in_flight(accesses: Mapping[str, Latency], scalars: Mapping[str, int | float]) -> str:
-    """A master that waits for nothing but its own requests: how many it keeps in flight, and what they take."""
-    name, latency = _busiest(accesses)
-    master = name.rpartition(".")[0]
-    mean = scalars.get(f"{master}.in_flight_mean", 0.0)
-    tail = latency.tail or latency.parts
-    if _largest_of(tail) in WAITS and 2 * sum(tail.get(part, 0) for part in WAITS) > sum(tail.values()):
-        return _tail(name, latency)
-    if not mean:
-        return f"the latency of {name} is {_largest(latency.parts)}"
+def _in_flight(name: str, accesses: Operations, scalars: Mapping[str, int | float], cause: Cause) -> str:
+    """A device that waits for nothing but its own requests: how many it keeps in flight, and what they take."""
+    latency, device = accesses[name], name.rpartition(".")[0]
+    if latency.parts.get("slot", 0) > latency.mean_ps / 2:
+        return f"{_tail(name, latency)}; {_were(cause)}" if cause.resources else _tail(name, latency)
+    mean = scalars[f"{device}.in_flight_mean"]
     if mean < 0.95:
         keeps = f"has a request in flight {percent(mean)} of the time"
     elif abs(mean - round(mean)) < 0.05:
         keeps = f"keeps {round(mean)} request{'s' if round(mean) > 1 else ''} in flight"
     else:
         keeps = f"keeps {mean:.1f} requests in flight"
-    others = [other for other in accesses if other.rpartition(".")[0] == master and other != name]
+    others = [other for other in accesses if other.rpartition(".")[0] == device and other != name]
     whose = f"the latency of {name}" if others else "its latency"
-    return f"{master} {keeps}, and {whose} is {_largest(latency.parts)}"
+    return f"{device} {keeps}, and {whose} is {_largest(latency.parts)}"

@@ -114,13 +114,16 @@ class Meter:
         queues = [name.removesuffix(".depth_ps") for name in self._before if name.endswith(".depth_ps")]
         return {f"{path}.depth_max": self._deepest.get(path, 0) for path in queues}
 
-    def check_littles_law(self) -> dict[str, float]:
-        """The mean of each number over time, such as ``nic0.in_flight``.
+    def means(self) -> dict[str, float]:
+        """The mean of each number over time, such as ``nic0.in_flight_mean``."""
+        return {f"{name}_mean": occupancy.mean(self.sim.now) for name, occupancy in self._occupancies.items()}
+
+    def check_littles_law(self) -> None:
+        """Look whether the numbers over time can be right.
 
         Raises ArithmeticError if Little's law does not hold exactly, or if more were in flight than the bounds on their
         way allow.
         """
-        means = {}
         for name, occupancy in self._occupancies.items():
             integral, residence = occupancy.law(self.sim.now)
             if integral != residence:
@@ -132,8 +135,6 @@ class Meter:
             if bounds is not None and occupancy.most > sum(bounds.values()):
                 said = " + ".join(f"{bound} of {what}" for what, bound in bounds.items())
                 raise ArithmeticError(f"{name}: {occupancy.most} at once, and no more than {said} can be")
-            means[name] = occupancy.mean(self.sim.now)
-        return means
 
     def most(self) -> dict[str, int]:
         """The largest of each number over time since the window opened."""

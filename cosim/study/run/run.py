@@ -148,11 +148,12 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
     if stop.limited:
         stuck = [f"{stop.reason} at {format_time(sim.now)}"]
     window = (meter.opened if meter.opened >= 0 else sim.now, sim.now)
-    scalars: dict[str, int | float] = dict(meter.counted())
+    scalars: Named[int | float] = Named(meter.counted())
     if meter.opened >= 0:
         # In the middle of an event a request may have left and not yet be counted.
-        means = {} if stop.broken else meter.check_littles_law()
-        scalars |= {f"{name}_mean": mean for name, mean in means.items()}
+        if not stop.broken:
+            meter.check_littles_law()
+        scalars |= meter.means()
         scalars |= meter.most()
         scalars |= meter.deepest()
         scalars |= system.derived(meter.counted(), window[1] - window[0])
@@ -202,7 +203,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         violations=tuple(meter.violations),
         violation_count=meter.violation_count,
         failures=(*stuck, *failures),
-        limit=limit_of(latencies, scalars),
+        limit=limit_of(latencies, scalars, topology),
         seen=meter.touched.counts(),
         unfinished=meter.unfinished(),
         unasked=tuple(sim.chooser.unasked) if isinstance(sim.chooser, Scheduled) else (),

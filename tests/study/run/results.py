@@ -1,6 +1,7 @@
 """Results made by hand: what a run might have given back."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ from cosim.oracles import Violation
 from cosim.study.run.latency import Latencies, Latency
 from cosim.study.run.limit import limit_of
 from cosim.study.run.result import LogLine, Result
+from cosim.system.topology import Topology
 
 NS, US, MS = 10**3, 10**6, 10**9
 
@@ -34,6 +36,43 @@ def random_latency(seed: int, count: int = 2000) -> Latency:
             parts |= {"walk": 303 * NS, "walker_wait": chance.randrange(2000 * NS)}
         seen.add(sum(parts.values()), parts)
     return seen.summary()
+
+
+DEVICE = {"kind": "dma", "through": "iommu0", "bandwidth": "16 GB/s", "traffic": {"outstanding": 16}}
+SYSTEM = Topology.model_validate(
+    {
+        "parts": {
+            "dram0": {"kind": "memory", "base": 0x8000_0000, "size": "64 MiB", "bandwidth": "16 GB/s"},
+            "cpu0": {"kind": "cpu"},
+            "iommu0": {"kind": "iommu", "base": 0x0300_0000},
+            "gpu0": DEVICE,
+            **{f"nic{number}": DEVICE for number in range(10)},
+        }
+    }
+)
+"""The system that made the results."""
+
+COUNTED = {
+    "memory": ("reads", "writes", "port.waited_ps", "port.utilisation"),
+    "cpu": ("utilisation",),
+    "iommu": (
+        *("walk_reads", "ddt_reads", "walkers.busy_ps", "places.busy_ps", "commands.stalled_ps"),
+        *("walkers.utilisation", "places.utilisation", "lookup.utilisation", "commands.utilisation"),
+    ),
+    "dma": (
+        *("in_flight_mean", "backlog_mean", "link_up.busy_ps", "link_down.busy_ps"),
+        *("link_up.utilisation", "link_down.utilisation"),
+    ),
+}
+NOTHING: dict[str, int | float] = {
+    f"{path}.{name}": 0 for path, part in SYSTEM.parts.items() for name in COUNTED[part.kind]
+}
+"""What a run counts of which a test says nothing."""
+
+
+def limit(latencies: Mapping[str, Latency], scalars: Mapping[str, int | float]) -> str:
+    """What limited a run of which only these scalars are not 0."""
+    return limit_of(latencies, NOTHING | dict(scalars), SYSTEM)
 
 
 SCALARS: dict[str, int | float] = {
@@ -115,7 +154,7 @@ def result(**changes: Any) -> Result:
         resolved="parts: {}\n",
     )
     made = replace(made, **changes)
-    return made if made.limit else replace(made, limit=limit_of(made.latencies, made.scalars))
+    return made if made.limit else replace(made, limit=limit(made.latencies, made.scalars))
 
 
 def stale_dma() -> Result:

@@ -5,8 +5,8 @@ import io
 import pytest
 
 from cosim.study.report.report import print_report
-from cosim.study.run.limit import uses
 from cosim.study.run.run import Point, run
+from cosim.study.run.uses import uses
 from cosim.system.load import load
 
 TOPOLOGY = """
@@ -54,6 +54,6 @@ def test_every_section_has_something_to_say(report):
 
 @pytest.mark.slow
 def test_every_utilisation_is_of_a_kind_that_a_sentence_can_name(busy):
-    named = {use.of for use in uses(busy.scalars) if use.kind.causes}
+    named = {use.of for use in uses(busy.scalars) if use.known}
     assert named == {use.of for use in uses(busy.scalars)}
     assert {"cpu0", "dram0.port", "iommu0.walkers", "iommu0.commands", "nic0.link_up"} <= named

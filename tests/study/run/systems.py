@@ -1,0 +1,92 @@
+"""Random systems: one to three devices behind an IOMMU, of which anything may be what limits them."""
+
+from __future__ import annotations
+
+import random
+import re
+import shlex
+from typing import Any
+
+import cosim
+from cosim.study.run.result import Result
+from cosim.system.load import load
+from cosim.system.topology import Topology
+
+
+def system(seed: int) -> dict[str, Any]:
+    """The topology of a seed, as data."""
+    chance = random.Random(seed)
+    pick = chance.choice
+    dram: dict[str, Any] = {"kind": "memory", "base": 0x8000_0000, "size": "64 MiB"}
+    dram["latency"] = pick(["20 ns", "60 ns", "150 ns", "400 ns"])
+    if chance.random() < 0.6:
+        dram |= {"bandwidth": pick(["1 GB/s", "4 GB/s", "16 GB/s", "64 GB/s"]), "ports": pick([1, 1, 2, 4])}
+    iommu = {
+        "kind": "iommu",
+        "base": 0x0300_0000,
+        "geometry": {
+            "iotlb_entries": pick([0, 4, 16, 64, 256]),
+            "nonleaf_entries": pick([0, 4, 16]),
+            "walkers": pick([1, 2, 4, 16]),
+            "in_flight": pick([1, 2, 4, 8, 64]),
+        },
+        "timing": {
+            "link": pick(["1 ns", "10 ns", "100 ns"]),
+            "lookup_interval": pick(["1 ns", "4 ns", "20 ns"]),
+            "turnaround": pick(["0 ns", "0 ns", "10 ns"]),
+        },
+    }
+    parts: dict[str, Any] = {"dram0": dram, "cpu0": {"kind": "cpu"}, "iommu0": iommu}
+    for number in range(pick([1, 1, 2, 3])):
+        traffic: dict[str, Any] = {
+            "pattern": pick(["random", "random", "sequential", "strided"]),
+            "size": pick(["8 B", "64 B", "256 B", "1 KiB"]),
+            "window": pick(["16 KiB", "64 KiB", "256 KiB"]),
+            "outstanding": pick([1, 2, 4, 8, 16, 32]),
+            "read": pick([1.0, 1.0, 0.5, 0.0]),
+        }
+        if chance.random() < 0.35:
+            traffic |= {
+                "interval": pick(["100 ns", "300 ns", "1 us", "3 us"]),
+                "arrivals": pick(["regular", "poisson"]),
+            }
+        device: dict[str, Any] = {"kind": "dma", "through": "iommu0", "link": pick(["10 ns", "50 ns", "200 ns"])}
+        if chance.random() < 0.5:
+            device["bandwidth"] = pick(["1 GB/s", "4 GB/s", "16 GB/s"])
+        if chance.random() < 0.25:
+            device["posted"] = True
+        parts[f"dev{number}"] = device | {"traffic": traffic}
+    return {"parts": parts, "run": {"until": "180 us", "warmup": "110 us", "seed": seed}}
+
+
+def gain(before: Result, after: Result, name: str) -> float:
+    """By what fraction a change made requests of a kind better: throughput of their device, or latency."""
+    device = name.rpartition(".")[0]
+    bytes_before, bytes_after = (
+        sum(result.scalars[f"{device}.{what}_bytes"] for what in ("read", "written")) for result in (before, after)
+    )
+    mean_before, mean_after = (result.latencies[name].mean_ps for result in (before, after))
+    return max(bytes_after / bytes_before, mean_before / mean_after) - 1
+
+
+def improvement(seed: int, sets: list[str] | None = None) -> tuple[str, float | None]:
+    """The first sentence on a system, and by what fraction its proposal (or `sets`) makes better what it speaks of.
+
+    None if nothing was measured: too little time for such a system.
+    """
+    topology = load(Topology.model_validate(system(seed)))
+    before = cosim.run(topology)
+    said = before.limit
+    if said.startswith("nothing was measured"):
+        return said, None
+    if sets is None:
+        _, _, proposal = said.partition("; try ")
+        sets = [word for word in shlex.split(proposal) if word != "-s"]
+        assert sets, f"system {seed}: {said!r} proposes nothing"
+    spoken = re.search(r"(?:p99 of|slowest|latency of) (dev\d\.\w+)|: (dev\d) ", said)
+    assert spoken, f"system {seed}: {said!r} speaks of no requests"
+    name = spoken[1] or max(
+        (name for name in before.latencies if name.startswith(f"{spoken[2]}.")),
+        key=lambda name: before.latencies[name].count * before.latencies[name].mean_ps,
+    )
+    return said, gain(before, cosim.run(load(topology, sets=sets)), name)
