@@ -15,7 +15,7 @@ ALONE = {
     "disk0.traffic.pattern": "none",
     "gpu0.traffic.outstanding": 1,
     "run.warmup": "220 us",  # the first touch of a page is a miss, however large the IOTLB is
-    "run.until": "420 us",
+    "run.until": "320 us",
 }
 
 

@@ -50,6 +50,8 @@ class RingControl(Word, width=32):
     en = bit(0, RW)
     ie = bit(1, RW)
     """Whether `status.ip` raises the wire."""
+    abandon = bit(2, RW)
+    """Reads as 0. Written as 1 it disables the ring, and descriptors in work end as faults, with no further request."""
 
 
 class RingStatus(Word, width=32):

@@ -30,6 +30,8 @@ class DevicePlan:
     window: int = 0
     page: int = PAGE
     """Bytes of the blocks that the window is made of."""
+    start_ps: int = 0
+    """When it begins to use the window, after the run's origin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Plan:
 
 
 async def boot(runtime: Runtime, plan: Plan) -> None:
-    """Boot, then start masters and threads. What fails is logged, and the rest goes on without it, as in Linux."""
+    """Boot, then start devices and threads. What fails is logged, and the rest goes on without it, as in Linux."""
     kernel, core = runtime.kernel, runtime.core
     for hardware in plan.iommus:
         await _try(runtime, hardware.name, core.probe_iommu(hardware))
@@ -55,14 +57,15 @@ async def boot(runtime: Runtime, plan: Plan) -> None:
     for thread, name in zip(plan.threads, thread_names(plan.threads), strict=True):
         await _try(runtime, f"{thread.on}.{name}", thread.set_up(runtime))
     windows = {device.name: window for device in plan.devices if (window := await _window(runtime, device)) is not None}
+    runtime.origin.booted(kernel.sim.now)
     done = kernel.sim.probe(BootDone)
     if done:
         done(BootDone(kernel.sim.now))
     kernel.booted()
     kernel.sim.explore()
+    starts = {device.name: runtime.origin.time_ps + device.start_ps for device in plan.devices}
     for name, (iova, size) in windows.items():
-        if name in runtime.masters:
-            runtime.masters[name].start(iova, size)
+        await runtime.master(name).start(iova, size, not_before_ps=starts[name])
     for thread, name in zip(plan.threads, thread_names(plan.threads), strict=True):
         await kernel.spawn(name, thread.run(runtime), thread.on)
 

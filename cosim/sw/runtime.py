@@ -6,9 +6,10 @@ import errno
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Protocol
 
+from cosim.sim.operations import Now
 from cosim.sw.dma_api import DmaApi
+from cosim.sw.dma_device import DeviceDriver
 from cosim.sw.dma_direct import DmaDirect
 from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.iommu_core import IommuCore
@@ -20,14 +21,17 @@ from cosim.sw.kernel.objects import Object
 from cosim.sw.kernel.page_allocator import Allocation
 
 
-class Master(Protocol):
-    """A device as its driver's user knows it; neither takes time."""
+@dataclass(slots=True)
+class Origin:
+    """The moment that all times of a run count from: reset, and from the end of boot on that one, if `at_boot`."""
 
-    def start(self, iova_base: int, size: int | None = None) -> None:
-        """Make requests to `size` bytes from `iova_base` on."""
+    at_boot: bool = True
+    time_ps: int = 0
 
-    def stop(self) -> None:
-        """Make no further request."""
+    def booted(self, now: int) -> None:
+        """Boot has come to its end, and what was to be prepared is prepared."""
+        if self.at_boot:
+            self.time_ps = now
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +54,22 @@ class Runtime:
     kernel: Kernel
     driver: IommuDriver
     core: IommuCore
-    masters: Mapping[str, Master] = field(default_factory=dict)
+    masters: Mapping[str, DeviceDriver] = field(default_factory=dict)
     rings: Mapping[str, RingHardware] = field(default_factory=dict)
     untranslated: frozenset[str] = frozenset()
     iova: IovaOptions = field(default_factory=IovaOptions)
     dma: dict[str, DmaDomain] = field(default_factory=dict)
+    origin: Origin = field(default_factory=Origin)
     direct: DmaDirect = field(init=False)
     """The DMA API without translation, of every device that has no other."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "direct", DmaDirect(self.core))
+
+    async def sleep_until(self, time_ps: int) -> None:
+        """Sleep until that long after the run's origin; no time at all if that is past."""
+        now = (await Now()).time
+        await self.kernel.sleep(max(0, self.origin.time_ps + time_ps - now))
 
     async def new_domain(self, name: str, device: str | None) -> DmaDomain:
         """A paging domain with an IOVA allocator. KernelError ENOMEM, ENODEV, EEXIST."""
@@ -88,7 +98,7 @@ class Runtime:
         """A domain that a device can be in: a paging one, or the identity domain. KernelError ENODEV."""
         return self.domain(name).domain
 
-    def master(self, device: str) -> Master:
+    def master(self, device: str) -> DeviceDriver:
         """The device itself. KernelError ENODEV."""
         if device not in self.masters:
             raise KernelError(errno.ENODEV, f"there is no device {device}")

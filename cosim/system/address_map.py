@@ -1,6 +1,6 @@
 """Where everything answers on the bus: at the address that the file gives, or at the lowest that is free.
 
-Registers, of an IOMMU and of a ring device, and interrupt files take a page each.
+Registers, of an IOMMU and of a device, and interrupt files take a page each.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import NamedTuple
 from cosim.spec.pagetable import PAGE
 from cosim.system.topology import Topology
 
-RINGS_FROM = 0x1000_0000
-"""The registers of ring devices are placed from here on."""
+DEVICES_FROM = 0x1000_0000
+"""The registers of devices are placed from here on."""
 INTERRUPT_FILES_FROM = 0x2800_0000
 """Interrupt files are placed from here on."""
 
@@ -29,15 +29,15 @@ def given(topology: Topology) -> list[Place]:
     """What the file says of addresses, in the order of memories, IOMMUs, devices and CPUs."""
     places = [Place(name, "base", memory.base, memory.size) for name, memory in topology.of_kind("memory").items()]
     places += [Place(name, "base", iommu.base, PAGE) for name, iommu in topology.of_kind("iommu").items()]
-    devices, cpus = topology.of_kind("ring"), topology.of_kind("cpu")
+    devices, cpus = topology.devices(), topology.of_kind("cpu")
     fields = [(name, "base", devices[name].base) for name in devices]
     fields += [(name, "interrupt_file", cpu.interrupt_file) for name, cpu in cpus.items()]
     return places + [Place(name, field, base, PAGE) for name, field, base in fields if base is not None]
 
 
-def ring_registers(topology: Topology) -> dict[str, int]:
-    """The base of each ring device's registers."""
-    return _placed(topology, "base", list(topology.of_kind("ring")), RINGS_FROM)
+def device_registers(topology: Topology) -> dict[str, int]:
+    """The base of each device's registers."""
+    return _placed(topology, "base", list(topology.devices()), DEVICES_FROM)
 
 
 def interrupt_files(topology: Topology) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 
 from cosim.hw.bus.bus import Bus
@@ -20,18 +20,22 @@ from cosim.sim.chooser import Chooser
 from cosim.sim.plain import Plain
 from cosim.sim.simulation import Sim
 from cosim.spec.pagetable import PAGE
+from cosim.sw.dma_device import DeviceDriver, DeviceState, DmaDevice, RingDevice
 from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.kernel.buddy import Region
 from cosim.sw.kernel.kernel import Kernel
-from cosim.sw.runtime import RingHardware, Runtime
-from cosim.system.address_map import interrupt_files, ring_registers
+from cosim.sw.runtime import Origin, RingHardware, Runtime
+from cosim.system.address_map import device_registers, interrupt_files
 from cosim.system.all_memory import AllMemory
 from cosim.system.devices import device_ids, untranslated
 from cosim.system.plan import interrupt_numbers, plan
 from cosim.system.system import Master, System
 from cosim.system.topology import Topology
+
+MOST_STATES = 256
+"""Of devices: more than these share them, since the kernel has only so much room for its own words."""
 
 EXECUTORS: Mapping[str, Callable[[Sim], Agenda | Plain]] = {"agenda": Agenda, "plain": Plain}
 
@@ -52,8 +56,6 @@ def build(topology: Topology, chooser: Chooser) -> System:
     vectors = interrupt_numbers(topology)
     iommus = {path: _iommu(sim, bus, path, topology, cpus, vectors) for path in topology.of_kind("iommu")}
     masters = dict(_masters(sim, bus, topology, iommus, cpus, vectors))
-    for stall in topology.stalls:
-        iommus[stall.part.split(".")[0]].commands.stall(stall.at, stall.duration_ps)
     kernel = Kernel(
         sim,
         cpus,
@@ -65,16 +67,26 @@ def build(topology: Topology, chooser: Chooser) -> System:
     row = variant(topology.driver.variant, topology.driver.cells)
     driver = Driver(kernel, row, topology.costs)
     first_cpu = next(iter(cpus))
-    rings = {
-        found.name: RingHardware(found.base, first_cpu, vectors[found.name][0])
-        for found in bus.ranges()
-        if isinstance(masters.get(found.name), RingMaster)
-    }
-    runtime = Runtime(kernel, driver, IommuCore(kernel, driver), masters, rings, untranslated(topology), topology.iova)
+    bases = device_registers(topology)
+    rings = {path: RingHardware(bases[path], first_cpu, vectors[path][0]) for path in topology.of_kind("ring")}
+    drivers = dict(_drivers(kernel, bases, rings))
+    origin = Origin(at_boot=topology.run.origin == "boot")
+    core = IommuCore(kernel, driver)
+    apart = untranslated(topology)
+    runtime = Runtime(kernel, driver, core, drivers, rings, apart, topology.iova, origin=origin)
     booted = plan(topology, vectors, {path: file.base for path, file in files.items()})
     cells = [f" {axis}={cell}" for axis, cell in topology.driver.cells.items()]
     named = row.name + "".join(cells)
     return System(topology, sim, bus, kernel, runtime, booted, memories, cpus, iommus, masters, files, named)
+
+
+def _drivers(kernel: Kernel, bases: Mapping[str, int], rings: Collection[str]) -> Iterator[tuple[str, DeviceDriver]]:
+    states = [DeviceState(kernel.static(DeviceState.SIZE)) for _ in range(min(len(bases), MOST_STATES))]
+    for number, (path, base) in enumerate(bases.items()):
+        if path in rings:
+            yield path, RingDevice(base)
+        else:
+            yield path, DmaDevice(kernel, base, states[number % len(states)])
 
 
 def _interrupt_files(
@@ -110,7 +122,7 @@ def _masters(
 ) -> Iterator[tuple[str, Master]]:
     devices = topology.devices()
     ids = device_ids(devices)
-    bases = ring_registers(topology)
+    bases = device_registers(topology)
     cpu = next(iter(cpus.values()))
     for path, options in devices.items():
         iommu = iommus.get(options.through or "")
@@ -118,8 +130,9 @@ def _masters(
         buffer = iommu.options.geometry.in_flight if iommu else None
         if isinstance(options, RingOptions):
             wire = partial(cpu.wire, vectors[path][0])
-            ring = RingMaster(sim, path, options, ids[path], transport, buffer=buffer, wire=wire)
-            bus.attach(bases[path], PAGE, ring.registers, path)
-            yield path, ring
-        elif isinstance(options, DmaOptions):
-            yield path, DmaMaster(sim, path, options, ids[path], transport, buffer=buffer)
+            device: Master = RingMaster(sim, path, options, ids[path], transport, buffer=buffer, wire=wire)
+        else:
+            assert isinstance(options, DmaOptions)
+            device = DmaMaster(sim, path, options, ids[path], transport, buffer=buffer)
+        bus.attach(bases[path], PAGE, device.registers, path)
+        yield path, device

@@ -44,6 +44,7 @@ def plan(topology: Topology, vectors: Mapping[str, tuple[int, ...]], files: Mapp
                 node=iommus[options.through].node if options.through else 0,
                 window=traffic.mapped if traffic else 0,
                 page=traffic.page_size if traffic else PAGE,
+                start_ps=traffic.start if traffic else 0,
             )
         )
     return Plan(

@@ -46,15 +46,34 @@ class System:
     driver_name: str = ""
     refused: list[str] = field(default_factory=list)
     """IOMMUs that boot could not take into service."""
+    booted: bool = False
 
     def start(self) -> None:
         """Let the kernel boot; the rest follows from that."""
+        if self.topology.run.origin == "reset":
+            self._stall(0)
         self.sim.probe(BootDone).watch(self._booted)
         self.kernel.boot()
         self.kernel.start(next(iter(self.cpus)), "boot", boot(self.runtime, self.plan))
 
-    def _booted(self, _: BootDone) -> None:
+    def _booted(self, event: BootDone) -> None:
+        self.booted = True
+        if self.topology.run.origin == "boot":
+            self._stall(event.time)
         self.refused = [path for path in self.iommus if path not in self.runtime.core.iommus]
+
+    def _stall(self, origin_ps: int) -> None:
+        for stall in self.topology.stalls:
+            commands = self.iommus[stall.part.split(".")[0]].commands
+            commands.stall(origin_ps + stall.at, stall.duration_ps)
+
+    @property
+    def end_ps(self) -> int:
+        """When the run ends, from reset; before the end of boot, when boot is given up."""
+        run = self.topology.run
+        if run.origin == "reset":
+            return run.until
+        return self.runtime.origin.time_ps + run.until if self.booted else run.boot_limit
 
     def close(self) -> None:
         """Let go of watchers and threads: those that have not ended will never go on."""

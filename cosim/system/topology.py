@@ -16,7 +16,7 @@ from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.workloads import AnyWorkload
 from cosim.units.field_types import PositiveTime, Time
 from cosim.units.options import Options
-from cosim.units.quantities import MS, US
+from cosim.units.quantities import MS, US, S
 
 Part = Annotated[MemoryOptions | CpuOptions | IommuOptions | DmaOptions | RingOptions, Field(discriminator="kind")]
 
@@ -51,7 +51,7 @@ class StallOptions(Options):
     part: str
     """What stalls: the command consumer of an IOMMU, `iommu0.commands`."""
     at: Time
-    """From when; it stops at the first command that it meets then."""
+    """From when, after the origin of the run; it stops at the first command that it meets then."""
     for_: Annotated[Time | tuple[Time, ...], Field(alias="for")]
     """How long; several durations are several runs, of which `run` takes the last."""
 
@@ -67,7 +67,12 @@ class RunOptions(Options):
     until: PositiveTime = 1 * MS
     """When the run ends."""
     warmup: Time = 0
-    """Before this nothing counts; the measured window begins here or at the end of boot, whichever is later."""
+    """Before this nothing counts: the measured window begins here, and never before the end of boot."""
+    origin: Literal["boot", "reset"] = "boot"
+    """What `until`, `warmup`, the `at` of stalls and the `start` of threads and devices count from: the end of boot, or
+    reset, which is some 70 us and more earlier."""
+    boot_limit: PositiveTime = 1000 * S
+    """How long boot may take, from reset; a caller of the driver waits 90 s for a fence before it goes on."""
     seed: int = Field(default=0, ge=0)
     """What all chance derives from."""
     hold: PositiveTime = 1 * US

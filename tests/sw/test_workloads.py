@@ -17,6 +17,7 @@ from cosim.hw.dma.ring_device import RingMaster
 from cosim.hw.dma.transaction import Status, Transaction
 from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import DevicePlan, Plan, boot
+from cosim.sw.dma_device import DeviceDriver, RingDevice
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import Hardware
 from cosim.sw.kernel.options import KernelOptions
@@ -36,12 +37,12 @@ def workload(does: str, **options: object) -> Any:
 
 class FakeMaster:
     def __init__(self) -> None:
-        self.told: list[tuple[int, int | None] | str] = []
+        self.told: list[tuple[int, int] | str] = []
 
-    def start(self, iova_base: int, size: int | None = None) -> None:
-        self.told.append((iova_base, size))
+    async def start(self, iova: int, size: int, *, not_before_ps: int = 0) -> None:
+        self.told.append((iova, size))
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         self.told.append("stop")
 
 
@@ -316,7 +317,7 @@ class RingBench:
             machine.sim, "nic0", options, 1, self.transport, wire=lambda level: cpu.wire(40, level)
         )
         bus.attach(0x1000_0000, 4096, self.device.registers, "nic0")
-        masters = {**bench.masters, "nic0": self.device}
+        masters: dict[str, DeviceDriver] = {**bench.masters, "nic0": RingDevice(0x1000_0000)}
         rings = {"nic0": RingHardware(0x1000_0000, "cpu0", 40)}
         bench.runtime = Runtime(bench.kernel, bench.driver, bench.runtime.core, masters, rings)
 

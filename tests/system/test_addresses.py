@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cosim.config.problems import TopologyError
-from cosim.system.address_map import interrupt_files, ring_registers
+from cosim.system.address_map import device_registers, interrupt_files
 from cosim.system.load import load
 from cosim.system.topology import Topology
 
@@ -31,12 +31,12 @@ def topology(tmp_path: Path):
 
 
 def test_rings_are_placed_one_after_the_other(topology):
-    assert ring_registers(topology()) == {"nic0": 0x1000_0000, "nic1": 0x1000_1000}
+    assert device_registers(topology()) == {"nic0": 0x1000_0000, "nic1": 0x1000_1000}
 
 
 @pytest.mark.parametrize("taken", [{"nic1": ", base: 0x1000_0000"}, {"iommu0": "0x1000_0000"}])
 def test_what_the_file_gives_goes_first(topology, taken):
-    assert ring_registers(topology(**taken))["nic0"] == 0x1000_1000
+    assert device_registers(topology(**taken))["nic0"] == 0x1000_1000
 
 
 def test_only_a_cpu_that_is_sent_messages_has_an_interrupt_file(topology):

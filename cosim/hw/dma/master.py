@@ -7,20 +7,24 @@ from collections.abc import Callable
 from cosim.hw.dma.direct import Transport
 from cosim.hw.dma.options import DmaOptions
 from cosim.hw.dma.patterns import Space
+from cosim.hw.dma.register_block import RegisterBlock
 from cosim.hw.dma.requester import Requester
 from cosim.hw.dma.traffic import gaps, split, writes
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
 from cosim.sim.task import Routine
+from cosim.spec.bits import Word
+from cosim.spec.dma_device import CONTROL, NOT_BEFORE, REGISTERS, SIZE, STATUS, WINDOW, DmaControl, DmaStatus
+from cosim.spec.register_map import Register
 
 
 class DmaMaster(Requester):
     """A device whose requests follow a pattern of addresses within a window; its options say how many, and how fast.
 
-    *Idle* until `start` gives it a window, then *running* until it has made its requests or `stop` is called.
-    Without `interval` a request is made whenever fewer than `outstanding` are under way. With it, requests are made
-    at their times no matter how many are under way, and those above `outstanding` wait in the device.
+    *Idle* until its registers tell it to run (`spec.dma_device`), then *running* until it has made its requests or is
+    told to stop. Without `interval` a request is made whenever fewer than `outstanding` are under way. With it,
+    requests are made at their times no matter how many are under way, and those above `outstanding` wait in the device.
     """
 
     options: DmaOptions
@@ -36,32 +40,46 @@ class DmaMaster(Requester):
         buffer: int | None = None,
     ) -> None:
         super().__init__(sim, path, options, options.pace, device_id, transport, buffer=buffer)
+        self.registers = RegisterBlock(REGISTERS, options.register_access, self._on_write)
         self._stream = sim.chooser.stream(f"{path}.traffic")
         self._running: object = None
 
-    def start(self, iova_base: int, size: int | None = None) -> None:
-        """Run, in the window of `size` bytes (that of the options, if not given) from `iova_base` on."""
+    def start(self, iova_base: int, size: int | None = None, *, not_before: int = 0) -> None:
+        """Run from `not_before` on, in `size` bytes (the window of the options, if not given) from `iova_base` on."""
         traffic = self.options.traffic
-        if size is not None:
-            traffic = traffic.model_copy(update={"window": size})
-        if size is not None and traffic.size > size:
+        size = traffic.window if size is None else size
+        if traffic.size > size:
             raise ValueError(f"{self.path}: a request of {traffic.size} bytes does not fit in a window of {size} bytes")
         if traffic.how.offsets is None:
             return
         stream = self._stream
         self._running = token = object()
+        self.registers.put(STATUS, DmaStatus(self.registers.value(STATUS)).replace(on=1))
         routine = self._issue(
             token,
             iova_base,
-            traffic.how.offsets(Space(traffic.size, traffic.window, traffic.stride), stream).__next__,
+            traffic.how.offsets(Space(traffic.size, size, traffic.stride), stream).__next__,
             writes(traffic.read, stream),
             gaps(traffic, stream),
         )
-        self.sim.start(routine, self.initiator.rank(Stage.TRANSACTION), delay_ps=traffic.start)
+        delay = max(0, not_before - self.sim.now)
+        self.sim.start(routine, self.initiator.rank(Stage.TRANSACTION), delay_ps=delay)
 
     def stop(self) -> None:
         """Make no further request; those under way end as they will."""
         self._running = None
+        self.registers.put(STATUS, DmaStatus(self.registers.value(STATUS)).replace(on=0))
+
+    def _on_write(self, register: Register[Word], old: int, written: int) -> None:
+        if register is not CONTROL:
+            return
+        registers = self.registers
+        if not DmaControl(registers.value(CONTROL)).run:
+            self.stop()
+        elif registers.value(SIZE) < self.options.traffic.size:
+            registers.put(STATUS, DmaStatus(registers.value(STATUS)).replace(fault=1))
+        else:
+            self.start(registers.value(WINDOW), registers.value(SIZE), not_before=registers.value(NOT_BEFORE))
 
     def _issue(
         self,
@@ -88,3 +106,5 @@ class DmaMaster(Requester):
                 self.request(iova, size, write, has_slot=next_gap is None)
             if left is not None:
                 left -= 1
+        if self._running is token:
+            self.stop()

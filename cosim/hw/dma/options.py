@@ -47,7 +47,7 @@ class TrafficOptions(PaceOptions):
     stride: PositiveSize = PAGE
     """Bytes between the starts of two requests of the strided pattern."""
     start: Time = 0
-    """When it starts, after boot."""
+    """When it starts, after the origin of the run."""
 
     @field_validator("pattern", mode="before")
     @classmethod

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from cosim.hw.dma.direct import Transport
 from cosim.hw.dma.options import RingOptions
+from cosim.hw.dma.register_block import RegisterBlock
 from cosim.hw.dma.requester import Requester
 from cosim.hw.dma.traffic import gaps, split
 from cosim.hw.dma.transaction import Status, Transaction
@@ -15,7 +15,6 @@ from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
 from cosim.sim.task import Routine, Subroutine
-from cosim.sim.transport import Access, AccessKind, Response
 from cosim.spec.bits import Word
 from cosim.spec.descriptor_ring import (
     BASE,
@@ -35,84 +34,36 @@ from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.register_map import Register
 
 
-class RingRegisters:
-    """The device's register block on the bus. `written` is called after each write by software, with old and new."""
-
-    SIZE = REGISTERS.SIZE
+class RingRegisters(RegisterBlock):
+    """The registers of a ring, by the meaning of what they hold."""
 
     def __init__(self, access_ps: int, written: Callable[[Register[Word], int, int], None]) -> None:
-        self.server = Server(access_ps, "mmio", wait_part="mmio")
-        self._values: dict[str, int] = dict.fromkeys(REGISTERS, 0)
-        self._written = written
-        self._watchers: dict[str, list[Callable[[], None]]] = {}
+        super().__init__(REGISTERS, access_ps, written)
 
     @property
     def base(self) -> RingBase:
         """Where the ring is."""
-        return RingBase(self._values[BASE.name])
+        return RingBase(self.value(BASE))
 
     @property
     def head(self) -> int:
         """The entry that the device reads next."""
-        return RingHead(self._values[HEAD.name]).index
+        return RingHead(self.value(HEAD)).index
 
     @property
     def tail(self) -> int:
         """The entry after the last one that is posted."""
-        return RingIndex(self._values[TAIL.name]).index & (1 << self.base.size_lg2) - 1
+        return RingIndex(self.value(TAIL)).index & (1 << self.base.size_lg2) - 1
 
     @property
     def control(self) -> RingControl:
         """What software wants."""
-        return RingControl(self._values[CONTROL.name])
+        return RingControl(self.value(CONTROL))
 
     @property
     def status(self) -> RingStatus:
         """What has happened."""
-        return RingStatus(self._values[STATUS.name])
-
-    def put(self, register: Register[Any], value: int) -> None:
-        """Change a register as the device does."""
-        if value != self._values[register.name]:
-            self._values[register.name] = value
-            for call in tuple(self._watchers.get(register.name, ())):
-                call()
-
-    def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
-        """Call `call` each time the register at `address` has changed value; returns what ends that."""
-        register = REGISTERS.at(address % self.SIZE)
-        watchers = self._watchers.setdefault(register.name, []) if register else []
-        watchers.append(call)
-        return lambda: watchers.remove(call)
-
-    def arrive(self, access: Access, now: int) -> int:
-        """One access at a time."""
-        done = self.server.admit(now)
-        access.waited_ps = done - self.server.latency_ps - now
-        return done
-
-    def commit(self, access: Access) -> None:
-        """Read or write one register, as a whole."""
-        register = REGISTERS.at(access.address % self.SIZE)
-        if register is None or access.size != register.size or access.address % self.SIZE != register.offset:
-            access.response = Response.ACCESS_FAULT
-            access.words = (0,)
-        elif access.kind is AccessKind.READ:
-            access.words = (self._values[register.name],)
-        else:
-            old = self._values[register.name]
-            self.put(register, register.layout.written(old, access.value))
-            self._written(register, old, access.value)
-
-    def peek(self, address: int, size: int) -> int:
-        """The register at `address`; 0 where there is none."""
-        register = REGISTERS.at(address % self.SIZE)
-        return 0 if register is None else self._values[register.name]
-
-    def poke(self, address: int, size: int, value: int) -> None:
-        """Change the register at `address`, without what a write does besides."""
-        if (register := REGISTERS.at(address % self.SIZE)) is not None:
-            self.put(register, value)
+        return RingStatus(self.value(STATUS))
 
 
 class RingMaster(Requester):
@@ -144,17 +95,7 @@ class RingMaster(Requester):
         self._doorbell = Gate(sim, 0, "order")
         self._in_work = 0
         self._level = False
-        self._unplugged = False
-
-    def start(self, iova_base: int = 0, size: int | None = None) -> None:
-        """The device is there; what it does then is up to its registers."""
-        self._unplugged = False
-
-    def stop(self) -> None:
-        """The device is gone: it makes no further request, and those under way end as they will."""
-        self._unplugged = True
-        self.registers.put(CONTROL, 0)
-        self._doorbell.flush()
+        self._abandoned = False
 
     def counters(self) -> dict[str, int]:
         """Statistics by name, such as ``packets``."""
@@ -164,6 +105,10 @@ class RingMaster(Requester):
 
     def _on_write(self, register: Register[Word], old: int, written: int) -> None:
         registers = self.registers
+        if register is CONTROL:
+            self._abandoned = bool(registers.control.abandon)
+            if self._abandoned:
+                registers.put(CONTROL, 0)
         if register is BASE and registers.control.en:
             registers.put(BASE, old)
         elif register is CONTROL and registers.control.en and not RingControl(old).en:
@@ -252,7 +197,7 @@ class RingMaster(Requester):
         """Make requests for all `pieces`, and wait until the last one is over."""
         outcome = _Outcome(self.sim)
         for iova, size in pieces:
-            if self._unplugged:
+            if self._abandoned:
                 outcome.failed = True
                 break
             outcome.left += 1

@@ -50,10 +50,11 @@ def _window(result: Result) -> str:
         ended = _time(result.simulated_ps)
         what = "boot was done" if result.boot_ps < 0 else "the warm-up was over"
         return f"nothing was measured: the run ended at {ended}, before {what}"
-    text = f"measured {_time(end - begin)} of simulated time, from {_time(begin)} to {_time(end)}"
-    if begin > result.boot_ps + 1:
-        return f"{text}; not measured: boot ({_time(result.boot_ps)}) and the warm-up after it"
-    return f"{text}; not measured: boot, which took {_time(result.boot_ps)}"
+    after, until = begin - result.boot_ps, end - result.boot_ps
+    text = f"measured {_time(end - begin)} of simulated time"
+    if after > 1:
+        text += f", from {_time(after)} to {_time(until)}"
+    return f"{text} after boot, which took {_time(result.boot_ps)}"
 
 
 def _time(ps: int) -> str:

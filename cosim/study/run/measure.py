@@ -16,13 +16,14 @@ from cosim.spec.faults import Ttyp
 from cosim.study.run.failed_requests import FailedRequests
 from cosim.study.run.latency import Latencies, Latency
 from cosim.study.run.result import LogLine
+from cosim.sw.runtime import Origin
 
 MOST_LINES = 1000
 """Kernel log lines and violations kept in full; all are counted."""
 
 
 class Meter:
-    """Watches one run. The measured window opens at the end of boot or of the warm-up, whichever is later.
+    """Watches one run. The measured window opens at the end of the warm-up, and never before that of boot.
 
     `counters` gives every cumulative counter of the system by its path, `occupancies` each number over time by its
     name, and `bounds` what bounds some of them. A latency counts if its request was issued,
@@ -34,6 +35,7 @@ class Meter:
         sim: Sim,
         *,
         warmup_ps: int,
+        origin: Origin | None = None,
         counters: Callable[[], Mapping[str, int]],
         occupancies: Mapping[str, Occupancy],
         bounds: Mapping[str, Mapping[str, int]] | None = None,
@@ -50,6 +52,7 @@ class Meter:
         self.failed = FailedRequests()
         self.touched = TouchedAfterwards()
         self._warmup_ps = warmup_ps
+        self._origin = origin or Origin()
         self._counters = counters
         self._occupancies = occupancies
         self._bounds = bounds or {}
@@ -80,8 +83,11 @@ class Meter:
 
     def _booted(self, event: BootDone) -> None:
         self.boot_ps = event.time
-        self.opens = max(self._warmup_ps, event.time + 1)
-        self.sim.at(self.opens, self.sim.initiator("window").rank(Stage.MEMORY), self._open)
+        self.opens = max(self._origin.time_ps + self._warmup_ps, event.time)
+        if self.opens > event.time:
+            self.sim.at(self.opens, self.sim.initiator("window").rank(Stage.MEMORY), self._open)
+        else:
+            self._open()
 
     def _open(self) -> None:
         self.opened = self.sim.now

@@ -6,12 +6,14 @@ import gc
 import re
 import shlex
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from cosim.config.problems import Position, Problem, TopologyError
+from cosim.events import BootDone
 from cosim.sim.chooser import Chooser, Scheduled, ScheduleError
 from cosim.sim.simulation import Sim
 from cosim.study.run.expect import Findings, failures_of
@@ -29,8 +31,10 @@ from cosim.system.topology import Topology
 from cosim.units.quantities import US, format_time
 
 SLICES = 500
-LONGEST_SLICE = 50 * US
-"""How often, in a run, its progress is told: so many times, and at least as often as this in simulated time."""
+FIRST_SLICE = 50 * US
+QUICK_S = 0.05
+"""How often, in a run, its progress is told: at least so many times, and at first as often as this in simulated time;
+a slice that took the host less than this, in seconds, is followed by one twice as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ def run(
     meter = Meter(
         system.sim,
         warmup_ps=point.topology.run.warmup,
+        origin=system.runtime.origin,
         counters=system.counters,
         occupancies=system.occupancies(),
         bounds=system.bounds(),
@@ -133,13 +138,19 @@ def _few_collections() -> Iterator[None]:
 
 
 def _advance(system: System, stop: Stop, *, progress: bool) -> None:
-    """Run to the end, or until it is to stop."""
+    """Run through boot, at most to its limit, and to the end; or until it is to stop."""
     env, until = system.sim.env, system.topology.run.until
+    system.sim.probe(BootDone).watch(lambda _: system.sim.stop())
     with Progress(until, shown=progress) as bar, stop.simulating(system.sim):
-        step = max(1, min(until // SLICES, LONGEST_SLICE))
-        while env.now < until and not stop.asked:
-            env.run(until=min(int(env.now) + step, until))
-            bar.reached(int(env.now))
+        longest = max(1, until // SLICES)
+        step = min(longest, FIRST_SLICE)
+        env.run(until=system.end_ps)  # or until boot is done
+        while env.now < (end := system.end_ps) and not stop.asked:
+            begun = time.monotonic()
+            env.run(until=min(int(env.now) + step, end))
+            bar.reached(int(env.now) - system.runtime.origin.time_ps)
+            if time.monotonic() - begun < QUICK_S:
+                step = min(2 * step, longest)
 
 
 def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
@@ -173,8 +184,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
     refused = [f"{path} was not taken into service; the kernel log says why" for path in system.refused]
     failures = [*refused, *failures]
     if meter.opened < 0 and not stop.asked:
-        what = "boot had not ended" if meter.boot_ps < 0 else f"the window opens only at {_opens(meter)}"
-        failures.insert(0, f"nothing was measured: {what} at {format_time(sim.now)}; raise run.until")
+        failures.insert(0, f"nothing was measured: {_why_nothing(meter, topology)}")
     outcome: Outcome = "ok"
     if stop.interrupted:
         outcome = "interrupted"
@@ -214,5 +224,8 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
     )
 
 
-def _opens(meter: Meter) -> str:
-    return format_time(meter.opens)
+def _why_nothing(meter: Meter, topology: Topology) -> str:
+    run, now = topology.run, format_time(meter.sim.now)
+    if meter.boot_ps >= 0:
+        return f"the window opens only at {format_time(meter.opens)} at {now}; raise run.until"
+    return f"boot had not ended at {now}; raise run.{'boot_limit' if run.origin == 'boot' else 'until'}"

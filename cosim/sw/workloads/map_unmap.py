@@ -40,7 +40,7 @@ class MapUnmap(WorkloadOptions):
             await runtime.domain(self.domain).be_lazy()
 
     async def run(self, runtime: Runtime) -> None:
-        await runtime.kernel.sleep(self.start)
+        await runtime.sleep_until(self.start)
         kept = [] if self.free else await self._allocate(runtime)
         await self.repeat(runtime, lambda: self._round(runtime, kept))
 
@@ -60,7 +60,7 @@ class MapUnmap(WorkloadOptions):
         dma = runtime.domain(self.domain)
         segments = await dma.map_sg(pieces)
         if self.device is not None:
-            runtime.master(self.device).start(*segments[0])
+            await runtime.master(self.device).start(*segments[0])
         if self.hold:
             await runtime.kernel.sleep(self.hold)
         await dma.unmap_sg(segments)
@@ -130,7 +130,7 @@ class DomainCycle(WorkloadOptions):
             if self.order == "attach-first":
                 mapped.append(await dma.map_sg(pieces))
             for device in devices if self.use else ():
-                runtime.master(device).start(*mapped[0][0])
+                await runtime.master(device).start(*mapped[0][0])
             await runtime.kernel.sleep(self.stay)
 
         async def leave() -> None:

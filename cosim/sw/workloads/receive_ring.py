@@ -47,7 +47,7 @@ class ReceiveRingWork(WorkloadOptions):
 
     async def run(self, runtime: Runtime) -> None:
         kernel = runtime.kernel
-        await kernel.sleep(self.start)
+        await runtime.sleep_until(self.start)
         try:
             if self.device not in runtime.rings:
                 raise KernelError(errno.ENODEV, f"{self.device} has no ring")

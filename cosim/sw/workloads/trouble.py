@@ -27,7 +27,7 @@ class Unplug(WorkloadOptions):
 
     async def round(self, runtime: Runtime) -> None:
         for device in runtime.devices(self.devices):
-            runtime.master(device).stop()
+            await runtime.master(device).stop()
             await runtime.core.release_device(device)
 
 
@@ -41,7 +41,7 @@ class UnplugIommu(WorkloadOptions):
 
     async def round(self, runtime: Runtime) -> None:
         for device in await runtime.core.behind(self.iommu):
-            runtime.master(device).stop()
+            await runtime.master(device).stop()
         await runtime.core.remove_iommu(self.iommu)
 
 
@@ -56,7 +56,7 @@ class Shutdown(WorkloadOptions):
 
     async def round(self, runtime: Runtime) -> None:
         for master in runtime.masters.values():
-            master.stop()
+            await master.stop()
         for iommu in runtime.core.iommus.values():
             await runtime.driver.shutdown(iommu)
 

@@ -29,7 +29,7 @@ class WorkloadOptions(Options):
     on: CpuName
     """The CPU it runs on."""
     start: Time = 0
-    """When it starts, after boot."""
+    """When it starts, after the origin of the run."""
     gap: Time = 0
     """How long it sleeps after each round."""
     count: int | None = Field(default=None, ge=1)
@@ -44,7 +44,7 @@ class WorkloadOptions(Options):
 
     async def run(self, runtime: Runtime) -> None:
         """The thread."""
-        await runtime.kernel.sleep(self.start)
+        await runtime.sleep_until(self.start)
         await self.repeat(runtime, lambda: self.round(runtime))
 
     async def repeat(self, runtime: Runtime, act: Callable[[], Body]) -> None:

@@ -38,7 +38,6 @@ class Driver:
         self.rig = rig
         self.levels: list[tuple[int, bool]] = []
         self.device = rig.ring(wire=lambda level: self.levels.append((rig.sim.now, level)), **options)
-        self.device.start()
         self.port = rig.bus.port("cpu0")
         self.entries = 1 << size_lg2
         self.write(BASE, RingBase.of(size_lg2=size_lg2, page=RING >> 12))
@@ -227,14 +226,14 @@ def test_a_paced_packet_that_finds_no_descriptor_is_dropped(rig: Rig) -> None:
     assert fetched[1] - fetched[0] == 1_000 * NS
 
 
-def test_an_unplugged_device_makes_no_further_request(rig: Rig) -> None:
+def test_an_abandoned_ring_makes_no_further_request(rig: Rig) -> None:
     driver = Driver(rig, outstanding=1)
     for index in range(6):
         driver.fill(index, write=1)
     driver.enable()
     driver.post(6)
     rig.run(until=rig.sim.now + 500 * NS)
-    driver.device.stop()
+    driver.write(CONTROL, RingControl.of(abandon=1))
     rig.run()
     assert not all(driver.descriptor(index).done for index in range(6))
     assert driver.device.occupancy.inside == 0

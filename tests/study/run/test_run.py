@@ -32,7 +32,7 @@ def test_the_smallest_system_runs_clean(result):
     assert result.exit_code == 0
     assert not result.violations
     assert not result.faults
-    assert result.simulated_ps == 100_000_000
+    assert result.simulated_ps == result.boot_ps + 100_000_000
 
 
 def test_the_parts_of_every_mean_add_up_to_it(result):
@@ -96,14 +96,15 @@ def test_the_resolved_topology_of_a_result_runs_again_by_itself(tmp_path, tiny):
 
 
 def test_a_run_that_ends_before_boot_says_that_it_measured_nothing(tiny):
-    early = cosim.run(tiny, until="20 us")
+    early = cosim.run(tiny, set={"run.boot_limit": "20 us"})
     assert early.outcome == "failed"
-    assert early.failures == ("nothing was measured: boot had not ended at 20 us; raise run.until",)
+    assert early.failures == ("nothing was measured: boot had not ended at 20 us; raise run.boot_limit",)
+    assert (early.boot_ps, early.simulated_ps) == (-1, 20_000_000)
 
 
 def test_a_warm_up_hides_what_came_before(tiny, result):
     late = cosim.run(tiny, set={"run.warmup": "95 us"})
-    assert late.window_ps == (95_000_000, 100_000_000)
+    assert late.window_ps == (late.boot_ps + 95_000_000, late.boot_ps + 100_000_000)
     assert 0 < late.latencies["nic0.read"].count < result.latencies["nic0.read"].count
 
 
