@@ -123,15 +123,14 @@ class Bench(Holdings):
 
     def start(self, device: str, buffer: Buffer) -> None:
         """A device begins to use a buffer, in its own pattern."""
-        self.operations += 1
         master = self.system.masters[device]
         if buffer.size >= master.options.traffic.size:
-            self.runtime.master(device).start(buffer.iova, buffer.size)
+            cpu = next(iter(self.system.cpus))
+            self._thread(cpu, f"start of {device}", self.runtime.master(device).start(buffer.iova, buffer.size))
 
     def stop(self, device: str) -> None:
         """A device makes no further request of its pattern."""
-        self.operations += 1
-        self.runtime.master(device).stop()
+        self._thread(next(iter(self.system.cpus)), f"stop of {device}", self.runtime.master(device).stop())
 
     # --- What threads do ---------------------------------------------------------------------------------------------
 

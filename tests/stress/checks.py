@@ -15,7 +15,7 @@ def after_operations(bench: Bench) -> None:
     """Wait for what was begun, and judge it. AssertionError."""
     bench.system.kernel.pages.fail(())
     for device in bench.devices:
-        bench.runtime.master(device).stop()
+        bench.stop(device)
     bench.come_to_rest()
     no_violation(bench)
     hardware_rests(bench)

@@ -47,6 +47,7 @@ MAY_CHANGE = {
     "kernel.kernel.Kernel": SCHEDULER,
     "kernel.timers.Timers": "changes only at the instant of the exchange that arms or cancels a timer",
     "receive_ring.ReceiveRing": PRIVATE,
+    "runtime.Origin": "is set once, when boot is over, by the one thread that boots",
     "runtime.Runtime": NAMES,
 }
 

@@ -11,12 +11,15 @@ from cosim.study.report.families import SHOWN, Family, grouped, more
 from cosim.study.report.page import Page
 from cosim.study.run.result import Result
 
+MARK = ".in_flight_mean"
+"""What a DMA master has among its scalars, and nothing else has."""
+
 
 def masters(result: Result, page: Page) -> list[Text]:
     """What each master got done."""
     scalars = result.scalars
     table = Columns(("Masters", "reads", "writes", "Gb/s read", "written", "in flight", "failed"))
-    groups = grouped(name.removesuffix(".read_bytes") for name in scalars if name.endswith(".read_bytes"))
+    groups = grouped(name.removesuffix(MARK) for name in scalars if name.endswith(MARK))
     for family in groups[:SHOWN]:
         table.add(
             family.label,
