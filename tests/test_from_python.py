@@ -21,10 +21,10 @@ def test_every_public_name_is_there():
 
 
 def test_a_run_may_leave_traces(tmp_path):
-    result = cosim.run(TINY, until="60 us", trace=tmp_path / "trace.jsonl")
+    result = cosim.run(TINY, until="10 us", trace=tmp_path / "trace.jsonl")
     assert isinstance(result, cosim.Result)
     assert all(map(json.loads, (tmp_path / "trace.jsonl").read_text().splitlines()))
-    cosim.run(TINY, until="60 us", trace=[str(tmp_path / "a.jsonl"), str(tmp_path / "a.dmesg")])
+    cosim.run(TINY, until="10 us", trace=[str(tmp_path / "a.jsonl"), str(tmp_path / "a.dmesg")])
     assert (tmp_path / "a.jsonl").read_text() == (tmp_path / "trace.jsonl").read_text()
     assert (tmp_path / "a.dmesg").exists()
     with pytest.raises(cosim.TopologyError, match=r"the suffix names the format of a trace; there are: .jsonl"):
@@ -41,7 +41,7 @@ def test_an_argument_or_a_path_that_does_not_exist_is_answered_with_the_nearest(
 
 
 def test_a_result_names_the_version_of_the_model():
-    result = cosim.run(TINY, until="60 us")
+    result = cosim.run(TINY, until="10 us")
     assert result.model == result.as_json()["model"] == cosim.model_version
     assert len(result.model) == 16
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ def linked(text: str) -> list[str]:
     return list(dict.fromkeys(re.findall(r"\]\(\.\./(cosim/[\w/]+\.py)\)", text)))
 
 
-def needed(path: str) -> set[str]:
+@cache
+def needed(path: str) -> frozenset[str]:
     """The files that a module imports when it is imported itself, and not for its types alone."""
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     found: set[str] = set()
@@ -27,7 +29,7 @@ def needed(path: str) -> set[str]:
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         found |= {name.replace(".", "/") + ".py" for name in names}
-    return found
+    return frozenset(found)
 
 
 def out_of_order(files: list[str]) -> list[str]:

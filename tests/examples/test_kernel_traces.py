@@ -80,9 +80,11 @@ def as_log(event: dict[str, object]) -> str:
     ("name", "content", "why"),
     [
         ("missing.log", None, "No such file or directory"),
-        ("empty.jsonl", "", "there is no register access and no command in it"),
-        ("vectors.jsonl", '{"steps": []}', "neither a trace (.jsonl) nor a log of QEMU"),
-        ("other.jsonl", "parts:", "neither a trace (.jsonl) nor a log of QEMU"),
+        pytest.param("empty.jsonl", "", "there is no register access and no command in it", marks=pytest.mark.slow),
+        pytest.param(
+            "vectors.jsonl", '{"steps": []}', "neither a trace (.jsonl) nor a log of QEMU", marks=pytest.mark.slow
+        ),
+        pytest.param("other.jsonl", "parts:", "neither a trace (.jsonl) nor a log of QEMU", marks=pytest.mark.slow),
     ],
 )
 def test_another_file_is_refused_in_a_line(tmp_path: Path, name: str, content: str | None, why: str) -> None:

@@ -114,7 +114,7 @@ def tiny(scheme: str, **geometry: Any) -> dict[str, Any]:
 # --- A2: limits -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("outstanding", [1, 4, pytest.param(16, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("outstanding", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 16))])
 def test_throughput_is_the_outstanding_window_over_the_latency(outstanding: int) -> None:
     """Little's law, where nothing is in anybody's way: X = N / L."""
     result = system(random_reads(pages=8, outstanding=outstanding))
@@ -122,6 +122,7 @@ def test_throughput_is_the_outstanding_window_over_the_latency(outstanding: int)
     assert rate(result) == pytest.approx(outstanding / HIT_NS, rel=0.002)
 
 
+@pytest.mark.slow
 def test_a_blocking_iommu_makes_one_translation_after_the_other() -> None:
     """X = 1 / (t + m P), and P is m reads, of which the caches of the upper levels leave one."""
     result = system(random_reads(pages=64, outstanding=16), {"in_flight": 1, "iotlb_entries": 0})
@@ -136,6 +137,7 @@ def test_misses_are_no_more_than_the_walkers_can_walk(walkers: int) -> None:
     assert walks == pytest.approx(walkers / READ_NS, rel=0.002)
 
 
+@pytest.mark.slow
 def test_without_a_limit_walks_of_different_pages_overlap() -> None:
     result = system(random_reads(pages=512, outstanding=4), {"walkers": 64, "iotlb_entries": 0, "nonleaf_entries": 0})
     assert rate(result) == pytest.approx(4 / (HIT_NS + 5 * READ_NS), rel=0.02)

@@ -32,7 +32,7 @@ def test_the_smallest_system_runs_clean(result):
     assert result.exit_code == 0
     assert not result.violations
     assert not result.faults
-    assert result.simulated_ps == result.boot_ps + 100_000_000
+    assert result.simulated_ps == result.boot_ps + 30_000_000
 
 
 def test_the_parts_of_every_mean_add_up_to_it(result):
@@ -103,8 +103,8 @@ def test_a_run_that_ends_before_boot_says_that_it_measured_nothing(tiny):
 
 
 def test_a_warm_up_hides_what_came_before(tiny, result):
-    late = cosim.run(tiny, set={"run.warmup": "95 us"})
-    assert late.window_ps == (late.boot_ps + 95_000_000, late.boot_ps + 100_000_000)
+    late = cosim.run(tiny, set={"run.warmup": "25 us"})
+    assert late.window_ps == (late.boot_ps + 25_000_000, late.boot_ps + 30_000_000)
     assert 0 < late.latencies["nic0.read"].count < result.latencies["nic0.read"].count
 
 
