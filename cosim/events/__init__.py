@@ -5,7 +5,7 @@ than firing them.
 """
 
 from cosim.events.busy import Busy
-from cosim.events.calls import BootDone, CallBegun, CallDone
+from cosim.events.calls import BootDone, CallAbandoned, CallBegun, CallDone
 from cosim.events.dma import DmaCommitted, DmaDone, DmaIssued
 from cosim.events.domains import Attached, Attaching, ContextChanged, MapBegun, Mapped, UnmapBegun, Unmapped
 from cosim.events.iommu import (
@@ -30,6 +30,7 @@ __all__ = [
     "Busy",
     "CacheFilled",
     "CacheLookup",
+    "CallAbandoned",
     "CallBegun",
     "CallDone",
     "CommandExecuted",

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class CallBegun:
-    """A driver or DMA API call has begun; `CallDone` follows if it returns."""
+    """A driver or DMA API call has begun; `CallDone` follows if it returns, `CallAbandoned` if it dies.
+
+    `spent` is what its thread had spent in each latency part until then.
+    """
 
     time: int
     who: str
     call: str
+    spent: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -25,6 +29,16 @@ class CallDone:
     began: int
     parts: Mapping[str, int]
     failed: str
+
+
+@dataclass(slots=True)
+class CallAbandoned:
+    """An oops, or any other error that is no errno, ended a call together with its thread or interrupt handler."""
+
+    time: int
+    who: str
+    call: str
+    began: int
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from cosim.hw.iommu.in_memory_queue import QueueError
 from cosim.hw.iommu.iommu import Iommu
 from cosim.hw.memory.memory import Memory
 from cosim.sim.occupancy import Occupancy
-from cosim.sim.operations import Body
+from cosim.sim.operations import Body, Instant
 from cosim.sim.simulation import Sim
 from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import Plan, boot
@@ -96,6 +96,10 @@ class System:
         for path, master in self.masters.items():
             found.update(counters.of_master(path, master))
         return found
+
+    def clocks(self) -> dict[str, Instant]:
+        """The clock of each thread at this moment: how long it has spent in each latency part, up to now."""
+        return {name: clock for cpu in self.cpus.values() for name, clock in cpu.clocks().items()}
 
     def occupancies(self) -> dict[str, Occupancy]:
         """What counts a number of requests over time: in flight, and waiting in the device, of each device."""

@@ -62,7 +62,7 @@ class Bench(Holdings):
         windows: dict[str, list[Mapped]] = {}
         self.sim.probe(Mapped).watch(lambda event: windows.setdefault(event.domain, []).append(event))
         self.system.start()
-        while self.meter.boot_ps < 0:
+        while self.meter.window.boot_ps < 0:
             self.wait(20 * US)
             if self.sim.now > 100 * MS:
                 raise Stuck("boot does not end")
@@ -107,7 +107,7 @@ class Bench(Holdings):
     @property
     def violations(self) -> list[Violation]:
         """What the oracles have found so far."""
-        return self.meter.violations
+        return self.meter.violations.kept
 
     # --- What devices do ---------------------------------------------------------------------------------------------
 

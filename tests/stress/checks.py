@@ -30,7 +30,7 @@ def no_violation(bench: Bench) -> None:
 
 def hardware_rests(bench: Bench) -> None:
     """No request is under way, no slot is taken, no command is left, and no time was lost."""
-    bench.meter.check_littles_law()
+    bench.meter.over_time.check_littles_law()
     for iommu in bench.system.iommus.values():
         assert iommu.translation.walker.slots.free == iommu.options.geometry.walkers
         ring = iommu.commands.queue

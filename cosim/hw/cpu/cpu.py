@@ -37,6 +37,7 @@ class Cpu(Scheduler):
                     raise TypeError(f"{thread.name} awaited {op!r}, which is no operation of a CPU")
                 answer = INSTANT[kind](self, thread, op)
                 continue
+            thread.doing = op.part
             try:
                 answer = yield from instruction(self, thread, op)
             except Oops as oops:

@@ -13,7 +13,7 @@ from cosim.hw.cpu.thread import Thread, ThreadState
 from cosim.hw.cpu.timed_hart import TimedHart
 from cosim.sim.actions import Action
 from cosim.sim.cpu_steps import IDLE, LEAVE, Delay, Leave, Steps, Wait
-from cosim.sim.operations import Body, Oops, ThreadView
+from cosim.sim.operations import Body, Instant, Oops, ThreadView
 from cosim.sim.simulation import Sim
 
 
@@ -51,6 +51,7 @@ class Scheduler(TimedHart):
         self._slice_end = 0
         self._free_at = 0
         self._interrupt_held = False
+        self._handler: Thread | None = None
         self.begin(self._run())
 
     def life(self, thread: Thread) -> Steps[None]:
@@ -87,6 +88,11 @@ class Scheduler(TimedHart):
     def busy_ps(self) -> int:
         """How long threads have had the CPU, up to now."""
         return self._ran_ps + (0 if self._on_since is None else self.sim.now - self._on_since)
+
+    def clocks(self) -> dict[str, Instant]:
+        """The clock of each thread, and of the interrupt handler that runs, by its name, at this moment."""
+        running = [*self.threads, *([] if self._handler is None else [self._handler])]
+        return {thread.name: thread.clock_at(self.sim.now) for thread in running}
 
     # --- While a thread runs -----------------------------------------------------------------------------------------
 
@@ -224,15 +230,21 @@ class Scheduler(TimedHart):
         """Take the deliverable interrupt; what it takes of `thread` counts for ``irq``."""
         if self.sim.exploring and not self._interrupt_allowed():
             return
+        doing = ""
+        if thread is not None:
+            doing, thread.doing = thread.doing, "irq"
         yield self.costs.interrupt
         if self.interrupts.deliverable is not None:
             vector, handler = self.interrupts.take()
             self.hart.refill(self.sim.now)
             context = Thread(f"{self.path}.irq{vector}", self.path, handler(), self.sim.now, handler=True)
             context.state = ThreadState.RUNNING
+            self._handler = context
             yield from self.life(context)
+            self._handler = None
         if thread is not None:
             thread.spend("irq", self.sim.now)
+            thread.doing = doing
 
     def _interrupt_allowed(self) -> bool:
         def again() -> None:

@@ -22,12 +22,13 @@ class Thread:
     """A thread of one CPU, or an interrupt handler for as long as it runs.
 
     `parts` splits its life into latency parts, up to `marked`: `spend` counts what has passed since, so that the parts
-    add up to its age at any time.
+    add up to its age at any time. `doing` is the part that what it does on its CPU at present will be counted for.
     """
 
     __slots__ = (
         "body",
         "cpu",
+        "doing",
         "handler",
         "irq_off",
         "life",
@@ -50,6 +51,7 @@ class Thread:
         self.state = ThreadState.READY
         self.parts: dict[str, int] = {}
         self.marked = now
+        self.doing = "cpu"
         self.preempt_off = 0
         self.irq_off = 0
         self.wake_part = "sleep"
@@ -71,6 +73,12 @@ class Thread:
     def clock(self) -> Instant:
         """The present and the parts so far."""
         return Instant(self.marked, dict(self.parts))
+
+    def clock_at(self, now: int) -> Instant:
+        """The clock in the middle of an operation: what has passed since `marked` counts for what takes it now."""
+        part = {ThreadState.READY: "preempted", ThreadState.ASLEEP: self.wake_part}.get(self.state, self.doing)
+        passed = now - self.marked
+        return Instant(now, {**self.parts, part: self.parts.get(part, 0) + passed} if passed else dict(self.parts))
 
     def place(self, op: Op[object]) -> str:
         """Where in the source the thread awaits `op`, which it does at present; see `places`."""

@@ -69,8 +69,10 @@ class TimedHart(Sequencer):
     def await_drain(self, thread: Thread, entries: Sequence[PendingWrite], part: str) -> Steps[None]:
         """Hurry `entries`, and wait until something has left the store buffer; that counts for `part`."""
         self.buffer.hurry(entries)
+        before, thread.doing = thread.doing, part
         yield BLOCKED
         thread.spend(part, self.sim.now)
+        thread.doing = before
 
     def make_room(self, thread: Thread, part: str) -> Steps[None]:
         """Wait until the store buffer takes another entry; its oldest store leaves at once."""

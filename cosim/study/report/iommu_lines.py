@@ -8,6 +8,7 @@ from rich.text import Text
 
 from cosim.study.report.families import MANY, more
 from cosim.study.report.page import Page, flow, listed
+from cosim.study.run.named import Named
 from cosim.study.run.result import Result
 from cosim.study.run.uses import percent
 from cosim.units.quantities import format_time
@@ -34,9 +35,9 @@ def iommus(result: Result, page: Page) -> list[Text]:
     names = [name.removesuffix(".walks") for name in result.scalars if name.endswith(".walks")]
     lines = []
     for name in names[:MANY]:
-        own = {
-            key.removeprefix(f"{name}."): value for key, value in result.scalars.items() if key.startswith(f"{name}.")
-        }
+        own = Named(
+            (key.removeprefix(f"{name}."), value) for key, value in result.scalars.items() if key.startswith(f"{name}.")
+        )
         lines.append(Text(name, "bold"))
         for title, pieces in (
             ("caches", _caches(own)),
@@ -52,7 +53,7 @@ def iommus(result: Result, page: Page) -> list[Text]:
 
 def _caches(own: Mapping[str, int | float]) -> Iterator[str]:
     names = [name.removesuffix(".hits") for name in own if name.endswith(".hits")]
-    lookups = {name: own[f"{name}.hits"] + own.get(f"{name}.misses", 0) for name in names}
+    lookups = {name: own[f"{name}.hits"] + own[f"{name}.misses"] for name in names}
     least = max(lookups.values(), default=0) * HARDLY
     used = sorted((name for name in names if lookups[name] > least), key=lambda name: (-lookups[name], name))
     texts = [f"{name} hit {percent(own[f'{name}.hits'] / lookups[name], 1)} of {lookups[name]:,}" for name in used]
@@ -62,14 +63,14 @@ def _caches(own: Mapping[str, int | float]) -> Iterator[str]:
 def _walks(own: Mapping[str, int | float]) -> Iterator[str]:
     texts = []
     for what, walks, reads in (("page table", "walks", "walk_reads"), ("directory", "ddt_walks", "ddt_reads")):
-        if count := own.get(walks, 0):
-            texts.append(f"{what} {count:,} of {own.get(reads, 0) / count:.2f} reads")
+        if count := own[walks]:
+            texts.append(f"{what} {count:,} of {own[reads] / count:.2f} reads")
     for what, counter in (
         ("waits for another's walk", "merged"),
         ("overtaken by an invalidation", "overtaken"),
         ("updates of A and D", "ad_updates"),
     ):
-        if count := own.get(counter, 0):
+        if count := own[counter]:
             texts.append(f"{count:,} {what}")
     return listed(texts or ["none"])
 
@@ -86,13 +87,13 @@ def _commands(own: Mapping[str, int | float]) -> Iterator[str]:
     yield from _sum(kinds)
     for index, text in enumerate(not_done):
         yield f"{'and ' if index else 'besides '}{text}"
-    if stalled := own.get("commands.stalled_ps"):
+    if stalled := own["commands.stalled_ps"]:
         yield f"(stood still for {format_time(int(stalled), 3)})"
 
 
 def _faults(own: Mapping[str, int | float]) -> Iterator[str]:
     """What became of the faults found; nothing if there were none."""
-    parts = {words: own[name] for name, words in FAULTS.items() if own.get(name)}
+    parts = {words: own[name] for name, words in FAULTS.items() if own[name]}
     if parts:
         yield from _sum(parts)
 
@@ -107,7 +108,6 @@ def _sum(parts: Mapping[str, int | float]) -> Iterator[str]:
 def _queues(own: Mapping[str, int | float]) -> Iterator[str]:
     texts = []
     for name in (name.removesuffix(".depth_mean") for name in own if name.endswith(".depth_mean")):
-        mean, most = own[f"{name}.depth_mean"], own.get(f"{name}.depth_max")
-        at_most = f", {most:,} at most" if most is not None else ""
-        texts.append(f"{name} {mean:.2f} deep on average{at_most}" if mean else f"{name} always empty")
+        mean, most = own[f"{name}.depth_mean"], own[f"{name}.depth_max"]
+        texts.append(f"{name} {mean:.2f} deep on average, {most:,} at most" if mean else f"{name} always empty")
     return listed(texts)

@@ -7,7 +7,8 @@ import re
 from rich.text import Text
 
 from cosim.study.report.page import Page, words
-from cosim.study.run.result import LogLine, Result
+from cosim.study.run.kernel_lines import LogLine
+from cosim.study.run.result import Result
 
 SHOWN = 8
 
@@ -28,9 +29,16 @@ def kernel_log(result: Result, page: Page) -> list[Text]:
     if len(kinds) > SHOWN:
         rest = sum(map(len, kinds.values())) - sum(map(len, gravest))
         lines.append(Text(f"  and {rest:,} more lines, which --json has", "dim"))
+    if (dropped := result.log_lines - len(result.log)) > 0:
+        text = f"the last {dropped:,} of {result.log_lines:,} lines were dropped; no more than the first are kept"
+        lines += words(text, page, "yellow", "  ", "    ")
     return lines
 
 
 def dmesg(line: LogLine) -> str:
+    """A line with its time in seconds, and before its text who says it and how grave it is, if the text does not."""
     seconds, rest = divmod(line.time_ps, 10**12)
-    return f"[{seconds}.{rest // 10**6:06d}] {line.who}: {line.level}: {line.text}"
+    text = line.text.removeprefix(f"{line.who}: ")
+    said = re.match(rf"[\w -]*\b{line.level}: ", text)
+    level = "" if said else f"{line.level}: "
+    return f"[{seconds}.{rest // 10**6:06d}] {line.who}: {level}{text}"

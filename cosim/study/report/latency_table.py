@@ -9,7 +9,8 @@ from rich.text import Text
 from cosim.study.report.columns import Columns
 from cosim.study.report.families import SHOWN, grouped, more
 from cosim.study.report.page import Page, flow, listed, words
-from cosim.study.report.rounding import Unit, apportion, own_unit, unit_for
+from cosim.study.report.parts import parts_of
+from cosim.study.report.rounding import Unit, own_unit, unit_for
 from cosim.study.run.latency import Latency, share_out
 from cosim.study.run.result import Result
 from cosim.study.run.uses import is_access, percent
@@ -104,18 +105,7 @@ def _times(latency: Latency, unit: Unit | None, bound: str = "") -> list[str]:
 
 
 def _parts(latency: Latency, unit: Unit | None, page: Page) -> list[Text]:
-    """The parts of the mean, the largest first, rounded so that they add up to it as it is printed."""
-    shown = unit or own_unit(latency.mean_ps)
-    spelled = "" if unit else f" {shown.name}"
-    shares = apportion(latency.parts, shown.rounded(latency.mean_ps), shown.quantum_ps)
-    pieces = []
-    for index, (part, quanta) in enumerate(shares.items()):
-        piece = Text(f"{'+ ' if index else ''}{part} {shown.spell(quanta)}{spelled} ")
-        if index == 0:
-            piece.append(f"({percent(latency.parts[part] / latency.mean_ps)}) ")
-            piece.stylize("yellow")
-        pieces.append(piece)
-    return flow(pieces, page.width, "  = ", "    ") if pieces else []
+    return parts_of(latency.mean_ps, latency.parts, unit, page)
 
 
 def _tail(latency: Latency, page: Page) -> list[Text]:

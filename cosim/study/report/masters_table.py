@@ -31,4 +31,4 @@ def masters(result: Result, page: Page) -> list[Text]:
 
 
 def _sum(scalars: Mapping[str, int | float], family: Family, counter: str) -> int | float:
-    return sum(scalars.get(f"{name}.{counter}", 0) for name in family.members)
+    return sum(scalars[f"{name}.{counter}"] for name in family.members)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from cosim.study.report.page import Page, words
+from cosim.study.report.parts import parts_of
 from cosim.study.report.seen import seen
 from cosim.study.run.result import Result
 from cosim.units.quantities import format_time
@@ -33,8 +34,11 @@ def outcome(result: Result, page: Page) -> list[Text]:
         lines.append(Text(f"  and {result.violation_count - SHOWN_VIOLATIONS} more violations", "red"))
     if could := seen(result.seen):
         lines += words(could, page, "" if result.seen["touched"] else "yellow", "  ", "    ")
-    for name, taken in list(result.unfinished.items())[:SHOWN_UNFINISHED]:
-        lines += words(f"{name} has not returned for {_time(taken)}", page, "yellow", "  ? ", "    ")
+    if result.window_ps[0] < result.window_ps[1] and not result.ended:
+        lines += words("nothing ended in the measured window", page, "yellow", "  ? ", "    ")
+    for name, call in list(result.unfinished.items())[:SHOWN_UNFINISHED]:
+        lines += words(f"{name} has not returned for {_time(call.age_ps)}", page, "yellow", "  ? ", "    ")
+        lines += parts_of(call.age_ps, call.parts, None, page, "    ")
     if len(result.unfinished) > SHOWN_UNFINISHED:
         lines.append(Text(f"  and {len(result.unfinished) - SHOWN_UNFINISHED} more calls", "yellow"))
     for choice in result.unasked:

@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from cosim.events import DmaDone, FaultRecorded
-from cosim.spec.faults import Cause
+from cosim.sim.simulation import Sim
+from cosim.spec.faults import Cause, Ttyp
 
 ByDevice = Mapping[str, Mapping[str, int]]
 """Numbers of requests by device, and by why they failed."""
@@ -20,9 +21,11 @@ class FailedRequests:
     poisoned data: by device and status.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sim: Sim) -> None:
         self._faults: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._bus_errors: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        sim.probe(DmaDone).watch(self._dma_done)
+        sim.probe(FaultRecorded).watch(self._fault_recorded)
 
     @property
     def faults(self) -> dict[str, dict[str, int]]:
@@ -34,16 +37,17 @@ class FailedRequests:
         """Requests that failed on the bus, by device and status, sorted."""
         return _sorted(self._bus_errors)
 
-    def add(self, event: DmaDone) -> None:
-        """Count a request that has failed."""
+    def _dma_done(self, event: DmaDone) -> None:
+        if event.status == "SUCCESS":
+            return
         if event.cause:
             self._faults[event.who][Cause(event.cause).name.lower()] += 1
         else:
             self._bus_errors[event.who][event.status.lower()] += 1
 
-    def add_own(self, event: FaultRecorded) -> None:
-        """Count a fault that no request of a device caused."""
-        self._faults[event.who][Cause(event.cause).name.lower()] += 1
+    def _fault_recorded(self, event: FaultRecorded) -> None:
+        if event.ttyp == Ttyp.NONE:  # no request of a device caused it
+            self._faults[event.who][Cause(event.cause).name.lower()] += 1
 
 
 def total(found: ByDevice) -> int:

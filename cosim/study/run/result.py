@@ -8,23 +8,15 @@ from typing import Any, Literal
 
 from cosim.hw.iommu.in_memory_queue import QueueError
 from cosim.oracles import Violation
+from cosim.study.run.calls_under_way import Unfinished
 from cosim.study.run.failed_requests import ByDevice
+from cosim.study.run.kernel_lines import LogLine
 from cosim.study.run.latency import Latency
 
 Outcome = Literal["ok", "failed", "stuck", "interrupted"]
 
 EXIT_CODES: Mapping[str, int] = {"ok": 0, "failed": 1, "stuck": 4, "interrupted": 130}
 """What `cosim run` returns for each outcome; 2 is an invalid file, 3 an error inside cosim."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """A line of the modelled kernel's log, in our words."""
-
-    time_ps: int
-    who: str
-    level: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +55,15 @@ class Result:
     seen: Mapping[str, int] = field(default_factory=dict)
     """Buffers that were `unmapped` in the whole run, how many of them a device `touched` afterwards, so that a stale
     translation could have been seen, and how many unmaps still waited for their flush at the end (`unflushed`)."""
-    unfinished: Mapping[str, int] = field(default_factory=dict)
-    """Calls that had not returned at the end, in picoseconds so far: those that no call of their name took as long."""
+    ended: int = 0
+    """Requests and calls that ended in the window, whenever they began."""
+    unfinished: Mapping[str, Unfinished] = field(default_factory=dict)
+    """Calls that had not returned at the end, and took longer than any of their name, with their parts so far."""
     unasked: tuple[str, ...] = ()
     """Choices of the schedule that the run never came to."""
     log: tuple[LogLine, ...] = ()
+    """The first lines of the kernel's log, of `log_lines` in all."""
+    log_lines: int = 0
     replay: str = ""
     resolved: str = field(default="", repr=False)
     model: str = ""
@@ -98,7 +94,8 @@ class Result:
             "scalars": dict(self.scalars),
             "latencies": {name: latency.as_json() for name, latency in self.latencies.items()},
             "seen": dict(self.seen),
-            "unfinished": dict(self.unfinished),
+            "ended": self.ended,
+            "unfinished": {name: call.as_json() for name, call in self.unfinished.items()},
             "unasked": list(self.unasked),
             "requests": dict(self.requests),
             "faults": {device: dict(causes) for device, causes in self.faults.items()},
@@ -117,6 +114,7 @@ class Result:
                 }
                 for found in self.violations
             ],
+            "log_lines": self.log_lines,
             "log": [
                 {"time_ps": line.time_ps, "who": line.who, "level": line.level, "text": line.text} for line in self.log
             ],

@@ -16,6 +16,7 @@ from cosim.config.problems import Position, Problem, TopologyError
 from cosim.events import BootDone
 from cosim.sim.chooser import Chooser, Scheduled, ScheduleError
 from cosim.sim.simulation import Sim
+from cosim.study.run.calls_under_way import Unfinished
 from cosim.study.run.expect import Findings, failures_of
 from cosim.study.run.limit import limit_of
 from cosim.study.run.measure import Meter
@@ -158,18 +159,15 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
     stuck = [] if stop.asked else system.stuck()
     if stop.limited:
         stuck = [f"{stop.reason} at {format_time(sim.now)}"]
-    window = (meter.opened if meter.opened >= 0 else sim.now, sim.now)
-    scalars: Named[int | float] = Named(meter.counted())
-    if meter.opened >= 0:
+    window = (meter.window.opened if meter.window else sim.now, sim.now)
+    scalars: Named[int | float] = Named(meter.numbers())
+    if meter.window:
         # In the middle of an event a request may have left and not yet be counted.
         if not stop.broken:
-            meter.check_littles_law()
-        scalars |= meter.means()
-        scalars |= meter.most()
-        scalars |= meter.deepest()
-        scalars |= system.derived(meter.counted(), window[1] - window[0])
+            meter.over_time.check_littles_law()
+        scalars |= system.derived(meter.counted.since(), window[1] - window[0])
     scalars |= system.totals()
-    latencies = Named(meter.latencies())
+    latencies = Named(meter.latencies.summaries())
     found = Findings(
         scalars=scalars,
         faults=meter.failed.faults,
@@ -177,13 +175,13 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         requests=system.requests(),
         behind={path: master.options.through for path, master in system.masters.items()},
         queue_errors=tuple(system.queue_errors()),
-        violations=meter.violation_count,
-        log=tuple(line.text for line in meter.log),
+        violations=meter.violations.count,
+        log=tuple(line.text for line in meter.log.kept),
     )
     failures = failures_of(topology.expect, found)
     refused = [f"{path} was not taken into service; the kernel log says why" for path in system.refused]
     failures = [*refused, *failures]
-    if meter.opened < 0 and not stop.asked:
+    if not meter.window and not stop.asked:
         failures.insert(0, f"nothing was measured: {_why_nothing(meter, topology)}")
     outcome: Outcome = "ok"
     if stop.interrupted:
@@ -201,8 +199,8 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         outcome=outcome,
         simulated_ps=sim.now,
         window_ps=window,
-        boot_ps=meter.boot_ps,
-        events=meter.events,
+        boot_ps=meter.window.boot_ps,
+        events=meter.digest.events,
         digest=str(meter.digest),
         scalars=Named(sorted(scalars.items())),
         latencies=latencies,
@@ -210,22 +208,34 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         bus_errors=found.bus_errors,
         requests=found.requests,
         queue_errors=found.queue_errors,
-        violations=tuple(meter.violations),
-        violation_count=meter.violation_count,
+        violations=tuple(meter.violations.kept),
+        violation_count=meter.violations.count,
         failures=(*stuck, *failures),
         limit=limit_of(latencies, scalars, topology),
         seen=meter.touched.counts(),
-        unfinished=meter.unfinished(),
+        unfinished=_unfinished(system, meter, stop),
         unasked=tuple(sim.chooser.unasked) if isinstance(sim.chooser, Scheduled) else (),
-        log=tuple(meter.log),
+        log=tuple(meter.log.kept),
+        log_lines=meter.log.count,
+        ended=meter.latencies.ended,
         replay=point.command,
         resolved=resolved(topology),
         model=model_version(),
     )
 
 
+def _unfinished(system: System, meter: Meter, stop: Stop) -> dict[str, Unfinished]:
+    try:
+        return meter.calls.unfinished(system.clocks(), meter.latencies.longest)
+    except ArithmeticError:
+        # In the middle of an event the time may have been counted, and the clock not yet set.
+        if stop.broken:
+            return {}
+        raise
+
+
 def _why_nothing(meter: Meter, topology: Topology) -> str:
     run, now = topology.run, format_time(meter.sim.now)
-    if meter.boot_ps >= 0:
-        return f"the window opens only at {format_time(meter.opens)} at {now}; raise run.until"
+    if meter.window.boot_ps >= 0:
+        return f"the window opens only at {format_time(meter.window.opens)} at {now}; raise run.until"
     return f"boot had not ended at {now}; raise run.{'boot_limit' if run.origin == 'boot' else 'until'}"

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from cosim.config.problems import TopologyError
+from cosim.study.report.kernel_log import dmesg
 from cosim.study.report.latency_table import merged
 from cosim.study.report.report import prepare, print_report, write_results
+from cosim.study.run.kernel_lines import LogLine
 from cosim.study.run.latency import Latencies
-from cosim.study.run.result import LogLine
 from tests.study.run.results import MS, NS, SCALARS, US, latency, random_latency, result, stale_dma
 
 
@@ -229,6 +230,34 @@ def test_repeated_lines_of_the_log_are_counted_and_the_gravest_kept():
     assert lines[-2] == "  [0.000099] cpu1.t0: oops: scheduling while atomic (and 1 more like this)"
     assert lines[-1] == "  and 8 more lines, which --json has"
     assert len(lines) == 1 + 8 + 1
+
+
+def test_lines_of_the_log_that_were_not_kept_are_counted():
+    chatter = tuple(LogLine(n * US, "cpu0.boot", "info", "done") for n in range(3))
+    text = " ".join(text_of(result(log=chatter, log_lines=1_234)).split())
+    assert "the last 1,231 of 1,234 lines were dropped; no more than the first are kept" in text
+    assert "dropped" not in text_of(result(log=chatter, log_lines=3))
+
+
+@pytest.mark.parametrize(
+    ("who", "level", "text", "said"),
+    [
+        ("iommu0", "error", "hardware error: command enqueue failed", "iommu0: hardware error: command enqueue failed"),
+        ("iommu0", "error", "error: no memory", "iommu0: error: no memory"),
+        ("iommu0", "error", "iommu0: no memory", "iommu0: error: no memory"),
+        ("iommu0", "warning", "fault queue error: overflow 1", "iommu0: warning: fault queue error: overflow 1"),
+        ("kernel", "error", "nic0: -ENOMEM: of a terror: none", "kernel: error: nic0: -ENOMEM: of a terror: none"),
+    ],
+)
+def test_a_line_of_the_log_says_once_who_speaks_and_how_grave_it_is(who, level, text, said):
+    assert dmesg(LogLine(2_000 * US, who, level, text)) == f"[0.002000] {said}"
+
+
+def test_a_run_in_whose_window_nothing_ended_says_so_below_the_verdict():
+    nothing = "  ? nothing ended in the measured window\n"
+    assert nothing in text_of(result(latencies={}, ended=0))
+    assert nothing not in text_of(result(latencies={}, ended=1)), "it began before the window"
+    assert nothing not in text_of(result(ended=0, window_ps=(MS, MS))), "there was no window"
 
 
 def test_memory_in_use_at_the_end_is_told_by_purpose_and_so_are_leaks():

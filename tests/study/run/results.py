@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from cosim.oracles import Violation
+from cosim.study.run.kernel_lines import LogLine
 from cosim.study.run.latency import Latencies, Latency
 from cosim.study.run.limit import limit_of
-from cosim.study.run.result import LogLine, Result
+from cosim.study.run.result import Result
 from cosim.system.topology import Topology
 
 NS, US, MS = 10**3, 10**6, 10**9
@@ -93,6 +94,12 @@ SCALARS: dict[str, int | float] = {
     "iommu0.commands.iotinval_vma": 257,
     "iommu0.commands.iofence": 257,
     "iommu0.commands.iodir_inval_ddt": 0,
+    "iommu0.commands.stalled_ps": 0,
+    "iommu0.overtaken": 0,
+    "iommu0.ad_updates": 0,
+    "iommu0.fq.recorded": 0,
+    "iommu0.fq.lost": 0,
+    "iommu0.fq.kept_back": 0,
     "iommu0.commands.busy_ps": 108_900_000,
     "iommu0.cq.depth_mean": 3.2,
     "iommu0.cq.depth_max": 17,
@@ -151,6 +158,7 @@ def result(**changes: Any) -> Result:
         violation_count=0,
         failures=(),
         limit="",
+        ended=sum(each.count for each in latencies.values()),
         resolved="parts: {}\n",
     )
     made = replace(made, **changes)

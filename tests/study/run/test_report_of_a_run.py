@@ -57,3 +57,15 @@ def test_every_utilisation_is_of_a_kind_that_a_sentence_can_name(busy):
     named = {use.of for use in uses(busy.scalars) if use.known}
     assert named == {use.of for use in uses(busy.scalars)}
     assert {"cpu0", "dram0.port", "iommu0.walkers", "iommu0.commands", "nic0.link_up"} <= named
+
+
+def test_what_ended_in_the_window_is_counted_whenever_it_began(tmp_path):
+    path = tmp_path / "late.yaml"
+    path.write_text(TOPOLOGY.replace("pattern: random, outstanding: 8", "pattern: none").split("threads:")[0])
+    idle = run(Point(load(path, until="20 us")))
+    assert (idle.ended, idle.outcome, idle.latencies) == (0, "ok", {})
+    path.write_text(TOPOLOGY.split("threads:")[0])
+    busy = run(Point(load(path, until="8 us")))
+    assert busy.ended == sum(latency.count for latency in busy.latencies.values()) == busy.requests["nic0"]
+    late = run(Point(load(path, until="8 us", set={"run.warmup": "5 us"})))
+    assert sum(latency.count for latency in late.latencies.values()) < late.ended < busy.ended

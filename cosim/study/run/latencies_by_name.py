@@ -1,0 +1,52 @@
+"""The latencies of a run: those of each device's requests and of each thread's calls, by name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from cosim.events import CallDone, DmaDone
+from cosim.sim.simulation import Sim
+from cosim.study.run.latency import Latencies, Latency
+from cosim.study.run.window import Window
+
+
+class LatenciesByName:
+    """A latency counts if its request was issued, or its call begun, inside the window and was over before its end.
+
+    `ended` is how many requests and calls ended inside the window, whenever they began.
+    """
+
+    __slots__ = ("_found", "_window", "ended")
+
+    def __init__(self, sim: Sim, window: Window) -> None:
+        self.ended = 0
+        self._window = window
+        self._found: defaultdict[str, Latencies] = defaultdict(Latencies)
+        sim.probe(DmaDone).watch(self._dma_done)
+        sim.probe(CallDone).watch(self._call_done)
+
+    def summaries(self) -> dict[str, Latency]:
+        """The distribution for each kind of request and each call of each thread, sorted by name."""
+        return {name: found.summary() for name, found in sorted(self._found.items())}
+
+    def longest(self, name: str) -> int:
+        """The longest latency of this name, in picoseconds; -1 if there is none."""
+        return self._found[name].longest if name in self._found else -1
+
+    def _dma_done(self, event: DmaDone) -> None:
+        opened = self._window.opened
+        if opened < 0:
+            return
+        self.ended += 1
+        if opened <= event.issued:
+            kind = "write" if event.write else "read"
+            name = f"{event.who}.{kind if event.purpose == 'data' else event.purpose}"
+            self._found[name].add(event.time - event.issued, event.parts)
+
+    def _call_done(self, event: CallDone) -> None:
+        opened = self._window.opened
+        if opened < 0:
+            return
+        self.ended += 1
+        if opened <= event.began:
+            self._found[f"{event.who}.{event.call}"].add(event.time - event.began, event.parts)
