@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Path = tuple[str | int, ...]
 """Where a value is in a topology: keys and list indices from the top, such as `("parts", "nic", "traffic")`."""
@@ -17,6 +18,18 @@ class Position:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+class Complaint(NamedTuple):
+    """A broken rule: the value at fault, the rule, and other values for which alone the rule is broken.
+
+    If all of `because` is said by later files or overrides than the value, the rule is not broken: they were laid over
+    a value that had a meaning.
+    """
+
+    path: Path
+    message: str
+    because: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

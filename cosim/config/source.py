@@ -5,7 +5,7 @@
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -107,6 +107,24 @@ class Source:
             return node.key
         return node.at
 
+    def layer(self, path: Path) -> int:
+        """Which of `files` has said the value at `path`, or the last one that has said something in it; -1 if none."""
+        node: Node | None = self.root
+        for step in path:
+            assert node is not None
+            node = _item(node.value, step) if isinstance(node.value, list) else node.entries.get(str(step))
+            if node is None:
+                return -1
+        assert node is not None
+        return max(self.files.index(position.file) for position in _positions(node))
+
+    def without(self, paths: Iterable[Path]) -> "Source":
+        """The same with nothing at `paths`."""
+        root = self.root
+        for path in paths:
+            root = _removed(root, path)
+        return replace(self, root=root)
+
     def resolved(
         self,
         overlays: Iterable["Source"] = (),
@@ -147,6 +165,26 @@ class Source:
 
 def _item(items: list[Node], index: str | int) -> Node | None:
     return items[index] if isinstance(index, int) and index < len(items) else None
+
+
+def _removed(node: Node, path: Path) -> Node:
+    """`node` without the entry at `path`, which is one of a mapping."""
+    key, rest = path[0], path[1:]
+    if isinstance(node.value, list):
+        return replace(node, value=[_removed(one, rest) if at == key else one for at, one in enumerate(node.value)])
+    entries = dict(node.entries)
+    if rest:
+        entries[str(key)] = _removed(entries[str(key)], rest)
+    else:
+        del entries[str(key)]
+    return replace(node, value=entries)
+
+
+def _positions(node: Node) -> Iterator[Position]:
+    """The places of a value and of all that is in it."""
+    yield node.at
+    for below in node.value if isinstance(node.value, list) else node.entries.values():
+        yield from _positions(below)
 
 
 def unreadable(path: str, error: OSError) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from cosim.config.problems import Path, Position, Problem, TopologyError, dotted
+from cosim.config.problems import Complaint, Path, Position, Problem, TopologyError, dotted
 from cosim.config.shape import Types, at, child, choices_of, conformed, fields_of, is_mapping, is_model, value_at
 from cosim.config.wording import Finding, discriminator, mismatch
 from cosim.units.nearest import closest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
-Check = Callable[[M, Collection[str]], Iterable[tuple[Path, str]]]
+Check = Callable[[M, Collection[str]], Iterable[Complaint | tuple[Path, str]]]
 """The rules between parts: of a model, and the names of entries left out of it as unusable, the broken ones."""
 
 _ROUNDS = 8
@@ -47,9 +47,11 @@ def validate(model: type[M], source: "Source", check: Check[M] | None = None) ->
         if not remains.removes(model, [fault.path for fault in faults]):
             break
     if result is not None and check is not None:
-        for path, message in check(result, remains.names):
+        for complaint in check(result, remains.names):
+            path, message, because = Complaint(*complaint)
             path = remains.original(path)
-            if not remains.concerns(path):
+            overlaid = any(source.layer(remains.original(cause)) > source.layer(path) for cause in because)
+            if not overlaid and not remains.concerns(path):
                 problems.append(Problem(source.where(path), path, message))
     if problems or result is None:
         raise TopologyError(_in_order(problems, source))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import combinations
 
-from cosim.config.problems import Path
+from cosim.config.problems import Complaint, Path
 from cosim.hw.dma.options import DeviceOptions, DmaOptions
 from cosim.hw.iommu.in_memory_queue import error_names
 from cosim.hw.iommu.options import IommuOptions
@@ -19,11 +19,12 @@ from cosim.sw.kernel.buddy import MAX_ORDER
 from cosim.sw.workloads.references import DOMAINS, Role
 from cosim.system.address_map import given
 from cosim.system.devices import device_ids, matching, patterns, starts_in, untranslated
+from cosim.system.effects import ineffective
 from cosim.system.topology import Topology
 from cosim.units.nearest import nearest
 from cosim.units.quantities import format_size, format_time
 
-Complaint = tuple[Path, str]
+Broken = tuple[Path, str]
 
 LARGEST_BLOCK = PAGE << MAX_ORDER
 """Bytes of the largest block that the kernel gives out."""
@@ -37,7 +38,8 @@ def check(topology: Topology, unknown: Collection[str] = ()) -> list[Complaint]:
     `unknown` names parts that are in the file but could not be understood; no rule complains about them again.
     """
     checker = _Checker(topology, frozenset(unknown))
-    return [complaint for rule in RULES for complaint in rule(checker)]
+    broken = [Complaint(path, message) for rule in RULES for path, message in rule(checker)]
+    return [*broken, *([] if unknown else ineffective(topology))]
 
 
 class _Checker:
@@ -51,7 +53,7 @@ class _Checker:
         self.iommus: dict[str, IommuOptions] = topology.of_kind("iommu")
         self.devices: Mapping[str, DeviceOptions] = topology.devices()
 
-    def refers(self, path: Path, name: str, among: Collection[str], what: str) -> Iterator[Complaint]:
+    def refers(self, path: Path, name: str, among: Collection[str], what: str) -> Iterator[Broken]:
         """`name` must be one of `among`."""
         if name in among or name in self.unknown:
             return
@@ -62,7 +64,7 @@ class _Checker:
             yield path, f"{name} is not {what}; {nearest(name, among)}"
 
 
-def _something_to_run_on(this: _Checker) -> Iterator[Complaint]:
+def _something_to_run_on(this: _Checker) -> Iterator[Broken]:
     if this.unknown:
         return
     for kind, parts in (("cpu", this.cpus), ("memory", this.memories)):
@@ -70,7 +72,7 @@ def _something_to_run_on(this: _Checker) -> Iterator[Complaint]:
             yield ("parts",), f"there is no part of kind {kind}, and one is needed, such as `{EXAMPLES[kind]}`"
 
 
-def _ranges_are_apart(this: _Checker) -> Iterator[Complaint]:
+def _ranges_are_apart(this: _Checker) -> Iterator[Broken]:
     places = given(this.topology)
     for (one, _, base, size), (other, field, base2, size2) in combinations(places, 2):
         if base < base2 + size2 and base2 < base + size:
@@ -85,13 +87,13 @@ def _ranges_are_apart(this: _Checker) -> Iterator[Complaint]:
             yield ("parts", name, field), f"{base + size - 1:#x} needs more than the 56 bits of a physical address"
 
 
-def _devices_reach_an_iommu(this: _Checker) -> Iterator[Complaint]:
+def _devices_reach_an_iommu(this: _Checker) -> Iterator[Broken]:
     for name, device in this.devices.items():
         if device.through is not None:
             yield from this.refers(("parts", name, "through"), device.through, this.iommus, "an iommu")
 
 
-def _devices_without_mappings_have_memory(this: _Checker) -> Iterator[Complaint]:
+def _devices_without_mappings_have_memory(this: _Checker) -> Iterator[Broken]:
     for name in sorted(untranslated(this.topology)):
         device = this.devices[name]
         if isinstance(device, DmaOptions) and device.traffic.mapped > LARGEST_BLOCK:
@@ -103,12 +105,12 @@ def _devices_without_mappings_have_memory(this: _Checker) -> Iterator[Complaint]
             )
 
 
-def _interrupts_reach_a_cpu(this: _Checker) -> Iterator[Complaint]:
+def _interrupts_reach_a_cpu(this: _Checker) -> Iterator[Broken]:
     for name, iommu in this.iommus.items():
         yield from this.refers(("parts", name, "interrupts_to"), iommu.interrupts_to, this.cpus, "a cpu")
 
 
-def _device_ids_fit(this: _Checker) -> Iterator[Complaint]:
+def _device_ids_fit(this: _Checker) -> Iterator[Broken]:
     ids = device_ids(this.devices)
     seen: dict[tuple[str | None, int], str] = {}
     for name, device in this.devices.items():
@@ -129,7 +131,7 @@ def _device_ids_fit(this: _Checker) -> Iterator[Complaint]:
             )
 
 
-def _driver_is_known(this: _Checker) -> Iterator[Complaint]:
+def _driver_is_known(this: _Checker) -> Iterator[Broken]:
     driver = this.topology.driver
     try:
         variant(driver.variant)
@@ -143,7 +145,7 @@ def _driver_is_known(this: _Checker) -> Iterator[Complaint]:
             yield ("driver", axis), str(error).removeprefix("driver: ").removeprefix(f"{axis}: ")
 
 
-def _driver_finds_what_it_needs(this: _Checker) -> Iterator[Complaint]:
+def _driver_finds_what_it_needs(this: _Checker) -> Iterator[Broken]:
     for name, iommu in this.iommus.items():
         capabilities = iommu.capabilities
         if not (capabilities.sv39 or capabilities.sv48 or capabilities.sv57):
@@ -153,7 +155,7 @@ def _driver_finds_what_it_needs(this: _Checker) -> Iterator[Complaint]:
             )
 
 
-def _domains_are_used(this: _Checker) -> Iterator[Complaint]:
+def _domains_are_used(this: _Checker) -> Iterator[Broken]:
     topology = this.topology
     owner: dict[str, str] = {}
     named = {
@@ -186,7 +188,7 @@ def _domains_are_used(this: _Checker) -> Iterator[Complaint]:
         yield ("parts", IDENTITY), "a domain has this name, which is there without being made; call it something else"
 
 
-def _threads_name_what_there_is(this: _Checker) -> Iterator[Complaint]:
+def _threads_name_what_there_is(this: _Checker) -> Iterator[Broken]:
     topology = this.topology
     begins = starts_in(topology)
     own = [name for name, begin in begins.items() if begin == name]
@@ -214,7 +216,7 @@ def _threads_name_what_there_is(this: _Checker) -> Iterator[Complaint]:
                 yield from this.refers(path, name, among[role], role.words)
 
 
-def _stalls_name_a_consumer(this: _Checker) -> Iterator[Complaint]:
+def _stalls_name_a_consumer(this: _Checker) -> Iterator[Broken]:
     consumers = [f"{name}.commands" for name in this.iommus]
     for index, stall in enumerate(this.topology.stalls):
         path: Path = ("stalls", index)
@@ -224,7 +226,7 @@ def _stalls_name_a_consumer(this: _Checker) -> Iterator[Complaint]:
             yield (*path, "at"), f"{format_time(stall.at)} is not before the end of the run at {_until(this)}"
 
 
-def _expected_errors_can_be(this: _Checker) -> Iterator[Complaint]:
+def _expected_errors_can_be(this: _Checker) -> Iterator[Broken]:
     """A queue can stand only in the errors that its register has."""
     names = [name for iommu in this.iommus for name in error_names(iommu)]
     expect = this.topology.expect
@@ -237,7 +239,7 @@ def _until(this: _Checker) -> str:
     return format_time(this.topology.run.until)
 
 
-RULES: tuple[Callable[[_Checker], Iterator[Complaint]], ...] = (
+RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     _something_to_run_on,
     _ranges_are_apart,
     _devices_reach_an_iommu,

@@ -14,6 +14,7 @@ from cosim.config.yaml_reader import node_of
 from cosim.config.yaml_writer import Hex
 from cosim.sw.driver.axes import AXES
 from cosim.system.checks import check
+from cosim.system.effects import ineffective
 from cosim.system.topology import Topology
 from cosim.units.field_types import ReadableSchema
 from cosim.units.nearest import nearest
@@ -43,8 +44,8 @@ def load(
     """The topology of a file, or of one that comes with cosim, or another one changed.
 
     `overlays` are files merged over it, later ones winning; then come the overrides `sets` (``PATH=VALUE``) and
-    `set` (path to value), and the short forms `driver`, `seed` and `until`. Raises TopologyError with everything
-    that is wrong.
+    `set` (path to value), and the short forms `driver`, `seed` and `until`. What has lost its effect to a later one of
+    them is left out. Raises TopologyError with everything that is wrong.
     """
     overrides = [Override.parse(text) for text in sets]
     overrides += [Override.of(path, value) for path, value in (set or {}).items()]
@@ -62,7 +63,11 @@ def load(
         legal=legal_names(Topology, {("driver",): AXES}),
         shorthand=SHORTHAND,
     )
-    return validate(Topology, source, check)
+    topology = validate(Topology, source, check)
+    while idle := [complaint.path for complaint in ineffective(topology)]:
+        source = source.without(idle)
+        topology = validate(Topology, source)
+    return topology
 
 
 def _source(topology: str | Path | Topology) -> Source:

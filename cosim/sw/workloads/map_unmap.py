@@ -35,6 +35,9 @@ class MapUnmap(WorkloadOptions):
     free: bool = True
     """Free the pages after each unmap, so that the next allocation gets them; else the same are used again."""
 
+    def tells(self) -> Sequence[str]:
+        return () if self.device is None else (self.device,)
+
     async def set_up(self, runtime: Runtime) -> None:
         if self.mode == "lazy":
             await runtime.domain(self.domain).be_lazy()
@@ -106,6 +109,10 @@ class DomainCycle(WorkloadOptions):
     """Tell the devices of the buffer; they are not stopped before the unmap."""
     order: Literal["map-first", "attach-first"] = "map-first"
     """Whether the buffer is mapped before a device is there, or after; either must work."""
+
+    def tells(self) -> Sequence[str]:
+        named = (self.devices,) if isinstance(self.devices, str) else self.devices
+        return named if self.use else ()
 
     async def round(self, runtime: Runtime) -> None:
         devices = runtime.devices(self.devices)

@@ -39,6 +39,10 @@ class WorkloadOptions(Options):
         """What the thread names."""
         return tuple(references(self))
 
+    def tells(self) -> Sequence[str]:
+        """The devices, by names or globs, that the thread tells of buffers."""
+        return ()
+
     async def set_up(self, runtime: Runtime) -> None:
         """What boot does for the thread, before any thread or device starts. KernelError."""
 

@@ -1,0 +1,349 @@
+"""Options that have no effect because of another one: a table, of which each row names fields and what makes them idle.
+
+Nothing that a file says is silently ignored. A field that differs from its default and is idle is an error at its line,
+unless what makes it idle came later than the field itself: `-s nic0.traffic.pattern=none` silences a device whose file
+gives it requests, and what is idle then is left out of the topology that runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from cosim.config.problems import Complaint, Path
+from cosim.hw.dma.options import RingOptions, TrafficOptions
+from cosim.hw.dma.patterns import PATTERNS
+from cosim.hw.iommu.options import GeometryOptions
+from cosim.system.setting import Place, Row, Setting
+from cosim.system.topology import Topology
+
+
+def _requests_of_none(place: Place) -> str:
+    wanted = "use pattern: told" if place.name in place.setting.told else "use another, such as pattern: sequential"
+    return f"has no effect, since a device of pattern: none never makes a request; {wanted}"
+
+
+def _pattern(place: Place) -> str:
+    pattern: str = place.options.traffic.pattern
+    return pattern
+
+
+def _untold(place: Place) -> bool:
+    return _pattern(place) == "told" and place.name not in place.setting.told
+
+
+def _undriven(place: Place) -> bool:
+    return place.name not in place.setting.driven
+
+
+def _heeding(field: str) -> str:
+    return " or ".join(f"pattern: {name}" for name, pattern in PATTERNS.items() if field in pattern.heeds)
+
+
+_REQUESTS = ("outstanding", "interval", "arrivals", "requests", "size")
+_TRANSPORT = ("link", "bandwidth", "header", "posted")
+_TRAFFIC = tuple(f"traffic.{name}" for name in TrafficOptions.model_fields if name != "pattern")
+_HEEDED = sorted({field for pattern in PATTERNS.values() for field in pattern.heeds})
+
+
+def _choices(geometry: GeometryOptions, cache: str) -> int:
+    """Among how many entries the replacement of a cache chooses."""
+    entries: int = getattr(geometry, f"{cache}_entries")
+    ways: int = getattr(geometry, f"{cache}_ways", 0)
+    return min(ways or entries, entries)
+
+
+def _has_no_plru(place: Place) -> bool:
+    geometry: GeometryOptions = place.options.geometry
+    return not any(
+        getattr(geometry, f"{cache}_replacement") == "plru" and _choices(geometry, cache) > 1
+        for cache in ("iotlb", "ddtc", "nonleaf")
+    )
+
+
+def _told_device(place: Place) -> Any:
+    return place.setting.topology.devices().get(place.options.device or "")
+
+
+def _device_of_none(place: Place) -> bool:
+    device = _told_device(place)
+    return device is not None and device.kind == "dma" and device.traffic.pattern == "none"
+
+
+def _cache(cache: str, entries: str, fields: tuple[str, ...]) -> Row:
+    return Row(
+        "iommu",
+        tuple(f"{group}.{name}" for group, name in (field.split(".") for field in fields)),
+        lambda place: not getattr(place.options.geometry, entries),
+        (f"geometry.{entries}",),
+        f"has no effect, since {entries} is 0 and there is no {cache}; raise geometry.{entries}",
+    )
+
+
+def _one_way(cache: str) -> Row:
+    ways = f"{cache}_ways"
+    because = (f"geometry.{cache}_entries",) + ((f"geometry.{ways}",) if ways in GeometryOptions.model_fields else ())
+    return Row(
+        "iommu",
+        (f"geometry.{cache}_replacement",),
+        lambda place: _choices(place.options.geometry, cache) == 1,
+        because,
+        f"has no effect, since a set of {cache}_entries has one entry and leaves no choice; leave it out or give more",
+    )
+
+
+TABLE: tuple[Row, ...] = (
+    # --- Devices -------------------------------------------------------------------------------------------------
+    Row(
+        "dma",
+        (*_TRAFFIC, *_TRANSPORT),
+        lambda place: _pattern(place) == "none",
+        ("traffic.pattern",),
+        _requests_of_none,
+    ),
+    Row(
+        "dma",
+        ("traffic.window", "traffic.page", "traffic.start"),
+        lambda place: _pattern(place) == "told",
+        ("traffic.pattern",),
+        "has no effect with pattern: told, since threads tell the device of buffers, and when; set `pages`, `start` or "
+        "`gap` of the thread",
+    ),
+    Row(
+        "dma",
+        (*_TRAFFIC, *_TRANSPORT),
+        _untold,
+        ("traffic.pattern", "/threads"),
+        "has no effect, since no thread tells the device of a buffer; name it as the `device` of a map-unmap thread, "
+        "or use another pattern, such as sequential",
+    ),
+    *(
+        Row(
+            "dma",
+            (f"traffic.{field}",),
+            lambda place, field=field: field not in PATTERNS[_pattern(place)].heeds,  # type: ignore[misc]
+            ("traffic.pattern",),
+            lambda place, field=field: f"has no effect with pattern: {_pattern(place)}; use {_heeding(field)}",  # type: ignore[misc]
+        )
+        for field in _HEEDED
+    ),
+    Row(
+        "dma",
+        ("traffic.arrivals",),
+        lambda place: place.options.traffic.interval is None,
+        ("traffic.interval",),
+        "has no effect without an interval; give one, such as `interval: 1 us`",
+    ),
+    Row(
+        "ring",
+        (*_REQUESTS, *_TRANSPORT),
+        _undriven,
+        ("/threads",),
+        "has no effect, since no thread drives the ring; name it as the `device` of a receive-ring thread",
+    ),
+    Row(
+        "ring",
+        ("arrivals",),
+        lambda place: place.options.interval is None,
+        ("interval",),
+        "has no effect without an interval; give one, such as `interval: 1 us`",
+    ),
+    *(
+        Row(
+            kind,
+            ("header",),
+            lambda place: place.options.bandwidth is None,
+            ("bandwidth",),
+            "has no effect on a link of unlimited bandwidth; give one, such as `bandwidth: 16 GB/s`",
+        )
+        for kind in ("dma", "ring")
+    ),
+    *(
+        Row(
+            kind,
+            ("device_id",),
+            lambda place: place.options.direct,
+            ("direct", "through"),
+            "has no effect on a device that bypasses every IOMMU; use `through:` or leave it out",
+        )
+        for kind in ("dma", "ring")
+    ),
+    # --- CPUs ----------------------------------------------------------------------------------------------------
+    Row(
+        "cpu",
+        ("history",),
+        lambda place: place.options.memory_model != "rvwmo",
+        ("memory_model",),
+        "has no effect, since only under rvwmo past states can be read; use memory_model: rvwmo",
+    ),
+    Row(
+        "cpu",
+        ("timing.drain",),
+        lambda place: place.options.memory_model == "sequential",
+        ("memory_model",),
+        "has no effect, since a sequential hart buffers no store; use memory_model: rvwmo or tso",
+    ),
+    # --- IOMMUs --------------------------------------------------------------------------------------------------
+    _cache(
+        "IOTLB",
+        "iotlb_entries",
+        ("geometry.iotlb_ways", "geometry.iotlb_replacement", "geometry.iotlb_napot", "timing.fill"),
+    ),
+    _cache(
+        "context cache",
+        "ddtc_entries",
+        ("geometry.ddtc_ways", "geometry.ddtc_replacement", "timing.context_fill"),
+    ),
+    _cache("cache of non-leaf entries", "nonleaf_entries", ("geometry.nonleaf_replacement",)),
+    *(_one_way(cache) for cache in ("iotlb", "ddtc", "nonleaf")),
+    Row(
+        "iommu",
+        ("geometry.plru_free_first",),
+        _has_no_plru,
+        tuple(
+            f"geometry.{cache}_{what}" for cache in ("iotlb", "ddtc", "nonleaf") for what in ("entries", "replacement")
+        ),
+        "has no effect, since no cache is replaced by plru; use iotlb_replacement: plru, or ddtc's or nonleaf's",
+    ),
+    Row(
+        "iommu",
+        ("geometry.iotlb_napot",),
+        lambda place: not place.setting.makes_napot,
+        ("/driver",),
+        "has no effect, since the driver makes no page of 64 KiB; use driver: current",
+    ),
+    Row(
+        "iommu",
+        ("timing.interrupt",),
+        lambda place: place.options.capabilities.igs == "msi",
+        ("capabilities.igs",),
+        "has no effect, since this IOMMU has no wires; use igs: wsi",
+    ),
+    Row(
+        "iommu",
+        ("defects.lose_buffered",),
+        lambda place: not place.options.geometry.fault_buffer,
+        ("geometry.fault_buffer",),
+        "has no effect, since no fault is buffered; raise geometry.fault_buffer",
+    ),
+    # --- Threads -------------------------------------------------------------------------------------------------
+    Row(
+        "thread",
+        ("gap",),
+        lambda place: place.options.count == 1,
+        ("count",),
+        "has no effect, since there is one round; raise `count`, or use `start`",
+    ),
+    Row(
+        "map-unmap",
+        ("contiguous",),
+        lambda place: place.options.pages == 1,
+        ("pages",),
+        "has no effect on a buffer of one page; raise `pages`",
+    ),
+    Row(
+        "map-unmap",
+        ("mode",),
+        lambda place: place.options.domain in place.setting.untranslated,
+        ("domain", "/parts", "/domains"),
+        lambda place: (
+            f"has no effect, since nothing is flushed in {place.options.domain}, whose addresses are "
+            "physical; name a paging domain or leave it out"
+        ),
+    ),
+    Row(
+        "map-unmap",
+        ("device",),
+        _device_of_none,
+        ("device", "/parts"),
+        lambda place: (
+            f"has no effect, since {place.options.device} has pattern: none and never uses a buffer; use "
+            "pattern: told there"
+        ),
+    ),
+    Row(
+        "map-unmap",
+        ("device",),
+        lambda place: isinstance(_told_device(place), RingOptions),
+        ("device", "/parts"),
+        lambda place: (
+            f"has no effect, since {place.options.device} is a ring and is told of no window; use a receive-ring thread"
+        ),
+    ),
+    Row(
+        "receive-ring",
+        ("poll",),
+        lambda place: place.options.wait != "poll",
+        ("wait",),
+        "has no effect on a thread that waits for an interrupt; use wait: poll",
+    ),
+    # --- The kernel ----------------------------------------------------------------------------------------------
+    Row(
+        "kernel",
+        ("dma_direct_cost",),
+        lambda place: not place.setting.maps_untranslated,
+        ("/threads", "/parts", "/domains"),
+        "has no effect, since no thread maps a buffer where nothing translates; use a map-unmap thread in identity",
+    ),
+    Row(
+        "iova",
+        ("magazine", "trim", "cache_cost"),
+        lambda place: not place.options.classes,
+        ("classes",),
+        "has no effect, since no size is cached; raise iova.classes",
+    ),
+    Row(
+        "iova",
+        ("magazine", "classes", "prefer_32bit", "trim", "cache_cost", "search_cost"),
+        lambda place: not place.setting.has_iovas,
+        ("/threads", "/parts", "/domains"),
+        "has no effect, since there is no paging domain and no IOVA is given out; put a device behind an iommu",
+    ),
+)
+"""Everything that can be idle because of another option."""
+
+
+def ineffective(topology: Topology) -> Iterator[Complaint]:
+    """Every field that is set to other than its default and has no effect, with what makes it so."""
+    setting = Setting(topology)
+    found: set[Path] = set()
+    for place, kinds in _places(setting):
+        for row in TABLE:
+            if row.place not in kinds:
+                continue
+            said = [path for field in row.fields if (path := _said(place, field)) and path not in found]
+            if said and row.idle(place):
+                message = row.says if isinstance(row.says, str) else row.says(place)
+                because = tuple(
+                    tuple(one[1:].split(".")) if one[0] == "/" else (*place.path, *one.split("."))
+                    for one in row.because
+                )
+                found.update(said)
+                yield from (Complaint(path, message, because) for path in said)
+
+
+def _places(setting: Setting) -> Iterator[tuple[Place, tuple[str, ...]]]:
+    topology = setting.topology
+    for name, part in topology.parts.items():
+        yield Place(setting, ("parts", name), part), (part.kind,)
+    for index, thread in enumerate(topology.threads):
+        yield Place(setting, ("threads", index), thread), ("thread", thread.does)
+    sections: Mapping[str, BaseModel] = {"kernel": topology.kernel, "iova": topology.iova}
+    for name, options in sections.items():
+        yield Place(setting, (name,), options), (name,)
+
+
+def _said(place: Place, field: str) -> Path | None:
+    """The path of a field if it was given a value that is not its default."""
+    options = place.options
+    *groups, name = field.split(".")
+    for group in groups:
+        if group not in options.model_fields_set:
+            return None
+        options = getattr(options, group)
+    if name not in options.model_fields_set:
+        return None
+    is_default = getattr(options, name) == type(options).model_fields[name].get_default(call_default_factory=True)
+    return None if is_default else (*place.path, *groups, name)

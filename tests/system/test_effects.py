@@ -1,0 +1,436 @@
+"""Options that another one makes idle: an error at the line of each; and no option of a topology is left out."""
+
+import copy
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+import cosim
+from cosim.config.problems import TopologyError
+from cosim.config.shape import alternatives, fields_of, is_mapping, is_model
+from cosim.config.source import Source, validate
+from cosim.study.run.run import Point, run
+from cosim.system.effects import TABLE, ineffective
+from cosim.system.load import load, resolved
+from cosim.system.topology import Topology
+
+BASE: dict[str, Any] = {
+    "parts": {
+        "dram0": {"kind": "memory", "base": 0x8000_0000, "size": "64 MiB"},
+        "cpu0": {"kind": "cpu"},
+        "iommu0": {"kind": "iommu", "base": 0x0300_0000},
+        "nic0": {"kind": "dma", "through": "iommu0", "traffic": {"requests": 20}},
+        "ring0": {"kind": "ring", "through": "iommu0"},
+        "off0": {"kind": "dma", "direct": True, "traffic": {"requests": 1}},
+    },
+    "threads": [
+        {"on": "cpu0", "does": "map-unmap", "domain": "nic0", "hold": "5 us", "count": 2},
+        {"on": "cpu0", "does": "receive-ring", "device": "ring0", "entries": 4, "count": 4},
+    ],
+    "run": {"until": "60 us"},
+}
+NIC, GEOMETRY, THREAD = "parts.nic0", "parts.iommu0.geometry", "threads.0"
+LESS = {"threads": BASE["threads"][:1]}
+
+CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    *(
+        (f"{NIC}.{field}", {f"{NIC}.{field}": value, f"{NIC}.traffic.pattern": "none"}, {f"{NIC}.traffic.pattern": ok})
+        for ok in ("strided",)
+        for field, value in {
+            "traffic.requests": 100,
+            "traffic.outstanding": 4,
+            "traffic.interval": "1 us",
+            "traffic.read": 0.5,
+            "traffic.size": "128 B",
+            "traffic.window": "8 KiB",
+            "traffic.page": "2 MiB",
+            "traffic.start": "1 us",
+            "traffic.stride": "8 KiB",
+            "link": "20 ns",
+            "bandwidth": "4 GB/s",
+            "posted": True,
+        }.items()
+    ),
+    *(
+        (
+            f"{NIC}.traffic.{field}",
+            {f"{NIC}.traffic.{field}": value, f"{NIC}.traffic.pattern": "told", f"{THREAD}.device": "nic0"},
+            {f"{NIC}.traffic.pattern": "sequential"},
+        )
+        for field, value in {"window": "8 KiB", "page": "2 MiB", "start": "1 us"}.items()
+    ),
+    (
+        f"{NIC}.traffic.outstanding",
+        {f"{NIC}.traffic.outstanding": 4, f"{NIC}.traffic.pattern": "told"},
+        {f"{THREAD}.device": "nic0"},
+    ),
+    (
+        f"{NIC}.traffic.outstanding",
+        {
+            f"{NIC}.traffic": {"pattern": "told", "outstanding": 4},
+            f"{THREAD}": {"on": "cpu0", "does": "domain-cycle", "devices": "nic*", "use": False},
+        },
+        {f"{THREAD}.use": True},
+    ),
+    (f"{NIC}.traffic.stride", {f"{NIC}.traffic.stride": "8 KiB"}, {f"{NIC}.traffic.pattern": "strided"}),
+    (f"{NIC}.traffic.arrivals", {f"{NIC}.traffic.arrivals": "poisson"}, {f"{NIC}.traffic.interval": "1 us"}),
+    ("parts.ring0.arrivals", {"parts.ring0.arrivals": "poisson"}, {"parts.ring0.interval": "1 us"}),
+    ("parts.ring0.size", {**LESS, "parts.ring0.size": "1 KiB"}, {"threads": BASE["threads"]}),
+    ("parts.ring0.posted", {**LESS, "parts.ring0.posted": True}, {"threads": BASE["threads"]}),
+    (f"{NIC}.header", {f"{NIC}.header": "12 B"}, {f"{NIC}.bandwidth": "4 GB/s"}),
+    ("parts.ring0.header", {"parts.ring0.header": "12 B"}, {"parts.ring0.bandwidth": "4 GB/s"}),
+    ("parts.off0.device_id", {"parts.off0.device_id": 7}, {"parts.off0.through": "iommu0", "parts.off0.direct": False}),
+    (
+        "parts.cpu0.history",
+        {"parts.cpu0.history": "1 us", "parts.cpu0.memory_model": "tso"},
+        {"parts.cpu0.memory_model": "rvwmo"},
+    ),
+    (
+        "parts.cpu0.timing.drain",
+        {"parts.cpu0.timing.drain": "50 ns", "parts.cpu0.memory_model": "sequential"},
+        {"parts.cpu0.memory_model": "tso"},
+    ),
+    *(
+        (
+            f"parts.iommu0.{field}",
+            {f"parts.iommu0.{field}": value, f"{GEOMETRY}.{entries}": 0},
+            {f"{GEOMETRY}.{entries}": 8},
+        )
+        for field, value, entries in (
+            ("geometry.iotlb_ways", 4, "iotlb_entries"),
+            ("geometry.iotlb_replacement", "random", "iotlb_entries"),
+            ("timing.fill", "1 ns", "iotlb_entries"),
+            ("geometry.ddtc_ways", 4, "ddtc_entries"),
+            ("geometry.ddtc_replacement", "random", "ddtc_entries"),
+            ("timing.context_fill", "1 ns", "ddtc_entries"),
+            ("geometry.nonleaf_replacement", "random", "nonleaf_entries"),
+        )
+    ),
+    (
+        f"{GEOMETRY}.iotlb_napot",
+        {f"{GEOMETRY}.iotlb_napot": False, f"{GEOMETRY}.iotlb_entries": 0, "driver": "current"},
+        {f"{GEOMETRY}.iotlb_entries": 8},
+    ),
+    (f"{GEOMETRY}.iotlb_napot", {f"{GEOMETRY}.iotlb_napot": False}, {"driver": "current"}),
+    *(
+        (
+            f"{GEOMETRY}.{cache}_replacement",
+            {f"{GEOMETRY}.{cache}_replacement": "random", f"{GEOMETRY}.{shape}": 1},
+            {f"{GEOMETRY}.{shape}": 2},
+        )
+        for cache, shape in (("iotlb", "iotlb_ways"), ("ddtc", "ddtc_ways"), ("nonleaf", "nonleaf_entries"))
+    ),
+    (
+        f"{GEOMETRY}.plru_free_first",
+        {f"{GEOMETRY}.plru_free_first": False},
+        {f"{GEOMETRY}.ddtc_replacement": "plru"},
+    ),
+    (
+        "parts.iommu0.timing.interrupt",
+        {"parts.iommu0.timing.interrupt": "1 us", "parts.iommu0.capabilities.igs": "msi"},
+        {"parts.iommu0.capabilities.igs": "wsi"},
+    ),
+    (
+        "parts.iommu0.defects.lose_buffered",
+        {"parts.iommu0.defects.lose_buffered": "1 ns"},
+        {f"{GEOMETRY}.fault_buffer": 4},
+    ),
+    (f"{THREAD}.gap", {f"{THREAD}.gap": "1 us", f"{THREAD}.count": 1}, {f"{THREAD}.count": 2}),
+    (f"{THREAD}.contiguous", {f"{THREAD}.contiguous": True}, {f"{THREAD}.pages": 2}),
+    (f"{THREAD}.mode", {f"{THREAD}.mode": "lazy", f"{THREAD}.domain": "off0"}, {f"{THREAD}.domain": "nic0"}),
+    (f"{THREAD}.mode", {f"{THREAD}.mode": "lazy", f"{THREAD}.domain": "identity"}, {f"{THREAD}.domain": "nic0"}),
+    (
+        f"{THREAD}.device",
+        {f"{THREAD}.device": "nic0", f"{NIC}.traffic": {"pattern": "none"}},
+        {f"{NIC}.traffic.pattern": "told"},
+    ),
+    (f"{THREAD}.device", {f"{THREAD}.device": "ring0"}, {f"{THREAD}.device": "nic0"}),
+    ("threads.1.poll", {"threads.1.poll": "2 us"}, {"threads.1.wait": "poll"}),
+    ("kernel.dma_direct_cost", {"kernel.dma_direct_cost": "9 ns"}, {f"{THREAD}.domain": "off0"}),
+    ("iova.trim", {"iova.trim": "1 ms", "iova.classes": 0}, {"iova.classes": 1}),
+    (
+        "iova.search_cost",
+        {
+            "iova.search_cost": "1 us",
+            "parts.nic0": {"kind": "dma", "direct": True},
+            "parts.ring0": {"kind": "ring", "direct": True},
+        },
+        {"parts.nic0": {"kind": "dma", "through": "iommu0"}},
+    ),
+]
+"""The field that is idle, what makes the base so, and what gives the field its effect again."""
+
+
+def changed(*changes: dict[str, Any]) -> dict[str, Any]:
+    """The base with values at dotted paths."""
+    data = copy.deepcopy(BASE)
+    for path, value in (item for change in changes for item in change.items()):
+        *holders, last = path.split(".")
+        inner: Any = data
+        for key in holders:
+            inner = inner[int(key)] if isinstance(inner, list) else inner.setdefault(key, {})
+        inner[int(last) if isinstance(inner, list) else last] = copy.deepcopy(value)
+    return data
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Any:
+    def written(*changes: dict[str, Any]) -> Path:
+        path = tmp_path / "case.yaml"
+        path.write_text(yaml.safe_dump(changed(*changes), sort_keys=False), encoding="utf-8")
+        return path
+
+    return written
+
+
+def line_of(path: Path, field: str) -> int:
+    """The line of a field's last key in a file in block style, looked for below the keys before it."""
+    lines = path.read_text().splitlines()
+    node = yaml.compose(path.read_text())
+    for key in field.split("."):
+        node = node.value[int(key)] if key.isdigit() else next(v for k, v in node.value if k.value == key)
+    assert node.start_mark.line < len(lines)
+    return int(node.start_mark.line) + 1
+
+
+@pytest.mark.parametrize(("field", "idle", "mended"), CASES, ids=[f"{n}-{case[0]}" for n, case in enumerate(CASES)])
+def test_an_idle_field_is_an_error_at_its_line_and_with_its_partner_it_is_none(written, field, idle, mended):
+    path = written(idle)
+    with pytest.raises(TopologyError) as error:
+        load(path)
+    (told,) = [problem for problem in error.value.problems if ".".join(map(str, problem.path)) == field]
+    assert told.position.line == line_of(path, field)
+    assert "has no effect" in told.message
+    mended_topology = load(written(idle, mended))
+    assert field not in {".".join(map(str, complaint.path)) for complaint in ineffective(mended_topology)}
+
+
+def test_the_base_has_nothing_idle(written):
+    assert not list(ineffective(load(written())))
+
+
+def test_a_device_that_is_told_and_never_answers_is_pointed_to_the_pattern_told(written):
+    path = written({f"{NIC}.traffic": {"pattern": "none", "requests": 100}, f"{THREAD}.device": "nic0"})
+    with pytest.raises(TopologyError) as error:
+        load(path)
+    assert [problem.message.rpartition("use ")[2] for problem in error.value.problems] == [
+        "pattern: told",
+        "pattern: told there",
+    ]
+
+
+@pytest.mark.slow
+def test_no_row_is_without_a_case(written):
+    seen = set()
+    for _, idle, _ in CASES:
+        with pytest.raises(TopologyError) as error:
+            load(written(idle))
+        seen |= {problem.message for problem in error.value.problems}
+    for row in TABLE:
+        if isinstance(row.says, str):
+            assert row.says in seen, row
+
+
+# --- Layers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("field", "idle", "mended"), CASES, ids=[f"{n}-{case[0]}" for n, case in enumerate(CASES)])
+def test_what_idles_a_field_may_be_laid_over_it(written, field, idle, mended):
+    """The topology that runs does not have it, and as a file of its own it is the same."""
+    said = {path: value for path, value in idle.items() if path == field}
+    over = {path: value for path, value in idle.items() if path != field}
+    if not over or field not in idle:
+        pytest.skip("idle by default")
+    topology = load(written(mended, said), set=over)
+    assert not list(ineffective(topology))
+    text = resolved(topology)
+    again = load(topology)
+    assert resolved(again) == text
+
+
+def test_an_override_that_is_idle_itself_is_an_error(written):
+    with pytest.raises(TopologyError, match=r"-s nic0\.traffic\.stride=8192"):
+        load(written(), sets=["nic0.traffic.stride=8192"])
+
+
+def test_a_default_that_is_written_out_is_no_error(written, tmp_path):
+    everything = tmp_path / "all.yaml"
+    everything.write_text(resolved(load(written({f"{NIC}.traffic": {"pattern": "none"}})), everything=True))
+    load(everything)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "over", [["nic0.traffic.pattern=none"], ["threads=[]"], ["iommu0.geometry.iotlb_entries=0"], ["nic0.traffic={}"]]
+)
+def test_a_silenced_topology_runs_alike_from_the_file_of_what_ran(written, tmp_path, over):
+    file = written(
+        {f"{THREAD}.device": "nic0", f"{NIC}.traffic": {"outstanding": 4, "interval": "1 us", "arrivals": "poisson"}}
+        | {f"{GEOMETRY}.iotlb_ways": 4, "parts.ring0.size": "1 KiB"}
+    )
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(resolved(load(file, sets=over)))
+    assert cosim.run(mine).digest == cosim.run(load(file, sets=over)).digest
+
+
+IDLE_ALONE = [
+    case for case in CASES if case[0].startswith("parts") and case[0] in case[1] and case[0] != "parts.off0.device_id"
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", IDLE_ALONE, ids=[f"{n}-{case[0]}" for n, case in enumerate(IDLE_ALONE)])
+def test_what_the_table_calls_idle_changes_no_event(written, case):
+    """With the field, past the check, and without."""
+    field, idle, _ = case
+    source = Source.load(written(idle))
+    with_field = validate(Topology, source)
+    without = validate(
+        Topology, source.without([tuple(int(key) if key.isdigit() else key for key in field.split("."))])
+    )
+    assert run(Point(with_field)).digest == run(Point(without)).digest
+
+
+# --- Every option ----------------------------------------------------------------------------------------------------
+
+ALWAYS_FELT = {
+    "parts.*.kind": "says what the part is",
+    "parts.*.base": "where it answers",
+    "parts.*.node": "the allocator looks there first",
+    "parts.*.through": "the way of its requests",
+    "parts.*.direct": "the way of its requests",
+    "parts.*.register_access": "boot, threads and drivers access registers",
+    "parts.dma.traffic": "the group",
+    "parts.dma.posted": "a pattern of reads alone is a matter of chance near read: 1, and no contradiction",
+    "parts.dma.traffic.pattern": "what the table's rows depend on",
+    "parts.memory.*": "each access takes its latency; more ports than can be busy are a size, as 64 entries are",
+    "parts.cpu.timing": "the group",
+    "parts.cpu.timing.*": "each operation costs its time whenever it is executed",
+    "parts.cpu.memory_model": "what rows depend on",
+    "parts.cpu.store_buffer": "register writes take entries under every model",
+    "parts.cpu.preempt": "any two threads of a CPU meet it",
+    "parts.cpu.slice": "any two threads of a CPU meet it, where they yield too",
+    "parts.cpu.interrupt_file": "the page answers at this address whether something is sent there or not",
+    "parts.iommu.capabilities": "the group",
+    "parts.iommu.capabilities.*": "software reads each one",
+    "parts.iommu.geometry": "the group",
+    "parts.iommu.geometry.*_entries": "how many; 0 is what rows depend on",
+    "parts.iommu.geometry.walkers": "bounds walks",
+    "parts.iommu.geometry.in_flight": "bounds requests",
+    "parts.iommu.geometry.arbitration": "whenever in_flight is full, which any number of requests can make it",
+    "parts.iommu.geometry.fill_refused": "whenever a page refuses a request",
+    "parts.iommu.geometry.fault_buffer": "whenever a request faults",
+    "parts.iommu.geometry.ddt_levels": "the depth of the directory",
+    "parts.iommu.geometry.*_log2": "the length of a queue that software reads",
+    "parts.iommu.geometry.icvec_bits": "how many vectors software finds",
+    "parts.iommu.timing": "the group",
+    "parts.iommu.timing.*": "each step takes its time whenever it is taken",
+    "parts.iommu.latitude": "the group",
+    "parts.iommu.latitude.*": "on acts by itself; explore leaves it to a schedule, which is no option of a topology",
+    "parts.iommu.defects": "the group",
+    "parts.iommu.defects.*": "acts on every invalidation, fence and fill",
+    "parts.iommu.interrupts_to": "the CPU that handles them",
+    "domains": "makes domains; one that nothing uses is an error of its own",
+    "domains.devices": "one that names no device is an error of its own",
+    "driver": "the group",
+    "driver.variant": "which driver runs",
+    "threads": "the group",
+    "threads.*.on": "where it runs",
+    "threads.*.does": "what it does",
+    "threads.*.start": "delays it",
+    "threads.*.count": "ends it",
+    "threads.*.gap": "spaces rounds",
+    "threads.*.for": "how long it takes",
+    "threads.*.domain": "where it maps",
+    "threads.*.device": "the ring that it drives",
+    "threads.*.devices": "what it moves",
+    "threads.*.domains": "where to",
+    "threads.*.iommu": "what it takes away",
+    "threads.*.pages": "how much it maps",
+    "threads.*.free": "which pages come next",
+    "threads.*.hold": "time between two calls",
+    "threads.*.stay": "time between two calls",
+    "threads.*.detach": "a call more or less",
+    "threads.*.use": "rows depend on it",
+    "threads.*.order": "which call is first",
+    "threads.*.entries": "the size of the ring",
+    "threads.*.buffer": "the size of a buffer",
+    "threads.*.wait": "what a row depends on",
+    "threads.*.leave": "how much it takes",
+    "threads.*.most": "how much it takes",
+    "threads.*.what": "which call it makes",
+    "threads.*.interrupts": "who waits for it",
+    "stalls*": "one that begins after the end, or names no consumer, is an error of its own",
+    "kernel": "the group",
+    "kernel.*": "grace periods, timers and allocations are made in every run",
+    "iova": "the group",
+    "costs*": "every call of the driver costs its time",
+    "run*": "what is run; a schedule, no option of a topology, asks for hold",
+    "expect*": "what must come out",
+}
+"""The options that no other makes idle, and why; a row for the same field goes first."""
+
+
+def options() -> Iterator[str]:
+    """Every option of the schema: its path, with the kind of a part in place of its name, and what a thread does."""
+    yield from _below((Topology,), "")
+
+
+def _below(types: tuple[Any, ...], prefix: str) -> Iterator[str]:
+    for type_ in types:
+        if is_model(type_):
+            yield from _of_model(type_, prefix)
+        elif is_mapping(type_) or get_origin(type_) is tuple:
+            for inner in alternatives(get_args(type_)[1 if is_mapping(type_) else 0]):
+                yield from _below((inner,), _tagged(inner, prefix))
+
+
+def _of_model(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in fields_of((model,)).items():
+        if prefix or name != "parts":
+            yield prefix + name
+        yield from _below(alternatives(field.annotation), f"{prefix}{name}.")
+
+
+def _tagged(model: Any, prefix: str) -> str:
+    for tag in ("kind", "does"):
+        if is_model(model) and tag in model.model_fields:
+            return f"{prefix}{get_args(model.model_fields[tag].annotation)[0]}."
+    return prefix
+
+
+def in_table() -> set[str]:
+    """The options of the rows, as `options` spells them."""
+    found = set()
+    for row in TABLE:
+        section = {"kernel": "kernel.", "iova": "iova."}.get(row.place)
+        prefix = section or (f"parts.{row.place}." if row.place in PART_KINDS else f"threads.{row.place}.")
+        found |= {prefix + field for field in row.fields}
+    return found
+
+
+PART_KINDS = {"memory", "cpu", "iommu", "dma", "ring"}
+
+
+def test_every_option_is_in_the_table_or_has_a_reason_to_be_felt_always():
+    known = in_table()
+    missing = [
+        option
+        for option in options()
+        if option not in known and not any(fnmatchcase(option, pattern) for pattern in ALWAYS_FELT)
+    ]
+    assert not missing
+
+
+def test_every_field_of_the_table_is_an_option_and_every_reason_is_needed():
+    every = set(options())
+    threads = {option.split(".", 2)[2] for option in every if option.startswith("threads.") and option.count(".") > 1}
+    for option in in_table():
+        assert option in every or (option.startswith("threads.thread.") and option.split(".", 2)[2] in threads), option
+    for pattern in ALWAYS_FELT:
+        assert any(fnmatchcase(option, pattern) for option in every), pattern
