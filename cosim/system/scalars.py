@@ -7,7 +7,7 @@ here: a test names what only one of the two has.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 COMMANDS = ("iotinval_vma", "iotinval_gvma", "iodir_inval_ddt", "iodir_inval_pdt", "iofence")
@@ -115,8 +115,3 @@ SCALARS: tuple[Scalar, ...] = (
     Scalar("kernel.pages.<purpose>", "bytes", "memory in use at the end for this purpose"),
 )
 """Every scalar that a result may hold; they cover the measured window, but for those of `kernel`."""
-
-
-def rows_of(name: str) -> Iterator[Scalar]:
-    """The rows that a scalar may be of: several, if parts of different kinds have a counter of the same name."""
-    return (row for row in SCALARS if row.matches(name))

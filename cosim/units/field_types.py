@@ -53,14 +53,6 @@ Rate = Annotated[
 ]
 """Bits per second, above 0; `rate.transfer_ps(size)` is the time that so many bytes take."""
 
-Period = Annotated[
-    int,
-    PlainValidator(quantities.parse_period),
-    PlainSerializer(quantities.format_time, return_type=str),
-    _measured(quantities.PERIOD, "1 GHz", "1 ns"),
-]
-"""Picoseconds of one cycle, above 0; written as a frequency or as a time."""
-
 Address = Annotated[
     int,
     PlainValidator(quantities.parse_address),

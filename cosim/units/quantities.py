@@ -6,7 +6,7 @@ A quantity is written as a number and its unit (`80 ns`, `256 MiB`, `400 Gb/s`).
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
 from math import floor
@@ -55,7 +55,6 @@ _SIZES = {f"{prefix}B": scale for prefix, scale in _PREFIXES.items()}
 _HERTZ = {f"{prefix}Hz": scale for prefix, scale in _DECIMAL.items()}
 
 TIME = Dimension("time", "picoseconds", _TIMES, "ps, ns, us, ms or s", "80 ns", 2**63 - 1)
-PERIOD = replace(TIME, name="period", base="picoseconds a cycle", units=_HERTZ | _TIMES, example="1 GHz")
 SIZE = Dimension("size", "bytes", _SIZES, "B, kB, MB, GB, TB, KiB, MiB, GiB or TiB", "4 KiB", 2**64)
 RATE = Dimension("rate", "bits per second", _BYTES | _BITS, "B/s, MB/s, GiB/s, Gb/s, ...", "16 GB/s", 10**18)
 FREQUENCY = Dimension("frequency", "hertz", _HERTZ, "Hz, kHz, MHz, GHz or THz", "1 GHz", S)
@@ -86,19 +85,6 @@ def parse_rate(value: object) -> Rate:
     if rate == 0:
         raise UnitError(f"{show(value)} is no rate: nothing would ever arrive; write one such as {RATE.example}")
     return Rate(rate)
-
-
-def parse_period(value: object) -> int:
-    """Picoseconds of one cycle, from `1 GHz` or `1 ns`. Raises UnitError, also if they are no whole number."""
-    if isinstance(value, str) and dimension_of(value) is TIME:
-        period = _measure(value, TIME)
-    elif hertz := _measure(value, FREQUENCY):
-        period = _whole(value, Fraction(S, hertz), PERIOD)
-    else:
-        period = 0
-    if period == 0:
-        raise UnitError(f"{show(value)} is no period; write one such as 1 GHz or 1 ns")
-    return period
 
 
 def parse_address(value: object) -> int:
@@ -154,7 +140,6 @@ def format_like(text: str, value: int) -> str:
 
 _FORMATS: dict[str, Callable[[int], str]] = {
     "time": format_time,
-    "period": format_time,
     "size": format_size,
     "rate": format_rate,
     "frequency": format_frequency,

@@ -10,7 +10,7 @@ import pytest
 import cosim
 from cosim.study.run.result import Result
 from cosim.system.load import shipped
-from cosim.system.scalars import SCALARS, VARIABLES, Scalar, rows_of
+from cosim.system.scalars import SCALARS, VARIABLES, Scalar
 from cosim.system.topology import Topology
 
 EVERYTHING = """\
@@ -34,7 +34,9 @@ def kinds_of(row: Scalar) -> set[str]:
 
 def row_of(name: str, topology: Topology) -> Scalar | None:
     part = topology.parts.get(name.partition(".")[0])
-    fitting = [row for row in rows_of(name) if not kinds_of(row) or (part and part.kind in kinds_of(row))]
+    fitting = [
+        row for row in SCALARS if row.matches(name) and (not kinds_of(row) or (part and part.kind in kinds_of(row)))
+    ]
     assert len(fitting) <= 1, f"{name} is of several rows: {fitting}"
     return fitting[0] if fitting else None
 

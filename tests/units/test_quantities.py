@@ -28,7 +28,6 @@ from cosim.units.quantities import (
     format_time,
     parse_address,
     parse_count,
-    parse_period,
     parse_rate,
     parse_size,
     parse_time,
@@ -105,12 +104,6 @@ def test_a_transfer_ends_with_the_first_whole_picosecond_after_its_last_bit(rate
     assert needed <= Rate(rate).transfer_ps(size) < needed + 1
 
 
-def test_a_period_is_written_as_frequency_or_time():
-    assert parse_period("1 GHz") == parse_period("1 ns") == NS
-    assert parse_period("2.5 GHz") == 400
-    assert parse_period("100 MHz") == 10 * NS
-
-
 def test_addresses_and_counts_are_plain_numbers():
     assert parse_address("0x8000_0000") == parse_address(0x8000_0000) == parse_address("2147483648")
     assert parse_count(16) == parse_count("16") == parse_count(16.0)
@@ -174,13 +167,6 @@ def test_addresses_and_counts_are_plain_numbers():
         ),
         (parse_rate, "0 B/s", "0 B/s is no rate: nothing would ever arrive; write one such as 16 GB/s"),
         (parse_rate, 0, "0 is no rate: nothing would ever arrive; write one such as 16 GB/s"),
-        (
-            parse_period,
-            "3 GHz",
-            "3 GHz is not a whole number of picoseconds a cycle; write 333 ps or 334 ps",
-        ),
-        (parse_period, "0 GHz", "0 GHz is no period; write one such as 1 GHz or 1 ns"),
-        (parse_period, "1 ghz", "1 ghz: unknown unit ghz; did you mean GHz?"),
         (parse_address, "2 GiB", "2 GiB is a size, not an address; write one without unit, such as 0x8000_0000"),
         (parse_address, "dram", "dram is not an address; write one such as 0x8000_0000"),
         (parse_address, 1 << 64, "18446744073709551616 is too large; an address is at most 0xffff_ffff_ffff_ffff"),
@@ -282,7 +268,7 @@ def test_a_time_is_its_decimal_number_times_its_unit_or_refused(number, unit):
 
 @exhaustive
 @given(
-    parse=st.sampled_from([parse_time, parse_size, parse_rate, parse_period, parse_address, parse_count]),
+    parse=st.sampled_from([parse_time, parse_size, parse_rate, parse_address, parse_count]),
     value=st.text("0123456789.eE_+-x nsuGMKkiBb/\t\0\u0663\u00b5", max_size=12) | st.floats() | st.integers(),
 )
 def test_whatever_is_given_a_parser_answers_with_a_number_or_a_unit_error(parse, value):
@@ -303,7 +289,6 @@ class Timing(BaseModel):
     window: quantities.Size = 4 * KIB
     burst: quantities.PositiveSize = 64
     link: quantities.Rate = parse_rate("16 GB/s")
-    cycle: quantities.Period = NS
     base: quantities.Address = 0x8000_0000
     ways: quantities.Count = 0
     walkers: quantities.PositiveCount = 1
@@ -317,15 +302,14 @@ def test_a_dumped_model_is_readable_and_reads_back_equal():
         "window": "256 MiB",
         "burst": "1500 B",
         "link": "400 Gb/s",
-        "cycle": "2 GHz",
         "base": "0x300_0000",
         "ways": 4,
         "walkers": 8,
         "limit": "90 s",
     }
     timing = Timing(**written)
-    assert (timing.hit, timing.cycle, timing.link.transfer_ps(50)) == (1_500_000, 500, NS)
-    assert timing.model_dump() == written | {"link": "50 GB/s", "cycle": "500 ps"}
+    assert (timing.hit, timing.link.transfer_ps(50)) == (1_500_000, NS)
+    assert timing.model_dump() == written | {"link": "50 GB/s"}
     assert Timing(**timing.model_dump()) == timing
     assert Timing.model_validate_json(timing.model_dump_json(), strict=True) == timing
 
