@@ -22,6 +22,8 @@ VARIABLES: Mapping[str, str] = {
     "queue": "|".join(QUEUES),
     "purpose": r"\w+",
     "way": "up|down",
+    "thread": r"[\w-]+",
+    "call": r"\w+",
     "n": r"\d+",
 }
 """What may stand for each word in angle brackets; any other stands for the path of a part of that kind."""
@@ -58,6 +60,7 @@ SCALARS: tuple[Scalar, ...] = (
     Scalar("<cpu>.switches", "switches", "changes from one thread to another"),
     Scalar("<cpu>.busy_ps", "ps", "time that threads and interrupt handlers ran"),
     Scalar("<cpu>.utilisation", *USE),
+    Scalar("<cpu>.<thread>.<call>.per_s", "calls/s", "calls that the thread began and that returned, over the window"),
     Scalar("<cpu>.imsic.messages", "messages", "interrupts that came as messages"),
     Scalar("<iommu>.requests", "requests", "requests that were looked up"),
     Scalar("<iommu>.faults", "requests", "requests that it refused, with a fault"),

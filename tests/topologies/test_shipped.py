@@ -11,7 +11,7 @@ from tests.topologies.running import NAMES, run
 
 
 def test_the_topologies_that_are_promised_are_shipped() -> None:
-    promised = {"quickstart", "shared_domain", "two_iommus", "concurrent_attach", "rcu", "iofence_timeout"}
+    promised = {"quickstart", "shared_domain", "two_iommus", "concurrent_attach", "rcu", "iofence_timeout", "io_modes"}
     assert promised <= set(NAMES)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from cosim.events import CallDone, DmaDone
 from cosim.sim.simulation import Sim
@@ -16,18 +16,25 @@ class LatenciesByName:
     `ended` is how many requests and calls ended inside the window, whenever they began.
     """
 
-    __slots__ = ("_found", "_window", "ended")
+    __slots__ = ("_found", "_returned", "_window", "ended")
 
     def __init__(self, sim: Sim, window: Window) -> None:
         self.ended = 0
         self._window = window
         self._found: defaultdict[str, Latencies] = defaultdict(Latencies)
+        self._returned: Counter[str] = Counter()
         sim.probe(DmaDone).watch(self._dma_done)
         sim.probe(CallDone).watch(self._call_done)
 
     def summaries(self) -> dict[str, Latency]:
         """The distribution for each kind of request and each call of each thread, sorted by name."""
         return {name: found.summary() for name, found in sorted(self._found.items())}
+
+    def rates(self, window_ps: int) -> dict[str, float]:
+        """Calls a second, such as ``cpu0.map-unmap.map.per_s``, over a window of this length, by name."""
+        if window_ps <= 0:
+            return {}
+        return {f"{name}.per_s": count * 1e12 / window_ps for name, count in sorted(self._returned.items())}
 
     def longest(self, name: str) -> int:
         """The longest latency of this name, in picoseconds; -1 if there is none."""
@@ -49,4 +56,6 @@ class LatenciesByName:
             return
         self.ended += 1
         if opened <= event.began:
-            self._found[f"{event.who}.{event.call}"].add(event.time - event.began, event.parts)
+            name = f"{event.who}.{event.call}"
+            self._returned[name] += 1
+            self._found[name].add(event.time - event.began, event.parts)

@@ -165,6 +165,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         # In the middle of an event a request may have left and not yet be counted.
         if not stop.broken:
             meter.over_time.check_littles_law()
+        scalars |= meter.latencies.rates(window[1] - window[0])
         scalars |= system.derived(meter.counted.since(), window[1] - window[0])
     scalars |= system.totals()
     latencies = Named(meter.latencies.summaries())
