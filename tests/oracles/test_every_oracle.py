@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from pathlib import Path
 
 import pytest
 
+import cosim
 import cosim.oracles
 from cosim.events import FreedTouched, KernelLog
 from cosim.oracles import ORACLES, FreedMemory, KernelHealth, Oracle, Violation
 from cosim.study.report.catalogue import oracles
+from tests.stress.stress import DEFECTS
 
 MODULES = [
     importlib.import_module(f"cosim.oracles.{found.name}") for found in pkgutil.iter_modules(cosim.oracles.__path__)
 ]
+
+
+DRIVERS = {"kernel": "v2"}
+"""Oracles that a driver shows to see, not a defect of the hardware under stress."""
+CORRECTNESS = Path(__file__).parents[2] / "docs" / "correctness.md"
+NEVER_ATTACHED = """\
+parts:
+  dram0: {kind: memory, base: 0x8000_0000, size: 64 MiB}
+  cpu0: {kind: cpu}
+  iommu0: {kind: iommu, base: 0x0300_0000}
+  nic0: {kind: dma, through: iommu0, traffic: {pattern: none}}
+domains: {empty: {devices: []}}
+threads:
+  - {on: cpu0, does: map-unmap, domain: empty, count: 1}
+run: {until: 20 us}
+"""
 
 
 def test_every_oracle_that_has_a_file_is_in_the_table() -> None:
@@ -44,3 +63,18 @@ def test_only_an_oops_is_a_violation(level: str, violations: int) -> None:
     found: list[Violation] = []
     KernelHealth(found.append).logged(KernelLog(5, "cpu0.t", level, "sleeping in an interrupt"))
     assert len(found) == violations
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_a_defect_or_a_driver_is_planted_for_every_oracle_and_a_page_says_so(oracle: str) -> None:
+    seen = {name for _, names in DEFECTS.values() for name in names} | set(DRIVERS)
+    assert oracle in seen, "DEFECTS in tests/stress/stress.py, or DRIVERS here, says what the oracle must see"
+    assert f"`{oracle}`" in CORRECTNESS.read_text(encoding="utf-8"), "docs/correctness.md says by what it is tried"
+
+
+@pytest.mark.slow
+def test_the_kernel_s_oracle_sees_the_oops_of_the_driver_that_has_one(tmp_path: Path) -> None:
+    topology = tmp_path / "never_attached.yaml"
+    topology.write_text(NEVER_ATTACHED, encoding="utf-8")
+    assert {each.oracle for each in cosim.run(topology, driver=DRIVERS["kernel"]).violations} == {"kernel"}
+    assert not cosim.run(topology, driver="merged").violations
