@@ -59,9 +59,13 @@ def test_every_utilisation_is_of_a_kind_that_a_sentence_can_name(busy):
     assert {"cpu0", "dram0.port", "iommu0.walkers", "iommu0.commands", "nic0.link_up"} <= named
 
 
+IDLE = TOPOLOGY.replace("bandwidth: 16 GB/s, traffic: {pattern: random, outstanding: 8}", "traffic: {pattern: none}")
+IDLE = IDLE.split("threads:")[0]
+
+
 def test_what_ended_in_the_window_is_counted_whenever_it_began(tmp_path):
     path = tmp_path / "late.yaml"
-    path.write_text(TOPOLOGY.replace("pattern: random, outstanding: 8", "pattern: none").split("threads:")[0])
+    path.write_text(IDLE)
     idle = run(Point(load(path, until="20 us")))
     assert (idle.ended, idle.outcome, idle.latencies) == (0, "ok", {})
     path.write_text(TOPOLOGY.split("threads:")[0])
