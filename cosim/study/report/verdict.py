@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from cosim.study.report.overloaded import overloaded
 from cosim.study.report.page import Page, words
 from cosim.study.report.parts import parts_of
 from cosim.study.report.seen import seen
@@ -34,6 +35,8 @@ def outcome(result: Result, page: Page) -> list[Text]:
         lines.append(Text(f"  and {result.violation_count - SHOWN_VIOLATIONS} more violations", "red"))
     if could := seen(result.seen):
         lines += words(could, page, "" if result.seen["touched"] else "yellow", "  ", "    ")
+    for sentence in overloaded(result.scalars):
+        lines += words(sentence, page, "yellow", "  ? ", "    ")
     if result.window_ps[0] < result.window_ps[1] and not result.ended:
         lines += words("nothing ended in the measured window", page, "yellow", "  ? ", "    ")
     for name, call in list(result.unfinished.items())[:SHOWN_UNFINISHED]:
