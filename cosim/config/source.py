@@ -118,6 +118,13 @@ class Source:
         assert node is not None
         return max(self.files.index(position.file) for position in _positions(node))
 
+    def spread(self, path: Path) -> bool:
+        """Whether a glob has put the value at `path` in several places; it may be without effect in some of them."""
+        position = self.where(path)
+        if not any(sign in position.file.partition("=")[0] for sign in "*?["):
+            return False
+        return sum(1 for one in _positions(self.root) if one == position) > 1
+
     def without(self, paths: Iterable[Path]) -> "Source":
         """The same with nothing at `paths`."""
         root = self.root

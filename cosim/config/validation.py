@@ -51,6 +51,8 @@ def validate(model: type[M], source: "Source", check: Check[M] | None = None) ->
             path, message, because = Complaint(*complaint)
             path = remains.original(path)
             overlaid = any(source.layer(remains.original(cause)) > source.layer(path) for cause in because)
+            if because and not overlaid and not source.where(path).line:
+                overlaid = source.spread(path)
             if not overlaid and not remains.concerns(path):
                 problems.append(Problem(source.where(path), path, message))
     if problems or result is None:

@@ -258,6 +258,16 @@ def test_an_override_that_is_idle_itself_is_an_error(written):
         load(written(), sets=["nic0.traffic.stride=8192"])
 
 
+def test_an_override_of_many_devices_may_be_idle_in_some(written):
+    file = written({f"{NIC}.traffic": {"pattern": "none"}})
+    topology = load(file, sets=["[nr]i*0.link=45 ns"])
+    assert "link" not in topology.parts["nic0"].model_fields_set
+    with pytest.raises(TopologyError, match="has no effect"):
+        load(file, sets=["nic0.link=45 ns"])
+    with pytest.raises(TopologyError, match="has no effect"):
+        load(file, sets=["nic0.traffic={pattern: none, requests: 4}"])
+
+
 def test_a_default_that_is_written_out_is_no_error(written, tmp_path):
     everything = tmp_path / "all.yaml"
     everything.write_text(resolved(load(written({f"{NIC}.traffic": {"pattern": "none"}})), everything=True))
