@@ -5,13 +5,15 @@ IOMMU and for memory; a place while it waits for the look-up and for a walker; a
 
     slots [ link up   places [ look-up   walkers [ memory ] ]   memory   link down ]
 
-A resource that is full only because its holders wait inside passes the blame on. What is full and does not is the
-cause; where several are, each would be at once in the way of the other, and all of them are named.
+A resource that is full only because its holders wait inside passes the blame on. So do places whose holders wait for
+one another's walks: with twice as many, twice as many would wait for the same walk, and a shorter walk is what helps.
+What is full and does not pass the blame on is the cause; where several are, each would be at once in the way of the
+other, and all of them are named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from cosim.hw.dma.options import DmaOptions, RingOptions
@@ -28,6 +30,9 @@ ALWAYS = 0.97
 
 PASSES = 0.25
 """A resource passes the blame on if its holders spend this fraction of their time waiting for what is inside it."""
+
+MERGED = 0.4
+"""Places pass the blame on to walks if their holders spend this fraction of their time waiting for one another's."""
 
 HALF = 0.5
 NOTABLE = 0.15
@@ -68,9 +73,12 @@ class Blame:
     def cause(self, name: str) -> Cause:
         """What the requests of a kind, such as ``nic0.read``, wait for in the end."""
         device = name.rpartition(".")[0]
-        latency = self.latencies[name]
-        way = self._way(device, latency)
+        latency, options = self.latencies[name], self.topology.devices()[device]
+        way = self._way(device, latency.parts)
         full = self._full(name, way) or self._waited_for(device, name, way)
+        places = f"{options.through}.places"
+        if places in full and self._merged(places) >= MERGED and (knob := self._lowers_memory(name, "walk")):
+            return Cause((self.resources[places],), (self.uses[places],), "merge_wait", (knob,))
         if full:
             resources = tuple(self.resources[path] for path in full)
             knobs = dict.fromkeys(resource.knob for resource in resources if resource.knob)
@@ -79,6 +87,17 @@ class Blame:
             if (knob := self._lowers(device, name, part)) is not None:
                 return Cause((), (), part, (knob,))
         return Cause((), (), max(latency.parts, key=lambda part: latency.parts[part]), ())
+
+    def behind(self, device: str) -> Cause | None:
+        """What is in the way of a device of which no request made in the window ended in it, as its backlog was long.
+
+        None if it made none, or if nothing is full. Without a latency the innermost of what is full is the cause.
+        """
+        if self.scalars[f"{device}.backlog_mean"] < 1:
+            return None
+        full = [path for path in self._way(device, WALKING) if self.uses[path] >= FULL][:1]
+        knobs = tuple(knob for path in full if (knob := self.resources[path].knob))
+        return Cause(tuple(self.resources[path] for path in full), tuple(self.uses[path] for path in full), "", knobs)
 
     def _full(self, name: str, way: list[str]) -> list[str]:
         """What is full and does not pass the blame on to something full inside it.
@@ -93,13 +112,13 @@ class Blame:
             named += [path for path in full if path not in named and self.resources[path].name == "slots"]
         return named
 
-    def _way(self, device: str, latency: Latency) -> list[str]:
+    def _way(self, device: str, parts: Container[str]) -> list[str]:
         """The resources that requests of this kind pass, the innermost first."""
         options = self.topology.devices()[device]
         iommu = options.through
         names = [f"{memory}.port" for memory in self._memories]
         if iommu:
-            walks = any(part in latency.parts for part in (*WALKING, "walker_wait"))
+            walks = any(part in parts for part in (*WALKING, "walker_wait"))
             names += [f"{iommu}.walkers"] if walks else []
             names += [f"{iommu}.lookup", f"{iommu}.places"]
         names += [f"{device}.link_down", f"{device}.link_up", f"{device}.slots"]
@@ -133,6 +152,12 @@ class Blame:
         merged = self._total(iommu, "merge_wait") * self._waiting_for_walkers(iommu)
         waits = self._total(iommu, "lookup_wait") + self._total(iommu, "walker_wait")
         return waits + merged + self._walkers_wait(iommu)
+
+    def _merged(self, path: str) -> float:
+        """The fraction of the time that places are held in which their holders wait for walks of others to be done."""
+        iommu = path.rpartition(".")[0]
+        merged = self._total(iommu, "merge_wait") * (1 - self._waiting_for_walkers(iommu))
+        return self._ratio(merged, self.scalars[f"{path}.busy_ps"])
 
     def _waiting_for_walkers(self, iommu: str) -> float:
         """The fraction of a walk that is the wait for a walker."""

@@ -40,7 +40,7 @@ def limit_of(latencies: Operations, scalars: Mapping[str, int | float], topology
     busy = uses(scalars)
     saturated = [use for use in busy if use.fraction > SATURATED and (use.is_cpu or use.is_consumer)]
     if not operations:
-        return "; ".join(["nothing was measured: no request and no call ended in the window", *map(str, saturated[:1])])
+        return _nothing(latencies, scalars, topology, saturated[:1])
     calls = {name: latency for name, latency in operations.items() if not is_access(name)}
     accesses = {name: latency for name, latency in operations.items() if is_access(name)}
     name = _busiest(accesses)[0] if accesses else ""
@@ -61,8 +61,7 @@ def limit_of(latencies: Operations, scalars: Mapping[str, int | float], topology
     if calls and _time(calls) >= LITTLE * _time(accesses):
         clauses.append(_tail(*_busiest(calls)) + _consumer(calls, busy, scalars))
     if cause and _time(accesses) >= LITTLE * _time(calls):
-        clauses.insert(0, _in_flight(name, accesses, scalars, cause))
-        clauses.append(_try(cause).removeprefix("; "))
+        clauses.insert(0, _in_flight(name, accesses, scalars, cause) + _try(cause))
     besides = f" but {saturated[0].of}" if saturated else ""
     return f"nothing{besides} is saturated: {'; '.join(filter(None, clauses))}"
 
@@ -72,10 +71,24 @@ def phrase(part: str) -> str:
     return PARTS[part].phrase if part in PARTS else part
 
 
+def _nothing(latencies: Operations, scalars: Mapping[str, int | float], topology: Topology, busy: list[Use]) -> str:
+    """Nothing has a latency: nothing ran, or a device is so far behind that its requests end later than the window."""
+    blame = Blame(topology, latencies, scalars)
+    for device in sorted(topology.devices(), key=lambda device: -scalars.get(f"{device}.backlog_mean", 0)):
+        if cause := blame.behind(device):
+            backlog = f"{scalars[f'{device}.backlog_mean']:.0f} requests wait for a slot of {device} on average"
+            said = [f"no request made in the window ended in it: {backlog}", *filter(None, [_were(cause)])]
+            return "; ".join(said) + _try(cause)
+    return "; ".join(["nothing was measured: no request and no call ended in the window", *map(str, busy)])
+
+
 def _were(cause: Cause) -> str:
     """How busy what is to blame was, the slots of a device last."""
     told = [were(str(resource), use) for resource, use in zip(cause.resources, cause.uses, strict=True)]
-    return " and ".join(told)
+    with_whom = (
+        ", much of that with requests that wait for one another's walks" if cause.part == "merge_wait" and told else ""
+    )
+    return " and ".join(told) + with_whom
 
 
 def _try(cause: Cause) -> str:

@@ -12,6 +12,9 @@ from cosim.study.run.result import Result
 from cosim.system.load import load
 from cosim.system.topology import Topology
 
+MARGIN = 0.02
+"""A throughput or a mean latency that is better by less than this is not better."""
+
 
 def system(seed: int) -> dict[str, Any]:
     """The topology of a seed, as data."""
@@ -65,6 +68,8 @@ def gain(before: Result, after: Result, name: str) -> float:
     bytes_before, bytes_after = (
         sum(result.scalars[f"{device}.{what}_bytes"] for what in ("read", "written")) for result in (before, after)
     )
+    if name not in before.latencies or name not in after.latencies:
+        return bytes_after / bytes_before - 1
     mean_before, mean_after = (result.latencies[name].mean_ps for result in (before, after))
     return max(bytes_after / bytes_before, mean_before / mean_after) - 1
 
@@ -81,12 +86,13 @@ def improvement(seed: int, sets: list[str] | None = None) -> tuple[str, float | 
         return said, None
     if sets is None:
         _, _, proposal = said.partition("; try ")
-        sets = [word for word in shlex.split(proposal) if word != "-s"]
+        sets = [word for word in shlex.split(proposal.partition(";")[0]) if word != "-s"]
         assert sets, f"system {seed}: {said!r} proposes nothing"
-    spoken = re.search(r"(?:p99 of|slowest|latency of) (dev\d\.\w+)|: (dev\d) ", said)
+    spoken = re.search(r"(?:p99 of|slowest|latency of) (dev\d\.\w+)|(?:: |slot of )(dev\d) ", said)
     assert spoken, f"system {seed}: {said!r} speaks of no requests"
     name = spoken[1] or max(
         (name for name in before.latencies if name.startswith(f"{spoken[2]}.")),
         key=lambda name: before.latencies[name].count * before.latencies[name].mean_ps,
+        default=f"{spoken[2]}.read",
     )
     return said, gain(before, cosim.run(load(topology, sets=sets)), name)

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.study.run.systems import improvement
-
-MARGIN = 0.02
-"""A throughput or a latency that is better by less is not better."""
+from tests.study.run.systems import MARGIN, improvement
 
 SEEDS = range(200, 212)
 MORE = (*range(212, 213), *range(214, 260))
