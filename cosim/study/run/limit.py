@@ -61,7 +61,8 @@ def limit_of(latencies: Operations, scalars: Mapping[str, int | float], topology
     if calls and _time(calls) >= LITTLE * _time(accesses):
         clauses.append(_tail(*_busiest(calls)) + _consumer(calls, busy, scalars))
     if cause and _time(accesses) >= LITTLE * _time(calls):
-        clauses.insert(0, _in_flight(name, accesses, scalars, cause) + _try(cause))
+        clauses.insert(0, _in_flight(name, accesses, scalars, cause))
+        clauses.append(_try(cause).removeprefix("; "))
     besides = f" but {saturated[0].of}" if saturated else ""
     return f"nothing{besides} is saturated: {'; '.join(filter(None, clauses))}"
 

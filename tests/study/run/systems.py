@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 import cosim
@@ -74,12 +75,16 @@ def gain(before: Result, after: Result, name: str) -> float:
     return max(bytes_after / bytes_before, mean_before / mean_after) - 1
 
 
-def improvement(seed: int, sets: list[str] | None = None) -> tuple[str, float | None]:
+def improvement(
+    seed: int, sets: list[str] | None = None, run: Mapping[str, str] | None = None
+) -> tuple[str, float | None]:
     """The first sentence on a system, and by what fraction its proposal (or `sets`) makes better what it speaks of.
 
-    None if nothing was measured: too little time for such a system.
+    `run` changes the window. None if nothing was measured: too little time for such a system.
     """
-    topology = load(Topology.model_validate(system(seed)))
+    data = system(seed)
+    data["run"] |= run or {}
+    topology = load(Topology.model_validate(data))
     before = cosim.run(topology)
     said = before.limit
     if said.startswith("nothing was measured"):
