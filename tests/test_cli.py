@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from cosim.cli import main
+from tests.processor_time import wait_for
 
 TINY = str(Path(__file__).parent / "tiny.yaml")
 
@@ -123,7 +123,7 @@ def test_ctrl_c_keeps_what_was_measured_and_is_exit_code_130():
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
-    time.sleep(4)
+    wait_for(process, 4)
     os.kill(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors

@@ -7,10 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.processor_time import wait_for
 
 ROOT = Path(__file__).parents[1]
 TINY = str(ROOT / "tests" / "tiny.yaml")
@@ -211,7 +212,7 @@ def test_every_verb_can_be_told_to_stop(words, moment):
 def test_from_outside_it_can_be_told_to_stop_at_any_time(delay_s, number):
     """Real signals at staggered times: before the first of them, the interpreter itself has begun."""
     running = process("run", TINY, "--json", "--until", "100s")
-    time.sleep(delay_s)
+    wait_for(running, delay_s)
     running.send_signal(number)
     output, errors = running.communicate(timeout=60)
     assert running.returncode == 130
