@@ -212,9 +212,12 @@ def test_every_verb_can_be_told_to_stop(words, moment):
 def test_from_outside_it_can_be_told_to_stop_at_any_time(delay_s, number):
     """Real signals at staggered times: before the first of them, the interpreter itself has begun."""
     running = process("run", TINY, "--json", "--until", "100s")
-    wait_for(running, delay_s)
-    running.send_signal(number)
-    output, errors = running.communicate(timeout=60)
+    try:
+        wait_for(running, delay_s)
+        running.send_signal(number)
+        output, errors = running.communicate(timeout=60)
+    finally:
+        running.kill()
     assert running.returncode == 130
     assert errors in ("", "interrupted\n")
     if not errors:

@@ -74,9 +74,12 @@ def phrase(part: str) -> str:
 
 def _nothing(latencies: Operations, scalars: Mapping[str, int | float], topology: Topology, busy: list[Use]) -> str:
     """Nothing has a latency: nothing ran, or a device is so far behind that its requests end later than the window."""
-    blame = Blame(topology, latencies, scalars)
-    for device in sorted(topology.devices(), key=lambda device: -scalars.get(f"{device}.backlog_mean", 0)):
-        if cause := blame.behind(device):
+    waiting = {device: scalars.get(f"{device}.backlog_mean", 0) for device in topology.devices()}
+    behind = sorted((device for device in waiting if waiting[device]), key=lambda device: -waiting[device])
+    # Without a backlog there may have been no window, and then there is no utilisation to look at.
+    blame = Blame(topology, latencies, scalars) if behind else None
+    for device in behind:
+        if blame and (cause := blame.behind(device)):
             backlog = f"{scalars[f'{device}.backlog_mean']:.0f} requests wait for a slot of {device} on average"
             said = [f"no request made in the window ended in it: {backlog}", *filter(None, [_were(cause)])]
             return "; ".join(said) + _try(cause)
