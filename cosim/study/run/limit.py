@@ -30,8 +30,12 @@ ON_CPU = frozenset({"cpu", "preempted", "irq", "mmio", "fence_instr"})
 Operations = Mapping[str, Latency]
 
 
+NOTHING = "nothing was measured: no request and no call ended in the window"
+"""The sentence where there is nothing to speak of."""
+
+
 def limit_of(latencies: Operations, scalars: Mapping[str, int | float], topology: Topology) -> str:
-    """One sentence on what limited the run: what it names, made larger, makes the run better.
+    """One sentence on what limited a run that had a window: what it names, made larger, makes the run better.
 
     It ends with the change that does that, as the command line takes it, where the limit is one of the hardware that
     requests pass.
@@ -74,16 +78,14 @@ def phrase(part: str) -> str:
 
 def _nothing(latencies: Operations, scalars: Mapping[str, int | float], topology: Topology, busy: list[Use]) -> str:
     """Nothing has a latency: nothing ran, or a device is so far behind that its requests end later than the window."""
-    waiting = {device: scalars.get(f"{device}.backlog_mean", 0) for device in topology.devices()}
-    behind = sorted((device for device in waiting if waiting[device]), key=lambda device: -waiting[device])
-    # Without a backlog there may have been no window, and then there is no utilisation to look at.
-    blame = Blame(topology, latencies, scalars) if behind else None
-    for device in behind:
-        if blame and (cause := blame.behind(device)):
-            backlog = f"{scalars[f'{device}.backlog_mean']:.0f} requests wait for a slot of {device} on average"
+    blame = Blame(topology, latencies, scalars)
+    waiting = {device: scalars[f"{device}.backlog_mean"] for device in topology.devices()}
+    for device in sorted(waiting, key=lambda device: (-waiting[device], device)):
+        if cause := blame.behind(device):
+            backlog = f"{waiting[device]:.0f} requests wait for a slot of {device} on average"
             said = [f"no request made in the window ended in it: {backlog}", *filter(None, [_were(cause)])]
             return "; ".join(said) + _try(cause)
-    return "; ".join(["nothing was measured: no request and no call ended in the window", *map(str, busy)])
+    return "; ".join([NOTHING, *map(str, busy)])
 
 
 def _were(cause: Cause) -> str:

@@ -18,7 +18,7 @@ from cosim.sim.chooser import Chooser, Scheduled, ScheduleError
 from cosim.sim.simulation import Sim
 from cosim.study.run.calls_under_way import Unfinished
 from cosim.study.run.expect import Findings, failures_of
-from cosim.study.run.limit import limit_of
+from cosim.study.run.limit import NOTHING, limit_of
 from cosim.study.run.measure import Meter
 from cosim.study.run.model import model_version
 from cosim.study.run.named import Named
@@ -212,7 +212,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         violations=tuple(meter.violations.kept),
         violation_count=meter.violations.count,
         failures=(*stuck, *failures),
-        limit=limit_of(latencies, scalars, topology),
+        limit=limit_of(latencies, scalars, topology) if meter.window else NOTHING,
         seen=meter.touched.counts(),
         unfinished=_unfinished(system, meter, stop),
         unasked=tuple(sim.chooser.unasked) if isinstance(sim.chooser, Scheduled) else (),
