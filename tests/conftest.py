@@ -14,6 +14,14 @@ REASONS = {
     "test_what_models_count_time_for_is_in_the_list_and_nothing_else": "reads all models",
     "test_a_few_operations_leave_a_system_in_order": "the one of its kind in every run",
     "test_the_page_on_correctness_has_the_numbers": "replays every scenario",
+    "test_a_log_is_told_without_what_differs_from_run_to_run": "starts an interpreter",
+    "test_another_file_is_refused_in_a_line": "starts an interpreter",
+    "test_output_goes_to_a_folder_from_which_the_run_can_be_repeated": "two whole runs with all their output",
+    "test_a_trace_shows_every_register_access_and_command": "a whole run with its trace",
+    "test_it_is_a_schema": "checks all of the schema",
+    "test_the_resolved_topology_of_a_result_runs_again_by_itself": "two whole runs",
+    "test_a_schedule_perturbs_the_run_that_it_names_and_no_other": "two whole runs that ask for every action",
+    "test_what_the_first_sentence_names_is_what_to_enlarge_in_a_short_window": "two runs each of a random system",
 }
 """Tests that are slow, and worth their time in every run."""
 TOLERANCE = 2
@@ -34,6 +42,10 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
             item.user_properties.append(("processor_s", sum(os.times()[:4]) - before))
 
 
+def _name(nodeid: str) -> str:
+    return nodeid.split("::")[-1].partition("[")[0]
+
+
 class SlowCheck:
     """Gathers the time of every test, of all workers, and fails the session if one is slow without the marker."""
 
@@ -44,7 +56,7 @@ class SlowCheck:
         if report.when == "call":
             spent = dict(report.user_properties).get("processor_s", 0.0)
             assert isinstance(spent, float)
-            if spent > LIMIT_S * TOLERANCE and report.nodeid.split("::")[-1] not in REASONS:
+            if spent > LIMIT_S * TOLERANCE and _name(report.nodeid) not in REASONS:
                 self.slow[report.nodeid] = spent
 
     @pytest.hookimpl(trylast=True)

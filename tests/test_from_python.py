@@ -66,6 +66,7 @@ def test_the_version_of_the_model_changes_with_the_model_and_with_nothing_else(t
     assert version_of(package) not in (changed, cosim.model_version)
 
 
+@pytest.mark.slow
 def test_every_layer_that_a_result_depends_on_is_part_of_its_version(tmp_path):
     package = tmp_path / "cosim"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))

@@ -129,7 +129,8 @@ def test_a_blocking_iommu_makes_one_translation_after_the_other() -> None:
     assert rate(result) == pytest.approx(1 / (LOOKUP_NS + READ_NS), rel=0.002)
 
 
-@pytest.mark.parametrize("walkers", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4))])
+@pytest.mark.slow
+@pytest.mark.parametrize("walkers", [1, 2, 4])
 def test_misses_are_no_more_than_the_walkers_can_walk(walkers: int) -> None:
     """X = W / P once more requests miss than there are walkers; with the upper levels cached P is one read."""
     result = system(random_reads(pages=512, outstanding=64), {"walkers": walkers, "iotlb_entries": 0})

@@ -76,7 +76,7 @@ class TestInOrder:
 
 
 class TestDecoding:
-    @settings(derandomize=True, deadline=None, max_examples=60)
+    @settings(derandomize=True, deadline=None, max_examples=20)
     @given(
         pscid=st.none() | st.integers(0, (1 << 20) - 1),
         gscid=st.none() | st.integers(0, (1 << 16) - 1),

@@ -1,7 +1,7 @@
 """Latency distributions: exact quantiles, and parts that add up."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.study.run.latency import GROUPS, Latencies, share_out
@@ -9,6 +9,7 @@ from cosim.study.run.latency import GROUPS, Latencies, share_out
 PARTS = st.dictionaries(st.sampled_from(["walk", "link", "memory", "queue"]), st.integers(0, 10**12), min_size=1)
 
 
+@settings(max_examples=40)
 @given(st.lists(PARTS, min_size=1, max_size=50))
 def test_the_parts_of_the_mean_and_of_the_tail_add_up(samples):
     latencies = Latencies()
@@ -22,6 +23,7 @@ def test_the_parts_of_the_mean_and_of_the_tail_add_up(samples):
     assert abs(sum(found.tail.values()) * len(tail) - sum(tail)) * 2 <= len(tail)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=300))
 def test_quantiles_are_values_that_were_seen_at_their_rank(totals):
     latencies = Latencies()

@@ -61,9 +61,8 @@ def test_both_executors_give_the_same_run(tiny, result):
 
 
 def test_another_seed_is_another_run_where_chance_is_drawn(tiny, result):
-    assert cosim.run(tiny).digest == result.digest
     assert cosim.run(tiny, seed=1).digest != result.digest
-    regular = {"nic0.traffic.pattern": "sequential"}
+    regular = {"nic0.traffic.pattern": "sequential", "run.until": "10 us"}
     assert cosim.run(tiny, seed=1, set=regular).digest == cosim.run(tiny, seed=2, set=regular).digest
 
 
@@ -163,7 +162,9 @@ def test_the_deepest_queue_of_the_window_is_kept(result):
 def test_what_is_given_up_when_a_run_is_over_is_no_event_of_it():
     """A trace is closed by then."""
     heard = []
-    topology = cosim.load(TINY, set={"iommu0.geometry.iotlb_entries": 0, "nic0.traffic.outstanding": 16})
+    topology = cosim.load(
+        TINY, set={"run.until": "5 us", "iommu0.geometry.iotlb_entries": 0, "nic0.traffic.outstanding": 16}
+    )
     run(Point(topology), watchers=[lambda sim: sim.probe(WalkDone).watch(heard.append)])
     until_then = len(heard)
     gc.collect()
