@@ -25,7 +25,11 @@ class ThreadEnded:
 
 @dataclass(slots=True)
 class FreedTouched:
-    """A thread, device or walker touched memory that was freed at `freed` by `freed_by`."""
+    """A thread, device or walker touched memory that was freed at `freed` by `freed_by`.
+
+    `by` is what touched: ``thread``, a device's ``dma``, a walk by its latency part (``walk``), or what an IOMMU
+    does besides, such as to ``fetch`` a command.
+    """
 
     time: int
     who: str
@@ -34,6 +38,7 @@ class FreedTouched:
     freed: int
     freed_by: str
     what: str
+    by: str = "thread"
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """Oracles: one property per file, each judged from events alone."""
 
+from cosim.oracles.bounds import Bounds
 from cosim.oracles.freed_memory import FreedMemory
 from cosim.oracles.kernel_health import KernelHealth
 from cosim.oracles.lost_faults import LostFaults
@@ -15,6 +16,7 @@ ORACLES: dict[str, type[Oracle]] = {
 
 __all__ = [
     "ORACLES",
+    "Bounds",
     "FreedMemory",
     "KernelHealth",
     "LostFaults",

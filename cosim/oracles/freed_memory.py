@@ -21,4 +21,5 @@ class FreedMemory(Oracle):
             f"at {exact(event.time)}, {span(event.time - event.freed)} after {event.freed_by} had freed it",
             event.time,
             event.freed,
+            signature=f"{event.by} {verb} {event.what}",
         )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from cosim.events import KernelLog
 from cosim.oracles.oracle import Oracle
+
+_PARTICULARS = re.compile(r"'[^']*'|0x[0-9a-f]+|\b[a-z_]+\d+[\w.-]*|\b\d+\b")
+"""What a message names: quoted names, addresses, parts and threads, numbers."""
 
 
 class KernelHealth(Oracle):
@@ -16,4 +20,5 @@ class KernelHealth(Oracle):
 
     def logged(self, event: KernelLog) -> None:
         if event.level == "oops":
-            self.violated(f"{event.who}: {event.text}", event.time, event.time)
+            signature = _PARTICULARS.sub("...", event.text)
+            self.violated(f"{event.who}: {event.text}", event.time, event.time, signature=signature)

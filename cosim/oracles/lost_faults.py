@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cosim.events import FaultRecorded
-from cosim.oracles.oracle import Oracle, exact
+from cosim.oracles.oracle import Oracle, cause_name, exact
 from cosim.spec.registers import Fqcsr
 
 
@@ -28,4 +28,5 @@ class LostFaults(Oracle):
                 f"{exact(event.time)}, though its fault queue was on and no error bit is set",
                 event.time,
                 event.time,
+                signature=f"{cause_name(event.cause)} has no record",
             )

@@ -6,12 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from cosim.oracles.bounds import Bounds
+from cosim.spec.faults import Cause
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A property did not hold: `message` says who, where and when, `since_ps` since when it was so."""
+    """A property did not hold: `message` says who, where and when, `since_ps` since when it was so.
+
+    `signature` says of what kind the violation and its objects are, without names, addresses and times: violations
+    that are alike have the same one, in whatever run.
+    """
 
     oracle: str
+    signature: str
     message: str
     time_ps: int
     since_ps: int
@@ -21,17 +29,19 @@ class Oracle:
     """One property. `watches` maps each type of event that it needs to its method for it.
 
     An oracle sees events only. It calls `report` with each violation and goes on, so that one run shows them all.
+    How long it waits for what takes time follows from `bounds`: an oracle has no time of its own.
     """
 
     name: ClassVar[str]
     watches: ClassVar[Mapping[type, str]]
 
-    def __init__(self, report: Callable[[Violation], None]) -> None:
+    def __init__(self, report: Callable[[Violation], None], bounds: Bounds) -> None:
         self._report = report
+        self.bounds = bounds
 
-    def violated(self, message: str, time_ps: int, since_ps: int) -> None:
-        """Report that the property did not hold at `time_ps`."""
-        self._report(Violation(self.name, message, time_ps, since_ps))
+    def violated(self, message: str, time_ps: int, since_ps: int, *, signature: str) -> None:
+        """Report that the property did not hold at `time_ps`; `signature` is without the oracle's name."""
+        self._report(Violation(self.name, f"{self.name}: {signature}", message, time_ps, since_ps))
 
     def listeners(self) -> list[tuple[type, Callable[[Any], None]]]:
         """Each event type with the method that wants it."""
@@ -47,6 +57,11 @@ def exact(ps: int) -> str:
     whole, rest = divmod(ps, scale)
     digits = f".{rest:0{len(str(scale)) - 1}}".rstrip("0") if rest else ""
     return f"{whole}{digits} {unit}"
+
+
+def cause_name(cause: int) -> str:
+    """A fault's name (`spec.faults.Cause`); what none is called by its number."""
+    return Cause(cause).name.lower() if cause in set(Cause) else f"cause {cause}"
 
 
 def span(ps: int) -> str:

@@ -5,20 +5,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cosim.events import Attached, Attaching, DmaDone, Mapped, UnmapBegun
-from cosim.oracles.oracle import Oracle, exact, span
+from cosim.oracles.oracle import Oracle, cause_name, exact, span
 from cosim.spec.pagetable import PAGE_LG2
-
-VISIBLE_PS = 20_000_000
-"""A page counts as mapped this long after its map has returned: by then the stores of its entries have taken hold."""
 
 
 class RefusedDma(Oracle):
     """Judges each request that the IOMMU stopped with a fault, when it is answered.
 
     It must not be stopped if its page was mapped, with the permission that it needs, in the domain that its device
-    was in, all the time from its issue to its answer. A page *is mapped* from `VISIBLE_PS` after the return of its
-    map to the beginning of its unmap, a device *is in* a domain from the return of an attach to the beginning of the
-    next.
+    was in, all the time from its issue to its answer. A page *is mapped* once the stores of its map have taken hold,
+    and no walk that had read before them is under way; so it is until its unmap begins. A device *is in* a domain
+    from the return of an attach to the beginning of the next.
 
     Source: ``iommu_map`` flushes nothing, since no cache holds what is not valid ("Caching in-memory data
     structures").
@@ -35,6 +32,7 @@ class RefusedDma(Oracle):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
+        self._visible_ps = self.bounds.store_ps + self.bounds.answer_ps
         self._mapped: dict[tuple[str, int], tuple[int, str]] = {}
         self._domain: dict[str, tuple[str, int]] = {}
 
@@ -62,12 +60,14 @@ class RefusedDma(Oracle):
             if ("w" if event.write else "r") not in prot:
                 return
             since = max(since, mapped)
-        if event.issued >= entered and event.issued >= since + VISIBLE_PS:
+        if event.issued >= entered and event.issued >= since + self._visible_ps:
+            verb = "write" if event.write else "read"
             self.violated(
-                f"{event.who} (device {event.device_id}) was refused a {'write' if event.write else 'read'} of IOVA "
+                f"{event.who} (device {event.device_id}) was refused a {verb} of IOVA "
                 f"{event.iova:#x} at {exact(event.time)}, {span(event.time - since)} after it was mapped in {domain}",
                 event.time,
                 since,
+                signature=f"{verb} of a mapped page, {cause_name(event.cause)}",
             )
 
 

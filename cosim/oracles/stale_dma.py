@@ -78,20 +78,21 @@ class StaleDma(Oracle):
         for domain in domains:
             since = self._gone.get((domain, page, frame))
             if since is not None:
-                self._stale(event, since, f"its unmap from {domain} returned")
+                self._stale(event, since, f"its unmap from {domain} returned", "page unmapped")
                 return
         for old, left in self._left.get(event.who, {}).items():
             if self._live.get((old, page)) == frame or (old, page, frame) in self._gone:
-                self._stale(event, left, f"it was detached from {old}")
+                self._stale(event, left, f"it was detached from {old}", "device detached")
                 return
 
-    def _stale(self, event: DmaCommitted, since: int, what: str) -> None:
+    def _stale(self, event: DmaCommitted, since: int, what: str, kind: str) -> None:
         verb = "wrote" if event.write else "read"
         self.violated(
             f"{event.who} (device {event.device_id}) {verb} {event.address:#x} by IOVA {event.iova:#x} "
             f"at {exact(event.time)}, {span(event.time - since)} after {what}",
             event.time,
             since,
+            signature=f"{'write' if event.write else 'read'}, {kind}",
         )
 
 

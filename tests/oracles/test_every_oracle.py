@@ -11,7 +11,7 @@ import pytest
 import cosim
 import cosim.oracles
 from cosim.events import FreedTouched, KernelLog
-from cosim.oracles import ORACLES, FreedMemory, KernelHealth, Oracle, Violation
+from cosim.oracles import ORACLES, Bounds, FreedMemory, KernelHealth, Oracle, Violation
 from cosim.study.report.catalogue import oracles
 from tests.stress.stress import DEFECTS
 
@@ -47,22 +47,40 @@ def test_an_oracle_says_what_it_judges_and_watches_what_it_says(oracle: type[Ora
     assert oracle.__doc__, "its docstring says when it reports"
     assert dict(oracles())[oracle.name], "the first sentence of its module is its line in `cosim list oracles`"
     assert oracle.watches
-    assert all(callable(listener) for _, listener in oracle(lambda _: None).listeners())
+    assert all(callable(listener) for _, listener in oracle(lambda _: None, Bounds()).listeners())
 
 
 def test_a_touch_of_freed_memory_names_both_sides() -> None:
     found: list[Violation] = []
-    FreedMemory(found.append).touched(FreedTouched(500_000, "nic0", 0x8000_0000, True, 480_000, "cpu0.t", "page"))
-    assert [violation.message for violation in found] == [
-        "nic0 wrote 0x80000000 (page), at 500 ns, 20 ns after cpu0.t had freed it"
+    event = FreedTouched(500_000, "nic0", 0x8000_0000, True, 480_000, "cpu0.t", "buffer page", "dma")
+    FreedMemory(found.append, Bounds()).touched(event)
+    assert [(violation.signature, violation.message) for violation in found] == [
+        (
+            "freed-memory: dma wrote buffer page",
+            "nic0 wrote 0x80000000 (buffer page), at 500 ns, 20 ns after cpu0.t had freed it",
+        )
     ]
 
 
 @pytest.mark.parametrize(("level", "violations"), [("oops", 1), ("error", 0), ("warning", 0)])
 def test_only_an_oops_is_a_violation(level: str, violations: int) -> None:
     found: list[Violation] = []
-    KernelHealth(found.append).logged(KernelLog(5, "cpu0.t", level, "sleeping in an interrupt"))
+    KernelHealth(found.append, Bounds()).logged(KernelLog(5, "cpu0.t", level, "sleeping in an interrupt"))
     assert len(found) == violations
+
+
+@pytest.mark.parametrize(
+    ("text", "signature"),
+    [
+        ("null pointer dereference at 0x1f: 'iommu' of 0x80001000", "null pointer dereference at ...: ... of ..."),
+        ("cpu0.map-unmap sleeps in an interrupt handler", "... sleeps in an interrupt handler"),
+        ("sleeping with 2 locks held", "sleeping with ... locks held"),
+    ],
+)
+def test_the_signature_of_an_oops_is_its_text_without_what_it_names(text: str, signature: str) -> None:
+    found: list[Violation] = []
+    KernelHealth(found.append, Bounds()).logged(KernelLog(5, "cpu0.t", "oops", text))
+    assert [violation.signature for violation in found] == [f"kernel: {signature}"]
 
 
 @pytest.mark.parametrize("oracle", ORACLES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cosim.events import FaultRecorded
-from cosim.oracles import LostFaults, Violation
+from cosim.oracles import Bounds, LostFaults, Violation
 from cosim.spec.registers import Fqcsr
 
 ON = Fqcsr.of(fqen=1, fie=1, fqon=1)
@@ -13,7 +13,7 @@ ON = Fqcsr.of(fqen=1, fie=1, fqon=1)
 
 def judged(fqcsr: int, *, recorded: bool = False, reported: bool = True) -> list[Violation]:
     found: list[Violation] = []
-    (listener,) = dict(LostFaults(found.append).listeners()).values()
+    (listener,) = dict(LostFaults(found.append, Bounds()).listeners()).values()
     listener(FaultRecorded(5_000_000, "iommu0", 1, 13, 0x1000, 2, recorded, reported, fqcsr))
     return found
 
@@ -24,6 +24,7 @@ def test_a_fault_that_is_lost_though_the_queue_is_on_is_reported():
         "iommu0 recorded no fault 13 of device 1 at IOVA 0x1000, by 5 us, though its fault queue was on and no error "
         "bit is set"
     )
+    assert violation.signature == "lost-faults: read_page_fault has no record"
 
 
 @pytest.mark.parametrize("bits", [{"fqof": 1}, {"fqmf": 1}, {"fqon": 0}, {"fqen": 0}])

@@ -5,20 +5,21 @@ from __future__ import annotations
 import pytest
 
 from cosim.events import Attached, Attaching, DmaDone, Mapped, UnmapBegun
-from cosim.oracles import RefusedDma, Violation
-from cosim.oracles.refused_dma import VISIBLE_PS
+from cosim.oracles import Bounds, RefusedDma, Violation
 
 US = 1_000_000
+BOUNDS = Bounds(store_ps=15 * US, answer_ps=5 * US)
+VISIBLE_PS = BOUNDS.store_ps + BOUNDS.answer_ps
 
 
 def answer(issued: int, status: str = "UR", *, iova: int = 0x1008, write: bool = False, who: str = "nic0") -> DmaDone:
     """A request that is answered 1 us after its issue."""
-    return DmaDone(issued + US, who, 1, 0, iova, 8, write, issued, status, {})
+    return DmaDone(issued + US, who, 1, 0, iova, 8, write, issued, status, {}, cause=13)
 
 
 def judged(*events: object) -> list[Violation]:
     found: list[Violation] = []
-    listeners = dict(RefusedDma(found.append).listeners())
+    listeners = dict(RefusedDma(found.append, BOUNDS).listeners())
     for event in events:
         listeners[type(event)](event)
     return found
@@ -34,6 +35,7 @@ UNMAPPING = UnmapBegun(90 * US, "cpu0.t", "shared", 0x1000, 0x2000)
 def test_a_request_for_a_mapped_page_must_not_be_refused():
     (found,) = judged(ATTACH, MAP, answer(SEEN))
     assert found.since_ps == 10 * US
+    assert found.signature == "refused-dma: read of a mapped page, read_page_fault"
     assert found.message == (
         "nic0 (device 1) was refused a read of IOVA 0x1008 at 31 us, 21 us after it was mapped in shared"
     )

@@ -1,7 +1,7 @@
 """The first oracle: a DMA committed through a translation whose unmap has returned."""
 
 from cosim.events import Attached, Attaching, DmaCommitted, MapBegun, Mapped, Unmapped
-from cosim.oracles import StaleDma, Violation
+from cosim.oracles import Bounds, StaleDma, Violation
 
 
 def dma(time: int, address: int, iova: int = 0x1000, who: str = "nic0") -> DmaCommitted:
@@ -10,7 +10,7 @@ def dma(time: int, address: int, iova: int = 0x1000, who: str = "nic0") -> DmaCo
 
 def judged(*events: object) -> list[Violation]:
     found: list[Violation] = []
-    listeners = dict(StaleDma(found.append).listeners())
+    listeners = dict(StaleDma(found.append, Bounds()).listeners())
     for event in events:
         listeners[type(event)](event)
     return found

@@ -17,6 +17,7 @@ from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.workloads.workload import allocate, release
 from cosim.system.build import build
+from cosim.system.patience import patience
 from cosim.system.system import System
 from cosim.system.topology import Topology
 from cosim.units.quantities import MS, US, format_time
@@ -43,12 +44,16 @@ class Bench(Holdings):
         self.system: System = build(topology, chooser)
         super().__init__(self.system.plan)
         self.sim, self.runtime = self.system.sim, self.system.runtime
+        bounds = patience(topology, 0)
+        self.visible_ps = bounds.store_ps + bounds.answer_ps
+        """How long after a map no request may be refused its pages any more."""
         self.meter = Meter(
             self.sim,
             warmup_ps=0,
             counters=self.system.counters,
             occupancies=self.system.occupancies(),
             bounds=self.system.bounds(),
+            patience=bounds,
         )
         self.operations = 0
         self.refused: Counter[str] = Counter()

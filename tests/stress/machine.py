@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from cosim.oracles.refused_dma import VISIBLE_PS
 from cosim.sim.operations import Sleep, Work
 from cosim.spec.pagetable import PAGE
 from cosim.spec.queues import Command, Iodir, Iofence, Iotinval
@@ -138,7 +137,7 @@ class Stress(Twins):
             if gone.domain in bench.domains:
                 bench.map(_cpu(bench, cpu), gone.domain, gone.size // PAGE, BOTH)
                 bench.settle()
-                bench.wait(VISIBLE_PS)
+                bench.wait(bench.visible_ps)
                 _use(bench, one(bench.buffers() or [gone], -1), device, after, access)
 
     @precondition(lambda self: self.first.plugged())

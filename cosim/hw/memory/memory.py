@@ -82,7 +82,7 @@ class Memory(Component):
             if response is Response.ACCESS_FAULT:
                 return
         if self._poison.pages:
-            self.judge(access.owner, address, size, write=access.kind is not AccessKind.READ)
+            self.judge(access.owner, address, size, write=access.kind is not AccessKind.READ, access=access)
         if access.kind is AccessKind.READ:
             self.reads += 1
             self.read_bytes += size
@@ -223,8 +223,21 @@ class Memory(Component):
         """These bytes are in use again."""
         self._poison.use(address, size, self.sim.now)
 
-    def judge(self, who: str, address: int, size: int, *, write: bool, first: int = -1, last: int = -1) -> None:
-        """Fire `FreedTouched` if an access by `who` hits freed bytes, now or all the time from `first` to `last`."""
+    def judge(
+        self,
+        who: str,
+        address: int,
+        size: int,
+        *,
+        write: bool,
+        first: int = -1,
+        last: int = -1,
+        access: Access | None = None,
+    ) -> None:
+        """Fire `FreedTouched` if an access by `who` hits freed bytes, now or all the time from `first` to `last`.
+
+        `access` is hardware's; without one it is a thread's.
+        """
         near = self._poison.near(address, size)
         if near and self.freed_touched:
             now = self.sim.now
@@ -232,7 +245,8 @@ class Memory(Component):
             if not hit and first >= 0:
                 hit = [freed for freed in near if freed.through(first, last)]
             for freed in hit[:1]:
-                self.freed_touched(FreedTouched(now, who, address, write, freed.since, freed.by, freed.what))
+                by = _purpose(access) if access else "thread"
+                self.freed_touched(FreedTouched(now, who, address, write, freed.since, freed.by, freed.what, by))
 
     # --- Injected errors -------------------------------------------------------------------------------------------
 
@@ -288,6 +302,11 @@ class Memory(Component):
         self._words = dict(words)
         if self._history is not None:
             self._history.restore(past)
+
+
+def _purpose(access: Access) -> str:
+    """What hardware wants of memory: the latency part of a walk, and of others the last word of their action's name."""
+    return access.agent.rpartition(".")[2] if access.part == "memory" else access.part
 
 
 def _words(address: int, size: int) -> range:

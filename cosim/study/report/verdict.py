@@ -11,7 +11,7 @@ from cosim.study.report.seen import seen
 from cosim.study.run.result import Result
 from cosim.units.quantities import format_time
 
-SHOWN_VIOLATIONS = 3
+SHOWN_SIGNATURES = 3
 SHOWN_UNFINISHED = 3
 
 STYLES = {"ok": "bold green", "failed": "bold red", "stuck": "bold red", "interrupted": "bold yellow"}
@@ -29,10 +29,7 @@ def outcome(result: Result, page: Page) -> list[Text]:
     lines[0].stylize(STYLES[result.outcome], 0, len(result.outcome))
     for failure in result.failures:
         lines += words(failure, page, "red", "  ! ", "    ")
-    for violation in result.violations[:SHOWN_VIOLATIONS]:
-        lines += words(f"{violation.oracle}: {violation.message}", page, "red", "  violation of ", "    ")
-    if result.violation_count > SHOWN_VIOLATIONS:
-        lines.append(Text(f"  and {result.violation_count - SHOWN_VIOLATIONS} more violations", "red"))
+    lines += _violations(result, page)
     if could := seen(result.seen):
         lines += words(could, page, "" if result.seen["touched"] else "yellow", "  ", "    ")
     for sentence in overloaded(result.scalars):
@@ -49,6 +46,21 @@ def outcome(result: Result, page: Page) -> list[Text]:
     if result.replay and (result.violations or result.failures):
         lines.append(Text(f"  replay: {result.replay}"))
     return [*lines, *words(_window(result), page, "dim")]
+
+
+def _violations(result: Result, page: Page) -> list[Text]:
+    """The first violation of each signature, and how many there were of it."""
+    lines: list[Text] = []
+    shown = list(result.signatures)[:SHOWN_SIGNATURES]
+    for signature in shown:
+        count = result.signatures[signature]
+        first = next(violation for violation in result.violations if violation.signature == signature)
+        lines += words(f"{first.oracle}: {first.message}", page, "red", "  violation of ", "    ")
+        lines += words(f"{count:,} of {signature}", page, "red", "    ", "      ")
+    if rest := list(result.signatures)[SHOWN_SIGNATURES:]:
+        more = sum(result.signatures[signature] for signature in rest)
+        lines += words(f"and {more:,} more, of {len(rest)} other signatures", page, "red", "  ", "    ")
+    return lines
 
 
 def _window(result: Result) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from cosim.oracles import TouchedAfterwards
+from cosim.oracles import Bounds, TouchedAfterwards
 from cosim.sim.occupancy import Occupancy
 from cosim.sim.simulation import Sim
 from cosim.study.run.calls_under_way import CallsUnderWay
@@ -24,7 +24,7 @@ class Meter:
     """Watches one run, from events and from the parts' own counters.
 
     `counters` gives every cumulative counter of the system by its path, `occupancies` each number over time by its
-    name, and `bounds` what bounds some of them.
+    name, and `bounds` what bounds some of them. `patience` is how long oracles wait for what takes time.
     """
 
     def __init__(
@@ -36,13 +36,14 @@ class Meter:
         counters: Callable[[], Mapping[str, int]],
         occupancies: Mapping[str, Occupancy],
         bounds: Mapping[str, Mapping[str, int]] | None = None,
+        patience: Bounds,
     ) -> None:
         self.sim = sim
         self.window = Window(sim, warmup_ps, origin or Origin())
         self.counted = Counted(self.window, counters)
         self.depths = QueueDepths(sim, self.window)
         self.over_time = OverTime(sim, self.window, occupancies, bounds or {})
-        self.violations = Violations(sim)
+        self.violations = Violations(sim, patience)
         self.touched = TouchedAfterwards()
         for event, listener in self.touched.listeners():
             sim.probe(event).watch(listener)

@@ -46,6 +46,8 @@ class Result:
     violation_count: int
     failures: tuple[str, ...]
     limit: str
+    signatures: Mapping[str, int] = field(default_factory=dict)
+    """How many of all violations there were of each signature, in the order of their first ones."""
     bus_errors: ByDevice = field(default_factory=dict)
     """Requests that failed on the bus, by device and status: `access_fault`, or `corrupt` data."""
     requests: Mapping[str, int] = field(default_factory=dict)
@@ -104,9 +106,11 @@ class Result:
                 error.name: {"since_ps": error.since_ps, "entries": error.entries} for error in self.queue_errors
             },
             "violation_count": self.violation_count,
+            "signatures": dict(self.signatures),
             "violations": [
                 {
                     "oracle": found.oracle,
+                    "signature": found.signature,
                     "message": found.message,
                     "time_ps": found.time_ps,
                     "since_ps": found.since_ps,

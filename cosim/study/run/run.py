@@ -27,6 +27,7 @@ from cosim.study.run.result import Outcome, Result
 from cosim.study.run.stop import Stop
 from cosim.system.build import build
 from cosim.system.load import resolved
+from cosim.system.patience import patience
 from cosim.system.system import System
 from cosim.system.topology import Topology
 from cosim.units.quantities import US, format_time
@@ -105,6 +106,7 @@ def run(
         counters=system.counters,
         occupancies=system.occupancies(),
         bounds=system.bounds(),
+        patience=patience(point.topology, len(point.schedule)),
     )
     for watcher in watchers:
         watcher(system.sim)
@@ -211,6 +213,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         queue_errors=found.queue_errors,
         violations=tuple(meter.violations.kept),
         violation_count=meter.violations.count,
+        signatures=dict(meter.violations.signatures),
         failures=(*stuck, *failures),
         limit=limit_of(latencies, scalars, topology) if meter.window else NOTHING,
         seen=meter.touched.counts(),

@@ -203,7 +203,7 @@ def test_touching_freed_memory_names_who_freed_what_and_when(sim: Sim, touched: 
     at(sim, 10, lambda: memory.poison(BASE + 0x1000, 0x1000, "cpu0.unmap", "table"))
     at(sim, 20, lambda: committed(memory, AccessKind.READ, BASE + 0xFF8, 16))
     sim.env.run()
-    assert touched == [FreedTouched(20, "nic0", BASE + 0xFF8, False, 10, "cpu0.unmap", "table")]
+    assert touched == [FreedTouched(20, "nic0", BASE + 0xFF8, False, 10, "cpu0.unmap", "table", "port")]
 
 
 def test_memory_in_use_again_may_be_touched_and_what_lies_beside_it_may_not(

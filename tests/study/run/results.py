@@ -169,6 +169,7 @@ def stale_dma() -> Result:
     """A run in which a device read through a translation that was gone."""
     found = Violation(
         "stale-dma",
+        "stale-dma: read, page unmapped",
         "nic0 (device 1) read 0x80201000 by IOVA 0xfffff000 at 412,345 ns, 30 ns after its unmap from nic0 returned",
         412_345_000,
         412_315_000,
@@ -177,6 +178,7 @@ def stale_dma() -> Result:
         outcome="failed",
         violations=(found,) * 5,
         violation_count=7,
+        signatures={found.signature: 7},
         failures=("7 violations, and none was expected",),
         replay="cosim run concurrent_attach --driver v2 --seed 1",
         faults={"nic0": {"ddt_not_valid": 1, "read_page_fault": 3}},

@@ -7,6 +7,7 @@ import io
 import pytest
 
 import cosim
+from cosim.oracles import Bounds
 from cosim.sim.chooser import Chooser
 from cosim.sim.operations import Body, Oops, Sleep, Work
 from cosim.study.report.report import print_report
@@ -89,6 +90,7 @@ class Two:
             warmup_ps=0,
             counters=self.system.counters,
             occupancies=self.system.occupancies(),
+            patience=Bounds(),
         )
         self.system.start()
         self.wait(1 * MS)

@@ -1,0 +1,18 @@
+"""How long what an oracle waits for may take: plain numbers that follow from a topology and a schedule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The longest that each of these may take, in picoseconds; without arguments, a system in which nothing does.
+
+    Each holds however a schedule holds actions.
+    """
+
+    store_ps: int = 0
+    """From a store's issue by a CPU until it takes hold."""
+    answer_ps: int = 0
+    """From the moment at which a walk's read takes hold until the requests that wait for the walk go on."""
