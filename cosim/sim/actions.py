@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from sys import _getframe
 
 from cosim.sim.clock import Clock
+from cosim.sim.footprints import Footprint, conflict
 from cosim.sim.gate import Gate
 from cosim.sim.places import place_of_caller
 from cosim.sim.ranks import Stage
@@ -21,33 +22,51 @@ NOW, AFTER_CONFLICT, AFTER_HOLD = range(3)
 class Action:
     """An effect that others can see, before it takes hold.
 
-    `agent` names who acts and what it does, such as ``cpu1.t0.st``; its n-th action is ``cpu1.t0.st#n``.
-    `footprint` is what it touches: words (their addresses), registers, cache tags. Two actions conflict if their
-    `owner`s differ, their footprints meet and one of them `changes` what it touches. `again` is called when a held
-    action may ask again. `size` is how many bytes it touches, 0 for what is no access. `place` is where in the source
-    the operation stands whose effect it is (`places`); empty if there is none.
+    `agent` names who acts and what it does, such as ``cpu1.t0.st``; its n-th action is ``cpu1.t0.st#n``, also when it
+    asks again. Two actions conflict as `footprints.conflict` says. `again` is called when a held action may ask again.
+    `size` is how many bytes it touches, 0 for what is no access. `place` is where in the source the operation stands
+    whose effect it is (`places`); empty if there is none. `touches` looks the footprint up at each question, where
+    it may change while the action waits.
     """
 
     agent: str
     owner: str
-    footprint: tuple[Hashable, ...]
+    footprint: Footprint
     changes: bool
     again: Callable[[], None]
     size: int = 0
     place: str = ""
+    touches: Callable[[], Footprint] | None = None
+    name: str = ""
+    """What it was called when it first asked."""
+    asked: int = -1
+    """When it first asked, in picoseconds."""
+    holds: int = 0
+    """How many times it was told to wait."""
 
 
 @dataclass(slots=True)
 class Taken:
-    """An action has taken hold, under the name of its last question."""
+    """An effect has taken hold: an action, or what asks nobody (`asks` is false then).
+
+    `name` is that of its first question, `asked` when it was asked; `holds` is how many times it was told to wait.
+    """
 
     time: int
     name: str
     owner: str
-    footprint: tuple[Hashable, ...]
+    footprint: Footprint
     changes: bool
     size: int
     place: str
+    asked: int
+    holds: int
+    asks: bool
+
+    @property
+    def agent(self) -> str:
+        """Whose effect it is, without its number."""
+        return self.name.rpartition("#")[0]
 
 
 class Actions:
@@ -60,56 +79,91 @@ class Actions:
         self.taken = ""
         """The name of the action that took hold last."""
         self._initiator = sim.initiator("actions")
-        self.questions: defaultdict[str, int] = defaultdict(int)
-        """How many times each agent has asked: the number of its next question."""
-        self._held: defaultdict[Hashable, list[_Held]] = defaultdict(list)
+        self.counts: defaultdict[str, int] = defaultdict(int)
+        """How many effects and choices each agent has had: the number of its next one."""
+        self._held: list[_Held] = []
+        """Those that wait for a conflict."""
 
     def attempt(self, action: Action) -> bool:
         """Ask for `action`; true if it takes hold now, else its `again` is called when it may ask once more."""
-        name = self._name(action.agent)
-        answer = self.sim.chooser.pick(3, name)
+        sim = self.sim
+        if action.touches is not None:
+            action.footprint = action.touches()
+        if not action.name:
+            action.name, action.asked = self._name(action.agent), sim.now
+        answer = sim.chooser.pick(3, f"{action.name}.{action.holds}" if action.holds else action.name)
         if answer == NOW:
-            self._take(action, name)
+            self._take(action, asks=True)
             return True
+        action.holds += 1
         held = _Held(action)
         if answer == AFTER_CONFLICT:
-            for key in action.footprint:
-                self._held[key].append(held)
-        self._release(held, self.sim.now + max(1, self.hold_ps))
+            self._held.append(held)
+        self._release(held, sim.now + max(1, self.hold_ps))
         return False
 
-    def ask(self, agent: str, owner: str, footprint: tuple[Hashable, ...], changes: bool, part: str) -> Routine:
-        """For a hardware routine: wait until the action may take hold; on return it has, and must be done at once."""
+    def ask(
+        self, agent: str, owner: str, footprint: Footprint | Callable[[], Footprint], changes: bool, part: str
+    ) -> Routine:
+        """For a hardware routine: wait until the action may take hold; on return it has, and must be done at once.
+
+        A `footprint` that is called is looked up at each question.
+        """
         gate = Gate(self.sim, 0, part)
-        action = Action(agent, owner, footprint, changes, gate.flush, place=place_of_caller(_getframe(1)))
+        place = place_of_caller(_getframe(1))
+        action = Action(agent, owner, (), changes, gate.flush, place=place)
+        if callable(footprint):
+            action.touches = footprint
+        else:
+            action.footprint = footprint
         while not self.attempt(action):
             yield gate
 
+    def announce(self, agent: str, owner: str, footprint: Footprint, changes: bool, size: int = 0) -> None:
+        """An effect takes hold that no schedule holds, and that others may conflict with."""
+        name = self._name(agent)
+        self.sim.chooser.unheld(name)
+        action = Action(agent, owner, footprint, changes, _never, size, name=name, asked=self.sim.now)
+        self._take(action, asks=False)
+
     def pick(self, agent: str, n: int) -> int:
-        """A choice among `n` that belongs to `agent`, such as which past state a load returns."""
+        """A choice among `n` that belongs to `agent`, such as whether a cache gives up an entry."""
         return self.sim.chooser.pick(n, self._name(agent))
 
     def _name(self, agent: str) -> str:
-        number = self.questions[agent]
-        self.questions[agent] = number + 1
+        number = self.counts[agent]
+        self.counts[agent] = number + 1
         return f"{agent}#{number}"
 
     def _release(self, held: _Held, time: int) -> None:
         self.sim.at(time, self._initiator.rank(Stage.MEMORY), held.release)
 
-    def _take(self, action: Action, name: str) -> None:
-        self.taken = name
-        for key in action.footprint:
-            if key in self._held:
-                waiting = [held for held in self._held.pop(key) if not held.done]
-                for held in waiting:
-                    other = held.action
-                    if other.owner == action.owner or not (other.changes or action.changes):
-                        self._held[key].append(held)
-                    else:
-                        self._release(held, self.sim.now + 1)
+    def _take(self, action: Action, *, asks: bool) -> None:
+        if asks:
+            self.taken = action.name
+        if self._held:
+            waiting = []
+            for held in self._held:
+                if held.done:
+                    continue
+                if conflict(held.action, action):
+                    self._release(held, self.sim.now + 1)
+                else:
+                    waiting.append(held)
+            self._held = waiting
         if self.watchers:
-            taken = Taken(self.sim.now, name, action.owner, action.footprint, action.changes, action.size, action.place)
+            taken = Taken(
+                self.sim.now,
+                action.name,
+                action.owner,
+                action.footprint,
+                action.changes,
+                action.size,
+                action.place,
+                action.asked,
+                action.holds,
+                asks,
+            )
             for watcher in self.watchers:
                 watcher(taken)
 
@@ -127,3 +181,7 @@ class _Held:
         if not self.done:
             self.done = True
             self.action.again()
+
+
+def _never() -> None:
+    raise RuntimeError("what asks nobody is not held")

@@ -165,14 +165,12 @@ class Agenda(Executor):
         done = task.target.arrive(task.access, now)
         heappush(self._heap, (done if done > now else now + 1, task.rank, self._commit, task))
 
-    def _commit(self, task: Task) -> None:
+    def _commit(self, task: Task, *, allowed: bool = False) -> None:
         """The access takes hold, unless it is held."""
-        access, sim = task.access, self.sim
-        if sim.exploring:
-            place = place_of(task.routine)
-            action = action_of(access, lambda: self._push((sim.now + 1, task.rank, self._commit, task)), place)
-            if not sim.actions.attempt(action):
-                return
+        if self.sim.exploring and not allowed:
+            self._explore(task)
+            return
+        access = task.access
         task.target.commit(access)
         if access.on_commit is not None:
             access.on_commit(access)
@@ -187,6 +185,20 @@ class Agenda(Executor):
             heappush(self._heap, (now + task.back_ps, task.rank, self._come_back, task))
         else:
             self._advance(task, access)
+
+    def _explore(self, task: Task) -> None:
+        """Ask whether the access may take hold, and once more whenever it has been held."""
+        sim = self.sim
+
+        def ask(_: object = None) -> None:
+            if sim.actions.attempt(action):
+                self._commit(task, allowed=True)
+
+        def again() -> None:
+            self._push((sim.now + 1, task.rank, ask, None))
+
+        action = action_of(task.access, again, place_of(task.routine))
+        ask()
 
     def _come_back(self, task: Task) -> None:
         """The answer is where the access came from."""

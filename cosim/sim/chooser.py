@@ -19,6 +19,9 @@ class Chooser:
         """Answer, with a number below `n`, the choice called `name`."""
         return 0
 
+    def unheld(self, name: str) -> None:
+        """The effect called `name` takes hold and asks nobody."""
+
     def stream(self, path: str) -> Stream:
         """The random numbers of the component at `path`."""
         return Stream(self.seed, path)
@@ -50,3 +53,10 @@ class Scheduled(Chooser):
             if not 0 <= answer < n:
                 raise ScheduleError(f"schedule: {name}:{answer}: this choice has the answers 0 to {n - 1}")
         return answer
+
+    def unheld(self, name: str) -> None:
+        answer = self.schedule.get(name, 0)
+        if answer:
+            raise ScheduleError(
+                f"schedule: {name}:{answer}: no schedule holds this effect; hold what conflicts with it"
+            )

@@ -9,6 +9,7 @@ from simpy.events import Event
 
 from cosim.sim.actions import Action
 from cosim.sim.executor import Executor
+from cosim.sim.footprints import words
 from cosim.sim.gate import Gate
 from cosim.sim.places import place_of
 from cosim.sim.server import Server, Service
@@ -113,12 +114,11 @@ class Plain(Executor):
 
 
 def action_of(access: Access, again: Callable[[], None], place: str = "") -> Action:
-    """The action that `access` is when it takes hold: on each aligned 8-byte word that it touches."""
-    first, last = access.address >> 3, (access.address + access.size - 1) >> 3
+    """The action that `access` is when it takes hold."""
     return Action(
         access.agent,
         access.owner,
-        tuple(word << 3 for word in range(first, last + 1)),
+        words(access.address, access.size),
         access.kind is not AccessKind.READ,
         again,
         access.size,

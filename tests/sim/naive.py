@@ -101,13 +101,15 @@ class Naive(Executor):
         def arrive() -> None:
             task.spend(access.hop_part, out)
             done = max(left + out + 1, target.arrive(access, left + out))
-            self.at(done, task.rank, commit)
+            self.at(done, task.rank, explore)
+
+        def explore() -> None:
+            if not self.sim.exploring or self.sim.actions.attempt(action):
+                commit()
+
+        action = action_of(access, lambda: self.at(self.now + 1, task.rank, explore))
 
         def commit() -> None:
-            if self.sim.exploring:
-                action = action_of(access, lambda: self.at(self.now + 1, task.rank, commit))
-                if not self.sim.actions.attempt(action):
-                    return
             target.commit(access)
             task.spend(access.wait_part, access.waited_ps)
             task.spend(access.part, self.now - left - out - access.waited_ps)

@@ -14,6 +14,7 @@ from cosim.sim.actions import Action, Taken
 from cosim.sim.agenda import Agenda
 from cosim.sim.chooser import Chooser, Scheduled
 from cosim.sim.executor import Executor
+from cosim.sim.footprints import Footprint, meet, words
 from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
@@ -55,11 +56,11 @@ def test_the_unperturbed_run_holds_nothing_and_counts_each_agents_actions() -> N
     assert scene.run() == {"cpu0.t0.st#0": 3, "nic0.dma#0": 3, "cpu0.t0.st#1": 5, "nic0.dma#1": 5}
 
 
-def test_an_action_that_is_held_waits_for_the_hold_and_asks_again_by_the_next_name() -> None:
+def test_an_action_that_is_held_waits_for_the_hold_and_keeps_its_name() -> None:
     scene = Scene({"cpu0.st#0": 2})
     scene.act("cpu0.st", 5, 0x10)
     scene.act("cpu1.st", 20, 0x10)
-    assert scene.run() == {"cpu1.st#0": 20, "cpu0.st#1": 5 + HOLD}
+    assert scene.run() == {"cpu1.st#0": 20, "cpu0.st#0": 5 + HOLD}
     assert scene.chooser.used == {"cpu0.st#0"}
 
 
@@ -68,7 +69,7 @@ def test_an_action_told_to_wait_for_a_conflict_goes_right_after_it() -> None:
     scene.act("cpu0.st", 5, 0x10)
     scene.act("cpu1.st", 20, 0x10)
     scene.act("cpu1.st", 30, 0x10)
-    assert scene.run() == {"cpu1.st#0": 20, "cpu0.st#1": 21, "cpu1.st#1": 30}
+    assert scene.run() == {"cpu1.st#0": 20, "cpu0.st#0": 21, "cpu1.st#1": 30}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_what_does_not_conflict_releases_nobody(other: dict[str, Any]) -> None:
     scene = Scene({"cpu0.st#0": 1})
     scene.act("cpu0.st", 5, 0x10)
     scene.act("cpu1.st", 20, other.pop("footprint"), **other)
-    assert scene.run()["cpu0.st#1"] == 5 + HOLD
+    assert scene.run()["cpu0.st#0"] == 5 + HOLD
 
 
 @pytest.mark.parametrize(("first", "second", "conflict"), [(0, 0, False), (0, 1, True), (1, 0, True), (1, 1, True)])
@@ -91,7 +92,7 @@ def test_two_actions_conflict_if_one_of_them_changes_what_both_touch(first: int,
     scene = Scene({"cpu0.ld#0": 1})
     scene.act("cpu0.ld", 5, 0x10, changes=bool(first))
     scene.act("cpu1.ld", 20, 0x10, changes=bool(second))
-    assert scene.run()["cpu0.ld#1"] == (21 if conflict else 5 + HOLD)
+    assert scene.run()["cpu0.ld#0"] == (21 if conflict else 5 + HOLD)
 
 
 def test_any_word_of_a_footprint_makes_a_conflict_and_only_the_first_one_counts() -> None:
@@ -99,7 +100,7 @@ def test_any_word_of_a_footprint_makes_a_conflict_and_only_the_first_one_counts(
     scene.act("nic0.dma", 5, 0x10, 0x18)
     scene.act("cpu0.st", 20, 0x18)
     scene.act("cpu1.st", 20, 0x10)
-    assert scene.run()["nic0.dma#1"] == 21
+    assert scene.run()["nic0.dma#0"] == 21
 
 
 @pytest.mark.parametrize("conflict", range(HOLD - 2, HOLD + 3))
@@ -107,13 +108,27 @@ def test_the_end_of_the_hold_and_a_conflict_may_fall_on_any_ticks(conflict: int)
     scene = Scene({"cpu0.st#0": 1})
     scene.act("cpu0.st", 5, 0x10)
     scene.act("cpu1.st", 5 + conflict, 0x10)
-    assert scene.run()["cpu0.st#1"] == min(5 + HOLD, 5 + conflict + 1)
+    assert scene.run()["cpu0.st#0"] == min(5 + HOLD, 5 + conflict + 1)
 
 
 def test_an_action_may_be_held_again_and_again_until_its_schedule_ends() -> None:
-    scene = Scene({"cpu0.st#0": 2, "cpu0.st#1": 2, "cpu0.st#2": 2})
+    scene = Scene({"cpu0.st#0": 2, "cpu0.st#0.1": 2, "cpu0.st#0.2": 2})
     scene.act("cpu0.st", 5, 0x10)
-    assert scene.run() == {"cpu0.st#3": 5 + 3 * HOLD}
+    assert scene.run() == {"cpu0.st#0": 5 + 3 * HOLD}
+    (taken,) = scene.taken
+    assert (taken.asked, taken.holds) == (5, 3)
+
+
+def test_a_hold_renames_nothing_else_not_even_what_its_agent_does_meanwhile() -> None:
+    names = []
+    for schedule in ({}, {"cpu0.st#0": 2}, {"cpu0.st#0": 2, "cpu0.st#0.1": 1, "cpu0.st#1": 2}):
+        scene = Scene(schedule)
+        for number, time in enumerate((5, 10, 500)):
+            scene.act("cpu0.st", time, 0x10 + 8 * number)
+        scene.run()
+        assert not scene.chooser.unasked
+        names.append({taken.name: taken.footprint for taken in scene.taken})
+    assert names == [{f"cpu0.st#{number}": (0x10 + 8 * number,) for number in range(3)}] * 3
 
 
 def test_a_schedule_that_answers_what_nobody_asks_is_refused() -> None:
@@ -133,7 +148,9 @@ def test_a_schedule_that_answers_what_nobody_asks_is_refused() -> None:
 def test_every_action_takes_hold_once_and_no_later_than_its_holds(
     executor: type[Executor], answers: dict[tuple[int, int], int], plan: list[tuple[int, int, int]], hold: int
 ) -> None:
-    schedule = {f"cpu{agent}.st#{number}": answer for (agent, number), answer in answers.items()}
+    schedule = {
+        f"cpu{agent}.st#{number // 2}{'.1' * (number % 2)}": answer for (agent, number), answer in answers.items()
+    }
     scene = Scene(schedule, executor, hold)
     for agent, time, word in plan:
         scene.act(f"cpu{agent}.st", time, word)
@@ -141,7 +158,39 @@ def test_every_action_takes_hold_once_and_no_later_than_its_holds(
     assert len(taken) == len(plan)
     latest = max((time for _, time, _ in plan), default=0)
     assert all(time <= latest + hold * len(scene.chooser.used) for time in taken.values())
-    assert sum(scene.sim.actions.questions.values()) == len(plan) + len(scene.chooser.used)
+    assert sum(scene.sim.actions.counts.values()) == len(plan)
+    assert sum(each.holds for each in scene.taken) == len(scene.chooser.used)
+
+
+def test_what_asks_nobody_ends_the_holds_that_it_conflicts_with_and_cannot_be_held() -> None:
+    scene = Scene({"nic0.dma#0": 1})
+    scene.act("nic0.dma", 5, 0x1010, changes=False)
+    pages = (range(0x1000, 0x2000, 8),)
+    scene.sim.at(20, 2, lambda: scene.sim.actions.announce("cpu0.alloc", "cpu0", pages, True))
+    assert scene.run() == {"cpu0.alloc#0": 20, "nic0.dma#0": 21}
+    assert [each.asks for each in scene.taken] == [False, True]
+    told = Scene({"cpu0.alloc#0": 1})
+    with pytest.raises(ValueError, match=r"schedule: cpu0\.alloc#0:1: no schedule holds this effect"):
+        told.sim.actions.announce("cpu0.alloc", "cpu0", pages, True)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "common"),
+    [
+        (words(0x1000, 8), words(0x1004, 4), True),
+        (words(0x1000, 8), words(0x1008, 8), False),
+        (words(0x1004, 8), words(0x1008, 4), True),
+        (words(0x1000, 4096), words(0x1FF8, 8), True),
+        (words(0x1000, 4096), words(0x2000, 64), False),
+        (words(0x1000, 4096), words(0x1FC0, 128), True),
+        (words(0x1000, 64), (("iommu0", "cqt"),), False),
+        ((("iommu0", "cqt"), ("iommu0", "cqh")), (("iommu0", "cqh"),), True),
+        ((), words(0, 8), False),
+    ],
+)
+def test_footprints_meet_in_any_word_or_name_that_they_share(first: Footprint, second: Footprint, common: bool) -> None:
+    assert meet(first, second) is common
+    assert meet(second, first) is common
 
 
 # --- Accesses and routines as actions --------------------------------------------------------------------------------

@@ -50,6 +50,8 @@ class Scheduler(TimedHart):
         self._current: Thread | None = None
         self._slice_end = 0
         self._free_at = 0
+        self._interrupt: Action | None = None
+        """The interrupt that asks whether it is taken, from its first question on."""
         self._interrupt_held = False
         self._handler: Thread | None = None
         self.begin(self._run())
@@ -251,6 +253,10 @@ class Scheduler(TimedHart):
             self._interrupt_held = False
             self.poke()
 
-        action = Action(f"{self.path}.irq", self.path, ((self.path, "irq"),), True, again)
-        self._interrupt_held = not self.sim.actions.attempt(action)
+        if self._interrupt is None:
+            agent = f"{self.path}.irq"
+            self._interrupt = Action(agent, agent, ((self.path, "irq"),), True, again)
+        self._interrupt_held = not self.sim.actions.attempt(self._interrupt)
+        if not self._interrupt_held:
+            self._interrupt = None
         return not self._interrupt_held

@@ -9,6 +9,7 @@ from cosim.hw.cpu.hart import Hart
 from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.cpu.pending_writes import OUTPUT, STORE, PendingWrite
 from cosim.sim.actions import Action
+from cosim.sim.footprints import words
 from cosim.sim.ranks import Initiator, Stage
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind
@@ -20,7 +21,7 @@ class Slot:
     `due` is a time in picoseconds; `who` is the thread that issued it, at `place` in the source.
     """
 
-    __slots__ = ("due", "entry", "leaving", "place", "who")
+    __slots__ = ("action", "due", "entry", "leaving", "place", "who")
 
     def __init__(self, entry: PendingWrite, who: str, due: int, place: str) -> None:
         self.entry = entry
@@ -28,6 +29,8 @@ class Slot:
         self.who = who
         self.due = due
         self.leaving = False
+        self.action: Action | None = None
+        """What asks for it while exploring, from its first question on."""
 
 
 class StoreBuffer:
@@ -130,8 +133,10 @@ class StoreBuffer:
 
     def _allowed(self, slot: Slot, agent: str, again: Callable[[], None]) -> bool:
         entry = slot.entry
-        footprint = tuple(range(entry.address & -8, entry.end, 8))
-        return self.sim.actions.attempt(Action(agent, self.path, footprint, True, again, entry.size, slot.place))
+        if slot.action is None:
+            footprint = words(entry.address, entry.size)
+            slot.action = Action(agent, slot.who, footprint, True, again, entry.size, slot.place)
+        return self.sim.actions.attempt(slot.action)
 
     def _left(self, left: Slot) -> None:
         del self._slots[left.entry.number]

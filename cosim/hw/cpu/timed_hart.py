@@ -17,6 +17,7 @@ from cosim.hw.cpu.thread import Thread
 from cosim.hw.memory.memory import Memory
 from cosim.sim.actions import Action
 from cosim.sim.cpu_steps import BLOCKED, HELD, Steps
+from cosim.sim.footprints import words
 from cosim.sim.operations import Fence, Oops, Op
 from cosim.sim.simulation import Sim
 
@@ -54,7 +55,7 @@ class TimedHart(Sequencer):
         """While exploring: wait until the access of `op` to `size` bytes may take hold, as the action `verb`."""
         if self.sim.exploring:
             agent, place = f"{thread.name}.{verb}", thread.place(op)
-            action = Action(agent, self.path, words(address, size), changes, self._ask_again, size, place)
+            action = Action(agent, thread.name, words(address, size), changes, self._ask_again, size, place)
             while not self.sim.actions.attempt(action):
                 yield HELD
 
@@ -140,11 +141,6 @@ class TimedHart(Sequencer):
 
     def _device(self, address: int) -> object:
         return self.bus.target(address)
-
-
-def words(address: int, size: int) -> tuple[int, ...]:
-    """The addresses of the words of 8 bytes that an access touches."""
-    return tuple(range(int(address) & -8, int(address) + size, 8))
 
 
 def _newest(n: int) -> int:

@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ FIRST_SLICE = 50 * US
 QUICK_S = 0.05
 """How often, in a run, its progress is told: at least so many times, and at first as often as this in simulated time;
 a slice that took the host less than this, in seconds, is followed by one twice as long."""
+_CHOICE = re.compile(r".+#\d+(\.past|\.[1-9]\d*)?:\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,12 @@ class Point:
         problems = [
             Problem(Position("--schedule"), (), f"{choice!r} is not NAME:ANSWER, such as cpu0.map.st#7:1")
             for choice in self.schedule
-            if not re.fullmatch(r".+#\d+(\.past)?:\d+", choice)
+            if not _CHOICE.fullmatch(choice)
+        ]
+        problems += [
+            Problem(Position("--schedule"), (), f"{name} is answered {times} times")
+            for name, times in Counter(choice.rpartition(":")[0] for choice in self.schedule).items()
+            if times > 1
         ]
         if problems:
             raise TopologyError(problems)

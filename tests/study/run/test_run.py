@@ -141,6 +141,29 @@ def test_a_choice_that_a_run_never_comes_to_is_told(tiny):
     assert result.as_json()["unasked"] == ["nic0.fil#1:2"]
 
 
+def test_an_action_that_asks_again_is_answered_by_its_own_number_and_how_often_it_was_held(tiny):
+    once = cosim.run(tiny, schedule=["cpu0.map-unmap.st#7:2"])
+    twice = cosim.run(tiny, schedule=["cpu0.map-unmap.st#7:2", "cpu0.map-unmap.st#7.1:2"])
+    assert twice.digest != once.digest
+    assert not twice.unasked
+    assert cosim.run(tiny, schedule=["cpu0.map-unmap.st#7.1:2"]).unasked == ("cpu0.map-unmap.st#7.1:2",)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        (["nic0.fill"], "--schedule: 'nic0.fill' is not NAME:ANSWER, such as cpu0.map.st#7:1"),
+        (["cpu0.t.st#7.0:1"], "--schedule: 'cpu0.t.st#7.0:1' is not NAME:ANSWER, such as cpu0.map.st#7:1"),
+        (["cpu0.t.st#7.1.past:1"], "--schedule: 'cpu0.t.st#7.1.past:1' is not NAME:ANSWER"),
+        (["cpu0.t.st#7:1", "cpu0.t.st#7:2"], "--schedule: cpu0.t.st#7 is answered 2 times"),
+    ],
+)
+def test_what_is_no_schedule_is_refused(schedule, said):
+    with pytest.raises(cosim.TopologyError) as error:
+        cosim.run(TINY, schedule=schedule)
+    assert str(error.value).startswith(said)
+
+
 @pytest.mark.parametrize("executor", ["plain", "agenda"])
 def test_an_answer_that_a_choice_does_not_have_is_an_error_of_whoever_gives_it(executor):
     for name in ("cpu0.map-unmap.st#7", "nic0.walk#1"):
