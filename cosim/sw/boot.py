@@ -1,4 +1,7 @@
-"""From power-on to the first workload: IOMMUs are probed, domains made, devices attached, their windows mapped."""
+"""From power-on to the first workload: IOMMUs are probed, domains made, devices attached, their windows mapped.
+
+Then what a topology wants prepared is done by threads of their own, before anything is explored and times count.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cosim.events import BootDone
-from cosim.sim.operations import Body
+from cosim.sim.operations import Body, Oops
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import Piece
 from cosim.sw.iommu_ops import IDENTITY, Hardware
 from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.objects import WORD, Cell
 from cosim.sw.runtime import Runtime
-from cosim.sw.workloads import WorkloadOptions, thread_names
+from cosim.sw.workloads import PREPARE, WorkloadOptions, thread_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,15 @@ class Plan:
     devices: tuple[DevicePlan, ...] = ()
     domains: tuple[str, ...] = ()
     threads: tuple[WorkloadOptions, ...] = ()
+    prepare: tuple[WorkloadOptions, ...] = ()
+    """What threads do before those begin; each of them ends."""
 
 
 async def boot(runtime: Runtime, plan: Plan) -> None:
-    """Boot, then start devices and threads. What fails is logged, and the rest goes on without it, as in Linux."""
+    """Boot, prepare, then start devices and threads.
+
+    What fails is logged, and the rest goes on without it, as in Linux.
+    """
     kernel, core = runtime.kernel, runtime.core
     for hardware in plan.iommus:
         await _try(runtime, hardware.name, core.probe_iommu(hardware))
@@ -54,10 +63,15 @@ async def boot(runtime: Runtime, plan: Plan) -> None:
             await _try(runtime, device.name, _find(runtime, device))
     for name in plan.domains:
         await _try(runtime, name, _make(runtime, name, next(iter(core.devices), None)))
-    for thread, name in zip(plan.threads, thread_names(plan.threads), strict=True):
+    preparing = list(zip(plan.prepare, thread_names(plan.prepare, PREPARE), strict=True))
+    threads = list(zip(plan.threads, thread_names(plan.threads), strict=True))
+    for thread, name in (*preparing, *threads):
         await _try(runtime, f"{thread.on}.{name}", thread.set_up(runtime))
     windows = {device.name: window for device in plan.devices if (window := await _window(runtime, device)) is not None}
     runtime.origin.booted(kernel.sim.now)
+    if preparing:
+        await _prepare(runtime, preparing)
+        runtime.origin.booted(kernel.sim.now)
     done = kernel.sim.probe(BootDone)
     if done:
         done(BootDone(kernel.sim.now))
@@ -66,8 +80,39 @@ async def boot(runtime: Runtime, plan: Plan) -> None:
     starts = {device.name: runtime.origin.time_ps + device.start_ps for device in plan.devices}
     for name, (iova, size) in windows.items():
         await runtime.master(name).start(iova, size, not_before_ps=starts[name])
-    for thread, name in zip(plan.threads, thread_names(plan.threads), strict=True):
+    for thread, name in threads:
         await kernel.spawn(name, thread.run(runtime), thread.on)
+
+
+async def _prepare(runtime: Runtime, threads: Sequence[tuple[WorkloadOptions, str]]) -> None:
+    """Let each thread do its part when all before it have, or beside the one before it, and wait until all have."""
+    ended, begun = Cell(runtime.kernel.static(WORD)), 0
+    for thread, name in threads:
+        if not thread.beside:
+            await _reached(ended, begun)
+        begun += 1
+        runtime.preparing[f"{thread.on}.{name}"] = None
+        await runtime.kernel.spawn(name, _part(runtime, thread, ended), thread.on)
+    await _reached(ended, begun)
+
+
+async def _reached(cell: Cell, count: int) -> None:
+    await cell.wait_until(lambda value: value == count, spin=False, part="sleep")
+
+
+async def _part(runtime: Runtime, thread: WorkloadOptions, ended: Cell) -> None:
+    """What a thread prepares. However it ends, the next one may begin; what it could not do is in the kernel log."""
+    try:
+        await thread.run(runtime)
+    except (KernelError, Oops):
+        await _over(runtime, ended)
+        raise
+    await _over(runtime, ended)
+
+
+async def _over(runtime: Runtime, ended: Cell) -> None:
+    del runtime.preparing[(await runtime.kernel.context()).thread]
+    await ended.fetch_add(1)
 
 
 async def _find(runtime: Runtime, device: DevicePlan) -> None:

@@ -6,9 +6,10 @@ import errno
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from cosim.sim.operations import Now
-from cosim.sw.dma_api import DmaApi
+from cosim.sw.dma_api import DmaApi, Piece, Segment
 from cosim.sw.dma_device import DeviceDriver
 from cosim.sw.dma_direct import DmaDirect
 from cosim.sw.dma_iommu import DmaDomain
@@ -23,15 +24,26 @@ from cosim.sw.kernel.page_allocator import Allocation
 
 @dataclass(slots=True)
 class Origin:
-    """The moment that all times of a run count from: reset, and from the end of boot on that one, if `at_boot`."""
+    """The moment that all times of a run count from: reset, and from the end of boot on that one, if `at_boot`.
+
+    While something is being prepared, times count from its beginning, and then from its end.
+    """
 
     at_boot: bool = True
     time_ps: int = 0
 
     def booted(self, now: int) -> None:
-        """Boot has come to its end, and what was to be prepared is prepared."""
+        """Boot has come to its end, or what was to be prepared after it is prepared."""
         if self.at_boot:
             self.time_ps = now
+
+
+class Buffer(NamedTuple):
+    """A buffer that was left mapped: in which domain, its memory, and where the device finds it."""
+
+    domain: str
+    pieces: tuple[Piece, ...]
+    segments: tuple[Segment, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,11 @@ class Runtime:
     untranslated: frozenset[str] = frozenset()
     iova: IovaOptions = field(default_factory=IovaOptions)
     dma: dict[str, DmaDomain] = field(default_factory=dict)
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+    """What threads have left mapped for others, by name."""
     origin: Origin = field(default_factory=Origin)
+    preparing: dict[str, None] = field(default_factory=dict)
+    """The threads that prepare something at present, in the order in which they began."""
     direct: DmaDirect = field(init=False)
     """The DMA API without translation, of every device that has no other."""
 
@@ -81,6 +97,22 @@ class Runtime:
         """Free a domain that no device is in."""
         await self.dma.pop(name).close()
         await self.core.domain_free(name)
+
+    def leave_buffer(self, name: str, buffer: Buffer) -> None:
+        """Leave a buffer mapped for other threads."""
+        self.buffers[name] = buffer
+
+    def buffer(self, name: str) -> Buffer:
+        """A buffer that was left mapped. KernelError ENOENT."""
+        if name not in self.buffers:
+            raise KernelError(errno.ENOENT, f"there is no buffer {name} now")
+        return self.buffers[name]
+
+    def take_buffer(self, name: str) -> Buffer:
+        """The same, and from here on it is the caller's to unmap. KernelError ENOENT."""
+        found = self.buffer(name)
+        del self.buffers[name]
+        return found
 
     def domain(self, name: str) -> DmaApi:
         """The DMA API of a domain. KernelError ENODEV."""

@@ -20,6 +20,7 @@ from cosim.sw.workloads.references import DOMAINS, Role
 from cosim.system.address_map import given
 from cosim.system.devices import device_ids, matching, patterns, starts_in, untranslated
 from cosim.system.effects import ineffective
+from cosim.system.preparation import buffers, buffers_are_there_in_time, what_prepares_ends
 from cosim.system.topology import Topology
 from cosim.units.nearest import nearest
 from cosim.units.quantities import format_size, format_time
@@ -159,7 +160,10 @@ def _domains_are_used(this: _Checker) -> Iterator[Broken]:
     topology = this.topology
     owner: dict[str, str] = {}
     named = {
-        reference.name for thread in topology.threads for reference in thread.references() if reference.role in DOMAINS
+        reference.name
+        for _, thread in topology.workloads()
+        for reference in thread.references()
+        if reference.role in DOMAINS
     }
     translated = [name for name, device in this.devices.items() if device.through is not None]
     for name, domain in topology.domains.items():
@@ -202,11 +206,12 @@ def _threads_name_what_there_is(this: _Checker) -> Iterator[Broken]:
         Role.DMA_DOMAIN: [*paging, *sorted(untranslated(topology)), IDENTITY],
         Role.PAGING_DOMAIN: paging,
         Role.ANY_DOMAIN: [*paging, IDENTITY],
+        Role.BUFFER: {buffer: None for _, buffer in buffers(topology)},
     }
-    for index, thread in enumerate(topology.threads):
+    for place, thread in topology.workloads():
         for field, name, role in thread.references():
-            path: Path = ("threads", index, field)
-            if matching(name, among[role]):
+            path: Path = (*place, field)
+            if role is Role.NEW_BUFFER or matching(name, among[role]):
                 continue
             if role is Role.PAGING_DOMAIN and name == IDENTITY:
                 yield path, f"nothing is mapped in {name}; name a paging domain, such as a device's own"
@@ -250,6 +255,8 @@ RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     _driver_finds_what_it_needs,
     _domains_are_used,
     _threads_name_what_there_is,
+    lambda this: buffers_are_there_in_time(this.topology),
+    lambda this: what_prepares_ends(this.topology),
     _stalls_name_a_consumer,
     _expected_errors_can_be,
 )

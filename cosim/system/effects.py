@@ -115,7 +115,7 @@ TABLE: tuple[Row, ...] = (
         "dma",
         (*_TRAFFIC, *_TRANSPORT),
         _untold,
-        ("traffic.pattern", "/threads"),
+        ("traffic.pattern", "/threads", "/prepare"),
         "has no effect, since no thread tells the device of a buffer; name it as the `device` of a map-unmap thread, "
         "or use another pattern, such as sequential",
     ),
@@ -140,7 +140,7 @@ TABLE: tuple[Row, ...] = (
         "ring",
         (*_REQUESTS, *_TRANSPORT),
         _undriven,
-        ("/threads",),
+        ("/threads", "/prepare"),
         "has no effect, since no thread drives the ring; name it as the `device` of a receive-ring thread",
     ),
     Row(
@@ -237,40 +237,71 @@ TABLE: tuple[Row, ...] = (
         "has no effect, since there is one round; raise `count`, or use `start`",
     ),
     Row(
-        "map-unmap",
-        ("contiguous",),
-        lambda place: place.options.pages == 1,
-        ("pages",),
-        "has no effect on a buffer of one page; raise `pages`",
-    ),
-    Row(
-        "map-unmap",
-        ("mode",),
-        lambda place: place.options.domain in place.setting.untranslated,
-        ("domain", "/parts", "/domains"),
+        "thread",
+        ("beside",),
+        lambda place: place.path[0] == "threads" or place.path[1] == 0,
+        (),
         lambda place: (
-            f"has no effect, since nothing is flushed in {place.options.domain}, whose addresses are "
-            "physical; name a paging domain or leave it out"
+            "has no effect, since all `threads:` run side by side; leave it out"
+            if place.path[0] == "threads"
+            else "has no effect on the first of `prepare:`; leave it out, or give it to the one after it"
         ),
     ),
-    Row(
-        "map-unmap",
-        ("device",),
-        _device_of_none,
-        ("device", "/parts"),
-        lambda place: (
-            f"has no effect, since {place.options.device} has pattern: none and never uses a buffer; use "
-            "pattern: told there"
-        ),
+    *(
+        Row(
+            does,
+            ("contiguous",),
+            lambda place: place.options.pages == 1,
+            ("pages",),
+            "has no effect on a buffer of one page; raise `pages`",
+        )
+        for does in ("map-unmap", "map")
+    ),
+    *(
+        Row(
+            does,
+            ("mode",),
+            lambda place: place.options.domain in place.setting.untranslated,
+            ("domain", "/parts", "/domains"),
+            lambda place: (
+                f"has no effect, since nothing is flushed in {place.options.domain}, whose addresses are "
+                "physical; name a paging domain or leave it out"
+            ),
+        )
+        for does in ("map-unmap", "map")
+    ),
+    *(
+        Row(
+            does,
+            ("device",),
+            _device_of_none,
+            ("device", "/parts"),
+            lambda place: (
+                f"has no effect, since {place.options.device} has pattern: none and never uses a buffer; use "
+                "pattern: told there"
+            ),
+        )
+        for does in ("map-unmap", "tell")
+    ),
+    *(
+        Row(
+            does,
+            ("device",),
+            lambda place: isinstance(_told_device(place), RingOptions),
+            ("device", "/parts"),
+            lambda place: (
+                f"has no effect, since {place.options.device} is a ring and is told of no window; use a receive-ring "
+                "thread"
+            ),
+        )
+        for does in ("map-unmap", "tell")
     ),
     Row(
-        "map-unmap",
-        ("device",),
-        lambda place: isinstance(_told_device(place), RingOptions),
-        ("device", "/parts"),
-        lambda place: (
-            f"has no effect, since {place.options.device} is a ring and is told of no window; use a receive-ring thread"
-        ),
+        "tell",
+        ("size",),
+        lambda place: place.options.buffer is not None,
+        ("buffer",),
+        "has no effect, since the window is as long as the buffer; give an `iova:` instead of a buffer",
     ),
     Row(
         "receive-ring",
@@ -284,7 +315,7 @@ TABLE: tuple[Row, ...] = (
         "kernel",
         ("dma_direct_cost",),
         lambda place: not place.setting.maps_untranslated,
-        ("/threads", "/parts", "/domains"),
+        ("/threads", "/prepare", "/parts", "/domains"),
         "has no effect, since no thread maps a buffer where nothing translates; use a map-unmap thread in identity",
     ),
     Row(
@@ -298,7 +329,7 @@ TABLE: tuple[Row, ...] = (
         "iova",
         ("magazine", "classes", "prefer_32bit", "trim", "cache_cost", "search_cost"),
         lambda place: not place.setting.has_iovas,
-        ("/threads", "/parts", "/domains"),
+        ("/threads", "/prepare", "/parts", "/domains"),
         "has no effect, since there is no paging domain and no IOVA is given out; put a device behind an iommu",
     ),
 )
@@ -328,8 +359,8 @@ def _places(setting: Setting) -> Iterator[tuple[Place, tuple[str, ...]]]:
     topology = setting.topology
     for name, part in topology.parts.items():
         yield Place(setting, ("parts", name), part), (part.kind,)
-    for index, thread in enumerate(topology.threads):
-        yield Place(setting, ("threads", index), thread), ("thread", thread.does)
+    for path, thread in topology.workloads():
+        yield Place(setting, path, thread), ("thread", thread.does)
     sections: Mapping[str, BaseModel] = {"kernel": topology.kernel, "iova": topology.iova}
     for name, options in sections.items():
         yield Place(setting, (name,), options), (name,)

@@ -62,6 +62,7 @@ def plan(topology: Topology, vectors: Mapping[str, tuple[int, ...]], files: Mapp
         devices=tuple(found),
         domains=tuple(name for name in topology.domains if name not in (IDENTITY, *begins.values())),
         threads=topology.threads,
+        prepare=topology.prepare,
     )
 
 

@@ -27,7 +27,7 @@ class Setting:
     def told(self) -> frozenset[str]:
         """The devices that threads tell of buffers."""
         devices = self.topology.devices()
-        patterns = [pattern for thread in self.topology.threads for pattern in thread.tells()]
+        patterns = [pattern for _, thread in self.topology.workloads() for pattern in thread.tells()]
         return frozenset(name for pattern in dict.fromkeys(patterns) for name in matching(pattern, devices))
 
     @cached_property
@@ -49,7 +49,9 @@ class Setting:
     def has_iovas(self) -> bool:
         """Whether there is a paging domain, in which the DMA API gives out IOVAs."""
         begins = {*starts_in(self.topology).values(), *self.topology.domains}
-        return bool(begins - {IDENTITY}) or any(thread.does == "domain-cycle" for thread in self.topology.threads)
+        return bool(begins - {IDENTITY}) or any(
+            thread.does == "domain-cycle" for _, thread in self.topology.workloads()
+        )
 
     @cached_property
     def makes_napot(self) -> bool:
@@ -64,7 +66,9 @@ class Setting:
     @cached_property
     def _named(self) -> list[tuple[Role, str]]:
         return [
-            (reference.role, reference.name) for thread in self.topology.threads for reference in thread.references()
+            (reference.role, reference.name)
+            for _, thread in self.topology.workloads()
+            for reference in thread.references()
         ]
 
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cosim.events import BootDone
+from cosim.events import BootDone, KernelLog
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.cpu import Cpu
 from cosim.hw.cpu.interrupt_file import InterruptFile
@@ -22,6 +22,7 @@ from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import Plan, boot
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.runtime import Runtime
+from cosim.sw.workloads import PREPARE, thread_names
 from cosim.system import counters
 from cosim.system.topology import Topology
 
@@ -46,13 +47,22 @@ class System:
     driver_name: str = ""
     refused: list[str] = field(default_factory=list)
     """IOMMUs that boot could not take into service."""
+    unprepared: list[str] = field(default_factory=list)
+    """What threads said that could not do their part of what was to be prepared."""
     booted: bool = False
+    _preparing: set[str] = field(default_factory=set)
 
     def start(self) -> None:
         """Let the kernel boot; the rest follows from that."""
         if self.topology.run.origin == "reset":
             self._stall(0)
         self.sim.probe(BootDone).watch(self._booted)
+        if self.topology.prepare:
+            names = thread_names(self.topology.prepare, PREPARE)
+            self._preparing |= {
+                f"{thread.on}.{name}" for thread, name in zip(self.topology.prepare, names, strict=True)
+            }
+            self.sim.probe(KernelLog).watch(self._logged)
         self.kernel.boot()
         self.kernel.start(next(iter(self.cpus)), "boot", boot(self.runtime, self.plan))
 
@@ -61,6 +71,10 @@ class System:
         if self.topology.run.origin == "boot":
             self._stall(event.time)
         self.refused = [path for path in self.iommus if path not in self.runtime.core.iommus]
+
+    def _logged(self, event: KernelLog) -> None:
+        if event.who in self._preparing and event.level in ("error", "oops"):
+            self.unprepared.append(f"{event.who}: {event.text}")
 
     def _stall(self, origin_ps: int) -> None:
         for stall in self.topology.stalls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -69,10 +70,11 @@ class RunOptions(Options):
     warmup: Time = 0
     """Before this nothing counts: the measured window begins here, and never before the end of boot."""
     origin: Literal["boot", "reset"] = "boot"
-    """What `until`, `warmup`, the `at` of stalls and the `start` of threads and devices count from: the end of boot, or
-    reset, which is some 70 us and more earlier."""
+    """What `until`, `warmup`, the `at` of stalls and the `start` of threads and devices count from: the end of boot and
+    of what is prepared after it, or reset, which is some 70 us and more earlier."""
     boot_limit: PositiveTime = 1000 * S
-    """How long boot may take, from reset; a caller of the driver waits 90 s for a fence before it goes on."""
+    """How long boot, and what is prepared after it, may take, from reset; a caller of the driver waits 90 s for a fence
+    before it goes on."""
     seed: int = Field(default=0, ge=0)
     """What all chance derives from."""
     hold: PositiveTime = 1 * US
@@ -121,6 +123,9 @@ class Topology(Options):
     """Domains that devices share; a device in none of them gets one of its own, with its name."""
     driver: DriverOptions = DriverOptions()
     """The driver variant."""
+    prepare: tuple[AnyWorkload, ...] = ()
+    """What threads do after boot and before the origin of times, one after the other: domains, mappings, attachments,
+    what devices are told. Each of them has to end, and what it leaves is there when `threads` begin."""
     threads: tuple[AnyWorkload, ...] = ()
     """What the CPUs do after boot."""
     stalls: tuple[StallOptions, ...] = ()
@@ -142,6 +147,11 @@ class Topology(Options):
         if isinstance(data, dict) and isinstance(data.get("driver"), str):
             return data | {"driver": {"variant": data["driver"]}}
         return data
+
+    def workloads(self) -> Iterator[tuple[tuple[str, int], AnyWorkload]]:
+        """Every thread that is prepared with or runs, with its path in the file."""
+        for section, threads in (("prepare", self.prepare), ("threads", self.threads)):
+            yield from (((section, index), thread) for index, thread in enumerate(threads))
 
     def of_kind(self, kind: str) -> dict[str, Any]:
         """The parts of one kind, by name, in the order of the file."""

@@ -242,6 +242,12 @@ def test_an_unplugged_device_is_stopped_first_and_then_released() -> None:
     assert bench.driver.named("release") == ["release nic1"]
 
 
+def test_a_device_that_is_not_stopped_goes_on_while_it_is_released() -> None:
+    bench = Bench(window=PAGE).run(workload("unplug", devices="nic1", stop=False))
+    assert "stop" not in bench.masters["nic1"].told
+    assert bench.driver.named("release") == ["release nic1"]
+
+
 def test_an_unplugged_iommu_takes_its_devices_along() -> None:
     bench = Bench().run(workload("unplug-iommu", iommu="iommu0"))
     assert not bench.runtime.core.devices

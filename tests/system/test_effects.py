@@ -35,6 +35,8 @@ BASE: dict[str, Any] = {
     "run": {"until": "60 us"},
 }
 NIC, GEOMETRY, THREAD = "parts.nic0", "parts.iommu0.geometry", "threads.0"
+MAP = {"on": "cpu0", "does": "map", "domain": "nic0", "buffer": "x"}
+TELL = {"on": "cpu0", "does": "tell", "device": "nic0", "iova": 0}
 LESS = {"threads": BASE["threads"][:1]}
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -150,6 +152,27 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {f"{NIC}.traffic.pattern": "told"},
     ),
     (f"{THREAD}.device", {f"{THREAD}.device": "ring0"}, {f"{THREAD}.device": "nic0"}),
+    (
+        "threads.0.size",
+        {
+            "prepare": [MAP],
+            "threads.0": {"on": "cpu0", "does": "tell", "device": "nic0", "buffer": "x", "size": "8 KiB"},
+        },
+        {"threads.0": {"on": "cpu0", "does": "tell", "device": "nic0", "iova": 4096, "size": "8 KiB"}},
+    ),
+    (
+        "threads.0.device",
+        {"threads.0": {"on": "cpu0", "does": "tell", "device": "ring0", "iova": 0}},
+        {f"{THREAD}": TELL},
+    ),
+    ("prepare.0.contiguous", {"prepare": [MAP | {"contiguous": True}]}, {"prepare.0.pages": 2}),
+    ("prepare.0.mode", {"prepare": [MAP | {"mode": "lazy", "domain": "off0"}]}, {"prepare.0.domain": "nic0"}),
+    ("prepare.0.beside", {"prepare": [MAP | {"beside": True}]}, {"prepare": [MAP, TELL | {"beside": True}]}),
+    (
+        "threads.1.beside",
+        {"threads.1.beside": True},
+        {"prepare": [MAP, TELL | {"beside": True}], "threads.1.beside": False},
+    ),
     ("threads.1.poll", {"threads.1.poll": "2 us"}, {"threads.1.wait": "poll"}),
     ("kernel.dma_direct_cost", {"kernel.dma_direct_cost": "9 ns"}, {f"{THREAD}.domain": "off0"}),
     ("iova.trim", {"iova.trim": "1 ms", "iova.classes": 0}, {"iova.classes": 1}),
@@ -350,14 +373,16 @@ ALWAYS_FELT = {
     "driver": "the group",
     "driver.variant": "which driver runs",
     "threads": "the group",
+    "prepare*": "what is prepared is done by the same threads, for which the same rows hold",
     "threads.*.on": "where it runs",
     "threads.*.does": "what it does",
     "threads.*.start": "delays it",
     "threads.*.count": "ends it",
     "threads.*.gap": "spaces rounds",
+    "threads.*.beside": "when what is prepared begins; a row says where that is of no matter",
     "threads.*.for": "how long it takes",
     "threads.*.domain": "where it maps",
-    "threads.*.device": "the ring that it drives",
+    "threads.*.device": "the ring that it drives, or the device that it tells",
     "threads.*.devices": "what it moves",
     "threads.*.domains": "where to",
     "threads.*.iommu": "what it takes away",
@@ -369,7 +394,9 @@ ALWAYS_FELT = {
     "threads.*.use": "rows depend on it",
     "threads.*.order": "which call is first",
     "threads.*.entries": "the size of the ring",
-    "threads.*.buffer": "the size of a buffer",
+    "threads.*.buffer": "the size of a buffer, or its name",
+    "threads.*.iova": "which window it tells of",
+    "threads.*.stop": "a call more or less",
     "threads.*.wait": "what a row depends on",
     "threads.*.leave": "how much it takes",
     "threads.*.most": "how much it takes",

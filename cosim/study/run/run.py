@@ -190,9 +190,9 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
     )
     failures = failures_of(topology.expect, found)
     refused = [f"{path} was not taken into service; the kernel log says why" for path in system.refused]
-    failures = [*refused, *failures]
+    failures = [*refused, *(f"could not be prepared: {text}" for text in system.unprepared), *failures]
     if not meter.window and not stop.asked:
-        failures.insert(0, f"nothing was measured: {_why_nothing(meter, topology)}")
+        failures.insert(0, f"nothing was measured: {_why_nothing(meter, system)}")
     outcome: Outcome = "ok"
     if stop.interrupted:
         outcome = "interrupted"
@@ -245,8 +245,9 @@ def _unfinished(system: System, meter: Meter, stop: Stop) -> dict[str, Unfinishe
         raise
 
 
-def _why_nothing(meter: Meter, topology: Topology) -> str:
-    run, now = topology.run, format_time(meter.sim.now)
+def _why_nothing(meter: Meter, system: System) -> str:
+    run, now = system.topology.run, format_time(meter.sim.now)
     if meter.window.boot_ps >= 0:
         return f"the window opens only at {format_time(meter.window.opens)} at {now}; raise run.until"
-    return f"boot had not ended at {now}; raise run.{'boot_limit' if run.origin == 'boot' else 'until'}"
+    what = f"what {', '.join(system.runtime.preparing)} prepares" if system.runtime.preparing else "boot"
+    return f"{what} had not ended at {now}; raise run.{'boot_limit' if run.origin == 'boot' else 'until'}"

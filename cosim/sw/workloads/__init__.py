@@ -10,14 +10,20 @@ from pydantic import Field
 
 from cosim.sw.workloads.map_unmap import AttachDetach, DomainCycle, MapUnmap
 from cosim.sw.workloads.receive_ring import ReceiveRingWork
+from cosim.sw.workloads.steps import Attach, FreeDomain, Map, Scribble, Tell, Unmap
 from cosim.sw.workloads.trouble import ExhaustDomains, ExhaustMemory, Misuse, Shutdown, Unplug, UnplugIommu
 from cosim.sw.workloads.waiting import Compute, HoldRcu, SynchronizeRcu
 from cosim.sw.workloads.workload import WorkloadOptions
 
 AnyWorkload = Annotated[
     MapUnmap
+    | Map
+    | Unmap
+    | Tell
+    | Attach
     | AttachDetach
     | DomainCycle
+    | FreeDomain
     | ReceiveRingWork
     | HoldRcu
     | SynchronizeRcu
@@ -27,22 +33,26 @@ AnyWorkload = Annotated[
     | Shutdown
     | ExhaustMemory
     | ExhaustDomains
+    | Scribble
     | Misuse,
     Field(discriminator="does"),
 ]
-"""One entry of `threads:`."""
+"""One entry of `threads:`, or of `prepare:`."""
+
+PREPARE = "prepare-"
+"""What the names of threads that prepare something begin with."""
 
 
-def thread_names(threads: Sequence[WorkloadOptions]) -> list[str]:
+def thread_names(threads: Sequence[WorkloadOptions], prefix: str = "") -> list[str]:
     """The name of each thread on its CPU: what it does, and from the second on its number: ``map-unmap2``."""
     seen: Counter[tuple[str, str]] = Counter()
     names = []
     for thread in threads:
-        does = str(getattr(thread, "does", "thread"))
+        does = prefix + str(getattr(thread, "does", "thread"))
         seen[thread.on, does] += 1
         number = seen[thread.on, does]
         names.append(does if number == 1 else f"{does}{number}")
     return names
 
 
-__all__ = ["AnyWorkload", "WorkloadOptions", "thread_names"]
+__all__ = ["PREPARE", "AnyWorkload", "WorkloadOptions", "thread_names"]

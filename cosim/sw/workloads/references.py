@@ -29,6 +29,10 @@ class Role(Enum):
     """A domain with a page table."""
     ANY_DOMAIN = auto()
     """A domain that a device can be moved to, `identity` among them."""
+    BUFFER = auto()
+    """A buffer that a thread leaves mapped."""
+    NEW_BUFFER = auto()
+    """What such a thread calls it: a name that there was not."""
 
     @property
     def words(self) -> str:
@@ -42,6 +46,8 @@ _WORDS: Mapping[Role, str] = {
     Role.DEVICE: "a device",
     Role.ATTACHABLE: "a device behind an iommu",
     Role.RING: "a ring device",
+    Role.BUFFER: "a buffer that a thread maps",
+    Role.NEW_BUFFER: "a new buffer",
 }
 
 DOMAINS = frozenset(Role) - frozenset(_WORDS)
@@ -63,7 +69,10 @@ RingName = Annotated[str, Role.RING]
 DmaDomainName = Annotated[str, Role.DMA_DOMAIN]
 PagingDomainName = Annotated[str, Role.PAGING_DOMAIN]
 AttachableNames = Annotated[Names, Role.ATTACHABLE]
+DomainName = Annotated[str, Role.ANY_DOMAIN]
 DomainNames = Annotated[Names, Role.ANY_DOMAIN]
+BufferName = Annotated[str, Role.BUFFER]
+NewBuffer = Annotated[str, Role.NEW_BUFFER]
 
 
 def references(options: BaseModel) -> Iterator[Reference]:

@@ -23,11 +23,14 @@ class Unplug(WorkloadOptions):
     does: Literal["unplug"]
     devices: AttachableNames
     """The devices, by names or globs."""
+    stop: bool = True
+    """Stop them first; else they go on making requests, as at a surprise removal that they are told of late."""
     count: Literal[1] = 1
 
     async def round(self, runtime: Runtime) -> None:
         for device in runtime.devices(self.devices):
-            await runtime.master(device).stop()
+            if self.stop:
+                await runtime.master(device).stop()
             await runtime.core.release_device(device)
 
 

@@ -29,11 +29,13 @@ class WorkloadOptions(Options):
     on: CpuName
     """The CPU it runs on."""
     start: Time = 0
-    """When it starts, after the origin of the run."""
+    """When it starts, after the origin of the run; if it prepares something, after the end of boot."""
     gap: Time = 0
     """How long it sleeps after each round."""
     count: int | None = Field(default=None, ge=1)
     """How many rounds it makes; without end, if absent."""
+    beside: bool = False
+    """Of what is prepared: begin together with the entry before it, and not when that one has ended."""
 
     def references(self) -> Sequence[Reference]:
         """What the thread names."""

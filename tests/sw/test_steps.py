@@ -1,0 +1,206 @@
+"""Single steps leave something behind by name, and what is prepared is there before times count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from cosim.events import Attached, BootDone, Mapped
+from cosim.spec.pagetable import PAGE
+from cosim.sw.boot import Plan, boot
+from cosim.sw.workloads.waiting import Compute
+from cosim.units.quantities import MS, US
+from tests.sw.test_workloads import TOP, Bench, workload
+
+
+class Prepared(Bench):
+    """A bench whose threads begin when others have prepared something."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.booted = 0
+        self.machine.sim.probe(BootDone).watch(lambda event: setattr(self, "booted", event.time))
+
+    def go(self, prepare: list[Any], threads: list[Any], *, until: int = 100 * MS) -> Prepared:
+        plan = Plan(self.plan.iommus, self.plan.devices, self.plan.domains, tuple(threads), tuple(prepare))
+        self.kernel.boot()
+        self.kernel.start("cpu2", "boot", boot(self.runtime, plan))
+        self.machine.go(until=until)
+        return self
+
+    def times(self, kind: type) -> list[int]:
+        return [event.time for event in self.events if isinstance(event, kind)]  # type: ignore[attr-defined]
+
+
+MAP = workload("map", domain="shared", buffer="x")
+
+
+# --- Steps -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_buffer_that_is_left_mapped_is_unmapped_by_its_name() -> None:
+    bench = Bench().run(
+        workload("map", domain="shared", buffer="x", pages=3), workload("unmap", buffer="x", start="1 ms", on="cpu1")
+    )
+    assert [(call.who, call.call) for call in bench.calls if call.call in ("map", "unmap")] == [
+        ("cpu0.map", "map"),
+        ("cpu1.unmap", "unmap"),
+    ]
+    assert not bench.driver.tables["shared"]
+    assert bench.buffers() == 0
+    assert not bench.runtime.buffers
+
+
+def test_pages_that_are_not_freed_after_the_unmap_are_lost_to_others() -> None:
+    bench = Bench().run(MAP, workload("unmap", buffer="x", start="1 ms", free=False))
+    assert bench.buffers() == 1
+
+
+def test_an_unmap_of_what_is_not_there_says_so() -> None:
+    bench = Bench().run(MAP, *(workload("unmap", buffer="x", start=f"{n} ms") for n in (1, 2)))
+    assert bench.machine.log == ["error: -ENOENT: there is no buffer x now"]
+    assert bench.buffers() == 0
+
+
+def test_a_map_that_fails_leaves_no_buffer() -> None:
+    bench = Bench()
+    bench.driver.refuses.add(("shared", TOP))
+    bench.run(MAP)
+    assert bench.machine.log == [f"error: -ENOMEM: map of {TOP:#x} in shared"]
+    assert not bench.runtime.buffers
+    assert bench.buffers() == 0
+
+
+def test_a_contiguous_buffer_is_one_block() -> None:
+    bench = Bench().run(workload("map", domain="shared", buffer="x", pages=512, contiguous=True))
+    assert bench.driver.named("map") == ["map 1 x 0x200000"]
+
+
+def test_a_lazy_map_asks_for_a_lazy_domain() -> None:
+    bench = Bench().run(workload("map", domain="shared", buffer="x", mode="lazy"))
+    assert bench.machine.log == ["info: shared: the driver does not defer flushes; unmaps are strict"]
+
+
+def test_a_device_is_told_of_a_buffer_or_of_any_window() -> None:
+    bench = Bench().run(
+        workload("map", domain="shared", buffer="x", pages=2),
+        workload("tell", device="nic0", buffer="x", start="1 ms"),
+        workload("tell", device="nic1", iova=0x4000_0000, size="8 KiB", count=2),
+    )
+    assert bench.masters["nic0"].told == [(TOP - PAGE, 2 * PAGE)]
+    assert bench.masters["nic1"].told == [(0x4000_0000, 2 * PAGE)] * 2
+
+
+@pytest.mark.parametrize("window", [{}, {"buffer": "x", "iova": 4096}])
+def test_a_device_is_told_of_one_window(window: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="either of a `buffer:` or of an `iova:`"):
+        workload("tell", device="nic0", **window)
+
+
+def test_an_attach_moves_devices_for_good() -> None:
+    bench = Bench().run(workload("attach", devices="nic*", domain="other"))
+    moves = [(event.device, event.domain) for event in bench.events if isinstance(event, Attached)][2:]
+    assert moves == [("nic0", "other"), ("nic1", "other")]
+
+
+def test_a_domain_is_freed_and_then_the_pages_of_its_buffers() -> None:
+    bench = Bench().run(
+        workload("map", domain="other", buffer="x", pages=2),
+        MAP.model_copy(update={"buffer": "y"}),
+        workload("free-domain", domain="other", start="1 ms"),
+    )
+    assert "other" not in bench.runtime.dma
+    assert list(bench.runtime.buffers) == ["y"]
+    assert bench.buffers() == 1
+
+
+def test_scribbled_pages_are_given_out_as_they_were_left() -> None:
+    bench = Bench().run(workload("scribble", pages=2), workload("map", domain="shared", buffer="x", start="1 ms"))
+    (piece,) = bench.runtime.buffers["x"].pieces
+    entry = bench.kernel.pages.memory.peek(piece.address, 8)
+    assert entry & 0xFF == 0b1101_0111, "a leaf that lets a device read and write"
+    leads_to = entry >> 10 << 12
+    assert leads_to not in (piece.address, 0)
+    assert bench.buffers() == 1, "and everything else is free"
+
+
+# --- What is prepared ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_prepared_is_done_in_order_before_boot_is_over() -> None:
+    bench = Prepared().go(
+        [
+            workload("map", domain="shared", buffer="x", on="cpu1"),
+            workload("attach", devices="nic0", domain="other"),
+            workload("tell", device="nic0", buffer="x", on="cpu1"),
+        ],
+        [workload("unmap", buffer="x")],
+    )
+    (mapped,) = bench.times(Mapped)
+    *_, attached = bench.times(Attached)
+    assert mapped < attached < bench.booted
+    assert bench.masters["nic0"].told == [(TOP, PAGE)]
+    assert bench.buffers() == 0
+    assert not bench.machine.log
+
+
+def test_times_count_from_the_end_of_what_is_prepared_and_there_from_the_end_of_boot() -> None:
+    prepare = [workload("map", domain="shared", buffer="x", start="3 ms")]
+    bench = Prepared().go(prepare, [workload("map", domain="shared", buffer="y", start="1 ms")])
+    plain = Prepared().go([], [])
+    first, second = bench.times(Mapped)
+    assert plain.booted + 3 * MS < first < plain.booted + 3 * MS + 20 * US
+    assert bench.runtime.origin.time_ps == bench.booted
+    assert bench.booted + 1 * MS < second < bench.booted + 1 * MS + 20 * US
+
+
+def test_from_reset_times_count_from_there_while_something_is_prepared_too() -> None:
+    bench = Prepared()
+    bench.runtime.origin.at_boot = False
+    bench.go([workload("map", domain="shared", buffer="x", start="3 ms")], [])
+    (mapped,) = bench.times(Mapped)
+    assert 3 * MS < mapped < 3 * MS + 20 * US
+    assert bench.runtime.origin.time_ps == 0
+
+
+def test_a_part_begins_beside_the_one_before_it_if_it_says_so() -> None:
+    parts = [workload("compute", **{"for": "5 ms"}, count=1, on=cpu) for cpu in ("cpu0", "cpu1")]
+    one_by_one = Prepared().go(parts, []).booted
+    together = Prepared().go([parts[0], parts[1].model_copy(update={"beside": True})], []).booted
+    assert 5 * MS < one_by_one - together < 5 * MS + 20 * US
+
+
+def test_threads_that_prepare_have_names_of_their_own() -> None:
+    bench = Prepared().go([MAP], [MAP.model_copy(update={"buffer": "y"})])
+    assert [call.who for call in bench.calls if call.call == "map"] == ["cpu0.prepare-map", "cpu0.map"]
+    assert not bench.runtime.preparing
+
+
+def test_a_part_that_fails_or_dies_does_not_hold_up_the_rest() -> None:
+    bench = Prepared()
+    bench.driver.refuses.add(("other", "nic0"))
+    bench.go(
+        [
+            workload("attach", devices="nic0", domain="other"),
+            workload("misuse", domain="nowhere", what="map-twice"),
+            MAP,
+        ],
+        [workload("unmap", buffer="x")],
+    )
+    assert bench.booted
+    assert bench.machine.log == [
+        "error: nic0: attach to other failed: -EINVAL: refused",
+        "error: -EINVAL: refused",
+        "error: -ENODEV: there is no domain 'nowhere' for DMA",
+    ]
+    assert bench.buffers() == 0
+
+
+def test_one_that_does_not_end_is_named_and_nothing_begins() -> None:
+    endless = Compute.model_validate({"on": "cpu0", "does": "compute", "for": "1 us", "gap": "1 ms"})
+    bench = Prepared().go([MAP, endless], [workload("unmap", buffer="x")], until=20 * MS)
+    assert not bench.booted
+    assert list(bench.runtime.preparing) == ["cpu0.prepare-compute"]
+    assert bench.buffers() == 1
