@@ -24,12 +24,12 @@ from cosim.sw.dma_device import DeviceDriver, DeviceState, DmaDevice, RingDevice
 from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_core import IommuCore
-from cosim.sw.kernel.buddy import Region
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.runtime import Origin, RingHardware, Runtime
 from cosim.system.address_map import device_registers, interrupt_files
 from cosim.system.all_memory import AllMemory
 from cosim.system.devices import device_ids, untranslated
+from cosim.system.hardwired import directories, regions
 from cosim.system.plan import interrupt_numbers, plan
 from cosim.system.system import Master, System
 from cosim.system.topology import Topology
@@ -59,10 +59,11 @@ def build(topology: Topology, chooser: Chooser) -> System:
     kernel = Kernel(
         sim,
         cpus,
-        [Region(memory.options.base, memory.options.size, memory.options.node) for memory in memories.values()],
+        regions(topology),
         AllMemory(bus),
         topology.kernel,
         nodes={path: cpu.options.node for path, cpu in cpus.items()},
+        tables=directories(topology),
     )
     row = variant(topology.driver.variant, topology.driver.cells)
     driver = Driver(kernel, row, topology.costs)

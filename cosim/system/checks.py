@@ -17,6 +17,7 @@ from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_ops import IDENTITY
 from cosim.sw.kernel.buddy import MAX_ORDER
 from cosim.sw.workloads.references import DOMAINS, Role
+from cosim.system import hardwired_rules
 from cosim.system.address_map import given
 from cosim.system.devices import device_ids, matching, patterns, starts_in, untranslated
 from cosim.system.effects import ineffective
@@ -240,6 +241,11 @@ def _expected_errors_can_be(this: _Checker) -> Iterator[Broken]:
             yield ("expect", "queue_errors", index), f"{name} is no error of a queue; {nearest(name, names)}"
 
 
+def _hardwired_addresses_are_in_memory(this: _Checker) -> Iterator[Broken]:
+    if not this.unknown:
+        yield from hardwired_rules.broken(this.topology)
+
+
 def _until(this: _Checker) -> str:
     return format_time(this.topology.run.until)
 
@@ -247,6 +253,7 @@ def _until(this: _Checker) -> str:
 RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     _something_to_run_on,
     _ranges_are_apart,
+    _hardwired_addresses_are_in_memory,
     _devices_reach_an_iommu,
     _devices_without_mappings_have_memory,
     _interrupts_reach_a_cpu,

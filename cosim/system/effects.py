@@ -170,7 +170,14 @@ TABLE: tuple[Row, ...] = (
         )
         for kind in ("dma", "ring")
     ),
-    # --- CPUs ----------------------------------------------------------------------------------------------------
+    # --- Memories and CPUs ---------------------------------------------------------------------------------------
+    Row(
+        "memory",
+        ("node",),
+        lambda place: place.options.reserved,
+        ("reserved",),
+        "has no effect, since no page is given out of a reserved memory; leave it out",
+    ),
     Row(
         "cpu",
         ("history",),

@@ -66,6 +66,16 @@ CASES = {
         "0x0300_0000, capabilities: {sv39: false, sv48: false, sv57: false}}",
         "the driver needs a first stage of 64-bit entries",
     ),
+    "a queue at a hardwired address where there is no memory": (
+        "0x0300_0000}",
+        "0x0300_0000, hardwired: {cqb: 0x0400_0000}}",
+        "4:61: parts.iommu0.hardwired.cqb: 0x4000000 is in no memory; there are: dram0 at 0x80000000..0x80ffffff",
+    ),
+    "a hardwired directory that is not at a page": (
+        "0x0300_0000}",
+        "0x0300_0000, hardwired: {ddtp: 0x8080_0004}}",
+        "0x80800004 is not a multiple of the size of a directory's root page (4 KiB); use 0x80800000 or 0x80801000",
+    ),
     "reference to nothing": ("through: iommu0", "through: iommu1", "5:32: parts.nic0.through: iommu1 is not an iommu"),
     "reference to the wrong kind": ("through: iommu0", "through: cpu0", "cpu0 is of kind cpu, not an iommu"),
     "a device on no iommu": (", through: iommu0", "", "5:3: parts.nic0: a device needs either `through: <iommu>`"),

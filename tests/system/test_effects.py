@@ -38,6 +38,7 @@ NIC, GEOMETRY, THREAD = "parts.nic0", "parts.iommu0.geometry", "threads.0"
 MAP = {"on": "cpu0", "does": "map", "domain": "nic0", "buffer": "x"}
 TELL = {"on": "cpu0", "does": "tell", "device": "nic0", "iova": 0}
 LESS = {"threads": BASE["threads"][:1]}
+SRAM = {"kind": "memory", "base": 0x0200_0000, "size": "64 KiB", "reserved": True}
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     *(
@@ -86,6 +87,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("parts.ring0.posted", {**LESS, "parts.ring0.posted": True}, {"threads": BASE["threads"]}),
     (f"{NIC}.header", {f"{NIC}.header": "12 B"}, {f"{NIC}.bandwidth": "4 GB/s"}),
     ("parts.ring0.header", {"parts.ring0.header": "12 B"}, {"parts.ring0.bandwidth": "4 GB/s"}),
+    ("parts.sram0.node", {"parts.sram0": SRAM | {"node": 1}}, {"parts.sram0.reserved": False}),
     ("parts.off0.device_id", {"parts.off0.device_id": 7}, {"parts.off0.through": "iommu0", "parts.off0.direct": False}),
     (
         "parts.cpu0.history",
@@ -361,6 +363,8 @@ ALWAYS_FELT = {
     "parts.iommu.geometry.ddt_levels": "the depth of the directory",
     "parts.iommu.geometry.*_log2": "the length of a queue that software reads",
     "parts.iommu.geometry.icvec_bits": "how many vectors software finds",
+    "parts.iommu.hardwired": "the group",
+    "parts.iommu.hardwired.*": "where the driver finds its queues and directory",
     "parts.iommu.timing": "the group",
     "parts.iommu.timing.*": "each step takes its time whenever it is taken",
     "parts.iommu.latitude": "the group",

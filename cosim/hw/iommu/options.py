@@ -219,6 +219,30 @@ class DefectOptions(Options):
     of a record, and whoever finds the buffer full, without `fqof`; 0 is never."""
 
 
+class HardwiredOptions(Options):
+    """PPNs that the IOMMU fixes, as one with on-chip memory may (PPN is WARL: IOMMU 5.6 "Command-queue base").
+
+    Software reads this address whatever it has written. Where it leads there is memory: one of its own, which is
+    `reserved`, or a part of the main memory, of which the kernel then gives out the rest. It is a multiple of the size
+    of what is there: a page for the directory's root, and for a queue the longest that `geometry` has. Software can
+    make the queue shorter.
+    """
+
+    cqb: Address | None = None
+    """Where the command queue is."""
+    fqb: Address | None = None
+    """Where the fault queue is."""
+    ddtp: Address | None = None
+    """Where the root page of the device directory is."""
+
+    @field_validator("cqb", "fqb", "ddtp")
+    @classmethod
+    def _is_seen(cls, value: int | None) -> int | None:
+        if value == 0:
+            raise ValueError("a PPN that reads 0 tells software that nothing is hardwired; leave it out for that")
+        return value
+
+
 class IommuOptions(Options):
     """A RISC-V IOMMU."""
 
@@ -228,6 +252,7 @@ class IommuOptions(Options):
     capabilities: CapabilityOptions = CapabilityOptions()
     geometry: GeometryOptions = GeometryOptions()
     timing: IommuTiming = IommuTiming()
+    hardwired: HardwiredOptions = HardwiredOptions()
     latitude: LatitudeOptions = LatitudeOptions()
     defects: DefectOptions = DefectOptions()
     node: int = Field(default=0, ge=0, le=63)

@@ -120,8 +120,10 @@ class RegisterFile(Component):
             setattr(self, register.name, register.layout(0))
         self.put(CAPABILITIES, capabilities)
         self.put(FCTL, self.reset.fctl)
-        self.put(DDTP, Ddtp.of(iommu_mode=self.reset.ddtp_iommu_mode))
+        self.put(DDTP, self._rules[DDTP.name](0, Ddtp.of(iommu_mode=self.reset.ddtp_iommu_mode)))
         for base, index in ((CQB, CQT), (FQB, FQH), (PQB, PQH)):
+            if base.present(capabilities):
+                self.put(base, self._rules[base.name](0, 0))
             self._limit(base, index)
         for source in (IOHPMCYCLES, *IOHPMEVT.values()):
             self.on_write(source, self._shadow_overflow)

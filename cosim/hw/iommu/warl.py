@@ -56,6 +56,14 @@ class Reset:
     """Whether `fctl.BE` can be changed."""
     qosid_mask: int = 0
     """Writable bits of `iommu_qosid`, and the widest RCID and MCID of a device context."""
+    ddtp_ppn: int = 0
+    """The PPN of `ddtp`, if it cannot be changed; 0 if it can."""
+    cqb_ppn: int = 0
+    """The PPN of `cqb`, if it cannot be changed; 0 if it can."""
+    fqb_ppn: int = 0
+    """The PPN of `fqb`, if it cannot be changed; 0 if it can."""
+    pqb_ppn: int = 0
+    """The PPN of `pqb`, if it cannot be changed; 0 if it can."""
 
     @classmethod
     def of(cls, options: IommuOptions) -> Self:
@@ -66,6 +74,9 @@ class Reset:
             icvec_bits=options.geometry.icvec_bits,
             gxl_writable=int(options.capabilities.sv32),
             be_writable=int(options.capabilities.end),
+            ddtp_ppn=(options.hardwired.ddtp or 0) >> PAGE_LG2,
+            cqb_ppn=(options.hardwired.cqb or 0) >> PAGE_LG2,
+            fqb_ppn=(options.hardwired.fqb or 0) >> PAGE_LG2,
         )
 
 
@@ -89,17 +100,18 @@ def _ddtp(reset: Reset, pages: int) -> Rule:
     def rule(old: int, new: int) -> int:
         if Ddtp.iommu_mode.get(new) > reset.ddtp_max_iommu_mode:
             new = Ddtp.iommu_mode.put(new, Ddtp.iommu_mode.get(old))
-        return Ddtp.ppn.put(new, Ddtp.ppn.get(new) & pages)
+        return Ddtp.ppn.put(new, reset.ddtp_ppn or Ddtp.ppn.get(new) & pages)
 
     return rule
 
 
-def _base(entries_log2: int, pages: int) -> Rule:
-    """A queue longer than the longest becomes the longest: so software learns it, by writing all ones."""
+def _base(entries_log2: int, pages: int, ppn: int) -> Rule:
+    """A queue longer than the longest becomes the longest: so software learns it, by writing all ones. `ppn` is the
+    hardwired PPN or 0."""
 
     def rule(old: int, new: int) -> int:
         new = QueueBase.log2szm1.put(new, min(QueueBase.log2szm1.get(new), entries_log2 - 1))
-        return QueueBase.ppn.put(new, QueueBase.ppn.get(new) & pages)
+        return QueueBase.ppn.put(new, ppn or QueueBase.ppn.get(new) & pages)
 
     return rule
 
@@ -131,9 +143,9 @@ def rules(options: IommuOptions, capabilities: Capabilities, reset: Reset) -> di
     found: dict[str, Rule] = {
         "fctl": _kept(fctl),
         "ddtp": _ddtp(reset, pages),
-        "cqb": _base(options.geometry.cq_log2, pages),
-        "fqb": _base(options.geometry.fq_log2, pages),
-        "pqb": _base(options.geometry.cq_log2, pages),
+        "cqb": _base(options.geometry.cq_log2, pages, reset.cqb_ppn),
+        "fqb": _base(options.geometry.fq_log2, pages, reset.fqb_ppn),
+        "pqb": _base(options.geometry.cq_log2, pages, reset.pqb_ppn),
         **{name: _csr(layout) for name, layout in (("cqcsr", Cqcsr), ("fqcsr", Fqcsr), ("pqcsr", Pqcsr))},
         "iocountinh": _cleared(Iocountinh.cy.mask | (1 << counters) - 1 << Iocountinh.hpm.lo),
         "iommu_qosid": _cleared(IommuQosid.MASK & reset.qosid_mask),

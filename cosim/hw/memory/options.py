@@ -14,7 +14,7 @@ from cosim.units.quantities import NS
 
 
 class MemoryOptions(Options):
-    """Main memory at one range of addresses, of one NUMA node."""
+    """Main memory at one range of addresses, of one NUMA node, or on-chip memory for what is hardwired there."""
 
     kind: Literal["memory"]
     base: Address
@@ -31,3 +31,5 @@ class MemoryOptions(Options):
     """Accesses that start at the same time; each port has a queue of its own, chosen by a hash of the line."""
     node: int = Field(default=0, ge=0, le=63)
     """NUMA node number."""
+    reserved: bool = False
+    """Whether the kernel leaves it alone: only what is hardwired lies here, and pages come out of other memories."""

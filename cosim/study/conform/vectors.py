@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, PlainValidator, ValidationError, mod
 
 from cosim.hw.iommu.warl import Reset
 from cosim.spec.register_map import IOHPMCTR
-from cosim.spec.registers import Capabilities, Fctl, Icvec, Iohpmctr, Iohpmevt, IommuMode, IommuQosid
+from cosim.spec.registers import Capabilities, Ddtp, Fctl, Icvec, Iohpmctr, Iohpmevt, IommuMode, IommuQosid, QueueBase
 from cosim.study.conform.forms import Bit, Form, Number, known, told, unknown, upto, worst
 from cosim.study.conform.json_lines import json_value, lines
 from cosim.study.conform.steps import Step
@@ -41,6 +41,10 @@ class HardwiredForm(Form):
     gxl_writable: Bit = 0
     be_writable: Bit = 0
     qosid_mask: Annotated[int, PlainValidator(upto(IommuQosid.MASK))] = 0
+    ddtp_ppn: Annotated[int, PlainValidator(upto(Ddtp.ppn.ones))] = 0
+    cqb_ppn: Annotated[int, PlainValidator(upto(QueueBase.ppn.ones))] = 0
+    fqb_ppn: Annotated[int, PlainValidator(upto(QueueBase.ppn.ones))] = 0
+    pqb_ppn: Annotated[int, PlainValidator(upto(QueueBase.ppn.ones))] = 0
 
 
 class Scenario(Form):

@@ -16,7 +16,7 @@ from cosim.sim.loaded import Loaded
 from cosim.spec.bits import Word
 from cosim.spec.queues import Command
 from cosim.spec.register_map import Register
-from cosim.spec.registers import Ddtp, Interrupt
+from cosim.spec.registers import Ddtp, Interrupt, QueueBase
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.domain import Bond, DomainObject
 from cosim.sw.driver.services import DriverServices
@@ -198,6 +198,10 @@ class BringupPolicy(Protocol):
 
     async def fixed_root(self, driver: Skeleton, iommu: IommuDevice) -> int:
         """The address of the directory's root if the hardware fixes its place, else 0. After: the mode is as before."""
+
+    async def fixed_queue(self, base: QueueBase) -> int:
+        """The address of a queue whose place the hardware fixes: `base` is what its register reads after a PPN of 0 was
+        written. The probe then writes this address, and gives up with ENODEV if it does not read it back."""
 
     async def reset_index(self, iommu: IommuDevice, index: Register[Word]) -> None:
         """A queue is about to be switched on: the end that software moves may be anything. `index` is its register."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 
 from cosim.sim.loaded import Loaded
-from cosim.spec.pagetable import PAGE_LG2
+from cosim.sim.operations import StoreBlock
+from cosim.spec.pagetable import PAGE, PAGE_LG2
 from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode
@@ -14,7 +15,7 @@ from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice, capabilities_of
 from cosim.sw.driver.device_context import DeviceContext
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.kernel.objects import Cell
+from cosim.sw.kernel.objects import WORD, Cell
 from cosim.units.quantities import S
 
 DDTP_BUSY_PS = 10 * S
@@ -33,8 +34,12 @@ async def settled_ddtp(driver: Skeleton, iommu: IommuDevice) -> Ddtp:
 
 async def alloc_root(driver: Skeleton, iommu: IommuDevice) -> None:
     """Give the directory a zeroed root: memory of the IOMMU itself where `ddtp.ppn` is fixed, else a page."""
-    fixed = await driver.policies.bringup.fixed_root(driver, iommu)
-    await iommu.root.store(fixed or await driver.keep_page(iommu, purpose="ddt"))
+    root = await driver.policies.bringup.fixed_root(driver, iommu)
+    if root:
+        await StoreBlock(root, (0,) * (PAGE // WORD))
+    else:
+        root = await driver.keep_page(iommu, purpose="ddt")
+    await iommu.root.store(root)
 
 
 async def set_mode(driver: Skeleton, iommu: IommuDevice, wanted: IommuMode) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cosim.sim.operations import Body
-from cosim.spec.pagetable import PAGE
+from cosim.spec.pagetable import PAGE, PAGE_LG2
 from cosim.spec.register_map import CQB, CQCSR, CQT, FQB, FQCSR, FQH, IPSR, Register
 from cosim.spec.registers import Cqcsr, Fqcsr, Interrupt, QueueBase, QueueCsr, QueueIndex
 from cosim.sw.driver.axes import Skeleton
@@ -45,8 +45,11 @@ async def alloc(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> None:
     await iommu.write(form.base, LARGEST)
     offered = QueueBase(await iommu.read(form.base))
     entries = min(form.entries, offered.entries)
-    address, entries = (offered.address, entries) if offered.ppn else await _memory(driver, iommu, form, entries)
-    base = QueueBase.placed(address, entries, form.entry)
+    if offered.ppn:
+        address = await driver.policies.bringup.fixed_queue(offered)
+    else:
+        address, entries = await _memory(driver, iommu, form, entries)
+    base = QueueBase.of(ppn=address >> PAGE_LG2, log2szm1=entries.bit_length() - 2)
     await iommu.write(form.base, base)
     if await iommu.read(form.base) != base:
         raise KernelError(errno.ENODEV, f"the {form.name} queue is not taken")

@@ -94,6 +94,8 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
     "bringup": {
         "hands-over": bringup.HandsOver(),
         "no-hand-over": bringup.NoHandOver(),
+        "root-not-probed": bringup.RootNotProbed(),
+        "ppn-shifted-twice": bringup.PpnShiftedTwice(),
         "v2": bringup.ReviewedBringup(),
     },
     "interrupts": {

@@ -25,7 +25,8 @@ from cosim.sw.kernel.timers import Timers
 class Kernel:
     """One running kernel: pages, ids, RCU, interrupts, timers, locks, over the CPUs of a run.
 
-    `regions` is the memory to give out; the start of the first holds the kernel's own words.
+    `regions` is the memory to give out; the start of the first holds the kernel's own words. `tables` are pages that
+    are not given out, and lead to some that are.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class Kernel:
         options: KernelOptions | None = None,
         *,
         nodes: Mapping[str, int] | None = None,
+        tables: Sequence[Region] = (),
     ) -> None:
         self.sim = sim
         self.cpus = dict(cpus)
         self.options = options or KernelOptions()
         self._nodes = dict(nodes or {})
+        self._tables = tables
         self._log = sim.probe(KernelLog)
         self._contexts: dict[str, ThreadContext] = {}
         self._threads: dict[str, Body] = {}
@@ -183,12 +186,13 @@ class Kernel:
         return address
 
     def leaks(self, roots: Iterable[int] = ()) -> list[Allocation]:
-        """What can be reached neither from the kernel, nor from its threads' variables, nor from `roots`.
+        """What can be reached neither from the kernel, its threads' variables and its tables, nor from `roots`.
 
         Takes no time; it is meant for the end of a run.
         """
-        words = range(self._static_start, self._static, WORD)
-        own = [self.pages.memory.peek(word, WORD) for word in words]
+        ranges = [range(self._static_start, self._static, WORD)]
+        ranges += [range(table.base, table.base + table.size, WORD) for table in self._tables]
+        own = [self.pages.memory.peek(word, WORD) for words in ranges for word in words]
         held = [*own, *on_stacks(self._threads.values()), *self.rcu.roots(), *self.irq.roots(), *roots]
         return unreachable(self.pages.memory, self.pages.in_use(), held)
 

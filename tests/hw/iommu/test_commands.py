@@ -51,6 +51,14 @@ class TestInOrder:
             (second + 20_000 + 200_000, 2),
         ]
 
+    def test_commands_are_fetched_from_where_the_queue_is_hardwired(self) -> None:
+        bench = Bench(hardwired={"cqb": FLAG})
+        bench.enable()  # which writes another address
+        for n, word in enumerate(Iodir.inval_ddt(7)):
+            bench.memory.poke(FLAG + 8 * n, 8, word)
+        bench.write(CQT, 1)
+        assert bench.translation.done == [("ddt", 7)]
+
     def test_commands_take_hold_in_the_order_of_the_ring_and_wrap_around(self) -> None:
         bench = consumer()
         for n in range(20):

@@ -15,7 +15,7 @@ from cosim.spec.faults import Cause, Ttyp
 from cosim.spec.queues import FaultRecord
 from cosim.spec.register_map import FQB, FQCSR, FQH, FQT, IPSR
 from cosim.spec.registers import Fqcsr, QueueBase
-from tests.hw.iommu.register_bench import FAULTS, Bench
+from tests.hw.iommu.register_bench import FAULTS, FLAG, Bench
 
 MISSING = Fault(Cause.READ_PAGE_FAULT)
 
@@ -45,6 +45,12 @@ class TestRecords:
             iotval=0x1234_5678_9ABC,
             iotval2=0x8888,
         )
+
+    def test_a_record_goes_where_the_queue_is_hardwired(self) -> None:
+        bench = recorder(hardwired={"fqb": FLAG})  # which writes another address
+        bench.report(MISSING, read())
+        assert bench.memory.peek(FLAG, 32)
+        assert not bench.memory.peek(FAULTS, 32)
 
     def test_without_a_process_its_fields_are_zero(self) -> None:
         assert record_of(MISSING, Transaction(1, 0, 4, privileged=True)).fields() | {"iotval": 0} == (

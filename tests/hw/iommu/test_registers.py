@@ -32,6 +32,7 @@ from cosim.spec.register_map import (
     IPSR,
     MSI_ADDR,
     MSI_DATA,
+    PQB,
     PQCSR,
     REGISTERS,
     TR_REQ_CTL,
@@ -139,6 +140,29 @@ class TestWhatIsLegal:
         registers = register_file(EVERYTHING.replace(pas=34))
         registers.write(CQB.offset, 8, 0x1_1234_5C03)
         assert registers.read(CQB.offset, 8) == 0x1234_5C03
+
+    @pytest.mark.parametrize("register", [CQB, FQB, PQB, DDTP], ids=lambda register: register.name)
+    def test_a_hardwired_page_number_reads_back_whatever_is_written(self, register: Any) -> None:
+        """From reset on, and in either half; the other fields are as writable as ever."""
+        ppn = 0x1_2345_6789
+        registers = register_file(**{f"{register.name}_ppn": ppn})
+        other = register_file()
+        for size, offset, value in ((8, 0, 0), (8, 0, 0x80003 << 10 | 1), (4, 4, 0xFF), (4, 0, 2), (8, 0, 0x1F)):
+            assert register.layout(registers.value(register)).ppn == ppn
+            registers.write(register.offset + offset, size, value)
+            other.write(register.offset + offset, size, value)
+            assert registers.value(register) == registers.value(register).replace(ppn=ppn)
+            assert registers.value(register).replace(ppn=0) == other.value(register).replace(ppn=0)
+        assert register.layout(registers.value(register)).ppn == ppn
+
+    def test_a_page_number_is_hardwired_in_the_register_that_the_options_name_and_in_no_other(self) -> None:
+        for name in ("cqb", "fqb", "ddtp"):
+            registers = Bench(hardwired={name: 0x0200_4000}).registers
+            held = {register.name: register.layout(registers.value(register)).ppn for register in (CQB, FQB, DDTP)}
+            assert held == {"cqb": 0, "fqb": 0, "ddtp": 0} | {name: 0x2004}
+
+    def test_an_absent_base_reads_zero_though_it_is_hardwired(self) -> None:
+        assert register_file(BARE, pqb_ppn=0x2004).read(PQB.offset, 8) == 0
 
     def test_the_index_of_a_queue_has_as_many_bits_as_the_queue_needs(self) -> None:
         registers = register_file()

@@ -61,7 +61,10 @@ def spell(words: tuple[int, ...]) -> str:
 
 
 class Machine:
-    """Everything that a driver needs, and nothing that uses it yet."""
+    """Everything that a driver needs, and nothing that uses it yet.
+
+    `kept` bytes at the end of memory are not the kernel's: what is hardwired lies there.
+    """
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Machine:
         chooser: Chooser | None = None,
         hold_ps: int = 0,
         size: int = SIZE,
+        kept: int = 0,
         messages: bool = False,
         vectors: int = 4,
     ) -> None:
@@ -106,7 +110,7 @@ class Machine:
             self.hardware.append(Hardware(f"iommu{n}", base, wires, "cpu0", sent))
         file = InterruptFile(sim, "imsic0", INTERRUPT_FILE, peers["cpu0"])
         self.bus.attach(INTERRUPT_FILE, InterruptFile.SIZE, file, "imsic0")
-        self.kernel = Kernel(sim, peers, [Region(DRAM, size)], self.memory, kernel)
+        self.kernel = Kernel(sim, peers, [Region(DRAM, size - kept)], self.memory, kernel)
         self.variant = variant(driver, cells) if isinstance(driver, str) else driver
         self.driver = Driver(self.kernel, self.variant, DriverCosts())
         self.core = IommuCore(self.kernel, self.driver)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from cosim.sim.operations import MmioRead
 from cosim.spec.bits import Word
-from cosim.spec.pagetable import PAGE_LG2
+from cosim.spec.pagetable import PAGE, PAGE_LG2
 from cosim.spec.register_map import CQCSR, DDTP, FQCSR, PQCSR, Register
-from cosim.spec.registers import Ddtp, IommuMode
+from cosim.spec.registers import Ddtp, IommuMode, QueueBase
 from cosim.sw.driver import device_directory
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
@@ -32,6 +32,10 @@ class HandsOver:
             return 0
         await iommu.write(DDTP, Ddtp.of(iommu_mode=ddtp.iommu_mode))
         return (await device_directory.settled_ddtp(driver, iommu)).ppn << PAGE_LG2
+
+    async def fixed_queue(self, base: QueueBase) -> int:
+        """pfn_to_phys of the PPN field."""
+        return base.address
 
     async def reset_index(self, iommu: IommuDevice, index: Register[Word]) -> None:
         """Enabling a queue resets only the end that the IOMMU moves: reset the other one."""
@@ -56,11 +60,11 @@ class NoHandOver(HandsOver):
 
 
 @dataclass(frozen=True)
-class ReviewedBringup(NoHandOver):
-    """v2 5/7 and 6/7 (18 Apr 2024): waits while `ddtp` is busy, and never looks for a fixed root."""
+class RootNotProbed(HandsOver):
+    """`HandsOver` that never looks for a fixed root: the directory is where no IOMMU with one reads it.
 
-    async def ddtp_at_start(self, driver: Skeleton, iommu: IommuDevice) -> Ddtp:
-        return await device_directory.settled_ddtp(driver, iommu)
+    The mode is all that is read back of `ddtp`, so the probe succeeds, and the IOMMU refuses every device.
+    """
 
     async def fixed_root(self, driver: Skeleton, iommu: IommuDevice) -> int:
         """Half of a register of 8 bytes is read, and the question asked the wrong way round."""
@@ -68,3 +72,20 @@ class ReviewedBringup(NoHandOver):
         if ddtp.iommu_mode <= IommuMode.BARE:
             return 0
         return ddtp.ppn << PAGE_LG2
+
+
+@dataclass(frozen=True)
+class PpnShiftedTwice(HandsOver):
+    """`HandsOver` that takes a fixed queue to be elsewhere, which the IOMMU then does not read back: ENODEV."""
+
+    async def fixed_queue(self, base: QueueBase) -> int:
+        """ppn_to_phys, which is for a PPN at its place in the register, of the field."""
+        return base.ppn << 2 & -PAGE
+
+
+@dataclass(frozen=True)
+class ReviewedBringup(RootNotProbed, PpnShiftedTwice, NoHandOver):
+    """v2 5/7 and 6/7 (18 Apr 2024): waits while `ddtp` is busy, never finds a fixed root, misses a fixed queue."""
+
+    async def ddtp_at_start(self, driver: Skeleton, iommu: IommuDevice) -> Ddtp:
+        return await device_directory.settled_ddtp(driver, iommu)
