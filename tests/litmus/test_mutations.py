@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cosim.hw.cpu.hart import Hart
 from cosim.hw.cpu.ordering import MODELS
 from cosim.study.conform.litmus import Test
 from cosim.study.conform.litmus.search import Search
@@ -87,6 +88,22 @@ def test_what_blocking_loads_keep_is_lost_when_a_store_goes_first(rule: str, nam
     free = replace(store, value=1, address_from=(), data_from=(), control_from=())
     swapped: Test = replace(test, threads=((free, load), *others))
     assert not Search(swapped, RVWMO).outcomes() <= test.allowed["rvwmo"]
+
+
+class ForgetsWhatHasLeft(Hart):
+    """Its fences order later loads behind what is pending, not behind what has taken hold already."""
+
+    def _order(self, pairs: frozenset[str]) -> None:
+        super()._order(pairs - {"wr", "or"})
+        self.writes.fence(pairs)
+
+
+@pytest.mark.parametrize("name", ["ISA13+BIS", "rcu-sync+fence.rw.rw", "SB.io+fence.o.r"])
+def test_a_fence_behind_writes_that_have_left_orders_loads_as_one_before_does(name: str) -> None:
+    """The search issues each fence early and late: a hart that is wrong only in the latter case is seen as well."""
+    test = by_name()[name]
+    assert Search(test, RVWMO).outcomes() <= test.allowed["rvwmo"]
+    assert not Search(test, RVWMO, ForgetsWhatHasLeft).outcomes() <= test.allowed["rvwmo"]
 
 
 @pytest.mark.parametrize("pair", ["ri", "ro", "rw", "ii", "io", "iw"])

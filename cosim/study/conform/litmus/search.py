@@ -53,7 +53,8 @@ class Search:
     """All interleavings of a test's threads, of what leaves their buffers, and of the states that their loads return.
 
     Issuing a store, a posted register write or a fence is seen by nobody, so it is done as soon as it may be; of all
-    else, every order is tried from every state, and a state that was met before is not gone into again.
+    else, every order is tried from every state, and a state that was met before is not gone into again. A fence with
+    writes pending before it is also kept back until they have all left, as it mostly comes in a run.
     """
 
     def __init__(self, test: Test, rules: Rules, hart: HartOf = Hart) -> None:
@@ -79,9 +80,8 @@ class Search:
     def outcomes(self) -> set[Outcome]:
         """Every outcome that can be reached."""
         found: set[Outcome] = set()
-        start = self.start()
-        seen = {start}
-        stack = [start]
+        stack = self.start()
+        seen = set(stack)
         while stack:
             state = stack.pop()
             final = True
@@ -95,8 +95,8 @@ class Search:
         self.states = len(seen)
         return found
 
-    def start(self) -> LitmusState:
-        """The initial state."""
+    def start(self) -> list[LitmusState]:
+        """The initial states: one, but for fences that are issued or kept back."""
         test = self.test
         devices = []
         for location, value in test.initial.items():
@@ -107,12 +107,11 @@ class Search:
                 devices.append((address, value))
         self._set_time(0)
         memory = self.memory.snapshot()
-        state = LitmusState(
-            0, memory, tuple(devices), tuple(Agent(0, (), None if h is None else h.snapshot()) for h in self.harts)
-        )
-        for thread, agent in enumerate(state.agents):
-            state = self._issued(state, thread, agent)
-        return state
+        agents = tuple(Agent(0, (), None if hart is None else hart.snapshot()) for hart in self.harts)
+        states = [LitmusState(0, memory, tuple(devices), agents)]
+        for thread, agent in enumerate(agents):
+            states = [following for state in states for following in self._issued(state, thread, agent)]
+        return states
 
     def _set_time(self, now: int) -> None:
         self.sim.now = now
@@ -124,16 +123,17 @@ class Search:
         for thread, (agent, hart) in enumerate(zip(state.agents, self.harts, strict=True)):
             if hart is None:
                 if agent.position < len(self.test.threads[thread]):
-                    yield self._device_step(state, thread)
+                    yield from self._device_step(state, thread)
                 continue
             for entry in agent.hart[0][2]:
                 hart.restore(agent.hart)
                 if hart.writes.ready(entry):
-                    yield self._leave(state, thread, hart, entry)
-            if agent.position < len(self.test.threads[thread]):
+                    yield from self._leave(state, thread, hart, entry)
+            program = self.test.threads[thread]
+            if agent.position < len(program) and program[agent.position].op not in _UNSEEN:
                 yield from self._execute(state, thread, hart)
 
-    def _leave(self, state: LitmusState, thread: int, hart: Hart, entry: PendingWrite) -> LitmusState:
+    def _leave(self, state: LitmusState, thread: int, hart: Hart, entry: PendingWrite) -> Iterator[LitmusState]:
         """A pending store takes hold in memory, or a register write at its device."""
         agent = state.agents[thread]
         if entry.kind == STORE:
@@ -145,7 +145,8 @@ class Search:
         else:
             hart.accepted(entry, state.now)
             state = state._replace(devices=_written(state.devices, entry.address, entry.words[0]))
-        return self._issued(state, thread, agent._replace(hart=self._snapshot(thread, hart, agent.position)))
+        agent = agent._replace(hart=self._snapshot(thread, hart, agent.position))
+        yield from self._issued(state, thread, agent, kept_back=True)
 
     def _execute(self, state: LitmusState, thread: int, hart: Hart) -> Iterator[LitmusState]:
         """The next instruction, with each past state that it may see."""
@@ -189,10 +190,15 @@ class Search:
                 result = Loaded(dict(state.devices)[op.address], now)
             if only is not None and not only(result):
                 continue
-            yield self._issued(following, thread, self._advanced(thread, agent, instruction, result, hart))
+            yield from self._issued(following, thread, self._advanced(thread, agent, instruction, result, hart))
 
-    def _issued(self, state: LitmusState, thread: int, agent: Agent) -> LitmusState:
-        """`state` with the given agent, after it has issued all that nobody sees."""
+    def _issued(
+        self, state: LitmusState, thread: int, agent: Agent, *, kept_back: bool = False
+    ) -> Iterator[LitmusState]:
+        """`state` with the given agent, after it has issued all that nobody sees, up to a fence and with that.
+
+        `kept_back`: a fence that comes first has been, and is so until nothing is pending.
+        """
         hart, program = self.harts[thread], self.test.threads[thread]
         if hart is not None:
             restored = False
@@ -204,8 +210,17 @@ class Search:
                     restored = True
                 if hart.writes.blockers(op):
                     break
+                if type(op) is Fence and hart.writes.pending:
+                    if kept_back:
+                        break
+                    yield self._with(state, thread, agent)
+                kept_back = False
                 hart.execute(op, state.now, _newest)
                 agent = self._advanced(thread, agent, instruction, None, hart)
+        yield self._with(state, thread, agent)
+
+    @staticmethod
+    def _with(state: LitmusState, thread: int, agent: Agent) -> LitmusState:
         agents = list(state.agents)
         agents[thread] = agent
         return state._replace(agents=tuple(agents))
@@ -222,7 +237,7 @@ class Search:
         kept = tuple((name, value, at if name in lasting else -1) for name, value, at in registers)
         return Agent(position, kept, None if hart is None else self._snapshot(thread, hart, position))
 
-    def _device_step(self, state: LitmusState, thread: int) -> LitmusState:
+    def _device_step(self, state: LitmusState, thread: int) -> Iterator[LitmusState]:
         agent = state.agents[thread]
         instruction = self.test.threads[thread][agent.position]
         address = self.test.addresses[instruction.location]
@@ -243,7 +258,7 @@ class Search:
             else:
                 self.memory.commit(Access(self.port, AccessKind.WRITE, address, 4, "memory", (value,)))
                 state = state._replace(now=now, memory=self.memory.snapshot())
-        return self._issued(state, thread, self._advanced(thread, agent, instruction, result, None))
+        yield from self._issued(state, thread, self._advanced(thread, agent, instruction, result, None))
 
     # --- Meaning -----------------------------------------------------------------------------------------------------
 
