@@ -8,6 +8,7 @@ from cosim.events.busy import Busy
 from cosim.events.calls import BootDone, CallAbandoned, CallBegun, CallDone
 from cosim.events.dma import DmaCommitted, DmaDone, DmaIssued
 from cosim.events.domains import Attached, Attaching, ContextChanged, MapBegun, Mapped, UnmapBegun, Unmapped
+from cosim.events.end import Leaked, RunEnded
 from cosim.events.iommu import (
     CacheFilled,
     CacheLookup,
@@ -21,7 +22,17 @@ from cosim.events.iommu import (
     Translated,
     WalkDone,
 )
-from cosim.events.kernel import FreedTouched, KernelLog, PageAllocated, PageFreed, Switched, ThreadEnded
+from cosim.events.kernel import (
+    FreedTouched,
+    GracePeriodOver,
+    KernelLog,
+    PageAllocated,
+    PageFreed,
+    ReadSectionBegun,
+    ReadSectionEnded,
+    Switched,
+    ThreadEnded,
+)
 
 __all__ = [
     "Attached",
@@ -41,15 +52,20 @@ __all__ = [
     "DmaIssued",
     "FaultRecorded",
     "FreedTouched",
+    "GracePeriodOver",
     "InterruptRaised",
     "KernelLog",
+    "Leaked",
     "MapBegun",
     "Mapped",
     "PageAllocated",
     "PageFreed",
     "QueueDepth",
+    "ReadSectionBegun",
+    "ReadSectionEnded",
     "RegisterRead",
     "RegisterWritten",
+    "RunEnded",
     "Switched",
     "ThreadEnded",
     "Translated",

@@ -42,6 +42,35 @@ class FreedTouched:
 
 
 @dataclass(slots=True)
+class ReadSectionBegun:
+    """A thread has entered an RCU read section, and was in none; ``ReadSectionEnded`` follows."""
+
+    time: int
+    who: str
+
+
+@dataclass(slots=True)
+class ReadSectionEnded:
+    """A thread has left its outermost RCU read section, or ended inside it."""
+
+    time: int
+    who: str
+
+
+@dataclass(slots=True)
+class GracePeriodOver:
+    """Whatever `who` has waited for since `asked` goes on: no read section may be older.
+
+    `what` is ``synchronize_rcu``, ``call_rcu``, or the purpose of the object that kfree_rcu frees now.
+    """
+
+    time: int
+    who: str
+    what: str
+    asked: int
+
+
+@dataclass(slots=True)
 class PageAllocated:
     """A page was handed out; `purpose` is ``table``, ``ddt``, ``queue``, ``ring``, ``buffer``, ``object``."""
 

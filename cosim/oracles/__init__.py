@@ -2,7 +2,9 @@
 
 from cosim.oracles.bounds import Bounds
 from cosim.oracles.freed_memory import FreedMemory
+from cosim.oracles.grace_period import GracePeriod
 from cosim.oracles.kernel_health import KernelHealth
+from cosim.oracles.leaked_memory import LeakedMemory
 from cosim.oracles.lost_faults import LostFaults
 from cosim.oracles.oracle import Oracle, Violation
 from cosim.oracles.refused_dma import RefusedDma
@@ -10,7 +12,16 @@ from cosim.oracles.stale_dma import StaleDma
 from cosim.oracles.touched_afterwards import TouchedAfterwards
 
 ORACLES: dict[str, type[Oracle]] = {
-    oracle.name: oracle for oracle in (StaleDma, RefusedDma, FreedMemory, LostFaults, KernelHealth)
+    oracle.name: oracle
+    for oracle in (
+        StaleDma,
+        RefusedDma,
+        FreedMemory,
+        GracePeriod,
+        LeakedMemory,
+        LostFaults,
+        KernelHealth,
+    )
 }
 """Every oracle by its name; all are on by default."""
 
@@ -18,7 +29,9 @@ __all__ = [
     "ORACLES",
     "Bounds",
     "FreedMemory",
+    "GracePeriod",
     "KernelHealth",
+    "LeakedMemory",
     "LostFaults",
     "Oracle",
     "RefusedDma",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -148,10 +148,14 @@ class Runtime:
         wanted = (patterns,) if isinstance(patterns, str) else patterns
         return [name for name in self.core.devices if any(fnmatchcase(name, pattern) for pattern in wanted)]
 
-    def leaks(self) -> list[Allocation]:
-        """Kernel memory that nothing points to any more; takes no time."""
+    def leaks(self, stored: Iterable[int] = ()) -> list[Allocation]:
+        """Kernel memory that nothing points to any more; takes no time.
+
+        `stored` are words that threads have stored and that have yet to take hold.
+        """
         views: list[Object] = [*self.core.iommus.values()]
         views += [device.object for device in self.core.devices.values()]
         views += [domain.object for domain in self.core.domains.values()]
         roots = [int(view.address) for view in views]
-        return self.kernel.leaks([*roots, *(root for dma in (*self.dma.values(), self.direct) for root in dma.roots())])
+        roots += [root for dma in (*self.dma.values(), self.direct) for root in dma.roots()]
+        return self.kernel.leaks([*roots, *stored])

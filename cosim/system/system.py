@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from cosim.events import BootDone, KernelLog
+from cosim.events import BootDone, KernelLog, Leaked, RunEnded
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.cpu import Cpu
 from cosim.hw.cpu.interrupt_file import InterruptFile
@@ -21,6 +21,7 @@ from cosim.sim.simulation import Sim
 from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import Plan, boot
 from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.page_allocator import Allocation
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads import PREPARE, thread_names
 from cosim.system import counters
@@ -89,6 +90,19 @@ class System:
             return run.until
         return self.runtime.origin.time_ps + run.until if self.booted else run.boot_limit
 
+    def end(self, leaks: Iterable[Allocation]) -> None:
+        """Tell what is left at the end of a run that was not ended early; `leaks` of it are lost."""
+        now = self.sim.now
+        leaked = self.sim.probe(Leaked)
+        for lost in leaks:
+            leaked(Leaked(now, lost.by, lost.address, lost.size, lost.purpose, lost.time))
+        self.sim.probe(RunEnded)(RunEnded(now))
+
+    def leaks(self) -> list[Allocation]:
+        """Kernel memory that nothing points to any more, no store that has yet to take hold either."""
+        pending = [entry for cpu in self.cpus.values() for entry in cpu.hart.writes.pending]
+        return self.runtime.leaks(word for entry in pending for word in entry.words)
+
     def close(self) -> None:
         """Let go of watchers and threads: those that have not ended will never go on."""
         self.sim.unwatch()
@@ -148,13 +162,13 @@ class System:
             places |= {f"{path}.walkers": geometry.walkers, f"{path}.places": geometry.in_flight}
         return counters.derived(counted, places, window_ps)
 
-    def totals(self) -> dict[str, int]:
+    def totals(self, leaks: Iterable[Allocation]) -> dict[str, int]:
         """What counts from the beginning and not from the window's opening: memory in use at the end, by purpose.
 
         What leaked of it is counted in pages, rounded up.
         """
         pages = self.kernel.pages
-        leaked = sum(lost.size for lost in self.runtime.leaks())
+        leaked = sum(lost.size for lost in leaks)
         return {
             "kernel.leaked_pages": -(-leaked // PAGE),
             "kernel.quarantined": len(pages.quarantined),

@@ -22,6 +22,11 @@ MODULES = [
 
 DRIVERS = {"kernel": "v2"}
 """Oracles that a driver shows to see, not a defect of the hardware under stress."""
+PLANTED = {
+    "grace-period": "test_grace_period",
+    "leaked-memory": "test_leaked_memory",
+}
+"""Oracles that see what a test of this folder plants in the kernel or in a driver."""
 CORRECTNESS = Path(__file__).parents[2] / "docs" / "correctness.md"
 NEVER_ATTACHED = """\
 parts:
@@ -85,8 +90,11 @@ def test_the_signature_of_an_oops_is_its_text_without_what_it_names(text: str, s
 
 @pytest.mark.parametrize("oracle", ORACLES)
 def test_a_defect_or_a_driver_is_planted_for_every_oracle_and_a_page_says_so(oracle: str) -> None:
-    seen = {name for _, names in DEFECTS.values() for name in names} | set(DRIVERS)
-    assert oracle in seen, "DEFECTS in tests/stress/stress.py, or DRIVERS here, says what the oracle must see"
+    seen = {name for _, names in DEFECTS.values() for name in names} | set(DRIVERS) | set(PLANTED)
+    assert oracle in seen, "DEFECTS in tests/stress/stress.py, or DRIVERS or PLANTED here, says what it must see"
+    if oracle in PLANTED:
+        test = Path(__file__).with_name(f"{PLANTED[oracle]}.py").read_text(encoding="utf-8")
+        assert f'"{oracle}: ' in test, "the test that plants something holds the signature under which it is seen"
     assert f"`{oracle}`" in CORRECTNESS.read_text(encoding="utf-8"), "docs/correctness.md says by what it is tried"
 
 

@@ -42,7 +42,7 @@ MAY_CHANGE = {
     "kernel.lists.Entries": PRIVATE,
     "kernel.objects.Member": "is set once, when its class is made",
     "kernel.page_allocator.PageAllocator": INSTANT,
-    "kernel.rcu.Batch": "changes before the atomic operation that tells of it, or after the one that takes it",
+    "kernel.rcu_callbacks.Batch": "changes before the atomic operation that tells of it, or after one that takes it",
     "kernel.rcu.Rcu": SCHEDULER,
     "kernel.kernel.Kernel": SCHEDULER,
     "kernel.timers.Timers": "changes only at the instant of the exchange that arms or cancels a timer",

@@ -165,6 +165,9 @@ def _advance(system: System, stop: Stop, *, progress: bool) -> None:
 
 def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
     sim, topology = system.sim, point.topology
+    leaks = system.leaks()
+    if not stop.asked:
+        system.end(leaks)
     stuck = [] if stop.asked else system.stuck()
     if stop.limited:
         stuck = [f"{stop.reason} at {format_time(sim.now)}"]
@@ -176,7 +179,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
             meter.over_time.check_littles_law()
         scalars |= meter.latencies.rates(window[1] - window[0])
         scalars |= system.derived(meter.counted.since(), window[1] - window[0])
-    scalars |= system.totals()
+    scalars |= system.totals(leaks)
     latencies = Named(meter.latencies.summaries())
     found = Findings(
         scalars=scalars,

@@ -188,13 +188,17 @@ class Kernel:
     def leaks(self, roots: Iterable[int] = ()) -> list[Allocation]:
         """What can be reached neither from the kernel, its threads' variables and its tables, nor from `roots`.
 
+        What is quarantined is no leak, nor what that leads to.
+
         Takes no time; it is meant for the end of a run.
         """
         ranges = [range(self._static_start, self._static, WORD)]
         ranges += [range(table.base, table.base + table.size, WORD) for table in self._tables]
         own = [self.pages.memory.peek(word, WORD) for words in ranges for word in words]
+        kept = [allocation for allocation, _ in self.pages.quarantined]
         held = [*own, *on_stacks(self._threads.values()), *self.rcu.roots(), *self.irq.roots(), *roots]
-        return unreachable(self.pages.memory, self.pages.in_use(), held)
+        held += [allocation.address for allocation in kept]
+        return unreachable(self.pages.memory, [*self.pages.in_use(), *kept], held)
 
     def deadlocks(self) -> list[str]:
         """In words, which threads wait for a lock that never will be free, and which thread has it; takes no time."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from struct import unpack
-from typing import Any
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 
 from cosim.spec.pagetable import PAGE_LG2
 from cosim.sw.kernel.objects import WORD, Object
@@ -18,16 +19,28 @@ PPN = (1 << 44) - 1
 DATA = frozenset({"buffer"})
 """Purposes whose memory holds data, not pointers, and belongs to the thread that asked for it."""
 
+POINTERLESS = frozenset({"queue", "ring"})
+"""Purposes whose memory holds what hardware is told, and nothing by which the kernel would find an allocation."""
+
+
+async def _nothing() -> AsyncIterator[int]:
+    yield 0
+
+
+SUSPENDED = (CoroutineType, GeneratorType, AsyncGeneratorType, type(_nothing().__anext__()))
+"""What a thread is made of while it waits: a chain of these, each with a frame or on the way to one."""
+
 
 def on_stacks(routines: Iterable[object]) -> Iterator[int]:
-    """The words that suspended threads hold in their local variables, as kmemleak scans stacks."""
-    for routine in routines:
-        inner: Any = routine
-        while inner is not None:
-            frame = getattr(inner, "cr_frame", None) or getattr(inner, "gi_frame", None)
-            if frame is not None:
-                yield from _words(list(frame.f_locals.values()), 3)
-            inner = getattr(inner, "cr_await", None) or getattr(inner, "gi_yieldfrom", None)
+    """The words that suspended threads hold, in local variables and in expressions half done, as kmemleak's stacks."""
+    waiting, seen = list(routines), set[int]()
+    while waiting:
+        for held in gc.get_referents(waiting.pop()):
+            if not isinstance(held, SUSPENDED):
+                yield from _words(held, 3)
+            elif id(held) not in seen:
+                seen.add(id(held))
+                waiting.append(held)
 
 
 def _words(value: object, depth: int) -> Iterator[int]:
@@ -73,5 +86,7 @@ def unreachable(memory: PoisonedMemory, in_use: Iterable[Allocation], roots: Ite
     follow(roots)
     while waiting:
         one = waiting.pop()
+        if one.purpose in POINTERLESS:
+            continue
         follow(unpack(f"<{one.size // WORD}Q", memory.peek(one.address, one.size).to_bytes(one.size, "little")))
     return [one for one in known if one.address not in found]

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cosim.events import GracePeriodOver, ReadSectionBegun, ReadSectionEnded
 from cosim.sim.operations import Body, Fence, Membarrier, OnInterrupt, Sleep
 from cosim.sim.ranks import Stage
 from cosim.sw.kernel.locks import Section
-from cosim.sw.kernel.objects import Cell, Object, Ordering, cell
+from cosim.sw.kernel.objects import Object, cell
 from cosim.sw.kernel.page_allocator import PageAllocator
+from cosim.sw.kernel.rcu_callbacks import Batch
 from cosim.sw.kernel.services import Services
 from cosim.sw.kernel.thread_context import ThreadContext
 from cosim.units.quantities import S, format_time
@@ -45,6 +47,9 @@ class Rcu:
         self._kernel = kernel
         self._pages = pages
         self._initiator = kernel.sim.initiator("kernel.rcu")
+        self._begun = kernel.sim.probe(ReadSectionBegun)
+        self._ended = kernel.sim.probe(ReadSectionEnded)
+        self._over = kernel.sim.probe(GracePeriodOver)
         self._state = RcuState(kernel.static(RcuState.SIZE))
         self._readers: dict[str, int] = {}
         self._number = 0
@@ -54,8 +59,8 @@ class Rcu:
         """CPUs that a tick has found in a section; they are quiescent as soon as they leave a read section."""
         self._cpu = kernel.housekeeping
         self._doomed: dict[int, None] = {}
-        self._freeing = Batch(kernel, self, "rcu_free", kernel.options.kfree_rcu_delay)
-        self._calling = Batch(kernel, self, "rcu_call", 0)
+        self._freeing = Batch(kernel, self.wait, "rcu_free", kernel.options.kfree_rcu_delay)
+        self._calling = Batch(kernel, self.wait, "rcu_call", 0)
 
     def boot(self) -> None:
         """Start its threads, when the kernel is built."""
@@ -80,6 +85,8 @@ class Rcu:
         context.rcu += 1
         if context.rcu == 1:
             self._readers[context.thread] = self._kernel.sim.now
+            if self._begun:
+                self._begun(ReadSectionBegun(self._kernel.sim.now, context.thread))
 
     async def leave(self, context: ThreadContext) -> None:
         """rcu_read_unlock; the last reader that a grace period waits for says so."""
@@ -95,6 +102,8 @@ class Rcu:
 
     async def _left(self, context: ThreadContext) -> None:
         del self._readers[context.thread]
+        if self._ended:
+            self._ended(ReadSectionEnded(self._kernel.sim.now, context.thread))
         if context.cpu in self._overdue and not self._kernel.atomic(context.cpu):
             self._quiescent(context.cpu)
         self.eased(context)
@@ -106,7 +115,15 @@ class Rcu:
     async def synchronize(self) -> None:
         """Wait until every read section that has begun by now has ended, on whichever CPU."""
         kernel = self._kernel
-        kernel.must_be_able_to_sleep(await kernel.context(), "waiting for a grace period")
+        context = await kernel.context()
+        kernel.must_be_able_to_sleep(context, "waiting for a grace period")
+        asked = kernel.sim.now
+        await self.wait()
+        if self._over:
+            self._over(GracePeriodOver(kernel.sim.now, context.thread, "synchronize_rcu", asked))
+
+    async def wait(self) -> None:
+        """`synchronize`, for those that wait for somebody else, and tell so."""
         wanted = await self._request()
         await self._state.completed.wait_until(lambda completed: completed >= wanted, spin=False, part="rcu")
 
@@ -123,17 +140,30 @@ class Rcu:
 
     async def call(self, callback: Callable[[], Body]) -> None:
         """Have ``callback()`` run after a grace period, in a thread of its own; may be called anywhere."""
-        await self._calling.add(callback)
+        await self._calling.add(await self._told(callback, "call_rcu"))
 
     async def kfree(self, thing: Object) -> None:
         """kfree_rcu: free an object after a grace period; may be called anywhere."""
         address = int(thing.address)
         self._doomed[address] = None
-        await self._freeing.add(lambda: self._free(address))
+        await self._freeing.add(await self._told(lambda: self._free(address), type(thing).__name__))
 
     async def _free(self, address: int) -> None:
         self._doomed.pop(address, None)
         await self._pages.kfree(address)
+
+    async def _told(self, callback: Callable[[], Body], what: str) -> Callable[[], Body]:
+        """`callback`, which tells that it is called if anybody wants to know."""
+        if not self._over:
+            return callback
+        sim, who = self._kernel.sim, (await self._kernel.context()).thread
+        asked = sim.now
+
+        def call() -> Body:
+            self._over(GracePeriodOver(sim.now, who, what, asked))
+            return callback()
+
+        return call
 
     def roots(self) -> list[int]:
         """The objects that wait to be freed; takes no time."""
@@ -238,35 +268,3 @@ class Reading(Section):
 
     async def leave(self, context: ThreadContext) -> None:
         await self.rcu.leave(context)
-
-
-class Batch:
-    """Callbacks that share grace periods: those that came before one begins are run after it, in order."""
-
-    __slots__ = ("_delay_ps", "_kernel", "_rcu", "_waiting", "_word", "name")
-
-    def __init__(self, kernel: Services, rcu: Rcu, name: str, delay_ps: int) -> None:
-        self.name = name
-        self._kernel = kernel
-        self._rcu = rcu
-        self._delay_ps = delay_ps
-        self._word = Cell(kernel.static(8))
-        self._waiting: list[Callable[[], Body]] = []
-
-    async def add(self, callback: Callable[[], Body]) -> None:
-        """Queue a callback; the grace period's first barrier orders the caller's earlier stores."""
-        self._waiting.append(callback)
-        await self._word.fetch_add(1, Ordering.RELEASE)
-
-    async def work(self) -> None:
-        """The thread that waits and calls."""
-        while True:
-            await self._word.wait_until(bool, spin=False, part="sleep")
-            if self._delay_ps:
-                await Sleep(self._delay_ps)
-            await self._word.xchg(0)
-            callbacks, self._waiting = self._waiting, []
-            if callbacks:
-                await self._rcu.synchronize()
-            for callback in callbacks:
-                await callback()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from cosim.sim.operations import Store
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import Piece
@@ -108,3 +110,39 @@ def test_what_waits_to_be_freed_and_what_an_interrupt_holds_is_not_lost() -> Non
     machine.start(body())
     machine.go(until=1000 * US)
     assert "Node" in machine.kernel.pages.purposes()
+
+
+def test_what_an_expression_holds_that_waits_for_its_other_half_is_not_lost() -> None:
+    machine = Machine()
+
+    async def later() -> int:
+        await machine.kernel.sleep(100 * US)
+        return 0
+
+    async def entries() -> AsyncIterator[int]:
+        yield (await machine.kernel.pages.new(Node)).address + await later()
+
+    async def body() -> None:
+        async for _ in entries():
+            pass
+
+    machine.start(body())
+    machine.go(until=50 * US)
+    assert not lost(machine)
+    machine.go(until=150 * US)
+    assert lost(machine) == ["Node"]
+
+
+def test_what_is_quarantined_is_no_leak_nor_what_it_leads_to() -> None:
+    machine = Machine()
+
+    async def body() -> Node:
+        kept, behind = [await machine.kernel.pages.new(Node) for _ in range(2)]
+        await kept.next.store(behind.address)
+        return kept
+
+    kept = machine.run(body())
+    machine.kernel.pages.quarantine(kept.address, "its fence has failed")
+    assert not lost(machine)
+    machine.run(clear(kept.next))
+    assert lost(machine) == ["Node"]
