@@ -147,8 +147,9 @@ def test_the_wheel_has_all_that_is_needed_and_says_what_it_is(built: dict[str, P
         names = set(wheel.namelist())
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
         said = wheel.read(metadata).decode()
-    for name in shipped():
-        assert f"cosim/topologies/{name}.yaml" in names
+    folder = shipped()["quickstart"].parent
+    for path in shipped().values():
+        assert f"cosim/topologies/{path.relative_to(folder)}" in names
     assert "cosim/py.typed" in names
     assert {name.rpartition("/")[2] for name in names if "/licenses/" in name} == {"LICENSE", "NOTICE"}
     assert "License-Expression: Apache-2.0" in said

@@ -90,11 +90,12 @@ def _source(topology: str | Path | Topology) -> Source:
 
 
 def shipped() -> dict[str, Path]:
-    """The topologies that come with cosim, by name."""
+    """The topologies that come with cosim, by name; those of a folder within theirs stand behind the others."""
     package = Path(__file__).parent.parent
     for folder in (package / "topologies", package.parent / "topologies"):
         if folder.is_dir():
-            return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+            found = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("*/*.yaml"))]
+            return {path.stem: path for path in found}
     return {}
 
 
