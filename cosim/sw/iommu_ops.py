@@ -114,6 +114,8 @@ class Gather:
     queued: bool = False
     freelist: list[int] = field(default_factory=list)
     """Page-table pages to be freed once the flush is done."""
+    stride: int = 0
+    """The bytes that the smallest of the cleared entries spans; 0 if the page table does not tell."""
 
     @property
     def empty(self) -> bool:
@@ -129,9 +131,13 @@ class Gather:
         self.start = min(self.start, iova)
         self.end = max(self.end, iova + size - 1)
 
+    def cleared(self, span: int) -> None:
+        """An entry that spans so many bytes was cleared."""
+        self.stride = min(self.stride or span, span)
+
     def clear(self) -> None:
         """Begin again, as after a flush; the freelist is its owner's to empty."""
-        self.start, self.end, self.page_size = ONES, 0, 0
+        self.start, self.end, self.page_size, self.stride = ONES, 0, 0, 0
 
 
 @dataclass(frozen=True, slots=True)

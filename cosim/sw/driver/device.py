@@ -7,6 +7,7 @@ from cosim.spec.bits import Word
 from cosim.spec.register_map import Register
 from cosim.spec.registers import Capabilities
 from cosim.sw.iommu_ops import DeviceObject, DevIommu
+from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import Object, cell, embed
 
 
@@ -14,8 +15,9 @@ class Queue(Object):
     """An in-memory queue of an IOMMU (3 "In-memory queue interface"), the driver's half of it.
 
     `prod`, `head` and `tail` count entries without end; modulo `entries` they are indices. For the command queue
-    `prod` is the next ticket, `tail` the next ticket that may ring the doorbell, `head` what the IOMMU is known to
-    have consumed. For the fault queue `tail` is what it is known to have produced, `head` what was served.
+    `prod` is the next ticket, `tail` the next ticket that may ring the doorbell (the same one where senders take a
+    lock), `head` what the IOMMU is known to have consumed. For the fault queue `tail` is what it is known to have
+    produced, `head` what was served.
     """
 
     __slots__ = ()
@@ -49,6 +51,8 @@ class IommuDevice(Object):
     """NUMA node."""
     commands = embed(Queue)
     faults = embed(Queue)
+    queue_lock = embed(SpinLock)
+    """Of the command queue, in variants that have one."""
 
     async def read(self, register: Register[Word], *, part: str = "mmio") -> int:
         """Read a register."""

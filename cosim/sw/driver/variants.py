@@ -23,8 +23,10 @@ from cosim.sw.driver.policies import (
     capable,
     interrupts,
     invalidate,
+    invalidate_ranges,
     pscid,
     queue,
+    queue_locked,
     tables,
 )
 from cosim.sw.driver.policies.tables_generic import Generic
@@ -77,6 +79,7 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
         "short-fence": invalidate.ShortFence(),
         "with-freelist": invalidate.WithFreelist(),
         "with-freelist-no-barrier": invalidate.WithFreelistNoBarrier(),
+        "ranges": invalidate_ranges.Ranges(),
         "v2": invalidate.ReviewedInvalidate(),
     },
     "queue": {
@@ -84,6 +87,7 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
         "no-mmiowb": queue.NoMmiowb(),
         "no-dma-wmb": queue.NoCommandDmaWmb(),
         "stop-on-error": queue.StopOnError(),
+        "locked": queue_locked.LockedQueue(),
         "v2": queue.ReviewedQueue(),
     },
     "capable": {
@@ -138,17 +142,20 @@ ROWS: Mapping[str, Mapping[str, str]] = {
         )
     ),
     "v2-as-posted": v2 | {"tables": "v2-as-posted"},
-    "current": merged
-    | {
-        "attach": "flushes-contexts",
-        "tables": "generic",
-        "invalidate": "with-freelist",
-        "queue": "stop-on-error",
-        "capable": "deferred-flush",
-    },
+    "current": (
+        current := merged
+        | {
+            "attach": "flushes-contexts",
+            "tables": "generic",
+            "invalidate": "with-freelist",
+            "queue": "stop-on-error",
+            "capable": "deferred-flush",
+        }
+    ),
+    "latest": current | {"invalidate": "ranges", "queue": "locked"},
 }
-"""`merged`: Linux 6.13 with 6.14's queue reset and shutdown; `current`: Linux 7.1; `v2`: the reviewed patch, unmap
-repaired; `v2-as-posted`: unmap as it was."""
+"""`merged`: Linux 6.13 with 6.14's queue reset and shutdown; `current`: Linux 7.1; `latest`: Linux 7.2; `v2`: the
+reviewed patch, unmap repaired; `v2-as-posted`: unmap as it was."""
 
 REFERENCE = "merged"
 """The row from which the others are told, and that a single policy of a user's own is put into."""

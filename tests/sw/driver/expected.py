@@ -8,7 +8,10 @@ from cosim.spec.queues import Iotinval
 
 PAGE = 4096
 
-VARIANTS = pytest.mark.parametrize("variant", ["merged", "current"])
+FLUSHING = ("current", "latest")
+"""The variants that flush a PSCID with each context, and look at `cqcsr` while they wait."""
+
+VARIANTS = pytest.mark.parametrize("variant", ["merged", "current", "latest"])
 
 
 def lines(text: str) -> list[str]:
@@ -16,7 +19,7 @@ def lines(text: str) -> list[str]:
 
 
 def fence(variant: str) -> list[str]:
-    return ["IOFENCE.C(pr=0x1,pw=0x1)", "poll cqcsr" if variant == "current" else "poll"]
+    return ["IOFENCE.C(pr=0x1,pw=0x1)", "poll cqcsr" if variant in FLUSHING else "poll"]
 
 
 def vma(pscid: int | None = None) -> str:

@@ -148,7 +148,10 @@ def test_calls_are_told_with_parts_that_add_up() -> None:
     assert all(call.parts["fence"] > 5 * US for call in fences)
 
 
-@pytest.mark.parametrize(("variant", "claims"), [("v2", set()), ("merged", set()), ("current", {"deferred_flush"})])
+@pytest.mark.parametrize(
+    ("variant", "claims"),
+    [("v2", set()), ("merged", set()), *((name, {"deferred_flush"}) for name in ("current", "latest"))],
+)
 def test_a_driver_claims_what_its_kernel_claimed(variant: str, claims: set[str]) -> None:
     driver = probed(driver=variant).driver
     assert {what for what in ("cache_coherency", "deferred_flush") if driver.capable(what)} == claims

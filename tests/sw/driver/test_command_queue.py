@@ -69,8 +69,8 @@ def test_a_ring_with_room_is_never_looked_at() -> None:
     assert not any(line.startswith("R cqh") for line in machine.trace())
 
 
-@pytest.mark.parametrize("variant", ["merged", "current", "v2"])
-def test_senders_on_several_cpus_ring_in_the_order_of_their_tickets(variant: str) -> None:
+@pytest.mark.parametrize("variant", ["merged", "current", "latest", "v2"])
+def test_senders_on_several_cpus_ring_in_turn(variant: str) -> None:
     """`cqt` goes up by one each time, whoever writes it."""
     machine = Machine(variant, cpus=3)
     domain = machine.boot()
@@ -225,8 +225,8 @@ def illegal(machine: Machine, timeout_ps: int) -> tuple[bool, int]:
     return machine.run(send(), "cpu1")
 
 
-@pytest.mark.parametrize(("variant", "done"), [("merged", False), ("current", True)])
-def test_7_1_takes_an_error_of_the_queue_for_the_completion_of_its_fence(variant: str, done: bool) -> None:
+@pytest.mark.parametrize(("variant", "done"), [("merged", False), ("current", True), ("latest", True)])
+def test_from_7_1_on_an_error_of_the_queue_is_taken_for_the_completion_of_a_fence(variant: str, done: bool) -> None:
     """Waiting ends as soon as `cqcsr` shows the error; 6.13 waits for all of its time."""
     machine = Machine(variant, cpus=2)
     machine.boot()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
+from cosim.spec.queues import Iotinval
 from cosim.sw.iommu_map import iommu_map, iommu_unmap, iommu_unmap_fast
 from cosim.sw.iommu_ops import Gather, Prot
 from tests.sw.driver.expected import PAGE, VARIANTS, fence, page, vma
-from tests.sw.driver.machine import DRAM, Machine
+from tests.sw.driver.machine import DRAM, SMALL_QUEUES, Machine
 
 HUGE = 2 << 20
 BOTH = Prot.READ | Prot.WRITE
@@ -18,10 +22,20 @@ IOVA = 0x4000_0000
 
 
 def unmapped(
-    variant: str, pages: int, *, base: int = DRAM, devices: int = 1, iova: int = IOVA, scattered: bool = False
+    variant: str,
+    pages: int,
+    *,
+    base: int = DRAM,
+    devices: int = 1,
+    iova: int = IOVA,
+    scattered: bool = False,
+    has: Sequence[str] = (),
 ) -> list[str]:
-    """What an unmap of so many pages sends that were mapped to memory from `base` on, or each by itself."""
-    machine = Machine(variant, iommu={} if pages == 511 else None)
+    """What an unmap of so many pages sends that were mapped to memory from `base` on, or each by itself.
+
+    `has`: capabilities of the IOMMU beside the usual ones.
+    """
+    machine = Machine(variant, iommu=with_capabilities(*has, large=pages > 255 and "s" not in has))
     domain = machine.boot(devices)
 
     async def there_and_back() -> None:
@@ -37,8 +51,19 @@ def unmapped(
     return machine.trace()
 
 
-def each(pages: int, iova: int = IOVA) -> list[str]:
-    return [page(iova + n * PAGE) for n in range(pages)]
+def with_capabilities(*names: str, large: bool = False) -> dict[str, Any]:
+    """Options of an IOMMU that has these; `large`: with queues for more than 255 commands at once."""
+    return {"geometry": {} if large else SMALL_QUEUES, "capabilities": dict.fromkeys(names, True)}
+
+
+def each(pages: int, iova: int = IOVA, size: int = PAGE) -> list[str]:
+    return [page(iova + n * size) for n in range(pages)]
+
+
+def one_range(lg2: int, iova: int = IOVA, *, nl: bool = False) -> str:
+    """2^`lg2` pages from `iova` on in one command."""
+    command = Iotinval.vma(pscid=1, addr=iova, pages_lg2=lg2, nl=int(nl))
+    return f"IOTINVAL.VMA(av=0x1,pscid=0x1,pscv=0x1,{'nl=0x1,' * nl}s=0x1,addr={command.addr:#x})"
 
 
 @VARIANTS
@@ -55,18 +80,21 @@ def test_unmap_of_511_pages(variant: str) -> None:
 
 @VARIANTS
 def test_unmap_of_a_2m_page(variant: str) -> None:
-    assert unmapped(variant, 512) == [vma(1), *fence(variant)]
+    """7.2 knows that it is one leaf."""
+    assert unmapped(variant, 512) == [page(IOVA) if variant == "latest" else vma(1), *fence(variant)]
 
 
 def test_unmap_of_a_2m_page_and_a_4k_page() -> None:
-    """6.13 flushes when the page size changes; 7.1 gathers the range as one."""
+    """6.13 flushes when the page size changes; 7.1 and 7.2 gather the range as one."""
     assert unmapped("merged", 513) == [vma(1), *fence("merged"), page(IOVA + HUGE), *fence("merged")]
-    assert unmapped("current", 513) == [vma(1), *fence("current")]
+    for variant in ("current", "latest"):
+        assert unmapped(variant, 513) == [vma(1), *fence(variant)]
 
 
 @VARIANTS
 def test_unmap_of_two_2m_pages(variant: str) -> None:
-    assert unmapped(variant, 1024) == [vma(1), *fence(variant)]
+    sent = each(2, size=HUGE) if variant == "latest" else [vma(1)]
+    assert unmapped(variant, 1024) == [*sent, *fence(variant)]
 
 
 @VARIANTS
@@ -84,14 +112,14 @@ def test_scattered_pages_that_fill_a_table(variant: str) -> None:
 
 @pytest.mark.slow
 def test_scattered_pages_of_more_than_a_table() -> None:
-    """513 pages of 4 KiB, no page of 2 MiB: both flush the PSCID once, 7.1 for the table that it frees."""
-    for variant in ("merged", "current"):
+    """513 pages of 4 KiB, no page of 2 MiB: all flush the PSCID once, from 7.1 on for the table that they free."""
+    for variant in ("merged", "current", "latest"):
         assert unmapped(variant, 513, scattered=True) == [vma(1), *fence(variant)]
 
 
-@VARIANTS
-def test_a_2m_page_over_an_empty_table_flushes_at_map_time(variant: str) -> None:
-    machine = Machine(variant)
+def flushed_at_map_time(variant: str, *has: str) -> list[str]:
+    """What the map of a 2M page sends where a page of 4K was mapped, and has left its table."""
+    machine = Machine(variant, iommu=with_capabilities(*has))
     domain = machine.boot()
 
     async def there() -> None:
@@ -101,7 +129,100 @@ def test_a_2m_page_over_an_empty_table_flushes_at_map_time(variant: str) -> None
         await iommu_map(machine.driver, domain, IOVA, DRAM, HUGE, BOTH)
 
     machine.run(there())
-    assert machine.trace() == [vma(1), *fence(variant)]
+    return machine.trace()
+
+
+@VARIANTS
+def test_a_2m_page_over_an_empty_table_flushes_at_map_time(variant: str) -> None:
+    assert flushed_at_map_time(variant) == [vma(1), *fence(variant)]
+
+
+# --- With range and non-leaf invalidation -----------------------------------------------------------------------------
+
+BOTH_KINDS = ("s", "nl")
+
+
+@pytest.mark.parametrize("variant", ["merged", "current"])
+def test_older_drivers_do_not_ask_for_ranges(variant: str) -> None:
+    assert unmapped(variant, 8, has=BOTH_KINDS) == [*each(8), *fence(variant)]
+
+
+def test_a_page_is_named_by_itself_though_ranges_could_be_named() -> None:
+    assert unmapped("latest", 1, has=BOTH_KINDS) == [page(IOVA), *fence("latest")]
+
+
+@pytest.mark.parametrize(
+    ("pages", "lg2"), [(2, 1), (3, 2), (64, 6), (65, 7), (511, 9), (512, 9), (513, 10), (1024, 10)]
+)
+def test_a_range_is_one_command_rounded_up_to_a_power_of_two(pages: int, lg2: int) -> None:
+    for has in (BOTH_KINDS, ("s",)):
+        assert unmapped("latest", pages, has=has) == [one_range(lg2), *fence("latest")]
+
+
+def test_a_range_is_aligned_to_its_size() -> None:
+    """Two pages that no range of two spans: IOVA + 4 KiB and IOVA + 8 KiB are in the first four."""
+    assert unmapped("latest", 2, iova=IOVA + PAGE, has=("s",)) == [one_range(2), *fence("latest")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("has", "sent"),
+    [((), vma(1)), (("s",), vma(1)), (BOTH_KINDS, one_range(9, nl=True))],
+    ids=["neither", "s", "s and nl"],
+)
+def test_a_freed_table_takes_non_leaf_invalidation_or_a_flush_of_all(has: Sequence[str], sent: str) -> None:
+    assert unmapped("latest", 512, scattered=True, has=has) == [sent, *fence("latest")]
+
+
+@pytest.mark.slow
+def test_without_ranges_each_page_is_named_with_its_non_leaf_entries() -> None:
+    sent = [line for line in unmapped("latest", 512, scattered=True, has=("nl",)) if line.startswith("IOTINVAL")]
+    assert sent == [line.replace("pscv=0x1,", "pscv=0x1,nl=0x1,") for line in each(512)]
+
+
+@pytest.mark.parametrize(
+    ("has", "sent"),
+    [
+        ((), vma(1)),
+        (("s",), vma(1)),
+        (("nl",), page(IOVA).replace("pscv=0x1,", "pscv=0x1,nl=0x1,")),
+        (BOTH_KINDS, one_range(9, nl=True)),
+    ],
+)
+def test_a_table_freed_at_map_time_is_flushed_as_one_freed_by_an_unmap(has: Sequence[str], sent: str) -> None:
+    assert flushed_at_map_time("latest", *has) == [sent, *fence("latest")]
+
+
+@pytest.mark.slow
+def test_up_to_512_pages_are_named_one_by_one() -> None:
+    """7.1 stops at 511; here half of them are in one table and half in the next, so that none is freed."""
+    halfway = IOVA + HUGE // 2
+    assert unmapped("latest", 512, iova=halfway, scattered=True) == [*each(512, halfway), *fence("latest")]
+    assert unmapped("latest", 513, iova=halfway, scattered=True) == [vma(1), *fence("latest")]
+    assert unmapped("current", 512, iova=halfway, scattered=True) == [vma(1), *fence("current")]
+
+
+@pytest.mark.parametrize("has", [(), BOTH_KINDS])
+def test_a_lazy_flush_is_one_command_whatever_the_iommu_has(has: Sequence[str]) -> None:
+    machine = Machine("latest", iommu=with_capabilities(*has))
+    domain = machine.boot()
+    machine.run(machine.driver.flush_iotlb_all(domain))
+    assert machine.trace() == [vma(1), *fence("latest")]
+
+
+@pytest.mark.parametrize("has", [(), ("s",), ("nl",), BOTH_KINDS])
+def test_what_is_unmapped_is_gone_whatever_the_iommu_has(has: Sequence[str]) -> None:
+    """3 pages of 5 are unmapped from the middle: they fault, and their neighbours are where they were."""
+    machine = Machine("latest", iommu=with_capabilities(*has))
+    domain = machine.boot()
+    machine.run(iommu_map(machine.driver, domain, IOVA, DRAM, 5 * PAGE, BOTH))
+    wholes = [DRAM + n * PAGE for n in range(5)]
+    assert [machine.read(1, IOVA + n * PAGE) for n in range(5)] == wholes
+    machine.run(iommu_unmap(machine.driver, domain, IOVA + PAGE, 3 * PAGE))
+    assert [machine.read(1, IOVA + n * PAGE) for n in range(5)] == [wholes[0], None, None, None, wholes[4]]
+
+
+# --- Several devices and IOMMUs -----------------------------------------------------------------------------------
 
 
 def test_v2_sends_everything_once_for_each_device() -> None:
@@ -118,8 +239,12 @@ def test_v2_sends_2570_commands_where_merged_sends_257() -> None:
         assert len(sent) == commands
 
 
-@pytest.mark.parametrize(("variant", "sent"), [("merged", []), ("current", [page((1 << 64) - PAGE)])])
-def test_nothing_gathered_is_a_fence_and_in_7_1_a_harmless_flush(variant: str, sent: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("variant", "sent"), [("merged", []), ("current", [page((1 << 64) - PAGE)]), ("latest", [vma(1)])]
+)
+def test_nothing_gathered_is_a_fence_in_7_1_with_a_harmless_flush_and_in_7_2_with_one_of_all(
+    variant: str, sent: list[str]
+) -> None:
     machine = Machine(variant)
     domain = machine.boot()
     machine.run(machine.driver.iotlb_sync(domain, Gather()))

@@ -17,6 +17,7 @@ in use already, unless another barrier orders the context's stores after it (`at
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cosim.sim.operations import Work
@@ -41,17 +42,23 @@ class PerIommu:
     """How long a fence may take."""
 
     async def range(self, driver: Skeleton, domain: DomainObject, start: int, end: int) -> None:
-        """Flush `start` .. `end` (inclusive): all commands first, then the fences, one IOMMU after the other.
+        """Flush `start` .. `end` (inclusive) from every IOMMU."""
+        await self.everywhere(driver, domain, lambda iommu, pscid: self.commands(driver, iommu, pscid, start, end))
+
+    async def everywhere(
+        self, driver: Skeleton, domain: DomainObject, commands: Callable[[IommuDevice, int], Awaitable[None]]
+    ) -> None:
+        """Flush what `commands` sends for an IOMMU and a PSCID: all first, then the fences, one after the other.
 
         All of it, the waiting too, is one RCU read section.
         """
         await self.barrier()
         async with driver.kernel.rcu.read():
-            last = None
+            last, before = None, 0
             async for iommu, pscid in driver.policies.bonds.iommus(driver, domain):
-                if not self.served(iommu, last):
-                    await self.commands(driver, iommu, pscid, start, end)
-                last = iommu
+                if not self.served(iommu, last) or pscid != before:
+                    await commands(iommu, pscid)
+                last, before = iommu, pscid
             last = None
             async for iommu, _ in driver.policies.bonds.iommus(driver, domain):
                 if not self.served(iommu, last):
@@ -63,7 +70,8 @@ class PerIommu:
         await smp_mb()
 
     def served(self, iommu: IommuDevice, last: IommuDevice | None) -> bool:
-        """Whether the bond before this one led to the same IOMMU."""
+        """Whether the bond before this one led to the same IOMMU: it needs no other fence, nor commands for the same
+        PSCID."""
         return iommu == last
 
     async def commands(self, driver: Skeleton, iommu: IommuDevice, pscid: int, start: int, end: int) -> None:

@@ -107,6 +107,7 @@ class Generic(PerPage):
             await slot.store(0)
             gather.freelist += empty
             gather.add(iova, page_size)
+            gather.cleared(page_size)
         return 0
 
     async def _store(self, driver: Skeleton, slot: Cell, pte: Pte, page_size: int) -> None:
@@ -126,19 +127,23 @@ class Generic(PerPage):
         made = object_of(domain)
         scheme = await pagetable.scheme_of(made)
         root = await made.root.load()
-        freelist: list[int] = []
-        unmapped = await self._clear(driver, scheme, root, scheme.levels - 1, iova, iova + size, freelist)
+        found = Gather()
+        unmapped = await self._clear(driver, scheme, root, scheme.levels - 1, iova, iova + size, found)
         if unmapped:
             if not gather.queued and gather.disjoint(iova, unmapped):
                 await driver.iotlb_sync(domain, gather)
             gather.add(iova, unmapped)
-            gather.freelist += freelist
+            gather.cleared(found.stride)
+            gather.freelist += found.freelist
         return unmapped
 
     async def _clear(
-        self, driver: Skeleton, scheme: Scheme, table: int, level: int, start: int, end: int, freelist: list[int]
+        self, driver: Skeleton, scheme: Scheme, table: int, level: int, start: int, end: int, found: Gather
     ) -> int:
-        """Clear `start` .. `end` (exclusive) in a table of `level`; returns how far it got, in bytes."""
+        """Clear `start` .. `end` (exclusive) in a table of `level`; returns how far it got, in bytes.
+
+        `found` is told of the entries cleared, and gets the tables that are left empty.
+        """
         span = 1 << scheme.page_lg2(level)
         iova = start
         while iova < end:
@@ -153,14 +158,16 @@ class Generic(PerPage):
                 await Work(driver.costs.pte)
                 for n in range(NAPOT_PAGES if pte & Pte.n.mask else 1):
                     await Cell(entry.address + 8 * n).store(0)
+                found.cleared(span)
                 iova += size
                 continue
             until = min(end, (iova | span - 1) + 1)
             below = Pte.ppn.get(pte) << PAGE_LG2
-            got = await self._clear(driver, scheme, below, level - 1, iova, until, freelist)
+            got = await self._clear(driver, scheme, below, level - 1, iova, until, found)
             if got == span:
                 await entry.store(0)
-                freelist.append(int(below))
+                found.cleared(span)
+                found.freelist.append(int(below))
             iova += got
             if iova < until:
                 break

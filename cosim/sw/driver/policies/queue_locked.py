@@ -1,0 +1,110 @@
+"""The command queue of Linux 7.2: senders take a lock, and give up on a ring that stays full.
+
+Mirrors riscv_iommu_queue_send, riscv_iommu_queue_wait and riscv_iommu_cmd_sync as they are there. There are no tickets
+to be lost; what a sender may lose is its command:
+
+        unmap                                   IOMMU
+        the ring is full: wait 150 ms           stalled
+        IOTINVAL: not queued, said once             .
+            .                                   goes on; the ring empties
+        IOFENCE: queued, wait                   executes the IOFENCE
+        return: the page is used for            answers from what the IOTINVAL would have dropped
+        something else
+
+A fence says that the commands before it in the ring are done. Whether the command that the caller means is among them
+is for the sender to know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cosim.sim.operations import Now, Store
+from cosim.spec.queues import Command
+from cosim.spec.register_map import CQH, CQT
+from cosim.sw.driver.axes import Skeleton
+from cosim.sw.driver.device import IommuDevice
+from cosim.sw.driver.policies.queue import ENTRY, FENCE, StopOnError
+from cosim.sw.kernel.locks import Section
+
+
+@dataclass(frozen=True)
+class LockedQueue(StopOnError):
+    """Linux 7.2: a raw spinlock around slot and doorbell; who finds no room waits outside of it, then looks again.
+
+    A wait for room ends with the first slot that is freed, which another sender may take: nothing bounds the whole.
+    """
+
+    def section(self, driver: Skeleton, iommu: IommuDevice) -> Section:
+        """What a sender holds while it writes its slot and rings."""
+        return driver.kernel.spin_irqsave(iommu.queue_lock)
+
+    async def enter(self, driver: Skeleton, iommu: IommuDevice, command: Command) -> tuple[int, str]:
+        """Publish `command` in the first free slot, once there is one; its place, and what failed."""
+        queue = iommu.commands
+        while True:
+            async with self.section(driver, iommu):
+                entries = int(await queue.entries.load())
+                place, head = int(await queue.prod.load()), int(await queue.head.load())
+                if place - head < entries - 1:
+                    await self.publish(driver, iommu, place, command)
+                    return place, ""
+            if not await self.room(driver, iommu, head, entries):
+                return place, "the ring is full"
+
+    async def publish(self, driver: Skeleton, iommu: IommuDevice, ticket: int, command: Command) -> str:
+        """Fill the slot and ring the doorbell; the caller holds the lock."""
+        queue = iommu.commands
+        entries = int(await queue.entries.load())
+        slot = int(await queue.base.load()) + ENTRY * (ticket % entries)
+        for offset, word in enumerate(command.words()):
+            await Store(slot + 8 * offset, word)
+        await self.filled()
+        await IommuDevice(await queue.iommu.load()).write(CQT, (ticket + 1) % entries)
+        await self.published()
+        await queue.tail.store(ticket + 1)
+        await queue.prod.store(ticket + 1)
+        return ""
+
+    async def room(self, driver: Skeleton, iommu: IommuDevice, ticket: int, entries: int) -> bool:
+        """Wait, without the lock, until `cqh` has left the slot of `ticket`, the head that was seen; then note it."""
+        last = ticket % entries
+        if await self.index(iommu, last, entries, self.turn_ps, part="cq_full") == last:
+            return False
+        queue = iommu.commands
+        async with self.section(driver, iommu):
+            head = int(await queue.head.load())
+            if await queue.prod.load() - head >= entries - 1:
+                now = await iommu.read(CQH, part="cq_full")
+                await queue.head.store(head + (now - head) % entries)
+        return True
+
+    async def sync(self, driver: Skeleton, iommu: IommuDevice, timeout_ps: int) -> bool:
+        """Send an IOFENCE.C and wait for it; one that was not queued is given up at once."""
+        place, failed = await self.enter(driver, iommu, FENCE)
+        if failed:
+            await self.complain(driver, iommu, failed)
+            return False
+        return await self.wait(driver, iommu, place, timeout_ps)
+
+    async def wait(self, driver: Skeleton, iommu: IommuDevice, ticket: int, timeout_ps: int) -> bool:
+        """Read `cqh` and `cqcsr` by turns until the command at `ticket` is behind `cqh`, or an error shows.
+
+        `head` is read before `cqh`: other senders may move it on meanwhile, and never past `cqh`.
+        """
+        queue = iommu.commands
+        entries = int(await queue.entries.load(part="fence"))
+        deadline = (await Now()).time + timeout_ps
+        head = int(await queue.head.load(part="fence"))
+        seen = head % entries
+        while head <= ticket and timeout_ps > 0:
+            seen, stop = await self.look(iommu, seen, timeout_ps)
+            if seen < entries and head + (seen - head) % entries > ticket:
+                return True
+            if stop:
+                return await self.stopped(driver, iommu)
+            head = int(await queue.head.load(part="fence"))
+            timeout_ps = deadline - (await Now()).time
+        if head <= ticket:
+            await self.expired(driver, iommu)
+        return head > ticket

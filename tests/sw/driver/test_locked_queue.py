@@ -1,0 +1,109 @@
+"""The command queue of Linux 7.2 under load and under failure: a lock, room that is waited for outside of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from cosim.hw.dma.transaction import Transaction
+from cosim.sim.operations import Now
+from cosim.sw.iommu_map import iommu_map, iommu_unmap
+from cosim.sw.iommu_ops import Prot
+from cosim.units.quantities import MS, S
+from tests.sw.driver.machine import DRAM, SIZE, Machine
+from tests.sw.driver.test_command_queue import executed, map_and_unmap
+
+PAGE = 4096
+IOVA = 0x4000_0000
+DATA = DRAM + SIZE // 2
+BOTH = Prot.READ | Prot.WRITE
+
+FOUR_SLOTS = {"geometry": {"cq_log2": 2, "fq_log2": 8}}
+
+
+def test_a_ring_that_fills_is_waited_for() -> None:
+    machine = Machine("latest", iommu=FOUR_SLOTS)
+    domain = machine.boot()
+    done = executed(machine)
+    machine.run(map_and_unmap(machine, domain, 20))
+    assert [kind for _, kind in done] == 20 * ["iotinval_vma"] + ["iofence"]
+    assert not machine.log
+
+
+def test_a_ring_with_room_is_never_looked_at() -> None:
+    machine = Machine("latest")
+    domain = machine.boot()
+    machine.run(map_and_unmap(machine, domain, 20))
+    assert not any(line.startswith("R cqh") for line in machine.trace())
+
+
+def test_senders_at_a_full_ring_do_not_wait_for_one_another() -> None:
+    """Each reads `cqh` by itself, where tickets leave that to one of them."""
+    machine = Machine("latest", cpus=3, iommu={"geometry": {"cq_log2": 4, "fq_log2": 4}})
+    domain = machine.boot()
+    done = executed(machine)
+    for n in range(3):
+        machine.start(map_and_unmap(machine, domain, 12, IOVA + 64 * n * PAGE), f"cpu{n}")
+    machine.go(machine.sim.now + 400 * MS)
+    assert len(done) == 3 * 13
+    assert not machine.log
+
+
+class Stalled(NamedTuple):
+    """What became of an unmap of 8 pages, at a ring of four slots whose consumer had stopped."""
+
+    machine: Machine
+    took: int
+    stale: bool
+    """Whether one of the pages is still reached."""
+    said: list[str]
+
+
+def unmapped_at_a_stall(duration_ps: int) -> Stalled:
+    machine = Machine("latest", iommu=FOUR_SLOTS)
+    domain = machine.boot()
+    machine.run(iommu_map(machine.driver, domain, IOVA, DATA, 8 * PAGE, BOTH))
+    machine.dma(*(Transaction(1, IOVA + n * PAGE, 8) for n in range(8)))
+    machine.go(machine.sim.now + 1 * MS)
+    machine.iommus[0].commands.stall(machine.sim.now, duration_ps)
+
+    async def unmap() -> int:
+        began = (await Now()).time
+        await iommu_unmap(machine.driver, domain, IOVA, 8 * PAGE)
+        return (await Now()).time - began
+
+    took = machine.run(unmap())
+    said = list(machine.log)
+    return Stalled(machine, took, any(machine.read(1, IOVA + n * PAGE) is not None for n in range(8)), said)
+
+
+def test_a_stall_of_less_than_150_ms_is_waited_for() -> None:
+    found = unmapped_at_a_stall(100 * MS)
+    assert 100 * MS <= found.took < 101 * MS
+    assert not found.stale
+    assert not found.said
+
+
+def test_a_longer_stall_loses_an_invalidation_behind_which_the_fence_is_good() -> None:
+    """N1: said once, and the unmap returns as if nothing had happened."""
+    found = unmapped_at_a_stall(200 * MS)
+    assert 200 * MS <= found.took < 201 * MS
+    assert found.stale
+    assert found.said == ["error: iommu0: hardware error: command enqueue failed: the ring is full"]
+
+
+def test_a_fence_that_was_not_queued_is_given_up_at_once() -> None:
+    """Five invalidations and a fence wait 150 ms each for room, and nothing waits 90 s."""
+    found = unmapped_at_a_stall(1000 * S)
+    assert found.took == pytest.approx(6 * 150 * MS, rel=0.01)
+    assert found.stale
+
+
+def test_a_sender_that_gives_up_leaves_no_gap() -> None:
+    """C11 is gone: when the hardware goes on, the queue does."""
+    machine = unmapped_at_a_stall(1 * S).machine
+    machine.go(machine.sim.now + 1 * S)
+    done = executed(machine)
+    machine.run(map_and_unmap(machine, machine.core.domains["d"], 3, IOVA + 64 * PAGE))
+    assert [kind for _, kind in done] == 3 * ["iotinval_vma"] + ["iofence"]
