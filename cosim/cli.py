@@ -75,7 +75,7 @@ def _topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--driver", metavar="NAME|FILE.py:NAME", help="Another driver variant (cosim list drivers)."),
         click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What all chance derives from."),
-        click.option("--until", metavar="TIME", help="When the run ends: 1ms, '250 us'."),
+        click.option("--until", metavar="TIME", help="When the run ends: 1ms, 'threads + 30 us'."),
     ]
 
     @wraps(verb)

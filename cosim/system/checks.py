@@ -21,7 +21,7 @@ from cosim.system import hardwired_rules
 from cosim.system.address_map import given
 from cosim.system.devices import device_ids, matching, patterns, starts_in, untranslated
 from cosim.system.effects import ineffective
-from cosim.system.preparation import buffers, buffers_are_there_in_time, what_prepares_ends
+from cosim.system.preparation import buffers, buffers_are_there_in_time, what_is_waited_for_ends, what_prepares_ends
 from cosim.system.topology import Topology
 from cosim.units.nearest import nearest
 from cosim.units.quantities import format_size, format_time
@@ -228,7 +228,7 @@ def _stalls_name_a_consumer(this: _Checker) -> Iterator[Broken]:
         path: Path = ("stalls", index)
         if stall.part.split(".")[0] not in this.unknown:
             yield from this.refers((*path, "part"), stall.part, consumers, "a command consumer")
-        if stall.at >= this.topology.run.until:
+        if stall.at >= this.topology.run.latest_ps:
             yield (*path, "at"), f"{format_time(stall.at)} is not before the end of the run at {_until(this)}"
 
 
@@ -247,7 +247,7 @@ def _hardwired_addresses_are_in_memory(this: _Checker) -> Iterator[Broken]:
 
 
 def _until(this: _Checker) -> str:
-    return format_time(this.topology.run.until)
+    return format_time(this.topology.run.latest_ps)
 
 
 RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
@@ -264,6 +264,7 @@ RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     _threads_name_what_there_is,
     lambda this: buffers_are_there_in_time(this.topology),
     lambda this: what_prepares_ends(this.topology),
+    lambda this: what_is_waited_for_ends(this.topology),
     _stalls_name_a_consumer,
     _expected_errors_can_be,
 )

@@ -18,6 +18,7 @@ from cosim.hw.dma.patterns import PATTERNS
 from cosim.hw.iommu.options import GeometryOptions
 from cosim.system.setting import Place, Row, Setting
 from cosim.system.topology import Topology
+from cosim.units.run_end import AfterThreads
 
 
 def _requests_of_none(place: Place) -> str:
@@ -339,6 +340,14 @@ TABLE: tuple[Row, ...] = (
         ("/threads", "/prepare", "/parts", "/domains"),
         "has no effect, since there is no paging domain and no IOVA is given out; put a device behind an iommu",
     ),
+    # --- The run -------------------------------------------------------------------------------------------------
+    Row(
+        "run",
+        ("limit",),
+        lambda place: not isinstance(place.options.until, AfterThreads),
+        ("until",),
+        "has no effect, since the run ends at a time; use until: threads, or leave it out",
+    ),
 )
 """Everything that can be idle because of another option."""
 
@@ -368,7 +377,7 @@ def _places(setting: Setting) -> Iterator[tuple[Place, tuple[str, ...]]]:
         yield Place(setting, ("parts", name), part), (part.kind,)
     for path, thread in topology.workloads():
         yield Place(setting, path, thread), ("thread", thread.does)
-    sections: Mapping[str, BaseModel] = {"kernel": topology.kernel, "iova": topology.iova}
+    sections: Mapping[str, BaseModel] = {"kernel": topology.kernel, "iova": topology.iova, "run": topology.run}
     for name, options in sections.items():
         yield Place(setting, (name,), options), (name,)
 

@@ -1,4 +1,4 @@
-"""The rules of what is prepared: each thread of it ends, and a buffer is mapped before it is used."""
+"""The rules of threads that others wait for: they end, and a buffer is mapped before something is prepared with it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cosim.config.problems import Path, dotted
 from cosim.sw.workloads.references import Role
 from cosim.system.topology import Topology
+from cosim.units.run_end import AfterThreads
 
 
 def buffers(topology: Topology) -> Iterator[tuple[Path, str]]:
@@ -38,3 +39,15 @@ def what_prepares_ends(topology: Topology) -> Iterator[tuple[Path, str]]:
     for index, thread in enumerate(topology.prepare):
         if thread.count is None:
             yield ("prepare", index), "never ends, and nothing begins before it has; give a `count`, such as `count: 1`"
+
+
+def what_is_waited_for_ends(topology: Topology) -> Iterator[tuple[Path, str]]:
+    """A run that ends with its threads has some, and each of them ends; so does each that is expected to."""
+    waits = isinstance(topology.run.until, AfterThreads)
+    expects = topology.expect is not None and topology.expect.threads is not None
+    if waits and not topology.threads:
+        yield ("run", "until"), "there are no threads that it could wait for; give a time, such as 1 ms"
+    for index, thread in enumerate(topology.threads if waits or expects else ()):
+        if thread.count is None:
+            who = "run.until waits for it" if waits else "expect.threads wants it finished"
+            yield ("threads", index), f"never ends, and {who}; give a `count`, such as `count: 1`"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cosim.events import BootDone, KernelLog, Leaked, RunEnded
+from cosim.events import BootDone, KernelLog, Leaked, RunEnded, ThreadEnded
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.cpu import Cpu
 from cosim.hw.cpu.interrupt_file import InterruptFile
@@ -23,9 +23,10 @@ from cosim.sw.boot import Plan, boot
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.page_allocator import Allocation
 from cosim.sw.runtime import Runtime
-from cosim.sw.workloads import PREPARE, thread_names
+from cosim.sw.workloads import PREPARE, AnyWorkload, thread_names
 from cosim.system import counters
 from cosim.system.topology import Topology
+from cosim.units.run_end import AfterThreads
 
 Master = DmaMaster | RingMaster
 
@@ -51,18 +52,20 @@ class System:
     unprepared: list[str] = field(default_factory=list)
     """What threads said that could not do their part of what was to be prepared."""
     booted: bool = False
+    threads_ended_ps: int | None = None
+    """When the last of the topology's threads has ended; None before that."""
     _preparing: set[str] = field(default_factory=set)
+    _running: dict[str, None] = field(default_factory=dict)
 
     def start(self) -> None:
         """Let the kernel boot; the rest follows from that."""
         if self.topology.run.origin == "reset":
             self._stall(0)
         self.sim.probe(BootDone).watch(self._booted)
+        self._running |= dict.fromkeys(_names(self.topology.threads))
+        self.sim.probe(ThreadEnded).watch(self._ended)
         if self.topology.prepare:
-            names = thread_names(self.topology.prepare, PREPARE)
-            self._preparing |= {
-                f"{thread.on}.{name}" for thread, name in zip(self.topology.prepare, names, strict=True)
-            }
+            self._preparing |= set(_names(self.topology.prepare, PREPARE))
             self.sim.probe(KernelLog).watch(self._logged)
         self.kernel.boot()
         self.kernel.start(next(iter(self.cpus)), "boot", boot(self.runtime, self.plan))
@@ -72,6 +75,14 @@ class System:
         if self.topology.run.origin == "boot":
             self._stall(event.time)
         self.refused = [path for path in self.iommus if path not in self.runtime.core.iommus]
+
+    def _ended(self, event: ThreadEnded) -> None:
+        if event.who in self._running:
+            del self._running[event.who]
+            if not self._running:
+                self.threads_ended_ps = event.time
+                if isinstance(self.topology.run.until, AfterThreads):
+                    self.sim.stop()  # the end of the run is known from here on
 
     def _logged(self, event: KernelLog) -> None:
         if event.who in self._preparing and event.level in ("error", "oops"):
@@ -84,11 +95,26 @@ class System:
 
     @property
     def end_ps(self) -> int:
-        """When the run ends, from reset; before the end of boot, when boot is given up."""
+        """When the run ends, from reset; before the end of boot, when boot is given up.
+
+        If it ends with its threads, that is known when the last of them has ended; before, when they are given up.
+        """
         run = self.topology.run
-        if run.origin == "reset":
-            return run.until
-        return self.runtime.origin.time_ps + run.until if self.booted else run.boot_limit
+        if run.origin == "boot" and not self.booted:
+            return run.boot_limit
+        if isinstance(run.until, AfterThreads) and self.threads_ended_ps is not None:
+            return self.threads_ended_ps + run.until.time_ps
+        return self.runtime.origin.time_ps + run.latest_ps
+
+    @property
+    def running(self) -> list[str]:
+        """The topology's threads that have not ended."""
+        return list(self._running)
+
+    def unfinished(self) -> dict[str, str]:
+        """The topology's threads that have not ended, or have died: what is to be said of each."""
+        died = {name: self.kernel.died[name] for name in _names(self.topology.threads) if name in self.kernel.died}
+        return dict.fromkeys(self._running, "has not ended") | {name: f"died: {why}" for name, why in died.items()}
 
     def end(self, leaks: Iterable[Allocation]) -> None:
         """Tell what is left at the end of a run that was not ended early; `leaks` of it are lost."""
@@ -182,6 +208,11 @@ class System:
     def stuck(self) -> list[str]:
         """In words, the threads that will never go on; nothing if all is well."""
         return self.kernel.deadlocks()
+
+
+def _names(threads: Sequence[AnyWorkload], prefix: str = "") -> list[str]:
+    """The names of threads, with their CPUs."""
+    return [f"{thread.on}.{name}" for thread, name in zip(threads, thread_names(threads, prefix), strict=True)]
 
 
 def _close(body: Body) -> None:

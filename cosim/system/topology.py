@@ -18,6 +18,7 @@ from cosim.sw.workloads import AnyWorkload
 from cosim.units.field_types import PositiveTime, Time
 from cosim.units.options import Options
 from cosim.units.quantities import MS, US, S
+from cosim.units.run_end import AfterThreads, End
 
 Part = Annotated[MemoryOptions | CpuOptions | IommuOptions | DmaOptions | RingOptions, Field(discriminator="kind")]
 
@@ -65,13 +66,15 @@ class StallOptions(Options):
 class RunOptions(Options):
     """How long to simulate, and what to measure."""
 
-    until: PositiveTime = 1 * MS
-    """When the run ends."""
+    until: End = 1 * MS
+    """When the run ends: a time, or `threads + 30 us`, so long after the last of `threads` has ended."""
+    limit: PositiveTime = 10 * MS
+    """With `until: threads`, how long they may take; if they have not ended by then, the run has failed."""
     warmup: Time = 0
     """Before this nothing counts: the measured window begins here, and never before the end of boot."""
     origin: Literal["boot", "reset"] = "boot"
-    """What `until`, `warmup`, the `at` of stalls and the `start` of threads and devices count from: the end of boot and
-    of what is prepared after it, or reset, which is some 70 us and more earlier."""
+    """What `until`, `limit`, `warmup`, the `at` of stalls and the `start` of threads and devices count from: the end of
+    boot and of what is prepared after it, or reset, which is some 70 us and more earlier."""
     boot_limit: PositiveTime = 1000 * S
     """How long boot, and what is prepared after it, may take, from reset; a caller of the driver waits 90 s for a fence
     before it goes on."""
@@ -84,9 +87,15 @@ class RunOptions(Options):
 
     @model_validator(mode="after")
     def _leaves_a_window(self) -> RunOptions:
-        if self.warmup >= self.until:
-            raise ValueError("`warmup` must end before `until`, or nothing is measured")
+        if self.warmup >= self.latest_ps:
+            which = "limit" if isinstance(self.until, AfterThreads) else "until"
+            raise ValueError(f"`warmup` must end before `{which}`, or nothing is measured")
         return self
+
+    @property
+    def latest_ps(self) -> int:
+        """When the run ends at the latest, however long its threads take."""
+        return self.limit if isinstance(self.until, AfterThreads) else self.until
 
 
 class Bound(Options):
@@ -112,6 +121,8 @@ class ExpectOptions(Options):
     """Scalars of the result by name, such as `iommu0.commands.total: 257`."""
     log: tuple[str, ...] = ()
     """Texts that the kernel log must hold."""
+    threads: Literal["finished"] | None = None
+    """`finished`: every one of `threads` has ended by the end of the run, and none by an oops."""
 
 
 class Topology(Options):

@@ -177,6 +177,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("threads.1.poll", {"threads.1.poll": "2 us"}, {"threads.1.wait": "poll"}),
     ("kernel.dma_direct_cost", {"kernel.dma_direct_cost": "9 ns"}, {f"{THREAD}.domain": "off0"}),
+    ("run.limit", {"run.limit": "1 ms"}, {"run.until": "threads", "threads.1.count": 1}),
     ("iova.trim", {"iova.trim": "1 ms", "iova.classes": 0}, {"iova.classes": 1}),
     (
         "iova.search_cost",
@@ -449,7 +450,7 @@ def in_table() -> set[str]:
     """The options of the rows, as `options` spells them."""
     found = set()
     for row in TABLE:
-        section = {"kernel": "kernel.", "iova": "iova."}.get(row.place)
+        section = {"kernel": "kernel.", "iova": "iova.", "run": "run."}.get(row.place)
         prefix = section or (f"parts.{row.place}." if row.place in PART_KINDS else f"threads.{row.place}.")
         found |= {prefix + field for field in row.fields}
     return found

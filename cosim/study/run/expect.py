@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cosim.hw.iommu.in_memory_queue import QueueError
 from cosim.study.run.failed_requests import ByDevice, total
@@ -48,6 +48,8 @@ class Findings:
     queue_errors: tuple[QueueError, ...]
     violations: int
     log: tuple[str, ...]
+    unfinished: Mapping[str, str] = field(default_factory=dict)
+    """The threads that have not ended, or died."""
 
 
 def failures_of(expect: ExpectOptions | None, found: Findings) -> list[str]:
@@ -69,6 +71,8 @@ def failures_of(expect: ExpectOptions | None, found: Findings) -> list[str]:
             failures += _judge(name, found.scalars[name], bound)
         else:
             failures.append(f"{name}: no such scalar in the result; {nearest(name, found.scalars)}")
+    if expect.threads == "finished":
+        failures += [f"threads: {name} {what}, expected to be finished" for name, what in found.unfinished.items()]
     return failures + [
         f"the kernel log does not say {text!r}" for text in expect.log if not any(text in line for line in found.log)
     ]

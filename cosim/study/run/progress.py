@@ -11,9 +11,12 @@ PATIENCE_S = 1.0
 
 
 class Progress:
-    """``with Progress(until) as bar: bar.reached(now)``; times are picoseconds of simulated time."""
+    """``with Progress(until) as bar: bar.reached(now)``; times are picoseconds of simulated time.
 
-    def __init__(self, until_ps: int, *, shown: bool) -> None:
+    `until_ps` is None if nobody can know when the run ends; then the bar shows only that it goes on.
+    """
+
+    def __init__(self, until_ps: int | None, *, shown: bool) -> None:
         self._until_ps = until_ps
         self._shown = shown and sys.stderr.isatty()
         self._begun = time.monotonic()

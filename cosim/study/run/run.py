@@ -32,6 +32,7 @@ from cosim.system.patience import patience
 from cosim.system.system import System
 from cosim.system.topology import Topology
 from cosim.units.quantities import US, format_time
+from cosim.units.run_end import AfterThreads
 
 SLICES = 500
 FIRST_SLICE = 50 * US
@@ -149,10 +150,11 @@ def _few_collections() -> Iterator[None]:
 
 def _advance(system: System, stop: Stop, *, progress: bool) -> None:
     """Run through boot, at most to its limit, and to the end; or until it is to stop."""
-    env, until = system.sim.env, system.topology.run.until
+    env, run = system.sim.env, system.topology.run
+    until = None if isinstance(run.until, AfterThreads) else run.until
     system.sim.probe(BootDone).watch(lambda _: system.sim.stop())
     with Progress(until, shown=progress) as bar, stop.simulating(system.sim):
-        longest = max(1, until // SLICES)
+        longest = max(1, run.latest_ps // SLICES)
         step = min(longest, FIRST_SLICE)
         env.run(until=system.end_ps)  # or until boot is done
         while env.now < (end := system.end_ps) and not stop.asked:
@@ -190,10 +192,13 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         queue_errors=tuple(system.queue_errors()),
         violations=meter.violations.count,
         log=tuple(line.text for line in meter.log.kept),
+        unfinished=system.unfinished() if system.booted else {},
     )
     failures = failures_of(topology.expect, found)
     refused = [f"{path} was not taken into service; the kernel log says why" for path in system.refused]
     failures = [*refused, *(f"could not be prepared: {text}" for text in system.unprepared), *failures]
+    if late := _late(system) if not stop.asked else "":
+        failures.insert(0, late)
     if not meter.window and not stop.asked:
         failures.insert(0, f"nothing was measured: {_why_nothing(meter, system)}")
     outcome: Outcome = "ok"
@@ -248,8 +253,20 @@ def _unfinished(system: System, meter: Meter, stop: Stop) -> dict[str, Unfinishe
         raise
 
 
+def _late(system: System) -> str:
+    """If the run was to end with its threads and has not: which of them were still there."""
+    run = system.topology.run
+    if not isinstance(run.until, AfterThreads) or not system.booted or system.threads_ended_ps is not None:
+        return ""
+    return f"{', '.join(system.running)} had not ended {format_time(run.limit)} after the origin; raise run.limit"
+
+
 def _why_nothing(meter: Meter, system: System) -> str:
     run, now = system.topology.run, format_time(meter.sim.now)
+    if meter.window.boot_ps >= 0 and isinstance(run.until, AfterThreads):
+        return (
+            f"the window opens only at {format_time(meter.window.opens)}, and the run ended at {now}; lower run.warmup"
+        )
     if meter.window.boot_ps >= 0:
         return f"the window opens only at {format_time(meter.window.opens)} at {now}; raise run.until"
     what = f"what {', '.join(system.runtime.preparing)} prepares" if system.runtime.preparing else "boot"

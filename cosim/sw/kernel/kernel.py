@@ -49,6 +49,8 @@ class Kernel:
         self._contexts: dict[str, ThreadContext] = {}
         self._threads: dict[str, Body] = {}
         self._lost_locks: dict[int, str] = {}
+        self.died: dict[str, str] = {}
+        """The threads that have died, by name, and what they died of."""
         self._interrupted = dict.fromkeys(self.cpus, 0)
         self.housekeeping = self.options.housekeeping or list(self.cpus)[-1]
         if self.housekeeping not in self.cpus:
@@ -109,14 +111,18 @@ class Kernel:
         try:
             await body
         except Oops as oops:
-            self.log("oops", str(oops), name)
+            self._dies(name, str(oops))
         except KernelError as error:
-            self.log("oops", f"thread ended by an error that it does not handle: {error}", name)
+            self._dies(name, f"thread ended by an error that it does not handle: {error}")
         context = self._contexts.pop(name, None)
         if context is not None:
             self._lost_locks |= {held.address: name for held in context.held}
             await self.rcu.exited(context)
         self._threads.pop(name, None)
+
+    def _dies(self, name: str, why: str) -> None:
+        self.died[name] = why
+        self.log("oops", why, name)
 
     def handler(self, handle: Callable[[], Body]) -> Callable[[], Body]:
         """What ``OnInterrupt`` runs: ``handle()`` in interrupt context; an oops in it is logged."""
