@@ -46,8 +46,8 @@ class Leave:
 IDLE = Wait(None, opened=True)
 BLOCKED = Wait(None, opened=False)
 """Until something leaves the store buffer."""
-HELD = Wait(None, opened=False)
-"""Until an action may ask again."""
+STALLED = Wait(None, opened=True)
+"""The same where a schedule holds what has to leave: interrupts and other threads go on meanwhile."""
 LEAVE = Leave()
 
 T = TypeVar("T")

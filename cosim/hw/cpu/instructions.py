@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
 
+from cosim.hw.cpu.asking import ask
 from cosim.hw.cpu.parking import park
 from cosim.hw.cpu.polling import poll, poll_either, read_register
 from cosim.hw.cpu.scheduler import Scheduler
@@ -56,7 +57,7 @@ def _load_of(cpu: Scheduler, thread: Thread, op: Load, awaited: Op[object]) -> S
         yield from cpu.stall(thread, op, "fence_instr")
     yield cpu.costs.load
     if cpu.sim.exploring:
-        yield from cpu.ask(thread, "ld", awaited, op.address, op.size, changes=False)
+        yield from ask(cpu, thread, op, awaited)
     loaded: Loaded = cpu.perform(thread, op)
     return loaded
 
@@ -96,7 +97,7 @@ def _atomic(cpu: Scheduler, thread: Thread, op: Atomic) -> Steps[Loaded]:
         yield from cpu.stall(thread, op, "fence_instr")
     yield cost
     if cpu.sim.exploring:
-        yield from cpu.ask(thread, "amo", op, op.address, op.size, changes=True)
+        yield from ask(cpu, thread, op, op)
     loaded: Loaded = cpu.perform(thread, op)
     return loaded
 
@@ -184,11 +185,11 @@ def _preempt_enable(cpu: Scheduler, thread: Thread, op: PreemptEnable) -> None:
 
 
 def _on_interrupt(cpu: Scheduler, thread: Thread, op: OnInterrupt) -> None:
-    cpu.interrupts.connect(op.vector, op.handler)
+    cpu.connect(thread, op)
 
 
 def _mask_interrupt(cpu: Scheduler, thread: Thread, op: MaskInterrupt) -> None:
-    cpu.interrupts.mask(op.vector, op.masked)
+    cpu.mask(thread, op)
 
 
 OP = TypeVar("OP", bound=Op[object])

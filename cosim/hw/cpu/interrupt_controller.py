@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cosim.sim.footprints import Footprint
 from cosim.sim.operations import Body
 
 Handler = Callable[[], Body]
@@ -17,12 +18,13 @@ class InterruptController:
     delivered again; a message that comes without a handler stays pending.
     """
 
-    __slots__ = ("_handlers", "_high", "_masked", "_messages", "deliverable", "delivered")
+    __slots__ = ("_handlers", "_high", "_masked", "_messages", "_touches", "deliverable", "delivered")
 
     def __init__(self) -> None:
         self.deliverable: int | None = None
         """The vector that is delivered next."""
         self._handlers: dict[int, Handler] = {}
+        self._touches: dict[int, Callable[[], Footprint]] = {}
         self._high: set[int] = set()
         self._messages: set[int] = set()
         self._masked: set[int] = set()
@@ -48,13 +50,18 @@ class InterruptController:
             self._masked.discard(vector)
         self._settle()
 
-    def connect(self, vector: int, handler: Handler | None) -> None:
-        """Have `handler` serve `vector`; None disconnects it."""
+    def connect(self, vector: int, handler: Handler | None, touches: Callable[[], Footprint] = tuple) -> None:
+        """Have `handler`, which wakes others by the words ``touches()``, serve `vector`; None disconnects it."""
         if handler is None:
             self._handlers.pop(vector, None)
         else:
             self._handlers[vector] = handler
+            self._touches[vector] = touches
         self._settle()
+
+    def touches(self, vector: int) -> Footprint:
+        """The words by which the handler of `vector` wakes others."""
+        return self._touches[vector]()
 
     def take(self) -> tuple[int, Handler]:
         """Take the deliverable interrupt: its vector and handler."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cosim.hw.cpu.alarms import Alarm
+from cosim.hw.cpu.asking import ask
 from cosim.hw.cpu.scheduler import Scheduler
 from cosim.hw.cpu.thread import Thread
 from cosim.hw.memory.memory import Memory
@@ -22,7 +23,8 @@ def park(cpu: Scheduler, thread: Thread, op: Park) -> Steps[bool]:
     while own := cpu.hart.writes.pending_at(op.address, op.size):
         yield from cpu.await_drain(thread, own, op.part)
     changed = yield from (parked.spin() if op.spin else parked.sleep())
-    yield from cpu.ask(thread, "ld", op, op.address, op.size, changes=False)
+    if cpu.sim.exploring:
+        yield from ask(cpu, thread, load, op)
     cpu.perform(thread, load)
     return changed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cosim.hw.cpu.alarms import Alarm
+from cosim.hw.cpu.asking import ask_to_read
 from cosim.hw.cpu.scheduler import Scheduler
 from cosim.hw.cpu.thread import Thread
 from cosim.sim.cpu_steps import Delay, Steps, Wait
@@ -47,7 +48,8 @@ def _access(cpu: Scheduler, thread: Thread, op: MmioRead | Poll) -> tuple[Access
 def _take_hold(
     cpu: Scheduler, thread: Thread, access: Access, target: Target, op: MmioRead | Poll, before: Callable[[], None]
 ) -> Steps[Loaded]:
-    yield from cpu.ask(thread, "mr", op, access.address, access.size, changes=False)
+    if cpu.sim.exploring:
+        yield from ask_to_read(cpu, thread, op, access)
     before()
     target.commit(access)
     cpu.perform(thread, MmioRead(access.address, access.size))

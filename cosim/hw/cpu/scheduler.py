@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 
 from cosim.events import Switched, ThreadEnded
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.interrupt_controller import InterruptController
+from cosim.hw.cpu.interruption import Interruption, running
 from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.cpu.ordering import Rules
 from cosim.hw.cpu.thread import Thread, ThreadState
 from cosim.hw.cpu.timed_hart import TimedHart
-from cosim.sim.actions import Action
-from cosim.sim.cpu_steps import IDLE, LEAVE, Delay, Leave, Steps, Wait
-from cosim.sim.operations import Body, Instant, Oops, ThreadView
+from cosim.sim.cpu_steps import BLOCKED, IDLE, LEAVE, STALLED, Delay, Leave, Steps, Wait
+from cosim.sim.operations import Body, Instant, MaskInterrupt, OnInterrupt, Oops, ThreadView
 from cosim.sim.simulation import Sim
 
 
@@ -50,9 +50,7 @@ class Scheduler(TimedHart):
         self._current: Thread | None = None
         self._slice_end = 0
         self._free_at = 0
-        self._interrupt: Action | None = None
-        """The interrupt that asks whether it is taken, from its first question on."""
-        self._interrupt_held = False
+        self._interruption = Interruption(sim, path, self.interrupts, self.poke)
         self._handler: Thread | None = None
         self.begin(self._run())
 
@@ -68,18 +66,35 @@ class Scheduler(TimedHart):
         thread = Thread(f"{self.path}.{name}", self.path, body, now, priority=priority)
         thread.life = self.life(thread)
         self.threads.append(thread)
+        self._tell_ready(thread)
         self._enqueue(thread)
         return thread.view
 
     def wire(self, vector: int, level: bool) -> None:
         """The wire of interrupt `vector` has gone high or low."""
         self.interrupts.wire(vector, level)
+        if self.sim.exploring:
+            self._interruption.changed(f"{self.path}.wire", f"{self.path}.wire", vector)
         self.poke()
 
     def message(self, vector: int) -> None:
         """A message for interrupt `vector` has come in."""
         self.interrupts.message(vector)
+        if self.sim.exploring:
+            self._interruption.changed(f"{self.path}.message", f"{self.path}.message", vector)
         self.poke()
+
+    def connect(self, thread: Thread, op: OnInterrupt) -> None:
+        """`thread` connects an interrupt."""
+        self.interrupts.connect(op.vector, op.handler, op.touches)
+        if self.sim.exploring:
+            self._interruption.changed(f"{thread.name}.mask", thread.name, op.vector)
+
+    def mask(self, thread: Thread, op: MaskInterrupt) -> None:
+        """`thread` masks or unmasks an interrupt."""
+        self.interrupts.mask(op.vector, op.masked)
+        if self.sim.exploring:
+            self._interruption.changed(f"{thread.name}.mask", thread.name, op.vector)
 
     @property
     def running(self) -> str:
@@ -121,13 +136,27 @@ class Scheduler(TimedHart):
     def boundary(self, thread: Thread) -> Steps[None]:
         """A point between two instructions: serve interrupts, and let other threads run, if they are due."""
         while self.interrupts.deliverable is not None and not thread.irq_off and not thread.handler:
-            if self._interrupt_held:
+            if self._interruption.held:
                 break
             yield from self._serve(thread)
         if self._ready and self._rivalled(thread):
             foremost = max(ready.priority for ready in self._ready)
             if foremost > thread.priority or self.sim.now >= self._slice_end:
                 yield from self.give_way(thread)
+
+    def blocked(self, thread: Thread, part: str, cores: Sequence[TimedHart]) -> Steps[None]:
+        if not (self.sim.exploring and any(core.buffer.holds for core in cores)):
+            yield BLOCKED
+            thread.spend(part, self.sim.now)
+            return
+        yield BLOCKED if thread.handler else STALLED
+        thread.spend(part, self.sim.now)
+        yield from self.boundary(thread)
+
+    def end_slice(self) -> None:
+        """Whoever has the CPU gives way to threads of its own priority, too."""
+        self._slice_end = self.sim.now
+        self.poke()
 
     def _rivalled(self, thread: Thread) -> bool:
         """Whether a ready thread may take the CPU from `thread`, now or at the end of its slice."""
@@ -147,7 +176,7 @@ class Scheduler(TimedHart):
             if thread is None:
                 if self._current is not None:
                     self._go_idle()
-                if self.interrupts.deliverable is not None and not self._interrupt_held:
+                if self.interrupts.deliverable is not None and not self._interruption.held:
                     yield from self._serve(None)
                     self._free_at = self.sim.now
                 elif not self._ready:
@@ -193,6 +222,8 @@ class Scheduler(TimedHart):
     def _settle(self, thread: str) -> None:
         now = self.sim.now
         self.refill()
+        if self.sim.exploring:
+            self.sim.actions.announce(f"{self.path}.switch", self.path, (running(self.path),), True)
         if self.switched:
             self.switched(Switched(now, self.path, thread))
         for call in tuple(self.on_quiescent):
@@ -222,15 +253,20 @@ class Scheduler(TimedHart):
             now = self.sim.now
             thread.woken_at = now if since is None else since
             thread.spend(thread.wake_part, now)
+            self._tell_ready(thread)
             if self.waits is not None and self.waits.opened:
                 self.proceed(now)
             self._enqueue(thread)
+
+    def _tell_ready(self, thread: Thread) -> None:
+        if self.sim.exploring:
+            self.sim.actions.announce(f"{thread.name}.wake", thread.name, (running(self.path),), True)
 
     # --- Interrupts --------------------------------------------------------------------------------------------------
 
     def _serve(self, thread: Thread | None) -> Steps[None]:
         """Take the deliverable interrupt; what it takes of `thread` counts for ``irq``."""
-        if self.sim.exploring and not self._interrupt_allowed():
+        if self.sim.exploring and not self._interruption.allowed():
             return
         doing = ""
         if thread is not None:
@@ -247,16 +283,3 @@ class Scheduler(TimedHart):
         if thread is not None:
             thread.spend("irq", self.sim.now)
             thread.doing = doing
-
-    def _interrupt_allowed(self) -> bool:
-        def again() -> None:
-            self._interrupt_held = False
-            self.poke()
-
-        if self._interrupt is None:
-            agent = f"{self.path}.irq"
-            self._interrupt = Action(agent, agent, ((self.path, "irq"),), True, again)
-        self._interrupt_held = not self.sim.actions.attempt(self._interrupt)
-        if not self._interrupt_held:
-            self._interrupt = None
-        return not self._interrupt_held

@@ -9,7 +9,7 @@ from cosim.hw.cpu.hart import Hart
 from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.cpu.pending_writes import OUTPUT, STORE, PendingWrite
 from cosim.sim.actions import Action
-from cosim.sim.footprints import words
+from cosim.sim.footprints import Footprint, words
 from cosim.sim.ranks import Initiator, Stage
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind
@@ -41,9 +41,16 @@ class StoreBuffer:
     """
 
     def __init__(
-        self, sim: Sim, path: str, options: CpuOptions, hart: Hart, bus: Bus, changed: Callable[[], None]
+        self,
+        sim: Sim,
+        path: str,
+        options: CpuOptions,
+        hart: Hart,
+        bus: Bus,
+        changed: Callable[[], None],
+        touched: Callable[[int, int], Footprint],
     ) -> None:
-        """`changed` is called whenever an entry has taken hold."""
+        """`changed` is called whenever an entry has taken hold, or is held; `touched` names registers."""
         self.sim = sim
         self.path = path
         self.hart = hart
@@ -51,7 +58,13 @@ class StoreBuffer:
         self._initiator: Initiator = sim.initiator(path)
         self._port = bus.port(path)
         self._changed = changed
+        self._touched = touched
         self._slots: dict[int, Slot] = {}
+
+    @property
+    def holds(self) -> bool:
+        """Whether a schedule holds something in it."""
+        return any(slot.action is not None for slot in self._slots.values())
 
     @property
     def full(self) -> bool:
@@ -134,9 +147,13 @@ class StoreBuffer:
     def _allowed(self, slot: Slot, agent: str, again: Callable[[], None]) -> bool:
         entry = slot.entry
         if slot.action is None:
-            footprint = words(entry.address, entry.size)
+            touched = words if entry.kind == STORE else self._touched
+            footprint = touched(entry.address, entry.size)
             slot.action = Action(agent, slot.who, footprint, True, again, entry.size, slot.place)
-        return self.sim.actions.attempt(slot.action)
+        allowed = self.sim.actions.attempt(slot.action)
+        if not allowed:
+            self._changed()
+        return allowed
 
     def _left(self, left: Slot) -> None:
         del self._slots[left.entry.number]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cosim.hw.bus.bus import Bus
@@ -15,9 +15,8 @@ from cosim.hw.cpu.sequencer import Sequencer
 from cosim.hw.cpu.store_buffer import StoreBuffer
 from cosim.hw.cpu.thread import Thread
 from cosim.hw.memory.memory import Memory
-from cosim.sim.actions import Action
-from cosim.sim.cpu_steps import BLOCKED, HELD, Steps
-from cosim.sim.footprints import words
+from cosim.sim.cpu_steps import BLOCKED, STALLED, Steps
+from cosim.sim.footprints import Footprint, words
 from cosim.sim.operations import Fence, Oops, Op
 from cosim.sim.simulation import Sim
 
@@ -39,7 +38,7 @@ class TimedHart(Sequencer):
         self.bus = bus
         self.port = bus.port(path)
         self.hart = Hart(rules or MODELS[options.memory_model], self.memory, self._device)
-        self.buffer = StoreBuffer(sim, path, options, self.hart, bus, self._drained)
+        self.buffer = StoreBuffer(sim, path, options, self.hart, bus, self._drained, self.touched)
         self._awaiting: list[TimedHart] = []
         self._forget_above = _REMEMBERED
         self._found: tuple[int, int, Memory | None] = (0, 0, None)
@@ -48,19 +47,16 @@ class TimedHart(Sequencer):
 
     def _drained(self) -> None:
         for core in (self, *self._awaiting):
-            if core.waits is BLOCKED:
+            if core.waits is BLOCKED or core.waits is STALLED:
                 core.proceed(self.sim.now)
 
-    def ask(self, thread: Thread, verb: str, op: Op[object], address: int, size: int, *, changes: bool) -> Steps[None]:
-        """While exploring: wait until the access of `op` to `size` bytes may take hold, as the action `verb`."""
-        if self.sim.exploring:
-            agent, place = f"{thread.name}.{verb}", thread.place(op)
-            action = Action(agent, thread.name, words(address, size), changes, self._ask_again, size, place)
-            while not self.sim.actions.attempt(action):
-                yield HELD
+    def blocked(self, thread: Thread, part: str, cores: Sequence[TimedHart]) -> Steps[None]:
+        """Wait until something has left, or has come to be held in, the store buffer of one of `cores`.
 
-    def _ask_again(self) -> None:
-        self.proceed(self.sim.now)
+        That counts for `part`.
+        """
+        yield BLOCKED
+        thread.spend(part, self.sim.now)
 
     def stall(self, thread: Thread, op: Op[object], part: str) -> Steps[None]:
         """Wait until the hart's order lets `op` take hold; that counts for `part`."""
@@ -71,8 +67,7 @@ class TimedHart(Sequencer):
         """Hurry `entries`, and wait until something has left the store buffer; that counts for `part`."""
         self.buffer.hurry(entries)
         before, thread.doing = thread.doing, part
-        yield BLOCKED
-        thread.spend(part, self.sim.now)
+        yield from self.blocked(thread, part, (self,))
         thread.doing = before
 
     def make_room(self, thread: Thread, part: str) -> Steps[None]:
@@ -94,7 +89,7 @@ class TimedHart(Sequencer):
                 core._awaiting.append(self)
                 awaited += [(core, entry) for entry in stores]
         while any(entry in core.hart.writes.pending for core, entry in awaited):
-            yield BLOCKED
+            yield from self.blocked(thread, thread.doing, cores)
         for core in {core.path: core for core, _ in awaited}.values():
             core._awaiting.remove(self)
 
@@ -138,6 +133,12 @@ class TimedHart(Sequencer):
         if address & min(size, 8) - 1:
             raise Oops(f"{self.hart.who} accesses {size} bytes at {int(address):#x}, which is not aligned")
         return memory
+
+    def touched(self, address: int, size: int) -> Footprint:
+        """What an access to registers touches, as an action."""
+        target = self.bus.target(address)
+        names: Callable[[int, int], Footprint] = getattr(target, "footprint", words)
+        return names(address, size)
 
     def _device(self, address: int) -> object:
         return self.bus.target(address)

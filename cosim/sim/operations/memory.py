@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from cosim.sim.footprints import Footprint
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations.op import Op
 
@@ -82,7 +83,7 @@ class Atomic(Op[Loaded]):
     `acquire`, and `release` means nothing.
     """
 
-    __slots__ = ("acquire", "address", "after", "expect", "kind", "release", "size", "value")
+    __slots__ = ("_touches", "acquire", "address", "after", "expect", "kind", "release", "size", "value")
 
     def __init__(
         self,
@@ -106,6 +107,18 @@ class Atomic(Op[Loaded]):
         self.acquire = acquire
         self.release = release
         self.part = part
+
+    @property
+    def touches(self) -> Footprint:
+        """What changes together with the word, as an action: the page that goes back to a free list, for one."""
+        try:
+            return self._touches
+        except AttributeError:
+            return ()
+
+    @touches.setter
+    def touches(self, touches: Footprint) -> None:
+        self._touches: Footprint = touches
 
     def first_load(self) -> Load:
         """The load with which a compare-and-swap begins."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from cosim.sim.footprints import Footprint
 from cosim.sim.operations.op import Body, Op
 
 
@@ -73,14 +74,20 @@ class PreemptEnable(Op[None]):
 
 
 class OnInterrupt(Op[None]):
-    """Have interrupt `vector` run ``handler()`` on this CPU with interrupts masked; None disconnects it."""
+    """Have interrupt `vector` run ``handler()`` on this CPU with interrupts masked; None disconnects it.
 
-    __slots__ = ("handler", "vector")
+    ``touches()`` are the words by which the handler wakes others, for whoever explores (docs/schedules.md).
+    """
+
+    __slots__ = ("handler", "touches", "vector")
     part = "cpu"
 
-    def __init__(self, vector: int, handler: Callable[[], Body] | None) -> None:
+    def __init__(
+        self, vector: int, handler: Callable[[], Body] | None, touches: Callable[[], Footprint] = tuple
+    ) -> None:
         self.vector = vector
         self.handler = handler
+        self.touches = touches
 
 
 class MaskInterrupt(Op[None]):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from enum import Enum, auto
 from typing import Any
 
+from cosim.sim.footprints import Footprint
 from cosim.sim.operations import Body, MaskInterrupt, OnInterrupt
 from cosim.sw.kernel.objects import Object, Ordering, cell
 from cosim.sw.kernel.page_allocator import PageAllocator
@@ -151,7 +152,8 @@ class IrqLines:
     async def _serve(self, action: IrqAction) -> None:
         line, state = action.line, action.state
         if len(line.actions) == 1:
-            await OnInterrupt(line.vector, self._kernel.handler(lambda: self._interrupt(line)))
+            handler = self._kernel.handler(lambda: self._interrupt(line))
+            await OnInterrupt(line.vector, handler, lambda: _wakes(line))
         await state.ready.store(1, release=True)
         while True:
             wanted = await state.wanted.wait_until(bool, spin=False, part="sleep")
@@ -167,3 +169,10 @@ class IrqLines:
         if not line.actions:
             await OnInterrupt(line.vector, None)
         await state.ended.store(1, release=True)
+
+
+def _wakes(line: IrqLine) -> Footprint:
+    """The words by which a line's hard handlers wake its threads, and by which its users wait for it."""
+    state = line.state
+    own = (int(state.threads.address), int(state.in_progress.address))
+    return (*own, *(int(action.state.wanted.address) for action in line.actions))

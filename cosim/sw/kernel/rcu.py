@@ -173,7 +173,8 @@ class Rcu:
 
     async def _grace_periods(self) -> None:
         options, state = self._kernel.options, self._state
-        await OnInterrupt(RCU_VECTOR, self._kernel.handler(self._last_cpu_passed))
+        passed = (int(state.passed.address),)
+        await OnInterrupt(RCU_VECTOR, self._kernel.handler(self._last_cpu_passed), lambda: passed)
         while True:
             number = self._number + 1
             await state.requested.wait_until(lambda requested: requested >= number, spin=False, part="sleep")  # noqa: B023

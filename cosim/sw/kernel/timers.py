@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cosim.sim.footprints import Footprint
 from cosim.sim.operations import Body, OnInterrupt
 from cosim.sim.ranks import Stage
 from cosim.sw.kernel.objects import Cell
@@ -54,7 +55,7 @@ class Timers:
         if context.cpu not in self._pending:
             self._pending[context.cpu] = []
             cpu = context.cpu
-            await OnInterrupt(TIMER_VECTOR, kernel.handler(lambda: self._tick(cpu)))
+            await OnInterrupt(TIMER_VECTOR, kernel.handler(lambda: self._tick(cpu)), lambda: self._due(cpu))
         tick = S // kernel.options.hz
         due = (sim.now // tick + -(-delay_ps // tick) + 1) * tick
         was = await timer.state.xchg(due)
@@ -78,6 +79,10 @@ class Timers:
     def _ring(self, timer: Timer, due: int, message: Callable[[int], None]) -> None:
         if timer.due == due and timer in self._pending[timer.cpu]:
             message(TIMER_VECTOR)
+
+    def _due(self, cpu: str) -> Footprint:
+        """The words that say whether a timer of a CPU is pending, for those that the tick may find due."""
+        return tuple(int(timer.state.address) for timer in self._pending[cpu] if timer.due <= self._kernel.sim.now)
 
     async def _tick(self, cpu: str) -> None:
         kernel = self._kernel

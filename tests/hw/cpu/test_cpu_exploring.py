@@ -34,14 +34,18 @@ HOLD = 5 * US
 
 
 class Explored:
-    """A machine that follows a schedule; `names` are the actions in the order in which they took hold."""
+    """A machine that follows a schedule; `names` are the actions in the order in which they took hold.
+
+    What asks nobody is `told`.
+    """
 
     def __init__(self, schedule: Mapping[str, int], threads: Mapping[str, list[Op[Any]]], **options: Any) -> None:
         cpus = sorted({name.partition(".")[0] for name in threads})
         self.machine = Machine(len(cpus), chooser=Scheduled(0, schedule), hold_ps=HOLD, **options)
         self.taken: list[Taken] = []
         self.results: dict[str, list[Any]] = {name: [] for name in threads}
-        self.machine.sim.actions.watchers.append(self.taken.append)
+        self.told: list[Taken] = []
+        self.machine.sim.actions.watchers.append(lambda taken: (self.taken if taken.asks else self.told).append(taken))
         self.machine.sim.explore()
         for name, ops in threads.items():
             cpu, _, thread = name.partition(".")
@@ -217,7 +221,7 @@ class TestPlaces:
             machine.cpus[number].start("t0", body)
         machine.at(30 * US, lambda: machine.cpu.message(3))
         machine.run()
-        return {taken.name: (taken.place, taken.size) for taken in found}
+        return {taken.name: (taken.place, taken.size) for taken in found if taken.asks}
 
     async def link(self) -> None:
         await Store(X, 1, 4)

@@ -26,9 +26,9 @@ BOTH = Prot.READ | Prot.WRITE
 
 
 def explored(variant: str, cells: dict[str, str], schedule: dict[str, int], hold_ps: int = 5 * US) -> Machine:
-    """A machine of three CPUs that is booted, and follows a schedule once it explores."""
+    """A machine that is booted, and follows a schedule once it explores; the last CPU has the kernel's own threads."""
     chooser = Scheduled(0, schedule)
-    machine = Machine(variant, cells=cells, cpus=3, chooser=chooser, hold_ps=hold_ps, cpu={"history": "1 ms"})
+    machine = Machine(variant, cells=cells, cpus=4, chooser=chooser, hold_ps=hold_ps, cpu={"history": "1 ms"})
     machine.boot(devices=2)
     return machine
 
