@@ -33,6 +33,7 @@ from cosim.events.kernel import (
     Switched,
     ThreadEnded,
 )
+from cosim.events.locks import FellAsleep, LockAsked, LockGiven, LockTaken
 
 __all__ = [
     "Attached",
@@ -51,11 +52,15 @@ __all__ = [
     "DmaDone",
     "DmaIssued",
     "FaultRecorded",
+    "FellAsleep",
     "FreedTouched",
     "GracePeriodOver",
     "InterruptRaised",
     "KernelLog",
     "Leaked",
+    "LockAsked",
+    "LockGiven",
+    "LockTaken",
     "MapBegun",
     "Mapped",
     "PageAllocated",

@@ -5,9 +5,11 @@ from cosim.oracles.freed_memory import FreedMemory
 from cosim.oracles.grace_period import GracePeriod
 from cosim.oracles.kernel_health import KernelHealth
 from cosim.oracles.leaked_memory import LeakedMemory
+from cosim.oracles.lock_order import LockOrder
 from cosim.oracles.lost_faults import LostFaults
 from cosim.oracles.oracle import Oracle, Violation
 from cosim.oracles.refused_dma import RefusedDma
+from cosim.oracles.sleep import Sleep
 from cosim.oracles.stale_dma import StaleDma
 from cosim.oracles.touched_afterwards import TouchedAfterwards
 
@@ -19,7 +21,9 @@ ORACLES: dict[str, type[Oracle]] = {
         FreedMemory,
         GracePeriod,
         LeakedMemory,
+        LockOrder,
         LostFaults,
+        Sleep,
         KernelHealth,
     )
 }
@@ -32,9 +36,11 @@ __all__ = [
     "GracePeriod",
     "KernelHealth",
     "LeakedMemory",
+    "LockOrder",
     "LostFaults",
     "Oracle",
     "RefusedDma",
+    "Sleep",
     "StaleDma",
     "TouchedAfterwards",
     "Violation",

@@ -25,6 +25,8 @@ DRIVERS = {"kernel": "v2"}
 PLANTED = {
     "grace-period": "test_grace_period",
     "leaked-memory": "test_leaked_memory",
+    "lock-order": "test_lock_order",
+    "sleep": "test_sleep",
 }
 """Oracles that see what a test of this folder plants in the kernel or in a driver."""
 CORRECTNESS = Path(__file__).parents[2] / "docs" / "correctness.md"

@@ -35,7 +35,6 @@ MAY_CHANGE = {
     "iova.IovaAllocator": LOCKED,
     "iova.Ranges": LOCKED,
     "kernel.buddy.Buddies": INSTANT,
-    "kernel.thread_context.LockOrder": "is the lock checker's, and no lock waits for it",
     "kernel.ids.Ida": INSTANT,
     "kernel.irq.IrqLines": "says which lines there are; lines are never removed",
     "kernel.locks.Section": PRIVATE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
 
-from cosim.events import Switched, ThreadEnded
+from cosim.events import FellAsleep, Switched, ThreadEnded
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.interrupt_controller import InterruptController
 from cosim.hw.cpu.interruption import Interruption, running
@@ -42,6 +42,7 @@ class Scheduler(TimedHart):
         self.on_quiescent: list[Callable[[str], None]] = []
         self.switched = sim.probe(Switched)
         self.thread_ended = sim.probe(ThreadEnded)
+        self.fell_asleep = sim.probe(FellAsleep)
         self.threads: list[Thread] = []
         self.switches = 0
         self._ran_ps = 0
@@ -243,6 +244,10 @@ class Scheduler(TimedHart):
         """Leave the CPU until `wake`. The time until then counts for `part`."""
         if thread.handler:
             raise Oops(f"{thread.name} sleeps in an interrupt handler")
+        if self.fell_asleep:
+            masked, kept = thread.irq_off, thread.preempt_off
+            why = "with interrupts masked" if masked else "with preemption disabled" if kept else ""
+            self.fell_asleep(FellAsleep(self.sim.now, thread.name, why))
         thread.state = ThreadState.ASLEEP
         thread.wake_part = part
         yield LEAVE

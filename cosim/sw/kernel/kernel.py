@@ -17,8 +17,8 @@ from cosim.sw.kernel.objects import WORD
 from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.kernel.page_allocator import Allocation, PageAllocator, PoisonedMemory
 from cosim.sw.kernel.rcu import Rcu
-from cosim.sw.kernel.services import CpuLike
-from cosim.sw.kernel.thread_context import LockOrder, ThreadContext, deadlocks
+from cosim.sw.kernel.services import CpuLike, LockProbes
+from cosim.sw.kernel.thread_context import ThreadContext, deadlocks
 from cosim.sw.kernel.timers import Timers
 
 
@@ -59,7 +59,7 @@ class Kernel:
         self._static_start = self._static = first.base
         self._static_end = first.base + STATIC_BYTES
         given = [Region(first.base + STATIC_BYTES, first.size - STATIC_BYTES, first.node), *others]
-        self.lock_order = LockOrder(lambda who, text: self.log("oops", text, who))
+        self.lock_probes = LockProbes(sim)
         self.pages = PageAllocator(self, given, memory)
         self.rcu = Rcu(self, self.pages)
         self.irq = IrqLines(self, self.pages)

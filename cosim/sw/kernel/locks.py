@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from cosim.events import LockAsked, LockGiven, LockTaken
 from cosim.sim.operations import IrqDisable, IrqEnable, PreemptDisable, PreemptEnable
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Object, Ordering, cell
@@ -120,12 +121,34 @@ class _Locked(Section):
 
     def begin(self, context: ThreadContext, *, atomic: bool) -> None:
         lock = self.lock
-        self.kernel.lock_order.taking(context, lock.lock_class, int(lock.address))
+        if asked := self.kernel.lock_probes.asked:
+            in_interrupt = bool(context.hardirq)
+            interruptible = not (in_interrupt or context.irq)
+            asked(
+                LockAsked(
+                    self.kernel.sim.now,
+                    context.thread,
+                    lock.lock_class,
+                    int(lock.address),
+                    in_interrupt,
+                    interruptible,
+                )
+            )
         context.held.append(Held(lock.lock_class, int(lock.address), atomic))
         context.waits_since = self.kernel.sim.now
 
     def got(self, context: ThreadContext) -> None:
         context.waits_since = None
+        if taken := self.kernel.lock_probes.taken:
+            lock = self.lock
+            taken(LockTaken(self.kernel.sim.now, context.thread, lock.lock_class, int(lock.address)))
+
+    async def give(self) -> None:
+        """Give the lock back, whoever has it."""
+        if given := self.kernel.lock_probes.given:
+            who, lock = (await self.kernel.context()).thread, self.lock
+            given(LockGiven(self.kernel.sim.now, who, lock.lock_class, int(lock.address)))
+        await self.lock.give()
 
     def end(self, context: ThreadContext) -> None:
         address = int(self.lock.address)
@@ -151,7 +174,7 @@ class Spinning(_Locked):
         self.got(context)
 
     async def leave(self, context: ThreadContext) -> None:
-        await self.lock.give()
+        await self.give()
         self.end(context)
         await self.around.leave(context)
 
@@ -168,5 +191,5 @@ class Locked(_Locked):
         self.got(context)
 
     async def leave(self, context: ThreadContext) -> None:
-        await self.lock.give()
+        await self.give()
         self.end(context)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from cosim.events import LockAsked, LockGiven, LockTaken
 from cosim.sim.operations import Body
 from cosim.sim.simulation import Sim
 from cosim.sw.kernel.options import KernelOptions
-from cosim.sw.kernel.thread_context import LockOrder, ThreadContext
+from cosim.sw.kernel.thread_context import ThreadContext
 
 
 class CpuLike(Protocol):
@@ -31,6 +32,17 @@ class CpuLike(Protocol):
         """Raise an edge interrupt on the CPU."""
 
 
+class LockProbes:
+    """Where a kernel tells of its locks."""
+
+    __slots__ = ("asked", "given", "taken")
+
+    def __init__(self, sim: Sim) -> None:
+        self.asked = sim.probe(LockAsked)
+        self.taken = sim.probe(LockTaken)
+        self.given = sim.probe(LockGiven)
+
+
 class Services(Protocol):
     """The kernel as locks, RCU, interrupts, timers and allocators see it. What is not ``async`` takes no time."""
 
@@ -38,7 +50,7 @@ class Services(Protocol):
     options: KernelOptions
     housekeeping: str
     """The CPU that runs the kernel's own threads."""
-    lock_order: LockOrder
+    lock_probes: LockProbes
 
     @property
     def cpus(self) -> Mapping[str, CpuLike]:

@@ -1,12 +1,12 @@
 """What the kernel knows of each thread by itself: how deep it is in which sections, and the locks it holds.
 
-Only the thread itself changes its context, as `current` and its CPU's preempt count are in Linux; the scheduler and the
-lock checker read it, as Linux's do.
+Only the thread itself changes its context, as `current` and its CPU's preempt count are in Linux; the scheduler reads
+it, as Linux's does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from cosim.units.quantities import format_time
@@ -85,53 +85,3 @@ def deadlocks(contexts: Collection[ThreadContext], lost: Mapping[int, str]) -> l
             since = format_time(context.waits_since or 0, 6)
             found.append(f"deadlock: {context.thread} waits for {held.lock_class}, which {whose}, since {since}")
     return found
-
-
-@dataclass(slots=True)
-class LockOrder:
-    """The order in which classes of locks have been taken; a pair taken both ways round can deadlock (lockdep)."""
-
-    broken: Callable[[str, str], None]
-    """Called with the thread and the message, once for each pair."""
-    _after: dict[str, dict[str, str]] = field(default_factory=dict)
-    _reported: set[frozenset[str]] = field(default_factory=set)
-
-    def taking(self, context: ThreadContext, lock_class: str, address: int) -> None:
-        """Judge that `context` goes for a lock, with what it holds already."""
-        for held in context.held:
-            if held.address == address:
-                self._break(context, lock_class, lock_class, f"{lock_class} is taken again by its own holder")
-                continue
-            if held.lock_class == lock_class:
-                continue
-            path = self._path(lock_class, held.lock_class)
-            if path:
-                first = self._after[path[0]][path[1]]
-                self._break(
-                    context,
-                    held.lock_class,
-                    lock_class,
-                    f"possible deadlock: {lock_class} is taken under {held.lock_class}, but {' -> '.join(path)} was "
-                    f"seen before (by {first})",
-                )
-            self._after.setdefault(held.lock_class, {}).setdefault(lock_class, context.thread)
-
-    def _break(self, context: ThreadContext, first: str, second: str, text: str) -> None:
-        pair = frozenset((first, second))
-        if pair not in self._reported:
-            self._reported.add(pair)
-            self.broken(context.thread, text)
-
-    def _path(self, start: str, end: str) -> list[str]:
-        """How `end` was reached from `start`, each taken under the one before; empty if never."""
-        paths = [[start]]
-        seen = {start}
-        while paths:
-            path = paths.pop()
-            for after in self._after.get(path[-1], ()):
-                if after == end:
-                    return [*path, after]
-                if after not in seen:
-                    seen.add(after)
-                    paths.append([*path, after])
-        return []

@@ -1,0 +1,159 @@
+"""The oracle of locks: what can deadlock is seen, though nothing has deadlocked."""
+
+from __future__ import annotations
+
+from cosim.oracles import LockOrder, Violation
+from cosim.sim.operations import Body, OnInterrupt, Oops, Work
+from cosim.sw.kernel.locks import Mutex, Section, SpinLock
+from cosim.sw.kernel.objects import Object, embed
+from cosim.units.quantities import US
+from tests.oracles.watching import signatures, watching
+from tests.sw.machine import Machine
+
+VECTOR = 17
+
+
+class Three(Object):
+    a = embed(SpinLock)
+    b = embed(SpinLock)
+    c = embed(SpinLock)
+    mutex = embed(Mutex)
+
+
+class Locks:
+    """A machine with some locks, and the oracle over it."""
+
+    def __init__(self) -> None:
+        self.machine = Machine(cpus=2, model="rvwmo")
+        self.kernel = self.machine.kernel
+        self.found = watching(self.machine.sim, LockOrder)
+
+    def three(self) -> Three:
+        return Three(self.kernel.static(Three.SIZE))
+
+    def run(self, *bodies: Body) -> list[Violation]:
+        """What is found when the bodies run one after the other, each on a thread of its own."""
+        for number, body in enumerate(bodies):
+            self.machine.start(body, name=f"t{number}")
+            self.machine.go(until=self.machine.sim.now + 100 * US)
+        return self.found
+
+
+async def nested(*sections: Section) -> None:
+    if sections:
+        async with sections[0]:
+            await nested(*sections[1:])
+
+
+def test_locks_taken_both_ways_round_are_reported_once_though_nothing_deadlocked() -> None:
+    locks = Locks()
+    spin, three = locks.kernel.spin, locks.three()
+    both = [nested(spin(three.b), spin(three.a)) for _ in range(2)]
+    (found,) = locks.run(nested(spin(three.a), spin(three.b)), *both)
+    assert found.signature == "lock-order: Three.a and Three.b are taken under one another"
+    assert found.message.startswith(
+        "possible deadlock: Three.a is taken under Three.b, but Three.a -> Three.b was seen before (by cpu0.t0 at "
+    )
+
+
+def test_locks_always_taken_in_one_order_are_fine() -> None:
+    locks = Locks()
+    spin, three = locks.kernel.spin, locks.three()
+    assert not locks.run(*(nested(spin(three.a), spin(three.b)) for _ in range(3)))
+
+
+def test_waiting_for_another_s_lock_is_fine() -> None:
+    locks = Locks()
+    three = locks.three()
+
+    async def hold() -> None:
+        for section in (locks.kernel.spin(three.a), locks.kernel.mutex(three.mutex)):
+            async with section:
+                await Work(10 * US)
+
+    locks.machine.start(hold(), cpu="cpu1")
+    assert not locks.run(hold())
+
+
+def test_the_order_is_that_of_classes_not_of_single_locks() -> None:
+    """Each lock of the second three is its own, but of the same field."""
+    locks = Locks()
+    spin, one, two = locks.kernel.spin, locks.three(), locks.three()
+    assert locks.run(nested(spin(one.a), spin(one.b)), nested(spin(two.b), spin(two.a)))
+
+
+def test_an_order_through_a_third_lock_is_found() -> None:
+    locks = Locks()
+    spin, three = locks.kernel.spin, locks.three()
+    pairs = ((three.a, three.b), (three.b, three.c), (three.c, three.a))
+    (found,) = locks.run(*(nested(spin(one), spin(other)) for one, other in pairs))
+    assert "Three.a -> Three.b -> Three.c" in found.message
+
+
+def test_taking_a_lock_twice_is_reported_before_it_hangs() -> None:
+    locks = Locks()
+    spin, three = locks.kernel.spin, locks.three()
+    assert signatures(locks.run(nested(spin(three.a), spin(three.a)))) == {
+        "lock-order: Three.a is taken again by its holder"
+    }
+
+
+async def interrupted(locks: Locks, in_handler: Section) -> None:
+    """Take an interrupt whose handler takes a lock."""
+    await OnInterrupt(VECTOR, locks.kernel.handler(lambda: nested(in_handler)))
+    locks.machine.cpus["cpu0"].message(VECTOR)
+    await Work(10 * US)
+
+
+def test_a_lock_that_a_handler_takes_may_be_held_only_with_interrupts_masked() -> None:
+    locks = Locks()
+    kernel, three = locks.kernel, locks.three()
+    assert not locks.run(interrupted(locks, kernel.spin(three.a)), nested(kernel.spin_irqsave(three.a)))
+    (found,) = locks.run(nested(kernel.spin(three.a)))
+    assert found.signature == (
+        "lock-order: Three.a is held where an interrupt may come, and its handler may wait for it by Three.a"
+    )
+
+
+def test_so_may_one_for_which_its_holder_waits_elsewhere() -> None:
+    """cpu1 holds b with interrupts on, its handler waits for a, whose holder on cpu0 waits for b."""
+    locks = Locks()
+    kernel, three = locks.kernel, locks.three()
+    masked = nested(kernel.spin_irqsave(three.a), kernel.spin(three.b))
+    assert not locks.run(interrupted(locks, kernel.spin(three.a)), masked)
+    (found,) = locks.run(nested(kernel.spin(three.b)))
+    assert "a handler that takes Three.a -> Three.b" in found.message
+
+
+def test_a_lock_that_another_gives_back_is_reported() -> None:
+    locks = Locks()
+    three = locks.three()
+    section = locks.kernel.mutex(three.mutex)
+
+    async def take() -> None:
+        await section.__aenter__()
+        await Work(200 * US)
+
+    async def give() -> None:
+        await section.__aexit__(None, None, None)
+
+    locks.machine.start(take(), cpu="cpu1", name="taker")
+    locks.machine.go(until=10 * US)
+    (found,) = locks.run(give())
+    assert found.signature == "lock-order: Three.mutex is given back by another"
+    assert found.message.startswith("cpu0.t0 gives back Three.mutex, which cpu1.taker has, at ")
+
+
+def test_a_lock_that_its_thread_keeps_is_reported_unless_it_has_died() -> None:
+    locks = Locks()
+    three = locks.three()
+
+    async def keep(section: Section, oops: str = "") -> None:
+        await section.__aenter__()
+        if oops:
+            raise Oops(oops)
+
+    assert not locks.run(keep(locks.kernel.spin(three.a), "null pointer"))
+    assert signatures(locks.run(keep(locks.kernel.spin(three.b)))) == {
+        "lock-order: Three.b is kept by a thread that has ended"
+    }
