@@ -30,53 +30,54 @@ QUEUES = {"cqb": QueueForm("command", "cq_log2", CQ.entry), "fqb": QueueForm("fa
 
 
 def broken(topology: Topology) -> Iterator[tuple[Path, str]]:
-    """Every hardwired address that cannot be, and the memory that is too small if they leave the kernel none."""
+    """Every hardwired address that cannot be, else the memory that is too small if they leave the kernel none."""
     memories: Memories = topology.of_kind("memory")
     iommus: Mapping[str, IommuOptions] = topology.of_kind("iommu")
+    every = structures(topology)
     sound: list[Structure] = []
-    for one in structures(topology):
-        if message := _misplaced(one, iommus[one.iommu], memories) or _shared(one, sound, memories):
+    for one in every:
+        others = [other for other in every if other is not one]
+        message = _misplaced(one, iommus[one.iommu], memories, others) or _shared(one, sound, memories, others)
+        if message:
             yield one.path, message
         else:
             sound.append(one)
-    if memories and not any(map(holds_the_kernel, regions(topology))):
+    if memories and sound == every and not any(map(holds_the_kernel, regions(topology))):
         yield _no_memory(topology, memories)
 
 
-def _misplaced(one: Structure, iommu: IommuOptions, memories: Memories) -> str:
-    """What is wrong with the place of a structure, whatever else there is."""
-    last, pas = one.base + one.size - 1, iommu.capabilities.pas
-    if last >> pas:
-        return f"{last:#x} needs more than the {pas} bits of a physical address; raise capabilities.pas"
+def _misplaced(one: Structure, iommu: IommuOptions, memories: Memories, others: Sequence[Structure]) -> str:
+    """What is wrong with the place of a structure; `others` are kept out of what is proposed."""
     name = next((name for name, memory in memories.items() if memory.base <= one.base < _end(memory)), "")
     if not name:
         return f"{one.base:#x} is in no memory; there are: {', '.join(map(_told, memories, memories.values()))}"
-    memory = memories[name]
-    nearest = []
+    memory, last, nearest = memories[name], one.base + one.size - 1, []
     if one.base % one.size:
         below = one.base // one.size * one.size
-        nearest += [f"{base:#x}" for base in (below, below + one.size) if _fits(base, one.size, memory)]
-        nearest += _shorter(one, memory)
+        nearest += [f"{base:#x}" for base in (below, below + one.size) if _is_free(base, one.size, memory, others)]
         why = f"{one.base:#x} is not a multiple of the size of {_called(one, iommu)}"
     elif last >= _end(memory):
-        nearest += _shorter(one, memory)
         why = f"{_called(one, iommu)} does not fit between {one.base:#x} and the end of {name} at {_end(memory) - 1:#x}"
+    elif last >> (pas := iommu.capabilities.pas):
+        return f"{last:#x} needs more than the {pas} bits of a physical address; raise capabilities.pas"
     else:
         return ""
+    nearest += _shorter(one, memory, others)
     return f"{why}; use {' or '.join(nearest)}" if nearest else f"{why}; make {name} larger"
 
 
-def _shorter(one: Structure, memory: MemoryOptions) -> list[str]:
+def _shorter(one: Structure, memory: MemoryOptions, others: Sequence[Structure]) -> list[str]:
     """The longest queue that can be where this one is, as an option; none if not even a page can be."""
-    fitting = min(_end(memory) - one.base, one.base & -one.base)
-    if (queue := QUEUES.get(one.register)) is None or fitting < PAGE:
+    end = min([_end(memory), *(other.base for other in others if other.base >= one.base)])
+    room = min(end - one.base, one.base & -one.base)
+    if (queue := QUEUES.get(one.register)) is None or room < PAGE:
         return []
-    return [f"geometry.{queue.length}: {(fitting // queue.entry).bit_length() - 1}"]
+    return [f"geometry.{queue.length}: {(room // queue.entry).bit_length() - 1}"]
 
 
-def _shared(one: Structure, others: Sequence[Structure], memories: Memories) -> str:
-    """Which of the others is in the same place, and where nothing is."""
-    other = next((other for other in others if other.meets(one.base, one.size)), None)
+def _shared(one: Structure, earlier: Sequence[Structure], memories: Memories, others: Sequence[Structure]) -> str:
+    """Which of those `earlier` in the file is in the same place, and where none of `others` is."""
+    other = next((other for other in earlier if other.meets(one.base, one.size)), None)
     if other is None:
         return ""
     name, memory = next((name, memory) for name, memory in memories.items() if memory.base <= one.base < _end(memory))
@@ -92,7 +93,7 @@ def _free(one: Structure, others: Sequence[Structure], memory: MemoryOptions) ->
     """Where in its memory the structure could be: behind its own address, or else before it."""
     for start in (one.base, memory.base):
         base = -(-start // one.size) * one.size
-        while _fits(base, one.size, memory):
+        while base + one.size <= _end(memory):
             clash = next((other for other in others if other.meets(base, one.size)), None)
             if clash is None:
                 return base
@@ -115,8 +116,10 @@ def _end(memory: MemoryOptions) -> int:
     return memory.base + memory.size
 
 
-def _fits(base: int, size: int, memory: MemoryOptions) -> bool:
-    return memory.base <= base and base + size <= _end(memory)
+def _is_free(base: int, size: int, memory: MemoryOptions, others: Sequence[Structure]) -> bool:
+    """Whether a range is inside a memory, and nothing of `others` is there."""
+    inside = memory.base <= base and base + size <= _end(memory)
+    return inside and not any(other.meets(base, size) for other in others)
 
 
 def _told(name: str, memory: MemoryOptions) -> str:
