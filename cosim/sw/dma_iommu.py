@@ -68,9 +68,8 @@ class DmaDomain(DmaApi):
                     await self._map_piece(start + done, piece, prot)
                     done += _whole(piece)
             except KernelError:
-                if done:
-                    await self._clear(start, done)
-                await self._iovas.free(start, total)
+                if not done or await self._clear(start, done):
+                    await self._iovas.free(start, total)
                 raise
             offset = pieces[0].address % PAGE
             return (Segment(start + offset, total - offset),)
@@ -84,8 +83,8 @@ class DmaDomain(DmaApi):
         start = iova & ~(PAGE - 1)
         size = _whole(Piece(iova, size))
         if self._waiting is None:
-            await self._clear(start, size)
-            await self._iovas.free(start, size)
+            if await self._clear(start, size):
+                await self._iovas.free(start, size)
             return
         gather = Gather(queued=True)
         await self._clear_entries(start, size, gather)
@@ -104,11 +103,14 @@ class DmaDomain(DmaApi):
         if self._mapped:
             self._mapped(Mapped(self._kernel.sim.now, who, self.domain.name, iova, size, first, prot.letters))
 
-    async def _clear(self, start: int, size: int) -> None:
+    async def _clear(self, start: int, size: int) -> bool:
+        """Unmap a range; whether it is: else its IOVAs are lost, since a device may use them still."""
         gather = Gather()
         await self._clear_entries(start, size, gather)
-        await self._driver.iotlb_sync(self.domain, gather)
+        if await self._driver.iotlb_sync(self.domain, gather) is False:
+            return False
         await self._tell_unmapped(start, size)
+        return True
 
     async def _give_back(self, start: int, size: int) -> None:
         """A range that waited is flushed."""

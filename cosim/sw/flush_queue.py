@@ -101,8 +101,7 @@ class FlushQueue:
             await self._release(queue)
             tail = int(await queue.state.tail.load())
             if (tail + 1) % ENTRIES == await queue.state.head.load():
-                await self._flush()
-                await self._release(queue)
+                await self._flush_and_release(queue)
             entry = queue.entries[tail]
             await entry.start.store(start)
             await entry.size.store(size)
@@ -112,10 +111,30 @@ class FlushQueue:
         if not await self._state.timer_on.load() and not await self._state.timer_on.xchg(1):
             await self._kernel.timers.arm(self._timer, FLUSH_PS)
 
-    async def _flush(self) -> None:
+    async def _flush_and_release(self, queue: CpuFlushQueue) -> None:
+        if await self._flush():
+            await self._release(queue)
+        else:
+            await self._give_up(queue)
+
+    async def _flush(self) -> bool:
+        """Flush the domain; whether that is done. Else the flush is as if it had not begun."""
         await self._state.begun.fetch_add(1)
-        await self._driver.flush_iotlb_all(self._domain)
+        if await self._driver.flush_iotlb_all(self._domain) is False:
+            await self._state.begun.fetch_add(-1)
+            return False
         await self._state.ended.fetch_add(1)
+        return True
+
+    async def _give_up(self, queue: CpuFlushQueue) -> None:
+        """Keep for good what waits, since devices may reach it still; the caller holds the queue's lock."""
+        head, tail = int(await queue.state.head.load()), int(await queue.state.tail.load())
+        while head != tail:
+            for page in queue.freelists[head]:
+                self._kernel.pages.quarantine(page, "no flush has passed it")
+            queue.freelists[head] = []
+            head = (head + 1) % ENTRIES
+        await queue.state.head.store(tail)
 
     async def _release(self, queue: CpuFlushQueue) -> None:
         """Give back what a flush has passed; the caller holds the queue's lock."""
@@ -136,7 +155,7 @@ class FlushQueue:
 
     async def _expired(self) -> None:
         await self._state.timer_on.store(0)
-        await self._flush()
+        flushed = await self._flush()
         for queue in self._queues.values():
             async with self._kernel.spin_irqsave(queue.state.lock):
-                await self._release(queue)
+                await (self._release if flushed else self._give_up)(queue)

@@ -116,6 +116,10 @@ class Gather:
     """Page-table pages to be freed once the flush is done."""
     stride: int = 0
     """The bytes that the smallest of the cleared entries spans; 0 if the page table does not tell."""
+    frames: list[tuple[int, int]] = field(default_factory=list)
+    """Addresses and sizes of the pages that were mapped, where the page table keeps account of them."""
+    kept: bool = False
+    """Whether a part of the unmap could not be flushed, so that what it was mapped to may not be used again."""
 
     @property
     def empty(self) -> bool:
@@ -138,6 +142,7 @@ class Gather:
     def clear(self) -> None:
         """Begin again, as after a flush; the freelist is its owner's to empty."""
         self.start, self.end, self.page_size, self.stride = ONES, 0, 0, 0
+        self.frames.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,18 +184,20 @@ class DomainOps(Protocol):
     async def iova_to_phys(self, domain: Domain, iova: int) -> int:
         """Where `iova` leads; 0 if it is not mapped. Some drivers oops on an IOVA that is not."""
 
-    async def iotlb_sync(self, domain: Domain, gather: Gather) -> None:
+    async def iotlb_sync(self, domain: Domain, gather: Gather) -> bool | None:
         """Flush what an unmap has gathered, and wait for that.
 
-        After: no device reaches what was gathered, `gather` is empty, and the pages of its freelist are freed. Fails
-        silently, as in Linux: a flush that has not completed in time is logged at most.
+        After: no device reaches what was gathered, `gather` is empty, and the pages of its freelist are freed. False if
+        a device may reach it still: the range of IOVAs is then not to be used again, and what it was mapped to stays
+        with the kernel for good, whoever frees it. Most drivers fail silently, as in Linux: a flush that has not
+        completed in time is logged at most.
         """
 
-    async def flush_iotlb_all(self, domain: Domain) -> None:
+    async def flush_iotlb_all(self, domain: Domain) -> bool | None:
         """Flush everything of a domain, and wait for that.
 
         The flush queue calls it under its spinlock with interrupts masked, and its timer in interrupt context. After:
-        no device reaches what was cleared before the call. Fails silently, as `iotlb_sync` does.
+        no device reaches what was cleared before the call. False if one may; most drivers fail silently.
         """
 
 

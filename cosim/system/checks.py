@@ -13,7 +13,7 @@ from cosim.hw.memory.options import MemoryOptions
 from cosim.spec.pagetable import PAGE
 from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
 from cosim.sw.driver.own import VariantError
-from cosim.sw.driver.variants import variant
+from cosim.sw.driver.variants import check_cell, variant
 from cosim.sw.iommu_ops import IDENTITY
 from cosim.sw.kernel.buddy import MAX_ORDER
 from cosim.sw.workloads.references import DOMAINS, Role
@@ -140,11 +140,18 @@ def _driver_is_known(this: _Checker) -> Iterator[Broken]:
     except VariantError as error:
         yield ("driver", "variant"), str(error).removeprefix("driver ")
         return
+    known = True
     for axis, cell in driver.cells.items():
         try:
-            variant(driver.variant, {axis: cell})
+            check_cell(driver.variant, axis, cell)
         except VariantError as error:
+            known = False
             yield ("driver", axis), str(error).removeprefix("driver: ").removeprefix(f"{axis}: ")
+    try:
+        if known:
+            variant(driver.variant, driver.cells)
+    except VariantError as error:
+        yield ("driver", next(iter(driver.cells), "variant")), str(error).removeprefix("driver: ")
 
 
 def _driver_finds_what_it_needs(this: _Checker) -> Iterator[Broken]:

@@ -189,6 +189,12 @@ def test_an_unmap_gives_up_on_its_fence_and_frees_the_page_all_the_same(driver: 
     assert any("command execution timed out" in line.text for line in result.log)
 
 
+def test_ideal_lets_the_page_not_go_though_its_owner_frees_it() -> None:
+    result = run("iofence_timeout", "ideal", expect__violations=0, expect__log=())
+    assert result.outcome == "ok"
+    assert result.scalars["kernel.quarantined"] >= 1
+
+
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_an_attach_waits_90_s_for_each_fence(driver: str) -> None:
     fences = run("iofence_timeout", driver).latencies["cpu1.attach-detach.cmd_sync"]

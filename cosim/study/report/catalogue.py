@@ -28,6 +28,7 @@ DRIVERS: Mapping[str, str] = {
     "v2-as-posted": "the patch that was reviewed (v2, 18 Apr 2024), as it was posted",
     "current": "Linux 7.1",
     "latest": "Linux 7.2, with a locked command queue, and range and non-leaf invalidation where the IOMMU has them",
+    "ideal": "no kernel: what the review asked for, and what later findings call for",
 }
 """Which code each variant of the driver stands for."""
 

@@ -156,13 +156,15 @@ class TablesPolicy(Protocol):
 class InvalidatePolicy(Protocol):
     """How translations are flushed. No lock is held; interrupts may be masked, and neither method may sleep."""
 
-    async def range(self, driver: Skeleton, domain: DomainObject, start: int, end: int) -> None:
+    async def range(self, driver: Skeleton, domain: DomainObject, start: int, end: int) -> bool | None:
         """Flush `start` .. `end` (inclusive), or everything for 0 .. all ones. Before: what is to be flushed has been
         cleared, by stores that may still be in the store buffer. After: no IOMMU that the bonds lead to answers from
-        it any more. Asked by `driver.invalidate` alone."""
+        it any more, or what is returned is False: then nothing of it is used again. Asked by `driver.invalidate`
+        alone."""
 
-    async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> None:
-        """Flush what an unmap has gathered, then free the pages of its freelist. The driver empties the gather."""
+    async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> bool | None:
+        """Flush what an unmap has gathered, then free the pages of its freelist. The driver empties the gather. False,
+        with frames and freelist in quarantine, if that has failed and the policy means not to be silent of it."""
 
 
 class QueuePolicy(Protocol):

@@ -31,6 +31,12 @@ class Queue(Object):
     tail = cell()
 
 
+GONE = 1
+"""State of an IOMMU that is about to be freed: no flush may begin to use it."""
+IN_DOUBT = 2
+"""State of an IOMMU of which a fence has failed: it may go on with what it was to forget."""
+
+
 class IommuDevice(Object):
     """One IOMMU: made before its probe, freed after its removal."""
 
@@ -53,6 +59,8 @@ class IommuDevice(Object):
     faults = embed(Queue)
     queue_lock = embed(SpinLock)
     """Of the command queue, in variants that have one."""
+    state = cell()
+    """`GONE` or `IN_DOUBT`, or both, in the variant that keeps account of that."""
 
     async def read(self, register: Register[Word], *, part: str = "mmio") -> int:
         """Read a register."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cosim.sw.driver.device import IommuDevice
 from cosim.sw.iommu_ops import Domain
 from cosim.sw.kernel.lists import ListHead
 from cosim.sw.kernel.locks import SpinLock
@@ -45,6 +46,8 @@ class Bond(Object):
     """Address of the `IommuDevice`; 0 in variants that find it through the device."""
     pscid = cell()
     """The PSCID on this IOMMU, in variants that have one for each."""
+    users = cell()
+    """Devices that it stands for, in variants that count them; changed under the domain's lock."""
 
 
 class Tag(Object):
@@ -55,6 +58,22 @@ class Tag(Object):
     iommu = cell()
     pscid = cell()
     users = cell()
+
+
+class DoubtfulDomain(DomainObject):
+    """A domain in the variant that remembers failed fences; what is `single` in another one is not needed there."""
+
+    __slots__ = ()
+    doubtful = cell(offset=DomainObject.single.offset)
+    """1 once an IOMMU may have kept what leads to its tables."""
+
+
+async def bond_to(domain: DomainObject, iommu: IommuDevice) -> Bond | None:
+    """The first bond of a domain that holds `iommu`; under the domain's lock."""
+    async for bond in domain.bonds.each(Bond, Bond.list):
+        if await bond.iommu.load() == iommu.address:
+            return bond
+    return None
 
 
 def object_of(domain: Domain) -> DomainObject:

@@ -161,14 +161,15 @@ class Driver:
         """Where `iova` leads; 0 if nowhere."""
         return await self.policies.tables.iova_to_phys(self, domain, iova)
 
-    async def iotlb_sync(self, domain: Domain, gather: Gather) -> None:
-        """Flush what an unmap has gathered, wait for it, and free what was waiting for that."""
-        await self.policies.invalidate.sync(self, object_of(domain), gather)
+    async def iotlb_sync(self, domain: Domain, gather: Gather) -> bool | None:
+        """Flush what an unmap has gathered, wait for it, and free what was waiting for that; False if it failed."""
+        flushed = await self.policies.invalidate.sync(self, object_of(domain), gather)
         gather.clear()
+        return flushed
 
-    async def flush_iotlb_all(self, domain: Domain) -> None:
-        """Flush everything of a domain, and wait for it."""
-        await self.invalidate(object_of(domain), 0, ONES)
+    async def flush_iotlb_all(self, domain: Domain) -> bool | None:
+        """Flush everything of a domain, and wait for it; False if it failed."""
+        return await self.invalidate(object_of(domain), 0, ONES)
 
     async def gather_page(self, domain: Domain, gather: Gather, iova: int, size: int) -> None:
         """Add a page to what an unmap has gathered; flush first what does not fit with it."""
@@ -179,10 +180,10 @@ class Driver:
 
     # --- What policies use -----------------------------------------------------------------------------------------
 
-    async def invalidate(self, domain: DomainObject, start: int, end: int) -> None:
+    async def invalidate(self, domain: DomainObject, start: int, end: int) -> bool | None:
         """Flush `start` .. `end` (inclusive) of a domain from every IOMMU that may have cached it, and wait."""
         async with self.measured("iotlb_inval"):
-            await self.policies.invalidate.range(self, domain, start, end)
+            return await self.policies.invalidate.range(self, domain, start, end)
 
     async def send(self, iommu: IommuDevice, command: Command) -> None:
         """Queue a command; not waited for."""

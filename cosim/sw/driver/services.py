@@ -34,14 +34,17 @@ class DriverServices(Protocol):
     async def sync(self, iommu: IommuDevice, timeout_ps: int) -> bool:
         """Queue a fence and wait for it; false if it is not known to have completed. Measured as ``cmd_sync``."""
 
-    async def invalidate(self, domain: DomainObject, start: int, end: int) -> None:
+    async def invalidate(self, domain: DomainObject, start: int, end: int) -> bool | None:
         """Flush `start` .. `end` (inclusive) of a domain in the way of `policies.invalidate`, and wait.
 
-        Measured as ``iotlb_inval``.
+        False if the policy says that it failed. Measured as ``iotlb_inval``.
         """
 
-    async def iotlb_sync(self, domain: Domain, gather: Gather) -> None:
-        """Flush what an unmap has gathered, wait for it, free what was waiting for that, and empty the gather."""
+    async def iotlb_sync(self, domain: Domain, gather: Gather) -> bool | None:
+        """Flush what an unmap has gathered, wait for it, free what was waiting for that, and empty the gather.
+
+        False if the policy says that it failed.
+        """
 
     async def gather_page(self, domain: Domain, gather: Gather, iova: int, size: int) -> None:
         """Add a page to what an unmap has gathered; flush first what does not fit with it."""

@@ -17,17 +17,21 @@ from cosim.sw.driver.own import VariantError, load_own
 from cosim.sw.driver.policies import (
     attach,
     attach_defects,
+    attach_fenced,
     attach_reviewed,
     bonds,
+    bonds_counted,
     bringup,
     capable,
     interrupts,
     invalidate,
+    invalidate_kept,
     invalidate_ranges,
     pscid,
     queue,
     queue_locked,
     tables,
+    tables_kept,
 )
 from cosim.sw.driver.policies.tables_generic import Generic
 from cosim.units import quantities
@@ -38,6 +42,7 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
         "shared": pscid.Shared(),
         "tables-first": pscid.TablesFirst(),
         "per-iommu": pscid.PerIommuPscids(),
+        "by-bond": pscid.BondPscids(),
     },
     "bonds": {
         "grouped": bonds.Grouped(),
@@ -47,6 +52,7 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
         "freed-at-once": bonds.BondsFreedAtOnce(),
         "waits-in-unlink": bonds.WaitsInUnlink(),
         "one-iommu-pointer": bonds.OneIommu(),
+        "counted": bonds_counted.CountedBonds(),
         "v2": bonds.ReviewedBonds(),
     },
     "attach": {
@@ -59,6 +65,7 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
         "keeps-invalidated": attach_defects.KeepsInvalidated(),
         "no-old-flush": attach_defects.NoOldFlush(),
         "flushes-contexts": attach.FlushesContexts(),
+        "fenced": attach_fenced.FencedAttach(),
         "v2": attach_reviewed.ReviewedAttach(),
     },
     "tables": {
@@ -69,6 +76,7 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
         "cpu-mode": tables.CpuMode(),
         "inverted-test": tables.InvertedTest(),
         "generic": Generic(),
+        "generic-kept": tables_kept.KeptTables(),
         "v2": tables.ReviewedTables(),
         "v2-as-posted": tables.AsPosted(),
     },
@@ -80,6 +88,7 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
         "with-freelist": invalidate.WithFreelist(),
         "with-freelist-no-barrier": invalidate.WithFreelistNoBarrier(),
         "ranges": invalidate_ranges.Ranges(),
+        "ranges-kept": invalidate_kept.KeepsPages(),
         "v2": invalidate.ReviewedInvalidate(),
     },
     "queue": {
@@ -88,6 +97,7 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
         "no-dma-wmb": queue.NoCommandDmaWmb(),
         "stop-on-error": queue.StopOnError(),
         "locked": queue_locked.LockedQueue(),
+        "checked": queue_locked.CheckedQueue(),
         "v2": queue.ReviewedQueue(),
     },
     "capable": {
@@ -152,10 +162,26 @@ ROWS: Mapping[str, Mapping[str, str]] = {
             "capable": "deferred-flush",
         }
     ),
-    "latest": current | {"invalidate": "ranges", "queue": "locked"},
+    "latest": (latest := current | {"invalidate": "ranges", "queue": "locked"}),
+    "ideal": latest
+    | {
+        "pscid": "by-bond",
+        "bonds": "counted",
+        "attach": "fenced",
+        "tables": "generic-kept",
+        "invalidate": "ranges-kept",
+        "queue": "checked",
+    },
 }
 """`merged`: Linux 6.13 with 6.14's queue reset and shutdown; `current`: Linux 7.1; `latest`: Linux 7.2; `v2`: the
-reviewed patch, unmap repaired; `v2-as-posted`: unmap as it was."""
+reviewed patch, unmap repaired; `v2-as-posted`: unmap as it was; `ideal`: what the review asked for, and no more trust
+in fences and in the order of commands than the specification gives reason for."""
+
+NEEDS: Mapping[tuple[str, str], Mapping[str, str]] = {
+    ("pscid", "by-bond"): {"bonds": "counted", "attach": "fenced"},
+    ("attach", "fenced"): {"pscid": "by-bond", "bonds": "counted"},
+}
+"""Policies that work only beside certain policies of other axes, or what derives from them."""
 
 REFERENCE = "merged"
 """The row from which the others are told, and that a single policy of a user's own is put into."""
@@ -168,8 +194,24 @@ def variant(name: str, cells: Mapping[str, Any] | None = None) -> Variant:
     ``{policy: short-fence, fence_ps: 10 ms}``.
     """
     row = load_variant(name)
-    changed = {axis: _cell(row, axis, value) for axis, value in (cells or {}).items()}
-    return replace(row, **changed)
+    changed = replace(row, **{axis: _cell(row, axis, value) for axis, value in (cells or {}).items()})
+    _check_needs(changed)
+    return changed
+
+
+def check_cell(name: str, axis: str, value: Any) -> None:
+    """VariantError unless `value` is a policy for the axis, whatever else it needs."""
+    _cell(load_variant(name), axis, value)
+
+
+def _check_needs(row: Variant) -> None:
+    for (axis, cell), others in NEEDS.items():
+        if isinstance(getattr(row, axis), type(CELLS[axis][cell])):
+            for other, wanted in others.items():
+                found = getattr(row, other)
+                if not isinstance(found, type(CELLS[other][wanted])):
+                    needs = " and ".join(f"{one}: {wants}" for one, wants in others.items())
+                    raise VariantError(f"driver: {axis}: {cell} needs {needs}, not {other}: {_name_of(other, found)}")
 
 
 def load_variant(text: str) -> Variant:

@@ -70,6 +70,7 @@ class PageAllocator:
         self._page_freed = kernel.sim.probe(PageFreed)
         self._nodes = {node: Buddies(node, kernel.options.hot_pages) for node in nodes}
         self._words = {node: kernel.static(WORD) for node in nodes}
+        self._kept: set[int] = set()
         self._used: dict[int, Allocation] = {}
         self._objects: dict[int, Allocation] = {}
         self._slabs: dict[int, list[int]] = {size: [] for size in SIZE_CLASSES}
@@ -131,6 +132,8 @@ class PageAllocator:
         context = await self._kernel.context()
         known = self._used.get(int(address))
         if known is None or known.purpose == "slab":
+            if int(address) in self._kept:
+                return
             raise self._wrong(int(address), context.thread)
         await Atomic(Amo.ADD, self._words[known.node], 1, release=True)
         if self._used.pop(known.address, None) is None:
@@ -181,6 +184,8 @@ class PageAllocator:
         await Atomic(Amo.ADD, self._slab_word, 1, release=True)
         known = self._objects.pop(int(address), None)
         if known is None:
+            if int(address) in self._kept:
+                return
             raise self._wrong(int(address), context.thread)
         self.memory.poison(known.address, known.size, context.thread, known.purpose)
         self._slabs[known.size].append(known.address)
@@ -196,11 +201,21 @@ class PageAllocator:
     # --- Accounts ------------------------------------------------------------------------------------------------
 
     def quarantine(self, address: int, why: str) -> None:
-        """Keep a page or an object in use for good, because something may still reach it; takes no time."""
-        known = self._used.pop(int(address), None) or self._objects.pop(int(address), None)
+        """Keep a page or an object in use for good, because something may still reach it; takes no time.
+
+        As with an elevated reference count, its owner may free it yet, which does nothing.
+        """
+        known = self._objects.pop(int(address), None) or self._used.pop(int(address), None)
         if known is None:
             raise Oops(f"quarantine of {int(address):#x}, which is not in use")
+        self._kept.add(known.address)
         self.quarantined.append((known, why))
+
+    def quarantine_range(self, address: int, size: int, why: str) -> None:
+        """`quarantine` every block and object in use of which there are bytes in a range; takes no time."""
+        for known in self.in_use():
+            if known.address < address + size and address < known.address + known.size:
+                self.quarantine(known.address, why)
 
     def in_use(self) -> list[Allocation]:
         """Every block and object in use, by address; pages that hold objects are not counted themselves."""

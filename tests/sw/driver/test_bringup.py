@@ -11,7 +11,7 @@ from cosim.events import CallDone, ContextChanged
 from cosim.hw.dma.transaction import Transaction
 from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode
-from cosim.sw.driver.variants import CELLS
+from cosim.sw.driver.variants import CELLS, NEEDS
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
@@ -160,7 +160,7 @@ def test_a_driver_claims_what_its_kernel_claimed(variant: str, claims: set[str])
 @pytest.mark.parametrize(("axis", "cell"), [(axis, cell) for axis, named in CELLS.items() for cell in named])
 def test_every_cell_drives_in_the_place_of_mergeds_own(axis: str, cell: str) -> None:
     """Boot, map, read, unmap; what is unmapped is gone, but for the cell that unmaps nothing."""
-    machine = Machine(cells={axis: cell})
+    machine = Machine(cells={axis: cell, **NEEDS.get((axis, cell), {})})
     domain = machine.boot(devices=2)
     machine.run(iommu_map(machine.driver, domain, IOVA, DATA, PAGE, Prot.READ))
     assert machine.read(1, IOVA) == DATA

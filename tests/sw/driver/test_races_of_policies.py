@@ -289,7 +289,7 @@ def unmap_beside_removal(bonds: str) -> list[FreedTouched]:
     return touched
 
 
-@pytest.mark.parametrize(("bonds", "gone"), [("grouped", True), ("holds-iommu", False)])
+@pytest.mark.parametrize(("bonds", "gone"), [("grouped", True), ("holds-iommu", False), ("counted", False)])
 def test_b3_the_removal_of_an_iommu_waits_for_readers_only_if_told_to(bonds: str, gone: bool) -> None:
     """The second form of B3: nobody keeps the IOMMU's structure and its rings for a reader that has its address."""
     assert any("IommuDevice" in event.what for event in unmap_beside_removal(bonds)) is gone

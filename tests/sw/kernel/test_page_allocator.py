@@ -263,6 +263,25 @@ def test_what_is_in_use_is_accounted_for_by_purpose_and_quarantine_is_not_a_leak
     assert (allocation.purpose, allocation.by, why) == ("table", "cpu0.main", "its fence did not complete")
 
 
+def test_what_is_in_quarantine_may_be_freed_by_its_owner_and_goes_to_nobody() -> None:
+    """The first object of a page of objects is at the same address as that page."""
+    machine = Machine()
+    pages = machine.kernel.pages
+
+    async def body() -> None:
+        thing = await pages.new(Small)
+        page = await pages.alloc(purpose="buffer")
+        pages.quarantine(thing.address, "reached")
+        pages.quarantine_range(page + 100, 8, "reached")
+        await pages.delete(thing)
+        await pages.free(page)
+        assert (await pages.new(Small)).address != thing.address
+        assert await pages.alloc(purpose="buffer") != page
+
+    machine.run(body())
+    assert [known.purpose for known, _ in pages.quarantined] == ["Small", "buffer"]
+
+
 def test_allocating_takes_the_time_that_the_options_say() -> None:
     def duration(**costs: str) -> int:
         machine = Machine(options=KernelOptions(**costs))  # type: ignore[arg-type]

@@ -41,13 +41,15 @@ class PerIommu:
     fence_ps: int = 90 * S
     """How long a fence may take."""
 
-    async def range(self, driver: Skeleton, domain: DomainObject, start: int, end: int) -> None:
+    async def range(self, driver: Skeleton, domain: DomainObject, start: int, end: int) -> bool | None:
         """Flush `start` .. `end` (inclusive) from every IOMMU."""
-        await self.everywhere(driver, domain, lambda iommu, pscid: self.commands(driver, iommu, pscid, start, end))
+        return await self.everywhere(
+            driver, domain, lambda iommu, pscid: self.commands(driver, iommu, pscid, start, end)
+        )
 
     async def everywhere(
         self, driver: Skeleton, domain: DomainObject, commands: Callable[[IommuDevice, int], Awaitable[None]]
-    ) -> None:
+    ) -> bool | None:
         """Flush what `commands` sends for an IOMMU and a PSCID: all first, then the fences, one after the other.
 
         All of it, the waiting too, is one RCU read section.
@@ -64,6 +66,7 @@ class PerIommu:
                 if not self.served(iommu, last):
                     await driver.sync(iommu, self.fence_ps)
                 last = iommu
+        return None
 
     async def barrier(self) -> None:
         """Between the cleared entries and the bonds."""
@@ -95,9 +98,9 @@ class PerIommu:
         await Work(driver.costs.command)
         await driver.send(iommu, Iotinval.vma(pscid=pscid))
 
-    async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> None:
+    async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> bool | None:
         """Flush what was gathered. Nothing gathered is a range without pages: fences alone."""
-        await driver.invalidate(domain, gather.start, gather.end)
+        return await driver.invalidate(domain, gather.start, gather.end)
 
 
 @dataclass(frozen=True)
@@ -170,13 +173,13 @@ class WithFreelist(PerIommu):
         for iova in range(start + PAGE, end, PAGE):
             await self.page(driver, iommu, pscid, iova)
 
-    async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> None:
+    async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> bool | None:
         if not gather.freelist:
-            await driver.invalidate(domain, gather.start, gather.end)
-            return
+            return await driver.invalidate(domain, gather.start, gather.end)
         await driver.invalidate(domain, 0, ONES)
         while gather.freelist:
             await driver.kernel.pages.free(gather.freelist.pop(0))
+        return None
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,9 @@ class Ranges(WithFreelist):
             for iova in range(start, end, stride):
                 yield Iotinval.vma(pscid=pscid, addr=iova, nl=nl)
 
-    async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> None:
+    async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> bool | None:
         async with driver.measured("iotlb_inval"):
             await self.everywhere(driver, domain, lambda iommu, pscid: self.gathered(driver, iommu, pscid, gather))
         while gather.freelist:
             await driver.kernel.pages.free(gather.freelist.pop(0))
+        return None

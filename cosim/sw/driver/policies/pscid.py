@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
-from cosim.sw.driver.domain import Bond, DomainObject, Tag
+from cosim.sw.driver.domain import Bond, DomainObject, Tag, bond_to
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.ids import Ida
 
@@ -129,3 +129,34 @@ class PerIommuPscids(Shared):
             if await tag.iommu.load() == iommu.address:
                 return tag
         return None
+
+
+@dataclass(frozen=True)
+class BondPscids(Shared):
+    """A number for each bond, of its IOMMU's own; it goes back when the bond is gone and its flush is fenced.
+
+    Made for `CountedBonds`, of which a domain has one for each IOMMU, and for an attach that asks which one was joined.
+    """
+
+    async def born(self, driver: Skeleton, domain: DomainObject) -> None:
+        """Nothing: a domain that is in use nowhere has no number."""
+
+    async def died(self, driver: Skeleton, domain: DomainObject) -> None:
+        await driver.policies.tables.free(driver, domain)
+
+    async def take(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject) -> int:
+        """A number that nobody has, for a bond that may be joined to another one. KernelError ENOSPC."""
+        return await self.ids(driver, driver.hardware(iommu).name).alloc()
+
+    async def on(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject) -> int:
+        """The number of the bond of `iommu`, where the caller's device is counted."""
+        async with driver.kernel.spin(domain.lock):
+            bond = await bond_to(domain, iommu)
+            return 0 if bond is None else int(await bond.pscid.load())
+
+    async def back(self, driver: Skeleton, iommu: IommuDevice, pscid: int) -> None:
+        """A number that no context and no bond names, and under which nothing is cached, may be taken again."""
+        await self.ids(driver, driver.hardware(iommu).name).free(pscid)
+
+    async def of(self, domain: DomainObject, bond: Bond) -> int:
+        return int(await bond.pscid.load())

@@ -26,6 +26,7 @@ from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.policies.queue import ENTRY, FENCE, StopOnError
 from cosim.sw.kernel.locks import Section
+from cosim.units.quantities import S
 
 
 @dataclass(frozen=True)
@@ -108,3 +109,29 @@ class LockedQueue(StopOnError):
         if head <= ticket:
             await self.expired(driver, iommu)
         return head > ticket
+
+
+LOST = -1
+"""The place of a command that was not queued."""
+
+
+@dataclass(frozen=True)
+class CheckedQueue(LockedQueue):
+    """`LockedQueue` that says what it could not do: a lost command has the place -1, and an error is no success.
+
+    Room is waited for as long as a fence is.
+    """
+
+    turn_ps: int = 90 * S
+
+    async def send(self, driver: Skeleton, iommu: IommuDevice, command: Command) -> int:
+        place, failed = await self.enter(driver, iommu, command)
+        if failed:
+            await self.complain(driver, iommu, failed)
+        return LOST if failed else place
+
+    async def wait(self, driver: Skeleton, iommu: IommuDevice, ticket: int, timeout_ps: int) -> bool:
+        return ticket != LOST and await super().wait(driver, iommu, ticket, timeout_ps)
+
+    async def stopped(self, driver: Skeleton, iommu: IommuDevice) -> bool:
+        return False

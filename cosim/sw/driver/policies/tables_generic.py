@@ -135,6 +135,7 @@ class Generic(PerPage):
             gather.add(iova, unmapped)
             gather.cleared(found.stride)
             gather.freelist += found.freelist
+            gather.frames += found.frames
         return unmapped
 
     async def _clear(
@@ -158,7 +159,7 @@ class Generic(PerPage):
                 await Work(driver.costs.pte)
                 for n in range(NAPOT_PAGES if pte & Pte.n.mask else 1):
                     await Cell(entry.address + 8 * n).store(0)
-                found.cleared(span)
+                self.cleared(found, pte, span)
                 iova += size
                 continue
             until = min(end, (iova | span - 1) + 1)
@@ -172,6 +173,10 @@ class Generic(PerPage):
             if iova < until:
                 break
         return iova - start
+
+    def cleared(self, found: Gather, pte: int, span: int) -> None:
+        """A leaf that was `pte`, in an entry that spans so many bytes, was cleared; of 64 KiB, all of its entries."""
+        found.cleared(span)
 
     # --- Look ------------------------------------------------------------------------------------------------------
 

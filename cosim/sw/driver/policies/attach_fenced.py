@@ -1,0 +1,146 @@
+"""An attach that rests on no order that the specification does not promise, and on no fence that has failed.
+
+Between two fences an IOMMU may carry out commands in any order, and so a flush of translations is no use beside the
+IODIR.INVAL of the context that they come from:
+
+        attach                                  IOMMU
+        tc.V = 0                                .
+        IODIR.INVAL                             (later)
+        IOTINVAL of the old PSCID               drops what it has
+            .                                   a request: the old context, cached; fills under the old PSCID
+            .                                   the IODIR.INVAL takes hold
+        IOFENCE                                 .
+
+Here the IOTINVAL is sent when a fence has shown that the context is forgotten. A context becomes valid last, and as
+what is not valid may not be cached, nothing has to be told of that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cosim.sim.operations import Work
+from cosim.spec.pagetable import PAGE_LG2
+from cosim.spec.queues import Command, Iodir, Iotinval
+from cosim.spec.translation import DcTa, Fsc, Tc
+from cosim.sw.driver.axes import Skeleton
+from cosim.sw.driver.device import IommuDevice, info_of
+from cosim.sw.driver.domain import DomainObject, object_of
+from cosim.sw.driver.doubt import doubt
+from cosim.sw.driver.policies.attach import BondFirst, V
+from cosim.sw.driver.policies.pscid import BondPscids
+from cosim.sw.iommu_ops import Device, Domain
+from cosim.sw.kernel.errors import KernelError
+
+
+@dataclass(frozen=True)
+class FencedAttach(BondFirst):
+    """Bond, barrier, old context and fence, new context; then the PSCID that nobody uses any more, and its fence.
+
+    The PSCID is that of the bond which was made or joined. After a failed fence the old domain stays bonded, or its
+    PSCID taken, and the domain's memory is kept for good when it is freed.
+    """
+
+    async def fresh_tc(self, iommu: IommuDevice) -> Tc:
+        return Tc(0)
+
+    # --- Entering ----------------------------------------------------------------------------------------------------
+
+    async def paging(
+        self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
+    ) -> None:
+        made, numbers = object_of(domain), _numbers(driver)
+        mode = await self.supported(iommu, made)
+        await driver.policies.tables.attaching(driver, iommu, made)
+        taken = await numbers.take(driver, iommu, made)
+        try:
+            bond = await driver.policies.bonds.new(driver, iommu, device, taken)
+        except KernelError:
+            await numbers.back(driver, iommu, taken)
+            raise
+        await driver.policies.bonds.link(driver, iommu, made, bond)
+        await self.barrier()
+        pscid = await numbers.on(driver, iommu, made)
+        if pscid != taken:
+            await numbers.back(driver, iommu, taken)
+        fsc = Fsc.of(mode=mode, ppn=await made.root.load() >> PAGE_LG2)
+        await self._switch(driver, iommu, device, fsc, DcTa.of(pscid=pscid), V, made)
+
+    async def identity(
+        self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
+    ) -> None:
+        await self._switch(driver, iommu, device, Fsc(0), DcTa(0), V, DomainObject(0))
+
+    async def block(
+        self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
+    ) -> None:
+        await self._switch(driver, iommu, device, Fsc(0), DcTa(0), 0, DomainObject(0))
+
+    async def _switch(
+        self,
+        driver: Skeleton,
+        iommu: IommuDevice,
+        device: Device,
+        fsc: Fsc,
+        ta: DcTa,
+        valid: int,
+        domain: DomainObject,
+    ) -> None:
+        """Change the contexts, then leave the domain that they named, if any."""
+        info = await info_of(device.object)
+        old = DomainObject(await info.domain.load())
+        forgotten = await self.forget_contexts(driver, iommu, device)
+        for context, _ in await self.contexts(driver, iommu, device):
+            tc = await context.tc.load()
+            await context.fsc.store(fsc)
+            await context.ta.store(ta)
+            await self.written()
+            await context.tc.store(tc | valid)
+        if forgotten:
+            await self.leave(driver, iommu, device, old)
+        elif old:
+            await doubt(driver, iommu, old)
+        await info.domain.store(domain.address)
+
+    async def forget_contexts(self, driver: Skeleton, iommu: IommuDevice, device: Device) -> bool:
+        """Make valid contexts invalid, and see that the IOMMU has forgotten them. In between requests may fault."""
+        told, sent = False, True
+        for context, device_id in await self.contexts(driver, iommu, device):
+            tc = await context.tc.load()
+            if tc & V:
+                await context.tc.store(tc & ~V)
+                sent &= await self.command(driver, iommu, Iodir.inval_ddt(device_id))
+                told = True
+        return not told or (await driver.sync(iommu, self.fence_ps) and sent)
+
+    # --- Leaving -----------------------------------------------------------------------------------------------------
+
+    async def leave(self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: DomainObject) -> None:
+        """Leave a domain, if any: the last device behind this IOMMU sees to the PSCID that nobody can enter now."""
+        if not domain:
+            return
+        numbers = _numbers(driver)
+        pscid = await numbers.on(driver, iommu, domain)
+        if not await driver.policies.bonds.unlink(driver, iommu, device, domain):
+            return
+        if await self.forget_pscid(driver, iommu, pscid):
+            await numbers.back(driver, iommu, pscid)
+        else:
+            await doubt(driver, iommu, domain)
+
+    async def forget_pscid(self, driver: Skeleton, iommu: IommuDevice, pscid: int) -> bool:
+        """Have the IOMMU forget what it has cached under a PSCID; whether it has."""
+        sent = await self.command(driver, iommu, Iotinval.vma(pscid=pscid))
+        return await driver.sync(iommu, self.fence_ps) and sent
+
+    async def command(self, driver: Skeleton, iommu: IommuDevice, command: Command) -> bool:
+        """Send a command; whether it was queued."""
+        await Work(driver.costs.command)
+        return await driver.policies.queue.send(driver, iommu, command) >= 0
+
+
+def _numbers(driver: Skeleton) -> BondPscids:
+    numbers = driver.policies.pscid
+    if not isinstance(numbers, BondPscids):
+        raise TypeError(f"{type(numbers).__name__} has no numbers of bonds")
+    return numbers

@@ -1,0 +1,34 @@
+"""The generic page table of a driver that lets no page go after a failed fence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cosim.sim.loaded import Loaded
+from cosim.spec.pagetable import PAGE_LG2, Pte
+from cosim.sw.driver.axes import Skeleton
+from cosim.sw.driver.domain import DomainObject, DoubtfulDomain
+from cosim.sw.driver.doubt import keep_domain
+from cosim.sw.driver.policies.tables_generic import NAPOT, Generic
+from cosim.sw.iommu_ops import Gather
+from cosim.sw.kernel.objects import Cell
+
+
+@dataclass(frozen=True)
+class KeptTables(Generic):
+    """`Generic` that notes which pages were unmapped, and publishes tables of the device directory by a release too."""
+
+    async def publish_directory(self, entry: Cell, old: int, new: int) -> Loaded:
+        return await self.publish(entry, old, new)
+
+    def cleared(self, found: Gather, pte: int, span: int) -> None:
+        super().cleared(found, pte, span)
+        size = NAPOT if pte & Pte.n.mask else span
+        found.frames.append((Pte.ppn.get(pte) << PAGE_LG2 & ~(size - 1), size))
+
+    async def free(self, driver: Skeleton, domain: DomainObject) -> None:
+        """Free all tables, or keep them with all that they lead to if an IOMMU may walk them yet."""
+        if await DoubtfulDomain(domain.address).doubtful.load():
+            await keep_domain(driver, domain)
+        else:
+            await super().free(driver, domain)
