@@ -21,7 +21,10 @@ class DmaIssued:
 
 @dataclass(slots=True)
 class DmaCommitted:
-    """A request's memory access took hold at `address`; `translated` is when its translation was decided."""
+    """A request's memory access took hold at `address`; `translated` is when its translation was decided.
+
+    `through` is the IOMMU that it came through; a device that goes through none names itself.
+    """
 
     time: int
     who: str
@@ -32,6 +35,7 @@ class DmaCommitted:
     size: int
     write: bool
     translated: int
+    through: str = ""
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class MapBegun:
-    """An ``iommu_map`` has begun: `size` bytes from `iova` in `domain` may lead to `address` and on from here on.
+    """An ``iommu_map`` has begun: `size` bytes from `iova` in `domain` may lead to `address` and on for `prot` (rw).
 
     `Mapped` follows when it returns, `Unmapped` if it fails.
     """
@@ -18,6 +18,7 @@ class MapBegun:
     iova: int
     size: int
     address: int
+    prot: str = "rw"
 
 
 @dataclass(slots=True)
@@ -63,6 +64,7 @@ class Attaching:
     who: str
     device: str
     domain: str
+    device_ids: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

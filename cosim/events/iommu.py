@@ -76,6 +76,16 @@ class RegisterWritten:
 
 
 @dataclass(slots=True)
+class CommandSent:
+    """A thread has decided on a command for `iommu` and is about to queue it; fences of its own are not told of."""
+
+    time: int
+    who: str
+    iommu: str
+    words: tuple[int, int]
+
+
+@dataclass(slots=True)
 class CommandFetched:
     """The command consumer has read the command at `index` from the ring."""
 

@@ -1,13 +1,14 @@
 """Oracles: one property per file, each judged from events alone."""
 
 from cosim.oracles.bounds import Bounds
+from cosim.oracles.foreign_dma import ForeignDma
 from cosim.oracles.freed_memory import FreedMemory
 from cosim.oracles.grace_period import GracePeriod
 from cosim.oracles.kernel_health import KernelHealth
 from cosim.oracles.leaked_memory import LeakedMemory
 from cosim.oracles.lock_order import LockOrder
 from cosim.oracles.lost_faults import LostFaults
-from cosim.oracles.oracle import Oracle, Violation
+from cosim.oracles.oracle import Book, Oracle, Violation
 from cosim.oracles.refused_dma import RefusedDma
 from cosim.oracles.sleep import Sleep
 from cosim.oracles.stale_dma import StaleDma
@@ -17,6 +18,7 @@ ORACLES: dict[str, type[Oracle]] = {
     oracle.name: oracle
     for oracle in (
         StaleDma,
+        ForeignDma,
         RefusedDma,
         FreedMemory,
         GracePeriod,
@@ -31,7 +33,9 @@ ORACLES: dict[str, type[Oracle]] = {
 
 __all__ = [
     "ORACLES",
+    "Book",
     "Bounds",
+    "ForeignDma",
     "FreedMemory",
     "GracePeriod",
     "KernelHealth",

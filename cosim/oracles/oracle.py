@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from cosim.oracles.bounds import Bounds
 from cosim.spec.faults import Cause
@@ -25,27 +25,49 @@ class Violation:
     since_ps: int
 
 
-class Oracle:
-    """One property. `watches` maps each type of event that it needs to its method for it.
+class Listener:
+    """What listens to events: `watches` maps each type of event that it needs to its method for it."""
+
+    watches: ClassVar[Mapping[type, str]]
+
+    def listeners(self) -> list[tuple[type, Callable[[Any], None]]]:
+        """Each event type with the method that wants it."""
+        return [(event, getattr(self, method)) for event, method in self.watches.items()]
+
+
+class Book(Listener):
+    """What several oracles have to know of a run: kept once, and brought up to date before any of them judges."""
+
+
+B = TypeVar("B", bound=Book)
+
+
+class Oracle(Listener):
+    """One property.
 
     An oracle sees events only. It calls `report` with each violation and goes on, so that one run shows them all.
     How long it waits for what takes time follows from `bounds`: an oracle has no time of its own.
     """
 
     name: ClassVar[str]
-    watches: ClassVar[Mapping[type, str]]
 
-    def __init__(self, report: Callable[[Violation], None], bounds: Bounds) -> None:
+    def __init__(
+        self, report: Callable[[Violation], None], bounds: Bounds, books: dict[type[Book], Book] | None = None
+    ) -> None:
+        """`books` are those that other oracles of the run have begun; what this one begins is added to them."""
         self._report = report
         self.bounds = bounds
+        self._books = {} if books is None else books
+
+    def book(self, kind: type[B]) -> B:
+        """The run's book of a kind."""
+        found = self._books.setdefault(kind, kind())
+        assert isinstance(found, kind)
+        return found
 
     def violated(self, message: str, time_ps: int, since_ps: int, *, signature: str) -> None:
         """Report that the property did not hold at `time_ps`; `signature` is without the oracle's name."""
         self._report(Violation(self.name, f"{self.name}: {signature}", message, time_ps, since_ps))
-
-    def listeners(self) -> list[tuple[type, Callable[[Any], None]]]:
-        """Each event type with the method that wants it."""
-        return [(event, getattr(self, method)) for event, method in self.watches.items()]
 
 
 _UNITS = (("s", 10**12), ("ms", 10**9), ("us", 10**6), ("ns", 10**3))

@@ -94,7 +94,7 @@ class DmaDomain(DmaApi):
         who = (await self._kernel.context()).thread
         first, size = piece.address & ~(PAGE - 1), _whole(piece)
         if self._begun:
-            self._begun(MapBegun(self._kernel.sim.now, who, self.domain.name, iova, size, first))
+            self._begun(MapBegun(self._kernel.sim.now, who, self.domain.name, iova, size, first, prot.letters))
         try:
             await iommu_map(self._driver, self.domain, iova, first, size, prot)
         except KernelError:

@@ -246,7 +246,7 @@ class IommuCore:
 
     def _begin(self, device: Device, domain: str) -> None:
         if self._attaching:
-            self._attaching(Attaching(self.kernel.sim.now, device.name, device.name, domain))
+            self._attaching(Attaching(self.kernel.sim.now, device.name, device.name, domain, device.ids))
 
     def _tell(self, device: Device, domain: str) -> None:
         if self._attached:

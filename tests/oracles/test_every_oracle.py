@@ -23,6 +23,7 @@ MODULES = [
 DRIVERS = {"kernel": "v2"}
 """Oracles that a driver shows to see, not a defect of the hardware under stress."""
 PLANTED = {
+    "foreign-dma": "test_foreign_dma",
     "grace-period": "test_grace_period",
     "leaked-memory": "test_leaked_memory",
     "lock-order": "test_lock_order",

@@ -62,5 +62,6 @@ class DataPath:
                 txn.size,
                 txn.write,
                 txn.translated,
+                self.port.path,
             )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from cosim.oracles import ORACLES, Bounds, Violation
+from cosim.oracles import ORACLES, Book, Bounds, Violation
 from cosim.sim.simulation import Sim
 
 KEPT = 1000
@@ -19,8 +19,10 @@ class Violations:
     def __init__(self, sim: Sim, bounds: Bounds) -> None:
         self.kept: list[Violation] = []
         self.signatures: Counter[str] = Counter()
-        for oracle in ORACLES.values():
-            for event, listener in oracle(self._violated, bounds).listeners():
+        books: dict[type[Book], Book] = {}
+        oracles = [oracle(self._violated, bounds, books) for oracle in ORACLES.values()]
+        for each in (*books.values(), *oracles):
+            for event, listener in each.listeners():
                 sim.probe(event).watch(listener)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cosim.events import CommandSent
 from cosim.spec.bits import ONES
 from cosim.spec.queues import Command
 from cosim.spec.registers import Interrupt
@@ -50,6 +51,7 @@ class Driver:
         self._once = {site: Cell(kernel.static(8)) for site in ("enqueue", "execution")}
         self.device_contexts = DeviceContextWatch(kernel)
         self._calls = Calls(kernel.sim)
+        self._sent = kernel.sim.probe(CommandSent)
 
     if not TYPE_CHECKING:
 
@@ -187,6 +189,11 @@ class Driver:
 
     async def send(self, iommu: IommuDevice, command: Command) -> None:
         """Queue a command; not waited for."""
+        if self._sent:
+            words = command.words()
+            who = (await self.kernel.context()).thread
+            name = self.hardware(iommu).name
+            self._sent(CommandSent(self.kernel.sim.now, who, name, (int(words[0]), int(words[1]))))
         await self.policies.queue.send(self, iommu, command)
 
     async def sync(self, iommu: IommuDevice, timeout_ps: int) -> bool:

@@ -1,0 +1,114 @@
+"""What oracles say of events given by hand, and of a small system that a test acts in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cosim.oracles import Book, Bounds, Oracle, Violation
+from cosim.sim.chooser import Chooser
+from cosim.sim.operations import Body
+from cosim.study.run.violations import Violations
+from cosim.sw.dma_api import BOTH, Piece
+from cosim.sw.iommu_ops import Prot
+from cosim.system.build import build
+from cosim.system.load import load
+from cosim.system.patience import patience
+from cosim.system.system import System
+from cosim.units.quantities import MS, US
+
+SMALL = """\
+parts:
+  dram0: {kind: memory, base: 0x8000_0000, size: 64 MiB}
+  cpu: {kind: cpu, count: 3}
+  iommu0: {kind: iommu, base: 0x0300_0000}
+  iommu1: {kind: iommu, base: 0x0300_1000}
+  nic0: {kind: dma, through: iommu0, traffic: {pattern: none}}
+  nic1: {kind: dma, through: iommu0, traffic: {pattern: none}}
+  nic2: {kind: dma, through: iommu1, traffic: {pattern: none}}
+run: {until: 100 ms}
+"""
+
+
+def judged(oracle: type[Oracle], *events: object, bounds: Bounds | None = None) -> list[Violation]:
+    """The violations that an oracle finds in these events."""
+    found: list[Violation] = []
+    books: dict[type[Book], Book] = {}
+    made = oracle(found.append, bounds or Bounds(), books)
+    for event in events:
+        for listener in (*books.values(), made):
+            for kind, method in listener.listeners():
+                if isinstance(event, kind):
+                    method(event)
+    return found
+
+
+class Small:
+    """Three CPUs, two devices behind one IOMMU and one behind another, under a driver; every oracle watches."""
+
+    def __init__(self, driver: str = "merged", sets: Sequence[str] = (), text: str = SMALL) -> None:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "small.yaml")
+            path.write_text(text, encoding="utf-8")
+            topology = load(path, driver=driver, sets=sets)
+        self.system: System = build(topology, Chooser())
+        self.found = Violations(self.system.sim, patience(topology, 0))
+        self.runtime = self.system.runtime
+        self.system.start()
+        self.wait(1 * MS)
+        assert self.system.booted
+        self._threads = 0
+
+    @property
+    def signatures(self) -> list[str]:
+        return list(self.found.signatures)
+
+    def wait(self, ps: int) -> None:
+        """Let time pass."""
+        self.system.sim.env.run(until=self.system.sim.now + ps)
+
+    def do(self, body: Body, cpu: str = "cpu0", wait_ps: int = 20 * US) -> None:
+        """A thread awaits `body`; by default there is enough time for it."""
+        self._threads += 1
+        self.system.kernel.start(cpu, f"do{self._threads}", body)
+        self.wait(wait_ps)
+
+    def dma(self, device: str, iova: int, *, write: bool = False) -> None:
+        """One request of 8 bytes, and time to be answered."""
+        self.system.masters[device].request(iova, 8, write)
+        self.wait(5 * US)
+
+    # --- What threads do ---------------------------------------------------------------------------------------------
+
+    def make(self, domain: str, device: str | None = "nic0") -> None:
+        """Make a domain."""
+        self.do(_quietly(self.runtime.new_domain(domain, device)))
+
+    def map(self, domain: str, prot: Prot = BOTH) -> tuple[int, int]:
+        """Map a page; its IOVA and its address."""
+        places: list[int] = []
+
+        async def body() -> None:
+            page = await self.runtime.kernel.pages.alloc(purpose="buffer")
+            segments = await self.runtime.dma[domain].map_sg([Piece(page, 4096)], prot)
+            places.extend((segments[0].address, page))
+
+        self.do(body())
+        return places[0], places[1]
+
+    def unmap(self, domain: str, iova: int, *, cpu: str = "cpu0", wait_ps: int = 20 * US) -> None:
+        """Unmap a page."""
+        self.do(self.runtime.dma[domain].unmap(iova, 4096), cpu, wait_ps)
+
+    def move(self, device: str, domain: str, *, cpu: str = "cpu1", wait_ps: int = 40 * US) -> None:
+        """Move a device to a domain."""
+        self.do(self.runtime.core.replace(device, self.runtime.place(domain)), cpu, wait_ps)
+
+    def free(self, domain: str) -> None:
+        """Free a domain, whatever is mapped there."""
+        self.do(self.runtime.free_domain(domain))
+
+
+async def _quietly(body: Body) -> None:
+    await body
