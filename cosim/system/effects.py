@@ -7,7 +7,7 @@ gives it requests, and what is idle then is left out of the topology that runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -71,6 +71,13 @@ def _told_device(place: Place) -> Any:
 def _device_of_none(place: Place) -> bool:
     device = _told_device(place)
     return device is not None and device.kind == "dma" and device.traffic.pattern == "none"
+
+
+def _untranslated(why: str) -> Callable[[Place], str]:
+    return lambda place: (
+        f"has no effect, since {why} in {place.options.domain}, whose addresses are physical; name a paging domain or "
+        "leave it out"
+    )
 
 
 def _cache(cache: str, entries: str, fields: tuple[str, ...]) -> Row:
@@ -268,15 +275,13 @@ TABLE: tuple[Row, ...] = (
     *(
         Row(
             does,
-            ("mode",),
+            (field,),
             lambda place: place.options.domain in place.setting.untranslated,
             ("domain", "/parts", "/domains"),
-            lambda place: (
-                f"has no effect, since nothing is flushed in {place.options.domain}, whose addresses are "
-                "physical; name a paging domain or leave it out"
-            ),
+            _untranslated(why),
         )
         for does in ("map-unmap", "map")
+        for field, why in (("mode", "nothing is flushed"), ("direction", "everything is permitted"))
     ),
     *(
         Row(

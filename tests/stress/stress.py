@@ -33,8 +33,11 @@ DEFECTS: dict[str, tuple[st.SearchStrategy[Values], set[str]]] = {
     "early_fence": (st.just({"early_fence": True}), STALE),
     "lose_buffered": (st.fixed_dictionaries({"lose_buffered": st.sampled_from(("1 ns", "20 ns"))}), {"lost-faults"}),
     "stale_fill": (st.just({"stale_fill": True}), STALE),
+    "keep_context": (st.just({"keep_context": True}), {"stale-dma"}),
 }
 """Each defect of `DefectOptions`, with the oracles that are there to see it."""
+NOT_DRAWN = {"keep_nonleaf"}
+"""Defects that need a sequence that is hardly ever drawn, as a large page over an emptied table: topologies have it."""
 
 
 class Defective(Stress):

@@ -78,6 +78,11 @@ def test_a_contiguous_buffer_is_one_block() -> None:
     assert bench.driver.named("map") == ["map 1 x 0x200000"]
 
 
+def test_a_map_permits_what_the_direction_of_its_data_needs() -> None:
+    bench = Bench().run(workload("map", domain="shared", buffer="x", direction="to-device"))
+    assert [event.prot for event in bench.events if isinstance(event, Mapped)] == ["r"]
+
+
 def test_a_lazy_map_asks_for_a_lazy_domain() -> None:
     bench = Bench().run(workload("map", domain="shared", buffer="x", mode="lazy"))
     assert bench.machine.log == ["info: shared: the driver does not defer flushes; unmaps are strict"]

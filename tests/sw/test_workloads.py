@@ -156,6 +156,12 @@ def test_a_contiguous_buffer_is_mapped_in_large_pages() -> None:
     assert bench.driver.named("map") == ["map 1 x 0x200000"]
 
 
+@pytest.mark.parametrize(("direction", "prot"), [("bidirectional", "rw"), ("to-device", "r"), ("from-device", "w")])
+def test_what_is_mapped_permits_what_the_direction_of_its_data_needs(direction: str, prot: str) -> None:
+    bench = Bench().run(workload("map-unmap", domain="shared", direction=direction, count=1))
+    assert [event.prot for event in bench.events if isinstance(event, Mapped)] == [prot]
+
+
 def test_pages_that_are_not_freed_are_used_again() -> None:
     bench = Bench().run(workload("map-unmap", domain="shared", pages=2, count=3, free=False))
     assert bench.buffers() == 2

@@ -149,6 +149,11 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (f"{THREAD}.mode", {f"{THREAD}.mode": "lazy", f"{THREAD}.domain": "off0"}, {f"{THREAD}.domain": "nic0"}),
     (f"{THREAD}.mode", {f"{THREAD}.mode": "lazy", f"{THREAD}.domain": "identity"}, {f"{THREAD}.domain": "nic0"}),
     (
+        f"{THREAD}.direction",
+        {f"{THREAD}.direction": "to-device", f"{THREAD}.domain": "identity"},
+        {f"{THREAD}.domain": "nic0"},
+    ),
+    (
         f"{THREAD}.device",
         {f"{THREAD}.device": "nic0", f"{NIC}.traffic": {"pattern": "none"}},
         {f"{NIC}.traffic.pattern": "told"},

@@ -18,6 +18,8 @@ SEEN: dict[str, set[str]] = {
     "lose_invalidation": STALE,
     "early_fence": STALE,
     "stale_fill": STALE,
+    "keep_nonleaf": {"freed-memory", "refused-dma"},
+    "keep_context": {"stale-dma"},
     "lose_buffered": {"lost-faults"},
 }
 """The oracles that see each defect."""

@@ -1,4 +1,4 @@
-"""Command queues of hardware that errs: it answers a fence early, or loses an invalidation."""
+"""Commands of hardware that errs: it answers a fence early, loses an invalidation, or keeps contexts."""
 
 from __future__ import annotations
 
@@ -40,3 +40,17 @@ class LosesInvalidation:
     def _loses(self) -> bool:
         self._left -= 1
         return self._left == 0
+
+
+class KeepsContexts:
+    """The defect `keep_context`: stands before what commands act upon, and ignores every IODIR.INVAL_DDT."""
+
+    def __init__(self, translation: TranslationSide) -> None:
+        self.settle = translation.settle
+        self.invalidate_vma = translation.invalidate_vma
+        self.invalidate_gvma = translation.invalidate_gvma
+        self.invalidate_pdt = translation.invalidate_pdt
+        self.footprint = translation.footprint
+
+    def invalidate_ddt(self, device_id: int | None) -> None:
+        pass

@@ -214,6 +214,10 @@ class DefectOptions(Options):
     """Complete an IOFENCE without waiting for what it orders."""
     stale_fill: bool = False
     """Let a walk that an invalidation overtook fill the IOTLB with what it read before."""
+    keep_nonleaf: bool = False
+    """Let an IOTINVAL leave the non-leaf page-table entries that it names."""
+    keep_context: bool = False
+    """Let an IODIR.INVAL_DDT leave the device contexts that it names."""
     lose_buffered: Time = 0
     """Lose one of the faults in `fault_buffer` each time this long has passed while memory has not answered the write
     of a record, and whoever finds the buffer full, without `fqof`; 0 is never."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cosim.hw.iommu.command_defects import EarlyFence, LosesInvalidation
+from cosim.hw.iommu.command_defects import EarlyFence, KeepsContexts, LosesInvalidation
 from cosim.hw.iommu.command_order import InOrder, OutOfOrder, OutOfOrderAsExplored
 from cosim.hw.iommu.commands import CommandQueue, TranslationSide
 from cosim.hw.iommu.fault_buffer import FaultBuffer, LosingBuffer
@@ -21,6 +21,7 @@ from cosim.hw.iommu.translate.eviction import EvictingDirectory, EvictingIotlb, 
 from cosim.hw.iommu.translate.iotlb import Iotlb
 from cosim.hw.iommu.translate.overtaking import FillsStale, GoesOn, GoesOnAsExplored, StartsAgain
 from cosim.hw.iommu.translate.page_table import PageTable
+from cosim.hw.iommu.translate.pointers import KeepsPointers, Pointers
 from cosim.hw.iommu.translate.resolve import CachesInvalid, Resolver
 from cosim.hw.iommu.translate.widening import AsNamed, Widened, WidenedAsExplored
 
@@ -55,6 +56,7 @@ class Parts:
     """The classes, or what makes their objects; by default the straight ones."""
 
     caches: Caches = keeping
+    pointers: type[Pointers] = Pointers
     resolver: type[Resolver] = Resolver
     overtaking: type[StartsAgain] = StartsAgain
     widening: type[AsNamed] = AsNamed
@@ -78,6 +80,8 @@ DEFECTS: Mapping[str, Callable[[Any], Mapping[str, Any]]] = {
     "lose_invalidation": lambda number: {"commanded": partial(LosesInvalidation, number=number)},
     "early_fence": lambda _: {"commands": EarlyFence},
     "stale_fill": lambda _: {"overtaking": FillsStale},
+    "keep_nonleaf": lambda _: {"pointers": KeepsPointers},
+    "keep_context": lambda _: {"commanded": KeepsContexts},
     "lose_buffered": lambda lose_ps: {"fault_buffer": partial(LosingBuffer, lose_ps=lose_ps)},
 }
 """What each option of `DefectOptions` that is on (with this value) puts in the place of what; defects come last."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from cosim.sw.dma_api import DmaApi, Piece, Segment
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads.references import AttachableNames, DeviceName, DmaDomainName, DomainNames
-from cosim.sw.workloads.workload import WorkloadOptions, allocate, around, release
+from cosim.sw.workloads.workload import PERMITS, Direction, WorkloadOptions, allocate, around, release
 from cosim.units.field_types import Time
 
 
@@ -28,6 +28,9 @@ class MapUnmap(WorkloadOptions):
     mode: Literal["strict", "lazy"] = "strict"
     """When an unmap flushes: before it returns, or together with others, later. One lazy thread makes its domain lazy
     for all, if the driver can defer flushes."""
+    direction: Direction = "bidirectional"
+    """Which way data go: a device may not write what is mapped `to-device`. It may read what is `from-device`, since a
+    RISC-V page that can be written can be read."""
     hold: Time = 0
     """How long the buffer stays mapped."""
     device: DeviceName | None = None
@@ -61,7 +64,7 @@ class MapUnmap(WorkloadOptions):
 
     async def _use(self, runtime: Runtime, pieces: Sequence[Piece]) -> None:
         dma = runtime.domain(self.domain)
-        segments = await dma.map_sg(pieces)
+        segments = await dma.map_sg(pieces, PERMITS[self.direction])
         if self.device is not None:
             await runtime.master(self.device).start(*segments[0])
         if self.hold:

@@ -23,7 +23,7 @@ from cosim.sw.workloads.references import (
     NewBuffer,
     PagingDomainName,
 )
-from cosim.sw.workloads.workload import WorkloadOptions, allocate, release
+from cosim.sw.workloads.workload import PERMITS, Direction, WorkloadOptions, allocate, release
 from cosim.units.field_types import Address, PositiveSize
 
 
@@ -41,6 +41,9 @@ class Map(WorkloadOptions):
     """One block of physical memory, so that large leaves can be used; else each page comes from anywhere."""
     mode: Literal["strict", "lazy"] = "strict"
     """When unmaps in this domain flush: before they return, or together with others, later."""
+    direction: Direction = "bidirectional"
+    """Which way data go: a device may not write what is mapped `to-device`. It may read what is `from-device`, since a
+    RISC-V page that can be written can be read."""
     count: Literal[1] = 1
 
     async def set_up(self, runtime: Runtime) -> None:
@@ -51,7 +54,7 @@ class Map(WorkloadOptions):
         dma = runtime.domain(self.domain)
         pieces = await allocate(runtime, self.pages, contiguous=self.contiguous or not dma.merges)
         try:
-            segments = await dma.map_sg(pieces)
+            segments = await dma.map_sg(pieces, PERMITS[self.direction])
         except KernelError:
             await release(runtime, pieces)
             raise

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from pydantic import Field
 
 from cosim.sim.operations import Body
 from cosim.spec.pagetable import PAGE
-from cosim.sw.dma_api import Piece
+from cosim.sw.dma_api import BOTH, Piece
+from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads.references import CpuName, Reference, references
@@ -18,6 +20,11 @@ from cosim.units.quantities import US
 
 RETRY_PS = 100 * US
 """How long a thread waits after a round that has failed, if its `gap` is shorter."""
+
+Direction = Literal["bidirectional", "to-device", "from-device"]
+"""Which way data go (enum dma_data_direction)."""
+PERMITS: Mapping[Direction, Prot] = {"bidirectional": BOTH, "to-device": Prot.READ, "from-device": Prot.WRITE}
+"""What a mapping permits its devices, by direction (dma_info_to_prot in Linux)."""
 
 
 class WorkloadOptions(Options):

@@ -42,6 +42,13 @@ class Pointers:
                 cache.drop(lambda key, _: _names(scope, key))
 
 
+class KeepsPointers(Pointers):
+    """The defect `keep_nonleaf`: invalidations drop leaves, and leave the way to them as it was."""
+
+    def invalidate(self, scope: Scope) -> None:
+        pass
+
+
 def _names(scope: Scope, key: Key) -> bool:
     gscid, pscid, lg2, prefix = key
     return scope.names(gscid, pscid) and scope.covers(prefix << lg2, lg2)

@@ -14,7 +14,6 @@ from cosim.hw.iommu.translate.invalidations import Invalidations
 from cosim.hw.iommu.translate.ledger import Epoch
 from cosim.hw.iommu.translate.miss import Miss, StartAgain
 from cosim.hw.iommu.translate.page_table import PageTable
-from cosim.hw.iommu.translate.pointers import Pointers
 from cosim.hw.iommu.translate.steps import needed_by, page_fault, require_no_second_stage, without_directory
 from cosim.hw.iommu.translate.walker import Walker
 from cosim.sim.component import Component
@@ -43,7 +42,7 @@ class Translation(Component):
         super().__init__(sim, path)
         capabilities = registers.capabilities
         self.registers = registers
-        self.pointers = Pointers(sim, path, options)
+        self.pointers = parts.pointers(sim, path, options)
         tables = {
             scheme.name: PageTable(scheme, capabilities, options, self.pointers) for scheme in (SV32, SV39, SV48, SV57)
         }
