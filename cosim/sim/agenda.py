@@ -197,7 +197,7 @@ class Agenda(Executor):
         def again() -> None:
             self._push((sim.now + 1, task.rank, ask, None))
 
-        action = action_of(task.access, again, place_of(task.routine))
+        action = action_of(task.access, task.target, again, place_of(task.routine))
         ask()
 
     def _come_back(self, task: Task) -> None:

@@ -7,10 +7,34 @@ from typing import Protocol
 
 Footprint = tuple[Hashable, ...]
 """Each key is a word of memory (its address, an int), several words (a range of addresses in steps of 8), or the name
-of other state: ``("iommu0", "cqt")`` is a register, ``("iommu0", "iotlb", 0, 3)`` the entries of a tag."""
+of other state: ``("iommu0", "cqt")`` is a register, ``("iommu0", "iotlb", -1, 3)`` the entries of a tag, and
+``Every("iommu0", "iotlb")`` all of them."""
 
 WORD = 8
 """Bytes of a word of memory."""
+
+
+class Every:
+    """All state whose name begins so."""
+
+    __slots__ = ("names",)
+
+    def __init__(self, *names: Hashable) -> None:
+        self.names = names
+
+    def covers(self, key: Hashable) -> bool:
+        """Whether a key, or all that it stands for, is among them."""
+        names = key.names if isinstance(key, Every) else key
+        return isinstance(names, tuple) and names[: len(self.names)] == self.names
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Every) and other.names == self.names
+
+    def __hash__(self) -> int:
+        return hash(self.names)
+
+    def __repr__(self) -> str:
+        return f"Every{self.names}"
 
 
 def words(address: int, size: int) -> Footprint:
@@ -29,7 +53,9 @@ def _same(one: Hashable, other: Hashable) -> bool:
         if isinstance(other, range):
             return one.start < other.stop and other.start < one.stop
         return other in one
-    return one in other if isinstance(other, range) else one == other
+    if isinstance(one, Every):
+        return one.covers(other) or (isinstance(other, Every) and other.covers(one))
+    return _same(other, one) if isinstance(other, range | Every) else one == other
 
 
 class Effect(Protocol):

@@ -9,12 +9,12 @@ from simpy.events import Event
 
 from cosim.sim.actions import Action
 from cosim.sim.executor import Executor
-from cosim.sim.footprints import words
+from cosim.sim.footprints import Footprint, words
 from cosim.sim.gate import Gate
 from cosim.sim.places import place_of
 from cosim.sim.server import Server, Service
 from cosim.sim.task import Moment, Task
-from cosim.sim.transport import Access, AccessKind
+from cosim.sim.transport import Access, AccessKind, Target
 
 if TYPE_CHECKING:
     from cosim.sim.simulation import Sim
@@ -97,7 +97,7 @@ class Plain(Executor):
         done = max(target.arrive(access, arrived), arrived + 1)
         yield self._after(done - arrived, rank)
         if sim.exploring:
-            action = action_of(access, lambda: self.resume(task), place_of(task.routine))
+            action = action_of(access, target, lambda: self.resume(task), place_of(task.routine))
             blocked = self._blocked(task)
             while not sim.actions.attempt(action):
                 yield blocked
@@ -113,12 +113,13 @@ class Plain(Executor):
             yield self._after(back_ps, rank)
 
 
-def action_of(access: Access, again: Callable[[], None], place: str = "") -> Action:
-    """The action that `access` is when it takes hold."""
+def action_of(access: Access, target: Target, again: Callable[[], None], place: str = "") -> Action:
+    """The action that `access` is when it takes hold; a target of registers has a name for each."""
+    named: Callable[[int, int], Footprint] = getattr(target, "footprint", words)
     return Action(
         access.agent,
         access.owner,
-        words(access.address, access.size),
+        named(access.address, access.size) + getattr(access, "touches", ()),
         access.kind is not AccessKind.READ,
         again,
         access.size,

@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from cosim.sim.demand import Demand
+from cosim.sim.footprints import Footprint
 
 
 class AccessKind(IntEnum):
@@ -34,7 +35,8 @@ class Access(Demand):
     `size` is in bytes: 4, or a multiple of 8. `words` are little-endian integers, one of 4 bytes or several of 8.
     All the time it takes counts for `part`, but hops for `hop_part` and queueing for `wait_part` where these are
     given. `agent` names the action (``iommu0.fetch``), `owner` who acts. `on_commit` is called with the access when
-    it has taken hold, at that time: before it is back where it came from.
+    it has taken hold, at that time: before it is back where it came from. `touches` is what it touches besides the
+    words at its address, as an action; it is not set unless somebody explores.
     """
 
     __slots__ = (
@@ -48,10 +50,13 @@ class Access(Demand):
         "port",
         "response",
         "size",
+        "touches",
         "wait_part",
         "waited_ps",
         "words",
     )
+
+    touches: Footprint
 
     def __init__(
         self,

@@ -107,7 +107,7 @@ class Naive(Executor):
             if not self.sim.exploring or self.sim.actions.attempt(action):
                 commit()
 
-        action = action_of(access, lambda: self.at(self.now + 1, task.rank, explore))
+        action = action_of(access, target, lambda: self.at(self.now + 1, task.rank, explore))
 
         def commit() -> None:
             target.commit(access)

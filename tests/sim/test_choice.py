@@ -14,7 +14,7 @@ from cosim.sim.actions import Action, Taken
 from cosim.sim.agenda import Agenda
 from cosim.sim.chooser import Chooser, Scheduled
 from cosim.sim.executor import Executor
-from cosim.sim.footprints import Footprint, meet, words
+from cosim.sim.footprints import Every, Footprint, meet, words
 from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
@@ -186,6 +186,12 @@ def test_what_asks_nobody_ends_the_holds_that_it_conflicts_with_and_cannot_be_he
         (words(0x1000, 64), (("iommu0", "cqt"),), False),
         ((("iommu0", "cqt"), ("iommu0", "cqh")), (("iommu0", "cqh"),), True),
         ((), words(0, 8), False),
+        ((Every("iommu0", "iotlb"),), (("iommu0", "iotlb", -1, 3),), True),
+        ((Every("iommu0", "iotlb"),), (("iommu0", "ddtc", 3),), False),
+        ((Every("iommu0", "iotlb"),), (Every("iommu0", "iotlb"),), True),
+        ((Every("iommu0", "iotlb"),), (Every("iommu0"),), True),
+        ((Every("iommu0", "iotlb"),), (Every("iommu1", "iotlb"),), False),
+        ((Every("iommu0", "iotlb"),), words(0x1000, 64) + words(0, 8), False),
     ],
 )
 def test_footprints_meet_in_any_word_or_name_that_they_share(first: Footprint, second: Footprint, common: bool) -> None:

@@ -40,7 +40,7 @@ class DmaMaster(Requester):
         buffer: int | None = None,
     ) -> None:
         super().__init__(sim, path, options, options.pace, device_id, transport, buffer=buffer)
-        self.registers = RegisterBlock(REGISTERS, options.register_access, self._on_write)
+        self.registers = RegisterBlock(sim, path, REGISTERS, options.register_access, self._on_write)
         self._stream = sim.chooser.stream(f"{path}.traffic")
         self._running: object = None
 

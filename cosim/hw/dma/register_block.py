@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from cosim.sim.footprints import Footprint
 from cosim.sim.server import Server
+from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind, Response
 from cosim.spec.bits import Word
 from cosim.spec.register_map import Register, RegisterMap
@@ -20,8 +22,15 @@ class RegisterBlock:
     SIZE = RegisterMap.SIZE
 
     def __init__(
-        self, registers: RegisterMap, access_ps: int, written: Callable[[Register[Word], int, int], None]
+        self,
+        sim: Sim,
+        path: str,
+        registers: RegisterMap,
+        access_ps: int,
+        written: Callable[[Register[Word], int, int], None],
     ) -> None:
+        self.sim = sim
+        self.path = path
         self.server = Server(access_ps, "mmio", wait_part="mmio")
         self._map = registers
         self._values: dict[str, int] = dict.fromkeys(registers, 0)
@@ -34,6 +43,18 @@ class RegisterBlock:
 
     def put(self, register: Register[Any], value: int) -> None:
         """Change a register as the device does."""
+        if value != self._values[register.name]:
+            if self.sim.exploring:
+                agent, touched = f"{self.path}.{register.name}", ((self.path, register.name),)
+                self.sim.actions.announce(agent, self.path, touched, True, register.size)
+            self._change(register, value)
+
+    def footprint(self, address: int, size: int) -> Footprint:
+        """What an access touches, as an action."""
+        register = self._map.at(address % self.SIZE)
+        return () if register is None else ((self.path, register.name),)
+
+    def _change(self, register: Register[Any], value: int) -> None:
         if value != self._values[register.name]:
             self._values[register.name] = value
             for call in tuple(self._watchers.get(register.name, ())):
@@ -62,7 +83,7 @@ class RegisterBlock:
             access.words = (self._values[register.name],)
         else:
             old = self._values[register.name]
-            self.put(register, register.layout.written(old, access.value))
+            self._change(register, register.layout.written(old, access.value))
             self._written(register, old, access.value)
 
     def peek(self, address: int, size: int) -> int:

@@ -37,8 +37,10 @@ from cosim.spec.register_map import Register
 class RingRegisters(RegisterBlock):
     """The registers of a ring, by the meaning of what they hold."""
 
-    def __init__(self, access_ps: int, written: Callable[[Register[Word], int, int], None]) -> None:
-        super().__init__(REGISTERS, access_ps, written)
+    def __init__(
+        self, sim: Sim, path: str, access_ps: int, written: Callable[[Register[Word], int, int], None]
+    ) -> None:
+        super().__init__(sim, path, REGISTERS, access_ps, written)
 
     @property
     def base(self) -> RingBase:
@@ -88,7 +90,7 @@ class RingMaster(Requester):
         wire: Callable[[bool], None] = lambda level: None,
     ) -> None:
         super().__init__(sim, path, options, options.pace, device_id, transport, buffer=buffer)
-        self.registers = RingRegisters(options.register_access, self._on_write)
+        self.registers = RingRegisters(sim, path, options.register_access, self._on_write)
         self.wire = wire
         self.packets = self.dropped = 0
         self._gap = gaps(options.pace, sim.chooser.stream(f"{path}.traffic"))

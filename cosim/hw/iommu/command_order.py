@@ -21,6 +21,9 @@ AHEAD = 8
 class InOrder:
     """One invalidation after the other; `cqh` passes each when it has been carried out."""
 
+    apart = False
+    """Whether `cqh` passes a command apart from its execution."""
+
     def __init__(self, sim: Sim, path: str, longest_ps: int) -> None:
         self.sim = sim
         self.path = path
@@ -39,6 +42,8 @@ class InOrder:
 
 class OutOfOrderAsExplored(InOrder):
     """`cqh` passes an invalidation when it is decoded; up to 8 are carried out at once, as the schedule lets them."""
+
+    apart = True
 
     def __init__(self, sim: Sim, path: str, longest_ps: int) -> None:
         super().__init__(sim, path, longest_ps)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cosim.events import CommandExecuted, CommandFetched
 from cosim.hw.iommu.command_order import InOrder
@@ -14,6 +13,7 @@ from cosim.hw.iommu.memory_port import MemoryPort
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.sim.component import Component
+from cosim.sim.footprints import Footprint
 from cosim.sim.gate import Gate
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
@@ -29,7 +29,7 @@ from cosim.spec.queues import (
     IotinvalFunc,
     decode,
 )
-from cosim.spec.register_map import CQCSR, CQH, CQT
+from cosim.spec.register_map import CQB, CQCSR, CQH, CQT, Register
 from cosim.spec.registers import IommuMode
 from cosim.spec.translation import ddt_split
 
@@ -54,7 +54,7 @@ class TranslationSide(Protocol):
     def settle(self, pr: bool, pw: bool) -> Routine:
         """Wait for the walks that an invalidation overtook, and for the reads (`pr`) and writes (`pw`) before now."""
 
-    def footprint(self, command: Command) -> tuple[Hashable, ...]:
+    def footprint(self, command: Command) -> Footprint:
         """What an invalidation touches, as an action."""
 
 
@@ -99,7 +99,6 @@ class CommandQueue(Component):
         self._stalls: deque[tuple[int, int]] = deque()
         self._work = Gate(sim, 0, "queue")
         self._initiator = sim.initiator(self.path)
-        self._head = options.base + CQH.offset & ~7
         self._fetched = sim.probe(CommandFetched)
         self._executed = sim.probe(CommandExecuted)
         for register in (CQCSR, CQH, CQT):
@@ -162,6 +161,8 @@ class CommandQueue(Component):
 
     def _fetch(self, index: int) -> Subroutine[tuple[int, int] | None]:
         access = self._access(AccessKind.READ, self.queue.address(index), Command.SIZE, "fetch")
+        if self.sim.exploring:
+            access.touches = self._named(CQT, CQCSR, CQB)
         yield access
         if access.response is not Response.OK:
             self._memory_fault()
@@ -189,7 +190,7 @@ class CommandQueue(Component):
 
     def _invalidate(self, command: Command, index: int) -> Routine:
         yield from self._spend(self._cost(command))
-        yield from self._take_hold(self.translation.footprint(command))
+        yield from self._take_hold(self.translation.footprint(command), () if self._order.apart else (CQH,))
         match command:
             case Iotinval(func3=IotinvalFunc.VMA):
                 self.translation.invalidate_vma(command)
@@ -217,7 +218,7 @@ class CommandQueue(Component):
             if store.response is not Response.OK:
                 self._memory_fault()
                 return
-        yield from self._take_hold((self._head,))
+        yield from self._take_hold((), (CQH, CQCSR) if command.wsi else (CQH,))
         self._complete(command, index)
         self.queue.advance()
         if command.wsi:
@@ -238,7 +239,11 @@ class CommandQueue(Component):
         if self._executed:
             self._executed(CommandExecuted(self.sim.now, self.iommu, index, (command[0], command[1]), name))
 
-    def _take_hold(self, footprint: tuple[Hashable, ...]) -> Routine:
+    def _take_hold(self, dropped: Footprint, registers: tuple[Register[Any], ...]) -> Routine:
         """Wait until the schedule lets the command take hold, as the action ``iommu0.exec#n``."""
         if self.sim.exploring:
-            yield from self.sim.actions.ask(f"{self.iommu}.exec", self.path, footprint, True, "queue")
+            touched = dropped + self._named(*registers)
+            yield from self.sim.actions.ask(f"{self.iommu}.exec", self.path, touched, True, "queue")
+
+    def _named(self, *registers: Register[Any]) -> Footprint:
+        return tuple((self.iommu, register.name) for register in registers)

@@ -20,6 +20,7 @@ from cosim.sim.task import Routine, Subroutine
 from cosim.sim.transport import Access, AccessKind, Port, Response
 from cosim.spec.faults import Permission, Ttyp
 from cosim.spec.queues import FaultRecord
+from cosim.spec.register_map import FQCSR, FQH
 from cosim.spec.registers import Interrupt
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class FaultQueue(Component):
         wait = max(found, self.idle_at) + self._write_ps - self.sim.now
         if wait > 0:
             yield self._engine.taking(0, wait)
-        return self.memory.access(
+        access = self.memory.access(
             AccessKind.WRITE,
             queue.address(queue.index),
             FaultRecord.SIZE,
@@ -144,6 +145,9 @@ class FaultQueue(Component):
             big_endian=self.registers.fctl.be,
             agent=f"{self.iommu}.record",
         )
+        if self.sim.exploring:
+            access.touches = ((self.iommu, FQH.name), (self.iommu, FQCSR.name))
+        return access
 
     def end(self, access: Access, fault: Fault, txn: Transaction | None) -> None:
         """Memory has answered the write."""

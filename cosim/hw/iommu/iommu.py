@@ -176,8 +176,9 @@ class Iommu(Component):
     def _issue(self, txn: Transaction) -> Routine:
         """Wait until the schedule lets the look-up of a request take hold, as the action ``nic0.issue#n``."""
         master = txn.master or self.path
-        touched = self.translation.footprint(txn)
-        yield from self.sim.actions.ask(f"{master}.issue", master, touched, False, "iotlb")
+        yield from self.sim.actions.ask(
+            f"{master}.issue", master, lambda: self.translation.footprint(txn), False, "iotlb"
+        )
 
     def _abort(self, txn: Transaction, fault: Fault) -> Routine:
         """Report a fault, and answer the request with what it earns it."""

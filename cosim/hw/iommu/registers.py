@@ -10,6 +10,7 @@ from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.warl import Reset, rules
 from cosim.sim.component import Component
+from cosim.sim.footprints import Footprint
 from cosim.sim.server import Server
 from cosim.sim.transport import Access, AccessKind, Response
 from cosim.spec.bits import Word
@@ -137,11 +138,17 @@ class RegisterFile(Component):
 
     def put(self, register: Register[W], value: int) -> None:
         """Change a register as hardware does: whatever its fields' access kinds, with no hooks."""
+        if value != getattr(self, register.name):
+            if self.sim.exploring:
+                agent = f"{self.path}.{register.name}"
+                self.sim.actions.announce(agent, self.path, ((self.path, register.name),), True, register.size)
+            self._change(register, value)
+
+    def _change(self, register: Register[W], value: int) -> None:
         name = register.name
-        if value != getattr(self, name):
-            setattr(self, name, register.layout(value))
-            for call in tuple(self._watchers.get(name, ())):
-                call()
+        setattr(self, name, register.layout(value))
+        for call in tuple(self._watchers.get(name, ())):
+            call()
 
     def change(self, register: Register[W], **fields: int) -> None:
         """`put` some fields, and leave the others."""
@@ -191,6 +198,11 @@ class RegisterFile(Component):
         else:
             access.response = Response.ACCESS_FAULT
 
+    def footprint(self, address: int, size: int) -> Footprint:
+        """What an access touches, as an action: each register of which it covers something."""
+        found = dict.fromkeys(self._at(byte) for byte in range(address, address + size, 4))
+        return tuple((self.path, register.name) for register in found if register is not None)
+
     def peek(self, address: int, size: int) -> int:
         return self.read(address % RegisterMap.SIZE, size)
 
@@ -230,7 +242,8 @@ class RegisterFile(Component):
         new: int = register.layout.written(old, value, covered)
         if rule := self._rules.get(register.name):
             new = rule(old, new)
-        self.put(register, new)
+        if new != old:
+            self._change(register, new)
         for bits, hook in self._hooks.get(register.name, ()):
             if bits & covered:
                 hook(old, self.value(register))

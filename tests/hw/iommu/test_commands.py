@@ -365,7 +365,8 @@ class TestActions:
         bench.sim.explore()
         bench.submit(Iodir.inval_ddt(1), Iofence.c(addr=FLAG))
         assert [name for name in names if name.startswith("iommu0")] == [
-            *("iommu0.fetch#0", "iommu0.exec#0", "iommu0.fetch#1", "iommu0.fence#0", "iommu0.exec#1")
+            *("iommu0.fetch#0", "iommu0.exec#0", "iommu0.cqh#0"),
+            *("iommu0.fetch#1", "iommu0.fence#0", "iommu0.exec#1", "iommu0.cqh#1"),
         ]
 
     def test_a_held_fetch_reads_what_is_there_when_it_takes_hold(self) -> None:

@@ -9,6 +9,7 @@ from cosim.events import CacheFilled, CacheLookup
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.pause import pause
+from cosim.hw.iommu.translate import touched
 from cosim.hw.iommu.translate.address_space import AddressSpace
 from cosim.hw.iommu.translate.cache import Cache
 from cosim.hw.iommu.translate.context_checks import misconfigured
@@ -18,6 +19,7 @@ from cosim.hw.iommu.translate.page_table import PageTable
 from cosim.hw.iommu.translate.tree import TableEntry, Tables, Tree
 from cosim.hw.iommu.warl import Reset
 from cosim.sim.component import Component
+from cosim.sim.footprints import Footprint
 from cosim.sim.server import Server
 from cosim.sim.transport import Response
 from cosim.spec.faults import Cause
@@ -131,6 +133,10 @@ class Directory(Component):
 
     def remember(self, tables: Tables[Tree], target: int, level: int, table: int, flags: int) -> None:
         self.pointers.put((level, self.prefix(target, level)), table)
+
+    def touched(self, iommu: str, tables: Tables[Tree], target: int) -> tuple[Footprint, Footprint]:
+        kept = touched.directory_tables(iommu) if self.pointers.entries else ()
+        return touched.directory_walk(iommu, target), kept
 
     # --- What the last entry says ----------------------------------------------------------------------------------
 

@@ -5,9 +5,10 @@ They are 3.1.1 "IOMMU Page-Table cache invalidation commands" and 3.1.3 "IOMMU d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cosim.hw.iommu.translate import touched
 from cosim.hw.iommu.translate.directory import Directory
 from cosim.hw.iommu.translate.iotlb import Iotlb
 from cosim.hw.iommu.translate.leaf import HOST
@@ -18,6 +19,7 @@ from cosim.hw.iommu.translate.pointers import Pointers
 from cosim.hw.iommu.translate.scope import Scope
 from cosim.hw.iommu.translate.widening import AsNamed
 from cosim.sim.component import Component
+from cosim.sim.footprints import Footprint
 from cosim.sim.task import Routine
 from cosim.spec.queues import Command, Iodir, Iotinval
 
@@ -88,22 +90,14 @@ class Invalidations(Component):
         """Overtake every request: the directory that they use is about to disappear."""
         self._overtake(lambda miss: True)
 
-    def footprint(self, command: Command) -> tuple[Hashable, ...]:
-        """What the execution of `command` touches, as an action: look-ups and fills that it names touch it too."""
+    def footprint(self, command: Command) -> Footprint:
+        """What the execution of `command` touches, as an action, and what it names does as well."""
         if isinstance(command, Iotinval):
             gscid = command.gscid if command.gv else HOST
-            return ((self.path, "iotlb", gscid, command.pscid) if command.pscv else (self.path, "iotlb"),)
+            return touched.invalidated_translations(self.path, (gscid, command.pscid) if command.pscv else None)
         if isinstance(command, Iodir):
-            return ((self.path, "ddtc", command.did) if command.dv else (self.path, "ddtc"),)
+            return touched.invalidated_contexts(self.path, command.did if command.dv else None)
         return ()
-
-    def iotlb_footprint(self, gscid: int, pscid: int) -> tuple[Hashable, ...]:
-        """What a look-up or a fill of the IOTLB touches."""
-        return (self.path, "iotlb"), (self.path, "iotlb", gscid, pscid)
-
-    def ddtc_footprint(self, device_id: int) -> tuple[Hashable, ...]:
-        """What a look-up or a fill of the context cache touches."""
-        return (self.path, "ddtc"), (self.path, "ddtc", device_id)
 
     # --- Requests under way ------------------------------------------------------------------------------------------
 

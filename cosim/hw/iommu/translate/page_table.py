@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.pause import pause
+from cosim.hw.iommu.translate import touched
 from cosim.hw.iommu.translate.leaf import Key, Leaf
 from cosim.hw.iommu.translate.pointers import Pointers
 from cosim.hw.iommu.translate.tree import TableEntry, Tables, Tree
+from cosim.sim.footprints import Footprint
 from cosim.sim.server import Server
 from cosim.sim.transport import Response
 from cosim.spec.pagetable import NAPOT_LG2, NON_LEAF_RESERVED, PAGE_LG2, Pbmt, Pte, Scheme, translated
@@ -83,6 +85,10 @@ class PageTable:
 
     def remember(self, tables: Tables[Tree], target: int, level: int, table: int, flags: int) -> None:
         self.pointers[level].put(self._key(tables, target, level), (table, flags))
+
+    def touched(self, iommu: str, tables: Tables[Tree], target: int) -> tuple[Footprint, Footprint]:
+        keeps = self.pointers[1].entries
+        return touched.page_walk(iommu, *tables.tag), touched.translations(iommu, *tables.tag) if keeps else ()
 
     def _key(self, tables: Tables[Tree], target: int, level: int) -> Key:
         """Under which the entry of this level would be cached."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cosim.events import Translated
 from cosim.hw.dma.transaction import Transaction
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.registers import RegisterFile
+from cosim.hw.iommu.translate import touched
 from cosim.hw.iommu.translate.address_space import NO_FIRST_STAGE, AddressSpace
+from cosim.hw.iommu.translate.device_context import DeviceContext
 from cosim.hw.iommu.translate.invalidations import Invalidations
 from cosim.hw.iommu.translate.ledger import Epoch
 from cosim.hw.iommu.translate.miss import Miss, StartAgain
@@ -17,7 +19,8 @@ from cosim.hw.iommu.translate.page_table import PageTable
 from cosim.hw.iommu.translate.steps import needed_by, page_fault, require_no_second_stage, without_directory
 from cosim.hw.iommu.translate.walker import Walker
 from cosim.sim.component import Component
-from cosim.sim.task import Subroutine
+from cosim.sim.footprints import Footprint
+from cosim.sim.task import Routine, Subroutine
 from cosim.sim.transport import Port
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import PAGE_LG2, SV32, SV39, SV48, SV57
@@ -138,6 +141,8 @@ class Translation(Component):
             while True:
                 try:
                     yield from self.resolver.find(miss, self._root, self._mode.levels)
+                    if self.sim.exploring and miss.leaf is None:
+                        yield from self._look_up(miss)
                 except StartAgain:
                     self.restarts += 1
                     self.invalidations.again(miss)
@@ -157,11 +162,25 @@ class Translation(Component):
                 Translated(now, self.path, txn.device_id, txn.iova, address, hit, space.pscid, max(space.gscid, 0))
             )
 
-    def footprint(self, txn: Transaction) -> tuple[Any, ...]:
-        """What the look-up of a request touches, as an action."""
-        names = self.invalidations
-        touched = names.ddtc_footprint(txn.device_id)
-        context = self._contexts.peek(txn.device_id)
-        if context is not None and not context.space.bare:
-            touched += names.iotlb_footprint(context.space.gscid, context.space.pscid)
-        return touched
+    def footprint(self, txn: Transaction) -> Footprint:
+        """What the look-up of a request touches, as an action, with what is in the context cache at present."""
+        context = touched.contexts(self.path, txn.device_id)
+        ddtp = touched.register(self.path, DDTP.name)
+        return (*context, ddtp, *self._translations(self._contexts.peek(txn.device_id)))
+
+    def _translations(self, context: DeviceContext | None) -> Footprint:
+        """What the look-up of a request touches whose context is known."""
+        if context is None or context.space.bare:
+            return ()
+        return touched.translations(self.path, context.space.gscid, context.space.pscid)
+
+    def _look_up(self, miss: Miss) -> Routine:
+        """Wait until the schedule lets the caches of translations be looked up by a context that has been walked.
+
+        Raises StartAgain.
+        """
+        if looked_up := self._translations(miss.context):
+            master = miss.txn.master or self.path
+            yield from self.sim.actions.ask(f"{master}.lookup", master, looked_up, False, "walk")
+            if miss.must_restart:
+                raise StartAgain

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.pause import pause
+from cosim.hw.iommu.translate import touched
 from cosim.hw.iommu.translate.address_space import AddressSpace
 from cosim.hw.iommu.translate.device_context import DeviceContext, EmptyContext
 from cosim.hw.iommu.translate.directory import Directory
@@ -21,6 +21,7 @@ from cosim.hw.iommu.translate.tree import TableEntry
 from cosim.hw.iommu.translate.walk import Walk
 from cosim.hw.iommu.translate.walker import Walker
 from cosim.sim.component import Component
+from cosim.sim.footprints import Footprint
 from cosim.sim.server import Server
 from cosim.sim.task import Routine, Subroutine
 from cosim.sim.transport import Response
@@ -73,8 +74,7 @@ class Resolver(Component):
             entry = yield from self.walker.walk(walk)
             context = self._context(device_id, entry)
             if directory.contexts.entries and directory.contexts.peek(device_id) is not context:
-                touched = self.invalidations.ddtc_footprint(device_id)
-                yield from self._before_fill(miss, directory.fill_pause, touched)
+                yield from self._before_fill(miss, directory.fill_pause, touched.contexts(self.path, device_id))
                 if miss.may_fill:
                     directory.fill(context)
             return context
@@ -96,8 +96,8 @@ class Resolver(Component):
                 yield from self._set_ad(walk, context, entry)
                 leaf = self._leaf(miss, context, space, tables.tree, entry)
             if self.iotlb.cache.entries and not self.iotlb.holds(leaf):
-                touched = self.invalidations.iotlb_footprint(space.gscid, space.pscid)
-                yield from self._before_fill(miss, self._fill, touched)
+                filled = touched.translations(self.path, space.gscid, space.pscid)
+                yield from self._before_fill(miss, self._fill, filled)
                 if miss.may_fill:
                     self.iotlb.fill(leaf)
             if refused:
@@ -146,13 +146,13 @@ class Resolver(Component):
         self.ad_updates += 1
         entry.updated(new)
 
-    def _before_fill(self, miss: Miss, delay: Server | None, touched: tuple[Hashable, ...]) -> Routine:
+    def _before_fill(self, miss: Miss, delay: Server | None, filled: Footprint) -> Routine:
         """Wait until a cache can be filled. Raises StartAgain."""
         if delay is not None:
             yield delay
         if self.sim.exploring:
             master = miss.txn.master or self.path
-            yield from self.sim.actions.ask(f"{master}.fill", master, touched, True, "walk")
+            yield from self.sim.actions.ask(f"{master}.fill", master, filled, True, "walk")
         if miss.must_restart:
             raise StartAgain
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from cosim.sim.footprints import Footprint
 from cosim.sim.server import Server
 from cosim.sim.transport import Response
 
@@ -80,6 +81,9 @@ class Tree(Protocol):
 
     def remember(self, tables: Tables[Tree], target: int, level: int, table: int, flags: int) -> None:
         """Cache the entry of this level, which points to `table`."""
+
+    def touched(self, iommu: str, tables: Tables[Tree], target: int) -> tuple[Footprint, Footprint]:
+        """What a read of a walk, and what `remember` touches besides memory, as actions; nothing if it keeps none."""
 
 
 class Stage(Tree, Protocol):

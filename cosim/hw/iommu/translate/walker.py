@@ -13,7 +13,7 @@ from cosim.hw.iommu.translate.tree import TableEntry, Tables, Tree
 from cosim.hw.iommu.translate.walk import Walk
 from cosim.sim.component import Component
 from cosim.sim.gate import Gate
-from cosim.sim.task import Subroutine
+from cosim.sim.task import Routine, Subroutine
 from cosim.sim.transport import Access, AccessKind, Port, Response
 
 if TYPE_CHECKING:
@@ -164,15 +164,34 @@ class Walker(Component):
             if table is None:
                 walk.entry = entry
                 return entry
+            if self.sim.exploring and not miss.overtaken and walk.outer is None:
+                yield from self._before_remembering(walk)
+                if miss.must_restart:
+                    break
             if not miss.overtaken:
                 tree.remember(tables, walk.target, walk.level, table, entry.flags)
             self._descend(walk, walk.level - 1, table, entry.flags, walk.top)
         raise StartAgain
 
     def _access(self, walk: Walk, address: int, size: int) -> Access:
-        agent = f"{walk.miss.txn.master or self.path}.walk" if self.sim.exploring else ""
-        part, big_endian = walk.tables.tree.part, walk.tables.big_endian
-        return self.memory.access(AccessKind.READ, address, size, part, big_endian=big_endian, agent=agent)
+        tables = walk.tables
+        access = self.memory.access(AccessKind.READ, address, size, tables.tree.part, big_endian=tables.big_endian)
+        if self.sim.exploring:
+            access.agent = f"{self._master(walk)}.walk"
+            access.touches, _ = tables.tree.touched(self.iommu, tables, walk.target)
+        return access
+
+    def _master(self, walk: Walk) -> str:
+        """On whose behalf it walks."""
+        return walk.miss.txn.master or self.path
+
+    def _before_remembering(self, walk: Walk) -> Routine:
+        """Wait until the schedule lets an entry that points to a table be cached."""
+        tables = walk.tables
+        _, kept = tables.tree.touched(self.iommu, tables, walk.target)
+        if kept:
+            master = self._master(walk)
+            yield from self.sim.actions.ask(f"{master}.nonleaf", master, kept, True, tables.tree.part)
 
     # --- Walks together ----------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cosim.hw.iommu.translate.iotlb import Iotlb
 from cosim.hw.iommu.translate.leaf import ANY_PSCID, HOST, Leaf
 from cosim.hw.iommu.translate.scope import Scope
+from cosim.sim.footprints import meet
 from cosim.spec.pagetable import SV39, SV48
 from cosim.spec.queues import Iodir, Iotinval
 from tests.hw.iommu.harness import DATA, LEAF, System
@@ -253,8 +254,7 @@ def test_an_invalidation_conflicts_with_the_look_ups_that_it_may_change(command:
     system = System()
     system.device(1, SV39, pscid=1).map(HOME, DATA)
     txn = system.translate(HOME)
-    look_up = set(system.translation.footprint(txn))
-    assert bool(look_up & set(system.invalidations.footprint(command))) == touches
+    assert meet(system.translation.footprint(txn), system.invalidations.footprint(command)) == touches
 
 
 def test_an_iotlb_forgets_sizes_that_it_no_longer_holds() -> None:
