@@ -27,6 +27,8 @@ from cosim.events.kernel import (
     FreedTouched,
     GracePeriodOver,
     KernelLog,
+    ObjectAllocated,
+    ObjectFreed,
     PageAllocated,
     PageFreed,
     ReadSectionBegun,
@@ -35,6 +37,7 @@ from cosim.events.kernel import (
     ThreadEnded,
 )
 from cosim.events.locks import FellAsleep, LockAsked, LockGiven, LockTaken
+from cosim.events.memory import OrderMade, StoreIssued
 
 __all__ = [
     "Attached",
@@ -65,6 +68,9 @@ __all__ = [
     "LockTaken",
     "MapBegun",
     "Mapped",
+    "ObjectAllocated",
+    "ObjectFreed",
+    "OrderMade",
     "PageAllocated",
     "PageFreed",
     "QueueDepth",
@@ -73,6 +79,7 @@ __all__ = [
     "RegisterRead",
     "RegisterWritten",
     "RunEnded",
+    "StoreIssued",
     "Switched",
     "ThreadEnded",
     "Translated",

@@ -94,6 +94,30 @@ class PageFreed:
 
 
 @dataclass(slots=True)
+class ObjectAllocated:
+    """A thread on `cpu` was given an object, such as a ``Bond``; `fields` are the names of its words, if it has any."""
+
+    time: int
+    who: str
+    cpu: str
+    address: int
+    size: int
+    purpose: str
+    fields: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class ObjectFreed:
+    """An object went back to the allocator."""
+
+    time: int
+    who: str
+    address: int
+    size: int
+    purpose: str
+
+
+@dataclass(slots=True)
 class KernelLog:
     """What the kernel would have printed, in our words. `level` is info, warning, error or oops."""
 

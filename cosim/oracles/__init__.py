@@ -1,6 +1,7 @@
 """Oracles: one property per file, each judged from events alone."""
 
 from cosim.oracles.bounds import Bounds
+from cosim.oracles.data_race import DataRace
 from cosim.oracles.foreign_dma import ForeignDma
 from cosim.oracles.freed_memory import FreedMemory
 from cosim.oracles.grace_period import GracePeriod
@@ -21,6 +22,7 @@ ORACLES: dict[str, type[Oracle]] = {
         ForeignDma,
         RefusedDma,
         FreedMemory,
+        DataRace,
         GracePeriod,
         LeakedMemory,
         LockOrder,
@@ -35,6 +37,7 @@ __all__ = [
     "ORACLES",
     "Book",
     "Bounds",
+    "DataRace",
     "ForeignDma",
     "FreedMemory",
     "GracePeriod",

@@ -24,6 +24,7 @@ DRIVERS = {"kernel": "v2"}
 """Oracles that a driver shows to see, not a defect of the hardware under stress."""
 PLANTED = {
     "foreign-dma": "test_foreign_dma",
+    "data-race": "test_data_race",
     "grace-period": "test_grace_period",
     "leaked-memory": "test_leaked_memory",
     "lock-order": "test_lock_order",

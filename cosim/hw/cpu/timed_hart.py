@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cosim.events import OrderMade, StoreIssued
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.costs import Costs
 from cosim.hw.cpu.hart import Hart
@@ -17,7 +18,7 @@ from cosim.hw.cpu.thread import Thread
 from cosim.hw.memory.memory import Memory
 from cosim.sim.cpu_steps import BLOCKED, STALLED, Steps
 from cosim.sim.footprints import Footprint, words
-from cosim.sim.operations import Fence, Oops, Op
+from cosim.sim.operations import Atomic, Fence, Load, Oops, Op, Store
 from cosim.sim.simulation import Sim
 
 FULL_FENCE = Fence("rw", "rw")
@@ -39,6 +40,8 @@ class TimedHart(Sequencer):
         self.port = bus.port(path)
         self.hart = Hart(rules or MODELS[options.memory_model], self.memory, self._device)
         self.buffer = StoreBuffer(sim, path, options, self.hart, bus, self._drained, self.touched)
+        self.store_issued = sim.probe(StoreIssued)
+        self.order_made = sim.probe(OrderMade)
         self._awaiting: list[TimedHart] = []
         self._forget_above = _REMEMBERED
         self._found: tuple[int, int, Memory | None] = (0, 0, None)
@@ -98,10 +101,29 @@ class TimedHart(Sequencer):
         hart, sim = self.hart, self.sim
         now = sim.now
         hart.who = thread.name
+        if self.order_made:
+            self._tell(thread, op)
         if hart.remembered > self._forget_above:
             hart.forget(now - self.options.history)
             self._forget_above = max(_REMEMBERED, 2 * hart.remembered)
         return hart.execute(op, now, self._pick_past if sim.exploring else _newest)
+
+    def _tell(self, thread: Thread, op: Op[object]) -> None:
+        """Tell of what orders, and of stores that do not."""
+        now = self.sim.now
+        if isinstance(op, Load):
+            if op.acquire:
+                self.order_made(OrderMade(now, self.path, int(op.address), True, False))
+        elif isinstance(op, Store):
+            if op.release:
+                self.order_made(OrderMade(now, self.path, int(op.address), False, True))
+            elif self.store_issued:
+                self.store_issued(StoreIssued(now, thread.name, self.path, int(op.address), op.size))
+        elif isinstance(op, Atomic):
+            if op.acquire or op.release:
+                self.order_made(OrderMade(now, self.path, int(op.address), op.acquire, op.release))
+        elif isinstance(op, Fence):
+            self.order_made(OrderMade(now, self.path, 0, True, True))
 
     def _pick_past(self, n: int) -> int:
         """Which of `n` states the load returns whose action has just been allowed."""

@@ -189,6 +189,8 @@ class Object:
 
     __slots__ = ("address", "member")
     SIZE: ClassVar[int] = 0
+    WORDS: ClassVar[tuple[str, ...]] = ()
+    """The name of the field in each word, such as ``list.next``; empty for one between fields."""
     address: int
     member: Member | None
 
@@ -212,7 +214,12 @@ class Object:
                     raise TypeError(f"{field!r} at offset {field.offset} overlaps {other!r} at {other.offset}")
             taken.append(field)
             end = max(end, field.offset + field.size)
-        cls.SIZE = end
+        words = [*cls.WORDS, *[""] * ((end - cls.SIZE) // WORD)]
+        for field in taken:
+            inner = field.kind.WORDS if isinstance(field, ObjectMember) else ()
+            for index in range(field.size // WORD):
+                words[field.offset // WORD + index] = f"{field.name}.{inner[index]}" if inner else field.name
+        cls.SIZE, cls.WORDS = end, tuple(words)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{type(self).__name__}.{name} is simulated memory: declare a cell, and store() to it")

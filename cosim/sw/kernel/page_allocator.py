@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from cosim.events import PageAllocated, PageFreed
+from cosim.events import ObjectAllocated, ObjectFreed, PageAllocated, PageFreed
 from cosim.sim.operations import Amo, Atomic, Oops, StoreBlock, Work
 from cosim.spec.pagetable import PAGE
 from cosim.sw.kernel.buddy import MAX_ORDER, Buddies, Region
@@ -68,6 +68,8 @@ class PageAllocator:
         self._kernel = kernel
         self._page_allocated = kernel.sim.probe(PageAllocated)
         self._page_freed = kernel.sim.probe(PageFreed)
+        self._object_allocated = kernel.sim.probe(ObjectAllocated)
+        self._object_freed = kernel.sim.probe(ObjectFreed)
         self._nodes = {node: Buddies(node, kernel.options.hot_pages) for node in nodes}
         self._words = {node: kernel.static(WORD) for node in nodes}
         self._kept: set[int] = set()
@@ -146,10 +148,10 @@ class PageAllocator:
 
     # --- Objects -------------------------------------------------------------------------------------------------
 
-    async def kmalloc(self, size: int, *, zero: bool = True, purpose: str) -> int:
+    async def kmalloc(self, size: int, *, zero: bool = True, purpose: str, fields: tuple[str, ...] = ()) -> int:
         """The address of an object of `size` bytes, the one of its size that was freed last if there is one.
 
-        Raises KernelError ENOMEM.
+        `fields` are the names of its words, for those who watch. Raises KernelError ENOMEM.
         """
         fitting = next((limit for limit in SIZE_CLASSES if limit >= size), None)
         if fitting is None:
@@ -167,6 +169,9 @@ class PageAllocator:
         address = slab.pop()
         self._objects[address] = Allocation(address, fitting, 0, 0, purpose, context.thread, kernel.sim.now)
         self.memory.unpoison(address, fitting)
+        if self._object_allocated:
+            now, who = kernel.sim.now, context.thread
+            self._object_allocated(ObjectAllocated(now, who, context.cpu, address, fitting, purpose, fields))
         if zero:
             await StoreBlock(address, (0,) * (fitting // WORD))
         return address
@@ -189,10 +194,13 @@ class PageAllocator:
             raise self._wrong(int(address), context.thread)
         self.memory.poison(known.address, known.size, context.thread, known.purpose)
         self._slabs[known.size].append(known.address)
+        if self._object_freed:
+            now = self._kernel.sim.now
+            self._object_freed(ObjectFreed(now, context.thread, known.address, known.size, known.purpose))
 
     async def new(self, kind: type[O]) -> O:
         """A zeroed object of a kind, such as ``Bond``; KernelError ENOMEM."""
-        return kind(await self.kmalloc(kind.SIZE, purpose=kind.__name__))
+        return kind(await self.kmalloc(kind.SIZE, purpose=kind.__name__, fields=kind.WORDS))
 
     async def delete(self, thing: Object) -> None:
         """Free an object at once; `kernel.rcu.kfree` waits for its readers."""

@@ -1,0 +1,30 @@
+"""What CPUs tell of memory beside the values: which stores order nothing, and what orders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class StoreIssued:
+    """A thread has issued a store that is no release; it takes hold later. `size` is in bytes."""
+
+    time: int
+    who: str
+    cpu: str
+    address: int
+    size: int
+
+
+@dataclass(slots=True)
+class OrderMade:
+    """A thread has made an access of the word at `address` that acquires or releases, or both, or a fence: address 0.
+
+    An atomic that has failed to store releases nothing.
+    """
+
+    time: int
+    cpu: str
+    address: int
+    acquire: bool
+    release: bool

@@ -1,0 +1,194 @@
+"""The oracle of data races: two stores to one word need an order between them, of whatever kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import cosim
+from cosim.oracles import DataRace, Violation
+from cosim.sim.operations import Body, Work
+from cosim.sw.kernel.barriers import smp_mb
+from cosim.sw.kernel.locks import SpinLock
+from cosim.sw.kernel.objects import Object, cell, embed
+from cosim.units.quantities import US
+from tests.oracles.watching import watching
+from tests.sw.machine import Machine
+
+TWO_ATTACH_AT_ONCE = """\
+parts:
+  dram0: {kind: memory, base: 0x8000_0000, size: 64 MiB}
+  cpu: {kind: cpu, count: 3}
+  iommu0: {kind: iommu, base: 0x0300_0000}
+  iommu1: {kind: iommu, base: 0x0300_1000}
+  nic0: {kind: dma, through: iommu0, traffic: {pattern: none}}
+  nic1: {kind: dma, through: iommu1, traffic: {pattern: none}}
+domains: {a: {devices: nic0}, b: {devices: nic1}, shared: {}}
+threads:
+  - {on: cpu0, does: attach-detach, devices: nic0, domains: shared, detach: false, count: 1}
+  - {on: cpu1, does: attach-detach, devices: nic1, domains: shared, detach: false, count: 1}
+run: {until: 60 us}
+"""
+
+
+class Thing(Object):
+    lock = embed(SpinLock)
+    word = cell()
+    flag = cell()
+
+
+Step = Callable[[Machine, Thing], Body]
+
+
+async def store(machine: Machine, thing: Thing) -> None:
+    await thing.word.store(1)
+
+
+async def store_locked(machine: Machine, thing: Thing) -> None:
+    async with machine.kernel.spin(thing.lock):
+        await thing.word.store(1)
+
+
+async def store_and_publish(machine: Machine, thing: Thing) -> None:
+    await thing.word.store(1)
+    await thing.flag.store(1, release=True)
+
+
+async def find_and_store(machine: Machine, thing: Thing) -> None:
+    await thing.flag.load(acquire=True)
+    await thing.word.store(1)
+
+
+async def store_and_fence(machine: Machine, thing: Thing) -> None:
+    await thing.word.store(1)
+    await smp_mb()
+
+
+async def fence_and_store(machine: Machine, thing: Thing) -> None:
+    await smp_mb()
+    await thing.word.store(1)
+
+
+async def store_and_count(machine: Machine, thing: Thing) -> None:
+    await thing.word.store(1)
+    await thing.flag.fetch_add(1)
+
+
+async def count_and_store(machine: Machine, thing: Thing) -> None:
+    await thing.flag.fetch_add(1)
+    await thing.word.store(1)
+
+
+async def release(machine: Machine, thing: Thing) -> None:
+    await thing.word.store(1, release=True)
+
+
+async def swap(machine: Machine, thing: Thing) -> None:
+    await thing.word.xchg(1)
+
+
+async def free_and_use_again(machine: Machine, thing: Thing) -> None:
+    await machine.kernel.pages.delete(thing)
+    again = await machine.kernel.pages.new(Thing)
+    assert again == thing
+    await again.word.store(1)
+
+
+async def other_word(machine: Machine, thing: Thing) -> None:
+    await thing.flag.store(1)
+
+
+def judged(first: Step, second: Step, *, cpu: str = "cpu2") -> list[Violation]:
+    """What is found when cpu0 makes an object, cpu1 does the first step after 10 us, and `cpu` the second after 20.
+
+    All three threads run from the beginning to the end, so that nothing but the steps orders them.
+    """
+    machine = Machine(cpus=3, model="rvwmo")
+    found = watching(machine.sim, DataRace)
+    made: list[Thing] = []
+
+    async def make() -> None:
+        made.append(await machine.kernel.pages.new(Thing))
+        await made[0].word.store(0)
+        await made[0].flag.store(0, release=True)
+
+    async def later(wait_ps: int, step: Step) -> None:
+        await Work(wait_ps)
+        await step(machine, made[0])
+        await Work(50 * US)
+
+    machine.start(make(), cpu="cpu0")
+    machine.start(later(10 * US, first), cpu="cpu1", name="first")
+    machine.start(later(20 * US, second), cpu=cpu, name="second")
+    machine.go(until=200 * US)
+    return found
+
+
+def test_two_stores_that_nothing_orders_are_a_race_however_far_apart() -> None:
+    (found,) = judged(store, store)
+    assert found.signature == "data-race: Thing.word is stored to twice, unordered"
+    assert found.message.startswith("cpu2.second stores to Thing.word at 0x")
+    assert "and nothing orders that after the store by cpu1.first at " in found.message
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (store_locked, store_locked),
+        (store_and_publish, find_and_store),
+        (store_and_count, count_and_store),
+        (store_and_fence, fence_and_store),
+        (release, store),
+        (swap, store),
+        (store, swap),
+        (store, other_word),
+        (store, free_and_use_again),
+    ],
+    ids=lambda step: step.__name__,
+)
+def test_an_order_of_any_kind_makes_it_none(first: Step, second: Step) -> None:
+    assert not judged(first, second)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (store_locked, store),
+        (store, store_locked),
+        (store_and_publish, store),
+        (store, find_and_store),
+        (store_and_fence, store),
+        (store, fence_and_store),
+        (store_and_count, store),
+    ],
+    ids=lambda step: step.__name__,
+)
+def test_half_of_one_does_not(first: Step, second: Step) -> None:
+    assert judged(first, second)
+
+
+def test_one_cpu_does_not_race_with_itself() -> None:
+    assert not judged(store, store, cpu="cpu1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("driver", "changes", "races"),
+    [
+        ("merged", {}, set()),
+        ("current", {}, set()),
+        ("merged", {"driver.bonds": "unlocked"}, {"bonds.prev"}),
+        ("v2", {}, {"bonds.prev", "node", "dirty_by_hardware", "root"}),
+    ],
+    ids=["merged", "current", "C6", "C6 B9 B11"],
+)
+def test_two_attaches_of_a_domain_race_where_no_lock_is(
+    tmp_path: Path, driver: str, changes: dict[str, str], races: set[str]
+) -> None:
+    topology = tmp_path / "two_attach_at_once.yaml"
+    topology.write_text(TWO_ATTACH_AT_ONCE, encoding="utf-8")
+    found = cosim.run(topology, driver=driver, set=changes).signatures
+    expected = {f"data-race: DomainObject.{word} is stored to twice, unordered" for word in races}
+    assert {signature for signature in found if signature.startswith("data-race")} == expected
