@@ -43,6 +43,11 @@ def words(address: int, size: int) -> Footprint:
     return (first,) if end - first <= WORD else (range(first, end, WORD),)
 
 
+def running(cpu: str) -> tuple[str, str]:
+    """What runs on a CPU: which thread, or none."""
+    return cpu, "running"
+
+
 def meet(first: Footprint, second: Footprint) -> bool:
     """Whether two footprints have something in common."""
     return any(_same(one, other) for one in first for other in second)

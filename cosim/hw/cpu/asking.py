@@ -7,7 +7,7 @@ from cosim.hw.cpu.thread import Thread, ThreadState
 from cosim.sim.actions import Action
 from cosim.sim.cpu_steps import Steps, Wait
 from cosim.sim.footprints import words
-from cosim.sim.operations import Atomic, Load, Op
+from cosim.sim.operations import Atomic, Load, Op, Touch
 from cosim.sim.transport import Access
 
 
@@ -33,6 +33,15 @@ def ask(cpu: Scheduler, thread: Thread, op: Load | Atomic, awaited: Op[object]) 
     while not cpu.sim.actions.attempt(action):
         yield from hold.others_go_on(op.part)
         yield from cpu.stall(thread, op, op.part)
+
+
+def touch(cpu: Scheduler, thread: Thread, op: Touch) -> Steps[None]:
+    """Wait until what no word stands for may take hold: between two instructions, so that the CPU goes on likewise."""
+    hold = _Hold(cpu, thread)
+    agent, place = f"{thread.name}.{op.verb}", thread.place(op)
+    action = Action(agent, thread.name, op.touches, op.changes, hold.over, 0, place)
+    while not cpu.sim.actions.attempt(action):
+        yield from hold.others_go_on(op.part)
 
 
 def ask_to_read(cpu: Scheduler, thread: Thread, op: Op[object], access: Access) -> Steps[None]:

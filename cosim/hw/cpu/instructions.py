@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
 
-from cosim.hw.cpu.asking import ask
+from cosim.hw.cpu.asking import ask, touch
 from cosim.hw.cpu.parking import park
 from cosim.hw.cpu.polling import poll, poll_either, read_register
 from cosim.hw.cpu.scheduler import Scheduler
@@ -39,6 +39,7 @@ from cosim.sim.operations import (
     Store,
     StoreBlock,
     ThreadView,
+    Touch,
     Work,
 )
 
@@ -225,9 +226,10 @@ INSTRUCTIONS: Mapping[type[Op[object]], Instruction] = dict(
         _row(Work, _work),
         _row(Sleep, _sleep),
         _row(Spawn, _spawn),
+        _row(Touch, touch),
     )
 )
-"""The operations that take time."""
+"""The operations that take time, if only where a schedule says so."""
 
 INSTANT: Mapping[type[Op[object]], AtOnce] = dict(
     (

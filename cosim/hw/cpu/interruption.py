@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cosim.hw.cpu.interrupt_controller import InterruptController
 from cosim.sim.actions import Action
-from cosim.sim.footprints import Footprint
+from cosim.sim.footprints import Footprint, running
 from cosim.sim.simulation import Sim
 
 
@@ -60,8 +60,3 @@ class Interruption:
 
     def _name(self, vector: int) -> tuple[str, str, int]:
         return self.path, "irq", vector
-
-
-def running(cpu: str) -> tuple[str, str]:
-    """What runs on a CPU, in a footprint."""
-    return cpu, "running"

@@ -7,12 +7,13 @@ from collections.abc import Callable, MutableMapping, Sequence
 from cosim.events import FellAsleep, Switched, ThreadEnded
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.interrupt_controller import InterruptController
-from cosim.hw.cpu.interruption import Interruption, running
+from cosim.hw.cpu.interruption import Interruption
 from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.cpu.ordering import Rules
 from cosim.hw.cpu.thread import Thread, ThreadState
 from cosim.hw.cpu.timed_hart import TimedHart
 from cosim.sim.cpu_steps import BLOCKED, IDLE, LEAVE, STALLED, Delay, Leave, Steps, Wait
+from cosim.sim.footprints import running
 from cosim.sim.operations import Body, Instant, MaskInterrupt, OnInterrupt, Oops, ThreadView
 from cosim.sim.simulation import Sim
 

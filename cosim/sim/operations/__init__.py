@@ -20,6 +20,8 @@ Op                    threads: `await op`          the CPU, with `Body`
   MmioRead, ...       registers of devices         the bus                   there and back; a write is posted
   Poll, PollEither    wait for a register          likewise                  until the read that sees the change
   Work, Sleep, ...    time, threads, interrupts    its run queue             as long as they say
+  Touch               the kernel's own state,      the schedule              at once; one action
+                      while exploring
   Now, Self, Irq...   what takes no time           the CPU, at once          nothing
 
 Step                  a CPU, in what it does for   the `Sequencer` that
@@ -53,6 +55,7 @@ from cosim.sim.operations.scheduling import (
     Sleep,
     Spawn,
     ThreadView,
+    Touch,
     Work,
 )
 from cosim.sim.task import Routine, Subroutine
@@ -92,6 +95,7 @@ __all__ = [
     "StoreBlock",
     "Subroutine",
     "ThreadView",
+    "Touch",
     "Wait",
     "Work",
 ]

@@ -101,6 +101,21 @@ class MaskInterrupt(Op[None]):
         self.masked = masked
 
 
+class Touch(Op[None]):
+    """Take hold, as the action `verb`, of state that no word of memory stands for; takes no time of its own.
+
+    Software awaits it while somebody explores, and not otherwise: just before it does what it says.
+    """
+
+    __slots__ = ("changes", "touches", "verb")
+    part = "cpu"
+
+    def __init__(self, verb: str, touches: Footprint, *, changes: bool) -> None:
+        self.verb = verb
+        self.touches = touches
+        self.changes = changes
+
+
 class Instant(NamedTuple):
     """A thread's clock: the time, and how long it has spent in each latency part since it began."""
 

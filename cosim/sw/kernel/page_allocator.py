@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from cosim.events import ObjectAllocated, ObjectFreed, PageAllocated, PageFreed
+from cosim.sim.footprints import words
 from cosim.sim.operations import Amo, Atomic, Oops, StoreBlock, Work
 from cosim.spec.pagetable import PAGE
 from cosim.sw.kernel.buddy import MAX_ORDER, Buddies, Region
@@ -102,7 +103,10 @@ class PageAllocator:
 
     async def _may_fail(self, what: str) -> None:
         self._asked += 1
-        if self._asked in self._failing:
+        failing, sim = self._asked in self._failing, self._kernel.sim
+        if sim.exploring:
+            failing |= sim.actions.pick(f"{(await self._kernel.context()).thread}.alloc", 2) == 1
+        if failing:
             thread = (await self._kernel.context()).thread
             self._kernel.log("warning", f"page allocation failure: {what} (number {self._asked}, as asked)", thread)
             raise KernelError(errno.ENOMEM, f"no memory ({what})")
@@ -121,6 +125,7 @@ class PageAllocator:
                     found = Allocation(address, size, order, candidate, purpose, context.thread, kernel.sim.now)
                     self._used[address] = found
                     self.memory.unpoison(address, size)
+                    self._tell_given_out(found)
                     if self._page_allocated:
                         self._page_allocated(
                             PageAllocated(kernel.sim.now, context.thread, address, size, candidate, purpose)
@@ -137,7 +142,7 @@ class PageAllocator:
             if int(address) in self._kept:
                 return
             raise self._wrong(int(address), context.thread)
-        await Atomic(Amo.ADD, self._words[known.node], 1, release=True)
+        await self._give(self._words[known.node], known)
         if self._used.pop(known.address, None) is None:
             raise self._wrong(int(address), context.thread)
         kernel = self._kernel
@@ -145,6 +150,19 @@ class PageAllocator:
         self._nodes[known.node].give(known.address, known.order)
         if self._page_freed:
             self._page_freed(PageFreed(kernel.sim.now, context.thread, known.address, known.size, known.purpose))
+
+    def _give(self, word: int, freed: Allocation | None) -> Atomic:
+        """The release by which a block or an object goes back: it touches all that is freed at that instant."""
+        op = Atomic(Amo.ADD, word, 1, release=True)
+        if freed is not None and self._kernel.sim.exploring:
+            op.touches = words(freed.address, freed.size)
+        return op
+
+    def _tell_given_out(self, known: Allocation) -> None:
+        sim = self._kernel.sim
+        if sim.exploring:
+            touched = words(known.address, known.size)
+            sim.actions.announce(f"{known.by}.allocated", known.by, touched, True, known.size)
 
     # --- Objects -------------------------------------------------------------------------------------------------
 
@@ -167,8 +185,10 @@ class PageAllocator:
             await Atomic(Amo.ADD, self._slab_word, 1, acquire=True)
             slab[:0] = reversed([page + index * fitting for index in range(PAGE // fitting)])
         address = slab.pop()
-        self._objects[address] = Allocation(address, fitting, 0, 0, purpose, context.thread, kernel.sim.now)
+        found = Allocation(address, fitting, 0, 0, purpose, context.thread, kernel.sim.now)
+        self._objects[address] = found
         self.memory.unpoison(address, fitting)
+        self._tell_given_out(found)
         if self._object_allocated:
             now, who = kernel.sim.now, context.thread
             self._object_allocated(ObjectAllocated(now, who, context.cpu, address, fitting, purpose, fields))
@@ -186,7 +206,7 @@ class PageAllocator:
             await self.free(address)
             return
         context = await self._kernel.context()
-        await Atomic(Amo.ADD, self._slab_word, 1, release=True)
+        await self._give(self._slab_word, self._objects.get(int(address)))
         known = self._objects.pop(int(address), None)
         if known is None:
             if int(address) in self._kept:

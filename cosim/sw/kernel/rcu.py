@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cosim.events import GracePeriodOver, ReadSectionBegun, ReadSectionEnded
-from cosim.sim.operations import Body, Fence, Membarrier, OnInterrupt, Sleep
+from cosim.sim.footprints import Every, running
+from cosim.sim.operations import Body, Fence, Membarrier, OnInterrupt, Sleep, Touch
 from cosim.sim.ranks import Stage
 from cosim.sw.kernel.locks import Section
 from cosim.sw.kernel.objects import Object, cell
@@ -22,6 +23,10 @@ from cosim.units.quantities import S, format_time
 
 RCU_VECTOR = 1
 """The supervisor software interrupt: the last CPU to pass tells the CPU of the grace-period thread so."""
+
+
+READERS = "rcu readers"
+"""In footprints: who is in a read section."""
 
 
 class RcuState(Object):
@@ -181,12 +186,21 @@ class Rcu:
             await state.begun.xchg(number)
             # A section that begins from here on sees what was stored before the request; the others are waited for.
             await Membarrier()
+            if self._kernel.sim.exploring:
+                await self._touch_readers()
             self._begin(number)
             await Sleep(options.gp_scan)
             await self._until_passed(number)
             # The readers' accesses come before whatever follows on any CPU.
             await Membarrier()
+            if self._kernel.sim.exploring:
+                await self._touch_readers()
             await state.completed.store(number, release=True)
+
+    async def _touch_readers(self) -> None:
+        """A grace period begins, or ends: against every read section, and what the CPUs run."""
+        cpus = (running(cpu) for cpu in self._kernel.cpus)
+        await Touch("gp", (Every(READERS), *cpus), changes=False)
 
     async def _until_passed(self, number: int) -> None:
         options = self._kernel.options
@@ -226,6 +240,9 @@ class Rcu:
         sim.at((sim.now // tick + 1) * tick, self._initiator.rank(Stage.INTERRUPT), lambda: self._tick(cpu))
 
     def _tick(self, cpu: str) -> None:
+        sim = self._kernel.sim
+        if sim.exploring:
+            sim.actions.announce(f"{cpu}.tick", f"{cpu}.tick", (running(cpu),), False)
         if not self._kernel.atomic(cpu):
             self._quiescent(cpu)
         else:
@@ -265,7 +282,11 @@ class Reading(Section):
         self.rcu = rcu
 
     async def enter(self, context: ThreadContext) -> None:
+        if self.kernel.sim.exploring and not context.rcu:
+            await Touch("rcu", ((READERS, context.thread),), changes=True)
         self.rcu.enter(context)
 
     async def leave(self, context: ThreadContext) -> None:
+        if self.kernel.sim.exploring and context.rcu == 1:
+            await Touch("rcu", ((READERS, context.thread),), changes=True)
         await self.rcu.leave(context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cosim.sim.operations import Body, Sleep
+from cosim.sim.operations import Body, Sleep, Touch
 from cosim.sw.kernel.objects import Cell, Ordering
 from cosim.sw.kernel.services import Services
 
@@ -38,4 +38,6 @@ class Batch:
             if callbacks:
                 await self._wait()
             for callback in callbacks:
+                if self._kernel.sim.exploring:
+                    await Touch("call", (int(self._word.address),), changes=True)
                 await callback()
