@@ -10,6 +10,7 @@ from cosim.hw.dma.options import DeviceOptions, DmaOptions
 from cosim.hw.iommu.in_memory_queue import error_names
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory.options import MemoryOptions
+from cosim.oracles import ORACLES
 from cosim.spec.pagetable import PAGE
 from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
 from cosim.sw.driver.own import VariantError
@@ -248,6 +249,15 @@ def _expected_errors_can_be(this: _Checker) -> Iterator[Broken]:
             yield ("expect", "queue_errors", index), f"{name} is no error of a queue; {nearest(name, names)}"
 
 
+def _expected_signatures_can_be(this: _Checker) -> Iterator[Broken]:
+    """A signature begins with the name of its oracle."""
+    expect = this.topology.expect
+    for index, signature in enumerate(expect.signatures if expect else ()):
+        name = signature.partition(":")[0]
+        if name not in ORACLES:
+            yield ("expect", "signatures", index), f"{name} is no oracle; {nearest(name, ORACLES)}"
+
+
 def _hardwired_addresses_are_in_memory(this: _Checker) -> Iterator[Broken]:
     if not this.unknown:
         yield from hardwired_rules.broken(this.topology)
@@ -274,4 +284,5 @@ RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     lambda this: what_is_waited_for_ends(this.topology),
     _stalls_name_a_consumer,
     _expected_errors_can_be,
+    _expected_signatures_can_be,
 )

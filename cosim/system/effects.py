@@ -74,10 +74,8 @@ def _device_of_none(place: Place) -> bool:
 
 
 def _untranslated(why: str) -> Callable[[Place], str]:
-    return lambda place: (
-        f"has no effect, since {why} in {place.options.domain}, whose addresses are physical; name a paging domain or "
-        "leave it out"
-    )
+    says = "has no effect, since {} in {}, whose addresses are physical; name a paging domain or leave it out"
+    return lambda place: says.format(why, place.options.domain)
 
 
 def _cache(cache: str, entries: str, fields: tuple[str, ...]) -> Row:

@@ -110,7 +110,9 @@ class ExpectOptions(Options):
     """What must come out, so that the topology is a regression test."""
 
     violations: int | Bound | None = None
-    """How many violations the oracles find; without this, any is a failure."""
+    """How many violations the oracles find; without this and without `signatures`, any is a failure."""
+    signatures: tuple[str, ...] = ()
+    """What must be violated, by how signatures begin: `stale-dma`, or `foreign-dma: write`. Others may be found too."""
     faults: int | Bound | None = None
     """How many requests the IOMMUs refuse in all, and faults of their own; without this, any is a failure."""
     bus_errors: int | Bound | None = None

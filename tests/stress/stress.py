@@ -33,6 +33,8 @@ DEFECTS: dict[str, tuple[st.SearchStrategy[Values], set[str]]] = {
     "early_fence": (st.just({"early_fence": True}), STALE),
     "lose_buffered": (st.fixed_dictionaries({"lose_buffered": st.sampled_from(("1 ns", "20 ns"))}), {"lost-faults"}),
     "stale_fill": (st.just({"stale_fill": True}), STALE),
+    "pscid_bits": (st.fixed_dictionaries({"pscid_bits": st.integers(1, 2)}), {"foreign-dma"}),
+    "skip_permissions": (st.just({"skip_permissions": True}), {"foreign-dma"}),
     "keep_context": (st.just({"keep_context": True}), {"stale-dma"}),
 }
 """Each defect of `DefectOptions`, with the oracles that are there to see it."""

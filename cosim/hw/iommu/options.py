@@ -218,6 +218,10 @@ class DefectOptions(Options):
     """Let an IOTINVAL leave the non-leaf page-table entries that it names."""
     keep_context: bool = False
     """Let an IODIR.INVAL_DDT leave the device contexts that it names."""
+    pscid_bits: int = Field(default=0, ge=0, le=20)
+    """Compare so many bits of a PSCID in the IOTLB, the lowest ones; 0 is all 20."""
+    skip_permissions: bool = False
+    """Let every request through that hits the IOTLB, whatever the page permits, and whether or not A and D are set."""
     lose_buffered: Time = 0
     """Lose one of the faults in `fault_buffer` each time this long has passed while memory has not answered the write
     of a record, and whoever finds the buffer full, without `fqof`; 0 is never."""

@@ -19,6 +19,7 @@ from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.translate.directory import Directory, Registers
 from cosim.hw.iommu.translate.eviction import EvictingDirectory, EvictingIotlb, Eviction, EvictionAsExplored
 from cosim.hw.iommu.translate.iotlb import Iotlb
+from cosim.hw.iommu.translate.iotlb_defects import PermitsAll, ShortTags
 from cosim.hw.iommu.translate.overtaking import FillsStale, GoesOn, GoesOnAsExplored, StartsAgain
 from cosim.hw.iommu.translate.page_table import PageTable
 from cosim.hw.iommu.translate.pointers import KeepsPointers, Pointers
@@ -36,6 +37,17 @@ def keeping(
 ) -> tuple[Iotlb, Directory]:
     """Caches that keep what they have room for."""
     return Iotlb(sim, path, options), Directory(sim, path, options, registers, tables)
+
+
+def with_iotlb(kind: Callable[[Sim, str, IommuOptions], Iotlb]) -> Caches:
+    """Caches of which the IOTLB is another one."""
+
+    def make(
+        sim: Sim, path: str, options: IommuOptions, registers: Registers, tables: Mapping[str, PageTable]
+    ) -> tuple[Iotlb, Directory]:
+        return kind(sim, path, options), Directory(sim, path, options, registers, tables)
+
+    return make
 
 
 def evicting(kind: type[Eviction]) -> Caches:
@@ -82,6 +94,8 @@ DEFECTS: Mapping[str, Callable[[Any], Mapping[str, Any]]] = {
     "stale_fill": lambda _: {"overtaking": FillsStale},
     "keep_nonleaf": lambda _: {"pointers": KeepsPointers},
     "keep_context": lambda _: {"commanded": KeepsContexts},
+    "pscid_bits": lambda bits: {"caches": with_iotlb(partial(ShortTags, bits=bits))},
+    "skip_permissions": lambda _: {"caches": with_iotlb(PermitsAll)},
     "lose_buffered": lambda lose_ps: {"fault_buffer": partial(LosingBuffer, lose_ps=lose_ps)},
 }
 """What each option of `DefectOptions` that is on (with this value) puts in the place of what; defects come last."""

@@ -46,7 +46,8 @@ class Findings:
     requests: Mapping[str, int]
     behind: Mapping[str, str | None]
     queue_errors: tuple[QueueError, ...]
-    violations: int
+    signatures: Mapping[str, int]
+    """How many violations there were of each signature."""
     log: tuple[str, ...]
     unfinished: Mapping[str, str] = field(default_factory=dict)
     """The threads that have not ended, or died."""
@@ -58,7 +59,7 @@ def failures_of(expect: ExpectOptions | None, found: Findings) -> list[str]:
     Without expectations that is any violation, any request that failed, and any queue that stands in an error.
     """
     expect = expect or ExpectOptions()
-    failures = [*_judge("violations", found.violations, _or_none(expect.violations))]
+    failures = [*_violations(expect, found.signatures)]
     for name, failed, expected in (
         ("faults", found.faults, expect.faults),
         ("bus_errors", found.bus_errors, expect.bus_errors),
@@ -80,6 +81,15 @@ def failures_of(expect: ExpectOptions | None, found: Findings) -> list[str]:
 
 def _or_none(expected: int | Bound | None) -> int | Bound:
     return 0 if expected is None else expected
+
+
+def _violations(expect: ExpectOptions, found: Mapping[str, int]) -> Iterator[str]:
+    if expect.violations is not None or not expect.signatures:
+        yield from _judge("violations", sum(found.values()), _or_none(expect.violations))
+    for begins in expect.signatures:
+        if not any(signature.startswith(begins) for signature in found):
+            others = ", ".join(f"{count:,} of {signature}" for signature, count in found.items()) or "none"
+            yield f"signatures: no violation of {begins} was found, and one was expected; found were {others}"
 
 
 def _whose(found: Findings, failed: ByDevice, *, refused: bool) -> Iterator[str]:

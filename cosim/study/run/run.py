@@ -190,7 +190,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         requests=system.requests(),
         behind={path: master.options.through for path, master in system.masters.items()},
         queue_errors=tuple(system.queue_errors()),
-        violations=meter.violations.count,
+        signatures=meter.violations.signatures,
         log=tuple(line.text for line in meter.log.kept),
         unfinished=system.unfinished() if system.booted else {},
     )

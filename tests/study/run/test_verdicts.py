@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from cosim.config.problems import TopologyError
 from cosim.study.run.expect import Findings, failures_of
 from cosim.study.run.failed_requests import total
 from cosim.study.run.result import Result
+from cosim.system.topology import ExpectOptions
 
 SWITCH = """
 # A running device is moved into the identity domain and back: its IOVAs are no addresses of memory there.
@@ -136,7 +138,7 @@ def test_of_many_devices_those_that_lost_most_are_named_and_the_others_counted()
         requests=dict.fromkeys((f"nic{n}" for n in range(6)), 1000),
         behind=dict.fromkeys((f"nic{n}" for n in range(6)), "iommu0"),
         queue_errors=(),
-        violations=0,
+        signatures={},
         log=(),
     )
     assert failures_of(None, found) == [
@@ -146,6 +148,32 @@ def test_of_many_devices_those_that_lost_most_are_named_and_the_others_counted()
         "5 of 1,000 requests of nic4 failed on the bus (corrupt 1, access_fault 4); "
         "4 of 1,000 requests of nic3 failed on the bus (corrupt 1, access_fault 3); and 5 of 2 other devices",
     ]
+
+
+NOTHING = Findings({}, {}, {}, {}, {}, (), {}, ())
+FREED, STALE = "freed-memory: dma read buffer page", "stale-dma: write, page unmapped"
+
+
+def test_any_violation_is_a_failure_unless_it_is_expected() -> None:
+    seen = replace(NOTHING, signatures={FREED: 2, STALE: 3})
+    assert failures_of(None, seen) == ["violations: 5, expected 0"]
+    for expected in ({"violations": 5}, {"violations": {"min": 1}}, {"signatures": ["stale-dma", FREED]}):
+        assert not failures_of(ExpectOptions.model_validate(expected), seen)
+    both = ExpectOptions.model_validate({"signatures": ["stale-dma"], "violations": 4})
+    assert failures_of(both, seen) == ["violations: 5, expected 4"]
+
+
+@pytest.mark.parametrize(("found", "told"), [({}, "none"), ({FREED: 2}, f"2 of {FREED}")])
+def test_a_signature_that_is_expected_has_to_be_found(found: dict[str, int], told: str) -> None:
+    expect = ExpectOptions.model_validate({"signatures": ["stale-dma: write", *found]})
+    assert failures_of(expect, replace(NOTHING, signatures=found)) == [
+        f"signatures: no violation of stale-dma: write was found, and one was expected; found were {told}"
+    ]
+
+
+def test_a_signature_of_no_oracle_is_refused() -> None:
+    with pytest.raises(TopologyError, match=r"stale-dme is no oracle; did you mean stale-dma"):
+        cosim.load("quickstart", set={"expect.signatures": ["stale-dme: write"]})
 
 
 def test_a_command_queue_that_stands_in_an_error_fails_the_run(stopped: Run) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from cosim.hw.dma.transaction import Status
+from cosim.spec.pagetable import Pte
 from cosim.spec.queues import Iotinval
-from tests.hw.iommu.harness import System
+from tests.hw.iommu.harness import LEAF, System
 
 SMALL, LARGE = 0x8100_0000, 0x8120_0000
 """Where a page leads to, and where the large page leads to that takes its place."""
@@ -31,3 +33,30 @@ def test_only_defective_hardware_keeps_a_context_that_was_invalidated(defective:
     system.device(pscid=2).map(0, LARGE)
     system.iommu.commands.translation.invalidate_ddt(named)
     assert system.translate(0).address == (SMALL if defective else LARGE)
+
+
+@pytest.mark.parametrize(("bits", "leads"), [(0, (SMALL, LARGE)), (1, (SMALL, SMALL)), (2, (SMALL, LARGE))])
+def test_tags_that_are_too_short_take_one_address_space_for_another(bits: int, leads: tuple[int, int]) -> None:
+    system = System(defects={"pscid_bits": bits})
+    system.device(1, pscid=1).map(0, SMALL)
+    system.device(2, pscid=3).map(0, LARGE)
+    assert (system.translate(0, 1).address, system.translate(0, 2).address) == leads
+
+
+def test_short_tags_are_compared_by_invalidations_too() -> None:
+    system = System(defects={"pscid_bits": 1})
+    system.device(1, pscid=1).map(0, SMALL)
+    system.device(2, pscid=3).map(0, LARGE)
+    system.translate(0, 1)
+    system.invalidations.invalidate_vma(Iotinval.vma(pscid=3, addr=0))
+    assert system.translate(0, 2).address == LARGE
+
+
+@pytest.mark.parametrize("flags", [LEAF & ~Pte.w.mask, LEAF & ~Pte.d.mask], ids=["W=0", "D=0"])
+@pytest.mark.parametrize("defective", [False, True])
+def test_only_defective_hardware_lets_a_write_hit_what_it_may_not_write(defective: bool, flags: int) -> None:
+    system = System(defects={"skip_permissions": defective})
+    system.device().map(0, SMALL, flags=flags)
+    assert system.translate(0, write=True).status is Status.UR, "a walk looks"
+    assert system.translate(0).status is Status.SUCCESS
+    assert (system.translate(0, write=True).status is Status.SUCCESS) == defective
