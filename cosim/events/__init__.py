@@ -8,7 +8,7 @@ from cosim.events.busy import Busy
 from cosim.events.calls import BootDone, CallAbandoned, CallBegun, CallDone
 from cosim.events.dma import DmaCommitted, DmaDone, DmaIssued
 from cosim.events.domains import Attached, Attaching, ContextChanged, MapBegun, Mapped, UnmapBegun, Unmapped
-from cosim.events.end import Leaked, RunEnded
+from cosim.events.end import Deadlocked, Leaked, RunEnded, ThreadLeft
 from cosim.events.iommu import (
     CacheFilled,
     CacheLookup,
@@ -53,6 +53,7 @@ __all__ = [
     "CommandFetched",
     "CommandSent",
     "ContextChanged",
+    "Deadlocked",
     "DmaCommitted",
     "DmaDone",
     "DmaIssued",
@@ -82,6 +83,7 @@ __all__ = [
     "StoreIssued",
     "Switched",
     "ThreadEnded",
+    "ThreadLeft",
     "Translated",
     "UnmapBegun",
     "Unmapped",

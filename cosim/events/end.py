@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -15,6 +16,30 @@ class Leaked:
     size: int
     purpose: str
     allocated: int
+
+
+@dataclass(slots=True)
+class Deadlocked:
+    """A thread has waited since `since` for a lock that will never be its own; `holder` has it, or has ended with it.
+
+    `lock_class` is the field that the lock is declared as.
+    """
+
+    time: int
+    who: str
+    lock_class: str
+    holder: str
+    ended: bool
+    since: int
+
+
+@dataclass(slots=True)
+class ThreadLeft:
+    """A thread has not ended; `spent` is what it has spent in each latency part so far."""
+
+    time: int
+    who: str
+    spent: Mapping[str, int]
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from cosim.oracles.bounds import Bounds
 from cosim.oracles.data_race import DataRace
+from cosim.oracles.endless_call import EndlessCall
 from cosim.oracles.foreign_dma import ForeignDma
 from cosim.oracles.freed_memory import FreedMemory
 from cosim.oracles.grace_period import GracePeriod
@@ -28,6 +29,7 @@ ORACLES: dict[str, type[Oracle]] = {
         LockOrder,
         LostFaults,
         Sleep,
+        EndlessCall,
         KernelHealth,
     )
 }
@@ -38,6 +40,7 @@ __all__ = [
     "Book",
     "Bounds",
     "DataRace",
+    "EndlessCall",
     "ForeignDma",
     "FreedMemory",
     "GracePeriod",

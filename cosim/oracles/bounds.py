@@ -16,3 +16,5 @@ class Bounds:
     """From a store's issue by a CPU until it takes hold."""
     answer_ps: int = 0
     """From the moment at which a walk's read takes hold until the requests that wait for the walk go on."""
+    call_ps: int = 0
+    """From one call's beginning or return to the next by the same thread, while it is waiting for hardware."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from cosim.oracles import Bounds
+from cosim.sw.driver.time_outs import longest_time_out
+from cosim.sw.driver.variants import variant
 from cosim.system.topology import Topology
 
 
 def patience(topology: Topology, held: int) -> Bounds:
     """The bounds of a run of `topology` whose schedule answers `held` questions: each may hold one action once."""
     hold_ps = held * topology.run.hold
-    return Bounds(store_ps=_store(topology) + hold_ps, answer_ps=_answer(topology) + hold_ps)
+    return Bounds(
+        store_ps=_store(topology) + hold_ps,
+        answer_ps=_answer(topology) + hold_ps,
+        call_ps=_call(topology) + hold_ps,
+    )
 
 
 def _store(topology: Topology) -> int:
@@ -28,3 +34,8 @@ def _answer(topology: Topology) -> int:
     beats = 8  # of a device context, the longest that a walk reads
     ways = [time.link + beats * time.beat + time.walk_step + time.fill + time.context_fill for time in times]
     return max(ways, default=0)
+
+
+def _call(topology: Topology) -> int:
+    """A time-out after which a driver goes on without a warning, and as much again for what it has waited before."""
+    return 2 * longest_time_out(variant(topology.driver.variant, topology.driver.cells))

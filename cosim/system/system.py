@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cosim.events import BootDone, KernelLog, Leaked, RunEnded, ThreadEnded
+from cosim.events import BootDone, Deadlocked, KernelLog, Leaked, RunEnded, ThreadEnded, ThreadLeft
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.cpu import Cpu
 from cosim.hw.cpu.interrupt_file import InterruptFile
@@ -122,6 +122,12 @@ class System:
         leaked = self.sim.probe(Leaked)
         for lost in leaks:
             leaked(Leaked(now, lost.by, lost.address, lost.size, lost.purpose, lost.time))
+        if deadlocked := self.sim.probe(Deadlocked):
+            for lock in self.kernel.deadlocks():
+                deadlocked(Deadlocked(now, lock.thread, lock.lock_class, lock.holder, lock.ended, lock.since))
+        if left := self.sim.probe(ThreadLeft):
+            for name, clock in self.clocks().items():
+                left(ThreadLeft(now, name, clock.parts))
         self.sim.probe(RunEnded)(RunEnded(now))
 
     def leaks(self) -> list[Allocation]:
@@ -207,7 +213,7 @@ class System:
 
     def stuck(self) -> list[str]:
         """In words, the threads that will never go on; nothing if all is well."""
-        return self.kernel.deadlocks()
+        return [str(deadlock) for deadlock in self.kernel.deadlocks()]
 
 
 def _names(threads: Sequence[AnyWorkload], prefix: str = "") -> list[str]:

@@ -25,6 +25,7 @@ DRIVERS = {"kernel": "v2"}
 PLANTED = {
     "foreign-dma": "test_foreign_dma",
     "data-race": "test_data_race",
+    "endless-call": "test_endless_call",
     "grace-period": "test_grace_period",
     "leaked-memory": "test_leaked_memory",
     "lock-order": "test_lock_order",

@@ -22,7 +22,7 @@ def pair(machine: Machine) -> Pair:
 
 def told(machine: Machine) -> list[str]:
     machine.go()
-    return [text.partition(", since")[0] for text in machine.kernel.deadlocks()]
+    return [str(found).partition(", since")[0] for found in machine.kernel.deadlocks()]
 
 
 @pytest.mark.parametrize("model", ["", "rvwmo"])

@@ -7,7 +7,7 @@ import pytest
 from cosim.oracles import Bounds
 from cosim.system.load import load
 from cosim.system.patience import patience
-from cosim.units.quantities import NS, US
+from cosim.units.quantities import NS, US, S
 
 TOPOLOGY = "quickstart"
 
@@ -31,4 +31,12 @@ def test_each_answer_of_a_schedule_may_hold_what_is_waited_for_once(held):
     topology = load(TOPOLOGY, sets=["run.hold=30 us"])
     plain, perturbed = patience(topology, 0), patience(topology, held)
     more = held * 30 * US
-    assert perturbed == Bounds(store_ps=plain.store_ps + more, answer_ps=plain.answer_ps + more)
+    assert perturbed == Bounds(
+        store_ps=plain.store_ps + more, answer_ps=plain.answer_ps + more, call_ps=plain.call_ps + more
+    )
+
+
+def test_a_call_may_take_longer_than_the_longest_time_out_of_its_driver():
+    assert patience(load(TOPOLOGY), 0).call_ps > 90 * S
+    slow = load(TOPOLOGY, sets=["driver.invalidate={policy: per-iommu, fence_ps: 200 s}"])
+    assert patience(slow, 0).call_ps > 200 * S

@@ -18,7 +18,7 @@ from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.kernel.page_allocator import Allocation, PageAllocator, PoisonedMemory
 from cosim.sw.kernel.rcu import Rcu
 from cosim.sw.kernel.services import CpuLike, LockProbes
-from cosim.sw.kernel.thread_context import ThreadContext, deadlocks
+from cosim.sw.kernel.thread_context import Deadlock, ThreadContext, deadlocks
 from cosim.sw.kernel.timers import Timers
 
 
@@ -206,8 +206,8 @@ class Kernel:
         held += [allocation.address for allocation in kept]
         return unreachable(self.pages.memory, [*self.pages.in_use(), *kept], held)
 
-    def deadlocks(self) -> list[str]:
-        """In words, which threads wait for a lock that never will be free, and which thread has it; takes no time."""
+    def deadlocks(self) -> list[Deadlock]:
+        """Which threads wait for a lock that never will be free, and which thread has it; takes no time."""
         return deadlocks(self._contexts.values(), self._lost_locks)
 
     def counters(self) -> dict[str, int]:

@@ -54,8 +54,24 @@ class ThreadContext:
         return ""
 
 
-def deadlocks(contexts: Collection[ThreadContext], lost: Mapping[int, str]) -> list[str]:
-    """In words, every thread that waits for a lock that will never be its own: thread, lock, holder, since when.
+@dataclass(frozen=True, slots=True)
+class Deadlock:
+    """A thread waits for a lock that will never be its own, since `since`; the holder may have `ended` with it."""
+
+    thread: str
+    lock_class: str
+    holder: str
+    ended: bool
+    since: int
+
+    def __str__(self) -> str:
+        whose = f"{self.holder} took and never gave back" if self.ended else f"{self.holder} holds"
+        since = format_time(self.since, 6)
+        return f"deadlock: {self.thread} waits for {self.lock_class}, which {whose}, since {since}"
+
+
+def deadlocks(contexts: Collection[ThreadContext], lost: Mapping[int, str]) -> list[Deadlock]:
+    """Every thread that waits for a lock that will never be its own.
 
     `lost` are locks, by address, that a thread has taken and ended without giving back.
     """
@@ -81,7 +97,7 @@ def deadlocks(contexts: Collection[ThreadContext], lost: Mapping[int, str]) -> l
         if context.thread in wanted and never(context.thread):
             held = wanted[context.thread]
             holder = holders.get(held.address, "")
-            whose = f"{holder} holds" if holder else f"{lost[held.address]} took and never gave back"
-            since = format_time(context.waits_since or 0, 6)
-            found.append(f"deadlock: {context.thread} waits for {held.lock_class}, which {whose}, since {since}")
+            since = context.waits_since or 0
+            whose = holder or lost[held.address]
+            found.append(Deadlock(context.thread, held.lock_class, whose, not holder, since))
     return found
