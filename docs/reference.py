@@ -99,6 +99,7 @@ def reference() -> str:
                 sections += _tables(f"`{name}`: a {inner['title'].lower()}", inner, definitions, name, 3, seen)
         if name == "driver":
             sections += [_listed("Variants", CATALOGUE["drivers"]()), _policies(CATALOGUE["policies"]())]
+            sections.append(_steps(CATALOGUE["steps"]()))
     sections.append(_listed("Traffic patterns", CATALOGUE["patterns"](), level=2))
     sections.append(_listed("Latency parts", CATALOGUE["latency-parts"](), level=2))
     sections.append(_sources(seen))
@@ -229,10 +230,21 @@ def _policies(rows: Sequence[tuple[str, str]]) -> str:
         "`driver: {variant: merged, invalidate: {policy: short-fence, fence_ps: 10 ms}}`.\n\n"
         "| axis | policy | what it is |\n|---|---|---|"
     ]
-    for name, text in rows:
-        axis, _, policy = name.partition(": ")
-        lines.append(f"| `{axis}` | `{policy}` | {_text(text)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_of_axes(rows)]) + "\n"
+
+
+def _steps(rows: Sequence[tuple[str, str]]) -> str:
+    lines = [
+        "### Steps\n\nWhat a policy does for the sake of order, or of another thread, can be taken out alone:\n"
+        "`-s driver.attach.without=barrier`, or `driver: {variant: merged, attach: {without: [barrier, written]}}`.\n"
+        "The policies that have a step are named behind it.\n\n"
+        "| axis | step | what it is |\n|---|---|---|"
+    ]
+    return "\n".join([*lines, *_of_axes(rows)]) + "\n"
+
+
+def _of_axes(rows: Sequence[tuple[str, str]]) -> list[str]:
+    return [f"| `{axis}` | `{name}` | {_text(text)} |" for axis, name, text in ((*n.split(": "), t) for n, t in rows)]
 
 
 def _sources(seen: set[str]) -> str:

@@ -142,9 +142,15 @@ class LegalNames:
     open_names: Mapping[Path, Collection[str]] = field(default_factory=dict)
 
     def __call__(self, data: Any, path: Path) -> Collection[str] | None:
-        """The names besides those that stand there already; None if any may."""
+        """The names besides those that stand there already; None if any may, as below a name that no model has."""
         expected = at(self.model, data, path)
-        return None if is_open(expected) else fields_of(expected)
+        if is_open(expected) or any(self._is_free(data, path[:index], path[index]) for index in range(len(path))):
+            return None
+        return fields_of(expected)
+
+    def _is_free(self, data: Any, path: Path, key: str | int) -> bool:
+        expected = at(self.model, data, path)
+        return is_open(expected) and key not in fields_of(expected)
 
     def known(self, data: Any, path: Path) -> Collection[str]:
         """As many names as are known."""

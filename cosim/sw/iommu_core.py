@@ -13,10 +13,11 @@ from itertools import count
 
 from cosim.events import Attached, Attaching
 from cosim.sw.calls import Calls
+from cosim.sw.groups import GroupMutex, GroupsPolicy
 from cosim.sw.iommu_ops import Device, DeviceObject, DevIommu, Domain, Hardware, IommuDriver
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.kernel import Kernel
-from cosim.sw.kernel.locks import Mutex
+from cosim.sw.kernel.locks import Mutex, Section
 from cosim.sw.kernel.objects import Object, cell, embed
 
 NO_DOMAIN = 0
@@ -46,8 +47,9 @@ class Group:
 class IommuCore:
     """What drivers of devices call: the core finds the group, takes its mutex and asks the IOMMU driver."""
 
-    def __init__(self, kernel: Kernel, driver: IommuDriver) -> None:
+    def __init__(self, kernel: Kernel, driver: IommuDriver, groups: GroupsPolicy | None = None) -> None:
         self.kernel = kernel
+        self._locking: GroupsPolicy = groups or GroupMutex()
         self.driver = driver
         self.calls = Calls(kernel.sim)
         self.iommus: dict[str, Object] = {}
@@ -133,7 +135,7 @@ class IommuCore:
         if found is None:
             state = GroupState(kernel.static(GroupState.SIZE))
             found = self._groups[group or name] = Group(group or name, state)
-        async with kernel.mutex(found.state.mutex):
+        async with self._mutex(found):
             found.members.append(device)
         self._group_of[name] = found
         return device
@@ -141,7 +143,7 @@ class IommuCore:
     async def set_default_domain(self, name: str, domain: Domain) -> None:
         """Put the group of a device into the domain that detaching returns it to. KernelError of the driver."""
         group = self._group_of[name]
-        async with self.calls.measured("attach"), self.kernel.mutex(group.state.mutex):
+        async with self.calls.measured("attach"), self._mutex(group):
             await self._switch(group, domain)
             await group.state.default.store(self._handle(domain))
 
@@ -149,7 +151,7 @@ class IommuCore:
         """Hot-unplug: the device is detached and forgotten, and its structures are freed at once."""
         kernel, driver = self.kernel, self.driver
         group, device = self._group_of.pop(name), self.devices.pop(name)
-        async with self.calls.measured("release"), kernel.mutex(group.state.mutex):
+        async with self.calls.measured("release"), self._mutex(group):
             group.members.remove(device)
             old = self._domain(await group.state.domain.load())
             self._begin(device, "")
@@ -172,7 +174,7 @@ class IommuCore:
     async def attach(self, name: str, domain: Domain) -> None:
         """iommu_attach_group: KernelError EBUSY if the group is in another domain than its default, or the driver's."""
         group = self._group(name)
-        async with self.calls.measured("attach"), self.kernel.mutex(group.state.mutex):
+        async with self.calls.measured("attach"), self._mutex(group):
             now = self._domain(await group.state.domain.load())
             default = self._domain(await group.state.default.load())
             if now is not None and now not in (default, self.driver.blocked):
@@ -182,13 +184,13 @@ class IommuCore:
     async def replace(self, name: str, domain: Domain) -> None:
         """Move a group from whatever domain it is in to another (as iommufd does). KernelError of the driver."""
         group = self._group(name)
-        async with self.calls.measured("attach"), self.kernel.mutex(group.state.mutex):
+        async with self.calls.measured("attach"), self._mutex(group):
             await self._switch(group, domain)
 
     async def detach(self, name: str) -> None:
         """iommu_detach_group: back to the default domain, or to none that reaches anything."""
         group = self._group(name)
-        async with self.calls.measured("detach"), self.kernel.mutex(group.state.mutex):
+        async with self.calls.measured("detach"), self._mutex(group):
             domain = self._domain(await group.state.default.load()) or self.driver.blocked
             if domain is None:
                 raise KernelError(errno.EINVAL, f"{name} has no default domain, and the driver none that blocks")
@@ -233,6 +235,9 @@ class IommuCore:
         if name not in self._group_of:
             raise KernelError(errno.ENODEV, f"there is no device {name}")
         return self._group_of[name]
+
+    def _mutex(self, group: Group) -> Section:
+        return self._locking.mutex(self.kernel, group.state.mutex)
 
     def _name(self, domain: Domain) -> None:
         handle = self._handle_of[domain.name] = next(self._handles)

@@ -22,7 +22,7 @@ from cosim.sim.simulation import Sim
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_device import DeviceDriver, DeviceState, DmaDevice, RingDevice
 from cosim.sw.driver.driver import Driver
-from cosim.sw.driver.variants import variant
+from cosim.sw.driver.variants import chosen, variant
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.runtime import Origin, RingHardware, Runtime
@@ -72,12 +72,11 @@ def build(topology: Topology, chooser: Chooser) -> System:
     rings = {path: RingHardware(bases[path], first_cpu, vectors[path][0]) for path in topology.of_kind("ring")}
     drivers = dict(_drivers(kernel, bases, rings))
     origin = Origin(at_boot=topology.run.origin == "boot")
-    core = IommuCore(kernel, driver)
+    core = IommuCore(kernel, driver, row.groups)
     apart = untranslated(topology)
     runtime = Runtime(kernel, driver, core, drivers, rings, apart, topology.iova, origin=origin)
     booted = plan(topology, vectors, {path: file.base for path, file in files.items()})
-    cells = [f" {axis}={cell}" for axis, cell in topology.driver.cells.items()]
-    named = row.name + "".join(cells)
+    named = " ".join([row.name, *chosen(topology.driver.cells)])
     return System(topology, sim, bus, kernel, runtime, booted, memories, cpus, iommus, masters, files, named)
 
 

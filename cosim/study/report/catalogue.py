@@ -13,6 +13,7 @@ from cosim.hw.dma.patterns import PATTERNS
 from cosim.oracles import ORACLES
 from cosim.study.trace.trace import EVENTS
 from cosim.sw.driver.variants import CELLS, REFERENCE, ROWS
+from cosim.sw.steps import steps
 from cosim.sw.workloads import AnyWorkload
 from cosim.system.load import shipped
 from cosim.system.scalars import SCALARS
@@ -46,6 +47,16 @@ def drivers() -> Rows:
 def policies() -> Rows:
     """Every policy that a driver can be made of, as `driver: {variant: merged, attach: no-barrier}` names it."""
     return [(f"{axis}: {name}", _policy(policy)) for axis, named in CELLS.items() for name, policy in named.items()]
+
+
+def policy_steps() -> Rows:
+    """What can be taken out of a policy alone, as `-s driver.attach.without=barrier` does, and of which policies."""
+    found: dict[tuple[str, str], tuple[str, list[str]]] = {}
+    for axis, named in CELLS.items():
+        for cell, policy in named.items():
+            for name, one in steps(policy).items():
+                found.setdefault((axis, name), (one.about, []))[1].append(cell)
+    return [(f"{axis}: {name}", f"{about} ({', '.join(cells)})") for (axis, name), (about, cells) in found.items()]
 
 
 def threads() -> Rows:
@@ -87,6 +98,7 @@ CATALOGUE: Mapping[str, Callable[[], Rows]] = {
     "topologies": topologies,
     "drivers": drivers,
     "policies": policies,
+    "steps": policy_steps,
     "threads": threads,
     "patterns": patterns,
     "oracles": oracles,

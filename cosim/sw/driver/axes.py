@@ -20,6 +20,7 @@ from cosim.spec.registers import Ddtp, Interrupt, QueueBase
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.domain import Bond, DomainObject
 from cosim.sw.driver.services import DriverServices
+from cosim.sw.groups import GroupsPolicy
 from cosim.sw.iommu_ops import Device, Domain, Gather, MapResult, Prot
 from cosim.sw.kernel.irq import IrqReturn
 from cosim.sw.kernel.objects import Cell
@@ -205,6 +206,12 @@ class BringupPolicy(Protocol):
         """The address of a queue whose place the hardware fixes: `base` is what its register reads after a PPN of 0 was
         written. The probe then writes this address, and gives up with ENODEV if it does not read it back."""
 
+    async def forget_all(self, driver: Skeleton, iommu: IommuDevice) -> None:
+        """`ddtp` has been written. After: the IOMMU has forgotten all contexts, and all that was cached under them.
+
+        Asked when the directory's mode is set, also to Off.
+        """
+
     async def reset_index(self, iommu: IommuDevice, index: Register[Word]) -> None:
         """A queue is about to be switched on: the end that software moves may be anything. `index` is its register."""
 
@@ -241,6 +248,7 @@ class Variant:
     capable: CapablePolicy
     bringup: BringupPolicy
     interrupts: InterruptsPolicy
+    groups: GroupsPolicy
     name: str = ""
 
 

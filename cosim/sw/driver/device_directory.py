@@ -7,7 +7,6 @@ import errno
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import StoreBlock
 from cosim.spec.pagetable import PAGE, PAGE_LG2
-from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode
 from cosim.spec.translation import Ddte, ddt_split
@@ -20,8 +19,6 @@ from cosim.units.quantities import S
 
 DDTP_BUSY_PS = 10 * S
 """How long a change of `ddtp` may take."""
-FENCE_PS = 90 * S
-"""How long the fence after it may take: PCIe's limit of an ATS invalidation and half as much again."""
 
 
 async def settled_ddtp(driver: Skeleton, iommu: IommuDevice) -> Ddtp:
@@ -65,9 +62,7 @@ async def set_mode(driver: Skeleton, iommu: IommuDevice, wanted: IommuMode) -> N
             raise KernelError(errno.EINVAL, f"mode {mode} was set, mode {ddtp.iommu_mode} is read")
         mode -= 1
     await iommu.mode.store(mode)
-    await driver.send(iommu, Iodir.inval_ddt())
-    await driver.send(iommu, Iotinval.vma())
-    await driver.sync(iommu, FENCE_PS)
+    await driver.policies.bringup.forget_all(driver, iommu)
 
 
 async def find_context(driver: Skeleton, iommu: IommuDevice, device_id: int) -> DeviceContext | None:

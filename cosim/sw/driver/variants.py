@@ -34,6 +34,8 @@ from cosim.sw.driver.policies import (
     tables_kept,
 )
 from cosim.sw.driver.policies.tables_generic import Generic
+from cosim.sw.groups import GroupMutex
+from cosim.sw.steps import steps, without
 from cosim.units import quantities
 from cosim.units.nearest import nearest
 
@@ -116,6 +118,9 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
         "prints-and-clears": interrupts.PrintsAndClears(),
         "v2": interrupts.ReviewedInterrupts(),
     },
+    "groups": {
+        "mutex": GroupMutex(),
+    },
 }
 """Every named policy: axis, then name. Each keeps the contract of its axis (`axes.CONTRACTS`)."""
 
@@ -136,6 +141,7 @@ ROWS: Mapping[str, Mapping[str, str]] = {
             capable="none",
             bringup="hands-over",
             interrupts="prints-and-clears",
+            groups="mutex",
         )
     ),
     "v2": (
@@ -149,6 +155,7 @@ ROWS: Mapping[str, Mapping[str, str]] = {
             capable="none",
             bringup="v2",
             interrupts="v2",
+            groups="mutex",
         )
     ),
     "v2-as-posted": v2 | {"tables": "v2-as-posted"},
@@ -190,13 +197,24 @@ REFERENCE = "merged"
 def variant(name: str, cells: Mapping[str, Any] | None = None) -> Variant:
     """The row called `name` (or ``FILE.py:NAME``), some of its cells replaced by others. VariantError.
 
-    A cell is the name of a policy of its axis, or a mapping of `policy` and of the policy's own numbers:
-    ``{policy: short-fence, fence_ps: 10 ms}``.
+    A cell is the name of a policy of its axis, or a mapping of `policy`, of the policy's own numbers, and of the steps
+    that it is to be `without`: ``{policy: short-fence, fence_ps: 10 ms, without: [barrier]}``. Without `policy` it is
+    the row's own.
     """
     row = load_variant(name)
     changed = replace(row, **{axis: _cell(row, axis, value) for axis, value in (cells or {}).items()})
     _check_needs(changed)
     return changed
+
+
+def chosen(cells: Mapping[str, Any]) -> list[str]:
+    """Cells as ``-s driver.…`` sets them: ``attach=context-first``, ``attach.without=barrier``."""
+    found = []
+    for axis, cell in cells.items():
+        for name, value in cell.items() if isinstance(cell, Mapping) else [("policy", cell)]:
+            text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+            found.append(f"{axis}={text}" if name == "policy" else f"{axis}.{name}={text}")
+    return found
 
 
 def check_cell(name: str, axis: str, value: Any) -> None:
@@ -233,14 +251,33 @@ def _row_of(name: str) -> Variant:
 def _cell(row: Variant, axis: str, value: Any) -> Any:
     if axis not in CELLS:
         raise VariantError(f"driver: {axis!r} is not an axis; {policy_hint(axis, CELLS) or nearest(axis, CELLS)}")
-    options: dict[str, Any] = {}
-    if isinstance(value, Mapping):
-        options = {str(key): given for key, given in value.items() if key != "policy"}
-        value = value.get("policy", _name_of(axis, getattr(row, axis)))
-    if not isinstance(value, str) or value not in CELLS[axis]:
-        hint = policy_hint(str(value), CELLS) or nearest(str(value), CELLS[axis])
-        raise VariantError(f"driver: {axis}: there is no {value!r}; {hint}")
-    return _with_options(f"driver: {axis}: {value}", CELLS[axis][value], options)
+    options = {str(key): given for key, given in value.items()} if isinstance(value, Mapping) else {"policy": value}
+    removed = options.pop("without", ())
+    if "policy" in options:
+        name = options.pop("policy")
+        policy = _policy(axis, name)
+    else:
+        name, policy = _name_of(axis, getattr(row, axis)), getattr(row, axis)
+    what = f"driver: {axis}: {name}"
+    return _without(what, _with_options(what, policy, options), (removed,) if isinstance(removed, str) else removed)
+
+
+def _policy(axis: str, name: Any) -> Any:
+    if not isinstance(name, str) or name not in CELLS[axis]:
+        hint = policy_hint(str(name), CELLS) or nearest(str(name), CELLS[axis])
+        raise VariantError(f"driver: {axis}: there is no {name!r}; {hint}")
+    return CELLS[axis][name]
+
+
+def _without(what: str, policy: Any, names: Any) -> Any:
+    if not isinstance(names, (list, tuple)):
+        raise VariantError(f"{what}: without: a step or a list of steps, not {names!r}")
+    known = steps(policy)
+    for name in names:
+        if name not in known:
+            hint = nearest(str(name), known) if known else "it has none that could be taken out"
+            raise VariantError(f"{what} has no step {name!r}; {hint}")
+    return without(policy, names) if names else policy
 
 
 def _name_of(axis: str, policy: Any) -> str:
@@ -254,7 +291,7 @@ def _with_options(what: str, policy: Any, options: Mapping[str, Any]) -> Any:
     values: dict[str, Any] = {}
     for name, given in options.items():
         if name not in known:
-            raise VariantError(f"{what} has no option {name!r}; {nearest(name, known)}")
+            raise VariantError(f"{what} has no option {name!r}; {nearest(name, [*known, 'without'])}")
         try:
             values[name] = quantities.parse_time(given) if name.endswith("_ps") else known[name](given)
         except ValueError as error:

@@ -43,12 +43,15 @@ class ListHead(Object):
         """Put `entry` last."""
         await ListHead(await self.prev.load()).add(entry)
 
-    async def add_rcu(self, entry: ListHead) -> None:
-        """Put `entry` behind this one, published by a release store for readers under way."""
+    async def add_rcu(self, entry: ListHead, *, release: bool = True) -> None:
+        """Put `entry` behind this one, published by a release store for readers under way.
+
+        Without `release` they may find it before it is what it is to be.
+        """
         after = ListHead(await self.next.load())
         await entry.next.store(after.address)
         await entry.prev.store(self.address)
-        await self.next.rcu_assign_pointer(entry.address)
+        await (self.next.rcu_assign_pointer(entry.address) if release else self.next.store(entry.address))
         await after.prev.store(entry.address)
 
     async def add_tail_rcu(self, entry: ListHead) -> None:
@@ -71,20 +74,22 @@ class ListHead(Object):
         await after.prev.store(before.address)
         await before.next.store(after.address)
 
-    def each(self, kind: type[O], member: Member) -> Entries[O]:
+    def each(self, kind: type[O], member: Member, *, dependent: bool = True) -> Entries[O]:
         """``async for bond in domain.bonds.each(Bond, Bond.list)``: each object whose `member` is on this list.
 
-        The pointers are followed as list_for_each_entry_rcu does; under the writers' lock it is the plain loop.
+        The pointers are followed as list_for_each_entry_rcu does; under the writers' lock it is the plain loop. Not
+        `dependent`, what is read of an entry may be older than the pointer to it, as where a compiler guesses pointers.
         """
-        return Entries(self, kind, member)
+        return Entries(self, kind, member, dependent)
 
 
 class Entries(Generic[O]):
     """A walk along a list; one load for each step, taken when the step is asked for."""
 
-    __slots__ = ("_at", "_head", "_kind", "_offset")
+    __slots__ = ("_at", "_dependent", "_head", "_kind", "_offset")
 
-    def __init__(self, head: ListHead, kind: type[O], member: Member) -> None:
+    def __init__(self, head: ListHead, kind: type[O], member: Member, dependent: bool) -> None:
+        self._dependent = dependent
         self._head = int(head.address)
         self._at = head
         self._kind = kind
@@ -94,7 +99,8 @@ class Entries(Generic[O]):
         return self
 
     async def __anext__(self) -> O:
-        following = await self._at.next.rcu_dereference()
+        loaded = await self._at.next.rcu_dereference()
+        following = loaded if self._dependent else int(loaded)
         if int(following) == self._head:
             raise StopAsyncIteration
         self._at = ListHead(following)

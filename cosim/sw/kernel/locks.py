@@ -82,6 +82,23 @@ class Section:
         raise NotImplementedError
 
 
+class Unguarded(Section):
+    """A section that guards nothing."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        """Of no kernel."""
+
+    async def __aenter__(self) -> None:
+        """Nothing."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Nothing."""
+
+
 class PreemptOff(Section):
     """preempt_disable .. preempt_enable."""
 

@@ -113,7 +113,7 @@ class Machine:
         self.kernel = Kernel(sim, peers, [Region(DRAM, size - kept)], self.memory, kernel)
         self.variant = variant(driver, cells) if isinstance(driver, str) else driver
         self.driver = Driver(self.kernel, self.variant, DriverCosts())
-        self.core = IommuCore(self.kernel, self.driver)
+        self.core = IommuCore(self.kernel, self.driver, self.variant.groups)
         self.log: list[str] = []
         sim.probe(KernelLog).watch(lambda event: self.log.append(f"{event.level}: {event.who}: {event.text}"))
         self._trace: list[str] = []

@@ -35,6 +35,7 @@ from cosim.sw.driver.domain import Bond, DomainObject, object_of
 from cosim.sw.iommu_ops import Device, DevIommu, Domain
 from cosim.sw.kernel.barriers import dma_wmb, smp_mb
 from cosim.sw.kernel.errors import KernelError
+from cosim.sw.steps import step
 from cosim.units.quantities import S
 
 V = Tc.v.mask
@@ -71,7 +72,13 @@ class BondFirst:
 
     async def release_device(self, driver: Skeleton, iommu: IommuDevice, device: Device, old: Domain | None) -> None:
         """Free the driver's data after a grace period that no thread waits for."""
-        await driver.kernel.rcu.kfree(await info_of(device.object))
+        info = await info_of(device.object)
+        await (driver.kernel.rcu.kfree(info) if self.waits_for_readers() else driver.kernel.pages.delete(info))
+
+    @step(answer=False)
+    def waits_for_readers(self) -> bool:
+        """kfree_rcu of a device's data, rather than kfree."""
+        return True
 
     # --- Domains ---------------------------------------------------------------------------------------------------
 
@@ -109,8 +116,9 @@ class BondFirst:
         await self.barrier()
         await self.update(driver, iommu, device, fsc, ta, V)
 
+    @step()
     async def barrier(self) -> None:
-        """Between the bond and the context."""
+        """smp_mb between the bond and the context."""
         await smp_mb()
 
     async def identity(
@@ -149,22 +157,54 @@ class BondFirst:
             tc = await context.tc.load()
             if tc & V:
                 await context.tc.store(tc & ~V)
-                await self.flush_context(driver, iommu, device_id, context)
+                await self.iodir_of_old(driver, iommu, device_id, context)
+                await self.iotinval_of_old(driver, iommu, context)
                 waited_for = True
         if waited_for:
-            await driver.sync(iommu, self.fence_ps)
+            await self.fence_of_old(driver, iommu)
         for context, device_id in await self.contexts(driver, iommu, device):
             tc = await context.tc.load()
             await context.fsc.store(fsc)
             await context.ta.store(ta)
             await self.written()
             await context.tc.store(tc | valid)
-            await self.flush_context(driver, iommu, device_id, context)
-        await driver.sync(iommu, self.fence_ps)
+            await self.iodir_of_new(driver, iommu, device_id, context)
+            await self.iotinval_of_new(driver, iommu, context)
+        await self.fence_of_new(driver, iommu)
 
+    @step()
+    async def iodir_of_old(
+        self, driver: Skeleton, iommu: IommuDevice, device_id: int, context: DeviceContext
+    ) -> bool | None:
+        """IODIR.INVAL_DDT of a context that has become invalid."""
+        await self.flush_context(driver, iommu, device_id, context)
+        return None
+
+    async def iotinval_of_old(self, driver: Skeleton, iommu: IommuDevice, context: DeviceContext) -> None:
+        """What was cached under a context that has become invalid is left for the flush of its PSCID."""
+
+    @step()
+    async def fence_of_old(self, driver: Skeleton, iommu: IommuDevice) -> bool | None:
+        """IOFENCE between the contexts that are to be forgotten and the new ones."""
+        return await driver.sync(iommu, self.fence_ps)
+
+    @step()
     async def written(self) -> None:
-        """Between a context and its V."""
+        """dma_wmb between a context and its V."""
         await dma_wmb()
+
+    @step()
+    async def iodir_of_new(self, driver: Skeleton, iommu: IommuDevice, device_id: int, context: DeviceContext) -> None:
+        """IODIR.INVAL_DDT of a context that was written."""
+        await self.flush_context(driver, iommu, device_id, context)
+
+    async def iotinval_of_new(self, driver: Skeleton, iommu: IommuDevice, context: DeviceContext) -> None:
+        """Nothing is cached under a context that was not valid before."""
+
+    @step()
+    async def fence_of_new(self, driver: Skeleton, iommu: IommuDevice) -> None:
+        """IOFENCE behind the new contexts."""
+        await driver.sync(iommu, self.fence_ps)
 
     async def contexts(self, driver: Skeleton, iommu: IommuDevice, device: Device) -> list[tuple[DeviceContext, int]]:
         """The device's contexts, which its probe has made, with the ids that they are for."""
@@ -187,9 +227,20 @@ class BondFirst:
 
     async def flush_old(self, driver: Skeleton, iommu: IommuDevice, pscid: int) -> None:
         """Flush a PSCID that this IOMMU no longer uses."""
+        await self.iotinval_of_leave(driver, iommu, pscid)
+        await self.fence_of_leave(driver, iommu)
+
+    @step()
+    async def iotinval_of_leave(self, driver: Skeleton, iommu: IommuDevice, pscid: int) -> bool | None:
+        """IOTINVAL.VMA of a PSCID that was left by its last device on the IOMMU."""
         await Work(driver.costs.command)
         await driver.send(iommu, Iotinval.vma(pscid=pscid))
-        await driver.sync(iommu, self.fence_ps)
+        return None
+
+    @step()
+    async def fence_of_leave(self, driver: Skeleton, iommu: IommuDevice) -> bool | None:
+        """IOFENCE behind the flush of a PSCID that was left, before it may be used again."""
+        return await driver.sync(iommu, self.fence_ps)
 
 
 @dataclass(frozen=True)
@@ -209,8 +260,18 @@ class FlushesContexts(BondFirst):
     async def fresh_tc(self, iommu: IommuDevice) -> Tc:
         return Tc(0)
 
-    async def flush_context(self, driver: Skeleton, iommu: IommuDevice, device_id: int, context: DeviceContext) -> None:
-        await super().flush_context(driver, iommu, device_id, context)
+    @step()
+    async def iotinval_of_old(self, driver: Skeleton, iommu: IommuDevice, context: DeviceContext) -> None:
+        """IOTINVAL.VMA of what was cached under a context that has become invalid."""
+        await self.flush_cached(driver, iommu, context)
+
+    @step()
+    async def iotinval_of_new(self, driver: Skeleton, iommu: IommuDevice, context: DeviceContext) -> None:
+        """IOTINVAL.VMA of what is cached under a context that was written."""
+        await self.flush_cached(driver, iommu, context)
+
+    async def flush_cached(self, driver: Skeleton, iommu: IommuDevice, context: DeviceContext) -> None:
+        """Flush the PSCID that a context names now, or everything."""
         bare = Fsc.mode.get(await context.fsc.load()) == IosatpMode.BARE
         pscid = None if bare else int(DcTa.pscid.get(await context.ta.load()))
         await Work(driver.costs.command)

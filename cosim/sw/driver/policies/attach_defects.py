@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cosim.spec.translation import DcTa, Fsc
 from cosim.sw.driver.axes import Skeleton
@@ -65,6 +66,8 @@ class ContextFirst(BondFirst):
     link the bond                           .
     """
 
+    no_steps: ClassVar = ("barrier",)
+
     async def enter(
         self,
         driver: Skeleton,
@@ -88,6 +91,8 @@ class LiveUpdate(BondFirst):
         .                                   a walk finds the new table under the old PSCID
     ta = new PSCID                              .
     """
+
+    no_steps: ClassVar = ("iodir_of_old", "fence_of_old", "written", "iodir_of_new", "fence_of_new")
 
     async def update(
         self, driver: Skeleton, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int
@@ -132,6 +137,8 @@ class NoOldFlush(BondFirst):
     free X, and p; a new domain Z takes p   .
     attach a device to Z                    answers it with X's translations
     """
+
+    no_steps: ClassVar = ("iotinval_of_leave", "fence_of_leave")
 
     async def flush_old(self, driver: Skeleton, iommu: IommuDevice, pscid: int) -> None:
         """Nothing."""

@@ -18,6 +18,7 @@ what is not valid may not be cached, nothing has to be told of that.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cosim.sim.operations import Work
 from cosim.spec.pagetable import PAGE_LG2
@@ -25,12 +26,14 @@ from cosim.spec.queues import Command, Iodir, Iotinval
 from cosim.spec.translation import DcTa, Fsc, Tc
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice, info_of
+from cosim.sw.driver.device_context import DeviceContext
 from cosim.sw.driver.domain import DomainObject, object_of
 from cosim.sw.driver.doubt import doubt
 from cosim.sw.driver.policies.attach import BondFirst, V
 from cosim.sw.driver.policies.pscid import BondPscids
 from cosim.sw.iommu_ops import Device, Domain
 from cosim.sw.kernel.errors import KernelError
+from cosim.sw.steps import step
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class FencedAttach(BondFirst):
     The PSCID is that of the bond which was made or joined. After a failed fence the old domain stays bonded, or its
     PSCID taken, and the domain's memory is kept for good when it is freed.
     """
+
+    no_steps: ClassVar = ("iodir_of_new", "fence_of_new")
 
     async def fresh_tc(self, iommu: IommuDevice) -> Tc:
         return Tc(0)
@@ -109,9 +114,19 @@ class FencedAttach(BondFirst):
             tc = await context.tc.load()
             if tc & V:
                 await context.tc.store(tc & ~V)
-                sent &= await self.command(driver, iommu, Iodir.inval_ddt(device_id))
+                sent &= await self.iodir_of_old(driver, iommu, device_id, context)
                 told = True
-        return not told or (await driver.sync(iommu, self.fence_ps) and sent)
+        return not told or (await self.fence_of_old(driver, iommu) and sent)
+
+    @step(answer=True)
+    async def iodir_of_old(self, driver: Skeleton, iommu: IommuDevice, device_id: int, context: DeviceContext) -> bool:
+        """IODIR.INVAL_DDT of a context that has become invalid."""
+        return await self.command(driver, iommu, Iodir.inval_ddt(device_id))
+
+    @step(answer=True)
+    async def fence_of_old(self, driver: Skeleton, iommu: IommuDevice) -> bool:
+        """IOFENCE between the contexts that are to be forgotten and whatever rests on that."""
+        return await driver.sync(iommu, self.fence_ps)
 
     # --- Leaving -----------------------------------------------------------------------------------------------------
 
@@ -130,8 +145,18 @@ class FencedAttach(BondFirst):
 
     async def forget_pscid(self, driver: Skeleton, iommu: IommuDevice, pscid: int) -> bool:
         """Have the IOMMU forget what it has cached under a PSCID; whether it has."""
-        sent = await self.command(driver, iommu, Iotinval.vma(pscid=pscid))
-        return await driver.sync(iommu, self.fence_ps) and sent
+        sent = await self.iotinval_of_leave(driver, iommu, pscid)
+        return await self.fence_of_leave(driver, iommu) and sent
+
+    @step(answer=True)
+    async def iotinval_of_leave(self, driver: Skeleton, iommu: IommuDevice, pscid: int) -> bool:
+        """IOTINVAL.VMA of a PSCID that nobody can enter any more."""
+        return await self.command(driver, iommu, Iotinval.vma(pscid=pscid))
+
+    @step(answer=True)
+    async def fence_of_leave(self, driver: Skeleton, iommu: IommuDevice) -> bool:
+        """IOFENCE behind the flush of a PSCID, before the number is given back."""
+        return await driver.sync(iommu, self.fence_ps)
 
     async def command(self, driver: Skeleton, iommu: IommuDevice, command: Command) -> bool:
         """Send a command; whether it was queued."""

@@ -31,6 +31,7 @@ from cosim.sw.driver.domain import DomainObject, object_of
 from cosim.sw.driver.policies.attach import BondFirst
 from cosim.sw.iommu_ops import Device, Domain, DomainKind
 from cosim.sw.kernel.errors import KernelError
+from cosim.sw.steps import steps
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class ReviewedAttach(BondFirst):
     """
 
     has_blocked: ClassVar[bool] = False
+    no_steps: ClassVar = frozenset(one.method for one in steps(BondFirst()).values())
 
     async def probe_device(self, driver: Skeleton, iommu: IommuDevice, device: Device) -> None:
         """Contexts are made by the first attach."""

@@ -19,12 +19,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice, iommu_of
 from cosim.sw.driver.domain import Bond, DomainObject
 from cosim.sw.iommu_ops import Device, DeviceObject
 from cosim.sw.kernel.lists import ListHead
+from cosim.sw.kernel.locks import Section
+from cosim.sw.steps import UNGUARDED, step
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,18 @@ class Grouped:
 
     async def link(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject, bond: Bond) -> None:
         """Bond a device to `domain`: from here on, a flush of the domain finds `iommu`."""
-        async with driver.kernel.spin(domain.lock):
-            await (await self.place(domain, iommu)).add_rcu(bond.list)
+        async with self.lock(driver, domain):
+            await (await self.place(domain, iommu)).add_rcu(bond.list, release=self.release())
+
+    @step(answer=UNGUARDED)
+    def lock(self, driver: Skeleton, domain: DomainObject) -> Section:
+        """The domain's spinlock, around each change of its bonds."""
+        return driver.kernel.spin(domain.lock)
+
+    @step(answer=False)
+    def release(self) -> bool:
+        """The release by which a bond is published, behind what is in it."""
+        return True
 
     async def place(self, domain: DomainObject, iommu: IommuDevice) -> ListHead:
         """The entry behind which a bond of `iommu` belongs."""
@@ -55,7 +68,7 @@ class Grouped:
 
     async def unlink(self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
         """Undo `link`; whether this leaves no bond to `iommu`. A device that is bonded twice counts as gone."""
-        async with driver.kernel.spin(domain.lock):
+        async with self.lock(driver, domain):
             found, others = await self.search(iommu, device, domain)
             if found is not None:
                 await found.list.delete_rcu()
@@ -77,7 +90,12 @@ class Grouped:
 
     async def dispose(self, driver: Skeleton, bond: Bond) -> None:
         """Free a bond that was on a list, once its readers have left it."""
-        await driver.kernel.rcu.kfree(bond)
+        await (driver.kernel.rcu.kfree(bond) if self.waits_for_readers() else driver.kernel.pages.delete(bond))
+
+    @step(answer=False)
+    def waits_for_readers(self) -> bool:
+        """kfree_rcu of a bond, rather than kfree."""
+        return True
 
     async def iommu(self, bond: Bond) -> IommuDevice:
         """The IOMMU that a bond leads to."""
@@ -85,8 +103,13 @@ class Grouped:
 
     async def iommus(self, driver: Skeleton, domain: DomainObject) -> AsyncIterator[tuple[IommuDevice, int]]:
         """Each bond's IOMMU, and the PSCID that the domain has there; inside an RCU read section."""
-        async for bond in domain.bonds.each(Bond, Bond.list):
+        async for bond in domain.bonds.each(Bond, Bond.list, dependent=self.dependency()):
             yield await self.iommu(bond), int(await driver.policies.pscid.of(domain, bond))
+
+    @step(answer=False)
+    def dependency(self) -> bool:
+        """The address dependency from the list's pointers to the bonds, for readers that take no lock."""
+        return True
 
     async def before_removal(self, driver: Skeleton, iommu: IommuDevice) -> None:
         """An IOMMU is about to be freed. Readers that still have its address are not waited for."""
@@ -104,15 +127,9 @@ class Ungrouped(Grouped):
 class Unlocked(Grouped):
     """`Grouped`, but the list is changed without a lock: of two bonds linked at once, one is lost (defect C6 alone)."""
 
-    async def link(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject, bond: Bond) -> None:
-        await (await self.place(domain, iommu)).add_rcu(bond.list)
-
-    async def unlink(self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
-        found, others = await self.search(iommu, device, domain)
-        if found is not None:
-            await found.list.delete_rcu()
-            await self.dispose(driver, found)
-        return not others
+    def lock(self, driver: Skeleton, domain: DomainObject) -> Section:
+        """None."""
+        return UNGUARDED
 
 
 @dataclass(frozen=True)
@@ -148,6 +165,11 @@ class HoldsIommu(Grouped):
         return IommuDevice(await bond.iommu.load())
 
     async def before_removal(self, driver: Skeleton, iommu: IommuDevice) -> None:
+        await self.synchronize(driver)
+
+    @step()
+    async def synchronize(self, driver: Skeleton) -> None:
+        """synchronize_rcu before an IOMMU is freed."""
         await driver.kernel.rcu.synchronize()
 
 
@@ -155,22 +177,31 @@ class HoldsIommu(Grouped):
 class BondsFreedAtOnce(Grouped):
     """`Grouped`, but a bond is freed without waiting for a grace period: readers may stand on it."""
 
-    async def dispose(self, driver: Skeleton, bond: Bond) -> None:
-        await driver.kernel.pages.delete(bond)
+    def waits_for_readers(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
 class WaitsInUnlink(Grouped):
     """`Grouped`, with v3's unlink: it waits for a grace period ("please no", 30 Apr 2024)."""
 
+    no_steps: ClassVar = ("waits_for_readers",)
+
     async def dispose(self, driver: Skeleton, bond: Bond) -> None:
-        await driver.kernel.rcu.synchronize()
+        await self.synchronize(driver)
         await driver.kernel.pages.delete(bond)
+
+    @step()
+    async def synchronize(self, driver: Skeleton) -> None:
+        """synchronize_rcu before a bond is freed."""
+        await driver.kernel.rcu.synchronize()
 
 
 @dataclass(frozen=True)
 class OneIommu(Grouped):
     """The counter-design of remark B2: the domain points to the one IOMMU that was attached last."""
+
+    no_steps: ClassVar = ("lock", "release", "dependency", "waits_for_readers")
 
     async def link(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject, bond: Bond) -> None:
         await domain.single.store(iommu.address)

@@ -23,6 +23,7 @@ from cosim.sw.driver.doubt import FAILED
 from cosim.sw.driver.policies.bonds import HoldsIommu
 from cosim.sw.iommu_ops import Device
 from cosim.sw.kernel.objects import Ordering
+from cosim.sw.steps import step
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,22 @@ class CountedBonds(HoldsIommu):
 
     async def link(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject, bond: Bond) -> None:
         """Join the bond of `iommu` that is there, or become it."""
-        async with driver.kernel.spin(domain.lock):
+        async with self.lock(driver, domain):
             there = await bond_to(domain, iommu)
             if there is not None:
-                await there.users.store(await there.users.load() + 1)
+                await self.reference(there)
             else:
-                await domain.bonds.add_rcu(bond.list)
+                await domain.bonds.add_rcu(bond.list, release=self.release())
         if there is not None:
             await driver.kernel.pages.delete(bond)
 
+    @step()
+    async def reference(self, bond: Bond) -> None:
+        """The reference that a device takes on a bond that is there already."""
+        await bond.users.store(await bond.users.load() + 1)
+
     async def unlink(self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: DomainObject) -> bool:
-        async with driver.kernel.spin(domain.lock):
+        async with self.lock(driver, domain):
             bond = await bond_to(domain, iommu)
             users = 0 if bond is None else int(await bond.users.load()) - 1
             if bond is not None and users:
@@ -66,7 +72,12 @@ class CountedBonds(HoldsIommu):
 
     async def before_removal(self, driver: Skeleton, iommu: IommuDevice) -> None:
         """From now on no flush begins with the IOMMU, and those under way are waited for."""
-        state = await iommu.state.fetch_or(GONE, Ordering.RELAXED)
-        await driver.kernel.rcu.synchronize()
-        if state & IN_DOUBT:
+        await self.mark_gone(iommu)
+        await self.synchronize(driver)
+        if await iommu.state.load() & IN_DOUBT:
             driver.kernel.pages.quarantine(iommu.address, FAILED)
+
+    @step()
+    async def mark_gone(self, iommu: IommuDevice) -> None:
+        """The mark on an IOMMU that is about to be freed, by which flushes leave it alone."""
+        await iommu.state.fetch_or(GONE, Ordering.RELAXED)

@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from cosim.sim.operations import MmioRead
 from cosim.spec.bits import Word
 from cosim.spec.pagetable import PAGE, PAGE_LG2
+from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.register_map import CQCSR, DDTP, FQCSR, PQCSR, Register
 from cosim.spec.registers import Ddtp, IommuMode, QueueBase
 from cosim.sw.driver import device_directory
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
+from cosim.sw.steps import step
+from cosim.units.quantities import S
+
+FENCE_PS = 90 * S
+"""How long the fence after a write of `ddtp` may take: PCIe's limit of an ATS invalidation and half as much again."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,27 @@ class HandsOver:
     async def fixed_queue(self, base: QueueBase) -> int:
         """pfn_to_phys of the PPN field."""
         return base.address
+
+    async def forget_all(self, driver: Skeleton, iommu: IommuDevice) -> None:
+        """All contexts, then all translations, then a fence behind both."""
+        await self.iodir_of_all(driver, iommu)
+        await self.iotinval_of_all(driver, iommu)
+        await self.fence_of_all(driver, iommu)
+
+    @step()
+    async def iodir_of_all(self, driver: Skeleton, iommu: IommuDevice) -> None:
+        """IODIR.INVAL_DDT of all contexts, after a write of `ddtp`."""
+        await driver.send(iommu, Iodir.inval_ddt())
+
+    @step()
+    async def iotinval_of_all(self, driver: Skeleton, iommu: IommuDevice) -> None:
+        """IOTINVAL.VMA of everything, after a write of `ddtp`."""
+        await driver.send(iommu, Iotinval.vma())
+
+    @step()
+    async def fence_of_all(self, driver: Skeleton, iommu: IommuDevice) -> None:
+        """IOFENCE behind them."""
+        await driver.sync(iommu, FENCE_PS)
 
     async def reset_index(self, iommu: IommuDevice, index: Register[Word]) -> None:
         """Enabling a queue resets only the end that the IOMMU moves: reset the other one."""

@@ -29,6 +29,8 @@ from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.domain import DomainObject
 from cosim.sw.iommu_ops import Gather
 from cosim.sw.kernel.barriers import smp_mb
+from cosim.sw.kernel.locks import Section
+from cosim.sw.steps import UNGUARDED, step
 from cosim.units.quantities import MIB, MS, S
 
 
@@ -55,7 +57,7 @@ class PerIommu:
         All of it, the waiting too, is one RCU read section.
         """
         await self.barrier()
-        async with driver.kernel.rcu.read():
+        async with self.reading(driver):
             last, before = None, 0
             async for iommu, pscid in driver.policies.bonds.iommus(driver, domain):
                 if not self.served(iommu, last) or pscid != before:
@@ -64,13 +66,19 @@ class PerIommu:
             last = None
             async for iommu, _ in driver.policies.bonds.iommus(driver, domain):
                 if not self.served(iommu, last):
-                    await driver.sync(iommu, self.fence_ps)
+                    await self.fence(driver, iommu)
                 last = iommu
         return None
 
+    @step()
     async def barrier(self) -> None:
-        """Between the cleared entries and the bonds."""
+        """smp_mb between the cleared entries and the bonds."""
         await smp_mb()
+
+    @step(answer=UNGUARDED)
+    def reading(self, driver: Skeleton) -> Section:
+        """rcu_read_lock around the look at the bonds and the use of what they lead to."""
+        return driver.kernel.rcu.read()
 
     def served(self, iommu: IommuDevice, last: IommuDevice | None) -> bool:
         """Whether the bond before this one led to the same IOMMU: it needs no other fence, nor commands for the same
@@ -90,13 +98,24 @@ class PerIommu:
 
     async def page(self, driver: Skeleton, iommu: IommuDevice, pscid: int, iova: int) -> None:
         """Flush a page."""
-        await Work(driver.costs.command)
-        await driver.send(iommu, Iotinval.vma(pscid=pscid, addr=iova))
+        await self.iotinval(driver, iommu, Iotinval.vma(pscid=pscid, addr=iova))
 
     async def whole(self, driver: Skeleton, iommu: IommuDevice, pscid: int) -> None:
         """Flush a PSCID, leaves and what leads to them."""
+        await self.iotinval(driver, iommu, Iotinval.vma(pscid=pscid))
+
+    @step()
+    async def iotinval(self, driver: Skeleton, iommu: IommuDevice, command: Iotinval) -> bool | None:
+        """IOTINVAL.VMA of what was cleared, each of them."""
         await Work(driver.costs.command)
-        await driver.send(iommu, Iotinval.vma(pscid=pscid))
+        await driver.send(iommu, command)
+        return None
+
+    @step()
+    async def fence(self, driver: Skeleton, iommu: IommuDevice) -> int | None:
+        """IOFENCE behind them, on each IOMMU."""
+        await driver.sync(iommu, self.fence_ps)
+        return None
 
     async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> bool | None:
         """Flush what was gathered. Nothing gathered is a range without pages: fences alone."""
@@ -176,10 +195,15 @@ class WithFreelist(PerIommu):
     async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> bool | None:
         if not gather.freelist:
             return await driver.invalidate(domain, gather.start, gather.end)
-        await driver.invalidate(domain, 0, ONES)
+        await self.flush_of_tables(driver, domain)
         while gather.freelist:
             await driver.kernel.pages.free(gather.freelist.pop(0))
         return None
+
+    @step()
+    async def flush_of_tables(self, driver: Skeleton, domain: DomainObject) -> None:
+        """The flush of the whole PSCID before tables are freed."""
+        await driver.invalidate(domain, 0, ONES)
 
 
 @dataclass(frozen=True)

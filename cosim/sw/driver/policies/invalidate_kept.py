@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cosim.sim.operations import Work
 from cosim.spec.bits import ONES
 from cosim.spec.pagetable import PAGE
+from cosim.spec.queues import Iotinval
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice, capabilities_of
 from cosim.sw.driver.domain import DomainObject
@@ -14,6 +15,7 @@ from cosim.sw.driver.doubt import keep_gathered
 from cosim.sw.driver.policies.invalidate_ranges import Ranges
 from cosim.sw.driver.policies.queue import FENCE
 from cosim.sw.iommu_ops import Gather
+from cosim.sw.steps import step
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,35 @@ class KeepsPages(Ranges):
 
     async def flushed(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> bool:
         """Flush what was gathered from every IOMMU; whether all commands were queued and all fences have completed."""
-        queue = driver.policies.queue
         await self.barrier()
         sent, fences = True, list[tuple[IommuDevice, int]]()
-        async with driver.kernel.rcu.read():
+        async with self.reading(driver):
             last, before = None, 0
             async for iommu, pscid in driver.policies.bonds.iommus(driver, domain):
                 if not self.served(iommu, last) or pscid != before:
                     for command in self.needed(await capabilities_of(iommu), pscid, gather):
-                        await Work(driver.costs.command)
-                        sent &= await queue.send(driver, iommu, command) >= 0
-                    fences.append((iommu, await queue.send(driver, iommu, FENCE)))
+                        sent &= await self.iotinval(driver, iommu, command)
+                    ticket = await self.fence(driver, iommu)
+                    if ticket is not None:
+                        fences.append((iommu, ticket))
                 last, before = iommu, pscid
             async with driver.measured("cmd_sync"):
                 for iommu, ticket in fences:
-                    sent &= await queue.wait(driver, iommu, ticket, self.fence_ps)
+                    sent &= await self.wait(driver, iommu, ticket)
         return sent
+
+    @step(answer=True)
+    async def iotinval(self, driver: Skeleton, iommu: IommuDevice, command: Iotinval) -> bool:
+        """IOTINVAL.VMA of what was cleared, each of them."""
+        await Work(driver.costs.command)
+        return await driver.policies.queue.send(driver, iommu, command) >= 0
+
+    @step()
+    async def fence(self, driver: Skeleton, iommu: IommuDevice) -> int | None:
+        """IOFENCE behind them, on each IOMMU."""
+        return await driver.policies.queue.send(driver, iommu, FENCE)
+
+    @step(answer=True)
+    async def wait(self, driver: Skeleton, iommu: IommuDevice, ticket: int) -> bool:
+        """The wait for each IOFENCE, once all are sent."""
+        return await driver.policies.queue.wait(driver, iommu, ticket, self.fence_ps)

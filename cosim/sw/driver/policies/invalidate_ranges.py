@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
-from cosim.sim.operations import Work
 from cosim.spec.bits import ONES
 from cosim.spec.pagetable import PAGE, PAGE_LG2
 from cosim.spec.queues import Iotinval
@@ -26,6 +26,7 @@ from cosim.sw.driver.device import IommuDevice, capabilities_of
 from cosim.sw.driver.domain import DomainObject
 from cosim.sw.driver.policies.invalidate import WithFreelist
 from cosim.sw.iommu_ops import Gather
+from cosim.sw.steps import step
 
 ADDRESS_BITS = 64
 
@@ -36,6 +37,8 @@ class Ranges(WithFreelist):
 
     A sync of an empty gather flushes the whole PSCID.
     """
+
+    no_steps: ClassVar = ("flush_of_tables",)
 
     singles: int = 512
     """Up to so many pages are flushed one by one."""
@@ -49,12 +52,11 @@ class Ranges(WithFreelist):
     async def gathered(self, driver: Skeleton, iommu: IommuDevice, pscid: int, gather: Gather) -> None:
         """Flush from one IOMMU what was gathered."""
         for command in self.needed(await capabilities_of(iommu), pscid, gather):
-            await Work(driver.costs.command)
-            await driver.send(iommu, command)
+            await self.iotinval(driver, iommu, command)
 
     def needed(self, capabilities: Capabilities, pscid: int, gather: Gather) -> Iterator[Iotinval]:
         """The commands that an IOMMU with such capabilities needs for what was gathered."""
-        nl = int(bool(gather.freelist))
+        nl = int(self.flush_of_freed(gather))
         start, end = gather.start, gather.end
         range_lg2 = max(PAGE_LG2, (start ^ end).bit_length())
         stride = gather.stride or PAGE
@@ -67,6 +69,11 @@ class Ranges(WithFreelist):
         else:
             for iova in range(start, end, stride):
                 yield Iotinval.vma(pscid=pscid, addr=iova, nl=nl)
+
+    @step(answer=False)
+    def flush_of_freed(self, gather: Gather) -> bool:
+        """The flush of what leads to tables that are to be freed, beside that of the pages."""
+        return bool(gather.freelist)
 
     async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> bool | None:
         async with driver.measured("iotlb_inval"):

@@ -14,6 +14,8 @@ from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.domain import Bond, DomainObject, Tag, bond_to
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.ids import Ida
+from cosim.sw.kernel.locks import Section
+from cosim.sw.steps import UNGUARDED, step
 
 EVERY = "every IOMMU"
 """The key of an allocator that serves all of them."""
@@ -150,9 +152,14 @@ class BondPscids(Shared):
 
     async def on(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject) -> int:
         """The number of the bond of `iommu`, where the caller's device is counted."""
-        async with driver.kernel.spin(domain.lock):
+        async with self.lock(driver, domain):
             bond = await bond_to(domain, iommu)
             return 0 if bond is None else int(await bond.pscid.load())
+
+    @step(answer=UNGUARDED)
+    def lock(self, driver: Skeleton, domain: DomainObject) -> Section:
+        """The domain's spinlock, around the look for a bond's number."""
+        return driver.kernel.spin(domain.lock)
 
     async def back(self, driver: Skeleton, iommu: IommuDevice, pscid: int) -> None:
         """A number that no context and no bond names, and under which nothing is cached, may be taken again."""

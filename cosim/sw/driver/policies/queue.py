@@ -26,7 +26,9 @@ from cosim.spec.registers import Cqcsr
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice, Queue
 from cosim.sw.kernel.barriers import dma_wmb, mmiowb
+from cosim.sw.kernel.locks import Section
 from cosim.sw.kernel.objects import Ordering
+from cosim.sw.steps import UNGUARDED, step
 from cosim.units.quantities import MS
 
 FENCE = Iofence.c(pr=1, pw=1)
@@ -59,9 +61,14 @@ class Tickets:
 
     async def enter(self, driver: Skeleton, iommu: IommuDevice, command: Command) -> tuple[int, str]:
         """Take a ticket and publish `command` under it, interrupts masked; the ticket, and what failed."""
-        async with driver.kernel.irqs_off():
+        async with self.irqs_off(driver):
             ticket = int(await iommu.commands.prod.fetch_add(1, part="ticket"))
             return ticket, await self.publish(driver, iommu, ticket, command)
+
+    @step(answer=UNGUARDED)
+    def irqs_off(self, driver: Skeleton) -> Section:
+        """local_irq_save around all that a sender does."""
+        return driver.kernel.irqs_off()
 
     async def publish(self, driver: Skeleton, iommu: IommuDevice, ticket: int, command: Command) -> str:
         """Wait for a slot, fill it, wait for the turn, ring the doorbell; what failed, "" if nothing."""
@@ -80,16 +87,19 @@ class Tickets:
         await queue.tail.fetch_add(1, Ordering.RELAXED, part="ticket")
         return ""
 
+    @step()
     async def filled(self) -> None:
-        """Between the command and the doorbell."""
+        """dma_wmb between the command and the doorbell."""
         await dma_wmb()
 
+    @step()
     async def published(self) -> None:
-        """Between the doorbell and the next sender's turn."""
+        """mmiowb between the doorbell and the next sender's turn."""
         await mmiowb()
 
+    @step(answer=True)
     async def turn(self, driver: Skeleton, queue: Queue, ticket: int) -> bool:
-        """Wait until all earlier tickets have rung."""
+        """The wait until all earlier tickets have rung."""
         mine = await queue.tail.wait_until(
             lambda tail: tail == ticket,
             acquire=False,
@@ -99,8 +109,12 @@ class Tickets:
         )
         return mine is not None
 
+    @step(answer=True)
     async def room(self, driver: Skeleton, iommu: IommuDevice, ticket: int, entries: int) -> bool:
-        """Wait until the ticket's slot is free. Only the ticket that would fill the queue reads `cqh`; others spin."""
+        """The wait until the ticket's slot is free.
+
+        Only the ticket that would fill the queue reads `cqh`; others spin.
+        """
         queue, most = iommu.commands, entries - 1
         head = await queue.head.load()
         if ticket - head > most:
@@ -135,8 +149,11 @@ class Tickets:
         """Send an IOFENCE.C and wait for it; false if it is not known to have completed."""
         return await self.wait(driver, iommu, await self.send(driver, iommu, FENCE), timeout_ps)
 
+    @step(answer=True)
     async def wait(self, driver: Skeleton, iommu: IommuDevice, ticket: int, timeout_ps: int) -> bool:
-        """Read `cqh` without pause, interrupts as they are, until the command of `ticket` is behind it."""
+        """The wait for a fence.
+
+        It reads `cqh` without pause, interrupts as they are, until the command of `ticket` is behind it."""
         queue = iommu.commands
         head = await queue.head.load(part="fence")
         if head > ticket:

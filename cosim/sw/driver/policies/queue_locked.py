@@ -18,6 +18,7 @@ is for the sender to know.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cosim.sim.operations import Now, Store
 from cosim.spec.queues import Command
@@ -26,6 +27,7 @@ from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.policies.queue import ENTRY, FENCE, StopOnError
 from cosim.sw.kernel.locks import Section
+from cosim.sw.steps import UNGUARDED, step
 from cosim.units.quantities import S
 
 
@@ -36,9 +38,19 @@ class LockedQueue(StopOnError):
     A wait for room ends with the first slot that is freed, which another sender may take: nothing bounds the whole.
     """
 
+    no_steps: ClassVar = ("turn",)
+
     def section(self, driver: Skeleton, iommu: IommuDevice) -> Section:
         """What a sender holds while it writes its slot and rings."""
-        return driver.kernel.spin_irqsave(iommu.queue_lock)
+        kernel, lock = driver.kernel, iommu.queue_lock
+        if not self.lock():
+            return self.irqs_off(driver)
+        return kernel.spin_irqsave(lock) if self.irqs_off(driver) is not UNGUARDED else kernel.spin(lock)
+
+    @step(answer=False)
+    def lock(self) -> bool:
+        """The queue's raw spinlock."""
+        return True
 
     async def enter(self, driver: Skeleton, iommu: IommuDevice, command: Command) -> tuple[int, str]:
         """Publish `command` in the first free slot, once there is one; its place, and what failed."""
@@ -47,7 +59,7 @@ class LockedQueue(StopOnError):
             async with self.section(driver, iommu):
                 entries = int(await queue.entries.load())
                 place, head = int(await queue.prod.load()), int(await queue.head.load())
-                if place - head < entries - 1:
+                if place - head < entries - 1 or not self.waits_for_room():
                     await self.publish(driver, iommu, place, command)
                     return place, ""
             if not await self.room(driver, iommu, head, entries):
@@ -66,6 +78,11 @@ class LockedQueue(StopOnError):
         await queue.tail.store(ticket + 1)
         await queue.prod.store(ticket + 1)
         return ""
+
+    @step(answer=False)
+    def waits_for_room(self) -> bool:
+        """The wait for a free slot, rather than the use of the next one as it is."""
+        return True
 
     async def room(self, driver: Skeleton, iommu: IommuDevice, ticket: int, entries: int) -> bool:
         """Wait, without the lock, until `cqh` has left the slot of `ticket`, the head that was seen; then note it."""
@@ -88,8 +105,11 @@ class LockedQueue(StopOnError):
             return False
         return await self.wait(driver, iommu, place, timeout_ps)
 
+    @step(answer=True)
     async def wait(self, driver: Skeleton, iommu: IommuDevice, ticket: int, timeout_ps: int) -> bool:
-        """Read `cqh` and `cqcsr` by turns until the command at `ticket` is behind `cqh`, or an error shows.
+        """The wait for a fence.
+
+        It reads `cqh` and `cqcsr` by turns until the command at `ticket` is behind `cqh`, or an error shows.
 
         `head` is read before `cqh`: other senders may move it on meanwhile, and never past `cqh`.
         """
@@ -130,7 +150,9 @@ class CheckedQueue(LockedQueue):
             await self.complain(driver, iommu, failed)
         return LOST if failed else place
 
+    @step(answer=True)
     async def wait(self, driver: Skeleton, iommu: IommuDevice, ticket: int, timeout_ps: int) -> bool:
+        """The wait for a fence."""
         return ticket != LOST and await super().wait(driver, iommu, ticket, timeout_ps)
 
     async def stopped(self, driver: Skeleton, iommu: IommuDevice) -> bool:

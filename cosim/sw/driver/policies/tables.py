@@ -32,6 +32,7 @@ from cosim.sw.driver.domain import DomainObject, object_of
 from cosim.sw.iommu_ops import Domain, Gather, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Cell, Ordering
+from cosim.sw.steps import step
 
 MODES = (IosatpMode.SV57, IosatpMode.SV48, IosatpMode.SV39)
 
@@ -83,11 +84,15 @@ class PerPage:
 
     async def publish(self, entry: Cell, old: int, new: int) -> Loaded:
         """Make a table reachable, if `entry` still is `old`; what it was."""
-        return await entry.cmpxchg(old, new, self.ordering)
+        return await entry.cmpxchg(old, new, self.release())
 
     async def publish_directory(self, entry: Cell, old: int, new: int) -> Loaded:
         """The same for a table of the device directory."""
-        return await entry.cmpxchg(old, new, self.ordering)
+        return await entry.cmpxchg(old, new, self.release())
+
+    def release(self) -> Ordering:
+        """What a table is published with."""
+        return self.ordering
 
     # --- Mappings --------------------------------------------------------------------------------------------------
 
@@ -114,9 +119,14 @@ class PerPage:
             await self.replaced(driver, freelist)
             mapped += page_size
         if freelist:
-            await driver.invalidate(made, 0, ONES)
+            await self.flush_of_replaced(driver, made)
             await pagetable.free_pages(driver, freelist)
         return MapResult(mapped, failed)
+
+    @step()
+    async def flush_of_replaced(self, driver: Skeleton, domain: DomainObject) -> None:
+        """The flush of the whole PSCID before tables that a page has replaced are freed."""
+        await driver.invalidate(domain, 0, ONES)
 
     async def replaced(self, driver: Skeleton, freelist: list[int]) -> None:
         """A page has taken the place of the tables on `freelist`."""
@@ -165,10 +175,17 @@ class Released(PerPage):
 
     ordering: ClassVar[Ordering] = Ordering.RELEASE
 
+    @step(answer=Ordering.RELAXED)
+    def release(self) -> Ordering:
+        """The release by which a table is published, behind its zeroes."""
+        return self.ordering
+
 
 @dataclass(frozen=True)
 class TablesFreedAtOnce(PerPage):
     """`PerPage`, but a replaced table is freed while IOMMUs may have cached the way to it (defect C5 alone)."""
+
+    no_steps: ClassVar = ("flush_of_replaced",)
 
     async def replaced(self, driver: Skeleton, freelist: list[int]) -> None:
         await pagetable.free_pages(driver, freelist)

@@ -28,6 +28,7 @@ from cosim.sw.driver.pagetable import LEAF, V, cell_at
 from cosim.sw.driver.policies.tables import PerPage
 from cosim.sw.iommu_ops import Domain, Gather, MapResult, Prot
 from cosim.sw.kernel.objects import Cell, Ordering
+from cosim.sw.steps import step
 
 NAPOT = 1 << NAPOT_LG2
 NAPOT_PAGES = NAPOT // PAGE
@@ -40,6 +41,7 @@ class Generic(PerPage):
     """Linux 7.1: plain leaves, released tables, freed ones through the gather; 64 KiB pages; all addresses."""
 
     ordering: ClassVar[Ordering] = Ordering.RELEASE
+    no_steps: ClassVar = ("flush_of_replaced",)
 
     def offers(self, mode: int) -> tuple[tuple[int, ...], int]:
         sizes = FIRST_STAGE[0][mode].page_sizes[:4]
@@ -51,6 +53,11 @@ class Generic(PerPage):
         offered = await super().prepare(driver, domain, iommu)
         await domain.dirty_by_hardware.store(0)
         return offered
+
+    @step(answer=Ordering.RELAXED)
+    def release(self) -> Ordering:
+        """The release by which a table is published, behind its zeroes."""
+        return self.ordering
 
     async def publish_directory(self, entry: Cell, old: int, new: int) -> Loaded:
         return await entry.cmpxchg(old, new, Ordering.RELAXED)

@@ -11,7 +11,8 @@ from cosim.sw.driver.domain import DomainObject, DoubtfulDomain
 from cosim.sw.driver.doubt import keep_domain
 from cosim.sw.driver.policies.tables_generic import NAPOT, Generic
 from cosim.sw.iommu_ops import Gather
-from cosim.sw.kernel.objects import Cell
+from cosim.sw.kernel.objects import Cell, Ordering
+from cosim.sw.steps import step
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,12 @@ class KeptTables(Generic):
     """`Generic` that notes which pages were unmapped, and publishes tables of the device directory by a release too."""
 
     async def publish_directory(self, entry: Cell, old: int, new: int) -> Loaded:
-        return await self.publish(entry, old, new)
+        return await entry.cmpxchg(old, new, self.directory_release())
+
+    @step(answer=Ordering.RELAXED)
+    def directory_release(self) -> Ordering:
+        """The release by which a table of the device directory is published, behind its zeroes."""
+        return Ordering.RELEASE
 
     def cleared(self, found: Gather, pte: int, span: int) -> None:
         super().cleared(found, pte, span)
