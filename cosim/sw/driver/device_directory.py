@@ -19,6 +19,8 @@ from cosim.units.quantities import S
 
 DDTP_BUSY_PS = 10 * S
 """How long a change of `ddtp` may take."""
+FENCE_PS = 90 * S
+"""How long the fence after it may take: PCIe's limit of an ATS invalidation and half as much again."""
 
 
 async def settled_ddtp(driver: Skeleton, iommu: IommuDevice) -> Ddtp:

@@ -17,10 +17,6 @@ from cosim.sw.driver import device_directory
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.steps import step
-from cosim.units.quantities import S
-
-FENCE_PS = 90 * S
-"""How long the fence after a write of `ddtp` may take: PCIe's limit of an ATS invalidation and half as much again."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ class HandsOver:
     @step()
     async def fence_of_all(self, driver: Skeleton, iommu: IommuDevice) -> None:
         """IOFENCE behind them."""
-        await driver.sync(iommu, FENCE_PS)
+        await driver.sync(iommu, device_directory.FENCE_PS)
 
     async def reset_index(self, iommu: IommuDevice, index: Register[Word]) -> None:
         """Enabling a queue resets only the end that the IOMMU moves: reset the other one."""
