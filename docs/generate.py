@@ -1,4 +1,4 @@
-"""Bring up to date what README.md and docs/ quote, the examples' outputs, and the topology reference.
+"""Bring up to date what README.md and docs/ quote, the examples' outputs, and the pages that models are told in.
 
 A block ```console holds commands after `$ ` and what they print; ```console exit=1 says what they end with. A block
 ```python file=PATH holds a file of the repository; ```yaml write=NAME makes a file that the commands below it find.
@@ -19,8 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from reference import PAGE as REFERENCE
-from reference import reference
+import defects
+import reference
 
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```(?P<language>console|python|yaml)(?P<options>[^\n`]*)\n(?P<body>.*?)^```$", re.M | re.S)
@@ -28,6 +28,8 @@ COMMAND = re.compile(r"^\$ (?P<command>(?:[^\n]*\\\n)*[^\n]*(?:\n> [^\n]*)*)$", 
 VISIBLE = ("docs", "examples", "tests", "topologies")
 """What a command finds in its directory, which is else empty and thrown away at the end of the page."""
 PATIENCE_S = 120
+WRITTEN = {reference.PAGE: reference.reference, defects.PAGE: defects.defects}
+"""What writes the pages that are made from the models alone."""
 
 
 class StaleError(Exception):
@@ -36,7 +38,7 @@ class StaleError(Exception):
 
 def everything(root: Path = ROOT) -> list[Path]:
     """All that can be brought up to date: every page that may hold blocks, and the output of each example."""
-    texts = {*(root / "docs").glob("*.md"), root / "docs" / REFERENCE}
+    texts = {*(root / "docs").glob("*.md"), *(root / "docs" / name for name in WRITTEN)}
     outputs = [example.with_suffix(".out") for example in (root / "examples").glob("*.py")]
     return [root / "README.md", *sorted(texts), *sorted(outputs)]
 
@@ -102,8 +104,8 @@ def renewed(page: Path) -> str:
     """The text that `page` should have. Raises StaleError."""
     if page.suffix == ".out":
         return printed(f"python {page.with_suffix('.py').name}", page.parent)
-    if page.name == REFERENCE:
-        return reference()
+    if page.name in WRITTEN:
+        return WRITTEN[page.name]()
     return generated(page.read_text(encoding="utf-8"))
 
 

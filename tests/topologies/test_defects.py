@@ -22,12 +22,14 @@ def sound(defect: str) -> dict[str, object]:
 
 
 @cache
-def failures(defect: str, *, there: bool, scaling: int | None = None, seed: int = 1) -> tuple[str, ...]:
+def failures(
+    defect: str, *, there: bool, scaling: int | None = None, seed: int = 1, driver: str | None = None
+) -> tuple[str, ...]:
     """What fails in a defect's topology: with the defect, that it is not seen; without it, that something is."""
     changes: dict[str, object] = {} if there else sound(defect)
     if scaling is not None:
         changes |= scaled(cosim.load(defect), scaling)
-    return cosim.run(defect, set=changes, seed=seed).failures
+    return cosim.run(defect, set=changes, seed=seed, driver=driver).failures
 
 
 def test_every_defect_has_a_topology_of_its_name_and_no_other_defect_in_it() -> None:
@@ -60,6 +62,14 @@ def test_its_opening_comment_names_the_oracles_that_see_it_and_how_to_take_it_aw
 def test_a_defect_shows_by_itself_and_nothing_is_wrong_without_it(defect: str) -> None:
     assert failures(defect, there=True) == ()
     assert failures(defect, there=False) == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("driver", ["current", "latest", "ideal"])
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_it_does_so_under_later_drivers_too(defect: str, driver: str) -> None:
+    assert failures(defect, there=True, driver=driver) == ()
+    assert failures(defect, there=False, driver=driver) == ()
 
 
 @pytest.mark.slow
