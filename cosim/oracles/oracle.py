@@ -46,7 +46,8 @@ class Oracle(Listener):
     """One property.
 
     An oracle sees events only. It calls `report` with each violation and goes on, so that one run shows them all.
-    How long it waits for what takes time follows from `bounds`: an oracle has no time of its own.
+    How long it waits for what takes time follows from `bounds`: an oracle has no time of its own. They are others once
+    boot is done and a schedule holds actions, and so are looked up whenever something is judged.
     """
 
     name: ClassVar[str]

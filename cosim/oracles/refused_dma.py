@@ -32,7 +32,6 @@ class RefusedDma(Oracle):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
-        self._visible_ps = self.bounds.store_ps + self.bounds.answer_ps
         self._mapped: dict[tuple[str, int], tuple[int, str]] = {}
         self._domain: dict[str, tuple[str, int]] = {}
 
@@ -60,7 +59,8 @@ class RefusedDma(Oracle):
             if ("w" if event.write else "r") not in prot:
                 return
             since = max(since, mapped)
-        if event.issued >= entered and event.issued >= since + self._visible_ps:
+        visible = since + self.bounds.store_ps + self.bounds.answer_ps
+        if event.issued >= entered and event.issued >= visible:
             verb = "write" if event.write else "read"
             self.violated(
                 f"{event.who} (device {event.device_id}) was refused a {verb} of IOVA "

@@ -7,16 +7,16 @@ gives it requests, and what is idle then is left out of the topology that runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel
 
 from cosim.config.problems import Complaint, Path
-from cosim.hw.dma.options import RingOptions, TrafficOptions
+from cosim.hw.dma.options import TrafficOptions
 from cosim.hw.dma.patterns import PATTERNS
 from cosim.hw.iommu.options import GeometryOptions
 from cosim.system.setting import Place, Row, Setting
+from cosim.system.thread_effects import THREADS
 from cosim.system.topology import Topology
 from cosim.units.run_end import AfterThreads
 
@@ -62,20 +62,6 @@ def _has_no_plru(place: Place) -> bool:
         getattr(geometry, f"{cache}_replacement") == "plru" and _choices(geometry, cache) > 1
         for cache in ("iotlb", "ddtc", "nonleaf")
     )
-
-
-def _told_device(place: Place) -> Any:
-    return place.setting.topology.devices().get(place.options.device or "")
-
-
-def _device_of_none(place: Place) -> bool:
-    device = _told_device(place)
-    return device is not None and device.kind == "dma" and device.traffic.pattern == "none"
-
-
-def _untranslated(why: str) -> Callable[[Place], str]:
-    says = "has no effect, since {} in {}, whose addresses are physical; name a paging domain or leave it out"
-    return lambda place: says.format(why, place.options.domain)
 
 
 def _cache(cache: str, entries: str, fields: tuple[str, ...]) -> Row:
@@ -241,86 +227,7 @@ TABLE: tuple[Row, ...] = (
         ("geometry.fault_buffer",),
         "has no effect, since no fault is buffered; raise geometry.fault_buffer",
     ),
-    # --- Threads -------------------------------------------------------------------------------------------------
-    Row(
-        "thread",
-        ("gap",),
-        lambda place: place.options.count == 1,
-        ("count",),
-        "has no effect, since there is one round; raise `count`, or use `start`",
-    ),
-    Row(
-        "thread",
-        ("beside",),
-        lambda place: place.path[0] == "threads" or place.path[1] == 0,
-        (),
-        lambda place: (
-            "has no effect, since all `threads:` run side by side; leave it out"
-            if place.path[0] == "threads"
-            else "has no effect on the first of `prepare:`; leave it out, or give it to the one after it"
-        ),
-    ),
-    *(
-        Row(
-            does,
-            ("contiguous",),
-            lambda place: place.options.pages == 1,
-            ("pages",),
-            "has no effect on a buffer of one page; raise `pages`",
-        )
-        for does in ("map-unmap", "map")
-    ),
-    *(
-        Row(
-            does,
-            (field,),
-            lambda place: place.options.domain in place.setting.untranslated,
-            ("domain", "/parts", "/domains"),
-            _untranslated(why),
-        )
-        for does in ("map-unmap", "map")
-        for field, why in (("mode", "nothing is flushed"), ("direction", "everything is permitted"))
-    ),
-    *(
-        Row(
-            does,
-            ("device",),
-            _device_of_none,
-            ("device", "/parts"),
-            lambda place: (
-                f"has no effect, since {place.options.device} has pattern: none and never uses a buffer; use "
-                "pattern: told there"
-            ),
-        )
-        for does in ("map-unmap", "tell")
-    ),
-    *(
-        Row(
-            does,
-            ("device",),
-            lambda place: isinstance(_told_device(place), RingOptions),
-            ("device", "/parts"),
-            lambda place: (
-                f"has no effect, since {place.options.device} is a ring and is told of no window; use a receive-ring "
-                "thread"
-            ),
-        )
-        for does in ("map-unmap", "tell")
-    ),
-    Row(
-        "tell",
-        ("size",),
-        lambda place: place.options.buffer is not None,
-        ("buffer",),
-        "has no effect, since the window is as long as the buffer; give an `iova:` instead of a buffer",
-    ),
-    Row(
-        "receive-ring",
-        ("poll",),
-        lambda place: place.options.wait != "poll",
-        ("wait",),
-        "has no effect on a thread that waits for an interrupt; use wait: poll",
-    ),
+    *THREADS,
     # --- The kernel ----------------------------------------------------------------------------------------------
     Row(
         "kernel",

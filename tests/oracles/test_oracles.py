@@ -5,7 +5,7 @@ import pkgutil
 from collections.abc import Iterator
 
 import cosim.oracles
-from cosim.oracles import ORACLES, Oracle
+from cosim.oracles import ORACLES, Book, Bounds, Oracle
 
 
 def written() -> Iterator[type[Oracle]]:
@@ -29,6 +29,16 @@ def test_one_that_is_not_would_be_named():
         name = "forgotten"
 
     assert missing(iter([Forgotten])) == ["Forgotten"]
+
+
+def test_none_keeps_what_follows_from_bounds_that_may_change():
+    def kept(oracle: Oracle) -> dict[str, object]:
+        return {name: value for name, value in vars(oracle).items() if name not in ("bounds", "_report")}
+
+    for oracle in ORACLES.values():
+        books: dict[type[Book], Book] = {}
+        short, long = (oracle(lambda _: None, Bounds(store_ps=n, answer_ps=n), books) for n in (1, 10**9))
+        assert kept(short) == kept(long), oracle.name
 
 
 def test_each_has_a_name_of_its_own_and_listens_with_methods_that_it_has():

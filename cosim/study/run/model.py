@@ -8,8 +8,11 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2]
 
-NOT_OF_THE_MODEL = ("__init__.py", "__main__.py", "cli.py", "shell.py", "study/report", "study/trace", "study/conform")
-"""What prints, watches or replays: a run measures the same without it."""
+NOT_OF_THE_MODEL = (
+    *("__init__.py", "__main__.py", "cli.py", "shell.py"),
+    *("study/report", "study/trace", "study/conform", "study/pool"),
+)
+"""What prints, watches, replays, or makes many runs: a run measures the same without it."""
 
 
 @cache

@@ -18,20 +18,20 @@ from cosim.events import BootDone
 from cosim.sim.chooser import Chooser, Scheduled, ScheduleError
 from cosim.sim.simulation import Sim
 from cosim.study.run.calls_under_way import Unfinished
-from cosim.study.run.expect import Findings, failures_of
+from cosim.study.run.judged import Judged, judge
 from cosim.study.run.limit import NOTHING, limit_of
 from cosim.study.run.measure import Meter
 from cosim.study.run.model import model_version
 from cosim.study.run.named import Named
 from cosim.study.run.progress import Progress
-from cosim.study.run.result import Outcome, Result
+from cosim.study.run.result import Result
 from cosim.study.run.stop import Stop
 from cosim.system.build import build
 from cosim.system.load import resolved
 from cosim.system.patience import patience
 from cosim.system.system import System
 from cosim.system.topology import Topology
-from cosim.units.quantities import US, format_time
+from cosim.units.quantities import US
 from cosim.units.run_end import AfterThreads
 
 SLICES = 500
@@ -106,27 +106,75 @@ def run(
         stop = Stop()
         with stop.listening([signal.SIGINT]):
             return run(point, watchers=watchers, progress=progress, stop=stop)
-    system = build(point.topology, _chooser(point))
-    meter = Meter(
-        system.sim,
-        warmup_ps=point.topology.run.warmup,
-        origin=system.runtime.origin,
-        counters=system.counters,
-        occupancies=system.occupancies(),
-        bounds=system.bounds(),
-        patience=patience(point.topology, len(point.schedule)),
-    )
-    for watcher in watchers:
-        watcher(system.sim)
+    begun = UnderWay(point, watchers, stop)
     try:
-        system.start()
-        with _few_collections():
-            _advance(system, stop, progress=progress)
-        return _result(point, system, meter, stop)
-    except ScheduleError as error:
-        raise TopologyError([Problem(Position("--schedule"), (), str(error).removeprefix("schedule: "))]) from None
+        begun.advance(progress=progress)
+        return begun.result()
     finally:
-        system.close()
+        begun.close()
+
+
+class UnderWay:
+    """A run that is under way: its system, and what is measured of it.
+
+    Up to the end of boot it depends on its topology alone, so that one which has come so far may follow any schedule.
+    """
+
+    def __init__(self, point: Point, watchers: Sequence[Callable[[Sim], None]] = (), stop: Stop | None = None) -> None:
+        self.point = point
+        self.stop = stop or Stop()
+        self.system = system = build(point.topology, _chooser(point))
+        self.meter = Meter(
+            system.sim,
+            warmup_ps=point.topology.run.warmup,
+            origin=system.runtime.origin,
+            counters=system.counters,
+            occupancies=system.occupancies(),
+            bounds=system.bounds(),
+            patience=patience(point.topology, 0),
+        )
+        for watcher in watchers:
+            watcher(system.sim)
+        system.sim.probe(BootDone).watch(self._booted)
+
+    def follow(self, point: Point, chooser: Chooser | None = None) -> None:
+        """Be the run of `point`, of the same topology, from here on: called by a watcher of `BootDone`.
+
+        `chooser` answers instead of the point's schedule.
+        """
+        self.point = point
+        self.system.sim.chooser = chooser or _chooser(point)
+
+    def _booted(self, event: BootDone) -> None:
+        """From here on a schedule holds actions."""
+        topology, held = self.point.topology, len(self.point.schedule)
+        self.meter.violations.be_patient(patience(topology, held))
+
+    def advance(self, *, progress: bool = False) -> None:
+        """Run to the end, or until it is to stop. TopologyError for a schedule with an answer that is none."""
+        try:
+            self.system.start()
+            with _few_collections():
+                _advance(self.system, self.stop, progress=progress)
+        except ScheduleError as error:
+            raise TopologyError([Problem(Position("--schedule"), (), str(error).removeprefix("schedule: "))]) from None
+
+    def judge(self) -> Judged:
+        """How the run has ended. Either this or `result`, once."""
+        return judge(self.system, self.meter, self.stop)
+
+    def result(self) -> Result:
+        """Everything that was measured, and how the run has ended."""
+        return _result(self.point, self.system, self.meter, self.stop)
+
+    @property
+    def unasked(self) -> tuple[str, ...]:
+        """The choices of the schedule that the run has not come to."""
+        return _unasked(self.system.sim)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.system.close()
 
 
 def _chooser(point: Point) -> Chooser:
@@ -167,56 +215,18 @@ def _advance(system: System, stop: Stop, *, progress: bool) -> None:
 
 def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
     sim, topology = system.sim, point.topology
-    leaks = system.leaks()
-    if not stop.asked:
-        system.end(leaks)
-    stuck = [] if stop.asked else system.stuck()
-    if stop.limited:
-        stuck = [f"{stop.reason} at {format_time(sim.now)}"]
-    window = (meter.window.opened if meter.window else sim.now, sim.now)
-    scalars: Named[int | float] = Named(meter.numbers())
-    if meter.window:
-        # In the middle of an event a request may have left and not yet be counted.
-        if not stop.broken:
-            meter.over_time.check_littles_law()
-        scalars |= meter.latencies.rates(window[1] - window[0])
-        scalars |= system.derived(meter.counted.since(), window[1] - window[0])
-    scalars |= system.totals(leaks)
+    judged = judge(system, meter, stop)
+    found, scalars = judged.found, judged.scalars
     latencies = Named(meter.latencies.summaries())
-    found = Findings(
-        scalars=scalars,
-        faults=meter.failed.faults,
-        bus_errors=meter.failed.bus_errors,
-        requests=system.requests(),
-        behind={path: master.options.through for path, master in system.masters.items()},
-        queue_errors=tuple(system.queue_errors()),
-        signatures=meter.violations.signatures,
-        log=tuple(line.text for line in meter.log.kept),
-        unfinished=system.unfinished() if system.booted else {},
-    )
-    failures = failures_of(topology.expect, found)
-    refused = [f"{path} was not taken into service; the kernel log says why" for path in system.refused]
-    failures = [*refused, *(f"could not be prepared: {text}" for text in system.unprepared), *failures]
-    if late := _late(system) if not stop.asked else "":
-        failures.insert(0, late)
-    if not meter.window and not stop.asked:
-        failures.insert(0, f"nothing was measured: {_why_nothing(meter, system)}")
-    outcome: Outcome = "ok"
-    if stop.interrupted:
-        outcome = "interrupted"
-    elif stuck:
-        outcome = "stuck"
-    elif failures:
-        outcome = "failed"
     return Result(
         version=version("cosim"),
         topology=point.name,
         driver=system.driver_name,
         seed=topology.run.seed,
         schedule=point.schedule,
-        outcome=outcome,
+        outcome=judged.outcome,
         simulated_ps=sim.now,
-        window_ps=window,
+        window_ps=judged.window_ps,
         boot_ps=meter.window.boot_ps,
         events=meter.digest.events,
         digest=str(meter.digest),
@@ -229,11 +239,11 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         violations=tuple(meter.violations.kept),
         violation_count=meter.violations.count,
         signatures=dict(meter.violations.signatures),
-        failures=(*stuck, *failures),
+        failures=judged.failures,
         limit=limit_of(latencies, scalars, topology) if meter.window else NOTHING,
         seen=meter.touched.counts(),
         unfinished=_unfinished(system, meter, stop),
-        unasked=tuple(sim.chooser.unasked) if isinstance(sim.chooser, Scheduled) else (),
+        unasked=_unasked(sim),
         log=tuple(meter.log.kept),
         log_lines=meter.log.count,
         ended=meter.latencies.ended,
@@ -241,6 +251,10 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         resolved=resolved(topology),
         model=model_version(),
     )
+
+
+def _unasked(sim: Sim) -> tuple[str, ...]:
+    return tuple(sim.chooser.unasked) if isinstance(sim.chooser, Scheduled) else ()
 
 
 def _unfinished(system: System, meter: Meter, stop: Stop) -> dict[str, Unfinished]:
@@ -251,23 +265,3 @@ def _unfinished(system: System, meter: Meter, stop: Stop) -> dict[str, Unfinishe
         if stop.broken:
             return {}
         raise
-
-
-def _late(system: System) -> str:
-    """If the run was to end with its threads and has not: which of them were still there."""
-    run = system.topology.run
-    if not isinstance(run.until, AfterThreads) or not system.booted or system.threads_ended_ps is not None:
-        return ""
-    return f"{', '.join(system.running)} had not ended {format_time(run.limit)} after the origin; raise run.limit"
-
-
-def _why_nothing(meter: Meter, system: System) -> str:
-    run, now = system.topology.run, format_time(meter.sim.now)
-    if meter.window.boot_ps >= 0 and isinstance(run.until, AfterThreads):
-        return (
-            f"the window opens only at {format_time(meter.window.opens)}, and the run ended at {now}; lower run.warmup"
-        )
-    if meter.window.boot_ps >= 0:
-        return f"the window opens only at {format_time(meter.window.opens)} at {now}; raise run.until"
-    what = f"what {', '.join(system.runtime.preparing)} prepares" if system.runtime.preparing else "boot"
-    return f"{what} had not ended at {now}; raise run.{'boot_limit' if run.origin == 'boot' else 'until'}"

@@ -14,16 +14,21 @@ KEPT = 1000
 class Violations:
     """The first violations in `kept`, and how many there were of each signature; every oracle watches."""
 
-    __slots__ = ("kept", "signatures")
+    __slots__ = ("_oracles", "kept", "signatures")
 
     def __init__(self, sim: Sim, bounds: Bounds) -> None:
         self.kept: list[Violation] = []
         self.signatures: Counter[str] = Counter()
         books: dict[type[Book], Book] = {}
-        oracles = [oracle(self._violated, bounds, books) for oracle in ORACLES.values()]
-        for each in (*books.values(), *oracles):
+        self._oracles = [oracle(self._violated, bounds, books) for oracle in ORACLES.values()]
+        for each in (*books.values(), *self._oracles):
             for event, listener in each.listeners():
                 sim.probe(event).watch(listener)
+
+    def be_patient(self, bounds: Bounds) -> None:
+        """Judge by other bounds from here on."""
+        for oracle in self._oracles:
+            oracle.bounds = bounds
 
     @property
     def count(self) -> int:

@@ -1,0 +1,14 @@
+"""Many runs side by side: `Pool.runs` takes points and gives back records. A search and a sweep share it.
+
+record.py       what is kept of a run
+frames.py       messages over a pipe
+prepared.py     a process that has booted a topology, and forks a child for each of its runs
+worker.py       such a process as its parent sees it
+chunks.py       points that go to one process together, and how often they were tried
+pool.py         hands out chunks, gathers records in order, replaces what has died
+"""
+
+from cosim.study.pool.pool import Pool
+from cosim.study.pool.record import Record
+
+__all__ = ["Pool", "Record"]

@@ -1,0 +1,51 @@
+"""Points that go to one process together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from cosim.study.run.run import Point
+from cosim.system.topology import Topology
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Points of one topology, by their numbers, that have no record yet; `failed` says how they died before."""
+
+    key: str
+    topology: Topology
+    points: dict[int, Point] = field(default_factory=dict)
+    failed: str = ""
+
+
+class Feed:
+    """Takes points, numbers them from 0 on, and makes chunks of those that follow one another with equal topologies."""
+
+    def __init__(self, points: Iterable[Point], size: int) -> None:
+        self._points = iter(points)
+        self._size = size
+        self._next: Point | None = None
+        self._key = ""
+        self._known: Topology | None = None
+        self.taken = 0
+        """How many points are in chunks so far."""
+        self.ended = False
+        self._advance()
+
+    def chunks(self) -> Iterator[Chunk]:
+        """A chunk after the other, until there are no more points."""
+        while (first := self._next) is not None:
+            chunk = Chunk(self._key, first.topology)
+            while self._next is not None and self._key == chunk.key and len(chunk.points) < self._size:
+                chunk.points[self.taken] = self._next
+                self.taken += 1
+                self._advance()
+            yield chunk
+
+    def _advance(self) -> None:
+        self._next = next(self._points, None)
+        self.ended = self._next is None
+        if self._next is not None and self._next.topology is not self._known:
+            self._known = self._next.topology
+            self._key = self._known.model_dump_json()

@@ -1,0 +1,214 @@
+"""A process that has booted a topology, and what it prepares, and forks a child for each of its runs.
+
+```
+parent            this process                   a child
+------            ------------                   -------
+points   ------>  boot, prepare
+                  at the end of boot: fork ----> follows the schedule of its point
+                  waits                          runs to the end
+                  passes on what comes   <------ its record; ends
+records  <------
+```
+
+The fork happens inside of the event that ends boot, so that a child is, to the last word of memory, the process that
+would have come so far alone. Where boot does not come to its end, or each run is wanted from its beginning, children
+are forked before anything has happened.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import select
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn
+
+from cosim.config.problems import TopologyError
+from cosim.events import BootDone
+from cosim.sim.chooser import Chooser
+from cosim.sim.simulation import Sim
+from cosim.study.pool.frames import Frames, put
+from cosim.study.pool.record import Record, Row, row_of
+from cosim.study.report.crash import describe
+from cosim.study.run.run import Point, UnderWay
+from cosim.system.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How runs are made, and what is read back of each."""
+
+    anew: bool = False
+    """Boot for each run."""
+    actions: bool = False
+    results: bool = False
+    chooser: Callable[[Point], Chooser] | None = None
+    also: Callable[[UnderWay], Any] | None = None
+
+
+class Died(NamedTuple):
+    """A child has ended without a record."""
+
+    why: str
+
+
+class Asked(NamedTuple):
+    """A point, as it is told to a process that knows its topology."""
+
+    number: int
+    name: str
+    schedule: tuple[str, ...]
+    command: str
+
+
+class Prepared:
+    """The process; `requests` and `answers` are its ends of two pipes."""
+
+    def __init__(self, topology: Topology, wanted: Wanted, requests: int, answers: int) -> None:
+        self._topology = topology
+        self._wanted = wanted
+        self._fds = (requests, answers)
+        self._requests = Frames(requests)
+        self._run: UnderWay
+        self._rows: list[Row] = []
+        self._point = Point(topology)
+        self._record_fd = -1
+        """Where a child's record goes; in the process itself there is no such place."""
+
+    def live(self) -> NoReturn:
+        """Do what the parent asks for until it closes its end; a child ends with its record."""
+        if not self._wanted.anew:
+            self._end_as_child(self._booted)
+        self._serve()
+        self._end_as_child(lambda: finished(self._point, self._wanted))
+        raise AssertionError("a child has not ended")
+
+    def _booted(self) -> Record:
+        """The record of a child; the process itself returns from here only if boot has not come to its end."""
+        self._run = UnderWay(self._point, [self._watch])
+        return _kept(self._run, self._wanted, self._rows)
+
+    def _watch(self, sim: Sim) -> None:
+        sim.probe(BootDone).watch(lambda _: self._at_end_of_boot(sim))
+
+    def _at_end_of_boot(self, sim: Sim) -> None:
+        self._serve()
+        chooser = self._wanted.chooser
+        self._run.follow(self._point, chooser(self._point) if chooser else None)
+        if self._wanted.actions:
+            sim.actions.watchers.append(lambda taken: self._rows.append(row_of(taken)))
+
+    def _serve(self) -> None:
+        """Fork a child for each point that is asked for; returns in each child, and in no other process."""
+        gc.collect()
+        gc.freeze()  # a collection writes into what it looks at, and so would copy it into each child
+        while asked := self._requests.wait():
+            for _, data in asked:
+                for each in pickle.loads(data):
+                    if self._fork(each):
+                        return
+        os._exit(0)
+
+    def _fork(self, asked: Asked) -> bool:
+        """Have a child run a point; true in the child."""
+        reading, writing = os.pipe()
+        flush()
+        child = os.fork()
+        if not child:
+            os.close(reading)
+            for fd in self._fds:  # so that the parent sees it when this process alone has died
+                os.close(fd)
+            self._record_fd = writing
+            self._point = Point(self._topology, asked.name, asked.schedule, asked.command)
+            return True
+        os.close(writing)
+        try:
+            record = self._gathered(reading, child)
+            os.close(reading)
+            put(self._fds[1], asked.number, record)
+        except BrokenPipeError:  # nobody waits for it any more
+            os._exit(0)
+        return False
+
+    def _gathered(self, reading: int, child: int) -> bytes:
+        """What a child has to say, or that it died; BrokenPipeError if the parent has gone meanwhile."""
+        frames = Frames(reading)
+        poll = select.poll()
+        poll.register(reading, select.POLLIN)
+        poll.register(self._fds[0], 0)  # tells of its other end alone
+        found: list[tuple[int, bytes]] = []
+        while not frames.ended:
+            for fd, event in poll.poll():
+                if fd == reading:
+                    frames.read()
+                elif event & (select.POLLHUP | select.POLLERR):
+                    os.kill(child, signal.SIGKILL)
+                    raise BrokenPipeError
+            found += frames.take()
+        _, status = os.waitpid(child, 0)
+        if found and not status:
+            return found[0][1]
+        return pickle.dumps(Died(how_it_died(status)))
+
+    def _end_as_child(self, work: Callable[[], Record]) -> None:
+        """In a child, send its record and end. An exception of the process itself is left to children to find."""
+        try:
+            record = work()
+        except SystemExit:
+            if self._record_fd < 0:
+                return
+            raise
+        except BaseException as error:
+            record = failed(error)
+        if self._record_fd >= 0:
+            put(self._record_fd, 0, pickle.dumps(record, pickle.HIGHEST_PROTOCOL))
+            flush()
+            os._exit(0)
+
+
+def finished(point: Point, wanted: Wanted) -> Record:
+    """The record of a run from its beginning, in this process."""
+    rows: list[Row] = []
+
+    def watch(sim: Sim) -> None:
+        if wanted.actions:
+            sim.actions.watchers.append(lambda taken: rows.append(row_of(taken)))
+        if wanted.chooser:
+            chooser = wanted.chooser(point)
+            sim.probe(BootDone).watch(lambda _: run.follow(point, chooser))
+
+    run = UnderWay(point, [watch])
+    try:
+        return _kept(run, wanted, rows)
+    finally:
+        run.close()
+
+
+def failed(error: BaseException) -> Record:
+    """The record of a run that has raised an exception."""
+    return Record("error", (str(error) if isinstance(error, TopologyError) else describe(error),))
+
+
+def _kept(run: UnderWay, wanted: Wanted, rows: list[Row]) -> Record:
+    run.advance()
+    return Record.of(run, whole=wanted.results, rows=rows, also=wanted.also(run) if wanted.also else None)
+
+
+def how_it_died(status: int) -> str:
+    """In words, what `waitpid` has told of a process."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        name = next((one.name for one in signal.Signals if one == number), str(number))
+        return f"was ended by {name}"
+    return f"ended with {os.waitstatus_to_exitcode(status)} before its run had"
+
+
+def flush() -> None:
+    """Write out what is buffered: a child has a copy of it, and ends without doing so."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()

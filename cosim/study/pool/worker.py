@@ -1,0 +1,98 @@
+"""A process that makes runs of one topology, as its parent sees it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import signal
+import threading
+import traceback
+from contextlib import suppress
+from typing import NoReturn
+
+from cosim.study.pool.chunks import Chunk
+from cosim.study.pool.frames import Frames, put
+from cosim.study.pool.prepared import Asked, Died, Prepared, Wanted, flush, how_it_died
+from cosim.study.pool.record import Record
+from cosim.system.topology import Topology
+
+_OURS: set[int] = set()
+"""The ends of pipes that belong to this process alone: a worker that kept one open would hide that another has died."""
+
+RESTORED = (signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD)
+"""Signals that a worker does not answer as its parent does; Ctrl-C is the parent's alone."""
+
+
+class Worker:
+    """*Idle*, or *busy* with a `chunk`, until it is ended or has died. It leads a process group of its own."""
+
+    def __init__(self, key: str, topology: Topology, wanted: Wanted) -> None:
+        if threading.active_count() > 1:
+            others = ", ".join(one.name for one in threading.enumerate() if one is not threading.current_thread())
+            raise RuntimeError(
+                f"other threads run in this process ({others}), and a fork would leave behind what they hold; end them "
+                "first, or use Pool(fork=False)"
+            )
+        self.key = key
+        self.chunk: Chunk | None = None
+        requests, self._requests = os.pipe()
+        self.fd, answers = os.pipe()
+        flush()
+        self.pid = os.fork()
+        if not self.pid:
+            _live(topology, wanted, requests, answers, {self._requests, self.fd, *_OURS})
+        with suppress(OSError):  # whichever of the two is first
+            os.setpgid(self.pid, self.pid)
+        os.close(requests)
+        os.close(answers)
+        _OURS.update((self._requests, self.fd))
+        self._frames = Frames(self.fd)
+
+    def give(self, chunk: Chunk) -> None:
+        """Have the points of a chunk run. If the process has died, `read` will tell."""
+        self.chunk = chunk
+        asked = [Asked(number, point.name, point.schedule, point.command) for number, point in chunk.points.items()]
+        with suppress(BrokenPipeError):
+            put(self._requests, 0, pickle.dumps(asked, pickle.HIGHEST_PROTOCOL))
+
+    def read(self) -> list[tuple[int, Record | Died]]:
+        """What has come since, by the numbers of points; waits if there is nothing."""
+        self._frames.read()
+        return [(number, pickle.loads(data)) for number, data in self._frames.take()]
+
+    @property
+    def dead(self) -> bool:
+        """Whether the process has ended by itself."""
+        return self._frames.ended
+
+    def end(self) -> str:
+        """End the process, and what it has forked; how it has died, if that was before."""
+        with suppress(ProcessLookupError, PermissionError):  # it has ended already
+            os.killpg(self.pid, signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
+        for fd in (self._requests, self.fd):
+            os.close(fd)
+            _OURS.discard(fd)
+        return how_it_died(status)
+
+
+def _live(topology: Topology, wanted: Wanted, requests: int, answers: int, ours: set[int]) -> NoReturn:
+    """What the forked process does: nothing of its parent's goes on in it."""
+    try:
+        with suppress(OSError):
+            os.setpgid(0, 0)
+        if threading.current_thread() is threading.main_thread():
+            signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in RESTORED:
+            signal.signal(number, signal.SIG_DFL)
+        for fd in ours:
+            os.close(fd)
+        gc.freeze()
+        Prepared(topology, wanted, requests, answers).live()
+    except SystemExit as end:
+        os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)

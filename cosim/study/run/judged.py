@@ -1,0 +1,91 @@
+"""How a run has ended: what its expectations are held against, and the outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cosim.study.run.expect import Findings, failures_of
+from cosim.study.run.measure import Meter
+from cosim.study.run.named import Named
+from cosim.study.run.result import Outcome
+from cosim.study.run.stop import Stop
+from cosim.system.system import System
+from cosim.units.quantities import format_time
+from cosim.units.run_end import AfterThreads
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The outcome, and in words why it is not ``ok``, with what was found for that; `scalars` are not sorted."""
+
+    outcome: Outcome
+    failures: tuple[str, ...]
+    found: Findings
+    scalars: Named[int | float]
+    window_ps: tuple[int, int]
+
+
+def judge(system: System, meter: Meter, stop: Stop) -> Judged:
+    """Look for what was left behind, and hold the run against what was expected; once, at its end."""
+    sim, topology = system.sim, system.topology
+    leaks = system.leaks()
+    if not stop.asked:
+        system.end(leaks)
+    stuck = [] if stop.asked else system.stuck()
+    if stop.limited:
+        stuck = [f"{stop.reason} at {format_time(sim.now)}"]
+    window = (meter.window.opened if meter.window else sim.now, sim.now)
+    scalars: Named[int | float] = Named(meter.numbers())
+    if meter.window:
+        # In the middle of an event a request may have left and not yet be counted.
+        if not stop.broken:
+            meter.over_time.check_littles_law()
+        scalars |= meter.latencies.rates(window[1] - window[0])
+        scalars |= system.derived(meter.counted.since(), window[1] - window[0])
+    scalars |= system.totals(leaks)
+    found = Findings(
+        scalars=scalars,
+        faults=meter.failed.faults,
+        bus_errors=meter.failed.bus_errors,
+        requests=system.requests(),
+        behind={path: master.options.through for path, master in system.masters.items()},
+        queue_errors=tuple(system.queue_errors()),
+        signatures=meter.violations.signatures,
+        log=tuple(line.text for line in meter.log.kept),
+        unfinished=system.unfinished() if system.booted else {},
+    )
+    failures = failures_of(topology.expect, found)
+    refused = [f"{path} was not taken into service; the kernel log says why" for path in system.refused]
+    failures = [*refused, *(f"could not be prepared: {text}" for text in system.unprepared), *failures]
+    if late := _late(system) if not stop.asked else "":
+        failures.insert(0, late)
+    if not meter.window and not stop.asked:
+        failures.insert(0, f"nothing was measured: {_why_nothing(meter, system)}")
+    outcome: Outcome = "ok"
+    if stop.interrupted:
+        outcome = "interrupted"
+    elif stuck:
+        outcome = "stuck"
+    elif failures:
+        outcome = "failed"
+    return Judged(outcome, (*stuck, *failures), found, scalars, window)
+
+
+def _late(system: System) -> str:
+    """If the run was to end with its threads and has not: which of them were still there."""
+    run = system.topology.run
+    if not isinstance(run.until, AfterThreads) or not system.booted or system.threads_ended_ps is not None:
+        return ""
+    return f"{', '.join(system.running)} had not ended {format_time(run.limit)} after the origin; raise run.limit"
+
+
+def _why_nothing(meter: Meter, system: System) -> str:
+    run, now = system.topology.run, format_time(meter.sim.now)
+    if meter.window.boot_ps >= 0 and isinstance(run.until, AfterThreads):
+        return (
+            f"the window opens only at {format_time(meter.window.opens)}, and the run ended at {now}; lower run.warmup"
+        )
+    if meter.window.boot_ps >= 0:
+        return f"the window opens only at {format_time(meter.window.opens)} at {now}; raise run.until"
+    what = f"what {', '.join(system.runtime.preparing)} prepares" if system.runtime.preparing else "boot"
+    return f"{what} had not ended at {now}; raise run.{'boot_limit' if run.origin == 'boot' else 'until'}"
