@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test test-slow slow-check check litmus conform stress pythons bench docs clean
+.PHONY: run test test-slow slow-check check litmus conform stress pythons faults bench docs clean
 
 run: $(STAMP)
 	$(BIN)/cosim run quickstart
@@ -51,6 +51,10 @@ pythons: $(STAMP)
 stress: $(STAMP)
 	$(BIN)/python -m tests.stress.stress --operations 100000
 
+# Plants one fault after the other, and says which test sees each; what was stopped goes on where it was.
+faults: $(STAMP)
+	$(BIN)/python -m tests.faults.plant
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
 
@@ -58,4 +62,4 @@ docs: $(STAMP)
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .faults

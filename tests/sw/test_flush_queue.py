@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from cosim.events import Unmapped
-from cosim.sim.operations import Sleep
+from cosim.sim.operations import Sleep, Work
 from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import Domain, Gather
@@ -161,3 +161,28 @@ def test_a_driver_that_cannot_defer_stays_strict_and_says_so() -> None:
     assert bench.machine.log == ["info: shared: the driver does not defer flushes; unmaps are strict"]
     assert len(bench.driver.named("sync")) == 1
     assert len(bench.unmapped) == 1
+
+
+class SlowDriver(LazyDriver):
+    """A driver whose flush takes 2 ms."""
+
+    async def flush_iotlb_all(self, domain: Domain) -> None:
+        await super().flush_iotlb_all(domain)
+        await Work(2 * MS)
+
+
+def test_what_comes_while_the_timers_flush_is_under_way_has_a_timer_of_its_own() -> None:
+    """The flush has begun before the range came: it is given back by the next one, and nobody else unmaps."""
+    bench = Bench(kind=SlowDriver)
+
+    async def later() -> None:
+        while not bench.flushes():
+            await Sleep(1 * MS)
+        await bench.rounds(1)
+        assert not bench.unmapped, "the flush is under way"
+
+    bench.machine.start(bench.rounds(1), cpu="cpu0")
+    bench.machine.start(later(), cpu="cpu1")
+    bench.machine.go(until=1 * S)
+    assert len(bench.flushes()) == len(bench.unmapped) == 2
+    assert bench.unmapped[1].time - bench.unmapped[0].time > 10 * MS

@@ -97,9 +97,12 @@ def test_a_thread_reads_what_it_wrote(model: str) -> None:
             Load(X),
             StoreBlock(X, (9, 8)),
             Load(X + 8),
+            Store(Y, 7 << 32 | 5),
+            Load(Y + 4, 4),
+            Load(Y, 4),
         )
     ]
-    assert values == [None, 5, None, 7, 7 << 32 | 5, None, 8]
+    assert values == [None, 5, None, 7, 7 << 32 | 5, None, 8, None, 7, 5]
 
 
 @pytest.mark.parametrize(
@@ -118,6 +121,14 @@ def test_atomics_return_the_old_value_and_leave_the_combined_one(kind: Amo, valu
     machine = Machine()
     results = timed(machine, Store(X, 3, 4), Atomic(kind, X, value, 4), Load(X, 4))
     assert [result for _, result in results] == [None, 3, expected]
+
+
+@pytest.mark.parametrize("size", [4, 8])
+def test_an_addition_does_not_carry_out_of_its_word(size: int) -> None:
+    machine, most = Machine(), (1 << 8 * size) - 1
+    results = timed(machine, Store(X, most, size), Atomic(Amo.ADD, X, 2, size), Load(X, size), Load(X + size, size))
+    assert [result for _, result in results] == [None, most, 1, 0]
+    assert (machine.memory.peek(X, size), machine.memory.peek(X + size, size)) == (1, 0)
 
 
 def test_a_compare_and_swap_that_fails_leaves_what_was_there() -> None:

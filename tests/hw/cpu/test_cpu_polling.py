@@ -236,3 +236,29 @@ def test_an_interrupt_delays_a_polling_loop_as_it_delays_the_loop_in_full(
 
     op = Poll(DEVICE, 0, timeout_ps=1 * S, pause_ps=pause)
     assert run(awaited(op)) == run(polled(op))
+
+
+@settings(derandomize=True, deadline=None, max_examples=20)
+@given(interrupted=st.integers(1, 300), changed=st.integers(1, 600), poll_ps=st.integers(2, 50))
+def test_an_interrupt_delays_a_spinning_thread_as_it_delays_the_loop_in_full(
+    interrupted: int, changed: int, poll_ps: int
+) -> None:
+    def run(body: Any) -> list[Any]:
+        machine = Machine(timing=FREE_SWITCH | {"interrupt": "100 ps"})
+
+        async def handler() -> None:
+            machine.cpu.wire(1, False)
+            await Work(137)
+
+        machine.cpu.interrupts.connect(1, handler)
+        machine.at(interrupted, lambda: machine.cpu.wire(1, True), Stage.INTERRUPT)
+        machine.at(changed, lambda: machine.memory.poke(X, 8, 1))
+        return outcome(machine, body)
+
+    async def loop(machine: Machine) -> bool:
+        while True:
+            await Work(poll_ps - 1)
+            if await Load(X):
+                return True
+
+    assert run(awaited(Park(X, 0, poll_ps=poll_ps, spin=True))) == run(loop)

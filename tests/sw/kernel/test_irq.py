@@ -24,10 +24,12 @@ class Source:
         self.level = False
         self.hard = self.served = 0
         self.inside = 0
+        self.beside: list[Source] = []
+        """Those that share the wire: it is high while one of them is."""
 
     def set(self, level: bool) -> None:
         self.level = level
-        self.machine.cpus["cpu0"].wire(VECTOR, level)
+        self.machine.cpus["cpu0"].wire(VECTOR, any(source.level for source in (self, *self.beside)))
 
     async def handle(self) -> IrqReturn:
         self.hard += 1
@@ -83,6 +85,7 @@ def test_a_hard_handler_that_serves_by_itself_wakes_no_thread(model: str) -> Non
 def test_a_shared_line_is_unmasked_by_the_last_of_its_threads(model: str) -> None:
     machine = Machine(model=model)
     first, second = Source(machine, takes=10 * US), Source(machine, takes=300 * US)
+    first.beside, second.beside = [second], [first]
 
     async def body() -> None:
         request = machine.kernel.irq.request

@@ -1,0 +1,188 @@
+"""Plant each fault, run the tests that run its lines, and say which killed it, or that it survived (`make faults`).
+
+Nothing is written but `.faults/`: all tests are collected once, and for each fault a forked process changes the code in
+its memory, and runs tests until one fails. What was killed is not planted again unless its file, or that of the test
+that killed it, has changed; what survived is, after any change. So a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.faults.apart import Job as ApartJob
+from tests.faults.catalogue import ROOT, Fault, faults
+from tests.faults.child import BROKEN, Child, Ended, run, with_tests
+from tests.faults.coverage_map import CoverageMap, is_recorded, record, state_of, texts
+from tests.faults.in_place import Functions, NotInPlace
+from tests.faults.results import Results
+
+KEPT = ROOT / ".faults"
+LIMIT_S = 1200
+"""A process that takes longer than this on the clock on the wall waits for ever."""
+TOGETHER = 200
+"""So many tests are recorded by one process."""
+
+
+class Work(NamedTuple):
+    """Work for a process, and what to do when it has ended."""
+
+    name: str
+    work: Callable[[Path], int]
+    ended: Callable[[Ended], None]
+
+
+def carry_out(works: Iterable[Work], side_by_side: int) -> None:
+    """Have all work done, by so many processes at a time."""
+    waiting, running = iter(works), list[tuple[Work, Child]]()
+    try:
+        while True:
+            while len(running) < side_by_side and (work := next(waiting, None)) is not None:
+                running.append((work, Child(work.work, KEPT / f"{work.name}.log")))
+            if not running:
+                return
+            time.sleep(0.02)
+            for entry in list(running):
+                work, child = entry
+                if (ended := child.ended(LIMIT_S)) is not None:
+                    running.remove(entry)
+                    work.ended(ended)
+    finally:
+        for _, child in running:
+            child.kill()
+
+
+def recorded(items: Sequence[pytest.Item], now: dict[str, str], side_by_side: int, *, older: bool) -> CoverageMap:
+    """The map of the present source and tests, recorded now unless it has been; `older`: the last one will do."""
+    folder = KEPT / f"map-{state_of(now)}"
+    names = [item.nodeid for item in items]
+    complete = sorted(KEPT.glob("map-*/complete"), key=lambda path: path.stat().st_mtime)
+    if older and complete:
+        return CoverageMap(complete[-1].parent, now, names)
+    if folder / "complete" not in complete:
+        print("recording which test runs which line ...", flush=True)
+        folder.mkdir(exist_ok=True)
+        (folder / "texts.json").write_text(json.dumps(now))
+
+        def ended(end: Ended) -> None:
+            if end.code != 0:
+                raise SystemExit(f"without any fault {end.test} fails ({end.code}): see {KEPT}/map-*.log")
+
+        def part(first: int) -> Work:
+            return Work(f"map-{first}", partial(record, folder, first, items[first : first + TOGETHER]), ended)
+
+        parts = [first for first in range(0, len(items), TOGETHER) if not is_recorded(folder, first)]
+        carry_out(map(part, parts), side_by_side)
+        (folder / "complete").touch()
+    return CoverageMap(folder, now, names)
+
+
+class Planter:
+    """Plants faults in forks of a process that has collected all tests."""
+
+    def __init__(
+        self, items: Sequence[pytest.Item], now: dict[str, str], tests: CoverageMap, results: Results, most_s: float
+    ) -> None:
+        """Tests of `most_s` seconds of processor time are run for each fault at most."""
+        self._items = {item.nodeid: item for item in items}
+        self._now = now
+        self._tests = tests
+        self._results = results
+        self._most_s = most_s
+        self._functions = Functions()
+        gc.freeze()  # what is here is here to stay, and a fork that does not look at it does not copy it
+        self._done = 0
+
+    def work(self, fault: Fault, of: int) -> Work:
+        """Try a fault: first on the test that killed it last, then on the likeliest."""
+        former = self._results.former(fault)
+        names = [name for name in self._tests.running(fault) if name in self._items]
+        names.sort(key=lambda name: name != former)
+        spent = accumulate(self._tests.seconds.get(name, 0.0) for name in names)
+        within = [name for name, seconds in zip(names, spent, strict=True) if seconds <= self._most_s]
+
+        def ended(end: Ended) -> None:
+            by = self._killer(end)
+            if by or within == names:
+                self._results.add(fault, by)
+            self._done += 1
+            said = f"killed by {by}" if by else "SURVIVED"
+            print(f"{self._done}/{of} {fault.name} {fault.breaks}: {said}", flush=True)
+
+        return Work(fault.name, partial(self._try, fault, within), ended)
+
+    def _try(self, fault: Fault, names: Sequence[str], where: Path) -> int:
+        source = self._now[fault.path]
+        planted = fault.planted(source)
+        if fault.statements(source) is not None:
+            try:
+                self._functions.plant(str(ROOT / fault.path), source, planted)
+                return run([self._items[name] for name in names], self._tests.seconds, where)
+            except NotInPlace:
+                pass
+        job = where.with_suffix(".json")
+        job.write_text(json.dumps(ApartJob(fault.module, planted, names, self._tests.seconds, str(where))))
+        return os.execv(sys.executable, [sys.executable, "-m", "tests.faults.apart", str(job)])
+
+    @staticmethod
+    def _killer(end: Ended) -> str:
+        """What a fault was killed by; "" if it was not."""
+        if end.code == 0:
+            return ""
+        if end.code == BROKEN and not end.test:
+            return "the import"
+        if end.code == BROKEN:
+            raise SystemExit(f"no verdict, at {end.test}: see the logs in {KEPT}")
+        return end.test if end.code == 1 else f"{end.test}, which hangs"
+
+
+def main() -> int:
+    """Returns 1 if a fault survived and nobody says why."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.plant", description=__doc__.splitlines()[0])
+    parser.add_argument("only", nargs="*", help="faults whose name, file or text holds one of these")
+    parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
+    parser.add_argument("--older", action="store_true", help="which test runs which line is taken from an older state")
+    parser.add_argument("--most", type=float, default=math.inf, help="for a first look, tests of so many seconds each")
+    options = parser.parse_args()
+    KEPT.mkdir(exist_ok=True)
+    now, began = texts(), time.monotonic()
+    chosen = [
+        fault
+        for fault in faults()
+        if not options.only or any(text in f"{fault.name} {fault.path} {fault.breaks}" for text in options.only)
+    ]
+    results = Results(KEPT / "results.jsonl", now)
+    left = sorted((fault for fault in chosen if results.known(fault) is None), key=lambda fault: fault.path)
+
+    def plant(items: Sequence[pytest.Item]) -> int:
+        tests = recorded(items, now, options.jobs, older=options.older)
+        planter = Planter(items, now, tests, results, options.most)
+        carry_out((planter.work(fault, len(left)) for fault in left), options.jobs)
+        return 0
+
+    if left and with_tests(["tests"], plant):
+        return 2
+    survivors = [fault for fault in chosen if not results.known(fault)]
+    argued = [fault for fault in survivors if fault.equivalent]
+    for fault in survivors:
+        print(f"{fault.name} {fault.path}: {fault.breaks}; {fault.equivalent or 'nobody says why'}")
+    killed = len(chosen) - len(survivors)
+    print(f"{len(chosen)} faults: {killed} killed, {len(survivors)} survived ({len(argued)} argued equivalent)")
+    print(f"{time.monotonic() - began:.0f} s")
+    return 1 if len(survivors) > len(argued) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

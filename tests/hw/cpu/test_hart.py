@@ -1,0 +1,63 @@
+"""A hart by itself, in a time that the test sets: which state a load may return, and what an atomic leaves."""
+
+from __future__ import annotations
+
+from cosim.hw.cpu.hart import Hart
+from cosim.hw.cpu.ordering import MODELS
+from cosim.hw.memory.memory import Memory
+from cosim.hw.memory.options import MemoryOptions
+from cosim.sim.operations import Amo, Atomic, Load
+from cosim.sim.simulation import Sim
+from cosim.study.conform.litmus.search import StillExecutor
+
+BASE = 0x8000_0000
+LONG = 1 << 40
+
+
+class Bench:
+    """A memory that remembers, and a hart under RVWMO; other harts write memory by `write`."""
+
+    def __init__(self) -> None:
+        self.sim = Sim(executor=StillExecutor)
+        self.memory = Memory(self.sim, "dram0", MemoryOptions(kind="memory", base=BASE, size="1 MiB"))
+        self.memory.remember(LONG)
+        self.hart = Hart(MODELS["rvwmo"], lambda address, size: self.memory, lambda address: "device")
+
+    def write(self, now: int, address: int, size: int, value: int) -> None:
+        self.sim.now = now
+        self.memory.write(address, size, value)
+
+    def oldest(self, now: int, load: Load) -> int:
+        """The oldest state that the hart may return."""
+        self.sim.now = now
+        return int(self.hart.execute(load, now, lambda n: n - 1))
+
+    def newest(self, now: int, load: Load) -> int:
+        self.sim.now = now
+        return int(self.hart.execute(load, now, lambda n: 0))
+
+
+def test_a_load_may_return_what_was_there_before_another_hart_wrote() -> None:
+    bench = Bench()
+    bench.write(5, BASE, 8, 1)
+    assert bench.oldest(9, Load(BASE)) == 0
+    assert bench.newest(9, Load(BASE)) == 1
+    assert bench.oldest(9, Load(BASE)) == 1, "coherent: no older than what was read"
+
+
+def test_a_load_of_a_word_is_no_older_than_what_was_read_of_either_half() -> None:
+    for half in (0, 4):
+        bench = Bench()
+        bench.write(5, BASE + half, 4, 1)
+        assert bench.newest(9, Load(BASE + half, 4)) == 1
+        assert bench.oldest(9, Load(BASE)) == 1 << 8 * half
+
+
+def test_a_compare_and_swap_that_finds_another_value_stores_nothing() -> None:
+    """Its load may have returned the value that it expects, and memory have changed since."""
+    bench = Bench()
+    bench.write(5, BASE, 8, 3)
+    assert bench.hart.execute(Atomic(Amo.CAS, BASE, 9, expect=4), 6, lambda n: 0) == 3
+    assert bench.memory.read(BASE, 8) == 3
+    assert bench.hart.execute(Atomic(Amo.CAS, BASE, 9, expect=3), 7, lambda n: 0) == 3
+    assert bench.memory.read(BASE, 8) == 9

@@ -1,0 +1,37 @@
+"""The fault queue's thread: every record is told once and in order, however often the queue wraps."""
+
+from __future__ import annotations
+
+import re
+
+from cosim.sw.driver.policies.interrupts import COMPLAINTS, COMPLAINTS_PS
+from tests.sw.driver.machine import Machine
+
+
+def told(machine: Machine) -> list[int]:
+    """The IOVAs of the faults that were printed."""
+    return [
+        int(found[1], 16) for line in machine.log if (found := re.search(r"fault \d+ device .* iotval (\w+)", line))
+    ]
+
+
+def test_records_are_told_in_order_across_the_end_of_the_queue() -> None:
+    """A queue of four records: each fault is served before the next one, and the fifth is where the first was."""
+    machine = Machine(iommu={"geometry": {"cq_log2": 8, "fq_log2": 2}})
+    machine.boot()
+    iovas = [0x4000_0000 + 0x1000 * n for n in range(9)]
+    for iova in iovas:
+        assert machine.read(1, iova) is None
+    assert told(machine) == iovas
+    assert machine.iommus[0].registers.fqh == machine.iommus[0].registers.fqt == 9 % 4
+
+
+def test_ten_faults_are_told_in_five_seconds_and_ten_more_in_the_next() -> None:
+    machine = Machine()
+    machine.boot()
+    for iova in range(0x4000_0000, 0x400F_0000, 0x1_0000):
+        machine.read(1, iova)
+    assert len(told(machine)) == COMPLAINTS
+    machine.read(1, 0x5000_0000, settle_ps=COMPLAINTS_PS)
+    machine.read(1, 0x6000_0000)
+    assert told(machine)[COMPLAINTS:] == [0x6000_0000]
