@@ -7,7 +7,20 @@ than firing them.
 from cosim.events.busy import Busy
 from cosim.events.calls import BootDone, CallAbandoned, CallBegun, CallDone
 from cosim.events.dma import DmaCommitted, DmaDone, DmaIssued
-from cosim.events.domains import Attached, Attaching, ContextChanged, MapBegun, Mapped, UnmapBegun, Unmapped
+from cosim.events.domains import (
+    Attached,
+    Attaching,
+    ContextChanged,
+    DomainMade,
+    FlushAwaited,
+    FlushGivenUp,
+    FlushQueued,
+    FlushTimer,
+    MapBegun,
+    Mapped,
+    UnmapBegun,
+    Unmapped,
+)
 from cosim.events.end import Deadlocked, Leaked, RunEnded, ThreadLeft
 from cosim.events.iommu import (
     CacheFilled,
@@ -57,8 +70,13 @@ __all__ = [
     "DmaCommitted",
     "DmaDone",
     "DmaIssued",
+    "DomainMade",
     "FaultRecorded",
     "FellAsleep",
+    "FlushAwaited",
+    "FlushGivenUp",
+    "FlushQueued",
+    "FlushTimer",
     "FreedTouched",
     "GracePeriodOver",
     "InterruptRaised",

@@ -90,3 +90,59 @@ class ContextChanged:
     device_id: int
     field: str
     value: int
+
+
+@dataclass(slots=True)
+class DomainMade:
+    """A paging domain has come into being; nothing is mapped in it, whatever a domain of that name has had before."""
+
+    time: int
+    domain: str
+
+
+@dataclass(slots=True)
+class FlushQueued:
+    """A range that is unmapped is in the flush queue of `cpu`; `FlushAwaited` follows.
+
+    It leaves the queue by `Unmapped`, or by `FlushGivenUp`.
+    """
+
+    time: int
+    who: str
+    cpu: str
+    domain: str
+    iova: int
+    size: int
+
+
+@dataclass(slots=True)
+class FlushAwaited:
+    """The thread that has queued a range has seen to it that a timer will flush it, and goes on."""
+
+    time: int
+    who: str
+    domain: str
+    iova: int
+
+
+@dataclass(slots=True)
+class FlushTimer:
+    """What has become of the timer of a domain's flush queue: it is *arming* and *armed*, and *fires* until *done*.
+
+    `due` is when an armed timer is to fire; `who` arms it.
+    """
+
+    time: int
+    who: str
+    domain: str
+    state: str
+    due: int = 0
+
+
+@dataclass(slots=True)
+class FlushGivenUp:
+    """The flush of a range has failed: its IOVAs are not given out again."""
+
+    time: int
+    domain: str
+    iova: int

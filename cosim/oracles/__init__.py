@@ -3,9 +3,11 @@
 from cosim.oracles.bounds import Bounds
 from cosim.oracles.data_race import DataRace
 from cosim.oracles.endless_call import EndlessCall
+from cosim.oracles.flush_queue import FlushQueue
 from cosim.oracles.foreign_dma import ForeignDma
 from cosim.oracles.freed_memory import FreedMemory
 from cosim.oracles.grace_period import GracePeriod
+from cosim.oracles.iova_ranges import IovaRanges
 from cosim.oracles.kernel_health import KernelHealth
 from cosim.oracles.leaked_memory import LeakedMemory
 from cosim.oracles.lock_order import LockOrder
@@ -22,6 +24,8 @@ ORACLES: dict[str, type[Oracle]] = {
         StaleDma,
         ForeignDma,
         RefusedDma,
+        FlushQueue,
+        IovaRanges,
         FreedMemory,
         DataRace,
         GracePeriod,
@@ -41,9 +45,11 @@ __all__ = [
     "Bounds",
     "DataRace",
     "EndlessCall",
+    "FlushQueue",
     "ForeignDma",
     "FreedMemory",
     "GracePeriod",
+    "IovaRanges",
     "KernelHealth",
     "LeakedMemory",
     "LockOrder",

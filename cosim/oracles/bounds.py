@@ -18,3 +18,5 @@ class Bounds:
     """From the moment at which a walk's read takes hold until the requests that wait for the walk go on."""
     call_ps: int = 0
     """From one call's beginning or return to the next by the same thread, while it is waiting for hardware."""
+    deferred_ps: int = 0
+    """From an unmap that waits for a common flush until the timer for that is due."""

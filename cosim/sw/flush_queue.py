@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from cosim.events import FlushAwaited, FlushGivenUp, FlushQueued, FlushTimer
 from cosim.sw.iommu_ops import Domain, IommuDriver
 from cosim.sw.kernel.barriers import smp_mb
 from cosim.sw.kernel.locks import SpinLock
@@ -68,6 +69,9 @@ class FlushQueue:
         self._state = FlushQueueState(self._kernel.static(FlushQueueState.SIZE))
         self._queues: dict[str, CpuFlushQueue] = {}
         self._timer = self._kernel.timers.new("iova-flush", self._expired)
+        sim = self._kernel.sim
+        self._queued, self._awaited = sim.probe(FlushQueued), sim.probe(FlushAwaited)
+        self._timer_told, self._given_up = sim.probe(FlushTimer), sim.probe(FlushGivenUp)
 
     async def open(self) -> None:
         """Allocate the queues, one for every CPU. KernelError ENOMEM."""
@@ -96,7 +100,8 @@ class FlushQueue:
         """Let a range wait, whose entries are cleared; a full queue is flushed at once, by the caller."""
         # Order the clearing of the entries before the count of flushes that the range is queued with.
         await smp_mb()
-        queue = self._queues[(await self._kernel.context()).cpu]
+        context = await self._kernel.context()
+        queue, sim, name = self._queues[context.cpu], self._kernel.sim, self._domain.name
         async with self._kernel.spin_irqsave(queue.state.lock):
             await self._release(queue)
             tail = int(await queue.state.tail.load())
@@ -108,8 +113,18 @@ class FlushQueue:
             await entry.begun.store(await self._state.begun.load())
             queue.freelists[tail] = freelist
             await queue.state.tail.store((tail + 1) % ENTRIES)
+            if self._queued:
+                self._queued(FlushQueued(sim.now, context.thread, context.cpu, name, start, size))
         if not await self._state.timer_on.load() and not await self._state.timer_on.xchg(1):
+            self._tell_timer(context.thread, "arming")
             await self._kernel.timers.arm(self._timer, FLUSH_PS)
+            self._tell_timer(context.thread, "armed")
+        if self._awaited:
+            self._awaited(FlushAwaited(sim.now, context.thread, name, start))
+
+    def _tell_timer(self, who: str, state: str) -> None:
+        if self._timer_told:
+            self._timer_told(FlushTimer(self._kernel.sim.now, who, self._domain.name, state, self._timer.due))
 
     async def _flush_and_release(self, queue: CpuFlushQueue) -> None:
         if await self._flush():
@@ -133,6 +148,9 @@ class FlushQueue:
             for page in queue.freelists[head]:
                 self._kernel.pages.quarantine(page, "no flush has passed it")
             queue.freelists[head] = []
+            start = int(await queue.entries[head].start.load())
+            if self._given_up:
+                self._given_up(FlushGivenUp(self._kernel.sim.now, self._domain.name, start))
             head = (head + 1) % ENTRIES
         await queue.state.head.store(tail)
 
@@ -154,8 +172,11 @@ class FlushQueue:
             await self._kernel.pages.free(freelist.pop())
 
     async def _expired(self) -> None:
+        who = (await self._kernel.context()).thread
+        self._tell_timer(who, "fires")
         await self._state.timer_on.store(0)
         flushed = await self._flush()
         for queue in self._queues.values():
             async with self._kernel.spin_irqsave(queue.state.lock):
                 await (self._release if flushed else self._give_up)(queue)
+        self._tell_timer(who, "done")

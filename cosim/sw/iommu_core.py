@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from cosim.events import Attached, Attaching
+from cosim.events import Attached, Attaching, DomainMade
 from cosim.sw.calls import Calls
 from cosim.sw.groups import GroupMutex, GroupsPolicy
 from cosim.sw.iommu_ops import Device, DeviceObject, DevIommu, Domain, Hardware, IommuDriver
@@ -62,6 +62,7 @@ class IommuCore:
         self._handle_of: dict[str, int] = {}
         self._attaching = kernel.sim.probe(Attaching)
         self._attached = kernel.sim.probe(Attached)
+        self._made = kernel.sim.probe(DomainMade)
         self._name(driver.identity)
         if driver.blocked is not None:
             self._name(driver.blocked)
@@ -99,6 +100,8 @@ class IommuCore:
         domain = await self.driver.domain_alloc_paging(name, self.devices[device] if device else None)
         self._name(domain)
         self.domains[name] = domain
+        if self._made:
+            self._made(DomainMade(self.kernel.sim.now, name))
         return domain
 
     async def domain_free(self, name: str) -> None:

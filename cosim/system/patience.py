@@ -6,15 +6,20 @@ from cosim.oracles import Bounds
 from cosim.sw.driver.time_outs import longest_time_out
 from cosim.sw.driver.variants import variant
 from cosim.system.topology import Topology
+from cosim.units.quantities import MS, S
 
 
 def patience(topology: Topology, held: int) -> Bounds:
-    """The bounds of a run of `topology` whose schedule answers `held` questions: each may hold one action once."""
+    """The bounds of a run of `topology` whose schedule answers `held` questions: each may hold one action once.
+
+    Linux lets unmaps wait for 10 ms (drivers/iommu/dma-iommu.c, IOVA_DEFAULT_FQ_TIMEOUT), in whole ticks and one more.
+    """
     hold_ps = held * topology.run.hold
     return Bounds(
         store_ps=_store(topology) + hold_ps,
         answer_ps=_answer(topology) + hold_ps,
         call_ps=_call(topology) + hold_ps,
+        deferred_ps=10 * MS + 2 * S // topology.kernel.hz,
     )
 
 

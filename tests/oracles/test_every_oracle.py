@@ -26,6 +26,8 @@ PLANTED = {
     "foreign-dma": "test_foreign_dma",
     "data-race": "test_data_race",
     "endless-call": "test_endless_call",
+    "flush-queue": "test_flush_queue_oracle",
+    "iova-ranges": "test_iova_ranges",
     "grace-period": "test_grace_period",
     "leaked-memory": "test_leaked_memory",
     "lock-order": "test_lock_order",

@@ -32,7 +32,10 @@ def test_each_answer_of_a_schedule_may_hold_what_is_waited_for_once(held):
     plain, perturbed = patience(topology, 0), patience(topology, held)
     more = held * 30 * US
     assert perturbed == Bounds(
-        store_ps=plain.store_ps + more, answer_ps=plain.answer_ps + more, call_ps=plain.call_ps + more
+        store_ps=plain.store_ps + more,
+        answer_ps=plain.answer_ps + more,
+        call_ps=plain.call_ps + more,
+        deferred_ps=plain.deferred_ps,
     )
 
 

@@ -1,0 +1,105 @@
+"""The oracle of the flush queue: whatever waits for a flush, a timer will start one, and in time."""
+
+from __future__ import annotations
+
+import pytest
+
+from cosim.oracles import Bounds, FlushQueue, Violation
+from cosim.sim.operations import Sleep, Work
+from cosim.sw import flush_queue
+from cosim.sw.dma_iommu import DmaDomain
+from cosim.sw.iommu_core import IommuCore
+from cosim.sw.iommu_ops import Domain
+from cosim.units.quantities import MS, US
+from tests.oracles.judging import judged as judged_events
+from tests.oracles.watching import watching
+from tests.sw.fake_driver import FakeDriver
+from tests.sw.machine import Machine
+
+PAGE = 4096
+DUE = 16 * MS
+"""When the timer of what is queued at once fires: 10 ms in ticks of 4 ms, and one more, from the next tick on."""
+
+
+class SlowDriver(FakeDriver):
+    """Its flushes take 200 us, and succeed or fail."""
+
+    succeeds = True
+
+    def capable(self, what: str) -> bool:
+        return what == "deferred_flush"
+
+    async def flush_iotlb_all(self, domain: Domain) -> bool:  # type: ignore[override]
+        await Work(200 * US)
+        return self.succeeds
+
+
+async def clears_its_flag_late(self: flush_queue.FlushQueue) -> None:
+    """`FlushQueue._expired`, but what is queued during the flush finds the timer's flag set."""
+    self._tell_timer("cpu0.irq5", "fires")
+    await self._flush()
+    await self._state.timer_on.store(0)
+    for queue in self._queues.values():
+        async with self._kernel.spin_irqsave(queue.state.lock):
+            await self._release(queue)
+    self._tell_timer("cpu0.irq5", "done")
+
+
+def judged(second_at: int = DUE + 100 * US, *, rounds: int = 1, succeeds: bool = True) -> list[Violation]:
+    """What is found when cpu0 unmaps a page at once, and cpu1 some at another time: at first during the flush."""
+    machine = Machine(cpus=2, model="rvwmo")
+    found = watching(machine.sim, FlushQueue, Bounds(deferred_ps=18 * MS))
+    driver = SlowDriver(machine.kernel)
+    driver.succeeds = succeeds
+    core = IommuCore(machine.kernel, driver)
+    dma = DmaDomain(core, machine.run(core.domain_alloc("shared")))
+    machine.run(dma.be_lazy())
+
+    async def unmap(at: int, times: int = 1) -> None:
+        await Sleep(at)
+        for _ in range(times):
+            await dma.unmap(await dma.map(0x8010_0000, PAGE), PAGE)
+
+    machine.start(unmap(1))
+    machine.start(unmap(second_at, rounds), cpu="cpu1")
+    machine.go(until=100 * MS)
+    return found
+
+
+@pytest.mark.parametrize("second_at", [1, DUE - 1 * US, DUE, DUE + 100 * US, DUE + 1 * MS])
+def test_whenever_a_page_is_unmapped_a_timer_flushes_it(second_at: int) -> None:
+    assert not judged(second_at)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_a_full_queue_is_flushed_and_what_is_given_up_waits_no_longer(succeeds: bool) -> None:
+    assert not judged(1, rounds=300, succeeds=succeeds)
+
+
+def test_a_timer_whose_flag_is_cleared_after_its_flush_leaves_what_came_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flush_queue.FlushQueue, "_expired", clears_its_flag_late)
+    (found,) = judged()
+    assert found.signature == "flush-queue: a range waits without a timer"
+    assert "unmapped by cpu1.t at 16.1" in found.message
+    assert not judged(DUE + 1 * MS)
+
+
+def test_a_timer_that_is_due_too_late_is_seen_when_it_is_armed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flush_queue, "FLUSH_PS", 100 * MS)
+    (found,) = judged(1)
+    assert found.signature == "flush-queue: a timer is due too late"
+
+
+@pytest.mark.slow
+def test_a_ring_that_is_too_long_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flush_queue, "ENTRIES", 512)
+    assert {found.signature for found in judged(1, rounds=300)} == {
+        "flush-queue: more ranges wait than a ring has room for"
+    }
+
+
+def test_nothing_is_found_in_nothing() -> None:
+    assert not judged_events(FlushQueue)
