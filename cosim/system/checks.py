@@ -9,6 +9,7 @@ from cosim.config.problems import Complaint, Path
 from cosim.hw.dma.options import DeviceOptions, DmaOptions
 from cosim.hw.iommu.in_memory_queue import error_names
 from cosim.hw.iommu.options import IommuOptions
+from cosim.hw.iommu.parts import shadowed
 from cosim.hw.memory.options import MemoryOptions
 from cosim.oracles import ORACLES
 from cosim.spec.pagetable import PAGE
@@ -230,6 +231,14 @@ def _threads_name_what_there_is(this: _Checker) -> Iterator[Broken]:
                 yield from this.refers(path, name, among[role], role.words)
 
 
+def _departures_are_for_parts_of_their_own(this: _Checker) -> Iterator[Broken]:
+    """Of two latitudes or defects that are for one part of an IOMMU, only one can be there."""
+    for name, options in this.iommus.items():
+        for (group, field), other in shadowed(options):
+            why = f"has no effect beside {'.'.join(other)}, which is for the same part of the IOMMU; set one of them"
+            yield ("parts", name, group, field), why
+
+
 def _stalls_name_a_consumer(this: _Checker) -> Iterator[Broken]:
     consumers = [f"{name}.commands" for name in this.iommus]
     for index, stall in enumerate(this.topology.stalls):
@@ -283,6 +292,7 @@ RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     lambda this: what_prepares_ends(this.topology),
     lambda this: what_is_waited_for_ends(this.topology),
     _stalls_name_a_consumer,
+    _departures_are_for_parts_of_their_own,
     _expected_errors_can_be,
     _expected_signatures_can_be,
 )

@@ -5,7 +5,7 @@ The straight classes read as the specification. Whatever departs from them is a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -101,12 +101,30 @@ DEFECTS: Mapping[str, Callable[[Any], Mapping[str, Any]]] = {
 """What each option of `DefectOptions` that is on (with this value) puts in the place of what; defects come last."""
 
 
+Departure = tuple[str, str]
+"""The group and the name of an option that puts something in the place of something."""
+
+
 def parts_of(options: IommuOptions) -> Parts:
     """What an IOMMU with these options is made of."""
     chosen: dict[str, Any] = {}
+    for _, parts in _departures(options):
+        chosen |= parts
+    return replace(Parts(), **chosen)
+
+
+def shadowed(options: IommuOptions) -> Iterator[tuple[Departure, Departure]]:
+    """Each option without effect, since a later one is for the same part, and that one."""
+    taken: dict[str, Departure] = {}
+    for departure, parts in _departures(options):
+        yield from ((taken[part], departure) for part in parts if part in taken)
+        taken |= dict.fromkeys(parts, departure)
+
+
+def _departures(options: IommuOptions) -> Iterator[tuple[Departure, Mapping[str, Any]]]:
     for name, settings in LATITUDE.items():
-        chosen |= settings.get(getattr(options.latitude, name), {})
+        if parts := settings.get(getattr(options.latitude, name)):
+            yield ("latitude", name), parts
     for name, of in DEFECTS.items():
         if value := getattr(options.defects, name):
-            chosen |= of(value)
-    return replace(Parts(), **chosen)
+            yield ("defects", name), of(value)

@@ -9,10 +9,11 @@ from typing import Any, get_args
 import pytest
 
 import cosim.hw.iommu
+from cosim.config.problems import TopologyError
 from cosim.hw.iommu.commands import CommandQueue
 from cosim.hw.iommu.fault_buffer import FaultBuffer
 from cosim.hw.iommu.options import DefectOptions, IommuOptions, Latitude, LatitudeOptions
-from cosim.hw.iommu.parts import DEFECTS, LATITUDE, Parts, parts_of
+from cosim.hw.iommu.parts import DEFECTS, LATITUDE, Parts, parts_of, shadowed
 from cosim.hw.iommu.translate.resolve import CachesInvalid
 
 FOLDER = Path(next(iter(cosim.hw.iommu.__path__)))
@@ -51,6 +52,24 @@ def test_several_at_once_each_have_their_place() -> None:
     assert made.commands is not CommandQueue
     assert made.order is not Parts().order
     assert made.fault_buffer is FaultBuffer
+
+
+def test_of_two_that_are_for_one_part_the_earlier_is_shadowed_by_the_later() -> None:
+    both = options(defects={"pscid_bits": 1, "skip_permissions": True}, latitude={"evict": "on"})
+    assert dict(shadowed(both)) == {
+        ("latitude", "evict"): ("defects", "pscid_bits"),
+        ("defects", "pscid_bits"): ("defects", "skip_permissions"),
+    }
+    apart = options(defects={"stale_fill": True, "early_fence": True}, latitude={"out_of_order": "on", "evict": "on"})
+    assert not dict(shadowed(apart))
+
+
+def test_a_topology_that_sets_both_is_refused_at_the_one_without_effect() -> None:
+    says = (
+        r"defects\.pscid_bits: has no effect beside defects\.skip_permissions, which is for the same part of the IOMMU"
+    )
+    with pytest.raises(TopologyError, match=says):
+        cosim.load("pscid_bits", set={"iommu0.defects.skip_permissions": True})
 
 
 def asks_for(group: str, path: Path) -> list[int]:
