@@ -9,7 +9,8 @@ import pytest
 
 from cosim.sw.contract import breaches, members
 from cosim.sw.driver.driver import Driver
-from cosim.sw.driver.variants import ROWS, variant
+from cosim.sw.driver.table import ROWS
+from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_ops import IommuDriver
 from tests.sw.fake_driver import FakeDriver
 from tests.sw.machine import Machine

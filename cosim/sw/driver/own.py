@@ -24,13 +24,7 @@ def load_own(path: Path, name: str, base: Variant) -> Variant:
     What is named may be an object, or a class that is made without arguments.
     """
     what = f"driver {path}:{name}"
-    if not path.is_file():
-        raise VariantError(f"{what}: there is no file {path}")
-    module = _load(path)
-    found = getattr(module, name, None)
-    if found is None:
-        raise VariantError(f"driver {path} defines no {name!r}; {names_hint(path, name)}")
-    made = _made(what, found)
+    made = _object("driver ", path, name)
     if isinstance(made, Variant):
         for axis in AXES:
             check(f"{what}: {axis}: {_called(getattr(made, axis))}", axis, getattr(made, axis))
@@ -40,6 +34,19 @@ def load_own(path: Path, name: str, base: Variant) -> Variant:
         raise VariantError(f"{what} is neither a Variant nor a policy of one of the axes: {', '.join(AXES)}")
     check(what, axis, made)
     return replace(base, **{axis: made}, name=name)
+
+
+def load_policy(axis: str, path: Path, name: str, base: Variant) -> Any:
+    """The policy `name` of a file, for `axis`; an object, or a class that is made without arguments. VariantError."""
+    prefix = f"driver: {axis}: "
+    what, made = f"{prefix}{path}:{name}", _object(prefix, path, name)
+    if isinstance(made, Variant):
+        raise VariantError(f"{what} is a whole row; it is chosen with driver.variant={path}:{name}")
+    meant = axis_of(made, base)
+    if meant and meant != axis and breaches(CONTRACTS[axis], made) and not breaches(CONTRACTS[meant], made):
+        raise VariantError(f"{what} is a policy of {meant}: driver.{meant}={path}:{name}")
+    check(what, axis, made)
+    return made
 
 
 def check(what: str, axis: str, policy: Any) -> None:
@@ -70,15 +77,24 @@ def _called(policy: Any) -> str:
     return repr(policy) if isinstance(policy, (str, int, float)) else type(policy).__name__
 
 
-def _load(path: Path) -> ModuleType:
+def _object(prefix: str, path: Path, name: str) -> Any:
+    if not path.is_file():
+        raise VariantError(f"{prefix}{path}:{name}: there is no file {path}")
+    found = getattr(_load(prefix, path), name, None)
+    if found is None:
+        raise VariantError(f"{prefix}{path} defines no {name!r}; {names_hint(path, name)}")
+    return _made(f"{prefix}{path}:{name}", found)
+
+
+def _load(prefix: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"cosim_driver_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise VariantError(f"driver {path}: a driver is a Python file, FILE.py:NAME")
+        raise VariantError(f"{prefix}{path}: a driver is a Python file, FILE.py:NAME")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise VariantError(f"driver {path} does not load: {type(error).__name__}: {error}") from error
+        raise VariantError(f"{prefix}{path} does not load: {type(error).__name__}: {error}") from error
     return module
 
 

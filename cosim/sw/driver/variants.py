@@ -1,7 +1,8 @@
-"""The table of driver variants: each is a frozen row of policies, and the skeleton never asks which.
+"""Driver variants by their names: each is a frozen row of policies, and the skeleton never asks which.
 
 A row is named, or changed in single cells (`driver: {variant: merged, attach: context-first}`), or the user's own
-(`my_driver.py:MyVariant`, a whole row or one policy in place of that of `merged`).
+(`my_driver.py:MyVariant`, a whole row or one policy in place of that of `merged`). A cell may be the user's own, too:
+`driver: {variant: current, attach: my_driver.py:MyAttach}`.
 """
 
 from __future__ import annotations
@@ -13,193 +14,19 @@ from typing import Any
 
 from cosim.sw.driver.axes import Variant
 from cosim.sw.driver.candidates import only_a_file, policy_hint, row_hint
-from cosim.sw.driver.own import VariantError, load_own
-from cosim.sw.driver.policies import (
-    attach,
-    attach_defects,
-    attach_fenced,
-    attach_reviewed,
-    bonds,
-    bonds_counted,
-    bringup,
-    capable,
-    interrupts,
-    invalidate,
-    invalidate_kept,
-    invalidate_ranges,
-    pscid,
-    queue,
-    queue_locked,
-    tables,
-    tables_kept,
-)
-from cosim.sw.driver.policies.tables_generic import Generic
-from cosim.sw.groups import GroupMutex
+from cosim.sw.driver.own import VariantError, load_own, load_policy
+from cosim.sw.driver.table import CELLS, NEEDS, REFERENCE, ROWS
 from cosim.sw.steps import steps, without
 from cosim.units import quantities
 from cosim.units.nearest import nearest
-
-CELLS: Mapping[str, Mapping[str, Any]] = {
-    "pscid": {
-        "shared": pscid.Shared(),
-        "tables-first": pscid.TablesFirst(),
-        "per-iommu": pscid.PerIommuPscids(),
-        "by-bond": pscid.BondPscids(),
-    },
-    "bonds": {
-        "grouped": bonds.Grouped(),
-        "ungrouped": bonds.Ungrouped(),
-        "unlocked": bonds.Unlocked(),
-        "holds-iommu": bonds.HoldsIommu(),
-        "freed-at-once": bonds.BondsFreedAtOnce(),
-        "waits-in-unlink": bonds.WaitsInUnlink(),
-        "one-iommu-pointer": bonds.OneIommu(),
-        "counted": bonds_counted.CountedBonds(),
-        "v2": bonds.ReviewedBonds(),
-    },
-    "attach": {
-        "bond-first": attach.BondFirst(),
-        "no-barrier": attach_defects.NoAttachBarrier(),
-        "no-dma-wmb": attach_defects.NoContextDmaWmb(),
-        "no-barriers": attach_defects.NoAttachBarriers(),
-        "context-first": attach_defects.ContextFirst(),
-        "live-update": attach_defects.LiveUpdate(),
-        "keeps-invalidated": attach_defects.KeepsInvalidated(),
-        "no-old-flush": attach_defects.NoOldFlush(),
-        "flushes-contexts": attach.FlushesContexts(),
-        "fenced": attach_fenced.FencedAttach(),
-        "v2": attach_reviewed.ReviewedAttach(),
-    },
-    "tables": {
-        "per-page": tables.PerPage(),
-        "released": tables.Released(),
-        "freed-at-once": tables.TablesFreedAtOnce(),
-        "root-at-attach": tables.RootAtAttach(),
-        "cpu-mode": tables.CpuMode(),
-        "inverted-test": tables.InvertedTest(),
-        "generic": Generic(),
-        "generic-kept": tables_kept.KeptTables(),
-        "v2": tables.ReviewedTables(),
-        "v2-as-posted": tables.AsPosted(),
-    },
-    "invalidate": {
-        "per-iommu": invalidate.PerIommu(),
-        "no-barrier": invalidate.NoBarrier(),
-        "per-device": invalidate.PerDevice(),
-        "short-fence": invalidate.ShortFence(),
-        "with-freelist": invalidate.WithFreelist(),
-        "with-freelist-no-barrier": invalidate.WithFreelistNoBarrier(),
-        "ranges": invalidate_ranges.Ranges(),
-        "ranges-kept": invalidate_kept.KeepsPages(),
-        "v2": invalidate.ReviewedInvalidate(),
-    },
-    "queue": {
-        "tickets": queue.Tickets(),
-        "no-mmiowb": queue.NoMmiowb(),
-        "no-dma-wmb": queue.NoCommandDmaWmb(),
-        "stop-on-error": queue.StopOnError(),
-        "locked": queue_locked.LockedQueue(),
-        "checked": queue_locked.CheckedQueue(),
-        "v2": queue.ReviewedQueue(),
-    },
-    "capable": {
-        "none": capable.NONE,
-        "deferred-flush": capable.DEFERRED_FLUSH,
-        "coherent+deferred": capable.COHERENT,
-    },
-    "bringup": {
-        "hands-over": bringup.HandsOver(),
-        "no-hand-over": bringup.NoHandOver(),
-        "root-not-probed": bringup.RootNotProbed(),
-        "ppn-shifted-twice": bringup.PpnShiftedTwice(),
-        "v2": bringup.ReviewedBringup(),
-    },
-    "interrupts": {
-        "prints-and-clears": interrupts.PrintsAndClears(),
-        "v2": interrupts.ReviewedInterrupts(),
-    },
-    "groups": {
-        "mutex": GroupMutex(),
-    },
-}
-"""Every named policy: axis, then name. Each keeps the contract of its axis (`axes.CONTRACTS`)."""
-
-
-def _row(**names: str) -> dict[str, str]:
-    return names
-
-
-ROWS: Mapping[str, Mapping[str, str]] = {
-    "merged": (
-        merged := _row(
-            pscid="shared",
-            bonds="grouped",
-            attach="bond-first",
-            tables="per-page",
-            invalidate="per-iommu",
-            queue="tickets",
-            capable="none",
-            bringup="hands-over",
-            interrupts="prints-and-clears",
-            groups="mutex",
-        )
-    ),
-    "v2": (
-        v2 := _row(
-            pscid="tables-first",
-            bonds="v2",
-            attach="v2",
-            tables="v2",
-            invalidate="v2",
-            queue="v2",
-            capable="none",
-            bringup="v2",
-            interrupts="v2",
-            groups="mutex",
-        )
-    ),
-    "v2-as-posted": v2 | {"tables": "v2-as-posted"},
-    "current": (
-        current := merged
-        | {
-            "attach": "flushes-contexts",
-            "tables": "generic",
-            "invalidate": "with-freelist",
-            "queue": "stop-on-error",
-            "capable": "deferred-flush",
-        }
-    ),
-    "latest": (latest := current | {"invalidate": "ranges", "queue": "locked"}),
-    "ideal": latest
-    | {
-        "pscid": "by-bond",
-        "bonds": "counted",
-        "attach": "fenced",
-        "tables": "generic-kept",
-        "invalidate": "ranges-kept",
-        "queue": "checked",
-    },
-}
-"""`merged`: Linux 6.13 with 6.14's queue reset and shutdown; `current`: Linux 7.1; `latest`: Linux 7.2; `v2`: the
-reviewed patch, unmap repaired; `v2-as-posted`: unmap as it was; `ideal`: what the review asked for, and no more trust
-in fences and in the order of commands than the specification gives reason for."""
-
-NEEDS: Mapping[tuple[str, str], Mapping[str, str]] = {
-    ("pscid", "by-bond"): {"bonds": "counted", "attach": "fenced"},
-    ("attach", "fenced"): {"pscid": "by-bond", "bonds": "counted"},
-}
-"""Policies that work only beside certain policies of other axes, or what derives from them."""
-
-REFERENCE = "merged"
-"""The row from which the others are told, and that a single policy of a user's own is put into."""
 
 
 def variant(name: str, cells: Mapping[str, Any] | None = None) -> Variant:
     """The row called `name` (or ``FILE.py:NAME``), some of its cells replaced by others. VariantError.
 
-    A cell is the name of a policy of its axis, or a mapping of `policy`, of the policy's own numbers, and of the steps
-    that it is to be `without`: ``{policy: short-fence, fence_ps: 10 ms, without: [barrier]}``. Without `policy` it is
-    the row's own.
+    A cell is the name of a policy of its axis (or ``FILE.py:NAME``), or a mapping of `policy`, of the policy's own
+    numbers, and of the steps that it is to be `without`: ``{policy: short-fence, fence_ps: 10 ms, without: barrier}``.
+    Without `policy` it is the row's own.
     """
     row = load_variant(name)
     changed = replace(row, **{axis: _cell(row, axis, value) for axis, value in (cells or {}).items()})
@@ -263,6 +90,11 @@ def _cell(row: Variant, axis: str, value: Any) -> Any:
 
 
 def _policy(axis: str, name: Any) -> Any:
+    path, colon, own = str(name).rpartition(":")
+    if colon:
+        return load_policy(axis, Path(path), own, _row_of(REFERENCE))
+    if str(name).endswith(".py"):
+        raise VariantError(f"driver: {axis}: {name}: {only_a_file(Path(name))}")
     if not isinstance(name, str) or name not in CELLS[axis]:
         hint = policy_hint(str(name), CELLS) or nearest(str(name), CELLS[axis])
         raise VariantError(f"driver: {axis}: there is no {name!r}; {hint}")

@@ -8,7 +8,7 @@ from cosim.hw.dma.options import DmaOptions
 from cosim.hw.dma.patterns import PATTERNS
 from cosim.oracles import ORACLES
 from cosim.study.report.catalogue import CATALOGUE, DRIVERS, first_sentence
-from cosim.sw.driver.variants import CELLS, ROWS
+from cosim.sw.driver.table import CELLS, ROWS
 from cosim.system import load
 
 

@@ -11,7 +11,7 @@ from cosim.events import CallDone, ContextChanged
 from cosim.hw.dma.transaction import Transaction
 from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode
-from cosim.sw.driver.variants import CELLS, NEEDS
+from cosim.sw.driver.table import CELLS, NEEDS
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError

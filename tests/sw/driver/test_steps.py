@@ -20,7 +20,8 @@ from cosim.sim.loaded import Loaded
 from cosim.spec.queues import Command, Iotinval
 from cosim.sw.driver.own import VariantError
 from cosim.sw.driver.policies.queue import FENCE
-from cosim.sw.driver.variants import CELLS, NEEDS, ROWS, variant
+from cosim.sw.driver.table import CELLS, NEEDS, ROWS
+from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Prot
 from cosim.sw.steps import steps, without

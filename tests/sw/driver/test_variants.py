@@ -16,7 +16,9 @@ from cosim.sw.driver.axes import AXES, CONTRACTS
 from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.own import VariantError
 from cosim.sw.driver.policies import attach, attach_defects, invalidate, pscid
-from cosim.sw.driver.variants import CELLS, ROWS, load_variant, variant
+from cosim.sw.driver.table import CELLS, ROWS
+from cosim.sw.driver.variants import load_variant, variant
+from cosim.sw.steps import steps
 from cosim.units.quantities import MS
 from tests.sw.machine import Machine
 
@@ -124,7 +126,7 @@ def test_every_class_among_the_policies_can_be_chosen_by_a_name() -> None:
     for module in pkgutil.iter_modules(policies.__path__, f"{policies.__name__}."):
         for name, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
             if kind.__module__ == module.name:
-                assert kind in chosen, f"{name} of {module.name} is in no line of CELLS (cosim/sw/driver/variants.py)"
+                assert kind in chosen, f"{name} of {module.name} is in no line of CELLS (cosim/sw/driver/table.py)"
 
 
 def test_no_two_axes_have_policies_of_the_same_class_name() -> None:
@@ -215,6 +217,59 @@ def test_a_driver_of_ones_own_is_checked_when_it_is_loaded(own: Path, name: str,
     with pytest.raises(VariantError) as error:
         load_variant(f"{own}:{name}")
     assert text in str(error.value)
+
+
+def test_a_policy_of_ones_own_takes_one_cell_of_any_row(own: Path) -> None:
+    row = variant("current", {"invalidate": f"{own}:Hasty"})
+    assert (row.name, type(row.invalidate).__name__, row.invalidate.fence_ps) == ("current", "Hasty", 1 * MS)
+    assert row.attach == load_variant("current").attach
+
+
+def test_a_policy_of_ones_own_has_numbers_and_steps_as_others_have(own: Path) -> None:
+    cell = {"policy": f"{own}:Hasty", "fence_ps": "2 ms", "without": "barrier"}
+    policy = variant("merged", {"invalidate": cell}).invalidate
+    assert policy.fence_ps == 2 * MS
+    assert "barrier" not in steps(policy)
+
+
+@pytest.mark.parametrize(
+    ("axis", "name", "text"),
+    [
+        ("invalidate", "Hastie", "defines no 'Hastie'; did you mean Hasty?"),
+        ("invalidate", "Half", "Half is no invalidate policy (InvalidatePolicy): it has no method sync(driver, domain"),
+        (
+            "invalidate",
+            "Stranger",
+            "Stranger is no invalidate policy (InvalidatePolicy): it has no method range(driver",
+        ),
+        ("attach", "Hasty", "Hasty is a policy of invalidate: driver.invalidate={own}:Hasty"),
+        ("attach", "row", "row is a whole row; it is chosen with driver.variant={own}:row"),
+        ("attach", "NeedsMore", "NeedsMore cannot be made without arguments"),
+    ],
+)
+def test_a_cell_of_ones_own_is_checked_when_it_is_loaded(own: Path, axis: str, name: str, text: str) -> None:
+    with pytest.raises(VariantError) as error:
+        variant("current", {axis: f"{own}:{name}"})
+    assert str(error.value).startswith(f"driver: {axis}: {own}")
+    assert text.format(own=own) in str(error.value)
+
+
+def test_a_cell_that_is_named_by_its_file_alone_is_told_what_the_file_has(own: Path) -> None:
+    with pytest.raises(VariantError, match=rf"driver: attach: {own}: a driver is named FILE.py:NAME; it defines: "):
+        variant("current", {"attach": str(own)})
+    with pytest.raises(VariantError, match=r"driver: attach: nowhere.py:X: there is no file nowhere.py"):
+        variant("current", {"attach": "nowhere.py:X"})
+
+
+def test_policies_that_need_others_say_which() -> None:
+    with pytest.raises(
+        VariantError, match=r"driver: attach: fenced needs pscid: by-bond and bonds: counted, not pscid: s"
+    ):
+        variant("merged", {"attach": "fenced"})
+    with pytest.raises(VariantError, match=r"driver: pscid: by-bond needs .*, not bonds: grouped"):
+        variant("ideal", {"bonds": "grouped"})
+    together = {"attach": "fenced", "pscid": "by-bond", "bonds": "counted"}
+    assert variant("merged", together).attach == variant("ideal").attach
 
 
 @pytest.mark.parametrize(
