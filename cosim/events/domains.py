@@ -46,6 +46,20 @@ class UnmapBegun:
 
 
 @dataclass(slots=True)
+class LeafCleared:
+    """A leaf of a page table is no longer valid in memory: from here on no walk finds `size` bytes from `iova` on.
+
+    It is told when the store takes hold, not when a thread makes it; `Unmapped` follows.
+    """
+
+    time: int
+    who: str
+    domain: str
+    iova: int
+    size: int
+
+
+@dataclass(slots=True)
 class Unmapped:
     """An unmap has returned and its flush is done: from here on no device may reach the range through `domain`."""
 
@@ -65,6 +79,7 @@ class Attaching:
     device: str
     domain: str
     device_ids: tuple[int, ...] = ()
+    iommu: str = ""
 
 
 @dataclass(slots=True)
@@ -76,6 +91,7 @@ class Attached:
     device: str
     device_ids: tuple[int, ...]
     domain: str
+    iommu: str = ""
 
 
 @dataclass(slots=True)

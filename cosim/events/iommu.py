@@ -77,11 +77,12 @@ class RegisterWritten:
 
 @dataclass(slots=True)
 class CommandSent:
-    """A thread has decided on a command for `iommu` and is about to queue it; fences of its own are not told of."""
+    """A thread is about to put a command into the slot `index` of the ring of `iommu`; the doorbell follows."""
 
     time: int
     who: str
     iommu: str
+    index: int
     words: tuple[int, int]
 
 

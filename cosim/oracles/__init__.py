@@ -3,6 +3,7 @@
 from cosim.oracles.bounds import Bounds
 from cosim.oracles.data_race import DataRace
 from cosim.oracles.endless_call import EndlessCall
+from cosim.oracles.flush_promises import FlushPromises
 from cosim.oracles.flush_queue import FlushQueue
 from cosim.oracles.foreign_dma import ForeignDma
 from cosim.oracles.freed_memory import FreedMemory
@@ -23,6 +24,7 @@ ORACLES: dict[str, type[Oracle]] = {
     for oracle in (
         StaleDma,
         ForeignDma,
+        FlushPromises,
         RefusedDma,
         FlushQueue,
         IovaRanges,
@@ -45,6 +47,7 @@ __all__ = [
     "Bounds",
     "DataRace",
     "EndlessCall",
+    "FlushPromises",
     "FlushQueue",
     "ForeignDma",
     "FreedMemory",

@@ -36,6 +36,12 @@ class Named(NamedTuple):
             return False
         return self.first is None or (page is not None and self.last is not None and self.first <= page <= self.last)
 
+    def meets(self, pscid: int, first: int, last: int) -> bool:
+        """Whether it names any of the pages from `first` to `last` of a PSCID."""
+        if self.kind != "vma" or self.id not in (None, pscid):
+            return False
+        return self.first is None or (self.last is not None and self.first <= last and first <= self.last)
+
 
 @lru_cache(maxsize=4096)
 def named(words: tuple[int, int]) -> Named | None:
@@ -91,7 +97,11 @@ class Flushes(Book):
     def of_page(self, iommu: str, device_id: int, page: int, began: int, ended: int) -> str:
         """Whether an IOMMU was told to forget a page, for a device, from `began` to `ended`."""
         pscid = self._pscids.get((iommu, device_id))
-        return NEVER if pscid is None else self._state(iommu, "vma", pscid, page, began, ended)
+        return NEVER if pscid is None else self.of_pscid(iommu, pscid, page, began, ended)
+
+    def of_pscid(self, iommu: str, pscid: int, page: int, began: int, ended: int) -> str:
+        """Whether an IOMMU was told to forget a page of a PSCID, from `began` to `ended`."""
+        return self._state(iommu, "vma", pscid, page, began, ended)
 
     def of_context(self, iommu: str, device_id: int, began: int, ended: int) -> str:
         """Whether an IOMMU was told to forget a device's context."""

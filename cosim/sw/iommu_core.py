@@ -125,7 +125,7 @@ class IommuCore:
             raise
         await held.iommu_dev.store(self.iommus[iommu].address)
         await made.iommu.store(held.address, release=True)
-        device = Device(name, made, tuple(ids), node)
+        device = Device(name, made, tuple(ids), node, iommu)
         try:
             await self.driver.probe_device(device)
         except KernelError as error:
@@ -254,8 +254,8 @@ class IommuCore:
 
     def _begin(self, device: Device, domain: str) -> None:
         if self._attaching:
-            self._attaching(Attaching(self.kernel.sim.now, device.name, device.name, domain, device.ids))
+            self._attaching(Attaching(self.kernel.sim.now, device.name, device.name, domain, device.ids, device.iommu))
 
     def _tell(self, device: Device, domain: str) -> None:
         if self._attached:
-            self._attached(Attached(self.kernel.sim.now, device.name, device.name, device.ids, domain))
+            self._attached(Attached(self.kernel.sim.now, device.name, device.name, device.ids, domain, device.iommu))

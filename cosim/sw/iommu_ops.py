@@ -43,6 +43,8 @@ class Device:
     object: DeviceObject
     ids: tuple[int, ...]
     node: int = 0
+    iommu: str = ""
+    """The name of the IOMMU that it is behind."""
 
 
 @dataclass(frozen=True, slots=True)

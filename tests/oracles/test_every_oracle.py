@@ -23,6 +23,7 @@ MODULES = [
 DRIVERS = {"kernel": "v2"}
 """Oracles that a driver shows to see, not a defect of the hardware under stress."""
 PLANTED = {
+    "flush-promises": "test_flush_promises",
     "foreign-dma": "test_foreign_dma",
     "data-race": "test_data_race",
     "endless-call": "test_endless_call",

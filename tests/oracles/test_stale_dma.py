@@ -129,7 +129,7 @@ UNMAPPING = UnmapBegun(90_000, "cpu0.t", "shared", 0x1000, 0x1000)
 
 
 def sent(time: int, command: Command, iommu: str = "iommu0") -> CommandSent:
-    return CommandSent(time, "cpu0.t", iommu, (command[0], command[1]))
+    return CommandSent(time, "cpu0.t", iommu, 0, (command[0], command[1]))
 
 
 def executed(time: int, command: Command, iommu: str = "iommu0") -> CommandExecuted:

@@ -16,6 +16,7 @@ from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.driver.device import IommuDevice, iommu_of
 from cosim.sw.driver.device_context import DeviceContextWatch
 from cosim.sw.driver.domain import DomainObject, object_of
+from cosim.sw.driver.leaves import LeafWatch
 from cosim.sw.iommu_ops import IDENTITY, Device, Domain, DomainKind, Gather, Hardware, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.ids import Ida
@@ -50,6 +51,7 @@ class Driver:
         self._actions: dict[tuple[int, Interrupt], IrqAction] = {}
         self._once = {site: Cell(kernel.static(8)) for site in ("enqueue", "execution")}
         self.device_contexts = DeviceContextWatch(kernel)
+        self.leaves = LeafWatch(kernel)
         self._calls = Calls(kernel.sim)
         self._sent = kernel.sim.probe(CommandSent)
 
@@ -189,12 +191,14 @@ class Driver:
 
     async def send(self, iommu: IommuDevice, command: Command) -> None:
         """Queue a command; not waited for."""
-        if self._sent:
-            words = command.words()
-            who = (await self.kernel.context()).thread
-            name = self.hardware(iommu).name
-            self._sent(CommandSent(self.kernel.sim.now, who, name, (int(words[0]), int(words[1]))))
         await self.policies.queue.send(self, iommu, command)
+
+    async def publishing(self, iommu: IommuDevice, index: int, command: Command) -> None:
+        """Tell that a command goes into the slot `index` of the ring now."""
+        if self._sent:
+            words, who = command.words(), (await self.kernel.context()).thread
+            name = self.hardware(iommu).name
+            self._sent(CommandSent(self.kernel.sim.now, who, name, int(index), (int(words[0]), int(words[1]))))
 
     async def sync(self, iommu: IommuDevice, timeout_ps: int) -> bool:
         """Queue a fence and wait for it; false if it is not known to have completed."""

@@ -11,6 +11,7 @@ from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.device_context import DeviceContextWatch
 from cosim.sw.driver.domain import DomainObject
+from cosim.sw.driver.leaves import LeafWatch
 from cosim.sw.iommu_ops import Domain, Gather, Hardware
 from cosim.sw.kernel.ids import Ida
 from cosim.sw.kernel.irq import IrqAction
@@ -25,6 +26,7 @@ class DriverServices(Protocol):
     ids: dict[str, Ida]
     """Allocators of PSCIDs that have been made, by what they serve; the pscid policy's own."""
     device_contexts: DeviceContextWatch
+    leaves: LeafWatch
 
     # --- Commands and flushes: these spin and never sleep ------------------------------------------------------------
 
@@ -53,6 +55,9 @@ class DriverServices(Protocol):
 
     def hardware(self, iommu: IommuDevice) -> Hardware:
         """What firmware says of an IOMMU."""
+
+    async def publishing(self, iommu: IommuDevice, index: int, command: Command) -> None:
+        """Tell that a command goes into the slot `index` of the ring now."""
 
     def log(self, level: str, text: str, iommu: IommuDevice) -> None:
         """Print a message about an IOMMU."""

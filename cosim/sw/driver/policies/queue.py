@@ -77,6 +77,7 @@ class Tickets:
         if not await self.room(driver, iommu, ticket, entries):
             return "the ring is full"
         slot = int(await queue.base.load()) + ENTRY * (ticket % entries)
+        await driver.publishing(iommu, ticket % entries, command)
         for offset, word in enumerate(command.words()):
             await Store(slot + 8 * offset, word)
         if not await self.turn(driver, queue, ticket):

@@ -70,6 +70,7 @@ class LockedQueue(StopOnError):
         queue = iommu.commands
         entries = int(await queue.entries.load())
         slot = int(await queue.base.load()) + ENTRY * (ticket % entries)
+        await driver.publishing(iommu, ticket % entries, command)
         for offset, word in enumerate(command.words()):
             await Store(slot + 8 * offset, word)
         await self.filled()

@@ -143,6 +143,7 @@ class PerPage:
             await Work(driver.costs.pte)
             if await leaf.entry.cmpxchg(leaf.pte, 0, Ordering.RELAXED) != leaf.pte:
                 continue
+            driver.leaves.cleared(domain.name, iova + unmapped, leaf.size, leaf.entry)
             await driver.gather_page(domain, gather, iova + unmapped, leaf.size)
             unmapped += leaf.size
         return unmapped

@@ -135,7 +135,7 @@ class Generic(PerPage):
         scheme = await pagetable.scheme_of(made)
         root = await made.root.load()
         found = Gather()
-        unmapped = await self._clear(driver, scheme, root, scheme.levels - 1, iova, iova + size, found)
+        unmapped = await self._clear(driver, domain, scheme, root, scheme.levels - 1, iova, iova + size, found)
         if unmapped:
             if not gather.queued and gather.disjoint(iova, unmapped):
                 await driver.iotlb_sync(domain, gather)
@@ -146,7 +146,15 @@ class Generic(PerPage):
         return unmapped
 
     async def _clear(
-        self, driver: Skeleton, scheme: Scheme, table: int, level: int, start: int, end: int, found: Gather
+        self,
+        driver: Skeleton,
+        domain: Domain,
+        scheme: Scheme,
+        table: int,
+        level: int,
+        start: int,
+        end: int,
+        found: Gather,
     ) -> int:
         """Clear `start` .. `end` (exclusive) in a table of `level`; returns how far it got, in bytes.
 
@@ -165,13 +173,15 @@ class Generic(PerPage):
                     break
                 await Work(driver.costs.pte)
                 for n in range(NAPOT_PAGES if pte & Pte.n.mask else 1):
-                    await Cell(entry.address + 8 * n).store(0)
+                    cleared = Cell(entry.address + 8 * n)
+                    await cleared.store(0)
+                    driver.leaves.cleared(domain.name, iova, size, cleared)
                 self.cleared(found, pte, span)
                 iova += size
                 continue
             until = min(end, (iova | span - 1) + 1)
             below = Pte.ppn.get(pte) << PAGE_LG2
-            got = await self._clear(driver, scheme, below, level - 1, iova, until, found)
+            got = await self._clear(driver, domain, scheme, below, level - 1, iova, until, found)
             if got == span:
                 await entry.store(0)
                 found.cleared(span)

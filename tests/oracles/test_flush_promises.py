@@ -1,0 +1,113 @@
+"""The oracle of the promise: what is not flushed is seen though no device happens to touch anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from cosim.units.quantities import MS, US
+from tests.oracles.judging import Small
+
+PREFIX = "flush-promises: "
+
+
+def promises(small: Small) -> list[str]:
+    """What the oracle saw; that no device made any request, the others have seen nothing."""
+    assert not [signature for signature in small.signatures if "dma" in signature.partition(":")[0]]
+    return [signature.removeprefix(PREFIX) for signature in small.signatures if signature.startswith(PREFIX)]
+
+
+@pytest.mark.parametrize("driver", ["v2", "merged", "current", "latest", "ideal"])
+def test_what_is_flushed_is_right(driver: str):
+    small = Small(driver)
+    small.make("shared")
+    for device in ("nic0", "nic2"):
+        small.move(device, "shared")
+    iova, _ = small.map("shared")
+    small.unmap("shared", iova)
+    assert promises(small) == []
+
+
+@pytest.mark.parametrize(
+    ("bonds", "found"), [("grouped", []), ("one-iommu-pointer", ["unmap returned, never invalidated"])]
+)
+def test_an_iommu_that_is_not_told_of_an_unmap_is_seen(bonds: str, found: list[str]):
+    small = Small(sets=[f"driver.bonds={bonds}"])
+    small.make("shared")
+    for device in ("nic0", "nic2"):
+        small.move(device, "shared")
+    iova, _ = small.map("shared")
+    small.unmap("shared", iova)
+    assert promises(small) == found
+
+
+@pytest.mark.parametrize(
+    ("invalidate", "found"), [("per-iommu", []), ("short-fence", ["unmap returned, invalidated but not fenced"])]
+)
+def test_an_unmap_that_does_not_wait_for_its_fence_is_seen(invalidate: str, found: list[str]):
+    """Defect C8: the fence is given 150 ms, and the command consumer stands still for 200 ms."""
+    small = Small(sets=[f"driver.invalidate={invalidate}"])
+    iova, _ = small.map("nic0")
+    small.system.iommus["iommu0"].commands.stall(small.system.sim.now, 200 * MS)
+    small.unmap("nic0", iova, wait_ps=300 * MS)
+    assert promises(small) == found
+
+
+@pytest.mark.parametrize(
+    ("attach", "found"), [("bond-first", []), ("keeps-invalidated", ["attach returned, context never invalidated"])]
+)
+def test_a_context_that_the_iommu_is_not_told_to_forget_is_seen(attach: str, found: list[str]):
+    small = Small(sets=[f"driver.attach={attach}"])
+    small.do(small.runtime.core.release_device("nic0"))
+    assert promises(small) == found
+
+
+@pytest.mark.parametrize(
+    ("attach", "found"),
+    [("bond-first", []), ("no-old-flush", ["PSCID taken over from another domain before its flush"])],
+)
+def test_a_pscid_that_changes_hands_before_its_flush_is_seen(attach: str, found: list[str]):
+    """Defect C3, the PSCID's part: x goes, and z gets its number."""
+    small = Small(sets=[f"driver.attach={attach}"])
+    small.make("x")
+    small.move("nic0", "x")
+    small.move("nic0", "nic0")
+    small.free("x")
+    small.make("z")
+    small.move("nic1", "z")
+    assert promises(small) == found
+
+
+@pytest.mark.parametrize(
+    ("attach", "found"),
+    [
+        ("bond-first", []),
+        ("no-old-flush", ["PSCID in use again before the flush of what was unmapped meanwhile"]),
+    ],
+)
+def test_a_page_that_is_unmapped_while_a_domain_is_empty_is_minded_when_it_is_entered_again(attach, found):
+    """CVE-2026-53057: between the bond of the last device that leaves and its flush, an unmap flushes nothing."""
+    small = Small(sets=[f"driver.attach={attach}"])
+    small.make("x")
+    iova, _ = small.map("x")
+    small.move("nic0", "x")
+    small.move("nic0", "nic0")
+    small.unmap("x", iova)
+    small.move("nic1", "x")
+    assert promises(small) == found
+
+
+@pytest.mark.parametrize(
+    ("invalidate", "found"),
+    [
+        ("with-freelist", []),
+        ("with-freelist-no-barrier", ["unmap returned before its leaf was cleared in memory"]),
+    ],
+)
+def test_an_unmap_that_returns_before_memory_says_so_is_seen(invalidate: str, found: list[str]):
+    """Defect C9: nothing orders the cleared leaf, and no device is in the domain."""
+    small = Small("current", sets=[f"driver.invalidate={invalidate}", "cpu*.timing.drain=10 us"])
+    small.make("x")
+    iova, _ = small.map("x")
+    small.wait(50 * US)
+    small.unmap("x", iova, wait_ps=50 * US)
+    assert promises(small) == found
