@@ -21,6 +21,9 @@ REASONS = {
     "test_it_is_a_schema": "checks all of the schema",
     "test_the_resolved_topology_of_a_result_runs_again_by_itself": "two whole runs",
     "test_a_schedule_perturbs_the_run_that_it_names_and_no_other": "two whole runs that ask for every action",
+    "test_an_action_that_asks_again_is_answered_by_its_own_number_and_how_often_it_was_held": "three whole runs",
+    "test_every_effect_and_choice_of_a_run_is_on_the_page": "two whole runs that ask for every action",
+    "test_the_page_says_of_each_whether_a_schedule_holds_it": "the same",
     "test_what_the_first_sentence_names_is_what_to_enlarge_in_a_short_window": "two runs each of a random system",
 }
 """Tests that are slow, and worth their time in every run."""
