@@ -1,6 +1,6 @@
 """Random operations by the thousand over small random systems (`make stress`), and the same with each defect on.
 
-Usage: python -m tests.stress.stress [--operations N] [--seed N]
+Usage: python -m tests.stress.stress [--operations N] [--seed N] [--driver NAME]
 """
 
 from __future__ import annotations
@@ -54,10 +54,11 @@ class Defective(Stress):
             bench.come_to_rest()
 
 
-def machine(defect: str = "") -> type[Stress]:
+def machine(defect: str = "", variant: str = "merged") -> type[Stress]:
     """The state machine with a tally of its own, for sound hardware or for hardware with a defect."""
 
     class Counted(Defective if defect else Stress):  # type: ignore[misc]
+        driver: ClassVar[str] = variant
         tally: ClassVar[Tally] = Tally()
         if defect:
             defects = DEFECTS[defect][0]
@@ -86,9 +87,9 @@ def search(kind: type[Stress], number: int, *, systems: int = SYSTEMS, steps: in
     faulthandler.cancel_dump_traceback_later()
 
 
-def sound(operations: int, number: int = 0) -> Tally:
+def sound(operations: int, number: int = 0, driver: str = "merged") -> Tally:
     """Search until so many operations are done. Raises what fails."""
-    kind, began = machine(), time.monotonic()
+    kind, began = machine(variant=driver), time.monotonic()
     while kind.tally.operations < operations:
         search(kind, number)
         number += 1
@@ -118,8 +119,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--operations", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0, help="number of the first search")
+    parser.add_argument("--driver", default="merged", help="the variant that must be sound")
     arguments = parser.parse_args()
-    sound(arguments.operations, arguments.seed)
+    sound(arguments.operations, arguments.seed, arguments.driver)
     unseen = 0
     for defect, (_, oracles) in DEFECTS.items():
         tally = defective(defect, arguments.operations, arguments.seed)

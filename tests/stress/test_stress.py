@@ -20,6 +20,12 @@ def test_nothing_breaks_over_thousands_of_operations_and_the_executors_agree():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("driver", ["current", "latest", "ideal"])
+def test_other_drivers_are_as_sound_with_and_without_range_invalidation(driver):
+    assert not sound(1_000, driver=driver).oracles
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_the_same_operations_show_each_defect_to_its_oracle(defect):
     tally = defective(defect, 20_000)

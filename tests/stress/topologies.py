@@ -22,14 +22,21 @@ LATE, LONG_TIMES = ("walk_step", "context_fill", "fill"), ("1 us", "4 us")
 Values = dict[str, Any]
 
 
-def topology(parts: Mapping[str, Values], run: Values, *, defects: Values) -> Topology:
-    """The topology of drawn parts with the driver `merged`; every IOMMU has the defects."""
+def topology(parts: Mapping[str, Values], run: Values, *, defects: Values, driver: str) -> Topology:
+    """The topology of drawn parts with a driver; every IOMMU has the defects, and by the seed of the run S and NL."""
+    flushes = {"s": bool(run["seed"] & 1), "nl": bool(run["seed"] & 2)}
     return Topology.model_validate(
         {
             "parts": {
-                name: part | ({"defects": defects} if part["kind"] == "iommu" else {}) for name, part in parts.items()
+                name: part
+                | (
+                    {"defects": defects, "capabilities": part.get("capabilities", {}) | flushes}
+                    if part["kind"] == "iommu"
+                    else {}
+                )
+                for name, part in parts.items()
             },
-            "driver": "merged",
+            "driver": driver,
             "kernel": {"kfree_rcu_delay": "20 us", "gp_scan": "10 us", "hz": 10_000},
             "run": {"until": "3600 s", **run},
         }

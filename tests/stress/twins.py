@@ -53,8 +53,9 @@ class Tally:
 
 
 class Twins(RuleBasedStateMachine):
-    """A system of the driver `merged`, or two of them: one on each executor, which must do the same."""
+    """A system, or two of them: one on each executor, which must do the same."""
 
+    driver: ClassVar[str] = "merged"
     defects: ClassVar[st.SearchStrategy[Values]] = st.just({})
     tally: ClassVar[Tally] = Tally()
 
@@ -76,7 +77,7 @@ class Twins(RuleBasedStateMachine):
         """Build the system and let it boot; one choice in `odds` of its schedule is not the unperturbed one."""
         defects = data.draw(self.defects)
         for executor in executors:
-            made = topology(drawn, {**run, "executor": executor}, defects=defects)
+            made = topology(drawn, {**run, "executor": executor}, defects=defects, driver=self.driver)
             note(resolved(made))
             self.benches.append(Bench(made, Drawn(run["seed"], odds) if odds else Chooser(run["seed"])))
 
