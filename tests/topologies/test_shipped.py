@@ -7,6 +7,7 @@ import pytest
 import cosim
 from cosim.study.report.catalogue import topologies
 from cosim.system.load import resolved, shipped
+from tests.topologies.latencies import scaled
 from tests.topologies.running import NAMES, run
 
 
@@ -38,6 +39,14 @@ def test_a_topology_runs_to_its_expectation_as_it_is_shipped(name: str) -> None:
     result = run(name)
     assert result.outcome == "ok", result.failures
     assert result.exit_code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if shipped()[name].parent.name != "defects"])
+def test_no_latency_is_tuned_to_what_it_expects(name: str) -> None:
+    """For topologies that show a defect, `test_defects.py` tries more of them."""
+    for number in range(3):
+        assert cosim.run(name, set=scaled(cosim.load(name), number)).failures == (), number
 
 
 @pytest.mark.slow
