@@ -57,6 +57,7 @@ faults: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/pool.py
 
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py

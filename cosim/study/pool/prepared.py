@@ -18,6 +18,7 @@ are forked before anything has happened.
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import pickle
 import select
@@ -34,6 +35,7 @@ from cosim.sim.simulation import Sim
 from cosim.study.pool.frames import Frames, put
 from cosim.study.pool.record import Record, Row, row_of
 from cosim.study.report.crash import describe
+from cosim.study.run.model import model_version
 from cosim.study.run.run import Point, UnderWay
 from cosim.system.topology import Topology
 
@@ -81,6 +83,8 @@ class Prepared:
 
     def live(self) -> NoReturn:
         """Do what the parent asks for until it closes its end; a child ends with its record."""
+        if self._wanted.results:
+            _import_once()
         if not self._wanted.anew:
             self._end_as_child(self._booted)
         self._serve()
@@ -168,6 +172,13 @@ class Prepared:
             put(self._record_fd, 0, pickle.dumps(record, pickle.HIGHEST_PROTOCOL))
             flush()
             os._exit(0)
+
+
+def _import_once() -> None:
+    """Do here what would else be done by each child: a whole result sorts latencies, and names the model."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a process that forks has no threads
+    importlib.import_module("numpy")
+    model_version()
 
 
 def finished(point: Point, wanted: Wanted) -> Record:

@@ -1,0 +1,114 @@
+"""What a run costs that forks from a process which has booted, in bare SimPy timeouts measured in the same run.
+
+*Nothing*: a child is forked, runs nothing, and 500 effects are read back. *A run*: a schedule is run to its end, of an
+unmap beside an attach, with what is judged of it. *Boot*: the process boots and prepares. The time is that of all
+processes together, pages that are copied because they were written to included.
+"""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from bench import timeout_s
+
+import cosim
+from cosim.sim.simulation import Sim
+from cosim.study.pool import Pool, worker
+from cosim.study.pool.prepared import Prepared
+from cosim.study.pool.record import Record, Row
+from cosim.study.run.run import Point
+from cosim.system.topology import Topology
+
+READ_BACK = 500
+BATCHES, RUNS = 8, 25
+
+TOPOLOGY = """
+parts:
+  dram0:  {kind: memory, base: 0x8000_0000, size: 64 MiB}
+  cpu:    {kind: cpu, count: 3}
+  iommu0: {kind: iommu, base: 0x0300_0000, geometry: {cq_log2: 8, fq_log2: 8}}
+  nic0:   {kind: dma, through: iommu0, traffic: {pattern: none}}
+  nic1:   {kind: dma, through: iommu0, traffic: {pattern: told, interval: 500 ns, requests: 24}}
+domains:
+  shared: {devices: nic0}
+prepare:
+  - {on: cpu0, does: map, domain: shared, buffer: x}
+  - {on: cpu0, does: map, domain: nic1, buffer: own}
+  - {on: cpu0, does: tell, device: nic1, buffer: own}
+threads:
+  - {on: cpu0, does: unmap, buffer: x}
+  - {on: cpu1, does: attach, devices: nic1, domain: shared}
+run: {until: threads + 10 us, hold: 5 us}
+expect: {threads: finished, faults: {min: 0}}
+"""
+
+
+class Nothing(Prepared):
+    """A process whose children run nothing, and give back what was found before."""
+
+    rows: tuple[Row, ...] = ()
+
+    def _at_end_of_boot(self, sim: Sim) -> None:
+        self._serve()
+        self._end_as_child(lambda: Record("ok", rows=self.rows))
+
+
+class Cost(NamedTuple):
+    """Of one run, and of boot."""
+
+    run_s: float
+    boot_s: float
+
+
+def spent_s() -> float:
+    """What this process and all that it has waited for have spent on the CPU so far."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def cost(topology: Topology, *, actions: bool) -> Cost:
+    """The cheapest of several batches; each has a process of its own, whose time is known when it has ended."""
+    points = [Point(topology, schedule=(f"nobody#{number}:1",)) for number in range(RUNS + 1)]
+    found = []
+    for _ in range(BATCHES):
+        seconds = []
+        for several in (points[:1], points):
+            before = spent_s()
+            with Pool(1, actions=actions) as pool:
+                for _, record in pool.runs(several):
+                    assert record.outcome == "ok", record.failures
+                    assert not actions or len(record.actions) >= READ_BACK
+            seconds.append(spent_s() - before)
+        one, all_of_them = seconds
+        found.append(Cost((all_of_them - one) / RUNS, one))
+    return Cost(min(each.run_s for each in found), min(each.boot_s for each in found))
+
+
+def main() -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "attach_unmap.yaml"
+        path.write_text(TOPOLOGY, encoding="utf-8")
+        topology = cosim.load(path)
+    with Pool(1, actions=True) as pool:
+        ((_, record),) = pool.runs([Point(topology, schedule=("nobody#0:1",))])
+    unit = timeout_s(1)
+    whole = cost(topology, actions=False)
+    Nothing.rows = record.rows[:READ_BACK]
+    worker.Prepared = Nothing  # type: ignore[misc]
+    nothing = cost(topology, actions=True)
+    unit = min(unit, timeout_s(1))
+    print(f"                                    timeouts      ms   (a bare SimPy timeout: {1e6 * unit:.2f} us)")
+    for what, seconds in (
+        (f"fork, run nothing, {READ_BACK} effects read", nothing.run_s),
+        (f"fork, run {len(record.rows)} effects, judge", whole.run_s),
+        ("boot, prepare, one such run", whole.boot_s),
+    ):
+        print(f"{what:36}{seconds / unit:8,.0f}{1e3 * seconds:8.1f}")
+
+
+if __name__ == "__main__":
+    main()
