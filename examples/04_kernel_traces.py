@@ -1,6 +1,6 @@
 """What a driver sends to an IOMMU, in a notation in which it can be compared with what a kernel sends.
 
-Without arguments: the topology kernel_traces under the drivers merged and current, call by call. With the name of a
+Without arguments: the topology kernel_traces under merged, current and latest, call by call. With the name of a
 trace (`cosim run ... -t trace.jsonl`) or of a log that QEMU wrote of a running kernel: that, one access a line, so that
 `diff` compares the two. Polls differ in number, so a read counts once until something is written; where pages are
 differs as well, so their numbers and addresses are left out, and so is what is read.
@@ -138,7 +138,7 @@ def main() -> None:
     if len(sys.argv) > 1:
         print("\n".join(what_is_in(Path(sys.argv[1]))))
         return
-    for driver in ("merged", "current"):
+    for driver in ("merged", "current", "latest"):
         print(f"--- {driver}")
         print("\n".join(counted(calls_of(driver))))
 

@@ -206,6 +206,13 @@ class BringupPolicy(Protocol):
         """The address of a queue whose place the hardware fixes: `base` is what its register reads after a PPN of 0 was
         written. The probe then writes this address, and gives up with ENODEV if it does not read it back."""
 
+    def waits_for_ddtp(self) -> bool:
+        """Whether `ddtp` is read until it is no longer busy, rather than once. Takes no time."""
+
+    def waits_for_queues(self) -> bool:
+        """Whether the register of a queue that is switched on or off is read until it is no longer busy, rather than
+        once. Takes no time."""
+
     async def forget_all(self, driver: Skeleton, iommu: IommuDevice) -> None:
         """`ddtp` has been written. After: the IOMMU has forgotten all contexts, and all that was cached under them.
 

@@ -102,6 +102,8 @@ async def disable(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> None
 
 
 async def _settled(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> QueueCsr:
+    if not driver.policies.bringup.waits_for_queues():
+        return QueueCsr(await iommu.read(form.csr))
     busy = QueueCsr.busy.mask
     return QueueCsr(
         await (await iommu.polling(form.csr, busy, busy, CSR_BUSY_PS, pause_ps=driver.costs.csr_poll, sleep=True))

@@ -24,6 +24,7 @@ from cosim.sw.driver.table import CELLS, NEEDS, ROWS
 from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Prot
+from cosim.sw.kernel.errors import KernelError
 from cosim.sw.steps import steps, without
 from cosim.units.quantities import MS, US, S
 from tests.sw.driver.machine import DRAM, Machine, spell
@@ -194,6 +195,10 @@ FOUND: dict[tuple[str, str], set[str]] = {
 """What is there instead: a plain access, a flush of the pages alone, a flush too early, a number given back twice."""
 
 
+PROBE_WAITS = ("waits-for-ddtp", "waits-for-queues")
+"""Without one of these there is no life: see below."""
+
+
 def cells_and_steps() -> Iterator[Any]:
     """Each step of each policy, in the first of the rows that has the policy, or else in merged."""
     for axis, named in CELLS.items():
@@ -201,6 +206,8 @@ def cells_and_steps() -> Iterator[Any]:
             row = next((name for name in ROWS_OF_STEPS if ROWS[name][axis] == cell), "")
             marks = [] if row else [pytest.mark.slow]
             for name in steps(policy) if axis != "queue" else ():
+                if name in PROBE_WAITS:
+                    continue
                 yield pytest.param(row or "merged", axis, cell, name, marks=marks, id=f"{axis}-{cell}-{name}")
 
 
@@ -215,6 +222,13 @@ def test_a_driver_without_a_step_differs_in_that_alone(row: str, axis: str, cell
     never_there = {"fence rw,rw"} if cell.endswith("no-barrier") else set()
     assert set(whole - less) - unimportant == LOST[axis][name] - (never_there if len(LOST[axis][name]) > 1 else set())
     assert set(less - whole) == FOUND.get((axis, name), set())
+
+
+@pytest.mark.parametrize("name", PROBE_WAITS)
+def test_a_probe_that_does_not_wait_for_the_hardware_gives_up(name: str) -> None:
+    machine = Machine(cells={"bringup": {"without": name}})
+    with pytest.raises(KernelError, match="EBUSY"):
+        machine.run(machine.core.probe_iommu(machine.hardware[0]))
 
 
 # --- The command queue ------------------------------------------------------------------------------------------------

@@ -39,6 +39,16 @@ class HandsOver:
         """pfn_to_phys of the PPN field."""
         return base.address
 
+    @step(answer=False)
+    def waits_for_ddtp(self) -> bool:
+        """The wait until `ddtp` is no longer busy."""
+        return True
+
+    @step(answer=False)
+    def waits_for_queues(self) -> bool:
+        """The wait until a queue that is switched on or off is no longer busy."""
+        return True
+
     async def forget_all(self, driver: Skeleton, iommu: IommuDevice) -> None:
         """All contexts, then all translations, then a fence behind both."""
         await self.iodir_of_all(driver, iommu)
