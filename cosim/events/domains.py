@@ -84,7 +84,10 @@ class Attaching:
 
 @dataclass(slots=True)
 class Attached:
-    """An attach has returned: `device` (with its `device_ids`) is in `domain`; an empty name is blocked."""
+    """An attach has returned: `device` (with its `device_ids`) is in `domain`; an empty name is blocked.
+
+    `iommu` is the one that it is behind.
+    """
 
     time: int
     who: str
@@ -162,3 +165,11 @@ class FlushGivenUp:
     time: int
     domain: str
     iova: int
+
+
+@dataclass(slots=True)
+class FlushBegun:
+    """The flush that the ranges in the queue of a domain wait for has begun."""
+
+    time: int
+    domain: str

@@ -140,3 +140,13 @@ class InterruptRaised:
     source: str
     vector: int
     message: bool
+
+
+@dataclass(slots=True)
+class Invalidated:
+    """An invalidation took hold: it `dropped` so many entries of caches, and has overtaken so many requests."""
+
+    time: int
+    who: str
+    dropped: int
+    overtaken: int

@@ -2,6 +2,7 @@
 
 from cosim.oracles.bounds import Bounds
 from cosim.oracles.data_race import DataRace
+from cosim.oracles.effects_seen import EffectiveInvalidations, OverlappedRemovals
 from cosim.oracles.endless_call import EndlessCall
 from cosim.oracles.flush_promises import FlushPromises
 from cosim.oracles.flush_queue import FlushQueue
@@ -13,6 +14,7 @@ from cosim.oracles.kernel_health import KernelHealth
 from cosim.oracles.leaked_memory import LeakedMemory
 from cosim.oracles.lock_order import LockOrder
 from cosim.oracles.lost_faults import LostFaults
+from cosim.oracles.needed_commands import NeededCommands
 from cosim.oracles.oracle import Book, Oracle, Violation
 from cosim.oracles.refused_dma import RefusedDma
 from cosim.oracles.sleep import Sleep
@@ -41,11 +43,20 @@ ORACLES: dict[str, type[Oracle]] = {
 }
 """Every oracle by its name; all are on by default."""
 
+RECORDERS = (TouchedAfterwards, EffectiveInvalidations, OverlappedRemovals)
+"""What counts what a run could have shown, whatever it did show."""
+
+SEEN = tuple(name for recorder in RECORDERS for name in recorder().counts())
+"""The names of what they count."""
+
 __all__ = [
     "ORACLES",
+    "RECORDERS",
+    "SEEN",
     "Book",
     "Bounds",
     "DataRace",
+    "EffectiveInvalidations",
     "EndlessCall",
     "FlushPromises",
     "FlushQueue",
@@ -57,7 +68,9 @@ __all__ = [
     "LeakedMemory",
     "LockOrder",
     "LostFaults",
+    "NeededCommands",
     "Oracle",
+    "OverlappedRemovals",
     "RefusedDma",
     "Sleep",
     "StaleDma",

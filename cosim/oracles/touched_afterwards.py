@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import ClassVar
 
 from cosim.events import Attached, DmaCommitted, DmaDone, MapBegun, Mapped, UnmapBegun, Unmapped
+from cosim.oracles.oracle import Listener
 from cosim.spec.pagetable import PAGE_LG2
 
 
-class TouchedAfterwards:
+class TouchedAfterwards(Listener):
     """Counts unmapped buffers, and those of them that a device touched afterwards. It judges nothing.
 
     A buffer is one unmap of what was mapped; it counts when the promise of its unmap begins (at its return, or, if
@@ -19,7 +20,7 @@ class TouchedAfterwards:
     Whether the IOMMU refuses the request does not matter.
     """
 
-    watches: ClassVar[Mapping[type, str]] = {
+    watches: ClassVar = {
         MapBegun: "map_begun",
         Mapped: "mapped",
         UnmapBegun: "unmap_begun",
@@ -41,10 +42,6 @@ class TouchedAfterwards:
     def counts(self) -> dict[str, int]:
         """`unmapped` buffers, how many of them were `touched`, and how many unmaps are `unflushed` at the end."""
         return {"unmapped": self._unmapped, "touched": len(self._touched), "unflushed": len(self._waiting)}
-
-    def listeners(self) -> list[tuple[type, Callable[[Any], None]]]:
-        """Each event type with the method that wants it."""
-        return [(event, getattr(self, method)) for event, method in self.watches.items()]
 
     def map_begun(self, event: MapBegun) -> None:
         for page, frame in _leads(event):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from cosim.events import FlushAwaited, FlushGivenUp, FlushQueued, FlushTimer
+from cosim.events import FlushAwaited, FlushBegun, FlushGivenUp, FlushQueued, FlushTimer
 from cosim.sw.iommu_ops import Domain, IommuDriver
 from cosim.sw.kernel.barriers import smp_mb
 from cosim.sw.kernel.locks import SpinLock
@@ -71,6 +71,7 @@ class FlushQueue:
         self._timer = self._kernel.timers.new("iova-flush", self._expired)
         sim = self._kernel.sim
         self._queued, self._awaited = sim.probe(FlushQueued), sim.probe(FlushAwaited)
+        self._begun = sim.probe(FlushBegun)
         self._timer_told, self._given_up = sim.probe(FlushTimer), sim.probe(FlushGivenUp)
 
     async def open(self) -> None:
@@ -135,6 +136,8 @@ class FlushQueue:
     async def _flush(self) -> bool:
         """Flush the domain; whether that is done. Else the flush is as if it had not begun."""
         await self._state.begun.fetch_add(1)
+        if self._begun:
+            self._begun(FlushBegun(self._kernel.sim.now, self._domain.name))
         if await self._driver.flush_iotlb_all(self._domain) is False:
             await self._state.begun.fetch_add(-1)
             return False

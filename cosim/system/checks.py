@@ -11,7 +11,7 @@ from cosim.hw.iommu.in_memory_queue import error_names
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.parts import shadowed
 from cosim.hw.memory.options import MemoryOptions
-from cosim.oracles import ORACLES
+from cosim.oracles import ORACLES, SEEN
 from cosim.spec.pagetable import PAGE
 from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
 from cosim.sw.driver.own import VariantError
@@ -267,6 +267,13 @@ def _expected_signatures_can_be(this: _Checker) -> Iterator[Broken]:
             yield ("expect", "signatures", index), f"{name} is no oracle; {nearest(name, ORACLES)}"
 
 
+def _expected_to_be_seen_can_be(this: _Checker) -> Iterator[Broken]:
+    expect = this.topology.expect
+    for name in expect.seen if expect else ():
+        if name not in SEEN:
+            yield ("expect", "seen", name), f"{name} is nothing that is counted; {nearest(name, SEEN)}"
+
+
 def _hardwired_addresses_are_in_memory(this: _Checker) -> Iterator[Broken]:
     if not this.unknown:
         yield from hardwired_rules.broken(this.topology)
@@ -295,4 +302,5 @@ RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     _departures_are_for_parts_of_their_own,
     _expected_errors_can_be,
     _expected_signatures_can_be,
+    _expected_to_be_seen_can_be,
 )

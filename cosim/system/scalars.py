@@ -113,6 +113,12 @@ SCALARS: tuple[Scalar, ...] = (
     Scalar("<device>.backlog_max", "requests", "the largest number of requests that waited in the device for a slot"),
     Scalar("<device>.link_<way>.busy_ps", "ps", "time that this direction of the link carried packets"),
     Scalar("<device>.link_<way>.utilisation", *USE),
+    Scalar("driver.commands_sent", "commands", "commands that took hold, of all IOMMUs"),
+    Scalar(
+        "driver.commands_needed",
+        "commands",
+        "commands without which a device could have kept what was unmapped, or left: one for each page, and a fence",
+    ),
     Scalar("kernel.leaked_pages", "pages", "pages in use at the end that nothing in the kernel leads to"),
     Scalar("kernel.quarantined", "blocks", "blocks of memory that the kernel keeps back for good"),
     Scalar("kernel.pages.<purpose>", "bytes", "memory in use at the end for this purpose"),

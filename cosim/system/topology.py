@@ -121,6 +121,9 @@ class ExpectOptions(Options):
     """Errors in which a queue stands at the end, such as `iommu0.cqcsr.cmd_ill`; any other is a failure."""
     scalars: dict[str, float | Bound] = Field(default_factory=dict)
     """Scalars of the result by name, such as `iommu0.commands.total: 257`."""
+    seen: dict[str, int | Bound] = Field(default_factory=dict)
+    """What the run could have seen, such as `touched: {min: 1}`: `unmapped`, `touched` and `unflushed` buffers,
+    `invalidations` and those `dropping` something, `removals` of devices and those `overlapped` by a reader."""
     log: tuple[str, ...] = ()
     """Texts that the kernel log must hold."""
     threads: Literal["finished"] | None = None

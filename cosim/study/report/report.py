@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cosim.config.problems import Position, Problem, TopologyError
 from cosim.study.report.busy_bars import busy
+from cosim.study.report.commands_line import commands
 from cosim.study.report.failed_requests import failed_requests
 from cosim.study.report.iommu_lines import iommus
 from cosim.study.report.kernel_log import dmesg, kernel_log
@@ -26,7 +27,7 @@ from cosim.study.run.result import Result
 NARROWEST, WIDEST = 40, 110
 """Characters of a line, whatever the terminal says."""
 
-MEASURED = (accesses, calls, masters, iommus, busy)
+MEASURED = (accesses, calls, masters, iommus, commands, busy)
 """Sections on what was measured in the window."""
 ALWAYS = (failed_requests, pages, kernel_log)
 """Sections on the whole run."""

@@ -22,3 +22,16 @@ def seen(counts: Mapping[str, int]) -> str:
 
 def _buffers(number: int) -> str:
     return f"{number:,} unmapped buffer{'s' * (number != 1)}"
+
+
+def effects(counts: Mapping[str, int]) -> str:
+    """One sentence on what invalidations and readers had to do with; empty if there were no invalidations."""
+    invalidations, dropping, removals, overlapped = (
+        counts.get(name, 0) for name in ("invalidations", "dropping", "removals", "overlapped")
+    )
+    if not invalidations:
+        return ""
+    text = f"{dropping:,} of {invalidations:,} invalidation{'s' * (invalidations != 1)} had something to drop"
+    if removals:
+        text += f", and {overlapped:,} of {removals:,} removal{'s' * (removals != 1)} of a device a reader beside it"
+    return text

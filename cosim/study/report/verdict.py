@@ -7,7 +7,7 @@ from rich.text import Text
 from cosim.study.report.overloaded import overloaded
 from cosim.study.report.page import Page, words
 from cosim.study.report.parts import parts_of
-from cosim.study.report.seen import seen
+from cosim.study.report.seen import effects, seen
 from cosim.study.run.result import Result
 from cosim.units.quantities import format_time
 
@@ -32,6 +32,8 @@ def outcome(result: Result, page: Page) -> list[Text]:
     lines += _violations(result, page)
     if could := seen(result.seen):
         lines += words(could, page, "" if result.seen["touched"] else "yellow", "  ", "    ")
+    if had := effects(result.seen):
+        lines += words(had, page, "", "  ", "    ")
     for sentence in overloaded(result.scalars):
         lines += words(sentence, page, "yellow", "  ? ", "    ")
     if result.window_ps[0] < result.window_ps[1] and not result.ended:

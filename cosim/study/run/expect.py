@@ -49,6 +49,8 @@ class Findings:
     signatures: Mapping[str, int]
     """How many violations there were of each signature."""
     log: tuple[str, ...]
+    seen: Mapping[str, int] = field(default_factory=dict)
+    """What could have been seen."""
     unfinished: Mapping[str, str] = field(default_factory=dict)
     """The threads that have not ended, or died."""
 
@@ -72,6 +74,8 @@ def failures_of(expect: ExpectOptions | None, found: Findings) -> list[str]:
             failures += _judge(name, found.scalars[name], bound)
         else:
             failures.append(f"{name}: no such scalar in the result; {nearest(name, found.scalars)}")
+    for name, limit in expect.seen.items():
+        failures += _judge(f"seen.{name}", found.seen.get(name, 0), limit)
     if expect.threads == "finished":
         failures += [f"threads: {name} {what}, expected to be finished" for name, what in found.unfinished.items()]
     return failures + [

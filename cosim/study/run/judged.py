@@ -51,6 +51,7 @@ def judge(system: System, meter: Meter, stop: Stop) -> Judged:
         behind={path: master.options.through for path, master in system.masters.items()},
         queue_errors=tuple(system.queue_errors()),
         signatures=meter.violations.signatures,
+        seen=meter.seen(),
         log=tuple(line.text for line in meter.log.kept),
         unfinished=system.unfinished() if system.booted else {},
     )

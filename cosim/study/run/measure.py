@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from cosim.oracles import Bounds, TouchedAfterwards
+from cosim.oracles import RECORDERS, Bounds, NeededCommands
 from cosim.sim.occupancy import Occupancy
 from cosim.sim.simulation import Sim
 from cosim.study.run.calls_under_way import CallsUnderWay
@@ -44,9 +44,12 @@ class Meter:
         self.depths = QueueDepths(sim, self.window)
         self.over_time = OverTime(sim, self.window, occupancies, bounds or {})
         self.violations = Violations(sim, patience)
-        self.touched = TouchedAfterwards()
-        for event, listener in self.touched.listeners():
-            sim.probe(event).watch(listener)
+        self._needed = NeededCommands()
+        self._recorders = [recorder() for recorder in RECORDERS]
+        for recorder in (*self._recorders, self._needed):
+            for event, listener in recorder.listeners():
+                sim.probe(event).watch(listener)
+        self._commands = Counted(self.window, self._needed.counts)
         self.digest = EventDigest(sim)
         self.failed = FailedRequests(sim)
         self.latencies = LatenciesByName(sim, self.window)
@@ -55,8 +58,12 @@ class Meter:
 
     def numbers(self) -> dict[str, int | float]:
         """Every number of the window that is not derived from others, by path and counter."""
-        found: dict[str, int | float] = {**self.counted.since()}
+        found: dict[str, int | float] = {**self.counted.since(), **self._commands.since()}
         if self.window:
             queues = [name.removesuffix(".depth_ps") for name in found if name.endswith(".depth_ps")]
             found |= self.over_time.means() | self.over_time.most() | self.depths.deepest(queues)
         return found
+
+    def seen(self) -> dict[str, int]:
+        """What the whole run could have shown (`cosim.oracles.SEEN`)."""
+        return {name: count for recorder in self._recorders for name, count in recorder.counts().items()}

@@ -56,7 +56,9 @@ class Result:
     """The errors in which queues stood at the end."""
     seen: Mapping[str, int] = field(default_factory=dict)
     """Buffers that were `unmapped` in the whole run, how many of them a device `touched` afterwards, so that a stale
-    translation could have been seen, and how many unmaps still waited for their flush at the end (`unflushed`)."""
+    translation could have been seen, and how many unmaps still waited for their flush at the end (`unflushed`);
+    `invalidations`, and how many of them were `dropping` something; `removals` of a device from a domain, and how many
+    of them a reader `overlapped`."""
     ended: int = 0
     """Requests and calls that ended in the window, whenever they began."""
     unfinished: Mapping[str, Unfinished] = field(default_factory=dict)

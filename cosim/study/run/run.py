@@ -241,7 +241,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         signatures=dict(meter.violations.signatures),
         failures=judged.failures,
         limit=limit_of(latencies, scalars, topology) if meter.window else NOTHING,
-        seen=meter.touched.counts(),
+        seen=meter.seen(),
         unfinished=_unfinished(system, meter, stop),
         unasked=_unasked(sim),
         log=tuple(meter.log.kept),

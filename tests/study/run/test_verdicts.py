@@ -176,6 +176,22 @@ def test_a_signature_of_no_oracle_is_refused() -> None:
         cosim.load("quickstart", set={"expect.signatures": ["stale-dme: write"]})
 
 
+def test_what_could_have_been_seen_can_be_expected() -> None:
+    seen = replace(NOTHING, seen={"touched": 2, "unmapped": 3})
+    for expected in ({"touched": 2}, {"touched": {"min": 1}, "unmapped": 3}, {"overlapped": 0}):
+        assert not failures_of(ExpectOptions.model_validate({"seen": expected}), seen)
+    expect = ExpectOptions.model_validate({"seen": {"touched": {"min": 3}, "overlapped": {"min": 1}}})
+    assert failures_of(expect, seen) == [
+        "seen.touched: 2, expected at least 3",
+        "seen.overlapped: 0, expected at least 1",
+    ]
+
+
+def test_what_is_not_counted_cannot_be_expected() -> None:
+    with pytest.raises(TopologyError, match=r"touch is nothing that is counted; did you mean touched"):
+        cosim.load("quickstart", set={"expect.seen.touch": 1})
+
+
 def test_a_command_queue_that_stands_in_an_error_fails_the_run(stopped: Run) -> None:
     result = stopped()
     (failure,) = result.failures

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cosim.events import Invalidated
 from cosim.hw.iommu.translate import touched
 from cosim.hw.iommu.translate.directory import Directory
 from cosim.hw.iommu.translate.iotlb import Iotlb
@@ -66,22 +67,29 @@ class Invalidations(Component):
         self._overtaking = overtaking
         self._widening = widening
         self._misses: dict[Miss, None] = {}
+        self._invalidated = sim.probe(Invalidated)
 
     # --- What commands do --------------------------------------------------------------------------------------------
 
     def invalidate_vma(self, command: Iotinval) -> None:
         """IOTINVAL.VMA takes hold."""
+        before = self._seen()
         self._drop([Scope.vma(command)])
+        self._tell(*before)
 
     def invalidate_gvma(self, command: Iotinval) -> None:
         """IOTINVAL.GVMA takes hold. Entries are not tagged with guest addresses, so all of the VM have to go."""
+        before = self._seen()
         self._drop([Scope(command.gscid)] if command.gv else [Scope(gscid) for gscid in self._virtual_machines()])
+        self._tell(*before)
 
     def invalidate_ddt(self, device_id: int | None) -> None:
         """IODIR.INVAL_DDT takes hold: for one device, or for all."""
+        before = self._seen()
         dropped = self._widening.device(device_id)
         self.directory.invalidate(dropped)
         self._overtake(lambda miss: miss.uses_context(dropped))
+        self._tell(*before)
 
     def invalidate_pdt(self, device_id: int, process_id: int) -> None:
         """IODIR.INVAL_PDT takes hold; nothing of a process directory is cached."""
@@ -130,6 +138,19 @@ class Invalidations(Component):
             goes_on = becomes is not Overtaken.AGAIN
             miss.overtake(becomes, self.ledger.hold() if goes_on or miss.accessing else None)
             self.overtaken += 1
+
+    def _seen(self) -> tuple[int, int]:
+        """How many entries have been dropped from caches so far, and how many requests overtaken."""
+        if not self._invalidated:
+            return 0, 0
+        dropped = self.iotlb.cache.dropped + self.directory.contexts.dropped + self.directory.pointers.dropped
+        return dropped + sum(level.dropped for level in self.pointers.levels.values()), self.overtaken
+
+    def _tell(self, dropped: int, overtaken: int) -> None:
+        if self._invalidated:
+            all_dropped, all_overtaken = self._seen()
+            now = self.sim.now
+            self._invalidated(Invalidated(now, self.path, all_dropped - dropped, all_overtaken - overtaken))
 
     def _virtual_machines(self) -> list[int]:
         """The GSCIDs of whatever is cached or under way."""
