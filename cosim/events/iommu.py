@@ -30,12 +30,16 @@ class CacheLookup:
 
 @dataclass(slots=True)
 class CacheFilled:
-    """An entry was put into a cache, and perhaps another one evicted for it."""
+    """An entry was put into a cache, and perhaps another one evicted for it.
+
+    `address` is where the first byte of a translation leads, -1 if the entry is none.
+    """
 
     time: int
     who: str
     tag: tuple[int, ...]
     evicted: bool
+    address: int = -1
 
 
 @dataclass(slots=True)

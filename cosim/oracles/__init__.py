@@ -1,6 +1,8 @@
 """Oracles: one property per file, each judged from events alone."""
 
 from cosim.oracles.bounds import Bounds
+from cosim.oracles.command_ring import CommandRing
+from cosim.oracles.context_update import ContextUpdate
 from cosim.oracles.data_race import DataRace
 from cosim.oracles.effects_seen import EffectiveInvalidations, OverlappedRemovals
 from cosim.oracles.endless_call import EndlessCall
@@ -9,12 +11,14 @@ from cosim.oracles.flush_queue import FlushQueue
 from cosim.oracles.foreign_dma import ForeignDma
 from cosim.oracles.freed_memory import FreedMemory
 from cosim.oracles.grace_period import GracePeriod
+from cosim.oracles.iotlb_entries import IotlbEntries
 from cosim.oracles.iova_ranges import IovaRanges
 from cosim.oracles.kernel_health import KernelHealth
 from cosim.oracles.leaked_memory import LeakedMemory
 from cosim.oracles.lock_order import LockOrder
 from cosim.oracles.lost_faults import LostFaults
 from cosim.oracles.needed_commands import NeededCommands
+from cosim.oracles.one_root import OneRoot
 from cosim.oracles.oracle import Book, Oracle, Violation
 from cosim.oracles.refused_dma import RefusedDma
 from cosim.oracles.sleep import Sleep
@@ -27,6 +31,10 @@ ORACLES: dict[str, type[Oracle]] = {
         StaleDma,
         ForeignDma,
         FlushPromises,
+        IotlbEntries,
+        OneRoot,
+        ContextUpdate,
+        CommandRing,
         RefusedDma,
         FlushQueue,
         IovaRanges,
@@ -55,6 +63,8 @@ __all__ = [
     "SEEN",
     "Book",
     "Bounds",
+    "CommandRing",
+    "ContextUpdate",
     "DataRace",
     "EffectiveInvalidations",
     "EndlessCall",
@@ -63,12 +73,14 @@ __all__ = [
     "ForeignDma",
     "FreedMemory",
     "GracePeriod",
+    "IotlbEntries",
     "IovaRanges",
     "KernelHealth",
     "LeakedMemory",
     "LockOrder",
     "LostFaults",
     "NeededCommands",
+    "OneRoot",
     "Oracle",
     "OverlappedRemovals",
     "RefusedDma",

@@ -193,6 +193,12 @@ class Tags(Book):
                 last = then
         return last
 
+    def executed(self, key: Key, leaf: Leaf) -> int:
+        """When an invalidation of a leaf was last executed, fenced or not; -1 if none was."""
+        iommu, pscid = key
+        last = max((then for what, then in self._unfenced[iommu] if what.meets(pscid, *leaf)), default=-1)
+        return last if last >= 0 else self.flushed(key, leaf)
+
     def may_hold(self, key: Key, domain: str, leaf: Leaf, cleared: int) -> bool:
         """Whether an IOMMU may have a translation of a domain that its table has not had since `cleared`."""
         tag = self.tags[key]

@@ -23,6 +23,10 @@ MODULES = [
 DRIVERS = {"kernel": "v2"}
 """Oracles that a driver shows to see, not a defect of the hardware under stress."""
 PLANTED = {
+    "command-ring": "test_hardware_structures",
+    "context-update": "test_hardware_structures",
+    "one-root": "test_hardware_structures",
+    "iotlb-entries": "test_hardware_structures",
     "flush-promises": "test_flush_promises",
     "foreign-dma": "test_foreign_dma",
     "data-race": "test_data_race",

@@ -9,6 +9,8 @@ from tests.topologies.running import faults, mean_us, run
 
 SLOW = pytest.mark.slow
 DRIVERS = ("merged", "v2")
+TOUCHES = {"stale-dma", "foreign-dma", "freed-memory"}
+"""The oracles of what a device has reached."""
 
 
 # --- Duplicate invalidations (B4) ------------------------------------------------------------------------------
@@ -63,8 +65,10 @@ def test_with_one_pointer_in_the_domain_the_other_iommu_stays_stale() -> None:
     result = run("two_iommus", driver__bonds="one-iommu-pointer")
     assert result.scalars["iommu0.commands.total"] == 0
     assert result.scalars["iommu1.commands.total"] == 108
-    assert result.violation_count > 0
-    assert all("nic0" in violation.message for violation in result.violations)
+    touched = [violation for violation in result.violations if violation.oracle in TOUCHES]
+    assert touched
+    assert all("nic0" in violation.message for violation in touched)
+    assert "flush-promises: unmap returned, never invalidated" in result.signatures
 
 
 # --- The order of bond and context (B6) ------------------------------------------------------------------------
@@ -94,7 +98,7 @@ def test_the_latencies_that_are_scaled_are_those_of_the_topology() -> None:
 def test_linking_the_bond_last_lets_a_device_read_pages_that_were_unmapped_and_freed(change: dict[str, str]) -> None:
     result = run("concurrent_attach", **change)
     found = {violation.oracle: violation.message for violation in result.violations}
-    assert set(found) == {"stale-dma", "freed-memory"}
+    assert set(found) - {"context-update"} == {"stale-dma", "freed-memory", "flush-promises"}
     assert "nic1" in found["stale-dma"]
     assert "after its unmap from shared returned" in found["stale-dma"]
     assert ".map-unmap had freed it" in found["freed-memory"]
@@ -137,7 +141,7 @@ def test_nothing_goes_wrong_if_the_attach_comes_long_before_the_unmaps(driver: s
     once = {"threads__2__count": 1, "threads__2__detach": False}
     late = {f"threads__{unmapper}__start": "20 us" for unmapper in (0, 1)}
     result = run("concurrent_attach", driver, run__until="80 us", **once, **late)
-    assert result.violation_count == 0
+    assert set(result.signatures) <= {"context-update: a context is changed while it is valid"}
     assert result.latencies["cpu0.map-unmap.unmap"].count > 0
 
 
@@ -190,8 +194,9 @@ def test_an_unmap_gives_up_on_its_fence_and_frees_the_page_all_the_same(driver: 
 
 
 def test_ideal_lets_the_page_not_go_though_its_owner_frees_it() -> None:
-    result = run("iofence_timeout", "ideal", expect__violations=0, expect__log=())
+    result = run("iofence_timeout", "ideal", expect__log=())
     assert result.outcome == "ok"
+    assert not {violation.oracle for violation in result.violations} & TOUCHES
     assert result.scalars["kernel.quarantined"] >= 1
 
 

@@ -71,7 +71,7 @@ class Iotlb(Component):
         kind = (leaf.mapped_globally, leaf.lg2)
         self._kinds[kind] = self._kinds.get(kind, 0) + 1
         if self._filled:
-            self._filled(CacheFilled(self.sim.now, self.path, leaf.key, given_up is not None))
+            self._filled(CacheFilled(self.sim.now, self.path, leaf.key, given_up is not None, leaf.base))
 
     def evict(self, leaf: Leaf) -> None:
         """Drop one entry."""

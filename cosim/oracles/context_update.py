@@ -1,0 +1,53 @@
+"""A device context changes only while no IOMMU can use it: invalid in memory, and forgotten."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cosim.events import ContextChanged
+from cosim.oracles.oracle import Oracle, exact
+from cosim.oracles.tags import Tags, V
+
+
+class ContextUpdate(Oracle):
+    """Reports each word of a device context that changes while `tc.V` is set, or before the old one is forgotten.
+
+    An IOMMU may read a context in pieces, in any order: of a valid one that changes word by word it may take the new
+    table with the old PSCID. So it is made invalid first, and an IODIR.INVAL_DDT and a fence are executed before any
+    other word changes, or V is set again. Nothing but V may change with V.
+
+    Source: "Updating in-memory data structure entries" (2.8) and "Changing device-directory table entry" (software
+    guidelines) of the specification; the driver's defects C1 and C4.
+    """
+
+    name = "context-update"
+    watches: ClassVar = {ContextChanged: "changed"}
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self._tags = self.book(Tags)
+        self._valid: dict[tuple[str, int], bool] = {}
+        self._told: set[tuple[str, int]] = set()
+        """The contexts whose present change has been reported: it is one, however many words it has."""
+
+    def changed(self, event: ContextChanged) -> None:
+        place = event.who, event.device_id
+        was_valid = self._valid.get(place, False)
+        if event.field == "tc":
+            valid = self._valid[place] = bool(event.value & V)
+            if valid == was_valid or not valid:
+                return
+        old = self._tags.contexts[place].old
+        kind = "is changed while it is valid" if was_valid else "is changed while it may be cached"
+        if not was_valid and not old:
+            self._told.discard(place)
+        elif place not in self._told or was_valid:
+            self._told.add(place)
+            what = "V is set again" if event.field == "tc" else f"{event.field} becomes {event.value:#x}"
+            self.violated(
+                f"the context of device {event.device_id} of {event.who} {kind.removeprefix('is ')}: {what} at "
+                f"{exact(event.time)}",
+                event.time,
+                event.time,
+                signature=f"a context {kind}",
+            )

@@ -1,0 +1,79 @@
+"""What an IOMMU puts into its IOTLB is in a table of the domain that the entry's PSCID belongs to."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cosim.events import CacheFilled, LeafCleared, MapBegun
+from cosim.oracles.oracle import Oracle, exact
+from cosim.oracles.tags import Leaf, Tags
+from cosim.oracles.translations import Translations
+from cosim.spec.pagetable import PAGE_LG2
+
+
+class IotlbEntries(Oracle):
+    """Judges each entry of a first stage when it is filled in.
+
+    Its PSCID is in use: a context names it that the IOMMU has not forgotten under a fence. So a PSCID that is retired
+    keeps its owner until that. The translation is live, coming or leaving in the owner (`Translations`), and not gone:
+    what was flushed may not come back.
+
+    Source: "Caching in-memory data structures" (2.8): entries are tagged with what the context says, and an IOTINVAL
+    that has completed leaves none. The defect C4, and walks that overtake invalidations, break it.
+    """
+
+    name = "iotlb-entries"
+    watches: ClassVar = {CacheFilled: "filled", LeafCleared: "leaf_cleared", MapBegun: "map_begun"}
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self._tags = self.book(Tags)
+        self._translations = self.book(Translations)
+        self._cleared: dict[tuple[str, int], tuple[Leaf, int]] = {}
+        """The leaf of each page of a domain that is cleared in memory, and since when."""
+
+    def leaf_cleared(self, event: LeafCleared) -> None:
+        first, last = event.iova >> PAGE_LG2, event.iova + event.size - 1 >> PAGE_LG2
+        cleared = Leaf(first, last), event.time
+        for page in range(first, last + 1):
+            self._cleared[event.domain, page] = cleared
+
+    def map_begun(self, event: MapBegun) -> None:
+        if self._cleared:
+            for page in range(event.iova >> PAGE_LG2, (event.iova + event.size - 1 >> PAGE_LG2) + 1):
+                self._cleared.pop((event.domain, page), None)
+
+    def filled(self, event: CacheFilled) -> None:
+        if event.address < 0:
+            return
+        gscid, pscid, lg2, number = event.tag
+        if gscid >= 0 or pscid < 0:
+            return
+        iommu = event.who.rpartition(".")[0]
+        tag = self._tags.tags.get((iommu, pscid))
+        iova = number << lg2
+        where = f"{iommu}'s IOTLB has {iova:#x} lead to {event.address:#x} under PSCID {pscid} at {exact(event.time)}"
+        if tag is None or not tag.users:
+            self._wrong(event, f"{where}, which is in no context", "under a PSCID that nobody owns")
+            return
+        translations, domain = self._translations, tag.domain
+        page, lead = iova >> PAGE_LG2, event.address - iova
+        if not domain:
+            return
+        cleared = self._cleared.get((domain, page))
+        if cleared is not None and self._tags.executed((iommu, pscid), cleared[0]) >= cleared[1]:
+            self._wrong(event, f"{where}, which was cleared and invalidated before", "that was invalidated before")
+            return
+        if translations.fit([domain], page, lead, False):
+            return
+        if lg2 > PAGE_LG2 and any(
+            translations.fit([domain], other, lead, False) for other in range(page, page + (1 << lg2 - PAGE_LG2))
+        ):
+            return
+        if (domain, page, lead) in translations.gone:
+            self._wrong(event, f"{where}, which was unmapped from {domain}", "that is unmapped")
+        else:
+            self._wrong(event, f"{where}, which {domain} does not map so", "that its owner does not map")
+
+    def _wrong(self, event: CacheFilled, message: str, kind: str) -> None:
+        self.violated(message, event.time, event.time, signature=f"an entry {kind}")

@@ -1,0 +1,158 @@
+"""The oracles of what software and IOMMU share: command ring, device contexts, roots, entries of the IOTLB."""
+
+from __future__ import annotations
+
+import pytest
+
+from cosim.events import CacheFilled, CommandExecuted, CommandFetched, CommandSent, ContextChanged, RegisterWritten
+from cosim.hw.iommu.translate.iotlb import Iotlb
+from cosim.hw.iommu.translate.leaf import Leaf
+from cosim.oracles import CommandRing, ContextUpdate, IotlbEntries
+from cosim.sim.operations import MmioWrite
+from cosim.spec.register_map import CQB, CQCSR, CQT
+from cosim.spec.registers import QueueBase
+from cosim.spec.translation import DcTa, Fsc, IosatpMode
+from cosim.units.quantities import US
+from tests.oracles.judging import Small, judged
+
+
+def of(small: Small, oracle: str) -> list[str]:
+    return [signature for signature in small.signatures if signature.startswith(f"{oracle}: ")]
+
+
+# --- The command ring ------------------------------------------------------------------------------------------------
+
+RING = RegisterWritten(0, "iommu0", CQB.offset, 8, QueueBase.placed(0x8000_0000, 4, 16), "cpu0.boot")
+OFF = RegisterWritten(90, "iommu0", CQCSR.offset, 4, 0, "cpu0.t")
+
+
+def rung(value: int) -> RegisterWritten:
+    return RegisterWritten(20, "iommu0", CQT.offset, 4, value, "cpu0.t")
+
+
+def sent(slot: int, word: int = 1) -> CommandSent:
+    return CommandSent(10, "cpu0.t", "iommu0", slot, (word, 0))
+
+
+def fetched(slot: int, word: int = 1) -> CommandFetched:
+    return CommandFetched(30, "iommu0", slot, (word, 0))
+
+
+def done(slot: int, word: int = 1) -> CommandExecuted:
+    return CommandExecuted(40, "iommu0", slot, (word, 0), "iofence")
+
+
+@pytest.mark.parametrize(
+    ("events", "found"),
+    [
+        ((sent(0), rung(1), fetched(0), done(0), sent(1), sent(2), rung(3)), ""),
+        ((sent(0), sent(1), rung(2), done(0), done(1), sent(2), sent(3), sent(0), rung(1)), ""),
+        ((sent(0), sent(1), rung(2), done(1), done(0), sent(2), sent(3), sent(0), rung(1)), ""),
+        ((sent(0), sent(1), rung(2), rung(1)), "cqt moved back"),
+        ((sent(0), rung(1), rung(2)), "a slot was published that was not filled"),
+        ((sent(0), sent(0)), "a slot was overwritten, filled and not executed"),
+        ((sent(0), rung(1), sent(0)), "a slot was overwritten, published and not executed"),
+        ((sent(0, 1), rung(1), fetched(0, 2)), "a command was fetched before it was in its slot"),
+        ((sent(0), rung(1), OFF, sent(0), rung(1)), ""),
+    ],
+)
+def test_the_ring_is_used_in_order(events: tuple[object, ...], found: str):
+    assert [each.signature.removeprefix("command-ring: ") for each in judged(CommandRing, RING, *events)] == [
+        each for each in (found,) if each
+    ]
+
+
+def test_doorbells_that_overtake_one_another_are_seen():
+    """Defect C10: two doorbells arrive in the other order; here one is simply rung again by a thread."""
+    small = Small()
+    iova, _ = small.map("nic0")
+    small.unmap("nic0", iova)
+    assert of(small, "command-ring") == []
+    iommu = small.system.iommus["iommu0"]
+    tail = iommu.registers.read(CQT.offset, 4)
+    small.do(_write(iommu.options.base + CQT.offset, tail - 1))
+    assert of(small, "command-ring") == ["command-ring: cqt moved back"]
+
+
+async def _write(address: int, value: int) -> None:
+    await MmioWrite(address, value, 4)
+
+
+# --- Device contexts -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("attach", "found"),
+    [
+        ("bond-first", []),
+        ("flushes-contexts", []),
+        ("live-update", ["context-update: a context is changed while it is valid"]),
+        ("keeps-invalidated", ["context-update: a context is changed while it may be cached"]),
+    ],
+)
+def test_a_context_that_an_iommu_may_be_using_is_not_changed(attach: str, found: list[str]):
+    """Defects C4 and C1, with no device that makes a request."""
+    small = Small(sets=[f"driver.attach={attach}"])
+    small.make("other")
+    small.move("nic0", "other")
+    small.do(small.runtime.core.release_device("nic0"))
+    assert of(small, "context-update") == found
+
+
+def test_a_change_is_one_violation_however_many_words_it_has():
+    words = [("ta", DcTa.of(pscid=1)), ("fsc", Fsc.of(mode=IosatpMode.SV39, ppn=1)), ("tc", 1), ("tc", 0)]
+    words += [("ta", DcTa.of(pscid=2)), ("fsc", Fsc.of(mode=IosatpMode.SV39, ppn=2)), ("tc", 1)]
+    events = [ContextChanged(time, "iommu0", 1, field, value) for time, (field, value) in enumerate(words)]
+    (found,) = judged(ContextUpdate, *events)
+    assert found.time_ps == 4
+
+
+# --- Roots -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tables", "found"),
+    [("per-page", []), ("root-at-attach", ["one-root: devices of one domain have different roots"])],
+)
+def test_two_devices_of_a_domain_that_walk_from_different_roots_are_seen(tables: str, found: list[str]):
+    """Remark B9: both find no root, at the same time; one finds its own as long as its store is in the buffer."""
+    small = Small(sets=[f"driver.tables={tables}", "cpu2.timing.drain=2 us"])
+    small.make("shared")
+    small.move("nic0", "shared", cpu="cpu1", wait_ps=1)
+    small.move("nic2", "shared", cpu="cpu2", wait_ps=60 * US)
+    assert of(small, "one-root") == found
+
+
+# --- Entries of the IOTLB --------------------------------------------------------------------------------------------
+
+
+def test_an_entry_under_a_pscid_that_no_context_names_is_seen():
+    (found,) = judged(IotlbEntries, CacheFilled(5, "iommu0.iotlb", (-1, 7, 12, 0x1), False, 0x8000_0000))
+    assert found.signature == "iotlb-entries: an entry under a PSCID that nobody owns"
+
+
+def test_an_entry_that_its_owner_does_not_map_is_seen(monkeypatch: pytest.MonkeyPatch):
+    small = Small()
+    (iova, _), (other, _) = small.map("nic0"), small.map("nic0")
+    small.dma("nic0", iova)
+    assert of(small, "iotlb-entries") == []
+    fill = Iotlb.fill
+
+    def wrong(self: Iotlb, leaf: Leaf) -> None:
+        leaf.base += 4096
+        fill(self, leaf)
+
+    monkeypatch.setattr(Iotlb, "fill", wrong)
+    small.dma("nic0", other)
+    assert of(small, "iotlb-entries") == ["iotlb-entries: an entry that its owner does not map"]
+
+
+@pytest.mark.parametrize(("defect", "found"), [("false", []), ("true", ["an entry that was invalidated before"])])
+def test_a_walk_that_fills_in_what_was_invalidated_meanwhile_is_seen(defect: str, found: list[str]):
+    """The defect `stale_fill`, and a read of the leaf that takes far longer than the unmap."""
+    small = Small(sets=[f"iommu0.defects.stale_fill={defect}", "iommu0.timing.walk_step=40 us"])
+    iova, _ = small.map("nic0")
+    small.system.masters["nic0"].request(iova, 8, False)
+    small.wait(290 * US)  # three reads of the directory, four of tables, and the leaf is read
+    small.unmap("nic0", iova, wait_ps=400 * US)
+    assert [each.removeprefix("iotlb-entries: ") for each in of(small, "iotlb-entries")] == found
