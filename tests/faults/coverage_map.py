@@ -76,7 +76,8 @@ class CoverageMap:
         self._now = now
         self._then: dict[str, str] = json.loads((folder / "texts.json").read_text())
         changed = {file for file in now if self._then.get(file) != now[file]}
-        self._new = {test for test in tests if test.split("::")[0] in changed}
+        self.new = {test for test in tests if test.split("::")[0] in changed}
+        """The tests of files that are not what they were."""
         self.seconds: dict[str, float] = {}
         for path in folder.glob("seconds-*.json"):
             self.seconds |= json.loads(path.read_text())
@@ -91,7 +92,7 @@ class CoverageMap:
         """The tests that run what the fault replaces, or its file if the import runs that; the likeliest first."""
         lines = fault.statements(self._now[fault.path])
         old = None if lines is None else self._then_at(fault.path, lines)
-        found = set(self._new)
+        found = set(self.new)
         for line, names in self._lines(fault.path).items():
             if old is None or line in old:
                 found |= names

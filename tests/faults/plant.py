@@ -69,16 +69,20 @@ def recorded(items: Sequence[pytest.Item], now: dict[str, str], side_by_side: in
     folder = KEPT / f"map-{state_of(now)}"
     names = [item.nodeid for item in items]
     complete = sorted(KEPT.glob("map-*/complete"), key=lambda path: path.stat().st_mtime)
+
+    def ended(end: Ended) -> None:
+        if end.code != 0:
+            raise SystemExit(f"without any fault {end.test} fails ({end.code}): see {KEPT}/map-*.log")
+
     if older and complete:
-        return CoverageMap(complete[-1].parent, now, names)
+        known = CoverageMap(complete[-1].parent, now, names)
+        since = [item for item in items if item.nodeid in known.new]
+        carry_out([Work("map-since", partial(run, since, {}), ended)], side_by_side)
+        return known
     if folder / "complete" not in complete:
         print("recording which test runs which line ...", flush=True)
         folder.mkdir(exist_ok=True)
         (folder / "texts.json").write_text(json.dumps(now))
-
-        def ended(end: Ended) -> None:
-            if end.code != 0:
-                raise SystemExit(f"without any fault {end.test} fails ({end.code}): see {KEPT}/map-*.log")
 
         def part(first: int) -> Work:
             return Work(f"map-{first}", partial(record, folder, first, items[first : first + TOGETHER]), ended)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.events import CallDone, Mapped, Unmapped
+from cosim.events import CallDone, Mapped, PageFreed, Unmapped
 from cosim.sw.dma_api import Piece
 from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.iommu_core import IommuCore
@@ -177,6 +177,7 @@ def test_what_is_not_aligned_is_refused_and_logged() -> None:
 
 def test_coherent_memory_is_zeroed_mapped_and_freed_after_its_unmap() -> None:
     bench = Bench()
+    bench.machine.sim.probe(PageFreed).watch(bench.events.append)
     before = bench.machine.kernel.pages.purposes()
 
     async def body() -> None:
@@ -186,6 +187,7 @@ def test_coherent_memory_is_zeroed_mapped_and_freed_after_its_unmap() -> None:
         await bench.dma.free_coherent(memory)
 
     bench.machine.run(body())
+    assert [type(event) for event in bench.events] == [Mapped, Unmapped, PageFreed]
     assert bench.machine.kernel.pages.purposes() == before
     assert not bench.machine.touched
 
