@@ -68,19 +68,18 @@ def is_recorded(folder: Path, part: int) -> bool:
 class CoverageMap:
     """For each line of each file the tests that run it, and the CPU seconds that each test takes.
 
-    The source may have changed since: lines are then followed through the change, and all tests of a file that is not
-    what it was are taken to run every line.
+    The source may have changed since: lines are then followed through the change, and tests that are new are taken to
+    run every line.
     """
 
     def __init__(self, folder: Path, now: dict[str, str], tests: Iterable[str]) -> None:
         self._now = now
         self._then: dict[str, str] = json.loads((folder / "texts.json").read_text())
-        changed = {file for file in now if self._then.get(file) != now[file]}
-        self.new = {test for test in tests if test.split("::")[0] in changed}
-        """The tests of files that are not what they were."""
         self.seconds: dict[str, float] = {}
         for path in folder.glob("seconds-*.json"):
             self.seconds |= json.loads(path.read_text())
+        self.new = set(tests) - set(self.seconds)
+        """The tests that were not there when the map was recorded."""
         self._kept: tuple[str, dict[int, set[str]]] = "", {}
         self._data = []
         for path in sorted(folder.glob("lines-*")):

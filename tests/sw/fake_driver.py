@@ -42,6 +42,7 @@ class FakeDriver:
         self.calls: list[str] = []
         self.refuses: set[tuple[str, str]] = set()
         self.tables: dict[str, dict[int, tuple[int, int]]] = {}
+        self.permitted: dict[tuple[str, int], Prot] = {}
         self.under_way = 0
         self.most_attaching = 0
 
@@ -87,6 +88,7 @@ class FakeDriver:
         self, domain: Domain, iova: int, paddr: int, page_size: int, count: int, prot: Prot
     ) -> MapResult:
         self.calls.append(f"map {count} x {page_size:#x}")
+        self.permitted[domain.name, iova] = prot
         await Work(10_000)
         table = self.tables[domain.name]
         for index in range(count):

@@ -9,12 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.events import CallDone, Mapped, PageFreed, Unmapped
+from cosim.sim.operations import Sleep
 from cosim.sw.dma_api import Piece
+from cosim.sw.dma_direct import DmaDirect
 from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_map import Fit, fit, iommu_map, iommu_unmap
-from cosim.sw.iommu_ops import Prot
+from cosim.sw.iommu_ops import Domain, Gather, Prot
 from cosim.sw.kernel.errors import KernelError
+from cosim.units.quantities import US
 from tests.sw.fake_driver import PAGE_SIZES, FakeDriver
 from tests.sw.machine import Machine
 
@@ -26,9 +29,9 @@ TOP = 0xFFFF_F000
 class Bench:
     """A machine with one domain, called shared."""
 
-    def __init__(self, model: str = "") -> None:
+    def __init__(self, model: str = "", kind: type[FakeDriver] = FakeDriver) -> None:
         self.machine = Machine(size=32 << 20, model=model)
-        self.driver = FakeDriver(self.machine.kernel)
+        self.driver = kind(self.machine.kernel)
         self.core = IommuCore(self.machine.kernel, self.driver)
         domain = self.machine.run(self.core.domain_alloc("shared"))
         self.dma = DmaDomain(self.core, domain)
@@ -94,6 +97,47 @@ def test_an_unmap_has_flushed_before_it_is_told_and_before_its_iova_is_free() ->
 
     bench.machine.run(body())
     assert order == [f"sync {TOP:#x} {TOP + PAGE - 1:#x}"]
+
+
+def test_an_iova_is_given_to_nobody_else_while_its_unmap_is_flushed() -> None:
+    """Two threads of one CPU: what that CPU frees is what it gets next."""
+
+    class Sleepy(FakeDriver):
+        async def iotlb_sync(self, domain: Domain, gather: Gather) -> None:
+            await Sleep(10 * US)
+            await super().iotlb_sync(domain, gather)
+
+    bench = Bench(kind=Sleepy)
+    given: list[int] = []
+
+    async def unmaps() -> None:
+        given.append(await bench.dma.map(0x8010_0000, PAGE))
+        await bench.dma.unmap(given[0], PAGE)
+
+    async def maps() -> None:
+        await Sleep(5 * US)
+        given.append(await bench.dma.map(0x8020_0000, PAGE))
+        assert not bench.driver.named("sync"), "the flush is under way"
+
+    bench.machine.start(unmaps(), name="a")
+    bench.machine.start(maps(), name="b")
+    bench.machine.go()
+    assert given == [TOP, TOP - PAGE]
+
+
+@pytest.mark.parametrize("prot", [Prot.READ, Prot.WRITE, Prot.READ | Prot.WRITE])
+def test_a_buffer_is_mapped_with_the_permission_that_was_asked_for(prot: Prot) -> None:
+    bench = Bench()
+    iova = bench.machine.run(bench.dma.map(0x8010_0000, PAGE, prot))
+    assert bench.driver.permitted["shared", iova] == prot
+
+
+def test_without_translation_each_piece_keeps_its_place_and_size() -> None:
+    bench = Bench()
+    pieces = [Piece(0x8030_0010, 64), Piece(0x8010_0000, 2 * PAGE)]
+    segments = bench.machine.run(DmaDirect(bench.core).map_sg(pieces))
+    assert segments == tuple((piece.address, piece.size) for piece in pieces)
+    assert not bench.driver.named("map")
 
 
 def test_mapping_and_unmapping_are_measured_and_their_parts_add_up() -> None:
