@@ -169,3 +169,27 @@ def test_every_cell_drives_in_the_place_of_mergeds_own(axis: str, cell: str) -> 
     assert (machine.read(1, IOVA) is None) is unmaps
     machine.run(machine.core.release_device("dev1"))
     assert not [line for line in machine.log if line.startswith(("error", "oops"))]
+
+
+def test_each_queue_has_a_vector_of_its_own_if_there_are_so_many() -> None:
+    for vectors, fault_vector in ((1, 0), (2, 1), (4, 1)):
+        icvec = probed(vectors=vectors).iommus[0].registers.icvec
+        assert (icvec.civ, icvec.fiv) == (0, fault_vector)
+
+
+def test_a_domain_for_which_no_pscid_is_left_leaves_nothing_behind() -> None:
+    machine = Machine(cells={"pscid": {"policy": "shared", "highest": 1}})
+    machine.boot()
+    before = machine.kernel.pages.purposes()
+    with pytest.raises(KernelError) as error:
+        machine.run(machine.core.domain_alloc("another", "dev0"))
+    assert error.value.code == errno.ENOMEM
+    assert machine.kernel.pages.purposes() == before
+
+
+def test_the_contexts_of_all_devices_are_watched() -> None:
+    machine = Machine()
+    changed: list[ContextChanged] = []
+    machine.sim.probe(ContextChanged).watch(changed.append)
+    machine.boot(devices=3)
+    assert {event.device_id for event in changed} == {1, 2, 3}

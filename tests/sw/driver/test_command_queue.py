@@ -11,6 +11,7 @@ from cosim.sim.chooser import Scheduled
 from cosim.sim.operations import Now, OnInterrupt
 from cosim.spec.queues import Command, Iotinval
 from cosim.spec.register_map import CQT
+from cosim.spec.registers import IommuMode
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Domain, Prot
 from cosim.units.quantities import MS, US, S
@@ -277,6 +278,8 @@ def test_removal_gives_everything_back() -> None:
     machine.go(machine.sim.now + 100 * MS)
     assert before["queue"]
     assert machine.kernel.pages.purposes() == {}
+    registers = machine.iommus[0].registers
+    assert (registers.ddtp.iommu_mode, registers.cqcsr.cqon, registers.fqcsr.fqon) == (IommuMode.OFF, 0, 0)
 
 
 LATE = {"cpu0.a.st#0": 2, "cpu0.a.st#1": 2}
