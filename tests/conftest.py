@@ -24,6 +24,8 @@ REASONS = {
     "test_an_action_that_asks_again_is_answered_by_its_own_number_and_how_often_it_was_held": "three whole runs",
     "test_every_effect_and_choice_of_a_run_is_on_the_page": "two whole runs that ask for every action",
     "test_the_page_says_of_each_whether_a_schedule_holds_it": "the same",
+    "test_to_explore_without_a_deviation_changes_nothing": "three whole runs",
+    "test_a_random_schedule_makes_one_run": "a whole run on each executor",
     "test_what_the_first_sentence_names_is_what_to_enlarge_in_a_short_window": "two runs each of a random system",
 }
 """Tests that are slow, and worth their time in every run."""

@@ -141,6 +141,8 @@ class System:
         for cpu in self.cpus.values():
             for thread in cpu.threads:
                 _close(thread.body)
+        for body in self.kernel.bodies:
+            _close(body)
 
     def counters(self) -> dict[str, int]:
         """Every cumulative counter, by path."""

@@ -102,6 +102,11 @@ class Kernel:
             cpu = (await Self()).cpu
         await Spawn(name, self._thread(f"{cpu}.{name}", body), cpu, priority=priority)
 
+    @property
+    def bodies(self) -> list[Body]:
+        """What its threads run, also those that are being started."""
+        return list(self._threads.values())
+
     def _thread(self, name: str, body: Body) -> Body:
         thread = self._threads[name] = self._guarded(name, body)
         return thread
