@@ -26,6 +26,10 @@ class AllMemory:
         """What is there."""
         return self._bus.peek(address, size)
 
+    def nonzero(self, address: int, size: int) -> list[int]:
+        """The words there that are not 0."""
+        return self._at(address).nonzero(address, size)
+
     def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call` whenever the word at `address` changes; returns how to stop."""
         return self._at(address).watch(address, call)

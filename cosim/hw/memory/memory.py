@@ -282,6 +282,11 @@ class Memory(Component):
             value |= word << 64 * index
         return value
 
+    def nonzero(self, address: int, size: int) -> list[int]:
+        """The words among `size` bytes that are not 0, untimed; both numbers are multiples of 8."""
+        get = self._words.get
+        return [word for word in map(get, range(address, address + size, 8)) if word]
+
     def poke(self, address: int, size: int, value: int) -> None:
         """Change `size` bytes, untimed, as if they had always been so; watchers are called."""
         for offset in range(0, size, 8):

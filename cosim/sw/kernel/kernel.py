@@ -203,9 +203,9 @@ class Kernel:
 
         Takes no time; it is meant for the end of a run.
         """
-        ranges = [range(self._static_start, self._static, WORD)]
-        ranges += [range(table.base, table.base + table.size, WORD) for table in self._tables]
-        own = [self.pages.memory.peek(word, WORD) for words in ranges for word in words]
+        own = self.pages.memory.nonzero(self._static_start, self._static - self._static_start)
+        for table in self._tables:
+            own += self.pages.memory.nonzero(table.base, table.size)
         kept = [allocation for allocation, _ in self.pages.quarantined]
         held = [*own, *on_stacks(self._threads.values()), *self.rcu.roots(), *self.irq.roots(), *roots]
         held += [allocation.address for allocation in kept]

@@ -6,11 +6,10 @@ import gc
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import fields, is_dataclass
-from struct import unpack
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from types import AsyncGeneratorType, CodeType, CoroutineType, FunctionType, GeneratorType
 
 from cosim.spec.pagetable import PAGE_LG2
-from cosim.sw.kernel.objects import WORD, Object
+from cosim.sw.kernel.objects import Object
 from cosim.sw.kernel.page_allocator import Allocation, PoisonedMemory
 
 PPN = (1 << 44) - 1
@@ -31,11 +30,17 @@ SUSPENDED = (CoroutineType, GeneratorType, AsyncGeneratorType, type(_nothing()._
 """What a thread is made of while it waits: a chain of these, each with a frame or on the way to one."""
 
 
+WORDLESS = frozenset({CodeType, FunctionType, str, type(None)})
+"""What a frame refers to besides, and where no word can be."""
+
+
 def on_stacks(routines: Iterable[object]) -> Iterator[int]:
     """The words that suspended threads hold, in local variables and in expressions half done, as kmemleak's stacks."""
     waiting, seen = list(routines), set[int]()
     while waiting:
         for held in gc.get_referents(waiting.pop()):
+            if type(held) in WORDLESS:
+                continue
             if not isinstance(held, SUSPENDED):
                 yield from _words(held, 3)
             elif id(held) not in seen:
@@ -88,5 +93,5 @@ def unreachable(memory: PoisonedMemory, in_use: Iterable[Allocation], roots: Ite
         one = waiting.pop()
         if one.purpose in POINTERLESS:
             continue
-        follow(unpack(f"<{one.size // WORD}Q", memory.peek(one.address, one.size).to_bytes(one.size, "little")))
+        follow(memory.nonzero(one.address, one.size))
     return [one for one in known if one.address not in found]

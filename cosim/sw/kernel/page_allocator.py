@@ -32,6 +32,9 @@ class PoisonedMemory(Protocol):
     def peek(self, address: int, size: int) -> int:
         """What is there."""
 
+    def nonzero(self, address: int, size: int) -> list[int]:
+        """The words there that are not 0."""
+
     def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call` whenever the word at `address` changes; returns how to stop."""
 
