@@ -8,9 +8,12 @@ import pytest
 from pydantic import ValidationError
 
 from cosim.events import Attached, BootDone, Mapped
+from cosim.sim.operations import Oops
 from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import Plan, boot
+from cosim.sw.runtime import Runtime
 from cosim.sw.workloads.waiting import Compute
+from cosim.sw.workloads.workload import WorkloadOptions
 from cosim.units.quantities import MS, US
 from tests.sw.test_workloads import TOP, Bench, workload
 
@@ -201,6 +204,21 @@ def test_a_part_that_fails_or_dies_does_not_hold_up_the_rest() -> None:
         "error: -ENODEV: there is no domain 'nowhere' for DMA",
     ]
     assert bench.buffers() == 0
+
+
+class Dies(WorkloadOptions):
+    """A thread that the kernel would not survive."""
+
+    async def round(self, runtime: Runtime) -> None:
+        raise Oops("as asked")
+
+
+def test_one_that_dies_does_not_hold_up_the_rest_either() -> None:
+    bench = Prepared().go([Dies(on="cpu0", count=1), MAP], [])
+    assert bench.booted
+    assert bench.buffers() == 1
+    assert bench.machine.log == ["oops: as asked"]
+    assert list(bench.kernel.died) == ["cpu0.prepare-thread"]
 
 
 def test_one_that_does_not_end_is_named_and_nothing_begins() -> None:

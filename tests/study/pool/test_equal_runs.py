@@ -111,6 +111,44 @@ def test_a_process_with_another_hash_seed_gives_equal_digests(tmp_path: Path) ->
         assert fresh.stdout.split() == forked
 
 
+PRINTS = """
+import sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from cosim.study.pool import Pool, prepared
+from tests.study.pool.systems import TINY, loaded, numbered
+
+class Prints(prepared.UnderWay):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        print("boots", end=" ")
+
+    def follow(self, point, chooser=None):
+        super().follow(point, chooser)
+        print("run", point.name, end=" ")
+
+prepared.UnderWay = Prints
+print("begins", end=" ")
+with Pool(1) as pool:
+    list(pool.runs(numbered(loaded(Path(sys.argv[1]), TINY), 3)))
+print("ends")
+"""
+
+
+@pytest.mark.slow
+def test_what_is_printed_is_printed_once_by_whichever_process(tmp_path: Path) -> None:
+    """Standard output is a pipe here, into which nothing is written before a buffer is full."""
+    root = str(Path(__file__).parents[3])
+    printed = subprocess.run(
+        [sys.executable, "-c", PRINTS.format(root=root), str(tmp_path)],
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert printed.stdout == "begins boots run 0 run 1 run 2 ends\n"
+
+
 PARENT = """
 import os, signal, sys
 sys.path.insert(0, {root!r})

@@ -361,10 +361,3 @@ def test_without_fork_runs_are_made_here(tiny: Topology, monkeypatch: pytest.Mon
         found = list(pool.runs([Point(tiny, schedule=("nobody#0:0",))] * 2))
     assert {record.digest for _, record in found} == {run(Point(tiny)).digest}
     assert all(record.actions for _, record in found)
-
-
-def test_what_is_printed_is_printed_once(tiny: Topology, capfd: pytest.CaptureFixture[str]) -> None:
-    with Pool(1, chooser=doing({"1": lambda: print("one", end=" ")})) as pool:  # noqa: T201
-        print("before", end=" ")  # noqa: T201
-        list(pool.runs(numbered(tiny, 3)))
-    assert capfd.readouterr().out == "before one "
