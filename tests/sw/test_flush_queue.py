@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import pytest
 
 from cosim.events import Unmapped
-from cosim.sim.operations import Sleep, Work
+from cosim.sim.chooser import Scheduled
+from cosim.sim.operations import Sleep, Store, Work
+from cosim.sim.simulation import Sim
 from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import Domain, Gather
 from cosim.units.quantities import MS, US, S
 from tests.sw.fake_driver import FakeDriver
-from tests.sw.machine import Machine
+from tests.sw.machine import BASE, Machine
 
 PAGE = 4096
 
@@ -37,8 +39,8 @@ class LazyDriver(FakeDriver):
 
 
 class Bench:
-    def __init__(self, model: str = "", kind: type[FakeDriver] = LazyDriver) -> None:
-        self.machine = Machine(model=model)
+    def __init__(self, model: str = "", kind: type[FakeDriver] = LazyDriver, sim: Sim | None = None) -> None:
+        self.machine = Machine(model=model, sim=sim)
         self.driver = kind(self.machine.kernel)
         self.core = IommuCore(self.machine.kernel, self.driver)
         self.dma = DmaDomain(self.core, self.machine.run(self.core.domain_alloc("shared")))
@@ -186,3 +188,42 @@ def test_what_comes_while_the_timers_flush_is_under_way_has_a_timer_of_its_own()
     bench.machine.go(until=1 * S)
     assert len(bench.flushes()) == len(bench.unmapped) == 2
     assert bench.unmapped[1].time - bench.unmapped[0].time > 10 * MS
+
+
+PTE = BASE + (8 << 20)
+
+
+class ClearingDriver(LazyDriver):
+    """A driver whose unmap clears an entry in memory, and whose flush takes 5 us."""
+
+    async def unmap_pages(self, domain: Domain, iova: int, page_size: int, count: int, gather: Gather) -> int:
+        if self.kernel.sim.now > 10 * MS:
+            await Store(PTE, 0)
+        return await super().unmap_pages(domain, iova, page_size, count, gather)
+
+    async def flush_iotlb_all(self, domain: Domain) -> None:
+        await super().flush_iotlb_all(domain)
+        await Work(5 * US)
+
+
+def test_a_range_is_queued_behind_the_clearing_of_its_entries() -> None:
+    """The clearing store leaves late; a flush that was over before it did not flush that range."""
+    bench = Bench("rvwmo", ClearingDriver, Sim(Scheduled(0, {"cpu0.unmaps.st#0": 2}), hold_ps=100 * US))
+    machine, mapped, entries = bench.machine, list[int](), list[int]()
+    machine.sim.probe(Unmapped).watch(lambda event: entries.append(machine.memory.peek(PTE, 8)))
+    machine.memory.poke(PTE, 8, 1)
+
+    async def maps() -> None:
+        mapped.append(await bench.dma.map(0x8020_0000, PAGE))
+        await bench.rounds(1)
+
+    async def unmaps() -> None:
+        await Sleep(16 * MS - 10 * US - machine.sim.now)
+        await bench.dma.unmap(mapped[0], PAGE)
+
+    machine.sim.explore()
+    machine.start(maps(), cpu="cpu1", name="maps")
+    machine.start(unmaps(), cpu="cpu0", name="unmaps")
+    machine.go(until=1 * S)
+    assert len(bench.flushes()) == 2
+    assert entries == [1, 0], "the first range was cleared long before; the second is given back by the next flush"
