@@ -14,6 +14,9 @@ from cosim.hw.dma.traffic import split
 from cosim.hw.dma.transaction import Status, Transaction
 from cosim.sim.agenda import Agenda
 from cosim.sim.plain import Plain
+from cosim.sim.transport import Access, AccessKind
+from cosim.spec.dma_device import CONTROL, SIZE, STATUS, WINDOW, DmaControl, DmaStatus
+from cosim.spec.register_map import Register
 from cosim.units.quantities import NS
 from tests.hw.dma.masters import BASE, Rig
 
@@ -347,3 +350,21 @@ def test_a_fault_carries_no_data_back(executor: Any) -> None:
     rig.run()
     assert [event.status for event in rig.done] == ["UR"]
     assert master.link.down.busy_ps == 24 * NS
+
+
+def test_a_device_that_is_told_of_too_small_a_window_says_so_and_does_nothing() -> None:
+    rig = Rig()
+    master = rig.master(size=64)
+    port = rig.bus.port("cpu0")
+
+    def write(register: Register[Any], value: int) -> None:
+        master.registers.commit(Access(port, AccessKind.WRITE, register.offset, register.size, "mmio", (value,)))
+
+    for size, begins in ((63, False), (64, True)):
+        write(WINDOW, BASE)
+        write(SIZE, size)
+        write(CONTROL, DmaControl.of(run=1))
+        status = DmaStatus(master.registers.value(STATUS))
+        assert (bool(status.on), bool(status.fault)) == (begins, True)
+        rig.run(until=rig.sim.now + 500 * NS)
+        assert bool(rig.issued) is begins

@@ -180,6 +180,24 @@ def test_a_line_that_nobody_cares_for_is_given_up() -> None:
     assert machine.log == ["error: irq 17: nobody cared; the line is disabled"]
 
 
+def test_an_interrupt_that_is_taken_ends_the_row_of_those_that_nobody_takes() -> None:
+    machine = Machine()
+    source = Source(machine)
+
+    async def body() -> None:
+        action = await machine.kernel.irq.request("cpu0", VECTOR, "iommu", source.handle, source.serve)
+        assert VECTOR in machine.cpus["cpu0"].handlers, "it is served from here on"
+        action.line.unhandled = 99_899
+        source.set(True)
+        await Sleep(1 * MS)
+        assert (source.served, action.line.unhandled) == (1, 0)
+
+    machine.start(body(), cpu="cpu1")
+    machine.go(until=1 * S)
+    assert source.served == 1
+    assert not machine.log
+
+
 def test_an_oops_in_a_hard_handler_is_logged() -> None:
     machine = Machine(model="rvwmo")
 

@@ -7,11 +7,12 @@ import errno
 import pytest
 
 from cosim.sim.loaded import Loaded
-from cosim.sim.operations import Atomic, Fence, Load, Oops, Self, Sleep, Store, ThreadView, Work
+from cosim.sim.operations import Atomic, Fence, Load, OnInterrupt, Oops, Self, Sleep, Store, ThreadView, Work
+from cosim.sim.ranks import Stage
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.locks import Mutex, SpinLock
 from cosim.sw.kernel.objects import Object, cell, embed
-from tests.sw.machine import Machine
+from tests.sw.machine import STEP, Machine
 
 MODELS = ["", "sequential", "tso", "rvwmo"]
 
@@ -238,3 +239,27 @@ def test_sleeping_under_a_mutex_is_allowed() -> None:
 
     machine.run(body())
     assert not machine.log
+
+
+@pytest.mark.parametrize("at", range(1, 30))
+def test_a_handler_that_takes_the_same_lock_comes_before_or_behind_who_masks_interrupts(at: int) -> None:
+    """At whatever nanosecond the interrupt comes, it does not find the lock held by whom it interrupts."""
+    machine = Machine()
+    cpu, lock = machine.cpus["cpu0"], pair(machine).first
+    ends: list[str] = []
+
+    async def handler() -> None:
+        async with machine.kernel.spin_irqsave(lock):
+            ends.append("handler")
+
+    async def body() -> None:
+        await OnInterrupt(3, machine.kernel.handler(handler))
+        rank = machine.sim.initiator("wire").rank(Stage.INTERRUPT)
+        machine.sim.at(machine.sim.now + at * STEP, rank, lambda: cpu.message(3))
+        async with machine.kernel.spin_irqsave(lock):
+            await Work(5 * STEP)
+        ends.append("thread")
+
+    machine.start(body())
+    machine.go(until=1_000 * STEP)
+    assert sorted(ends) == ["handler", "thread"]
