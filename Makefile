@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run test test-slow slow-check check litmus conform stress pythons faults bench docs clean
+.PHONY: run test test-slow slow-check check litmus conform stress unlisted pythons faults bench docs clean
 
 run: $(STAMP)
 	$(BIN)/cosim run quickstart
@@ -54,6 +54,10 @@ stress: $(STAMP)
 # Plants one fault after the other, and says which test sees each; what was stopped goes on where it was.
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults.plant
+
+# Random schedules and latencies of the shipped topologies under four drivers: what docs/findings.md does not list.
+unlisted: $(STAMP)
+	$(BIN)/python -m tests.stress.unlisted
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py

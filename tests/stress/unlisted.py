@@ -1,0 +1,149 @@
+"""What shipped topologies show under random schedules and latencies that `docs/findings.md` does not list.
+
+Usage: python -m tests.stress.unlisted [--schedules N] [--latencies N] [--drivers A,B] [--seconds S] [TOPOLOGY...]
+
+A schedule answers 1 to 5 questions of the unperturbed run with 1 or 2; latencies are those of the hardware, each times
+a factor of its own between a half and two. Each run has to do what its topology expects, which under another driver
+than the topology's own is judged only if the unperturbed run does. A topology that is not small gets a tenth of the
+runs. `make unlisted` runs all of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cosim
+from cosim.hw.iommu.options import DefectOptions
+from cosim.oracles import ORACLES
+from cosim.study.pool import Pool, Record
+from cosim.study.run.run import Point, command_line
+from cosim.system.load import shipped
+from tests.topologies.latencies import scaled
+
+DRIVERS = ("merged", "current", "latest", "ideal")
+FINDINGS = Path(__file__).parents[2] / "docs" / "findings.md"
+SMALL = 1_000
+"""A small topology's run tells of no more events."""
+MOST_HELD = 5
+FACTORS = (0.5, 2.0)
+CHOICES = 2
+"""The answers of an action that are not 0: held until a conflict, held for `run.hold`."""
+
+
+def listed(text: str) -> frozenset[str]:
+    """The signatures that a page on findings lists: in backquotes, as ``oracle: kind``, perhaps over two lines."""
+    outside_of_blocks = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    quoted = (" ".join(quote.split()) for quote in re.findall(r"`([^`]+)`", outside_of_blocks))
+    return frozenset(quote for quote in quoted if quote.partition(":")[0] in ORACLES and ": " in quote)
+
+
+def judged(name: str) -> bool:
+    """Whether no violation may come of a topology: neither is one expected, nor has an IOMMU a defect."""
+    topology = cosim.load(name)
+    expect = topology.expect
+    sound = all(iommu.defects == DefectOptions() for iommu in topology.of_kind("iommu").values())
+    return sound and (expect is None or not (expect.violations or expect.signatures))
+
+
+@dataclass
+class Seen:
+    """What the runs of one topology and driver have shown."""
+
+    runs: int = 0
+    unlisted: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+    """The command that shows each of them first."""
+
+    def take(self, point: Point, record: Record, known: frozenset[str], *, expected: bool) -> None:
+        """Judge a run; where its topology's expectations hold without a perturbation, they have to hold with one."""
+        self.runs += 1
+        found = set(record.signatures - known)
+        if not found and record.outcome != "ok" and expected and not record.signatures:
+            found = {record.failures[0] if record.failures else record.outcome}
+        for what in sorted(found):
+            self.unlisted[what] += 1
+            self.first.setdefault(what, point.command)
+
+
+def schedules(topology: str, driver: str, actions: list[str], count: int, seed: int) -> Iterator[Point]:
+    """Points with random schedules over the names in `actions`."""
+    chance = random.Random(f"{topology} {driver} {seed}")
+    loaded = cosim.load(topology, driver=driver)
+    for _ in range(count):
+        names = sorted(chance.sample(actions, min(len(actions), chance.randint(1, MOST_HELD))))
+        schedule = tuple(f"{name}:{chance.randint(1, CHOICES)}" for name in names)
+        yield Point(loaded, topology, schedule, command_line(topology, driver=driver, schedule=schedule))
+
+
+def other_latencies(topology: str, driver: str, count: int) -> Iterator[Point]:
+    """Points with random latencies of the hardware."""
+    plain = cosim.load(topology, driver=driver)
+    for number in range(count):
+        changes = scaled(plain, number, *FACTORS)
+        sets = [f"{path}={value}" for path, value in changes.items()]
+        yield Point(cosim.load(topology, driver=driver, set=changes), topology, (), command_line(topology, sets=sets))
+
+
+def held(record: Record) -> list[str]:
+    """The names of all actions of a run that a schedule can hold."""
+    return [taken.name for taken in record.actions if taken.asks]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run it; 1 if anything was shown that is not listed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("topologies", nargs="*", metavar="TOPOLOGY")
+    parser.add_argument("--schedules", type=int, default=1000)
+    parser.add_argument("--latencies", type=int, default=500)
+    parser.add_argument("--drivers", default=",".join(DRIVERS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="of each topology and driver, at most")
+    parser.add_argument("-j", type=int, default=None)
+    asked = parser.parse_args(argv)
+    known = listed(FINDINGS.read_text())
+    names = asked.topologies or [name for name in shipped() if judged(name)]
+    bad = 0
+    for name in names:
+        for driver in asked.drivers.split(","):
+            seen, seconds = one(name, driver, asked, known)
+            print(f"{name:20} {driver:8} {seen.runs:6,} runs {seconds:6.1f} s  {sum(seen.unlisted.values())} unlisted")
+            for what, times in seen.unlisted.most_common():
+                print(f"    {times:5}  {what}\n           {seen.first[what]}")
+            bad += bool(seen.unlisted)
+            sys.stdout.flush()
+    return int(bad > 0)
+
+
+def one(name: str, driver: str, asked: argparse.Namespace, known: frozenset[str]) -> tuple[Seen, float]:
+    """Run one topology under one driver; what was seen, and the seconds that it took."""
+    began, seen = time.monotonic(), Seen()
+    plain = Point(cosim.load(name, driver=driver), name, ("nobody#0:0",), command_line(name, driver=driver))
+    with Pool(1, actions=True) as pool:
+        ((_, base),) = pool.runs([plain])
+    seen.take(plain, base, known, expected=False)
+    expected = base.outcome == "ok"
+    share = 1 if base.events <= SMALL else 10
+    parts = (
+        (schedules(name, driver, held(base), asked.schedules // share, asked.seed), 8),
+        (other_latencies(name, driver, asked.latencies // share), 1),
+    )
+    for number, (points, chunk) in enumerate(parts, 1):
+        until = began + asked.seconds * number / len(parts)
+        with Pool(asked.j, chunk=chunk) as pool:
+            for point, record in pool.runs(points):
+                seen.take(point, record, known, expected=expected)
+                if time.monotonic() > until:
+                    break
+    return seen, time.monotonic() - began
+
+
+if __name__ == "__main__":
+    sys.exit(main())
