@@ -21,7 +21,7 @@ MEMORY = 4 << 30
 """Bytes of memory that a process may have: an endless loop may fill a list."""
 PATIENCE = 20
 """A test that takes so many times the processor time that it takes without a fault, and `AT_LEAST_S`, hangs."""
-AT_LEAST_S = 10
+AT_LEAST_S = 5
 
 
 class Ended(NamedTuple):

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import gc
 from collections import defaultdict
-from collections.abc import Iterator
 from types import CodeType, FunctionType
 
 
 class NotInPlace(Exception):
-    """The planted source has other functions than the one that was imported."""
+    """A function that is there has no counterpart in the planted source."""
 
 
 class Functions:
@@ -27,10 +26,13 @@ class Functions:
 
     def plant(self, file: str, source: str, planted: str) -> None:
         """Give the functions of `file` the code that they have in `planted`. Raises NotInPlace."""
-        pair = [list(_functions(compile(text, file, "exec", dont_inherit=True))) for text in (source, planted)]
-        if [code.co_qualname for code in pair[0]] != [code.co_qualname for code in pair[1]]:
-            raise NotInPlace(file)
-        new_of = dict(zip(*pair, strict=True))
+        old, new = (_by_name(compile(text, file, "exec", dont_inherit=True)) for text in (source, planted))
+        new_of = {
+            before: after
+            for name, codes in old.items()
+            if len(codes) == len(new[name])
+            for before, after in zip(codes, new[name], strict=True)
+        }
         try:
             for function in self._by_file[file]:
                 function.__code__ = new_of[function.__code__]
@@ -38,9 +40,12 @@ class Functions:
             raise NotInPlace(f"{file}: {error}") from error
 
 
-def _functions(code: CodeType) -> Iterator[CodeType]:
-    """The code of every function below `code`, in order."""
+def _by_name(code: CodeType) -> defaultdict[str, list[CodeType]]:
+    """The code of every function below `code`, in order, by its qualified name."""
+    found: defaultdict[str, list[CodeType]] = defaultdict(list)
     for each in code.co_consts:
         if isinstance(each, CodeType):
-            yield each
-            yield from _functions(each)
+            found[each.co_qualname].append(each)
+            for name, codes in _by_name(each).items():
+                found[name] += codes
+    return found
