@@ -61,6 +61,7 @@ unlisted: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/oracles.py
 	$(BIN)/python benchmarks/pool.py
 
 docs: $(STAMP)

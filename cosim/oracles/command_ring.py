@@ -63,6 +63,10 @@ class CommandRing(Oracle):
     def _moved(self, event: RegisterWritten, ring: _Ring) -> None:
         entries, tail = ring.entries, event.value % ring.entries
         step, free = (tail - ring.tail) % entries, (ring.head - ring.tail - 1) % entries
+        if step == 1 and free and (not ring.told or ring.tail in ring.filled):
+            ring.filled.discard(ring.tail)
+            ring.tail = tail
+            return
         passed = [(ring.tail + index) % entries for index in range(step)]
         empty = [slot for slot in passed if slot not in ring.filled] if ring.told else []
         if step > free or empty:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
-from cosim.oracles import ORACLES, Book, Bounds, Violation
+from cosim.oracles import ORACLES, Book, Bounds, Oracle, Violation
 from cosim.sim.simulation import Sim
 
 KEPT = 1000
@@ -12,15 +13,16 @@ KEPT = 1000
 
 
 class Violations:
-    """The first violations in `kept`, and how many there were of each signature; every oracle watches."""
+    """The first violations in `kept`, and how many there were of each signature."""
 
     __slots__ = ("_oracles", "kept", "signatures")
 
-    def __init__(self, sim: Sim, bounds: Bounds) -> None:
+    def __init__(self, sim: Sim, bounds: Bounds, oracles: Iterable[type[Oracle]] = tuple(ORACLES.values())) -> None:
+        """`oracles` are all of them, but for whoever measures what they cost."""
         self.kept: list[Violation] = []
         self.signatures: Counter[str] = Counter()
         books: dict[type[Book], Book] = {}
-        self._oracles = [oracle(self._violated, bounds, books) for oracle in ORACLES.values()]
+        self._oracles = [oracle(self._violated, bounds, books) for oracle in oracles]
         for each in (*books.values(), *self._oracles):
             for event, listener in each.listeners():
                 sim.probe(event).watch(listener)
