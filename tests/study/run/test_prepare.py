@@ -9,8 +9,10 @@ import pytest
 
 import cosim
 from cosim.config.problems import TopologyError
+from cosim.oracles import Bounds
 from cosim.study.run.result import Result
-from cosim.study.run.run import Point, run
+from cosim.study.run.run import Point, UnderWay, run
+from cosim.system.patience import patience
 from cosim.units.quantities import US
 
 TOPOLOGY = """
@@ -69,6 +71,20 @@ def test_a_schedule_has_no_hold_of_what_is_prepared(path: Path, executor: str) -
     assert taken[0].time >= result.boot_ps
     assert not [action for action in taken if "prepare" in action.name]
     assert any(action.name == "cpu2.unmap.ld#0" for action in taken)
+
+
+@pytest.mark.slow
+def test_oracles_wait_as_long_as_a_schedule_can_hold_once_it_can(path: Path) -> None:
+    topology = cosim.load(path)
+    under_way = UnderWay(Point(topology, schedule=("nobody#0:1", "nobody#1:1")))
+
+    def bounds() -> set[Bounds]:
+        return {oracle.bounds for oracle in under_way.meter.violations._oracles}
+
+    assert bounds() == {patience(topology, 0)}
+    under_way.advance()
+    assert bounds() == {patience(topology, 2)}
+    under_way.close()
 
 
 @pytest.mark.slow
