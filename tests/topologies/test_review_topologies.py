@@ -194,9 +194,8 @@ def test_an_unmap_gives_up_on_its_fence_and_frees_the_page_all_the_same(driver: 
 
 
 def test_ideal_lets_the_page_not_go_though_its_owner_frees_it() -> None:
-    result = run("iofence_timeout", "ideal", expect__log=())
+    result = run("iofence_timeout", "ideal", expect__violations=0)
     assert result.outcome == "ok"
-    assert not {violation.oracle for violation in result.violations} & TOUCHES
     assert result.scalars["kernel.quarantined"] >= 1
 
 

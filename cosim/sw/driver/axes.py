@@ -104,7 +104,8 @@ class AttachPolicy(Protocol):
         self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
     ) -> None:
         """Attach to a page table. After: contexts and bond name `domain`, and the old domain's PSCID is flushed where
-        no other device uses it. KernelError ENODEV, ENOMEM, ENOSPC."""
+        no other device uses it. KernelError ENODEV, ENOMEM, ENOSPC, and ETIMEDOUT from a policy that knows of a failed
+        fence: the device is then bonded to `old` still, and its requests may be refused."""
 
     async def identity(
         self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None

@@ -18,6 +18,7 @@ from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.driver.domain import Bond
 from cosim.sw.iommu_map import iommu_map, iommu_unmap, iommu_unmap_fast
 from cosim.sw.iommu_ops import Domain, Gather, Prot
+from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.lists import ListHead
 from cosim.units.quantities import MS, US, S
 from tests.sw.driver.expected import PAGE, context, vma
@@ -300,6 +301,28 @@ def test_freed_tables_do_not_go_when_their_fence_has_failed() -> None:
     assert [known.purpose for known, _ in machine.kernel.pages.quarantined] == ["table"]
 
 
+def test_an_attach_whose_fence_has_failed_fails_and_leaves_the_bond_where_it_was() -> None:
+    """The consumer stops for 100 s: nobody knows whether the old context is gone, and no new one is written."""
+    machine = Machine("ideal", cpus=2)
+    domain = machine.boot()
+    machine.run(iommu_map(machine.driver, domain, IOVA, DATA, PAGE, BOTH))
+    other = machine.run(machine.core.domain_alloc("other", "dev0"))
+    for target in (other, machine.driver.identity):
+        machine.iommus[0].commands.stall(machine.sim.now, 100 * S)
+        with pytest.raises(KernelError, match="ETIMEDOUT"):
+            machine.run(machine.core.replace("dev0", target), "cpu1")
+        assert not machine.memory.peek(machine.context(1), 8) & 1
+        assert (bonds(machine, domain), bonds(machine, other)) == ([(1, 1)], [])
+        assert pscids(machine) == {"iommu0": {1}}
+        machine.go(machine.sim.now + 20 * S)
+    machine.trace()
+    machine.run(machine.core.replace("dev0", other), "cpu1")
+    assert machine.commands() == [context(1), FENCE, vma(1), FENCE]
+    machine.run(iommu_map(machine.driver, other, IOVA, DATA + PAGE, PAGE, BOTH))
+    assert machine.read(1, IOVA) == DATA + PAGE
+    assert not machine.kernel.pages.quarantined
+
+
 @pytest.mark.parametrize("flushes_of_old", [False, True])
 def test_a_number_and_its_tables_do_not_go_when_the_fence_of_the_leave_has_failed(flushes_of_old: bool) -> None:
     """Either the context may be there yet, and the bond is, or what was cached under the number."""
@@ -315,7 +338,7 @@ def test_a_number_and_its_tables_do_not_go_when_the_fence_of_the_leave_has_faile
         machine.go(machine.sim.now + 200 * S)
     else:
         machine.iommus[0].commands.stall(machine.sim.now, 1000 * S)
-        machine.run(machine.core.replace("dev0", machine.driver.identity), "cpu1")
+        machine.run(machine.core.release_device("dev0"), "cpu1")
     assert pscids(machine) == {"iommu0": {1}}
     machine.run(machine.core.domain_free(domain.name), "cpu1")
     machine.run(machine.kernel.pages.free(page), "cpu1")

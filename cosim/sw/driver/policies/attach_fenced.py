@@ -17,6 +17,7 @@ what is not valid may not be cached, nothing has to be told of that.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,7 +26,7 @@ from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.queues import Command, Iodir, Iotinval
 from cosim.spec.translation import DcTa, Fsc, Tc
 from cosim.sw.driver.axes import Skeleton
-from cosim.sw.driver.device import IommuDevice, info_of
+from cosim.sw.driver.device import IN_DOUBT, IommuDevice, info_of
 from cosim.sw.driver.device_context import DeviceContext
 from cosim.sw.driver.domain import DomainObject, object_of
 from cosim.sw.driver.doubt import doubt
@@ -33,6 +34,7 @@ from cosim.sw.driver.policies.attach import BondFirst, V
 from cosim.sw.driver.policies.pscid import BondPscids
 from cosim.sw.iommu_ops import Device, Domain
 from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.objects import Ordering
 from cosim.sw.steps import step
 
 
@@ -40,8 +42,9 @@ from cosim.sw.steps import step
 class FencedAttach(BondFirst):
     """Bond, barrier, old context and fence, new context; then the PSCID that nobody uses any more, and its fence.
 
-    The PSCID is that of the bond which was made or joined. After a failed fence the old domain stays bonded, or its
-    PSCID taken, and the domain's memory is kept for good when it is freed.
+    The PSCID is that of the bond which was made or joined. An attach whose IOMMU may go on with the old context fails:
+    the device stays bonded to the old domain, and is refused once its context is forgotten. A PSCID whose flush is not
+    fenced stays taken, and the memory of its domain is kept for good when that is freed.
     """
 
     no_steps: ClassVar = ("iodir_of_new", "fence_of_new")
@@ -68,20 +71,33 @@ class FencedAttach(BondFirst):
         pscid = await numbers.on(driver, iommu, made)
         if pscid != taken:
             await numbers.back(driver, iommu, taken)
+        if not await self.forget_contexts(driver, iommu, device):
+            await self.leave(driver, iommu, device, made)
+            raise KernelError(errno.ETIMEDOUT, f"{device.name}: its IOMMU may not have forgotten the old context")
         fsc = Fsc.of(mode=mode, ppn=await made.root.load() >> PAGE_LG2)
-        await self._switch(driver, iommu, device, fsc, DcTa.of(pscid=pscid), V, made)
+        await self._write(driver, iommu, device, fsc, DcTa.of(pscid=pscid), V, made)
 
     async def identity(
         self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
     ) -> None:
-        await self._switch(driver, iommu, device, Fsc(0), DcTa(0), V, DomainObject(0))
+        if not await self.forget_contexts(driver, iommu, device):
+            raise KernelError(errno.ETIMEDOUT, f"{device.name}: its IOMMU may not have forgotten the old context")
+        await self._write(driver, iommu, device, Fsc(0), DcTa(0), V, DomainObject(0))
 
     async def block(
         self, driver: Skeleton, iommu: IommuDevice, device: Device, domain: Domain, old: Domain | None
     ) -> None:
-        await self._switch(driver, iommu, device, Fsc(0), DcTa(0), 0, DomainObject(0))
+        """Let none of the device's requests pass. After a failed fence the domain stays bonded to where they may."""
+        if await self.forget_contexts(driver, iommu, device):
+            await self._write(driver, iommu, device, Fsc(0), DcTa(0), 0, DomainObject(0))
+            return
+        info = await info_of(device.object)
+        bonded = DomainObject(await info.domain.load())
+        if bonded:
+            await doubt(driver, iommu, bonded)
+        await info.domain.store(0)
 
-    async def _switch(
+    async def _write(
         self,
         driver: Skeleton,
         iommu: IommuDevice,
@@ -91,32 +107,35 @@ class FencedAttach(BondFirst):
         valid: int,
         domain: DomainObject,
     ) -> None:
-        """Change the contexts, then leave the domain that they named, if any."""
-        info = await info_of(device.object)
-        old = DomainObject(await info.domain.load())
-        forgotten = await self.forget_contexts(driver, iommu, device)
+        """Write contexts that the IOMMU has forgotten, then leave the domain that they named, if any."""
         for context, _ in await self.contexts(driver, iommu, device):
             tc = await context.tc.load()
             await context.fsc.store(fsc)
             await context.ta.store(ta)
             await self.written()
             await context.tc.store(tc | valid)
-        if forgotten:
-            await self.leave(driver, iommu, device, old)
-        elif old:
-            await doubt(driver, iommu, old)
+        info = await info_of(device.object)
+        await self.leave(driver, iommu, device, DomainObject(await info.domain.load()))
         await info.domain.store(domain.address)
 
     async def forget_contexts(self, driver: Skeleton, iommu: IommuDevice, device: Device) -> bool:
-        """Make valid contexts invalid, and see that the IOMMU has forgotten them. In between requests may fault."""
+        """Make valid contexts invalid, and see that the IOMMU has forgotten them. From here on requests may fault.
+
+        Of an IOMMU in doubt nobody knows what it has forgotten: it is told again.
+        """
         told, sent = False, True
+        doubted = await iommu.state.load() & IN_DOUBT
         for context, device_id in await self.contexts(driver, iommu, device):
             tc = await context.tc.load()
             if tc & V:
                 await context.tc.store(tc & ~V)
+            if tc & V or doubted:
                 sent &= await self.iodir_of_old(driver, iommu, device_id, context)
                 told = True
-        return not told or (await self.fence_of_old(driver, iommu) and sent)
+        if not told or (await self.fence_of_old(driver, iommu) and sent):
+            return True
+        await iommu.state.fetch_or(IN_DOUBT, Ordering.RELAXED)
+        return False
 
     @step(answer=True)
     async def iodir_of_old(self, driver: Skeleton, iommu: IommuDevice, device_id: int, context: DeviceContext) -> bool:
