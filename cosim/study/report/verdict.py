@@ -11,7 +11,7 @@ from cosim.study.report.seen import effects, seen
 from cosim.study.run.result import Result
 from cosim.units.quantities import format_time
 
-SHOWN_SIGNATURES = 3
+SHOWN_SIGNATURES = 4
 SHOWN_UNFINISHED = 3
 
 STYLES = {"ok": "bold green", "failed": "bold red", "stuck": "bold red", "interrupted": "bold yellow"}
@@ -61,7 +61,8 @@ def _violations(result: Result, page: Page) -> list[Text]:
         lines += words(f"{count:,} of {signature}", page, "red", "    ", "      ")
     if rest := list(result.signatures)[SHOWN_SIGNATURES:]:
         more = sum(result.signatures[signature] for signature in rest)
-        lines += words(f"and {more:,} more, of {len(rest)} other signatures", page, "red", "  ", "    ")
+        signatures = f"{len(rest)} other signature{'s' * (len(rest) != 1)}"
+        lines += words(f"and {more:,} more, of {signatures}", page, "red", "  ", "    ")
     return lines
 
 
