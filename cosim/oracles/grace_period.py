@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import GracePeriodOver, ReadSectionBegun, ReadSectionEnded
+from cosim.events import GracePeriodOver
 from cosim.oracles.oracle import Oracle, exact, span
+from cosim.oracles.readers import Readers
 
 
 class GracePeriod(Oracle):
@@ -18,20 +19,14 @@ class GracePeriod(Oracle):
     """
 
     name = "grace-period"
-    watches: ClassVar = {ReadSectionBegun: "begun", ReadSectionEnded: "ended", GracePeriodOver: "over"}
+    watches: ClassVar = {GracePeriodOver: "over"}
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
-        self._readers: dict[str, int] = {}
-
-    def begun(self, event: ReadSectionBegun) -> None:
-        self._readers[event.who] = event.time
-
-    def ended(self, event: ReadSectionEnded) -> None:
-        self._readers.pop(event.who, None)
+        self._readers = self.book(Readers)
 
     def over(self, event: GracePeriodOver) -> None:
-        reader, since = min(self._readers.items(), key=lambda item: item[1], default=("", event.asked))
+        reader, since = min(self._readers.since.items(), key=lambda item: item[1], default=("", event.asked))
         if since < event.asked:
             waits = event.what in ("synchronize_rcu", "call_rcu")
             what = event.what if waits else f"kfree_rcu of {event.what}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import FellAsleep, ReadSectionBegun, ReadSectionEnded
+from cosim.events import FellAsleep
 from cosim.oracles.oracle import Oracle, exact
+from cosim.oracles.readers import Readers
 
 
 class Sleep(Oracle):
@@ -18,20 +19,14 @@ class Sleep(Oracle):
     """
 
     name = "sleep"
-    watches: ClassVar = {ReadSectionBegun: "begun", ReadSectionEnded: "ended", FellAsleep: "asleep"}
+    watches: ClassVar = {FellAsleep: "asleep"}
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
-        self._readers: dict[str, int] = {}
-
-    def begun(self, event: ReadSectionBegun) -> None:
-        self._readers[event.who] = event.time
-
-    def ended(self, event: ReadSectionEnded) -> None:
-        self._readers.pop(event.who, None)
+        self._readers = self.book(Readers)
 
     def asleep(self, event: FellAsleep) -> None:
-        why = event.why_not or ("in an RCU read section" if event.who in self._readers else "")
+        why = event.why_not or ("in an RCU read section" if event.who in self._readers.since else "")
         if why:
-            since = self._readers.get(event.who, event.time)
+            since = self._readers.since.get(event.who, event.time)
             self.violated(f"{event.who} sleeps {why}, at {exact(event.time)}", event.time, since, signature=why)

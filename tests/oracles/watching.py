@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from cosim.oracles import Bounds, Oracle, Violation
+from cosim.oracles import Book, Bounds, Oracle, Violation
 from cosim.sim.simulation import Sim
 
 
 def watching(sim: Sim, oracle: type[Oracle], bounds: Bounds | None = None) -> list[Violation]:
     """What `oracle` finds in `sim` from here on."""
     found: list[Violation] = []
-    for event, listener in oracle(found.append, bounds or Bounds()).listeners():
-        sim.probe(event).watch(listener)
+    books: dict[type[Book], Book] = {}
+    made = oracle(found.append, bounds or Bounds(), books)
+    for each in (*books.values(), made):
+        for event, listener in each.listeners():
+            sim.probe(event).watch(listener)
     return found
 
 
