@@ -101,7 +101,7 @@ class TimedHart(Sequencer):
         hart, sim = self.hart, self.sim
         now = sim.now
         hart.who = thread.name
-        if self.order_made:
+        if self.order_made and not (isinstance(op, Load) and not op.acquire):
             self._tell(thread, op)
         if hart.remembered > self._forget_above:
             hart.forget(now - self.options.history)
@@ -112,8 +112,7 @@ class TimedHart(Sequencer):
         """Tell of what orders, and of stores that do not."""
         now = self.sim.now
         if isinstance(op, Load):
-            if op.acquire:
-                self.order_made(OrderMade(now, self.path, int(op.address), True, False))
+            self.order_made(OrderMade(now, self.path, int(op.address), True, False))
         elif isinstance(op, Store):
             if op.release:
                 self.order_made(OrderMade(now, self.path, int(op.address), False, True))
