@@ -102,15 +102,21 @@ class Blame:
     def _full(self, name: str, way: list[str]) -> list[str]:
         """What is full and does not pass the blame on to something full inside it.
 
+        Where all of it passes the blame on to what is busy and not full, both are named: either alone may not help.
         Where none of it is in use all the time, the slots of a device that always has a request are in the way as well.
         """
         full = [path for path in way if self.uses[path] >= FULL]
         named = [path for path in full if self.blocked(path, name) < PASSES]
         if not named and full and self.resources[full[0]].name != "slots":
-            named = full[:1]
+            named = [*self._busiest_inside(full[0], way), full[0]]
         if named and max(self.uses[path] for path in named) < ALWAYS:
             named += [path for path in full if path not in named and self.resources[path].name == "slots"]
         return named
+
+    def _busiest_inside(self, path: str, way: list[str]) -> list[str]:
+        """What is busiest of all that lies inside of a resource, if it is busy at least half of the time."""
+        inside = [each for each in way[: way.index(path)] if self.uses[each] >= HALF]
+        return [max(inside, key=lambda each: self.uses[each])] if inside else []
 
     def _way(self, device: str, parts: Container[str]) -> list[str]:
         """The resources that requests of this kind pass, the innermost first."""
