@@ -406,3 +406,11 @@ class TestOccupancy:
         assert {event.who for event in seen} == {"iommu0.cq"}
         integral = sum(a.depth * (b.time - a.time) for a, b in pairwise(seen))
         assert bench.commands.queue.occupancy == integral > 0
+
+    def test_what_is_in_the_queue_counts_up_to_this_moment(self) -> None:
+        """Also while nothing changes: here the queue is off, and keeps the command that it holds."""
+        bench = Bench()
+        bench.write(CQT, 1)
+        before, began = bench.commands.queue.occupancy, bench.sim.now
+        bench.run(began + 1_000_000)
+        assert bench.commands.queue.occupancy - before == 1_000_000

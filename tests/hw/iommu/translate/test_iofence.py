@@ -10,6 +10,7 @@ from cosim.hw.iommu.warl import Reset
 from cosim.spec.queues import Iofence, Iotinval
 from cosim.spec.register_map import CQCSR, CQH, FCTL, IPSR
 from cosim.spec.registers import Capabilities, Cqcsr, Igs
+from tests.hw.iommu.harness import System
 from tests.hw.iommu.register_bench import DRAM, FLAG, Bench
 
 BOTH = Capabilities.of(version=0x10, sv39=1, pas=46, igs=Igs.BOTH)
@@ -123,3 +124,17 @@ def test_the_time_of_a_fence_is_that_of_the_commands_in_front_of_it_and_its_own(
     bench.run()
     settle = 0  # the recorder's gate is open
     assert done[-1] == woken + behind * (80_000 + 20_000 + 40_000) + 80_000 + 20_000 + 30_000 + settle
+
+
+@pytest.mark.parametrize(("first", "second"), [("w", "r"), ("r", "w")])
+def test_a_fence_waits_for_the_accesses_that_it_names_and_not_for_as_many_others(first: str, second: str) -> None:
+    """The other access is over first, and does not count for the one that is waited for."""
+    system = System(memory_ps=80_000)
+    system.device().map(0x1000, DRAM)
+    system.dma(0x1000, write=True)
+    start = system.sim.now + 1_000_000
+    system.request(0x1000, write=first == "w", at_ps=start)
+    waited = system.request(0x1000, write=second == "w", at_ps=start + 40_000)
+    ends = system.fence(pr=second == "r", pw=second == "w", at_ps=start + 60_000)
+    system.run()
+    assert ends[0] >= system.ended[waited]

@@ -70,3 +70,15 @@ def test_a_look_up_occupies_its_server_for_the_interval_only() -> None:
     txns = [system.request(0, at_ps=start, translate_only=True) for _ in range(4)]
     system.run()
     assert [system.ended[txn] - start for txn in txns] == [2_000, 3_000, 4_000, 5_000]
+
+
+@pytest.mark.parametrize(("arbitration", "order"), [("arrival", "rwrwr"), ("reads-first", "rrrww")])
+def test_places_go_to_who_came_first_or_to_reads_before_writes(arbitration: str, order: str) -> None:
+    """One place; the first read has it when the others come."""
+    system = System(geometry={"in_flight": 1, "arbitration": arbitration}, timing=TIMING, memory_ps=MEMORY)
+    system.device().map(0x1000, DATA)
+    system.dma(0x1000)
+    start = system.sim.now + 1_000_000
+    txns = [system.request(0x1000, write=kind == "w", at_ps=start + n) for n, kind in enumerate("rwrwr")]
+    system.run()
+    assert "".join("w" if txn.write else "r" for txn in sorted(txns, key=lambda txn: system.ended[txn])) == order
