@@ -112,6 +112,17 @@ class CommandExecuted:
 
 
 @dataclass(slots=True)
+class QueueFailed:
+    """An error bit of a queue of an IOMMU was set: `queue` is cq, fq or pq, `index` the entry that was its turn."""
+
+    time: int
+    who: str
+    queue: str
+    bit: str
+    index: int
+
+
+@dataclass(slots=True)
 class QueueDepth:
     """The occupancy of a queue has changed: ``iommu0.cq``, ``iommu0.fq``."""
 

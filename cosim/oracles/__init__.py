@@ -24,6 +24,7 @@ from cosim.oracles.refused_dma import RefusedDma
 from cosim.oracles.sleep import Sleep
 from cosim.oracles.stale_dma import StaleDma
 from cosim.oracles.touched_afterwards import TouchedAfterwards
+from cosim.oracles.unrecovered_errors import UnrecoveredErrors
 
 ORACLES: dict[str, type[Oracle]] = {
     oracle.name: oracle
@@ -44,6 +45,7 @@ ORACLES: dict[str, type[Oracle]] = {
         LeakedMemory,
         LockOrder,
         LostFaults,
+        UnrecoveredErrors,
         Sleep,
         EndlessCall,
         KernelHealth,
@@ -87,5 +89,6 @@ __all__ = [
     "Sleep",
     "StaleDma",
     "TouchedAfterwards",
+    "UnrecoveredErrors",
     "Violation",
 ]

@@ -23,6 +23,7 @@ MODULES = [
 DRIVERS = {"kernel": "v2"}
 """Oracles that a driver shows to see, not a defect of the hardware under stress."""
 PLANTED = {
+    "unrecovered-error": "test_unrecovered_errors",
     "command-ring": "test_hardware_structures",
     "context-update": "test_hardware_structures",
     "one-root": "test_hardware_structures",

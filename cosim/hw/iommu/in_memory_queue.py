@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cosim.events import QueueDepth
+from cosim.events import QueueDepth, QueueFailed
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.sim.gate import Gate
 from cosim.sim.ranks import Stage
@@ -102,6 +102,7 @@ class InMemoryQueue:
         self._delay = Server(0, "queue", latency_ps=busy_ps)
         self._initiator = sim.initiator(self.path)
         self._changed = sim.probe(QueueDepth)
+        self._told_of = sim.probe(QueueFailed)
         self.depth = 0
         """Entries in the queue."""
         self._consumes = place.own is place.head
@@ -155,6 +156,8 @@ class InMemoryQueue:
         for bit in bits:
             if not self._consumes or bit not in self._failed:
                 self._failed[bit] = self.sim.now
+            if self._told_of:
+                self._told_of(QueueFailed(self.sim.now, self._iommu, self.place.name, bit, self.index))
         self.registers.change(self.place.csr, **bits)
 
     def errors(self) -> list[QueueError]:
