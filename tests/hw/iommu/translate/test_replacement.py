@@ -47,3 +47,12 @@ def test_every_class_that_replaces_can_be_named_in_a_topology():
 def test_the_table_and_the_option_have_the_same_names():
     forgotten = set(replacement.REPLACEMENT) ^ set(NAMES)
     assert not forgotten, f"{forgotten}: in only one of REPLACEMENT and Replacement (cosim/hw/iommu/options.py)"
+
+
+def test_lru_gives_up_what_was_used_longest_ago_whenever_it_was_put() -> None:
+    ways: replacement.Lru[str, int] = replacement.Lru(2, Stream(0, "test"), free_first=True)
+    ways.put("first", 1)
+    ways.put("second", 2)
+    assert ways.touch("first") == 1
+    assert ways.peek("second") == 2, "a look that does not count"
+    assert ways.put("third", 3) == ("second", 2)
