@@ -107,4 +107,6 @@ def test_whoever_waits_does_so_until_the_readers_have_left(
     assert not judged(waits, reader)
     monkeypatch.setattr(Rcu, "_begin", waits_for_nobody)
     assert signatures(judged(waits, reader)) == {f"grace-period: {what} before an older reader left"}
-    assert not judged(waits, lambda m: read(m, 2 * MS, 30 * MS)), "a reader that begins later is not waited for"
+    later = lambda m: read(m, 2 * MS, 30 * MS)  # noqa: E731
+    assert not judged(waits, later), "a reader that begins later is not waited for"
+    assert judged(waits, reader, later), "nor does it hide one that is older"

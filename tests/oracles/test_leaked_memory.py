@@ -84,3 +84,4 @@ def test_a_leak_says_what_is_lost_and_whose_it_was() -> None:
 def test_after_an_oops_what_the_thread_held_is_not_judged() -> None:
     assert not judged(KernelLog(1, "cpu0.t", "oops", "null pointer"), LEAKED)
     assert judged(KernelLog(1, "cpu0.t", "error", "no memory"), LEAKED)
+    assert judged(KernelLog(1, "cpu0.t", "warning", "page allocation failure"), LEAKED)
