@@ -39,6 +39,7 @@ def test_a_request_for_a_mapped_page_must_not_be_refused():
     assert found.message == (
         "nic0 (device 1) was refused a read of IOVA 0x1008 at 31 us, 21 us after it was mapped in shared"
     )
+    assert judged(ATTACH, MAP, answer(SEEN, iova=0x2008)), "nor for the second page of the mapping"
 
 
 @pytest.mark.parametrize(

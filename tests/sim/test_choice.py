@@ -199,6 +199,12 @@ def test_footprints_meet_in_any_word_or_name_that_they_share(first: Footprint, s
     assert meet(second, first) is common
 
 
+def test_an_access_touches_the_words_that_its_bytes_are_in() -> None:
+    assert words(0x1000, 8) == words(0x1004, 4) == (0x1000,)
+    assert words(0x1004, 8) == words(0x1000, 16) == (range(0x1000, 0x1010, 8),)
+    assert meet(words(0x1004, 8), words(0x1008, 4))
+
+
 # --- Accesses and routines as actions --------------------------------------------------------------------------------
 
 
