@@ -100,11 +100,11 @@ def cost(told: Story, oracles: Collection[type[Oracle]], repetitions: int, *, re
         for recorder in RECORDERS if recorders else ():
             for event, listener in recorder().listeners():
                 sim.probe(event).watch(listener)
-        todo = [(kind, sim.probe(kind), values) for kind, values in told.events if sim.probe(kind)]
+        tellings = [(kind, sim.probe(kind), values) for kind, values in told.events if sim.probe(kind)]
         begins = sum(1 for kind, _ in told.events[: told.begins] if sim.probe(kind))
-        for kind, probe, values in todo[:begins]:
+        for kind, probe, values in tellings[:begins]:
             probe(kind(*values))
-        rest = todo[begins:]
+        rest = tellings[begins:]
         gc.collect()
         began = time.process_time()
         for kind, probe, values in rest:

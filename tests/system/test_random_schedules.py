@@ -138,20 +138,20 @@ def judge(seed: int, *, again: bool) -> None:
     assert not broken, (chosen, broken)
 
 
-@pytest.mark.parametrize("number", range(TOPOLOGIES))
+@pytest.mark.parametrize("number", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, TOPOLOGIES))])
 def test_to_explore_without_a_deviation_changes_nothing(number: int) -> None:
     free = run(Point(topology(number)))
     assert perturbed(number, ("nobody#0:0",), "agenda").digest == free.digest
     assert len(questions(number)) > 100
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(12))
 def test_a_random_schedule_makes_one_run(seed: int) -> None:
-    judge(seed, again=seed < TOPOLOGIES)
+    judge(seed, again=seed == 0)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(60, 360))
+@pytest.mark.parametrize("seed", range(12, 360))
 def test_many_random_schedules_make_one_run_each(seed: int) -> None:
     judge(seed, again=True)
 

@@ -98,8 +98,8 @@ def test_a_run_fails_whose_requests_failed_on_the_bus_alone(switched: Run) -> No
     result = switched(**{"driver.attach": "live-update"})
     assert not result.faults
     assert result.exit_code == 1
-    (failure,) = result.failures
-    assert failure.startswith("bus_errors: ")
+    assert [failure.partition(":")[0] for failure in result.failures] == ["violations", "bus_errors"]
+    assert set(result.signatures) == {"context-update: a context is changed while it is valid"}
 
 
 def test_both_are_in_the_json_by_device(switched: Run) -> None:
