@@ -138,3 +138,18 @@ def test_a_fence_waits_for_the_accesses_that_it_names_and_not_for_as_many_others
     ends = system.fence(pr=second == "r", pw=second == "w", at_ps=start + 60_000)
     system.run()
     assert ends[0] >= system.ended[waited]
+
+
+def test_a_fence_behind_two_invalidations_of_one_walk_comes_to_its_end() -> None:
+    """The second one finds the walk overtaken already, and holds nothing more."""
+    system = System(memory_ps=80_000)
+    system.device().map(0x1000, DRAM)
+    start = system.sim.now + 1_000_000
+    request = system.request(0x1000, at_ps=start)
+    for delay in (200_000, 210_000):
+        system.at(start + delay, lambda: system.invalidate(Iotinval.vma()))
+    ends = system.fence(at_ps=start + 220_000)
+    system.run()
+    assert request in system.ended
+    assert ends
+    assert system.invalidations.overtaken == 1
