@@ -194,7 +194,10 @@ def test_what_is_not_counted_cannot_be_expected() -> None:
 
 def test_a_command_queue_that_stands_in_an_error_fails_the_run(stopped: Run) -> None:
     result = stopped()
-    (failure,) = result.failures
+    violations, failure = result.failures
+    assert violations == "violations: 1, expected 0"
+    (signature,) = result.signatures
+    assert signature.startswith("unrecovered-error: ")
     (error,) = result.queue_errors
     assert error.name == CMD_ILL
     assert result.boot_ps < error.since_ps < result.simulated_ps
@@ -212,8 +215,9 @@ def test_it_does_so_at_whatever_moment_the_run_ends(stopped: Run) -> None:
 
 
 def test_it_can_be_expected_and_then_has_to_be(stopped: Run) -> None:
-    assert stopped(expect={"queue_errors": [CMD_ILL]}).outcome == "ok"
-    wrong = stopped(expect={"queue_errors": [CMD_ILL, "iommu0.fqcsr.fqof"]})
+    known = {"signatures": ["unrecovered-error"]}
+    assert stopped(expect={"queue_errors": [CMD_ILL], **known}).outcome == "ok"
+    wrong = stopped(expect={"queue_errors": [CMD_ILL, "iommu0.fqcsr.fqof"], **known})
     assert wrong.failures == ("queue_errors: iommu0.fqcsr.fqof does not stand at the end, and was expected to",)
 
 
