@@ -32,7 +32,8 @@ PASSES = 0.25
 """A resource passes the blame on if its holders spend this fraction of their time waiting for what is inside it."""
 
 MERGED = 0.4
-"""Places pass the blame on to walks if their holders spend this fraction of their time waiting for one another's."""
+"""Places pass the blame on to walks if their holders spend this fraction of their time waiting for one another's; with
+a device's slots a shorter walk is named as well if that is this fraction of a latency."""
 
 HALF = 0.5
 NOTABLE = 0.15
@@ -79,10 +80,15 @@ class Blame:
         places = f"{options.through}.places"
         if places in full and self._merged(places) >= MERGED and (knob := self._lowers_memory(name, "walk")):
             return Cause((self.resources[places],), (self.uses[places],), "merge_wait", (knob,))
+        slots = f"{device}.slots"
+        if full == [slots] and latency.parts.get("merge_wait", 0) >= MERGED * latency.mean_ps:
+            both = (self.resources[slots].knob, self._lowers_memory(name, "walk"))
+            knobs = tuple(knob for knob in both if knob)
+            return Cause((self.resources[slots],), (self.uses[slots],), "merge_wait", knobs)
         if full:
             resources = tuple(self.resources[path] for path in full)
-            knobs = dict.fromkeys(resource.knob for resource in resources if resource.knob)
-            return Cause(resources, tuple(self.uses[path] for path in full), "", tuple(knobs))
+            knobs = tuple(dict.fromkeys(resource.knob for resource in resources if resource.knob))
+            return Cause(resources, tuple(self.uses[path] for path in full), "", knobs)
         for part in sorted(latency.parts, key=lambda part: -latency.parts[part]):
             if (knob := self._lowers(device, name, part)) is not None:
                 return Cause((), (), part, (knob,))
@@ -102,6 +108,7 @@ class Blame:
     def _full(self, name: str, way: list[str]) -> list[str]:
         """What is full and does not pass the blame on to something full inside it.
 
+        Walkers come with the places that bound how many of them can be in use.
         Where all of it passes the blame on to what is busy and not full, both are named: either alone may not help.
         Where none of it is in use all the time, the slots of a device that always has a request are in the way as well.
         """
@@ -109,6 +116,7 @@ class Blame:
         named = [path for path in full if self.blocked(path, name) < PASSES]
         if not named and full and self.resources[full[0]].name != "slots":
             named = [*self._busiest_inside(full[0], way), full[0]]
+        named += [path for path in full if path not in named and self._bounds(path, named)]
         if named and max(self.uses[path] for path in named) < ALWAYS:
             named += [path for path in full if path not in named and self.resources[path].name == "slots"]
         return named
@@ -117,6 +125,14 @@ class Blame:
         """What is busiest of all that lies inside of a resource, if it is busy at least half of the time."""
         inside = [each for each in way[: way.index(path)] if self.uses[each] >= HALF]
         return [max(inside, key=lambda each: self.uses[each])] if inside else []
+
+    def _bounds(self, path: str, named: list[str]) -> bool:
+        """Whether a resource is so few that more walkers, where they are named, would stay idle: the places."""
+        resource = self.resources[path]
+        if resource.name != "places" or f"{resource.owner}.walkers" not in named:
+            return False
+        geometry = self.topology.of_kind("iommu")[resource.owner].geometry
+        return bool(geometry.in_flight <= geometry.walkers)
 
     def _way(self, device: str, parts: Container[str]) -> list[str]:
         """The resources that requests of this kind pass, the innermost first."""
