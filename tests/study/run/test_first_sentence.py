@@ -15,6 +15,12 @@ from tests.study.run.systems import MARGIN, improvement
 BEHIND_DATA = 555
 """A system whose places are full of requests that wait for walks behind data, at a port that is 84 % busy."""
 
+FEW_PLACES = 609
+"""A system whose walkers are full, and could not be in use side by side: there is one place."""
+
+ONE_WALK = 626
+"""A system whose device keeps all its slots, and waits 41 % of its time for walks of its other requests."""
+
 WALKED_ALIKE = (18, 108, 213, 351)
 """Systems whose places are full of requests that wait for one another's walks."""
 
@@ -66,6 +72,22 @@ def test_with_more_places_more_requests_wait_for_the_same_walk() -> None:
 def test_what_is_busy_and_not_full_is_named_with_what_is_full_of_requests_that_wait_for_it() -> None:
     said = check(BEHIND_DATA)
     assert "dram0's port was 84 % busy and iommu0's places were > 99 % busy" in said
+
+
+@pytest.mark.slow
+def test_walkers_are_named_with_the_places_that_bound_how_many_are_in_use() -> None:
+    assert "try -s iommu0.geometry.walkers=2 -s iommu0.geometry.in_flight=2" in check(FEW_PLACES)
+    _, alone = improvement(FEW_PLACES, sets=["iommu0.geometry.walkers=2"])
+    assert alone is not None
+    assert alone < MARGIN
+
+
+@pytest.mark.slow
+def test_slots_are_named_with_the_walk_that_all_requests_wait_for() -> None:
+    assert "try -s dev0.traffic.outstanding=8 -s 'dram0.latency=75 ns'" in check(ONE_WALK)
+    _, alone = improvement(ONE_WALK, sets=["dev0.traffic.outstanding=8"])
+    assert alone is not None
+    assert alone < MARGIN
 
 
 @pytest.mark.slow
