@@ -22,6 +22,14 @@ from cosim.system.topology import Topology
 from tests.study.pool.systems import TINY, loaded, numbered
 
 
+@pytest.fixture(autouse=True)
+def hears_ctrl_c() -> Iterator[None]:
+    """A shell's background jobs ignore SIGINT, and so would a pool in one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Topology:
     return loaded(tmp_path, TINY)
