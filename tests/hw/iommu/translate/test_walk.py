@@ -222,6 +222,12 @@ def test_pbmt_is_reserved_without_svpbmt() -> None:
     assert cause(system, 0x1000) == Cause.READ_PAGE_FAULT
 
 
+def test_an_entry_that_can_be_written_and_not_read_is_reserved() -> None:
+    system = System()
+    system.device().map(0x1000, DATA, flags=LEAF.replace(r=0, w=1, x=0))
+    assert cause(system, 0x1000, write=True) == Cause.WRITE_PAGE_FAULT
+
+
 def test_bits_60_and_59_are_software_s_with_svrsw60t59b() -> None:
     system = System(capabilities={"svrsw60t59b": 1})
     system.device().map(0x1000, DATA, flags=LEAF.replace(rsw60t59=3))
