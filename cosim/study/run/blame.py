@@ -78,7 +78,8 @@ class Blame:
         way = self._way(device, latency.parts)
         full = self._full(name, way) or self._waited_for(device, name, way)
         places = f"{options.through}.places"
-        if places in full and self._merged(places) >= MERGED and (knob := self._lowers_memory(name, "walk")):
+        by_itself = places in full and f"{options.through}.walkers" not in full
+        if by_itself and self._merged(places) >= MERGED and (knob := self._lowers_memory(name, "walk")):
             return Cause((self.resources[places],), (self.uses[places],), "merge_wait", (knob,))
         slots = f"{device}.slots"
         if full == [slots] and latency.parts.get("merge_wait", 0) >= MERGED * latency.mean_ps:

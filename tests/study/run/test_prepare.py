@@ -89,7 +89,7 @@ def test_oracles_wait_as_long_as_a_schedule_can_hold_once_it_can(path: Path) -> 
 
 @pytest.mark.slow
 def test_what_could_not_be_prepared_is_a_failure_of_the_run(path: Path) -> None:
-    result = ran(path, kernel__max_pscid=2, prepare__0__pages=1 << 15)
+    result = ran(path, prepare__0__pages=1 << 15)
     assert result.outcome == "failed"
     assert result.failures[0] == "could not be prepared: cpu0.prepare-map: -ENOMEM: no page for buffer"
     assert result.failures[1] == "could not be prepared: cpu1.prepare-tell: -ENOENT: there is no buffer x now"
