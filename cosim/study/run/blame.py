@@ -80,16 +80,13 @@ class Blame:
         places = f"{options.through}.places"
         by_itself = places in full and f"{options.through}.walkers" not in full
         if by_itself and self._merged(places) >= MERGED and (knob := self._lowers_memory(name, "walk")):
-            return Cause((self.resources[places],), (self.uses[places],), "merge_wait", (knob,))
+            return self._of([places], "merge_wait", (knob,))
         slots = f"{device}.slots"
         if full == [slots] and latency.parts.get("merge_wait", 0) >= MERGED * latency.mean_ps:
             both = (self.resources[slots].knob, self._lowers_memory(name, "walk"))
-            knobs = tuple(knob for knob in both if knob)
-            return Cause((self.resources[slots],), (self.uses[slots],), "merge_wait", knobs)
+            return self._of(full, "merge_wait", tuple(knob for knob in both if knob))
         if full:
-            resources = tuple(self.resources[path] for path in full)
-            knobs = tuple(dict.fromkeys(resource.knob for resource in resources if resource.knob))
-            return Cause(resources, tuple(self.uses[path] for path in full), "", knobs)
+            return self._of(full)
         for part in sorted(latency.parts, key=lambda part: -latency.parts[part]):
             if (knob := self._lowers(device, name, part)) is not None:
                 return Cause((), (), part, (knob,))
@@ -103,8 +100,14 @@ class Blame:
         if self.scalars[f"{device}.backlog_mean"] < 1:
             return None
         full = [path for path in self._way(device, WALKING) if self.uses[path] >= FULL][:1]
-        knobs = tuple(knob for path in full if (knob := self.resources[path].knob))
-        return Cause(tuple(self.resources[path] for path in full), tuple(self.uses[path] for path in full), "", knobs)
+        return self._of(full)
+
+    def _of(self, paths: list[str], part: str = "", knobs: tuple[Knob, ...] | None = None) -> Cause:
+        """The cause that these resources are; what makes it better are their own knobs, if no others are given."""
+        resources = tuple(self.resources[path] for path in paths)
+        if knobs is None:
+            knobs = tuple(dict.fromkeys(resource.knob for resource in resources if resource.knob))
+        return Cause(resources, tuple(self.uses[path] for path in paths), part, knobs)
 
     def _full(self, name: str, way: list[str]) -> list[str]:
         """What is full and does not pass the blame on to something full inside it.
