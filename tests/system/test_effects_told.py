@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from cosim.sim.actions import Taken
-from cosim.sim.chooser import Chooser
 from cosim.spec import descriptor_ring, dma_device, register_map
 from cosim.spec.pagetable import Pte
 from cosim.spec.queues import Iofence, Iotinval
@@ -16,6 +15,7 @@ from cosim.system.build import build
 from cosim.system.topology import Topology
 from tests.hw.iommu.harness import DATA, LEAF, System
 from tests.hw.iommu.register_bench import FLAG, Bench
+from tests.system.recorder import Recorder
 
 PAGE = Path(__file__).parents[2] / "docs" / "schedules.md"
 ROW = re.compile(r"^\| [^|]+ \| (?P<agents>`[^|]+) \|[^|]*\| (?P<held>yes|no: [^|]+|a choice) \|$", re.M)
@@ -41,20 +41,6 @@ def verb_of(name: str) -> tuple[str, str]:
     if name.endswith(".past"):
         verb = "past"
     return ("iommu0", "cqh") if verb in REGISTERS else (who, verb)
-
-
-class Recorder(Chooser):
-    """Notes who asks for a choice, and answers as the unperturbed run does."""
-
-    exploring = True
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
-        self.asked: dict[str, int] = {}
-
-    def pick(self, n: int, name: str) -> int:
-        self.asked[name] = n
-        return 0
 
 
 def topology(**iommu: Any) -> Topology:

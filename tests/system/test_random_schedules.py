@@ -13,31 +13,17 @@ from typing import Any
 import pytest
 
 from cosim.events import BootDone
-from cosim.sim.chooser import Chooser
 from cosim.study.run.result import Result
 from cosim.study.run.run import Point, run
 from cosim.system.build import build
 from cosim.system.topology import Topology
+from tests.system.recorder import Recorder
 
 TOPOLOGIES = 10
 HELD = 3
 """Answers of an action: now, after a conflict, after the hold."""
 MOST = 5
 """Deviations of a schedule."""
-
-
-class Recorder(Chooser):
-    """Answers as the unperturbed run does, and notes every question with how many answers it has."""
-
-    exploring = True
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
-        self.asked: dict[str, int] = {}
-
-    def pick(self, n: int, name: str) -> int:
-        self.asked[name] = n
-        return 0
 
 
 @cache
