@@ -10,7 +10,7 @@ from cosim.oracles.flushes import Flushes
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.tags import Key, Leaf, Tag, Tags
 from cosim.oracles.translations import Translations
-from cosim.spec.pagetable import PAGE_LG2
+from cosim.spec.page import PAGE_LG2, pages_of
 
 
 class FlushPromises(Oracle):
@@ -56,13 +56,13 @@ class FlushPromises(Oracle):
 
     def unmap_begun(self, event: UnmapBegun) -> None:
         live, domain = self._translations.pages(event.domain).reads, event.domain
-        for page in _pages(event):
+        for page in pages_of(event.iova, event.size):
             if page in live:
                 self._begun[domain, page] = event.time
                 self._late.pop((domain, page), None)
 
     def leaf_cleared(self, event: LeafCleared) -> None:
-        begun, domain, pages = self._begun, event.domain, _pages(event)
+        begun, domain, pages = self._begun, event.domain, pages_of(event.iova, event.size)
         leaf = Leaf(pages[0], pages[-1])
         for page in pages:
             if (domain, page) in begun:
@@ -78,7 +78,7 @@ class FlushPromises(Oracle):
 
     def unmapped(self, event: Unmapped) -> None:
         domain, leaves = event.domain, dict[Leaf, int]()
-        for page in _pages(event):
+        for page in pages_of(event.iova, event.size):
             begun = self._begun.pop((domain, page), None)
             if begun is not None:
                 cleared = self._cleared.pop((domain, page), None)
@@ -157,10 +157,6 @@ class FlushPromises(Oracle):
                 since,
                 signature="PSCID in use again before the flush of what was unmapped meanwhile",
             )
-
-
-def _pages(event: UnmapBegun | LeafCleared | Unmapped) -> range:
-    return range(event.iova >> PAGE_LG2, (event.iova + event.size - 1 >> PAGE_LG2) + 1)
 
 
 def _leaves(number: int) -> str:

@@ -8,7 +8,7 @@ from cosim.events import CacheFilled, LeafCleared, MapBegun
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.tags import Leaf, Tags
 from cosim.oracles.translations import Translations
-from cosim.spec.pagetable import PAGE_LG2
+from cosim.spec.page import PAGE_LG2, pages_of
 
 
 class IotlbEntries(Oracle):
@@ -33,14 +33,14 @@ class IotlbEntries(Oracle):
         """The leaf of each page of a domain that is cleared in memory, and since when."""
 
     def leaf_cleared(self, event: LeafCleared) -> None:
-        first, last = event.iova >> PAGE_LG2, event.iova + event.size - 1 >> PAGE_LG2
-        cleared = Leaf(first, last), event.time
-        for page in range(first, last + 1):
+        pages = pages_of(event.iova, event.size)
+        cleared = Leaf(pages[0], pages[-1]), event.time
+        for page in pages:
             self._cleared[event.domain, page] = cleared
 
     def map_begun(self, event: MapBegun) -> None:
         if self._cleared:
-            for page in range(event.iova >> PAGE_LG2, (event.iova + event.size - 1 >> PAGE_LG2) + 1):
+            for page in pages_of(event.iova, event.size):
                 self._cleared.pop((event.domain, page), None)
 
     def filled(self, event: CacheFilled) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from cosim.events import Attached, Attaching, DmaDone, Mapped, UnmapBegun
 from cosim.oracles.oracle import Oracle, cause_name, exact, span
-from cosim.spec.pagetable import PAGE_LG2
+from cosim.spec.page import pages_of
 
 
 class RefusedDma(Oracle):
@@ -36,11 +36,11 @@ class RefusedDma(Oracle):
         self._domain: dict[str, tuple[str, int]] = {}
 
     def mapped(self, event: Mapped) -> None:
-        for page in _pages(event.iova, event.size):
+        for page in pages_of(event.iova, event.size):
             self._mapped[event.domain, page] = event.time, event.prot
 
     def unmap_begun(self, event: UnmapBegun) -> None:
-        for page in _pages(event.iova, event.size):
+        for page in pages_of(event.iova, event.size):
             self._mapped.pop((event.domain, page), None)
 
     def attaching(self, event: Attaching) -> None:
@@ -54,7 +54,7 @@ class RefusedDma(Oracle):
             return
         domain, entered = self._domain[event.who]
         since = 0
-        for page in _pages(event.iova, event.size):
+        for page in pages_of(event.iova, event.size):
             mapped, prot = self._mapped.get((domain, page), (0, ""))
             if ("w" if event.write else "r") not in prot:
                 return
@@ -69,7 +69,3 @@ class RefusedDma(Oracle):
                 since,
                 signature=f"{verb} of a mapped page, {cause_name(event.cause)}",
             )
-
-
-def _pages(iova: int, size: int) -> range:
-    return range(iova >> PAGE_LG2, (iova + size - 1 >> PAGE_LG2) + 1)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from cosim.events import Attached, DmaCommitted, DmaDone, MapBegun, Mapped, UnmapBegun, Unmapped
 from cosim.oracles.oracle import Listener
-from cosim.spec.pagetable import PAGE_LG2
+from cosim.spec.page import PAGE_LG2, pages_of
 
 
 class TouchedAfterwards(Listener):
@@ -53,13 +53,13 @@ class TouchedAfterwards(Listener):
             self._live[event.domain, page] = frame
 
     def unmap_begun(self, event: UnmapBegun) -> None:
-        if any((event.domain, page) in self._live for page in _pages(event.iova, event.size)):
+        if any((event.domain, page) in self._live for page in pages_of(event.iova, event.size)):
             self._waiting.add((event.domain, event.iova))
 
     def unmapped(self, event: Unmapped) -> None:
         self._waiting.discard((event.domain, event.iova))
         buffer = self._unmapped
-        for page in _pages(event.iova, event.size):
+        for page in pages_of(event.iova, event.size):
             frame = self._live.pop((event.domain, page), None)
             if frame is not None:
                 self._unmapped = buffer + 1
@@ -86,9 +86,4 @@ class TouchedAfterwards(Listener):
 
 def _leads(event: MapBegun | Mapped) -> Iterator[tuple[int, int]]:
     """Each page of a mapping with the frame that it leads to."""
-    return zip(_pages(event.iova, event.size), _pages(event.address, event.size), strict=True)
-
-
-def _pages(address: int, size: int) -> range:
-    """The numbers of the pages of `size` bytes from `address`, a multiple of a page."""
-    return range(address >> PAGE_LG2, (address + size - 1 >> PAGE_LG2) + 1)
+    return zip(pages_of(event.iova, event.size), pages_of(event.address, event.size), strict=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 from cosim.events import Attached, Attaching, MapBegun, Mapped, UnmapBegun, Unmapped
 from cosim.oracles.oracle import Book
-from cosim.spec.pagetable import PAGE_LG2
+from cosim.spec.page import pages_of
 
 IDENTITY = "identity"
 """The domain in which every page leads to itself."""
@@ -88,25 +88,25 @@ class Translations(Book):
     def map_begun(self, event: MapBegun) -> None:
         lead = event.address - event.iova
         pages = self.coming.setdefault(event.domain, Pages({}, {}))
-        for page in pages_of(event):
+        for page in pages_of(event.iova, event.size):
             pages.put(page, lead, event.prot)
 
     def mapped(self, event: Mapped) -> None:
         domain, lead = event.domain, event.address - event.iova
         live, coming, gone = self.pages(domain), self.coming.get(domain), self.gone
-        for page in pages_of(event):
+        for page in pages_of(event.iova, event.size):
             if coming is not None:
                 coming.pop(page)
             live.put(page, lead, event.prot)
             gone.pop((domain, page, lead), None)
 
     def unmap_begun(self, event: UnmapBegun) -> None:
-        for page in pages_of(event):
+        for page in pages_of(event.iova, event.size):
             self._unmapping[event.domain, page] = event.time
 
     def unmapped(self, event: Unmapped) -> None:
         domain, live, coming = event.domain, self.pages(event.domain), self.coming.get(event.domain)
-        for page in pages_of(event):
+        for page in pages_of(event.iova, event.size):
             began = self._unmapping.pop((domain, page), event.time)
             new = None if coming is None else coming.pop(page)
             lead = live.pop(page)
@@ -165,8 +165,3 @@ class Translations(Book):
             if self.live[domain].reads.get(page) == lead or (domain, page, lead) in self.gone:
                 return Gone(domain, False, *times)
         return None
-
-
-def pages_of(event: MapBegun | Mapped | UnmapBegun | Unmapped) -> Iterator[int]:
-    """The numbers of the pages of a range."""
-    return iter(range(event.iova >> PAGE_LG2, (event.iova + event.size - 1 >> PAGE_LG2) + 1))

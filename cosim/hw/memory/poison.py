@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cosim.spec.pagetable import PAGE_LG2
+from cosim.spec.page import PAGE_LG2, pages_of
 
 FOREVER = 1 << 63
 
@@ -39,14 +39,14 @@ class Poison:
     def free(self, address: int, size: int, now: int, by: str, what: str) -> None:
         """Poison a range; what of it is poisoned already stays as it is, with its first free."""
         freed = Freed(address, address + size, now, by, what)
-        for page in _pages(address, size):
+        for page in pages_of(address, size):
             self.pages.setdefault(page, []).append(freed)
 
     def use(self, address: int, size: int, now: int) -> None:
         """Take a range out of the poison; a range that is poisoned beyond it on either side is split."""
         end = address + size
         self._forget(now)
-        for page in _pages(address, size):
+        for page in pages_of(address, size):
             for freed in list(self.pages.get(page, ())):
                 if freed.until == FOREVER and freed.first < end and address < freed.end:
                     self._cut(freed, address, end, now)
@@ -63,11 +63,11 @@ class Poison:
             self._used.append(used)
 
     def _insert(self, freed: Freed) -> None:
-        for page in _pages(freed.first, freed.end - freed.first):
+        for page in pages_of(freed.first, freed.end - freed.first):
             self.pages.setdefault(page, []).append(freed)
 
     def _remove(self, freed: Freed) -> None:
-        for page in _pages(freed.first, freed.end - freed.first):
+        for page in pages_of(freed.first, freed.end - freed.first):
             bucket = self.pages[page]
             bucket.remove(freed)
             if not bucket:
@@ -89,7 +89,3 @@ class Poison:
             return ()
         freed = [freed for page in range(first, last + 1) for freed in pages.get(page, ())]
         return [one for one in freed if one.first < end and address < one.end]
-
-
-def _pages(address: int, size: int) -> range:
-    return range(address >> PAGE_LG2, (address + size - 1 >> PAGE_LG2) + 1)
