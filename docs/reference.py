@@ -92,7 +92,7 @@ def reference() -> str:
             model = {**model, "properties": {k: v for k, v in model["properties"].items() if shared.get(k) != v}}
             path = f"{root}.{tag}" if root else tag
             sections += _tables(f"`{field}: {tag}`", model, definitions, path, 3, seen)
-    for name in ("domains", "driver", "stalls", "kernel", "iova", "costs", "run", "expect"):
+    for name in ("domains", "driver", "stalls", "kernel", "iova", "costs", "run", "expect", "explore"):
         for model in _models(schema["properties"][name], definitions):
             sections += _tables(f"`{name}`", model, definitions, name, 2, seen)
             for inner in _models(model["properties"], definitions):

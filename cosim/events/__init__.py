@@ -5,7 +5,7 @@ than firing them.
 """
 
 from cosim.events.busy import Busy
-from cosim.events.calls import BootDone, CallAbandoned, CallBegun, CallDone
+from cosim.events.calls import BootDone, CallAbandoned, CallBegun, CallDone, RoundFailed
 from cosim.events.dma import DmaCommitted, DmaDone, DmaIssued
 from cosim.events.domains import (
     Attached,
@@ -105,6 +105,7 @@ __all__ = [
     "ReadSectionEnded",
     "RegisterRead",
     "RegisterWritten",
+    "RoundFailed",
     "RunEnded",
     "StoreIssued",
     "Switched",

@@ -42,6 +42,15 @@ class CallAbandoned:
 
 
 @dataclass(slots=True)
+class RoundFailed:
+    """A round of what a thread does has failed with an errno, such as ``ENOMEM``."""
+
+    time: int
+    who: str
+    error: str
+
+
+@dataclass(slots=True)
 class BootDone:
     """The IOMMUs are probed and the devices attached as the topology says; workloads and masters start."""
 

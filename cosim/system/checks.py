@@ -14,15 +14,15 @@ from cosim.hw.memory.options import MemoryOptions
 from cosim.oracles import ORACLES, SEEN
 from cosim.spec.pagetable import PAGE
 from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
-from cosim.sw.driver.own import VariantError
-from cosim.sw.driver.variants import check_cell, variant
 from cosim.sw.iommu_ops import IDENTITY
 from cosim.sw.kernel.buddy import MAX_ORDER
 from cosim.sw.workloads.references import DOMAINS, Role
 from cosim.system import hardwired_rules
 from cosim.system.address_map import given
 from cosim.system.devices import device_ids, matching, patterns, starts_in, untranslated
+from cosim.system.driver_rules import unknown_driver
 from cosim.system.effects import ineffective
+from cosim.system.explore_rules import what_is_explored_can_be
 from cosim.system.preparation import buffers, buffers_are_there_in_time, what_is_waited_for_ends, what_prepares_ends
 from cosim.system.topology import Topology
 from cosim.units.nearest import nearest
@@ -136,24 +136,7 @@ def _device_ids_fit(this: _Checker) -> Iterator[Broken]:
 
 
 def _driver_is_known(this: _Checker) -> Iterator[Broken]:
-    driver = this.topology.driver
-    try:
-        variant(driver.variant)
-    except VariantError as error:
-        yield ("driver", "variant"), str(error).removeprefix("driver ")
-        return
-    known = True
-    for axis, cell in driver.cells.items():
-        try:
-            check_cell(driver.variant, axis, cell)
-        except VariantError as error:
-            known = False
-            yield ("driver", axis), str(error).removeprefix("driver: ").removeprefix(f"{axis}: ")
-    try:
-        if known:
-            variant(driver.variant, driver.cells)
-    except VariantError as error:
-        yield ("driver", next(iter(driver.cells), "variant")), str(error).removeprefix("driver: ")
+    yield from unknown_driver(this.topology.driver, ("driver",))
 
 
 def _driver_finds_what_it_needs(this: _Checker) -> Iterator[Broken]:
@@ -303,4 +286,5 @@ RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     _expected_errors_can_be,
     _expected_signatures_can_be,
     _expected_to_be_seen_can_be,
+    lambda this: what_is_explored_can_be(this.topology),
 )

@@ -15,6 +15,8 @@ from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.iova import IovaOptions
 from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.workloads import AnyWorkload
+from cosim.system.driver_options import DriverOptions
+from cosim.system.explore_options import ExploreOptions
 from cosim.units.field_types import PositiveTime, Time
 from cosim.units.options import Options
 from cosim.units.quantities import MS, US, S
@@ -31,20 +33,6 @@ class DomainOptions(Options):
 
     devices: str | tuple[str, ...] = ()
     """The devices that boot attaches to it: names or globs, such as `nic*`."""
-
-
-class DriverOptions(Options):
-    """Which driver runs: a variant, of which single policies may be replaced."""
-
-    model_config = Options.model_config | {"extra": "allow"}
-
-    variant: str = "merged"
-    """The row of the table of variants, or `FILE.py:NAME` for one of your own."""
-
-    @property
-    def cells(self) -> dict[str, Any]:
-        """The policies that replace the variant's own, by axis."""
-        return dict(self.model_extra or {})
 
 
 class StallOptions(Options):
@@ -128,6 +116,8 @@ class ExpectOptions(Options):
     """Texts that the kernel log must hold."""
     threads: Literal["finished"] | None = None
     """`finished`: every one of `threads` has ended by the end of the run, and none by an oops."""
+    calls: Literal["succeed"] | None = None
+    """`succeed`: of what `threads` do, no round has failed with an errno."""
 
 
 class Topology(Options):
@@ -156,6 +146,8 @@ class Topology(Options):
     """How long, and what is measured."""
     expect: ExpectOptions | None = None
     """What must come out."""
+    explore: ExploreOptions | None = None
+    """What a search looks for: `cosim explore`."""
 
     @model_validator(mode="before")
     @classmethod

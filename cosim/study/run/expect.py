@@ -53,6 +53,8 @@ class Findings:
     """What could have been seen."""
     unfinished: Mapping[str, str] = field(default_factory=dict)
     """The threads that have not ended, or died."""
+    failed_rounds: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """How many rounds have failed, by thread and errno."""
 
 
 def failures_of(expect: ExpectOptions | None, found: Findings) -> list[str]:
@@ -78,6 +80,11 @@ def failures_of(expect: ExpectOptions | None, found: Findings) -> list[str]:
         failures += _judge(f"seen.{name}", found.seen.get(name, 0), limit)
     if expect.threads == "finished":
         failures += [f"threads: {name} {what}, expected to be finished" for name, what in found.unfinished.items()]
+    if expect.calls == "succeed":
+        failures += [
+            f"calls: {times:,} round{'s' * (times != 1)} of {name} failed with {error}, and all were to succeed"
+            for (name, error), times in found.failed_rounds.items()
+        ]
     return failures + [
         f"the kernel log does not say {text!r}" for text in expect.log if not any(text in line for line in found.log)
     ]

@@ -54,6 +54,7 @@ def judge(system: System, meter: Meter, stop: Stop) -> Judged:
         seen=meter.seen(),
         log=tuple(line.text for line in meter.log.kept),
         unfinished=system.unfinished() if system.booted else {},
+        failed_rounds=meter.rounds.counts,
     )
     failures = failures_of(topology.expect, found)
     refused = [f"{path} was not taken into service; the kernel log says why" for path in system.refused]

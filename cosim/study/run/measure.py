@@ -11,6 +11,7 @@ from cosim.study.run.calls_under_way import CallsUnderWay
 from cosim.study.run.counted import Counted
 from cosim.study.run.event_digest import EventDigest
 from cosim.study.run.failed_requests import FailedRequests
+from cosim.study.run.failed_rounds import FailedRounds
 from cosim.study.run.kernel_lines import KernelLines
 from cosim.study.run.latencies_by_name import LatenciesByName
 from cosim.study.run.over_time import OverTime
@@ -52,6 +53,7 @@ class Meter:
         self._commands = Counted(self.window, self._needed.counts)
         self.digest = EventDigest(sim)
         self.failed = FailedRequests(sim)
+        self.rounds = FailedRounds(sim)
         self.latencies = LatenciesByName(sim, self.window)
         self.calls = CallsUnderWay(sim)
         self.log = KernelLines(sim)

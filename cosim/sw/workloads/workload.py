@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from cosim.events import RoundFailed
 from cosim.sim.operations import Body
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import BOTH, Piece
@@ -69,7 +70,9 @@ class WorkloadOptions(Options):
             try:
                 await act()
             except KernelError as error:
-                kernel.log("error", str(error), (await kernel.context()).thread)
+                thread = (await kernel.context()).thread
+                kernel.log("error", str(error), thread)
+                kernel.sim.probe(RoundFailed)(RoundFailed(kernel.sim.now, thread, error.name))
                 gap = max(gap, RETRY_PS)
             done += 1
             if done != self.count:

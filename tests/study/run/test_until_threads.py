@@ -198,3 +198,12 @@ def test_the_schema_takes_both() -> None:
         assert judge.is_valid(text), text
     for text in ("thread", "threads - 1 us", "threads + 3", 0):
         assert not judge.is_valid(text), text
+
+
+def test_rounds_that_fail_with_an_errno_are_told_where_all_were_to_succeed(path: Path) -> None:
+    """There are 16 MiB of memory, and 8,000 pages of 4 KiB are more."""
+    threads = [{"on": "cpu0", "does": "map", "domain": "nic0", "buffer": "x", "pages": 8000}]
+    topology = cosim.load(path, set={"threads": threads})
+    assert cosim.run(topology).outcome == "ok", "an errno is no failure by itself"
+    result = cosim.run(cosim.load(topology, set={"expect.calls": "succeed"}))
+    assert result.failures == ("calls: 1 round of cpu0.map failed with ENOMEM, and all were to succeed",)

@@ -1,0 +1,67 @@
+"""The rules of what a topology says is to be explored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosim.config.problems import Path
+from cosim.sw.driver.time_outs import shortest_time_out
+from cosim.sw.driver.variants import variant
+from cosim.sw.workloads import thread_names
+from cosim.system.driver_options import DriverOptions
+from cosim.system.driver_rules import unknown_driver
+from cosim.system.explore_options import ExploreOptions, driver_options
+from cosim.system.topology import Topology
+from cosim.units.nearest import nearest
+from cosim.units.quantities import format_time
+
+Broken = tuple[Path, str]
+
+
+def what_is_explored_can_be(topology: Topology) -> Iterator[Broken]:
+    """Threads, drivers and times of `explore:`."""
+    explore = topology.explore
+    if explore is None:
+        return
+    yield from _threads(topology, explore)
+    drivers: list[DriverOptions] = [topology.driver]
+    for index, row in enumerate(explore.defects):
+        yield from _driver(row.driver, ("explore", "defects", index, "driver"))
+        drivers.append(row.options)
+    for index, driver in enumerate(explore.clean):
+        yield from _driver(driver, ("explore", "clean", index))
+        drivers.append(driver_options(driver))
+    for index, hold in enumerate(explore.holds):
+        if index != explore.holds.index(hold):
+            yield ("explore", "holds", index), f"{format_time(hold)} stands there twice"
+        if text := too_long(hold, explore.deviations, drivers):
+            yield ("explore", "holds", index), text
+
+
+def too_long(hold_ps: int, deviations: int, drivers: list[DriverOptions]) -> str:
+    """What is wrong with so many holds one after the other, if they reach a time-out of one of the drivers."""
+    known = [driver for driver in drivers if not list(unknown_driver(driver, ()))]
+    limit = min((shortest_time_out(variant(driver.variant, driver.cells)) for driver in known), default=0)
+    if not known or hold_ps * max(1, deviations) < limit:
+        return ""
+    several = f"{deviations} deviations of {format_time(hold_ps)}" if deviations > 1 else format_time(hold_ps)
+    return (
+        f"{several} could make a time-out of {format_time(limit)} fire, which is no race; "
+        "hold for less, and study time-outs with `stalls:`"
+    )
+
+
+def _threads(topology: Topology, explore: ExploreOptions) -> Iterator[Broken]:
+    threads = topology.threads
+    names = [f"{thread.on}.{name}" for thread, name in zip(threads, thread_names(threads), strict=True)]
+    for name, starts in explore.starts.items():
+        path: Path = ("explore", "starts", name)
+        if name not in names:
+            yield path, f"{name} is none of `threads:`; {nearest(name, names)}"
+        if not starts:
+            yield path, "there is no start; name one at least"
+
+
+def _driver(driver: str | DriverOptions, path: Path) -> Iterator[Broken]:
+    for place, text in unknown_driver(driver_options(driver), path):
+        yield (path if isinstance(driver, str) else place), text
