@@ -25,7 +25,7 @@ MAY_IMPORT = {
         *("study", "system", "config", "hw", "sw", "oracles", "spec", "events", "sim", "units"),
         *("rich", "numpy", "pydantic", "vcd"),
     },
-    "cli": {"study", "system", "config", "units", "click", "shell", "__init__"},
+    "cli": {"cli", "study", "system", "config", "units", "click", "shell", "__init__"},
     "shell": set(),
     "__init__": {"study", "system", "config", "units"},
     "__main__": {"cli", "__init__", "shell"},

@@ -1,0 +1,74 @@
+"""Verbs that look at topologies, and at what there is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from cosim.cli.options import columns, guarded, topology_options
+
+
+@click.command(short_help="Say whether a topology is valid.")
+@topology_options
+@guarded
+def check(topology: str, changes: dict[str, Any]) -> int:
+    """Say whether TOPOLOGY is valid, and if not, everything that is wrong with it."""
+    from cosim.system.load import load
+
+    load(topology, **changes)
+    click.echo(f"{topology}: ok")
+    return 0
+
+
+@click.command(short_help="Print a topology as it would run.")
+@topology_options
+@click.option("--all", "everything", is_flag=True, help="With every default written out.")
+@guarded
+def show(topology: str, changes: dict[str, Any], everything: bool) -> int:
+    """Print TOPOLOGY as it would run: expanded, with overlays and overrides; the output is a topology again."""
+    from cosim.system.load import load, resolved
+
+    click.echo(resolved(load(topology, **changes), everything=everything), nl=False)
+    return 0
+
+
+@click.command("list", short_help="List topologies, drivers, policies and the like.")
+@click.argument("what", required=False, default="topologies", metavar="[WHAT]")
+@guarded
+def list_(what: str) -> int:
+    """List what there is of WHAT.
+
+    \b
+    topologies     those that come with cosim (what is listed without WHAT)
+    drivers        variants of the driver, and in which policies they differ
+    policies       what a driver can be made of
+    threads        what a thread may do
+    patterns       where a DMA master's requests go
+    oracles        what is judged in every run
+    parts          kinds of hardware
+    latency-parts  what latencies are split into, and what lowers each
+    scalars        what a result counts, with units
+    events         what the lines of a trace are; their times are in picoseconds
+    """
+    from cosim.study.report.catalogue import CATALOGUE
+    from cosim.units.nearest import nearest
+
+    if what not in CATALOGUE:
+        raise click.UsageError(f"there is no list of {what}; {nearest(what, CATALOGUE)}")
+    rows = [(name, text or "-") for name, text in CATALOGUE[what]()]
+    terminal = click.HelpFormatter(width=columns())
+    terminal.write_dl(rows, col_max=max((len(name) for name, _ in rows), default=0))
+    click.echo(terminal.getvalue(), nl=False)
+    return 0
+
+
+@click.command(short_help="Print the JSON schema of topologies.")
+@guarded
+def schema() -> int:
+    """Print the JSON schema of topologies, for editors that complete and check."""
+    from cosim.system.load import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=1))
+    return 0

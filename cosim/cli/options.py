@@ -1,0 +1,90 @@
+"""What verbs have in common: how they fail, their exit codes, and the options of a topology."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+
+from cosim.shell import INTERRUPTED
+
+P = ParamSpec("P")
+
+EXIT_CODES = """\b
+Exit codes:
+  0    ok
+  1    the modelled system failed: a violation, a fault that was not expected
+  2    wrong usage, an invalid file, or an output that cannot be written
+  3    an error inside cosim
+  4    no progress, a deadlock, or the time limit of the host
+  130  interrupted by Ctrl-C or SIGTERM; what was measured until then is kept
+A reader that stops reading, such as `head`, changes none of them."""
+
+
+def guarded(verb: Callable[P, int]) -> Callable[P, None]:
+    """Turn a verb's result into the exit code, and an invalid file into its list of errors."""
+
+    @wraps(verb)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        from cosim.config.problems import TopologyError
+
+        try:
+            code = verb(*args, **kwargs)
+        except TopologyError as error:
+            click.echo(str(error), err=True)
+            code = 2
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            code = INTERRUPTED
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception as error:  # the last resort: our own mistake, or that of a user's driver
+            from cosim.study.report.crash import describe, is_users
+
+            click.echo(describe(error), err=True)
+            code = 2 if is_users(error) else 3
+        raise SystemExit(code)
+
+    return run
+
+
+def topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every verb that reads one topology."""
+    options = [
+        click.argument("topology"),
+        click.option(
+            *("-s", "--set", "sets"),
+            multiple=True,
+            metavar="PATH=VALUE",
+            help="Change a value: iommu0.geometry.walkers=8, 'nic*.traffic.size=256 B'.",
+        ),
+        click.option(
+            *("-f", "--overlay", "overlays"), multiple=True, metavar="FILE", help="Lay another YAML file over it."
+        ),
+        click.option("--driver", metavar="NAME|FILE.py:NAME", help="Another driver variant (cosim list drivers)."),
+        click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What all chance derives from."),
+        click.option("--until", metavar="TIME", help="When the run ends: 1ms, 'threads + 30 us'."),
+    ]
+
+    @wraps(verb)
+    def gathered(topology: str, **given: Any) -> Any:
+        changes = {name: given.pop(name) for name in ("sets", "overlays", "driver", "seed", "until")}
+        return verb(topology, changes, **given)
+
+    for option in reversed(options):
+        gathered = option(gathered)
+    return gathered
+
+
+def columns() -> int:
+    """Characters of a line: a terminal's, and as many as there are where none cuts them."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+
+
+def name_of(topology: str) -> str:
+    return Path(topology).name.removesuffix(".yaml").removesuffix(".yml")
