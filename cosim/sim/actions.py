@@ -91,7 +91,7 @@ class Actions:
             action.footprint = action.touches()
         if not action.name:
             action.name, action.asked = self._name(action.agent), sim.now
-        answer = sim.chooser.pick(3, f"{action.name}.{action.holds}" if action.holds else action.name)
+        answer = sim.chooser.hold(f"{action.name}.{action.holds}" if action.holds else action.name)
         if answer == NOW:
             self._take(action, asks=True)
             return True

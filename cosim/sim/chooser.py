@@ -19,6 +19,10 @@ class Chooser:
         """Answer, with a number below `n`, the choice called `name`."""
         return 0
 
+    def hold(self, name: str) -> int:
+        """Answer whether the action called `name` takes hold now (0), or is held (`actions`)."""
+        return self.pick(3, name)
+
     def unheld(self, name: str) -> None:
         """The effect called `name` takes hold and asks nobody."""
 

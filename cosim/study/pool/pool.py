@@ -29,8 +29,9 @@ class Pool:
     Each process boots one topology, once, and runs fork from it; it is kept while others of the same topology may
     come. `jobs` is how many there are at most, by default as many as this process has CPUs; `chunk` is how many points
     one of them is given at once. A record has an outcome, a digest and violations; with `actions` also every effect
-    that took hold, with `results` the whole `Result`, and in `also` what `also(run)` returns where the run has ended.
-    `chooser(point)` makes what answers instead of the point's schedule.
+    that took hold, with `results` the whole `Result`. ``also(run)`` is called at the end of boot, and what it returns
+    at the end of the run: what that gives is in the record's `also`. `chooser(point)` makes what answers instead of
+    the point's schedule.
 
     With `anew` each run boots for itself, in a process of its own. Without `fork`, or where there is none, runs are
     made in this process, one after the other; their digests are the same. A process that has other threads cannot be
@@ -47,7 +48,7 @@ class Pool:
         actions: bool = False,
         results: bool = False,
         chooser: Callable[[Point], Chooser] | None = None,
-        also: Callable[[UnderWay], Any] | None = None,
+        also: Callable[[UnderWay], Callable[[], Any]] | None = None,
         signals: Sequence[signal.Signals] = (signal.SIGINT,),
     ) -> None:
         self.jobs = jobs or _cpus()

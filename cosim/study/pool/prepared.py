@@ -49,7 +49,7 @@ class Wanted:
     actions: bool = False
     results: bool = False
     chooser: Callable[[Point], Chooser] | None = None
-    also: Callable[[UnderWay], Any] | None = None
+    also: Callable[[UnderWay], Callable[[], Any]] | None = None
 
 
 class Died(NamedTuple):
@@ -77,6 +77,7 @@ class Prepared:
         self._requests = Frames(requests)
         self._run: UnderWay
         self._rows: list[Row] = []
+        self._also: Callable[[], Any] | None = None
         self._point = Point(topology)
         self._record_fd = -1
         """Where a child's record goes; in the process itself there is no such place."""
@@ -94,7 +95,8 @@ class Prepared:
     def _booted(self) -> Record:
         """The record of a child; the process itself returns from here only if boot has not come to its end."""
         self._run = UnderWay(self._point, [self._watch])
-        return _kept(self._run, self._wanted, self._rows)
+        self._run.advance()
+        return _kept(self._run, self._wanted, self._rows, self._also)
 
     def _watch(self, sim: Sim) -> None:
         sim.probe(BootDone).watch(lambda _: self._at_end_of_boot(sim))
@@ -105,6 +107,8 @@ class Prepared:
         self._run.follow(self._point, chooser(self._point) if chooser else None)
         if self._wanted.actions:
             sim.actions.watchers.append(lambda taken: self._rows.append(row_of(taken)))
+        if self._wanted.also:
+            self._also = self._wanted.also(self._run)
 
     def _serve(self) -> None:
         """Fork a child for each point that is asked for; returns in each child, and in no other process."""
@@ -184,17 +188,23 @@ def _import_once() -> None:
 def finished(point: Point, wanted: Wanted) -> Record:
     """The record of a run from its beginning, in this process."""
     rows: list[Row] = []
+    ends: list[Callable[[], Any]] = []
 
     def watch(sim: Sim) -> None:
         if wanted.actions:
             sim.actions.watchers.append(lambda taken: rows.append(row_of(taken)))
+        sim.probe(BootDone).watch(lambda _: booted())
+
+    def booted() -> None:
         if wanted.chooser:
-            chooser = wanted.chooser(point)
-            sim.probe(BootDone).watch(lambda _: run.follow(point, chooser))
+            run.follow(point, wanted.chooser(point))
+        if wanted.also:
+            ends.append(wanted.also(run))
 
     run = UnderWay(point, [watch])
     try:
-        return _kept(run, wanted, rows)
+        run.advance()
+        return _kept(run, wanted, rows, ends[0] if ends else None)
     finally:
         run.close()
 
@@ -204,9 +214,8 @@ def failed(error: BaseException) -> Record:
     return Record("error", (str(error) if isinstance(error, TopologyError) else describe(error),))
 
 
-def _kept(run: UnderWay, wanted: Wanted, rows: list[Row]) -> Record:
-    run.advance()
-    return Record.of(run, whole=wanted.results, rows=rows, also=wanted.also(run) if wanted.also else None)
+def _kept(run: UnderWay, wanted: Wanted, rows: list[Row], also: Callable[[], Any] | None) -> Record:
+    return Record.of(run, whole=wanted.results, rows=rows, also=also() if also else None)
 
 
 def how_it_died(status: int) -> str:

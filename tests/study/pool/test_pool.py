@@ -119,8 +119,9 @@ def test_processes_are_kept_for_points_of_their_topology(tiny: Topology, tmp_pat
 
 
 def test_what_is_asked_for_is_read_back(tiny: Topology) -> None:
-    def also(under_way: UnderWay) -> int:
-        return under_way.system.masters["dev0"].options.pace.requests or 0
+    def also(under_way: UnderWay) -> Callable[[], tuple[int, int]]:
+        begun = under_way.system.sim.now
+        return lambda: (begun, under_way.system.sim.now)
 
     with Pool(1, actions=True, results=True, also=also) as pool:
         ((_, record),) = pool.runs([Point(tiny, schedule=("nobody#0:1",))])
@@ -129,7 +130,8 @@ def test_what_is_asked_for_is_read_back(tiny: Topology) -> None:
     assert list(record.actions) == taken != []
     assert record.result == alone
     assert record.unasked == ("nobody#0:1",)
-    assert record.also == 2
+    begun, ended = record.also
+    assert 0 < begun < ended == record.simulated_ps
 
 
 def test_what_has_no_answer_is_an_error_of_its_point_alone(tiny: Topology) -> None:

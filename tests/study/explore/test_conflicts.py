@@ -1,0 +1,76 @@
+"""The conflict rule and partial orders, held against their definitions on random runs."""
+
+from __future__ import annotations
+
+import random
+from itertools import combinations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cosim.sim.actions import Taken
+from cosim.sim.footprints import Every, Footprint, conflict
+from cosim.study.explore.conflicts import in_conflict
+from cosim.study.explore.orders import order_of
+
+KEYS: list[Footprint] = [
+    (0x1000,),
+    (0x1008,),
+    (range(0x1000, 0x1010, 8),),
+    (("iommu0", "cqt"),),
+    (("iommu0", "iotlb", 3),),
+    (("iommu0", "iotlb", 4),),
+    (Every("iommu0", "iotlb"),),
+    (Every("iommu0"),),
+    (0x1000, ("iommu0", "cqt")),
+]
+HOLD = 50
+
+
+def effect(time: int, number: int, owner: str, footprint: Footprint, changes: bool, asks: bool = True) -> Taken:
+    return Taken(time, f"{owner}.a#{number}", owner, footprint, changes, 8, "", time, 0, asks)
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> list[Taken]:
+    each = st.tuples(
+        st.integers(0, 30), st.sampled_from("ABC"), st.sampled_from(KEYS), st.booleans(), st.integers(0, 4)
+    )
+    found, time = [], 0
+    for number, (later, owner, footprint, changes, asks) in enumerate(draw(st.lists(each, max_size=24))):
+        time += later
+        found.append(effect(time, number, owner, footprint, changes, bool(asks)))
+    return found
+
+
+@given(runs())
+def test_what_may_be_held_is_what_the_definition_says(taken: list[Taken]) -> None:
+    by_definition = [
+        one
+        for at, one in enumerate(taken)
+        if one.asks and any(conflict(one, other) and other.time <= one.time + HOLD for other in taken[at + 1 :])
+    ]
+    assert in_conflict(taken, HOLD) == by_definition
+
+
+def pairs(taken: list[Taken]) -> set[tuple[str, str]]:
+    """The definition of a partial order: which of two conflicting effects came first, and each owner's own order."""
+    return {
+        (one.name, other.name)
+        for one, other in combinations(taken, 2)
+        if one.owner == other.owner or conflict(one, other)
+    }
+
+
+@given(runs(), st.randoms(use_true_random=False))
+def test_runs_have_one_order_exactly_if_their_conflicting_effects_come_in_one_order(
+    taken: list[Taken], chance: random.Random
+) -> None:
+    """Neighbours are exchanged, now and then, as they come: with a conflict between them the order is another one."""
+    other = list(taken)
+    for _ in range(2 * len(other)):
+        at = chance.randrange(len(other) - 1) if len(other) > 1 else 0
+        one, two = (*other[at : at + 2], None)[:2] if len(other) > 1 else (None, None)
+        if one and two and one.owner != two.owner and (not conflict(one, two) or chance.random() < 0.1):
+            other[at : at + 2] = [two, one]
+    assert (order_of(taken) == order_of(other)) == (pairs(taken) == pairs(other))
