@@ -57,7 +57,7 @@ def run(
     from cosim.system.load import load
 
     chosen = tuple(filter(None, schedule.split(",")))
-    stop = Stop(_nothing_yet)
+    stop = Stop(nothing_yet)
     with stop.listening(SIGNALS, host_limit), ExitStack() as outputs:
         point = Point(
             load(topology, **changes),
@@ -69,9 +69,9 @@ def run(
             prepare(Path(output))
         watchers = outputs.enter_context(open_traces(traces))
         result = simulate(point, watchers=watchers, progress=not quiet, stop=stop)
-        unwritable = [_failure(outputs.close)]
+        unwritable = [what_failed(outputs.close)]
         if output:
-            unwritable.append(_failure(lambda: write_results(result, Path(output))))
+            unwritable.append(what_failed(lambda: write_results(result, Path(output))))
         if as_json:
             click.echo(json.dumps(result.as_json(), indent=1))
         else:
@@ -82,12 +82,12 @@ def run(
     return INTERRUPTED if stop.signals else 2 if lost else result.exit_code
 
 
-def _nothing_yet(stop: Stop) -> None:
+def nothing_yet(stop: Stop) -> None:
     """End the process before there is anything to keep, or when its user no longer waits for what there is."""
     leave(INTERRUPTED, "interrupted") if stop.signals else leave(4, stop.reason)
 
 
-def _failure(write: Callable[[], object]) -> str:
+def what_failed(write: Callable[[], object]) -> str:
     """What keeps `write` from writing a result; nothing if it does."""
     from cosim.config.problems import TopologyError
 

@@ -22,7 +22,7 @@ from cosim.sim.simulation import Sim
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_device import DeviceDriver, DeviceState, DmaDevice, RingDevice
 from cosim.sw.driver.driver import Driver
-from cosim.sw.driver.variants import chosen, variant
+from cosim.sw.driver.variants import called, variant
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.runtime import Origin, RingHardware, Runtime
@@ -76,7 +76,7 @@ def build(topology: Topology, chooser: Chooser) -> System:
     apart = untranslated(topology)
     runtime = Runtime(kernel, driver, core, drivers, rings, apart, topology.iova, origin=origin)
     booted = plan(topology, vectors, {path: file.base for path, file in files.items()})
-    named = " ".join([row.name, *chosen(topology.driver.cells)])
+    named = called(row, topology.driver.cells)
     return System(topology, sim, bus, kernel, runtime, booted, memories, cpus, iommus, masters, files, named)
 
 

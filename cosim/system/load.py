@@ -32,7 +32,7 @@ SHORTHAND = {"driver": "variant"}
 
 
 def load(
-    topology: str | Path | Topology,
+    topology: str | Path | Topology | Source,
     *,
     overlays: Iterable[str | Path] = (),
     sets: Iterable[str] = (),
@@ -41,7 +41,7 @@ def load(
     seed: int | None = None,
     until: str | None = None,
 ) -> Topology:
-    """The topology of a file, or of one that comes with cosim, or another one changed.
+    """The topology of a file, or of one that comes with cosim, or another one changed; or that of a source.
 
     `overlays` are files merged over it, later ones winning; then come the overrides `sets` (``PATH=VALUE``) and
     `set` (path to value), and the short forms `driver`, `seed` and `until`. What has lost its effect to a later one of
@@ -70,7 +70,9 @@ def load(
     return topology
 
 
-def _source(topology: str | Path | Topology) -> Source:
+def _source(topology: str | Path | Topology | Source) -> Source:
+    if isinstance(topology, Source):
+        return topology
     if isinstance(topology, Topology):
         return Source.of(as_data(topology), "<topology>")
     path = Path(topology)

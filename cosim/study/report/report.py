@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TextIO
@@ -22,6 +21,7 @@ from cosim.study.report.latency_table import accesses, calls
 from cosim.study.report.masters_table import masters
 from cosim.study.report.page import Page
 from cosim.study.report.verdict import headline, outcome
+from cosim.study.report.whole_file import write_whole
 from cosim.study.run.result import Result
 
 NARROWEST, WIDEST = 40, 110
@@ -61,14 +61,10 @@ def write_results(result: Result, directory: Path) -> None:
         ("log.txt", "".join(f"{dmesg(line)}\n" for line in result.log)),
         ("report.txt", report.getvalue()),
     ):
-        path = directory / name
-        unfinished = directory / f"{name}.part"
         try:
-            unfinished.write_text(text, encoding="utf-8")
-            os.replace(unfinished, path)
+            write_whole(directory / name, text)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise _refused(path, error) from None
+            raise _refused(directory / name, error) from None
 
 
 def _refused(path: Path, error: OSError) -> TopologyError:

@@ -44,6 +44,11 @@ def chosen(cells: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def called(row: Variant, cells: Mapping[str, Any]) -> str:
+    """A row and the cells that were changed in it, as results name a driver: ``merged attach=context-first``."""
+    return " ".join([row.name, *chosen(cells)])
+
+
 def check_cell(name: str, axis: str, value: Any) -> None:
     """VariantError unless `value` is a policy for the axis, whatever else it needs."""
     _cell(load_variant(name), axis, value)

@@ -1,0 +1,92 @@
+"""A finding is replayed: the same digest in a fork, in a fresh process, and on both executors."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cosim.cli import main
+from cosim.study.finding.replay import on, replay
+from cosim.study.pool import Pool
+from tests.study.finding.systems import HELD, UNFLUSHED, found, written
+
+
+def cosim(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words), catch_exceptions=False)
+
+
+@pytest.mark.slow
+def test_its_digest_is_the_same_in_a_fork_from_a_process_that_has_booted() -> None:
+    point = found().point()
+    with Pool(1) as pool:
+        records = [record for _, record in pool.runs([replace(point, schedule=()), point, point])]
+    assert [record.digest == found().digest for record in records] == [False, True, True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hash_seed", ["0", "1"])
+def test_its_digest_is_the_same_in_a_fresh_process(tmp_path: Path, hash_seed: str) -> None:
+    words = [sys.executable, "-m", "cosim", "replay", str(written(tmp_path)), "--json", "-q"]
+    ended = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"PYTHONHASHSEED": hash_seed})
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert told["equal"]
+    assert told["digest"] == {"found": found().digest, "replayed": found().digest}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["agenda", "plain"])
+def test_its_digest_is_the_same_on_both_executors(executor: str) -> None:
+    point = found().point()
+    assert point.topology.run.executor == "agenda"
+    assert on(point, executor).topology.run.executor == executor
+    replayed = replay(found(), executor=executor)
+    assert replayed.equal
+    assert replayed.shows
+
+
+@pytest.mark.slow
+def test_one_that_is_the_same_again_is_exit_code_0_with_what_it_shows(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    said = cosim("replay", str(path), "-q")
+    assert said.exit_code == 0
+    assert said.stdout.startswith(f"the same again, to the last of {found().events} events: {UNFLUSHED}"[:79])
+    assert f"replay: cosim replay {path}" in said.stdout
+    assert HELD[0] in said.stdout
+
+
+@pytest.mark.slow
+def test_one_that_is_not_the_same_is_exit_code_1_with_both_digests(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    replace(found(), schedule=()).write(path)
+    said = cosim("replay", str(path), "-q")
+    assert said.exit_code == 1
+    assert said.stdout.startswith("not the same again")
+    assert f"found {found().events} events, digest {found().digest}" in said.stdout
+    assert "and the violation did not come" in said.stdout
+
+
+@pytest.mark.slow
+def test_a_trace_of_it_has_its_violation_s_unmap(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    assert cosim("replay", str(written(tmp_path)), "-q", "-t", str(trace)).exit_code == 0
+    events = [json.loads(line) for line in trace.read_text().splitlines()]
+    returned = [event["time_ps"] for event in events if event["event"] == "Unmapped"]
+    assert found().violation.time_ps in returned
+
+
+def test_what_is_no_finding_is_exit_code_2_and_one_line(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.json", Path("quickstart")):
+        said = cosim("replay", str(path))
+        assert (said.exit_code, said.stdout) == (2, "")
+        assert len(said.stderr.splitlines()) == 1
+    trace = cosim("replay", str(written(tmp_path)), "-t", "trace.txt")
+    assert (trace.exit_code, trace.stdout) == (2, "")
+    assert "the suffix names the format" in trace.stderr
