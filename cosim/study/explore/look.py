@@ -64,6 +64,11 @@ class Looking:
     orders: bool = False
     allocations: bool = False
 
+    @property
+    def key(self) -> str:
+        """What tells apart what is read back of equal runs."""
+        return f"{self.deviations}{'e' * self.everything}{'o' * self.orders}{'a' * self.allocations}"
+
     def chooser(self, point: Point) -> Chooser:
         """What answers in the run of a point."""
         answers = dict(choice.rsplit(":", 1) for choice in point.schedule)

@@ -7,7 +7,7 @@ import select
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
@@ -33,6 +33,8 @@ class Pool:
     at the end of the run: what that gives is in the record's `also`. `chooser(point)` makes what answers instead of
     the point's schedule.
 
+    A run that takes longer than `host_limit` seconds here has failed, with the outcome ``error``; 0 is no limit.
+
     With `anew` each run boots for itself, in a process of its own. Without `fork`, or where there is none, runs are
     made in this process, one after the other; their digests are the same. A process that has other threads cannot be
     forked safely: RuntimeError.
@@ -49,6 +51,7 @@ class Pool:
         results: bool = False,
         chooser: Callable[[Point], Chooser] | None = None,
         also: Callable[[UnderWay], Callable[[], Any]] | None = None,
+        host_limit: float = 0,
         signals: Sequence[signal.Signals] = (signal.SIGINT,),
     ) -> None:
         self.jobs = jobs or _cpus()
@@ -56,7 +59,7 @@ class Pool:
         """Whether one of `signals` has ended `runs` early."""
         self._chunk = chunk
         self._forks = fork and hasattr(os, "fork")
-        self._wanted = Wanted(anew, actions, results, chooser, also)
+        self._wanted = Wanted(anew, actions, results, chooser, also, host_limit)
         self._signals = tuple(signals)
         self._workers: list[Worker] = []
 
@@ -73,7 +76,7 @@ class Pool:
         while self._workers:
             self._workers.pop().end()
 
-    def runs(self, points: Iterable[Point]) -> Iterator[tuple[Point, Record]]:
+    def runs(self, points: Iterable[Point]) -> Generator[tuple[Point, Record]]:
         """Run every point, and give each with its record, in the order of `points`, as soon as that is possible.
 
         Points are taken ahead of records, but never more than a few chunks for each process. A point whose process
@@ -85,7 +88,7 @@ class Pool:
 
     # --- In this process ---------------------------------------------------------------------------------------------
 
-    def _one_by_one(self, points: Iterable[Point]) -> Iterator[tuple[Point, Record]]:
+    def _one_by_one(self, points: Iterable[Point]) -> Generator[tuple[Point, Record]]:
         for point in points:
             try:
                 record = finished(point, self._wanted)
@@ -98,7 +101,7 @@ class Pool:
 
     # --- In others ---------------------------------------------------------------------------------------------------
 
-    def _side_by_side(self, points: Iterable[Point]) -> Iterator[tuple[Point, Record]]:
+    def _side_by_side(self, points: Iterable[Point]) -> Generator[tuple[Point, Record]]:
         feed = Feed(points, self._chunk)
         chunks = feed.chunks()
         waiting: deque[Chunk] = deque()

@@ -24,7 +24,8 @@ import pickle
 import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
@@ -50,6 +51,8 @@ class Wanted:
     results: bool = False
     chooser: Callable[[Point], Chooser] | None = None
     also: Callable[[UnderWay], Callable[[], Any]] | None = None
+    host_limit: float = 0
+    """How long one run may take here, in seconds, and boot; 0 for as long as it likes."""
 
 
 class Died(NamedTuple):
@@ -87,7 +90,8 @@ class Prepared:
         if self._wanted.results:
             _import_once()
         if not self._wanted.anew:
-            self._end_as_child(self._booted)
+            with limited(self._wanted.host_limit):
+                self._end_as_child(self._booted)
         self._serve()
         self._end_as_child(lambda: finished(self._point, self._wanted))
         raise AssertionError("a child has not ended")
@@ -112,12 +116,14 @@ class Prepared:
 
     def _serve(self) -> None:
         """Fork a child for each point that is asked for; returns in each child, and in no other process."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
         gc.collect()
         gc.freeze()  # a collection writes into what it looks at, and so would copy it into each child
         while asked := self._requests.wait():
             for _, data in asked:
                 for each in pickle.loads(data):
                     if self._fork(each):
+                        signal.setitimer(signal.ITIMER_REAL, self._wanted.host_limit)
                         return
         os._exit(0)
 
@@ -203,10 +209,30 @@ def finished(point: Point, wanted: Wanted) -> Record:
 
     run = UnderWay(point, [watch])
     try:
-        run.advance()
+        with limited(wanted.host_limit):
+            run.advance()
         return _kept(run, wanted, rows, ends[0] if ends else None)
     finally:
         run.close()
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """TimeoutError, wherever the process then is, after so many seconds; 0 are endless."""
+    if not seconds:
+        yield
+        return
+
+    def late(number: int, frame: object) -> NoReturn:
+        raise TimeoutError(f"this run has not ended after {seconds:g} s of this computer's time")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def failed(error: BaseException) -> Record:

@@ -1,0 +1,105 @@
+"""The grid of a search: each combination of a hold and of thread starts is a topology of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from cosim.study.run.run import Point, command_line
+from cosim.sw.driver.variants import chosen
+from cosim.sw.workloads import thread_names
+from cosim.system.driver_options import DriverOptions
+from cosim.system.load import load
+from cosim.system.topology import Topology
+from cosim.units.quantities import format_time
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One topology under one driver: what is searched. `source` and the options after it make it from a shell."""
+
+    name: str
+    topology: Topology
+    source: str
+    sets: tuple[str, ...] = ()
+    overlays: tuple[str, ...] = ()
+    seed: int | None = None
+    until: str | None = None
+    driver_words: tuple[str, ...] = ()
+    """The driver as overrides, if it is not the topology's own."""
+    driver: str | None = None
+
+    @property
+    def driver_name(self) -> str:
+        """The variant and the cells that differ from its own: ``merged attach=context-first``."""
+        options = self.topology.driver
+        return " ".join([options.variant, *chosen(options.cells)])
+
+    def under(self, driver: DriverOptions) -> Subject:
+        """The same under another driver."""
+        topology = self.topology.model_copy(update={"driver": driver})
+        words = tuple(f"driver.{cell}" for cell in chosen(driver.cells))
+        return Subject(
+            self.name,
+            load(topology),
+            self.source,
+            self.sets,
+            self.overlays,
+            self.seed,
+            self.until,
+            words,
+            driver.variant,
+        )
+
+    def command(self, more: Sequence[str], schedule: Sequence[str]) -> str:
+        """The shell command of one run."""
+        return command_line(
+            self.source,
+            sets=(*self.sets, *self.driver_words, *more),
+            overlays=self.overlays,
+            driver=self.driver,
+            seed=self.seed,
+            until=self.until,
+            schedule=schedule,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A place in the grid: the topology with one hold and one start of each thread that has several."""
+
+    subject: Subject
+    topology: Topology
+    hold_ps: int
+    starts: tuple[tuple[str, int], ...]
+    sets: tuple[str, ...]
+    """What makes it of the subject, as overrides."""
+
+    def point(self, schedule: Sequence[str]) -> Point:
+        """The run of a schedule."""
+        return Point(self.topology, self.subject.name, tuple(schedule), self.subject.command(self.sets, schedule))
+
+    def __str__(self) -> str:
+        return ", ".join(
+            [f"hold {format_time(self.hold_ps)}", *(f"{name} at {format_time(ps)}" for name, ps in self.starts)]
+        )
+
+
+def cells(subject: Subject, holds: Sequence[int], starts: Mapping[str, Sequence[int]]) -> Iterator[Cell]:
+    """All combinations, the first hold and the first starts first. Without `holds`, the topology's own is the only one.
+
+    What the topology says of exploring is left out: equal cells are equal topologies, whatever is searched.
+    """
+    topology = subject.topology.model_copy(update={"explore": None})
+    threads = topology.threads
+    places = {
+        f"{thread.on}.{name}": at for at, (thread, name) in enumerate(zip(threads, thread_names(threads), strict=True))
+    }
+    for *when, hold in product(*(starts[name] for name in starts), holds or (topology.run.hold,)):
+        begun = tuple(zip(starts, when, strict=True))
+        sets = {f"threads.{places[name]}.start": format_time(ps) for name, ps in begun}
+        if holds:
+            sets["run.hold"] = format_time(hold)
+        changed = load(topology, set=sets) if sets else topology
+        yield Cell(subject, changed, hold, begun, tuple(f"{path}={value}" for path, value in sets.items()))

@@ -1,0 +1,128 @@
+"""What came out of searching one topology under one driver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cosim.study.pool.record import Record
+from cosim.study.run.run import Point
+
+Stopped = Literal["", "found", "schedules", "time", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The first run that showed what was looked for: the n-th, with so many deviations, in a cell of the grid."""
+
+    n: int
+    deviations: int
+    sign: str
+    cell: str
+    point: Point
+    digest: str
+    messages: tuple[str, ...] = ()
+    """The violations, or what else was not as expected, in words."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `explore --json` prints for it."""
+        return {
+            "n": self.n,
+            "deviations": self.deviations,
+            "signature": self.sign,
+            "cell": self.cell,
+            "schedule": list(self.point.schedule),
+            "digest": self.digest,
+            "messages": list(self.messages),
+            "command": self.point.command,
+        }
+
+
+@dataclass(slots=True)
+class Row:
+    """A search as far as it has come."""
+
+    name: str
+    driver: str
+    remark: str = ""
+    reached_by: tuple[str, ...] = ()
+    wanted: str | None = None
+    """How the signature begins that has to be found; empty, if nothing may be found; None, if nothing was said."""
+    strategy: str = "bounded"
+    deviations: int = 1
+    cells: int = 0
+    runs: int = 0
+    by_level: list[int] = field(default_factory=list)
+    """How many schedules of 0, 1, ... deviations were run."""
+    next_level: int = 0
+    """How many there are of the level that was not come to its end, if that is known."""
+    complete: int = -1
+    """Every schedule of at most so many deviations was run; -1 if not even the unperturbed runs were."""
+    actions: tuple[int, int] = (0, 0)
+    """How many effects asked in the unperturbed runs: the fewest and the most in a cell."""
+    conflicts: tuple[int, int] = (0, 0)
+    skipped: int = 0
+    """Schedules whose partial order was one that had been seen, so that nothing was added to them."""
+    orders: int = 0
+    """How many partial orders were seen, if they were told apart."""
+    alike: int = 0
+    """Combinations of starts whose unperturbed run is that of another one."""
+    lost: int = 0
+    """Runs that came to no end: their process died, or an exception was raised."""
+    stopped: Stopped = ""
+    found: Found | None = None
+    others: dict[str, Found] = field(default_factory=dict)
+    """What else was shown, by its signature, each with the first run that did."""
+    mutants: list[Row] = field(default_factory=list)
+    """The same search with a step of the driver taken out, each; `step` says which."""
+    step: str = ""
+
+    @property
+    def as_wanted(self) -> bool:
+        """Whether it has come out as it had to; where nothing was said, that is that nothing was found."""
+        return (self.found is not None) == bool(self.wanted)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there was nothing to search: no effect of the unperturbed runs was in conflict, and no choice."""
+        return self.found is None and self.complete >= 0 and not self.conflicts[1] and self.strategy != "random"
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `explore --json` prints for it."""
+        return {
+            "topology": self.name,
+            "driver": self.driver,
+            "step": self.step,
+            "remark": self.remark,
+            "reached_by": list(self.reached_by),
+            "wanted": self.wanted,
+            "as_wanted": self.as_wanted,
+            "strategy": self.strategy,
+            "deviations": self.deviations,
+            "cells": self.cells,
+            "runs": self.runs,
+            "by_level": self.by_level,
+            "complete": self.complete,
+            "actions": list(self.actions),
+            "conflicts": list(self.conflicts),
+            "skipped": self.skipped,
+            "orders": self.orders,
+            "alike": self.alike,
+            "lost": self.lost,
+            "stopped": self.stopped,
+            "found": self.found and self.found.as_json(),
+            "others": {sign: found.as_json() for sign, found in self.others.items()},
+            "mutants": [mutant.as_json() for mutant in self.mutants],
+        }
+
+
+def told(record: Record) -> tuple[str, ...]:
+    """What a run showed, in words: the first violation of each signature, and what else was not as expected."""
+    first = {violation.signature: violation.message for violation in reversed(record.violations)}
+    return (*(f"{sign}: {first[sign]}" for sign in sorted(first)), *record.failures)
+
+
+def span(numbers: Sequence[int]) -> tuple[int, int]:
+    """The smallest and the largest."""
+    return min(numbers, default=0), max(numbers, default=0)

@@ -1,0 +1,101 @@
+"""What is searched: each topology under each driver, and what has to come out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosim.config.problems import Position, Problem, TopologyError
+from cosim.study.explore.cells import Subject
+from cosim.study.explore.request import Request
+from cosim.system.driver_options import DriverOptions
+from cosim.system.explore_options import ExploreOptions, driver_options
+from cosim.system.explore_rules import too_long
+from cosim.system.load import load, shipped
+from cosim.system.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One row that is to be searched; `wanted` is as in a `Row`."""
+
+    subject: Subject
+    explore: ExploreOptions
+    wanted: str | None
+
+
+def expanded(topologies: Sequence[str | Path | Topology]) -> list[str | Path | Topology]:
+    """Each folder replaced by its topologies: one of the shell's, or one that comes with cosim, such as ``review``."""
+    found: list[str | Path | Topology] = []
+    for each in topologies:
+        if isinstance(each, Topology):
+            found.append(each)
+            continue
+        path = Path(each)
+        ours = [name for name, file in shipped().items() if file.parent.name == str(each)]
+        if path.is_dir():
+            inside = sorted(path.glob("*.yaml"))
+            if not inside:
+                raise TopologyError([Problem(Position(str(each)), (), "there is no topology (*.yaml) in this folder")])
+            found += inside
+        elif not path.exists() and str(each) not in shipped() and ours:
+            found += ours
+        else:
+            found.append(each)
+    return found
+
+
+def tasks(
+    topology: str | Path | Topology,
+    request: Request,
+    *,
+    sets: Sequence[str] = (),
+    overlays: Sequence[str] = (),
+    seed: int | None = None,
+    until: str | None = None,
+) -> Iterator[Task]:
+    """The rows of one topology: its drivers, those that are asked for, or those that its `explore:` names.
+
+    Raises TopologyError for what cannot be searched.
+    """
+    loaded = load(topology, sets=sets, overlays=overlays, seed=seed, until=until)
+    name = "topology" if isinstance(topology, Topology) else Path(topology).name.removesuffix(".yaml")
+    source = name if isinstance(topology, Topology) else str(topology)
+    explore = loaded.explore or ExploreOptions()
+    plain = Subject(name, loaded, source, tuple(sets), tuple(overlays), seed, until)
+    own = any(text.startswith("driver") for text in sets)
+    for subject, wanted in _drivers(plain, explore, request.drivers, own=own):
+        _check(subject, explore, request)
+        yield Task(subject, explore, wanted)
+
+
+def _drivers(
+    plain: Subject, explore: ExploreOptions, asked: Sequence[str], *, own: bool
+) -> Iterator[tuple[Subject, str | None]]:
+    said: list[tuple[DriverOptions, str]] = [(row.options, row.signature) for row in explore.defects]
+    said += [(driver_options(driver), "") for driver in explore.clean]
+    if asked:
+        for name in asked:
+            driver = DriverOptions.model_validate({**plain.topology.driver.cells, "variant": name})
+            subject = plain.under(driver)
+            yield subject, next((wanted for known, wanted in said if known == subject.topology.driver), None)
+    elif said and not own:
+        for driver, wanted in said:
+            yield plain.under(driver), wanted
+    else:
+        driver = plain.topology.driver
+        yield plain, next((wanted for known, wanted in said if known == driver), None)
+
+
+def _check(subject: Subject, explore: ExploreOptions, request: Request) -> None:
+    """TopologyError if a hold could make a time-out fire; a file's own holds were looked at when it was loaded."""
+    deviations = explore.deviations if request.deviations is None else request.deviations
+    holds = request.holds or explore.holds or (subject.topology.run.hold,)
+    problems = [
+        Problem(Position("--holds" if request.holds else subject.source), (), text)
+        for hold in holds
+        if (text := too_long(hold, deviations, [subject.topology.driver]))
+    ]
+    if problems:
+        raise TopologyError(problems)

@@ -1,0 +1,28 @@
+"""The list of what may be held in a run, and what each of it touches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+from cosim.study.explore.cells import Cell
+from cosim.study.explore.listing import Listed
+from cosim.units.quantities import format_time
+
+
+def print_actions(cell: Cell, effects: Sequence[Listed], file: TextIO | None = None) -> None:
+    """Print a cell's effects: ``!`` marks those that a bounded search holds, ``-`` those that no schedule does."""
+    file = file or sys.stdout
+    asking = [each for each in effects if each.asks]
+    held = sum(each.in_conflict for each in effects)
+    file.write(f"{cell.subject.name}, driver {cell.subject.driver_name}, {cell}\n")
+    file.write(
+        f"{len(asking):,} actions, {held:,} in conflict (!); {len(effects) - len(asking):,} not to be held (-)\n"
+    )
+    room = max((len(each.name) for each in effects), default=0)
+    for each in effects:
+        mark = "!" if each.in_conflict else " " if each.asks else "-"
+        what = "changes" if each.changes else "looks at"
+        touches = " ".join(each.touches) or "nothing"
+        file.write(f"{mark} {format_time(each.time_ps):>14}  {each.name:{room}}  {what} {touches}\n")

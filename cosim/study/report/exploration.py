@@ -1,0 +1,129 @@
+"""The table of an exploration: by topology, each driver with what was found in it, or how far it is clean."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from cosim.study.explore.row import Row
+from cosim.study.report.page import Page, words
+
+WIDEST_DRIVER = 34
+"""Characters of a driver's name that still stand in the first column."""
+
+
+def print_rows(rows: Sequence[Row], file: TextIO | None = None, *, more: bool = False) -> None:
+    """Print the table to `file` (standard output if not given), and an empty line if there will be `more`."""
+    console = Console(file=file or sys.stdout, highlight=False, emoji=False, markup=False)
+    for line in table(rows, Page(min(110, max(40, console.width)))):
+        console.print(line, soft_wrap=True)
+    if more:
+        console.print()
+
+
+def as_text(rows: Sequence[Row], width: int = 80) -> str:
+    """The table as plain text."""
+    text = io.StringIO()
+    console = Console(file=text, width=width, color_system=None, force_terminal=False, markup=False, highlight=False)
+    for line in table(rows, Page(width)):
+        console.print(line, soft_wrap=True)
+    return text.getvalue()
+
+
+def table(rows: Sequence[Row], page: Page) -> Iterable[Text]:
+    """Each topology under its heading."""
+    for number, (_, group) in enumerate(groupby(rows, key=lambda row: row.name)):
+        if number:
+            yield Text("")
+        yield from _topology(list(group), page)
+
+
+def _topology(rows: list[Row], page: Page) -> Iterable[Text]:
+    first = rows[0]
+    about = f" ({first.remark})" if first.remark else ""
+    reached = f", reached by {', '.join(first.reached_by)}" if first.reached_by else ""
+    yield from words(f"{first.name}{about}{reached}", page, "bold", "", "  ")
+    yield from words(f"{_bound(first)}", page, "dim", "  ", "  ")
+    room = min(WIDEST_DRIVER, max(len(row.driver) for row in rows)) + 2
+    for row in rows:
+        indent = " " * (2 + room)
+        name = f"  {row.driver:{room}}"
+        if len(row.driver) > WIDEST_DRIVER:
+            yield Text(f"  {row.driver}")
+            name = indent
+        style = "green" if row.as_wanted else "bold red"
+        yield from words(_verdict(row), page, style, name, indent)
+        for note in _notes(row, rows):
+            yield from words(note, page, "", f"{indent}  ", f"{indent}  ")
+        if row.found is not None and not row.as_wanted:
+            yield Text(f"{indent}  replay: {row.found.point.command}")
+
+
+def _bound(row: Row) -> str:
+    cells = f"{row.cells} combinations of hold and starts" if row.cells > 1 else "one hold, one start"
+    drawn = {"pct": ", drawn of those in conflict", "random": ", drawn of all"}.get(row.strategy, "")
+    return f"{row.strategy}, at most {row.deviations} deviation{'s' * (row.deviations != 1)}{drawn}; {cells}"
+
+
+def _verdict(row: Row) -> str:
+    found = row.found
+    if found is not None:
+        missing = " and should be clean" if row.wanted == "" else ""
+        return f"found after {found.n:,}, k={found.deviations}{missing}: {found.sign}"
+    if row.nothing:
+        return "nothing to explore: no effect is in conflict with another thread's, device's or IOMMU's"
+    should = f"not found, and should be ({row.wanted}): " if row.wanted else ""
+    return f"{should or 'clean: '}{_extent(row)}"
+
+
+def _extent(row: Row) -> str:
+    """How far a search without a find has come."""
+    if row.strategy != "bounded":
+        return f"{row.runs:,} drawn schedules"
+    if not row.stopped and row.complete >= row.deviations:
+        kept = " that were not skipped" if row.skipped else ""
+        return f"all {row.runs:,} schedules{kept} of k <= {row.deviations}"
+    ends = {"time": "the time was over", "schedules": "as many were asked for", "interrupted": "interrupted"}
+    part = f"all of k <= {row.complete}" if row.complete >= 0 else "not all unperturbed runs"
+    level = f", {row.by_level[-1]:,} of {row.next_level:,} of k = {len(row.by_level) - 1}"
+    return f"{row.runs:,} schedules, {part}{level} ({ends.get(row.stopped, row.stopped)})"
+
+
+def _notes(row: Row, rows: list[Row]) -> Iterable[str]:
+    if row.found is None and not row.nothing:
+        yield f"{_span(row.actions)} actions, {_span(row.conflicts)} in conflict"
+        yield _proof(row, rows)
+    if row.skipped:
+        yield f"skipped what {row.skipped:,} schedules lead to whose partial order had been seen"
+    elif row.orders:
+        yield f"{row.orders:,} partial orders"
+    if row.alike and not row.stopped:
+        yield f"{row.alike} of the combinations of starts make no difference: the run is that of another one"
+    if row.lost:
+        yield f"{row.lost:,} runs died, or raised an exception"
+
+
+def _proof(row: Row, rows: list[Row]) -> str:
+    """What shows that a search which found nothing could have."""
+    found = [other for other in rows if other is not row and other.found is not None]
+    seen = [mutant for mutant in row.mutants if mutant.found is not None]
+    if row.mutants:
+        named = ", ".join(f"{mutant.step} ({mutant.found.n:,})" for mutant in seen if mutant.found)
+        return f"of {len(row.mutants)} drivers with a step less it finds {len(seen)}: {named}" if seen else _BLIND
+    if found:
+        return f"the same search finds {', '.join(other.driver for other in found)}"
+    return f"{_BLIND}; --mutants takes steps out of the driver"
+
+
+_BLIND = "nothing shows that this search could have found anything"
+
+
+def _span(numbers: tuple[int, int]) -> str:
+    low, high = numbers
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
