@@ -52,14 +52,19 @@ def too_long(hold_ps: int, deviations: int, drivers: list[DriverOptions]) -> str
 
 
 def _threads(topology: Topology, explore: ExploreOptions) -> Iterator[Broken]:
-    threads = topology.threads
-    names = [f"{thread.on}.{name}" for thread, name in zip(threads, thread_names(threads), strict=True)]
     for name, starts in explore.starts.items():
         path: Path = ("explore", "starts", name)
-        if name not in names:
-            yield path, f"{name} is none of `threads:`; {nearest(name, names)}"
+        if text := no_thread(topology, name):
+            yield path, text
         if not starts:
             yield path, "there is no start; name one at least"
+
+
+def no_thread(topology: Topology, name: str) -> str:
+    """What is wrong with the name of a thread that is to start at several times, if there is none of that name."""
+    threads = topology.threads
+    names = [f"{thread.on}.{named}" for thread, named in zip(threads, thread_names(threads), strict=True)]
+    return "" if name in names else f"{name} is none of `threads:`; {nearest(name, names)}"
 
 
 def _driver(driver: str | DriverOptions, path: Path) -> Iterator[Broken]:

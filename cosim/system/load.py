@@ -43,17 +43,17 @@ def load(
 ) -> Topology:
     """The topology of a file, or of one that comes with cosim, or another one changed; or that of a source.
 
-    `overlays` are files merged over it, later ones winning; then come the overrides `sets` (``PATH=VALUE``) and
-    `set` (path to value), and the short forms `driver`, `seed` and `until`. What has lost its effect to a later one of
-    them is left out. Raises TopologyError with everything that is wrong.
+    `overlays` are files merged over it, later ones winning. `driver` replaces the file's own: no policy of that is left.
+    Then come the overrides `sets` (``PATH=VALUE``) and `set` (path to value), and the short forms `seed` and `until`.
+    What has lost its effect to a later one of them is left out. Raises TopologyError with everything that is wrong.
     """
-    overrides = [Override.parse(text) for text in sets]
+    overrides = []
+    if driver is not None:  # the whole section: the cells of another variant are none of this one's
+        position = Position(f"--driver {driver}")
+        overrides.append(Override(("driver",), node_of({"variant": driver}, position), position))
+    overrides += [Override.parse(text) for text in sets]
     overrides += [Override.of(path, value) for path, value in (set or {}).items()]
-    for option, path, value in (
-        ("--driver", ("driver", "variant"), driver),
-        ("--seed", ("run", "seed"), seed),
-        ("--until", ("run", "until"), until),
-    ):
+    for option, path, value in (("--seed", ("run", "seed"), seed), ("--until", ("run", "until"), until)):
         if value is not None:
             position = Position(f"{option} {value}")
             overrides.append(Override(path, node_of(value, position), position))

@@ -94,8 +94,8 @@ class Journal:
                 data = json.loads(line)
             except json.JSONDecodeError:
                 break
-            look = data["look"] and Look(**_with_tuples(data["look"]))
-            self._done[data.pop("run")] = Done(**_with_tuples({**data, "look": look}))
+            run, look = data.pop("run"), data["look"] and Look(**_with_tuples(data["look"]))
+            self._done[run] = Done(**_with_tuples({**data, "look": look}))
         kept = [json.dumps(self._head), *lines[1 : 1 + len(self._done)]] if lines else []
         path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 

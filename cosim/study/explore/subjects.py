@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosim.config.problems import Position, Problem, TopologyError
@@ -11,7 +11,7 @@ from cosim.study.explore.cells import Subject
 from cosim.study.explore.request import Request
 from cosim.system.driver_options import DriverOptions
 from cosim.system.explore_options import ExploreOptions, driver_options
-from cosim.system.explore_rules import too_long
+from cosim.system.explore_rules import no_thread, too_long
 from cosim.system.load import load, shipped
 from cosim.system.topology import Topology
 
@@ -64,38 +64,46 @@ def tasks(
     source = name if isinstance(topology, Topology) else str(topology)
     explore = loaded.explore or ExploreOptions()
     plain = Subject(name, loaded, source, tuple(sets), tuple(overlays), seed, until)
+    asked = [
+        replace(
+            plain,
+            topology=load(topology, driver=driver, sets=sets, overlays=overlays, seed=seed, until=until),
+            driver=driver,
+        )
+        for driver in request.drivers
+    ]
     own = any(text.startswith("driver") for text in sets)
-    for subject, wanted in _drivers(plain, explore, request.drivers, own=own):
+    for subject, wanted in _drivers(plain, explore, asked, own=own):
         _check(subject, explore, request)
         yield Task(subject, explore, wanted)
 
 
 def _drivers(
-    plain: Subject, explore: ExploreOptions, asked: Sequence[str], *, own: bool
+    plain: Subject, explore: ExploreOptions, asked: Sequence[Subject], *, own: bool
 ) -> Iterator[tuple[Subject, str | None]]:
+    """Each driver, and what the file says has to come out of it: `asked`, or those of the file, or its `own` one."""
     said: list[tuple[DriverOptions, str]] = [(row.options, row.signature) for row in explore.defects]
     said += [(driver_options(driver), "") for driver in explore.clean]
-    if asked:
-        for name in asked:
-            driver = DriverOptions.model_validate({**plain.topology.driver.cells, "variant": name})
-            subject = plain.under(driver)
-            yield subject, next((wanted for known, wanted in said if known == subject.topology.driver), None)
-    elif said and not own:
+    if not asked and said and not own:
         for driver, wanted in said:
             yield plain.under(driver), wanted
-    else:
-        driver = plain.topology.driver
-        yield plain, next((wanted for known, wanted in said if known == driver), None)
+    for subject in asked or ([plain] if own or not said else []):
+        yield subject, next((wanted for known, wanted in said if known == subject.topology.driver), None)
 
 
 def _check(subject: Subject, explore: ExploreOptions, request: Request) -> None:
-    """TopologyError if a hold could make a time-out fire; a file's own holds were looked at when it was loaded."""
+    """TopologyError for holds that could make a time-out fire, and threads that there are not."""
     deviations = explore.deviations if request.deviations is None else request.deviations
     holds = request.holds or explore.holds or (subject.topology.run.hold,)
     problems = [
         Problem(Position("--holds" if request.holds else subject.source), (), text)
         for hold in holds
         if (text := too_long(hold, deviations, [subject.topology.driver]))
+    ]
+    problems += [
+        Problem(Position(f"--starts {name}"), (), text)
+        for name in request.starts or ()
+        if (text := no_thread(subject.topology, name))
     ]
     if problems:
         raise TopologyError(problems)

@@ -57,7 +57,7 @@ def _topology(rows: list[Row], page: Page) -> Iterable[Text]:
         if len(row.driver) > WIDEST_DRIVER:
             yield Text(f"  {row.driver}")
             name = indent
-        style = "green" if row.as_wanted else "bold red"
+        style = "bold red" if not row.as_wanted else "yellow" if row.found is None and row.stopped else "green"
         yield from words(_verdict(row), page, style, name, indent)
         for note in _notes(row, rows):
             yield from words(note, page, "", f"{indent}  ", f"{indent}  ")
@@ -79,7 +79,8 @@ def _verdict(row: Row) -> str:
     if row.nothing:
         return "nothing to explore: no effect is in conflict with another thread's, device's or IOMMU's"
     should = f"not found, and should be ({row.wanted}): " if row.wanted else ""
-    return f"{should or 'clean: '}{_extent(row)}"
+    whole = row.strategy == "bounded" and not row.stopped
+    return f"{should or ('clean: ' if whole else 'nothing found: ')}{_extent(row)}"
 
 
 def _extent(row: Row) -> str:
