@@ -4,6 +4,8 @@ finding.py       what it holds, and its file
 reading.py       a file is read, or refused: cut short, edited, of another version
 driver_files.py  the files of a driver that is the user's own
 replay.py        its run is made again, and compared
+smaller.py       smaller topologies, made from a topology's data
+shrink.py        the smallest point that shows the same signature
 """
 
 from cosim.study.finding.finding import Finding
