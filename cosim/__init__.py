@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cosim.config.problems import TopologyError
+    from cosim.study.explore.explore import Exploration
+    from cosim.study.explore.request import Strategy
     from cosim.study.run.result import Result
     from cosim.system.topology import Topology
 
     __version__: str
     model_version: str
 
-__all__ = ["Result", "TopologyError", "__version__", "load", "model_version", "run"]
+__all__ = ["Exploration", "Result", "TopologyError", "__version__", "explore", "load", "model_version", "run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -38,6 +40,10 @@ def __getattr__(name: str) -> Any:
         from cosim.study.run.result import Result
 
         return Result
+    if name == "Exploration":
+        from cosim.study.explore.explore import Exploration
+
+        return Exploration
     if name == "TopologyError":
         from cosim.config.problems import TopologyError
 
@@ -113,6 +119,76 @@ def run(
     files = [trace] if isinstance(trace, str) or hasattr(trace, "__fspath__") else trace
     with open_traces([fspath(file) for file in files]) as watchers:  # type: ignore[arg-type]
         return simulate(point, watchers=watchers, progress=progress)
+
+
+def explore(
+    topology: str | Path | Topology,
+    *more: str | Path | Topology,
+    drivers: Iterable[str] = (),
+    strategy: Strategy = "bounded",
+    deviations: int | None = None,
+    holds: Iterable[str] | None = None,
+    starts: Mapping[str, Iterable[str]] | None = None,
+    one_cell: bool = False,
+    schedules: int | None = None,
+    seconds: float = float("inf"),
+    jobs: int | None = None,
+    skip_equal: bool = False,
+    allocations: bool = False,
+    go_on: bool = False,
+    mutants: bool = False,
+    seed: int | None = None,
+    set: Mapping[str, object] | None = None,
+    overlays: Iterable[str | Path] = (),
+    until: str | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    **unknown: object,
+) -> Exploration:
+    """Search topologies over schedules, holds and starts (``cosim explore --help``), and return what came out.
+
+    Times are texts: ``holds=["2 us", "5 us"], starts={"cpu1.attach": ["0 ns", "2 us"]}``. With a `folder` findings and
+    a journal are written there, by which a search that was interrupted goes on with `resume`. Ctrl-C ends it early;
+    the last row then says so. `seconds`, and `schedules`, are for each row. Raises TopologyError.
+    """
+    from pathlib import Path as FilePath
+
+    from cosim.study.explore.explore import SIGNALS, Exploration, explorations
+    from cosim.study.explore.request import Request
+    from cosim.study.run.stop import Stop
+    from cosim.units.quantities import parse_time
+
+    _known("explore", unknown, explore.__kwdefaults__ or ())
+    request = Request(
+        strategy=strategy,
+        deviations=deviations,
+        holds=None if holds is None else tuple(map(parse_time, holds)),
+        starts=None if starts is None else {name: tuple(map(parse_time, times)) for name, times in starts.items()},
+        schedules=schedules,
+        seconds=seconds,
+        jobs=jobs,
+        first_cell=one_cell,
+        skip_equal=skip_equal,
+        allocations=allocations,
+        seed=seed or 0,
+        go_on=go_on,
+        mutants=mutants,
+        drivers=tuple(drivers),
+    )
+    stop = Stop()
+    with stop.listening(SIGNALS):
+        rows = explorations(
+            [topology, *more],
+            request,
+            sets=[f"{path}={value}" for path, value in (set or {}).items()],
+            overlays=[str(overlay) for overlay in overlays],
+            seed=seed,
+            until=until,
+            folder=None if folder is None else FilePath(folder),
+            resume=resume,
+            stop=stop,
+        )
+        return Exploration(list(rows))
 
 
 def _known(function: str, unknown: Mapping[str, object], known: Iterable[str]) -> None:

@@ -43,7 +43,7 @@ def load(
 ) -> Topology:
     """The topology of a file, or of one that comes with cosim, or another one changed; or that of a source.
 
-    `overlays` are files merged over it, later ones winning. `driver` replaces the file's own: no policy of that is left.
+    `overlays` are files merged over it, later ones winning. `driver` replaces the file's own and all its policies.
     Then come the overrides `sets` (``PATH=VALUE``) and `set` (path to value), and the short forms `seed` and `until`.
     What has lost its effect to a later one of them is left out. Raises TopologyError with everything that is wrong.
     """

@@ -55,7 +55,8 @@ class Asking(Scheduled):
 class Looking:
     """What is to be read back of each run.
 
-    Of a run whose schedule has `deviations` answers or more, nothing will be added. `everything` wants all effects;
+    Of a run whose schedule has `deviations` answers or more, nothing will be added: nothing is read back of it, unless
+    it is the unperturbed one, of which the numbers are told. `everything` wants all effects;
     `orders` partial orders; `allocations` makes allocations choices, too.
     """
 
@@ -77,19 +78,22 @@ class Looking:
 
     def begin(self, run: UnderWay) -> Callable[[], Look | None]:
         """Called at the end of boot; what it returns, at the end of the run."""
-        if len(run.point.schedule) >= self.deviations and not self.orders:
+        if not self._adds(run.point) and not self.orders:
             return lambda: None
         taken: list[Taken] = []
         sim = run.system.sim
         sim.actions.watchers.append(taken.append)
         return lambda: self._end(run, taken)
 
+    def _adds(self, point: Point) -> bool:
+        return not point.schedule or len(point.schedule) < self.deviations
+
     def _end(self, run: UnderWay, taken: list[Taken]) -> Look:
         chooser = run.system.sim.chooser
         assert isinstance(chooser, Asking)
         order = order_of(taken) if self.orders else 0
         asking = [each for each in taken if each.asks]
-        if len(run.point.schedule) >= self.deviations:
+        if not self._adds(run.point):
             return Look(len(asking), 0, len(chooser.choices), order=order)
         held = in_conflict(taken, run.point.topology.run.hold)
         choices = [f"{name}:{answer}" for name, n in chooser.choices for answer in range(1, n)]

@@ -1,0 +1,198 @@
+"""Searches of one small experiment: what is found, what a clean row means, and how a search goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cosim
+from cosim.config.problems import TopologyError
+from cosim.study.explore.explore import JOURNAL, explorations
+from cosim.study.explore.request import Request
+from cosim.study.explore.row import Row
+from cosim.study.explore.search import draw
+from cosim.study.explore.signs import kind
+from cosim.study.report.exploration import as_text
+from tests.study.explore.systems import ATTACH_BESIDE_UNMAP, written
+
+CONTEXT_FIRST = {"driver.attach": "context-first"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return written(tmp_path)
+
+
+def searched(path: Path, **asked: Any) -> Row:
+    """One row, at one hold and one start, in one process."""
+    exploration = cosim.explore(path, one_cell=True, jobs=1, **asked)
+    (row,) = exploration.rows
+    return row
+
+
+@pytest.mark.slow
+def test_what_is_found_is_found_again_by_its_command_and_by_its_schedule(path: Path) -> None:
+    row = searched(path, set=CONTEXT_FIRST)
+    found = row.found
+    assert found is not None
+    assert (row.wanted, row.stopped, found.deviations) == ("flush-promises", "found", 1)
+    assert found.n == row.runs == sum(row.by_level)
+    result = cosim.run(path, set=CONTEXT_FIRST, schedule=found.point.schedule)
+    assert result.digest == found.digest
+    assert found.sign in result.signatures
+    assert found.point.command.startswith(f"cosim run {path} -s driver.attach=context-first")
+
+
+@pytest.mark.slow
+def test_a_clean_row_has_run_all_of_its_bound_and_stands_beside_what_the_same_search_finds(path: Path) -> None:
+    exploration = cosim.explore(path, one_cell=True)
+    merged = exploration.rows[-1]
+    assert all(row.as_wanted for row in exploration.rows)
+    assert [row.found is not None for row in exploration.rows] == [True, True, False]
+    assert merged.runs == 1 + 2 * merged.conflicts[0]
+    assert merged.complete == 1
+    assert not merged.stopped
+    text = as_text(exploration.rows)
+    assert f"clean: all {merged.runs} schedules of k <= 1" in text
+    assert "the same search finds merged attach=context-first, v2" in " ".join(text.split())
+    assert exploration.exit_code == 0
+
+
+@pytest.mark.slow
+def test_a_row_that_comes_out_otherwise_fails_the_exploration(tmp_path: Path) -> None:
+    """The defect is not in `merged`, and with the attach of the review it is not clean."""
+    text = ATTACH_BESIDE_UNMAP.replace("clean: [merged]", "clean: [{variant: merged, attach: context-first}]")
+    text = text.replace("{variant: merged, attach: context-first}, signature", "merged, signature")
+    exploration = cosim.explore(written(tmp_path, text), one_cell=True, schedules=40)
+    assert [row.as_wanted for row in exploration.rows] == [False, True, False]
+    assert exploration.exit_code == 1
+    said = " ".join(as_text(exploration.rows).split())
+    assert "not found, and should be (flush-promises)" in said
+    assert "k=1 and should be clean: flush-promises" in said
+
+
+def test_a_search_that_stops_early_says_how_far_it_came_and_is_not_called_clean(path: Path) -> None:
+    row = searched(path, drivers=["merged"], schedules=5)
+    assert (row.stopped, row.by_level, row.complete) == ("schedules", [1, 4], 0)
+    text = " ".join(as_text([row]).split())
+    assert f"nothing found: 5 schedules, all of k <= 0, 4 of {row.next_level} of k = 1" in text
+    assert "nothing shows that this search could have found anything" in text
+
+
+@pytest.mark.slow
+def test_a_grid_has_each_hold_with_each_start_and_each_command_makes_its_own(path: Path) -> None:
+    (row,) = cosim.explore(path, set=CONTEXT_FIRST, deviations=0, go_on=True).rows
+    assert (row.cells, row.runs, row.complete) == (4, 4, 0)
+
+
+@pytest.mark.slow
+def test_two_deviations_are_every_pair_that_the_definition_gives(path: Path) -> None:
+    """Of a short run, all schedules of the second level are those that the runs of the first one lead to, each once."""
+    rows: list[tuple[int, tuple[str, ...]]] = []
+    request = Request(deviations=2, holds=(5_000,), schedules=150, jobs=1, first_cell=True, drivers=("merged",))
+    folder = path.parent / "out"
+    (row,) = explorations([path], request, folder=folder)
+    for line in (folder / JOURNAL).read_text().splitlines()[1:]:
+        schedule = json.loads(line)["run"].split(" ")[2]
+        rows.append((len(schedule.split(",")) if schedule else 0, tuple(schedule.split(","))))
+    assert len({schedule for _, schedule in rows}) == row.runs == len(rows)
+    assert [level for level, _ in rows] == sorted(level for level, _ in rows)
+    firsts = {schedule[0] for level, schedule in rows if level == 1}
+    pairs = [schedule for level, schedule in rows if level == 2]
+    assert pairs
+    assert all(set(pair) & firsts for pair in pairs)
+    assert all(one.rpartition(":")[0] != two.rpartition(":")[0] for pair in pairs for one, two in combinations(pair, 2))
+
+
+@pytest.mark.slow
+def test_what_was_interrupted_goes_on_and_comes_out_as_if_it_had_not_been(path: Path, tmp_path: Path) -> None:
+    request = Request(first_cell=True, jobs=1, schedules=16, drivers=("merged",))
+    (whole,) = explorations([path], request)
+    part = Request(first_cell=True, jobs=1, schedules=7, drivers=("merged",))
+    list(explorations([path], part, folder=tmp_path / "out"))
+    journal = tmp_path / "out" / JOURNAL
+    journal.write_text(journal.read_text()[:-30])  # the process was ended in the middle of a line
+    ran: list[int] = []
+    (rest,) = explorations(
+        [path], request, folder=tmp_path / "out", resume=True, progress=lambda row, _: ran.append(row.runs)
+    )
+    assert rest.as_json() == whole.as_json()
+    assert len(journal.read_text().splitlines()) == 1 + 16
+
+
+def test_a_journal_of_another_version_is_refused(path: Path, tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).write_text('{"model": "0", "allocations": false}\n')
+    with pytest.raises(TopologyError, match="is of another search"):
+        list(explorations([path], Request(), folder=tmp_path, resume=True))
+
+
+def test_a_signal_ends_it_and_what_was_found_so_far_is_kept(path: Path) -> None:
+    def signalled(row: Row, left: int) -> None:
+        if row.runs == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    from cosim.study.run.stop import Stop
+
+    stop = Stop()
+    with stop.listening([signal.SIGINT]):
+        request = Request(first_cell=True, jobs=1, drivers=("merged", "v2"))
+        rows = list(explorations([path], request, progress=signalled, stop=stop))
+    assert [(row.driver, row.stopped, row.runs) for row in rows] == [("merged", "interrupted", 5)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["pct", "random"])
+def test_drawn_schedules_are_as_many_as_asked_for_and_the_same_each_time(path: Path, strategy: str) -> None:
+    asked: dict[str, Any] = {"strategy": strategy, "schedules": 12, "deviations": 3, "drivers": ["merged"]}
+    first, again = searched(path, **asked), searched(path, **asked)
+    assert first.by_level == [1, 12]
+    assert first.as_json() == again.as_json()
+
+
+@pytest.mark.slow
+def test_schedules_that_repeat_a_partial_order_lead_to_nothing_more_if_that_is_asked(path: Path) -> None:
+    asked: dict[str, Any] = {"drivers": ["merged"], "deviations": 2, "schedules": 300, "holds": ["50 ns"]}
+    row = searched(path, skip_equal=True, **asked)
+    assert 0 < row.orders < row.runs
+    assert row.skipped > 0
+
+
+@pytest.mark.slow
+def test_mutants_show_that_a_clean_search_could_have_found_something(path: Path) -> None:
+    row = searched(path, drivers=["merged"], mutants=True, deviations=0)
+    seen = [mutant.step for mutant in row.mutants if mutant.found]
+    assert len(row.mutants) > 20
+    assert seen
+    assert f"of {len(row.mutants)} drivers with a step less it finds {len(seen)}: {seen[0]}" in " ".join(
+        as_text([row]).split()
+    )
+
+
+def test_drawn_answers_are_of_different_questions() -> None:
+    import random
+
+    answers = ["a.st#1:1", "a.st#1:2", "b.ld#0:1", "b.ld#0:2", "c.ld#0.past:1"]
+    for schedule in draw(answers, 3, 200, random.Random(1)):
+        assert 1 <= len(schedule) <= 3
+        assert len({answer.rpartition(":")[0] for answer in schedule}) == len(schedule)
+
+
+@pytest.mark.parametrize(
+    ("failure", "same"),
+    [
+        ("faults: 3, expected 0; iommu0 refused 3 of 7 requests of nic0", "faults: N, expected N"),
+        ("threads: cpu1.attach has not ended, expected to be finished", None),
+        (
+            "calls: 1 round of cpu0.map failed with ENOMEM, and all were to succeed",
+            "calls: N round of cpu0.map failed with ENOMEM, and all were to succeed",
+        ),
+        ("oops at 0xffff1234 in x\nmore", "oops at N in x"),
+    ],
+)
+def test_failures_that_differ_in_numbers_alone_are_of_one_kind(failure: str, same: str | None) -> None:
+    assert kind(failure) == (same or failure)
