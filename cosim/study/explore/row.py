@@ -12,7 +12,7 @@ from cosim.study.run.run import Point
 Stopped = Literal["", "found", "schedules", "time", "interrupted"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
     """The first run that showed what was looked for: the n-th, with so many deviations, in a cell of the grid."""
 
@@ -24,6 +24,8 @@ class Found:
     digest: str
     messages: tuple[str, ...] = ()
     """The violations, or what else was not as expected, in words."""
+    path: str = ""
+    """The file of the finding, if there is one."""
 
     def as_json(self) -> dict[str, Any]:
         """The object that `explore --json` prints for it."""
@@ -36,6 +38,7 @@ class Found:
             "digest": self.digest,
             "messages": list(self.messages),
             "command": self.point.command,
+            "path": self.path,
         }
 
 

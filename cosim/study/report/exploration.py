@@ -11,9 +11,10 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from cosim.study.explore.row import Row
+from cosim.study.explore.row import Found, Row
 from cosim.study.report.page import Page, words
 
+SHOWN_MESSAGES = 3
 WIDEST_DRIVER = 34
 """Characters of a driver's name that still stand in the first column."""
 
@@ -62,7 +63,17 @@ def _topology(rows: list[Row], page: Page) -> Iterable[Text]:
         for note in _notes(row, rows):
             yield from words(note, page, "", f"{indent}  ", f"{indent}  ")
         if row.found is not None and not row.as_wanted:
-            yield Text(f"{indent}  replay: {row.found.point.command}")
+            yield from _unwanted(row.found, page, indent)
+
+
+def _unwanted(found: Found, page: Page, indent: str) -> Iterable[Text]:
+    """What was seen that should not have been, in words, and how to see it again."""
+    for message in found.messages[:SHOWN_MESSAGES]:
+        for line in message.splitlines():
+            yield from words(line, page, "", "    ", "      ")
+    if found.path:
+        yield Text(f"    finding: {found.path}")
+    yield Text(f"    replay: {found.point.command}")
 
 
 def _bound(row: Row) -> str:
@@ -107,7 +118,7 @@ def _notes(row: Row, rows: list[Row]) -> Iterable[str]:
     if row.alike and not row.stopped:
         yield f"{row.alike} of the combinations of starts make no difference: the run is that of another one"
     if row.lost:
-        yield f"{row.lost:,} runs died, or raised an exception"
+        yield f"{row.lost:,} run{'s' * (row.lost != 1)} died, or raised an exception"
 
 
 def _proof(row: Row, rows: list[Row]) -> str:

@@ -44,7 +44,8 @@ def outcome(result: Result, page: Page) -> list[Text]:
     if len(result.unfinished) > SHOWN_UNFINISHED:
         lines.append(Text(f"  and {len(result.unfinished) - SHOWN_UNFINISHED} more calls", "yellow"))
     for choice in result.unasked:
-        lines += words(f"the run never came to {choice} of the schedule", page, "yellow", "  ? ", "    ")
+        near = f"; {result.nearest[choice]}" if choice in result.nearest else ""
+        lines += words(f"the run never came to {choice} of the schedule{near}", page, "yellow", "  ? ", "    ")
     if result.replay and (result.violations or result.failures):
         lines.append(Text(f"  replay: {result.replay}"))
     return [*lines, *words(_window(result), page, "dim")]

@@ -65,6 +65,8 @@ class Result:
     """Calls that had not returned at the end, and took longer than any of their name, with their parts so far."""
     unasked: tuple[str, ...] = ()
     """Choices of the schedule that the run never came to."""
+    nearest: Mapping[str, str] = field(default_factory=dict)
+    """For each of them, which choices there were, in words."""
     log: tuple[LogLine, ...] = ()
     """The first lines of the kernel's log, of `log_lines` in all."""
     log_lines: int = 0

@@ -23,6 +23,7 @@ from cosim.study.run.limit import NOTHING, limit_of
 from cosim.study.run.measure import Meter
 from cosim.study.run.model import model_version
 from cosim.study.run.named import Named
+from cosim.study.run.nearest_choice import nearest_choice
 from cosim.study.run.progress import Progress
 from cosim.study.run.result import Result
 from cosim.study.run.stop import Stop
@@ -244,6 +245,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         seen=meter.seen(),
         unfinished=_unfinished(system, meter, stop),
         unasked=_unasked(sim),
+        nearest={choice: nearest_choice(choice, sim.actions.counts) for choice in _unasked(sim)},
         log=tuple(meter.log.kept),
         log_lines=meter.log.count,
         ended=meter.latencies.ended,
