@@ -1,0 +1,79 @@
+"""The experiments on the review's remarks: each defect is shown by the schedule that its file names, beside which the
+drivers that have to be clean are clean.
+
+The searches themselves are `make review`: here one schedule of each is run again, of each file the first one in every
+run of the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import cosim
+from cosim.study.explore.cells import Cell, cells
+from cosim.study.explore.request import Request
+from cosim.study.explore.signs import signs
+from cosim.study.explore.subjects import tasks
+from cosim.study.pool import Pool
+from cosim.system.explore_options import DefectRow, ExploreOptions
+from cosim.system.load import shipped
+
+FILES = [name for name, path in shipped().items() if path.parent.name == "review"]
+HOLDS = 3
+"""As many holds every experiment has at least."""
+
+
+def explored(name: str) -> ExploreOptions:
+    explore = cosim.load(name).explore
+    assert explore is not None
+    return explore
+
+
+def shown() -> Iterator[object]:
+    """Every defect of which a schedule is known; all but the first of a file are slow."""
+    for name in FILES:
+        rows = [(at, row) for at, row in enumerate(explored(name).defects) if row.schedule is not None]
+        for number, (at, row) in enumerate(rows):
+            marks = [pytest.mark.slow] if number else []
+            yield pytest.param(name, at, row, id=f"{name}-{row.options.variant}-{at}", marks=marks)
+
+
+def first_cell(name: str, at: int) -> Cell:
+    """The first hold and starts of a file's driver: first come the defects, then those that have to be clean."""
+    task = list(tasks(name, Request()))[at]
+    return next(cells(task.subject, task.explore.holds, task.explore.starts))
+
+
+def run(cell: Cell, schedule: tuple[str, ...]) -> tuple[str, ...]:
+    """What a run shows; an empty schedule is one that answers nothing."""
+    with Pool(1, fork=False) as pool:
+        ((_, record),) = pool.runs([cell.point(schedule or ("nobody#0:0",))])
+    return signs(record)
+
+
+@pytest.mark.parametrize(("name", "at", "row"), tuple(shown()))
+def test_a_defect_is_shown_by_its_schedule(name: str, at: int, row: DefectRow) -> None:
+    found = run(first_cell(name, at), row.schedule or ())
+    assert any(sign.startswith(row.signature) for sign in found), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_what_has_to_be_clean_is_clean_under_the_schedules_that_show_the_defects(name: str) -> None:
+    explore = explored(name)
+    schedules = {row.schedule for row in explore.defects if row.schedule is not None} | {()}
+    for at in range(len(explore.defects), len(explore.defects) + len(explore.clean)):
+        for schedule in sorted(schedules):
+            assert not run(first_cell(name, at), schedule), (explore.clean[at - len(explore.defects)], schedule)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_experiment_has_a_defect_holds_and_starts_and_says_who_reaches_it(name: str) -> None:
+    topology, explore = cosim.load(name), explored(name)
+    assert explore.remark
+    assert explore.reached_by
+    assert explore.defects
+    assert len(explore.holds) >= HOLDS
+    assert explore.starts or len(topology.threads) == 1
