@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from cosim.study.run.run import Point, command_line
 from cosim.sw.driver.variants import chosen
 from cosim.sw.workloads import thread_names
 from cosim.system.driver_options import DriverOptions
-from cosim.system.load import load
 from cosim.system.topology import Topology
 from cosim.units.quantities import format_time
 
@@ -40,17 +39,7 @@ class Subject:
         """The same under another driver."""
         topology = self.topology.model_copy(update={"driver": driver})
         words = tuple(f"driver.{cell}" for cell in chosen(driver.cells))
-        return Subject(
-            self.name,
-            load(topology),
-            self.source,
-            self.sets,
-            self.overlays,
-            self.seed,
-            self.until,
-            words,
-            driver.variant,
-        )
+        return replace(self, topology=topology, driver_words=words, driver=driver.variant)
 
     def command(self, more: Sequence[str], schedule: Sequence[str]) -> str:
         """The shell command of one run."""
@@ -74,7 +63,7 @@ class Cell:
     hold_ps: int
     starts: tuple[tuple[str, int], ...]
     sets: tuple[str, ...]
-    """What makes it of the subject, as overrides."""
+    """What makes it of the subject, as overrides; nothing for what is as there."""
 
     def point(self, schedule: Sequence[str]) -> Point:
         """The run of a schedule."""
@@ -89,17 +78,24 @@ class Cell:
 def cells(subject: Subject, holds: Sequence[int], starts: Mapping[str, Sequence[int]]) -> Iterator[Cell]:
     """All combinations, the first hold and the first starts first. Without `holds`, the topology's own is the only one.
 
-    What the topology says of exploring is left out: equal cells are equal topologies, whatever is searched.
+    What the topology says of exploring is left out: equal cells are equal topologies, whatever is searched. Nothing is
+    checked anew, since a hold and a start change nothing that a rule asks for, and an experiment has hundreds of cells.
     """
     topology = subject.topology.model_copy(update={"explore": None})
-    threads = topology.threads
-    places = {
-        f"{thread.on}.{name}": at for at, (thread, name) in enumerate(zip(threads, thread_names(threads), strict=True))
-    }
+    named = zip(topology.threads, thread_names(topology.threads), strict=True)
+    places = {f"{thread.on}.{name}": at for at, (thread, name) in enumerate(named)}
     for *when, hold in product(*(starts[name] for name in starts), holds or (topology.run.hold,)):
         begun = tuple(zip(starts, when, strict=True))
-        sets = {f"threads.{places[name]}.start": format_time(ps) for name, ps in begun}
-        if holds:
+        sets = {
+            f"threads.{places[name]}.start": format_time(ps)
+            for name, ps in begun
+            if ps != topology.threads[places[name]].start
+        }
+        if hold != topology.run.hold:
             sets["run.hold"] = format_time(hold)
-        changed = load(topology, set=sets) if sets else topology
+        threads = list(topology.threads)
+        for name, ps in begun:
+            threads[places[name]] = threads[places[name]].model_copy(update={"start": ps})
+        run = topology.run.model_copy(update={"hold": hold})
+        changed = topology.model_copy(update={"threads": tuple(threads), "run": run})
         yield Cell(subject, changed, hold, begun, tuple(f"{path}={value}" for path, value in sets.items()))
