@@ -14,6 +14,8 @@ from rich.text import Text
 from cosim.study.explore.row import Found, Row
 from cosim.study.report.page import Page, words
 
+NAMED = 3
+"""As many drivers that were found are named behind one that is clean."""
 SHOWN_MESSAGES = 3
 WIDEST_DRIVER = 34
 """Characters of a driver's name that still stand in the first column."""
@@ -128,6 +130,10 @@ def _proof(row: Row, rows: list[Row]) -> str:
     if row.mutants:
         named = ", ".join(f"{mutant.step} ({mutant.found.n:,})" for mutant in seen if mutant.found)
         return f"of {len(row.mutants)} drivers with a step less it finds {len(seen)}: {named}" if seen else _BLIND
+    if len(found) > NAMED:
+        own = [other for other in found if other.driver.startswith(f"{row.driver} ")]
+        of_them = f", {len(own)} of them {row.driver} with a change" if own else ""
+        return f"the same search finds {len(found)} other drivers{of_them}"
     if found:
         return f"the same search finds {', '.join(other.driver for other in found)}"
     return f"{_BLIND}; --mutants takes steps out of the driver"
