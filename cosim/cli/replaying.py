@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -36,11 +37,21 @@ Exit codes:
 @click.option(
     "--executor", type=click.Choice(["agenda", "plain"]), help="What executes the hardware; both do the same."
 )
+@click.option(
+    "--picture", "drawn", is_flag=True, help="Draw it: a column for each thread, the hardware and the device."
+)
+@click.option("--html", "page", metavar="FILE", help="Write the picture as a page to FILE.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found and the result as one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @guarded
 def replay(
-    finding: str, traces: tuple[str, ...], executor: Literal["agenda", "plain"] | None, as_json: bool, quiet: bool
+    finding: str,
+    traces: tuple[str, ...],
+    executor: Literal["agenda", "plain"] | None,
+    drawn: bool,
+    page: str | None,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Run FINDING, a file that a search has written, again, and say whether the same comes out.
 
@@ -52,6 +63,8 @@ def replay(
     from cosim.study.run.stop import Stop
     from cosim.study.trace.trace import open_traces
 
+    if as_json and drawn:
+        raise click.UsageError("--json and --picture both print; name one of them, or --html FILE")
     stop = Stop(nothing_yet)
     with stop.listening(SIGNALS), ExitStack() as outputs:
         found = read(finding)
@@ -63,8 +76,10 @@ def replay(
         lost = what_failed(outputs.close)
         if as_json:
             click.echo(json.dumps(replayed.as_json(), indent=1))
-        else:
+        elif not (drawn and replayed.same):
             _print(replayed)
+        if (drawn or page) and replayed.same:
+            lost += _drawn(replayed, command, page, printed=drawn)
     if lost:
         click.echo(lost, err=True)
     return INTERRUPTED if stop.signals else 2 if lost else replayed.exit_code
@@ -74,3 +89,19 @@ def _print(replayed: Replayed) -> None:
     from cosim.study.report.replayed import print_replayed
 
     print_replayed(replayed)
+
+
+def _drawn(replayed: Replayed, command: str, page: str | None, *, printed: bool) -> str:
+    """Print the picture, or write it as a page, or both; what keeps the page from being written."""
+    from cosim.study.report.ordering import html, picture_of, plain
+    from cosim.study.report.whole_file import write_whole
+
+    picture = picture_of(replayed.finding, command)
+    if printed:
+        click.echo(plain(picture), nl=False)
+    if page:
+        try:
+            write_whole(Path(page), html(picture))
+        except OSError as error:
+            return f"--html {page}: cannot be written: {error.strerror or error}"
+    return ""

@@ -33,17 +33,22 @@ class Replayed:
         return self.finding.signature in self.result.signatures
 
     @property
+    def same(self) -> bool:
+        """Both."""
+        return self.equal and self.shows
+
+    @property
     def exit_code(self) -> int:
         """0 if it is the same again, 1 if not, 130 if it was interrupted."""
         if self.result.outcome == "interrupted":
             return self.result.exit_code
-        return 0 if self.equal and self.shows else 1
+        return 0 if self.same else 1
 
     def as_json(self) -> dict[str, Any]:
         """The object that `cosim replay --json` prints."""
         found, result = self.finding, self.result
         return {
-            "equal": self.equal and self.shows,
+            "equal": self.same,
             "signature": found.signature,
             "digest": {"found": found.digest, "replayed": result.digest},
             "events": {"found": found.events, "replayed": result.events},

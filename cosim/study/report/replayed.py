@@ -26,7 +26,7 @@ def _compared(replayed: Replayed, page: Page) -> list[Text]:
     found, result = replayed.finding, replayed.result
     if result.outcome == "interrupted":
         return words("interrupted, so that nothing can be said of it", page, "yellow")
-    if replayed.equal and replayed.shows:
+    if replayed.same:
         return words(f"the same again, to the last of {found.events:,} events: {found.signature}", page, "bold")
     lines = words(f"not the same again: {found.signature}", page, "bold red")
     then, now = f"{found.events:,} events, digest {found.digest}", f"{result.events:,} events, digest {result.digest}"

@@ -90,3 +90,22 @@ def test_what_is_no_finding_is_exit_code_2_and_one_line(tmp_path: Path) -> None:
     trace = cosim("replay", str(written(tmp_path)), "-t", "trace.txt")
     assert (trace.exit_code, trace.stdout) == (2, "")
     assert "the suffix names the format" in trace.stderr
+
+
+@pytest.mark.slow
+def test_its_picture_is_printed_and_its_page_written(tmp_path: Path) -> None:
+    page = tmp_path / "found.html"
+    said = cosim("replay", str(written(tmp_path)), "-q", "--picture", "--html", str(page))
+    assert said.exit_code == 0
+    assert "+ clear PTE x:" in said.stdout
+    assert "the same again" not in said.stdout
+    assert page.read_text().startswith("<!doctype html>")
+    alone = cosim("replay", str(written(tmp_path)), "-q", "--html", str(tmp_path))
+    assert (alone.exit_code, "the same again" in alone.stdout) == (2, True)
+    assert f"--html {tmp_path}: cannot be written" in alone.stderr
+
+
+def test_two_forms_on_one_output_are_refused(tmp_path: Path) -> None:
+    said = cosim("replay", str(written(tmp_path)), "--picture", "--json")
+    assert said.exit_code == 2
+    assert "name one of them" in said.stderr

@@ -1,0 +1,160 @@
+"""Which steps of a run belong to what was violated: those of its pages, of its time, and of what was held."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from cosim.oracles import Violation
+from cosim.sim.actions import Taken
+from cosim.sim.footprints import conflict
+from cosim.study.report.ordering.memory import PURPOSES, Subject, covers
+from cosim.study.report.ordering.steps import FENCE, PAGE_HERE, SEND, Part, Step, Weight
+
+MOST_LINES = 44
+"""Of so many lines a picture is made at most; those that tell least are left out."""
+MOST_SUBJECTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The steps, in order, the pages that they are about, and how many had no room."""
+
+    steps: tuple[Step, ...]
+    subjects: tuple[Subject, ...]
+    left_out: int
+
+
+def chosen(steps: Sequence[Step], violation: Violation, held: Sequence[Taken], until: int) -> Chosen:
+    """What is drawn of `steps`, up to a time; `held` are the effects that the schedule has held."""
+    subjects = _subjects(steps, violation, held)
+    own = {id(taken) for taken in held}
+    against = _against(steps, held)
+    entries = {
+        step.taken.footprint[0]: step.subject for step in steps if step.taken and step.subject and "PTE" in step.text
+    }
+    for step in steps:
+        if step.taken is not None and (id(step.taken) in own or id(step.taken) in against):
+            if step.weight is Weight.DETAIL:
+                step.once = not step.taken.holds
+                if (entry := entries.get(step.taken.footprint[0])) is not None:
+                    step.text = step.text.replace(PURPOSES["table"], f"PTE {PAGE_HERE}")
+                    step.subject = entry
+            step.weight = Weight.CAUSE
+    kept = [
+        step
+        for step in steps
+        if step.time <= until and step.weight is not Weight.DETAIL and _is_about(step, subjects, own)
+    ]
+    begin = _begin(kept, violation, held)
+    kept = [step for step in kept if step.time >= begin]
+    kept = _said_once(_fences_that_order(kept))
+    room = _with_room(kept, violation)
+    return Chosen(tuple(room), subjects, len(kept) - len(room))
+
+
+def _subjects(steps: Sequence[Step], violation: Violation, held: Sequence[Taken]) -> tuple[Subject, ...]:
+    """The pages that something happened to when the violation was, or began; else those of what was held."""
+    times = (violation.time_ps, violation.since_ps)
+    of_held = {id(taken) for taken in held}
+    for found in (
+        [step.subject for step in steps if step.subject and step.time in times],
+        [_first(step) for step in steps if step.covers and step.covers[0] and step.time in times],
+        [step.subject for step in steps if step.subject and step.taken is not None and id(step.taken) in of_held],
+    ):
+        subjects = tuple(dict.fromkeys(subject for subject in found if subject))
+        if subjects:
+            return subjects[:MOST_SUBJECTS]
+    return ()
+
+
+def _first(step: Step) -> Subject | None:
+    domain, iova, _ = step.covers or (None, 0, 0)
+    return Subject(domain, iova >> 12) if domain else None
+
+
+def _against(steps: Sequence[Step], held: Sequence[Taken]) -> set[int]:
+    """The effects that one which was held has waited beside, and that conflict with it; and the first one behind it."""
+    found: set[int] = set()
+    for one in held:
+        for step in steps:
+            other = step.taken
+            if other is None or other is one or other.time < one.asked:
+                continue
+            if conflict(one, other):
+                found.add(id(other))
+                if other.time > one.time:
+                    break
+    return found
+
+
+def _is_about(step: Step, subjects: Sequence[Subject], always: Collection[int]) -> bool:
+    if step.taken is not None and id(step.taken) in always:
+        return True
+    if not subjects:
+        return PAGE_HERE not in step.text or step.weight is Weight.CAUSE
+    if step.subject is not None:
+        return step.subject in subjects
+    if step.covers is not None:
+        domain, iova, size = step.covers
+        return covers(iova, size, subjects, domain)
+    return PAGE_HERE not in step.text
+
+
+def _begin(steps: Sequence[Step], violation: Violation, held: Iterable[Taken]) -> int:
+    """The first moment that belongs to it: calls that are under way when the first hold begins, begin before."""
+    begin = min([violation.since_ps, violation.time_ps, *(taken.asked for taken in held)])
+    opened: dict[str, int] = {}
+    for step in steps:
+        if step.time > begin:
+            break
+        if step.part is Part.OPENS:
+            opened[step.who] = step.time
+        elif step.part is Part.CLOSES:
+            opened.pop(step.who, None)
+    return min([begin, *opened.values()])
+
+
+def _fences_that_order(steps: Sequence[Step]) -> list[Step]:
+    """Without the fences of a thread that do not stand between two effects of its own; those of doorbells are none."""
+    going = {id(step) for step in steps if step.text == FENCE}
+    effects: dict[str, Step] = {}
+    last: dict[str, Step] = {}
+    pending: dict[str, Step] = {}
+    for step in steps:
+        before = last.get(step.who)
+        if step.text == FENCE:
+            if before is not None and not before.text.startswith(SEND):
+                pending.setdefault(step.who, step)
+            continue
+        last[step.who] = step
+        if step.weight < Weight.EFFECT:
+            continue
+        fence, effect = pending.pop(step.who, None), effects.get(step.who)
+        if fence is not None and effect is not None and (effect.head != step.head or not step.head):
+            going.discard(id(fence))
+        effects[step.who] = step
+    return [step for step in steps if id(step) not in going]
+
+
+def _said_once(steps: Sequence[Step]) -> list[Step]:
+    """Without what was said before, of steps that are to be said once."""
+    said: set[tuple[str, str]] = set()
+    kept = []
+    for step in steps:
+        if not step.once or (step.who, step.line) not in said:
+            kept.append(step)
+        said.add((step.who, step.line))
+    return kept
+
+
+def _with_room(steps: list[Step], violation: Violation) -> list[Step]:
+    """As many as there is room for: of those that tell least, the ones that are farthest from the violation go."""
+    kept = steps
+    for weight in (Weight.ORDER, Weight.EFFECT, Weight.CAUSE):
+        over = len(kept) - MOST_LINES
+        if over <= 0:
+            break
+        going = {id(step) for step in [step for step in kept if step.weight <= weight][:over]}
+        kept = [step for step in kept if id(step) not in going]
+    return kept

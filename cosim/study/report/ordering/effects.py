@@ -1,0 +1,97 @@
+"""The effects of a run as steps: who acts, what of, and what is known of them without an event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cosim.sim.actions import Taken
+from cosim.sim.simulation import Sim
+from cosim.study.report.ordering import steps
+from cosim.study.report.ordering.memory import Memory
+from cosim.study.report.ordering.steps import FENCE, Step, Weight
+from cosim.system.topology import Topology
+
+ON_THE_IOMMU = frozenset({"issue", "lookup", "walk", "fill", "nonleaf"})
+"""What is done for a device's request, and in its IOMMU."""
+
+
+EXECUTED = frozenset({"ld", "amo", "mr"})
+"""What takes hold as it is executed; stores do later."""
+
+
+class Effects:
+    """The steps so far, and the effect that has just taken hold, which an event may tell more of."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.steps: list[Step] = []
+        self.boot_ps = 0
+        self._topology = topology
+        self._iommus = topology.of_kind("iommu")
+        self._memory = Memory()
+        self._fresh: list[range] = []
+        """The places of objects that are for a list, and on none yet."""
+        self._threads: dict[str, str] = {}
+        """Who has acted last on each CPU."""
+        self._fences: dict[str, str] = {}
+        """By CPU, whose fence waits."""
+        self._effect: Step | None = None
+        """The effect that has just taken hold, and of which nothing was told yet."""
+        self._sim: Sim
+
+    def _add(self, step: Step) -> None:
+        if self.boot_ps:
+            self.steps.append(step)
+
+    def _say(self, time: int, who: str, text: str, weight: Weight = Weight.EFFECT, **more: Any) -> Step:
+        step = Step(time, who, text, weight, **more)
+        self._add(step)
+        return step
+
+    def _is(self, time: int, who: str, text: str, weight: Weight = Weight.EFFECT, **more: Any) -> None:
+        """The effect that has just taken hold is this."""
+        effect = self._effect
+        if effect is None or effect.time != time:
+            self._say(time, who, text, weight, **more)
+            return
+        step = Step(time, who or effect.who, text, weight, taken=effect.taken, **more)
+        if self.steps and self.steps[-1] is effect:
+            self.steps.pop()
+        self._add(step)
+
+    def _took_hold(self, taken: Taken) -> None:
+        actor, _, kind = taken.agent.rpartition(".")
+        who, text = taken.owner, steps.effect(taken, self._memory)
+        part = who.partition(".")[0]
+        device = self._topology.devices().get(actor)
+        if device is not None and device.through and kind in ON_THE_IOMMU:
+            who, text = device.through, f"{text} for {actor}"
+        elif part in self._iommus:
+            who = part
+        elif "." in who:
+            self._threads[part] = who
+            if kind in EXECUTED:
+                self._fence_over(part)
+        self._effect = Step(taken.time, who, text, Weight.DETAIL, taken=taken)
+        self._add(self._effect)
+        if taken.footprint and isinstance(taken.footprint[0], int):
+            self._list_changed(taken, taken.footprint[0])
+
+    def _list_changed(self, taken: Taken, address: int) -> None:
+        word = self._memory.word(address)
+        if not word.endswith(".next"):
+            return
+        owner, _, field = word.removesuffix(".next").partition(".")
+        noun = owner.lower() if field == "list" else field.removesuffix("s")
+        fresh = any(address in place for place in self._fresh)
+        if ".ListHead.add" in taken.place and taken.changes and not fresh:
+            self._fresh.clear()
+            self._is(taken.time, "", f"link {noun}")
+        elif "._unlink+" in taken.place and taken.changes:
+            self._is(taken.time, "", f"unlink {noun}")
+        elif ".Entries." in taken.place and field != "list":
+            self._is(taken.time, "", f"read the {noun}s", Weight.EFFECT)
+
+    def _fence_over(self, cpu: str) -> None:
+        """A fence is told as it begins to wait; it is over before what its CPU executes next."""
+        if who := self._fences.pop(cpu, ""):
+            self._say(self._sim.now, who, FENCE, Weight.ORDER)

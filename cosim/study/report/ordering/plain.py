@@ -1,0 +1,77 @@
+"""A picture as text: at most 80 columns, in ASCII, so that it goes into a mail as it is."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from cosim.study.report.ordering.picture import Cell, Line, Picture
+
+WIDTH = 80
+_TIME = 9
+"""Characters of the column of times."""
+_GUTTER = {"begins": "+ ", "goes on": "| ", "ends": "+ "}
+
+
+def plain(picture: Picture, width: int = WIDTH) -> str:
+    """The picture, in lines of at most `width` characters."""
+    return "\n".join(line.rstrip() for line in _all(picture, width)) + "\n"
+
+
+def _all(picture: Picture, width: int) -> Iterator[str]:
+    yield from textwrap.wrap(picture.title, width)
+    if picture.schedule:
+        yield from _wrapped(f"schedule {', '.join(picture.schedule)}", width)
+    yield ""
+    count = max(1, len(picture.columns))
+    room = (width - _TIME) // count
+    heads = [
+        textwrap.wrap(name.replace(".", ". "), room - 1) if len(name) >= room else [name] for name in picture.columns
+    ]
+    for number in range(max(map(len, heads), default=0)):
+        words = (head[number] if number < len(head) else "" for head in heads)
+        yield f"{'' if number else 'us':>{_TIME - 1}} " + "".join(word.ljust(room) for word in words)
+    if picture.left_out:
+        yield f"{'':{_TIME}}({picture.left_out} more lines have no room)"
+    for line in picture.lines:
+        yield from _drawn(line, room)
+    yield ""
+    yield from picture.pages
+    yield from _wrapped(f"violated: {picture.oracle}: {picture.rule}", width)
+    yield from _wrapped(f"  {picture.message}", width)
+    if picture.also:
+        yield from _wrapped(f"also: {'; '.join(picture.also)}", width)
+    if picture.command:
+        yield from _wrapped(f"replay: {picture.command}", width)
+
+
+def _drawn(line: Line, room: int) -> Iterator[str]:
+    columns = [_cell(cell, room) for cell in line.cells]
+    height = max(len(column) for column in columns)
+    for number in range(height):
+        time = f"{line.time / 1e6:{_TIME - 1}.3f}" if not number else " " * (_TIME - 1)
+        mark = "!" if line.violates and not number else " "
+        yield (
+            time
+            + mark
+            + "".join(_at(column, number, cell, room) for column, cell in zip(columns, line.cells, strict=True))
+        )
+
+
+def _cell(cell: Cell, room: int) -> list[str]:
+    gutter = _GUTTER.get(cell.held, "")
+    return textwrap.wrap(cell.text, room - 1 - len(gutter)) or [""]
+
+
+def _at(column: Sequence[str], number: int, cell: Cell, room: int) -> str:
+    text = column[number] if number < len(column) else ""
+    gutter = _GUTTER.get(cell.held, "")
+    if number and cell.held in ("begins", "goes on"):
+        gutter = "| "
+    elif number and cell.held == "ends":
+        gutter = "  "
+    return f"{gutter}{text}".ljust(room)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)

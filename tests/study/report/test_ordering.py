@@ -1,0 +1,165 @@
+"""The picture of a finding: columns, the span that was held, what it met, and the rule that was violated."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import cache
+from html.parser import HTMLParser
+
+import pytest
+
+from cosim.study.finding import Finding
+from cosim.study.report.ordering import Picture, html, picture_of, plain
+from cosim.study.run.run import Point
+from cosim.system.load import load
+from tests.study.finding.systems import HELD, UNFLUSHED, beside, found, record_of
+
+pytestmark = pytest.mark.slow
+
+COMMAND = "cosim replay found.json"
+
+
+@cache
+def picture() -> Picture:
+    return picture_of(found(), COMMAND)
+
+
+def lines_of(drawn: Picture, column: str) -> list[str]:
+    """The texts in a column, in order."""
+    at = drawn.columns.index(column)
+    return [line.cells[at].text for line in drawn.lines if line.cells[at].text]
+
+
+def in_order(texts: list[str], *wanted: str) -> bool:
+    """Whether these come one after the other."""
+    rest = iter(texts)
+    return all(any(text == each for text in rest) for each in wanted)
+
+
+def test_each_thread_the_hardware_and_the_device_has_a_column() -> None:
+    assert picture().columns == ("cpu0.unmap", "cpu1.attach", "IOMMUs", "nic0")
+
+
+def test_a_reviewer_s_steps_of_the_unmap_are_there_in_their_order() -> None:
+    assert in_order(
+        lines_of(picture(), "cpu0.unmap"),
+        *(
+            "unmap x",
+            "clear PTE x: held",
+            "clear PTE x",
+            "fence",
+            "read the bonds",
+            "send IOTINVAL x pscid 2 to iommu1",
+        ),
+        *("unmap x returns", "free page x"),
+    )
+
+
+def test_the_attach_writes_the_context_before_it_links_the_bond() -> None:
+    attach = lines_of(picture(), "cpu1.attach")
+    assert in_order(attach, "attach nic0 to shared", "DC nic0: V=0", "DC nic0: fsc, ta pscid 2, V=1", "link bond")
+    merged = picture_of(unflushed(driver="merged"), COMMAND)
+    assert in_order(lines_of(merged, "cpu1.attach"), "link bond", "fence", "DC nic0: fsc, ta pscid 2, V=1")
+
+
+def unflushed(**changes: str) -> Finding:
+    """The finding as it would be of another driver, in which nothing is found."""
+    other = load(beside(), **changes)
+    record = record_of(Point(other, "beside", HELD))
+    assert not record.violations
+    return replace(
+        found(), topology=Finding.of(Point(other), record_of(Point(beside(), schedule=HELD)), UNFLUSHED).topology
+    )
+
+
+def test_the_hardware_caches_what_the_held_store_has_not_cleared_yet() -> None:
+    hardware = lines_of(picture(), "IOMMUs")
+    assert in_order(hardware, "iommu0: walk reads PTE x for nic0", "iommu0: caches x, pscid 2")
+    assert "iommu1: IOTINVAL x pscid 2: drops nothing" in hardware
+    assert in_order(lines_of(picture(), "nic0"), "reads x: a walk", "reads x: a hit", "reads x: a hit, a freed page")
+
+
+def test_what_was_held_is_a_span_from_its_question_to_its_effect() -> None:
+    held = [line.cells[0].held for line in picture().lines]
+    assert re.fullmatch(r"(,)*,begins(,goes on)+,ends(,)*", "," + ",".join(held))
+    begins, ends = (picture().lines[held.index(which)] for which in ("begins", "ends"))
+    assert ends.time - begins.time > 3_000_000
+    assert ends.cells[0].text == "clear PTE x"
+
+
+def test_times_never_go_back_and_the_last_line_is_a_violation() -> None:
+    times = [line.time for line in picture().lines]
+    assert times == sorted(times)
+    assert picture().lines[-1].violates
+    assert [line.cells[0].text for line in picture().lines if line.violates] == ["unmap x returns", ""]
+
+
+def test_to_watch_a_run_changes_nothing_of_it() -> None:
+    assert picture().digest == found().digest
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_as_text_it_fits_and_has_the_rule_and_the_command_at_its_foot(width: int) -> None:
+    text = plain(picture(), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert text.isascii()
+    foot = " ".join(text.partition("\nx: IOVA 0xfffff000 in shared\n")[2].split())
+    assert foot.startswith("violated: flush-promises: What software takes for flushed is flushed")
+    assert " ".join(found().violation.message.split()) in foot
+    assert foot.endswith(f"replay: {COMMAND}")
+
+
+def test_as_text_the_held_span_is_marked_on_every_line() -> None:
+    lines = plain(picture()).splitlines()
+    begin, end = (
+        next(at for at, line in enumerate(lines) if mark in line) for mark in ("+ clear PTE x:", "+ clear PTE x\n"[:-1])
+    )
+    end = next(at for at, line in enumerate(lines) if at > begin and "+ clear PTE x" in line)
+    assert end > begin + 3
+    assert all(line[9] == "|" for line in lines[begin + 1 : end])
+
+
+class Page(HTMLParser):
+    """What tags and texts a page has."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.attributes: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [name for name, _ in attrs]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_as_a_page_it_is_whole_and_needs_nothing_else() -> None:
+    text = html(picture())
+    page = Page(text)
+    assert not page.open
+    assert not {"script", "link", "img", "iframe"} & set(page.tags)
+    assert not {"src", "href", "onclick"} & set(page.attributes)
+    assert "url(" not in text
+    assert "@import" not in text
+    for wanted in ("prefers-color-scheme: dark", "max-width", "clear PTE x: held", COMMAND, found().digest):
+        assert wanted in text
+    assert {cell.text for line in picture().lines for cell in line.cells if cell.text} <= set(page.texts)
+
+
+def test_as_a_page_names_are_texts_and_no_markup() -> None:
+    odd = replace(picture(), title="<script>alert(1)</script>", columns=('a"b', "<i>", "c", "d"))
+    page = Page(html(odd))
+    assert "script" not in page.tags
+    assert "i" not in page.tags
+    assert "<script>alert(1)</script>" in page.texts
