@@ -14,7 +14,6 @@ import pytest
 import cosim
 from cosim.study.explore.cells import Cell, cells
 from cosim.study.explore.request import Request
-from cosim.study.explore.signs import signs
 from cosim.study.explore.subjects import tasks
 from cosim.study.pool import Pool
 from cosim.system.explore_options import DefectRow, ExploreOptions
@@ -50,7 +49,7 @@ def run(cell: Cell, schedule: tuple[str, ...]) -> tuple[str, ...]:
     """What a run shows; an empty schedule is one that answers nothing."""
     with Pool(1, fork=False) as pool:
         ((_, record),) = pool.runs([cell.point(schedule or ("nobody#0:0",))])
-    return signs(record)
+    return record.signs
 
 
 @pytest.mark.parametrize(("name", "at", "row"), tuple(shown()))

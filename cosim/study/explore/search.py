@@ -17,7 +17,6 @@ from cosim.study.explore.cells import Cell
 from cosim.study.explore.journal import Done, Notes
 from cosim.study.explore.request import DRAWN, Request
 from cosim.study.explore.row import Found, Row, span, told
-from cosim.study.explore.signs import signs
 from cosim.study.pool import Pool, Record
 from cosim.study.run.run import Point
 from cosim.study.run.stop import Stop
@@ -163,7 +162,7 @@ class Search:
             point, record = next(fresh, (None, None))
             if point is None or record is None or point.schedule != schedule:  # interrupted: some are left out
                 return None
-            shown = signs(record)
+            shown = record.signs
             done = Done(shown, record.digest, record.also, told(record) if shown else ())
             self._journal.put(name, done)
             self.row.lost += record.outcome in ("lost", "error")

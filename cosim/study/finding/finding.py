@@ -22,6 +22,7 @@ from cosim.study.pool import Record
 from cosim.study.report.whole_file import write_whole
 from cosim.study.run.model import model_version
 from cosim.study.run.run import Point
+from cosim.study.run.signs import kind
 from cosim.sw.driver.variants import called, variant
 from cosim.system.load import load, resolved
 
@@ -32,8 +33,9 @@ CHECKSUM = "checksum"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A run that shows a violation of `signature`: its point, what was seen in it, and by which version of the model.
+    """A run that shows `signature`: its point, what was seen in it, and by which version of the model.
 
+    The signature is that of a violation, or of a failure that is none (`cosim.study.run.signs`).
     `topology` is YAML text, resolved: it depends on no other file. `violations` are the first one of each signature.
     `command` is what made the point from a shell, if there is such a command.
     """
@@ -44,6 +46,7 @@ class Finding:
     schedule: tuple[str, ...]
     signature: str
     violations: tuple[Violation, ...]
+    failures: tuple[str, ...]
     digest: str
     events: int
     simulated_ps: int
@@ -57,7 +60,7 @@ class Finding:
     @classmethod
     def of(cls, point: Point, record: Record, signature: str) -> Finding:
         """The finding that `record` is, of the run of `point`. ValueError if it does not show `signature`."""
-        if signature not in record.signatures:
+        if signature not in record.signs:
             raise ValueError(f"the run of {point.name} shows no {signature!r}")
         driver = point.topology.driver
         first: dict[str, Violation] = {}
@@ -70,6 +73,7 @@ class Finding:
             schedule=point.schedule,
             signature=signature,
             violations=tuple(first.values()),
+            failures=record.failures,
             digest=record.digest,
             events=record.events,
             simulated_ps=record.simulated_ps,
@@ -81,9 +85,16 @@ class Finding:
         )
 
     @property
-    def violation(self) -> Violation:
-        """The first violation of the signature that it is for."""
-        return next(one for one in self.violations if one.signature == self.signature)
+    def violation(self) -> Violation | None:
+        """The first violation of the signature that it is for; None if that is of a failure that is no violation."""
+        return next((one for one in self.violations if one.signature == self.signature), None)
+
+    @property
+    def message(self) -> str:
+        """What was not as it has to be, in words."""
+        if self.violation is not None:
+            return f"{self.violation.oracle}: {self.violation.message}"
+        return next((text for text in self.failures if kind(text) in self.signature), self.signature)
 
     def point(self) -> Point:
         """The point of its run. Raises TopologyError."""
@@ -96,6 +107,7 @@ class Finding:
         for field in fields(self):
             held[field.name] = getattr(self, field.name)
         held["schedule"] = list(self.schedule)
+        held["failures"] = list(self.failures)
         held["violations"] = [
             {each.name: getattr(violation, each.name) for each in fields(violation)} for violation in self.violations
         ]
@@ -108,6 +120,7 @@ class Finding:
         """The finding of such an object. KeyError or TypeError if it is none."""
         given = {field.name: held[field.name] for field in fields(cls)}
         given["schedule"] = tuple(given["schedule"])
+        given["failures"] = tuple(given["failures"])
         given["violations"] = tuple(Violation(**violation) for violation in given["violations"])
         given["topology"] = "".join(f"{line}\n" for line in given["topology"])
         return cls(**given)

@@ -30,7 +30,7 @@ class Replayed:
     @property
     def shows(self) -> bool:
         """Whether it shows what the finding is for."""
-        return self.finding.signature in self.result.signatures
+        return self.finding.signature in self.result.signs
 
     @property
     def same(self) -> bool:

@@ -126,7 +126,7 @@ class _Shrinking:
         for point, record in runs:
             done += 1
             self._seen.add(_key(point))
-            if self._signature in record.signatures:
+            if self._signature in record.signs:
                 self._left -= done
                 self._point, self._record = point, record
                 return numbers[done - 1]

@@ -10,6 +10,7 @@ from cosim.oracles import Violation
 from cosim.sim.actions import Taken
 from cosim.study.run.result import Outcome, Result
 from cosim.study.run.run import UnderWay
+from cosim.study.run.signs import signs_of
 
 Row = tuple[Any, ...]
 """The fields of a `Taken`: a tuple is pickled several times as fast."""
@@ -47,6 +48,11 @@ class Record:
     def signatures(self) -> frozenset[str]:
         """The kinds of violation."""
         return frozenset(violation.signature for violation in self.violations)
+
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """What was shown: the signatures, and what else was not as expected (`cosim.study.run.signs`)."""
+        return signs_of(self.outcome, self.signatures, self.failures)
 
     @classmethod
     def of(cls, run: UnderWay, *, whole: bool = False, rows: Sequence[Row] = (), also: Any = None) -> Record:

@@ -12,6 +12,7 @@ from cosim.study.run.calls_under_way import Unfinished
 from cosim.study.run.failed_requests import ByDevice
 from cosim.study.run.kernel_lines import LogLine
 from cosim.study.run.latency import Latency
+from cosim.study.run.signs import signs_of
 
 Outcome = Literal["ok", "failed", "stuck", "interrupted"]
 
@@ -79,6 +80,11 @@ class Result:
     def exit_code(self) -> int:
         """The exit code of `cosim run` with this result."""
         return EXIT_CODES[self.outcome]
+
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """What was shown: the signatures of violations, and what else was not as expected."""
+        return signs_of(self.outcome, self.signatures, self.failures)
 
     def as_json(self) -> dict[str, Any]:
         """The one object that `run --json` prints."""

@@ -16,8 +16,8 @@ from cosim.study.explore.explore import JOURNAL, explorations
 from cosim.study.explore.request import Request
 from cosim.study.explore.row import Row
 from cosim.study.explore.search import draw
-from cosim.study.explore.signs import kind
 from cosim.study.report.exploration import as_text
+from cosim.study.run.signs import kind
 from tests.study.explore.systems import ATTACH_BESIDE_UNMAP, written
 
 CONTEXT_FIRST = {"driver.attach": "context-first"}

@@ -54,7 +54,10 @@ def test_a_record_without_the_signature_is_no_finding_of_it() -> None:
 def test_of_several_violations_the_first_one_of_each_signature_is_kept() -> None:
     signatures = [violation.signature for violation in found().violations]
     assert len(signatures) == len(set(signatures)) > 1
-    assert found().violation.signature == UNFLUSHED
+    violation = found().violation
+    assert violation
+    assert violation.signature == UNFLUSHED
+    assert found().message == f"{violation.oracle}: {violation.message}"
 
 
 def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:

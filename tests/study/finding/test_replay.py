@@ -79,7 +79,9 @@ def test_a_trace_of_it_has_its_violation_s_unmap(tmp_path: Path) -> None:
     assert cosim("replay", str(written(tmp_path)), "-q", "-t", str(trace)).exit_code == 0
     events = [json.loads(line) for line in trace.read_text().splitlines()]
     returned = [event["time_ps"] for event in events if event["event"] == "Unmapped"]
-    assert found().violation.time_ps in returned
+    violation = found().violation
+    assert violation
+    assert violation.time_ps in returned
 
 
 def test_what_is_no_finding_is_exit_code_2_and_one_line(tmp_path: Path) -> None:
