@@ -137,6 +137,7 @@ def explore(
     allocations: bool = False,
     go_on: bool = False,
     mutants: bool = False,
+    shrink: bool = True,
     seed: int | None = None,
     set: Mapping[str, object] | None = None,
     overlays: Iterable[str | Path] = (),
@@ -173,6 +174,7 @@ def explore(
         seed=seed or 0,
         go_on=go_on,
         mutants=mutants,
+        shrink=shrink,
         drivers=tuple(drivers),
     )
     stop = Stop()

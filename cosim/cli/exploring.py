@@ -87,6 +87,12 @@ def _search_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--go-on", is_flag=True, help="Do not stop at what is found first."),
         click.option("--mutants", is_flag=True, help="Search with each step of a clean driver taken out as well."),
         click.option(
+            "--shrink/--no-shrink",
+            default=True,
+            show_default=True,
+            help="Make what should not have been found as small as possible.",
+        ),
+        click.option(
             "--host-limit",
             type=click.FloatRange(min=0.1),
             default=60,

@@ -10,6 +10,7 @@ from typing import Any
 
 from cosim.study.explore.cells import Cell, cells
 from cosim.study.explore.journal import Journal
+from cosim.study.explore.keep import keep
 from cosim.study.explore.look import Looking
 from cosim.study.explore.mutants import mutants
 from cosim.study.explore.request import Request
@@ -77,9 +78,8 @@ def explorations(
 ) -> Iterator[Row]:
     """Each row when it has come to its end, or was interrupted: the last one then.
 
-    With a `folder` every run is noted there, and with `resume` not made again. `stop` is what may end it early, and is
-    being listened to. Everything is checked before anything
-    runs: TopologyError.
+    With a `folder` every run and every finding is kept there, and with `resume` no run is made again. `stop` is what may
+    end it early, and is being listened to. Everything is checked before anything runs: TopologyError.
     """
     todo = [
         task
@@ -90,6 +90,8 @@ def explorations(
     with Journal(head, folder / JOURNAL if folder else None, resume=resume) as journal:
         for task in todo:
             row = _row(task, request, journal, progress, stop or Stop())
+            if folder:
+                keep(row, folder, small=request.shrink and not row.as_wanted, jobs=request.jobs)
             yield row
             if row.stopped == "interrupted":
                 return

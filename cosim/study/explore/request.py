@@ -38,6 +38,8 @@ class Request:
     """How long one run may take here, in seconds."""
     mutants: bool = False
     """Also search with each step of a clean driver taken out, one at a time: could the search have found anything?"""
+    shrink: bool = True
+    """Make what should not have been found as small as that is possible, before it is kept."""
     drivers: tuple[str, ...] = field(default=())
 
 

@@ -90,11 +90,12 @@ class Finding:
         return next((one for one in self.violations if one.signature == self.signature), None)
 
     @property
-    def message(self) -> str:
-        """What was not as it has to be, in words."""
+    def shown(self) -> Violation:
+        """What it is for: that violation, or the failure as one of no oracle, which is seen at the end of the run."""
         if self.violation is not None:
-            return f"{self.violation.oracle}: {self.violation.message}"
-        return next((text for text in self.failures if kind(text) in self.signature), self.signature)
+            return self.violation
+        message = next((text for text in self.failures if kind(text) in self.signature), self.signature)
+        return Violation("", self.signature, message, self.simulated_ps, self.simulated_ps)
 
     def point(self) -> Point:
         """The point of its run. Raises TopologyError."""

@@ -1,0 +1,49 @@
+"""What a search has found is kept: as a file that can be replayed, shrunk first if that is wanted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from cosim.study.explore.row import Found, Row
+from cosim.study.finding import Finding
+from cosim.study.finding.shrink import NotShownError, shrink
+from cosim.study.pool import Pool
+from cosim.units.quantities import format_time
+
+SHRINKING_RUNS = 300
+"""As many runs are made, at most, in order to make a finding smaller."""
+
+
+def keep(row: Row, folder: Path, *, small: bool, jobs: int | None) -> None:
+    """Write the row's finding into `folder`, and note its path in the row. A run that died is no finding.
+
+    Raises TopologyError if the file cannot be written.
+    """
+    found = row.found
+    if found is None or found.sign.startswith(("error", "lost")):
+        return
+    path = folder / f"{_name(row, found)}.json"
+    with Pool(jobs) as pool:
+        if small:
+            try:
+                shrunk = shrink(found.point, found.sign, pool=pool, runs=SHRINKING_RUNS)
+            except NotShownError:
+                return
+            point, record = shrunk.point, shrunk.record
+        else:
+            point = found.point
+            ((_, record),) = pool.runs([point])
+    point = replace(point, command=f"cosim replay {path}")
+    if found.sign in record.signs:
+        folder.mkdir(parents=True, exist_ok=True)
+        Finding.of(point, record, found.sign).write(path)
+        found.path = str(path)
+
+
+def _name(row: Row, found: Found) -> str:
+    """The topology, the driver and the signature, as far as a file's name can hold them."""
+    hold = format_time(found.point.topology.run.hold).replace(" ", "")
+    words = f"{row.name} {row.driver} {row.step} {found.sign.partition(':')[0]} {hold}"
+    return re.sub(r"[^\w.=-]+", "-", words).strip("-")
