@@ -78,8 +78,8 @@ def explorations(
 ) -> Iterator[Row]:
     """Each row when it has come to its end, or was interrupted: the last one then.
 
-    With a `folder` every run and every finding is kept there, and with `resume` no run is made again. `stop` is what may
-    end it early, and is being listened to. Everything is checked before anything runs: TopologyError.
+    With a `folder` every run and every finding is kept there, and with `resume` no run is made again. `stop` is what
+    may end it early, and is being listened to. Everything is checked before anything runs: TopologyError.
     """
     todo = [
         task

@@ -68,7 +68,7 @@ def picture_of(finding: Finding, command: str = "") -> Picture:
     result = run(point, watchers=[recording.watch])
     held = [step.taken for step in recording.steps if step.taken is not None and step.taken.holds]
     _note_answers(recording, held)
-    seen = [violation.time_ps for violation in finding.showns]
+    seen = [violation.time_ps for violation in finding.violations]
     until = max(time for time in seen if time <= finding.shown.time_ps + AFTERWARDS)
     picked = chosen(recording.steps, finding.shown, held, until)
     columns = _columns(picked.steps, point.topology)
@@ -83,7 +83,7 @@ def picture_of(finding: Finding, command: str = "") -> Picture:
         oracle=finding.shown.oracle,
         rule=dict(oracles()).get(finding.shown.oracle, ""),
         message=finding.shown.message,
-        also=tuple(one.signature for one in finding.showns if one.signature != finding.signature),
+        also=tuple(one.signature for one in finding.violations if one.signature != finding.signature),
         digest=result.digest,
         command=command or finding.command,
     )
@@ -138,7 +138,7 @@ def _lines(
         moments.append((step.time, number, step, "ends" if step.taken is not None and step.taken.holds else ""))
     moments.sort(key=lambda moment: moment[:2])
     names = list(dict.fromkeys(columns.values()))
-    violated = {violation.time_ps for violation in finding.showns}
+    violated = {violation.time_ps for violation in finding.violations}
     lines: list[Line] = []
     holding: list[str] = []
     previous: Step | None = None
