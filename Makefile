@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+MODEL   = $(shell $(BIN)/python -c 'import cosim; print(cosim.model_version)')
 
-.PHONY: run test test-slow slow-check check litmus conform stress unlisted pythons faults bench docs clean
+.PHONY: run test test-slow slow-check check litmus conform stress unlisted pythons faults review review-all bench \
+  docs clean
 
 run: $(STAMP)
 	$(BIN)/cosim run quickstart
@@ -59,6 +61,15 @@ faults: $(STAMP)
 unlisted: $(STAMP)
 	$(BIN)/python -m tests.stress.unlisted
 
+# Every remark of the review, searched at its first hold and starts; what was stopped goes on where it was.
+review: $(STAMP)
+	$(BIN)/cosim explore review --one-cell --no-shrink --resume -o .review/$(MODEL)
+	$(BIN)/python docs/review.py .review/$(MODEL)/outcome.json
+
+# The same over all holds and starts: hours.
+review-all: $(STAMP)
+	$(BIN)/cosim explore review --no-shrink --resume -o .review-all/$(MODEL)
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/oracles.py
@@ -68,4 +79,4 @@ docs: $(STAMP)
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .faults
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .faults .review .review-all

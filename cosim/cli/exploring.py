@@ -147,6 +147,7 @@ def explore(
     search that finds nothing is complete up to its bound, or says what it left out.
     """
     from cosim.study.explore.explore import Exploration, explorations
+    from cosim.study.explore.keep import kept
     from cosim.study.explore.request import Request
     from cosim.study.report.exploration import print_rows
     from cosim.study.report.search_progress import SearchProgress
@@ -169,6 +170,7 @@ def explore(
             found.rows.append(row)
     if found.interrupted:
         found.resume = _resumed()
+    kept(found, Path(output))
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=1))
     else:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cosim.config.problems import Position, Problem, TopologyError
 from cosim.study.explore.row import Found, Row
 from cosim.study.finding import Finding
 from cosim.study.finding.shrink import NotShownError, shrink
 from cosim.study.pool import Pool
+from cosim.study.report.whole_file import write_whole
 from cosim.units.quantities import format_time
+
+if TYPE_CHECKING:
+    from cosim.study.explore.explore import Exploration
+
+OUTCOME = "outcome.json"
+"""What the outcome of an exploration is called in its folder."""
 
 SHRINKING_RUNS = 300
 """As many runs are made, at most, in order to make a finding smaller."""
@@ -40,6 +50,15 @@ def keep(row: Row, folder: Path, *, small: bool, jobs: int | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         Finding.of(point, record, found.sign).write(path)
         found.path = str(path)
+
+
+def kept(exploration: Exploration, folder: Path) -> None:
+    """Write what came out of all rows into `folder`. Raises TopologyError if it cannot be written."""
+    path = folder / OUTCOME
+    try:
+        write_whole(path, json.dumps(exploration.as_json(), indent=1) + "\n")
+    except OSError as error:
+        raise TopologyError([Problem(Position(str(path)), (), f"cannot be written: {error.strerror}")]) from None
 
 
 def _name(row: Row, found: Found) -> str:

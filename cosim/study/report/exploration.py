@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -74,8 +75,8 @@ def _unwanted(found: Found, page: Page, indent: str) -> Iterable[Text]:
         for line in message.splitlines():
             yield from words(line, page, "", "    ", "      ")
     if found.path:
-        yield Text(f"    finding: {found.path}")
-    yield Text(f"    replay: {found.point.command}")
+        yield Text(f"    to see it: cosim replay --picture {shlex.quote(found.path)}")
+    yield Text(f"    to run it: {found.point.command}")
 
 
 def _bound(row: Row) -> str:
