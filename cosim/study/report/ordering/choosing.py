@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from cosim.oracles import Violation
 from cosim.sim.actions import Taken
 from cosim.sim.footprints import conflict
+from cosim.spec.pagetable import PAGE_LG2
 from cosim.study.report.ordering.memory import PURPOSES, Subject, covers
 from cosim.study.report.ordering.steps import FENCE, PAGE_HERE, SEND, Part, Step, Weight
 
 MOST_LINES = 44
 """Of so many lines a picture is made at most; those that tell least are left out."""
 MOST_SUBJECTS = 3
+OF_THE_QUEUE = ("command-ring", "unrecovered-errors")
+"""Oracles that look at command queues."""
+_IOVA = re.compile(r"IOVA 0x([0-9a-f]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,10 @@ def chosen(steps: Sequence[Step], violation: Violation, held: Sequence[Taken], u
     entries = {
         step.taken.footprint[0]: step.subject for step in steps if step.taken and step.subject and "PTE" in step.text
     }
+    if violation.oracle in OF_THE_QUEUE:
+        for step in steps:
+            if step.queue is not None:
+                step.text, step.weight = f"{step.text}{step.queue}", Weight.EFFECT
     for step in steps:
         if step.taken is not None and (id(step.taken) in own or id(step.taken) in against):
             if step.weight is Weight.DETAIL:
@@ -63,6 +72,8 @@ def _subjects(steps: Sequence[Step], violation: Violation, held: Sequence[Taken]
         [step.subject for step in steps if step.subject and step.taken is not None and id(step.taken) in of_held],
     ):
         subjects = tuple(dict.fromkeys(subject for subject in found if subject))
+        told = {int(iova, 16) >> PAGE_LG2 for iova in _IOVA.findall(violation.message)}
+        subjects = tuple(subject for subject in subjects if subject.page in told) or subjects
         if subjects:
             return subjects[:MOST_SUBJECTS]
     return ()
@@ -70,7 +81,7 @@ def _subjects(steps: Sequence[Step], violation: Violation, held: Sequence[Taken]
 
 def _first(step: Step) -> Subject | None:
     domain, iova, _ = step.covers or (None, 0, 0)
-    return Subject(domain, iova >> 12) if domain else None
+    return Subject(domain, iova >> PAGE_LG2) if domain else None
 
 
 def _against(steps: Sequence[Step], held: Sequence[Taken]) -> set[int]:
@@ -92,7 +103,7 @@ def _is_about(step: Step, subjects: Sequence[Subject], always: Collection[int]) 
     if step.taken is not None and id(step.taken) in always:
         return True
     if not subjects:
-        return PAGE_HERE not in step.text or step.weight is Weight.CAUSE
+        return PAGE_HERE not in step.text or step.weight is Weight.CAUSE or step.queue is not None
     if step.subject is not None:
         return step.subject in subjects
     if step.covers is not None:
@@ -108,7 +119,7 @@ def _begin(steps: Sequence[Step], violation: Violation, held: Iterable[Taken]) -
     for step in steps:
         if step.time > begin:
             break
-        if step.part is Part.OPENS:
+        if step.part is Part.OPENS or (violation.oracle in OF_THE_QUEUE and step.text.startswith(SEND)):
             opened[step.who] = step.time
         elif step.part is Part.CLOSES:
             opened.pop(step.who, None)

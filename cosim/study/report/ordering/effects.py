@@ -14,7 +14,7 @@ from cosim.system.topology import Topology
 ON_THE_IOMMU = frozenset({"issue", "lookup", "walk", "fill", "nonleaf"})
 """What is done for a device's request, and in its IOMMU."""
 
-
+STORED = "st"
 EXECUTED = frozenset({"ld", "amo", "mr"})
 """What takes hold as it is executed; stores do later."""
 
@@ -32,6 +32,8 @@ class Effects:
         """The places of objects that are for a list, and on none yet."""
         self._threads: dict[str, str] = {}
         """Who has acted last on each CPU."""
+        self._slots: dict[int, int] = {}
+        """By address, the slot of a command queue that a store was issued to."""
         self._fences: dict[str, str] = {}
         """By CPU, whose fence waits."""
         self._effect: Step | None = None
@@ -67,14 +69,18 @@ class Effects:
             who, text = device.through, f"{text} for {actor}"
         elif part in self._iommus:
             who = part
-        elif "." in who:
+        elif "." in who and kind in (STORED, *EXECUTED):
             self._threads[part] = who
             if kind in EXECUTED:
                 self._fence_over(part)
-        self._effect = Step(taken.time, who, text, Weight.DETAIL, taken=taken)
+        word = taken.footprint[0] if taken.footprint and isinstance(taken.footprint[0], int) else None
+        queue = None
+        if word in self._slots and taken.changes:
+            text, queue = f"fill slot {self._slots[word]}", ""
+        self._effect = Step(taken.time, who, text, Weight.DETAIL, taken=taken, queue=queue)
         self._add(self._effect)
-        if taken.footprint and isinstance(taken.footprint[0], int):
-            self._list_changed(taken, taken.footprint[0])
+        if word is not None:
+            self._list_changed(taken, word)
 
     def _list_changed(self, taken: Taken, address: int) -> None:
         word = self._memory.word(address)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cosim.sim.actions import Taken
 from cosim.study.finding.finding import Finding
@@ -138,14 +138,16 @@ def _lines(
         moments.append((step.time, number, step, "ends" if step.taken is not None and step.taken.holds else ""))
     moments.sort(key=lambda moment: moment[:2])
     names = list(dict.fromkeys(columns.values()))
-    violated = {violation.time_ps for violation in finding.violations}
     lines: list[Line] = []
     holding: list[str] = []
     previous: Step | None = None
-    for at, (time, _, step, held) in enumerate(moments):
+    for time, _, step, held in moments:
         column = columns[step.who]
         text = _text(step, letters)
-        merged = bool(previous and not held and step.head and (previous.who, previous.head) == (step.who, step.head))
+        again = previous is not None and not held and (previous.who, previous.head) == (step.who, step.head)
+        if again and previous is not None and previous.line == step.line:
+            continue
+        merged = again and step.head != ""
         if column != step.who:
             text = f"{step.who}: {text}"
         if held == "begins":
@@ -156,11 +158,13 @@ def _lines(
         if merged:
             text = f"{lines.pop().cells[names.index(column)].text}, {step.text}"
         cells[column] = Cell(text, held or ("goes on" if column in holding else ""))
-        violates = time in violated and (at + 1 == len(moments) or moments[at + 1][0] > time)
-        lines.append(Line(time - origin, tuple(cells.get(name, Cell()) for name in names), violates))
+        lines.append(Line(time - origin, tuple(cells.get(name, Cell()) for name in names)))
         if held == "begins":
             holding.append(column)
         previous = None if held else step
+    last = {line.time: at for at, line in enumerate(lines)}
+    for at in {last[time] for time in {one.time_ps - origin for one in finding.violations} if time in last}:
+        lines[at] = replace(lines[at], violates=True)
     return lines
 
 

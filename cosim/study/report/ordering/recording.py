@@ -10,11 +10,15 @@ from cosim.sim.chooser import Scheduled
 from cosim.sim.simulation import Sim
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import PAGE, PAGE_LG2
+from cosim.spec.register_map import REGISTERS
 from cosim.study.report.ordering import steps
 from cosim.study.report.ordering.effects import Effects
-from cosim.study.report.ordering.memory import Subject
+from cosim.study.report.ordering.memory import PURPOSES, Subject
 from cosim.study.report.ordering.steps import PAGE_HERE, SEND, Part, Weight
 from cosim.system.topology import Topology
+
+QUEUE = PURPOSES["queue"]
+QUEUE_REGISTERS = ("cqt", "cqh")
 
 
 class Answers(Scheduled):
@@ -43,6 +47,8 @@ class Recording(Effects):
         self._freed: set[int] = set()
         self._hits: dict[tuple[int, int], str] = {}
         self._dropped: dict[str, events.Invalidated] = {}
+        self._filling: dict[str, int] = {}
+        """By thread, the slot that it fills."""
 
     def watch(self, sim: Sim) -> None:
         """Begin to watch, before anything has happened."""
@@ -127,7 +133,20 @@ class Recording(Effects):
     def _sent(self, event: events.CommandSent) -> None:
         text, covers = self._command(event.iommu, event.words)
         where = f" to {event.iommu}" if len(self._iommus) > 1 else ""
-        self._say(event.time, event.who, f"{SEND}{text}{where}", Weight.ORDER, covers=covers)
+        slot = f" in slot {event.index}"
+        self._say(event.time, event.who, f"{SEND}{text}{where}", Weight.ORDER, covers=covers, queue=slot)
+        self._filling[event.who] = event.index
+
+    def _fetched(self, event: events.CommandFetched) -> None:
+        text, covers = self._command(event.who, event.words)
+        self._is(event.time, event.who, f"fetch slot {event.index}: {text}", Weight.DETAIL, covers=covers, queue="")
+
+    def _register(self, event: events.RegisterWritten) -> None:
+        register = REGISTERS.at(event.offset)
+        if register is not None and event.by in self._threads.values():
+            of_queue = register.name in QUEUE_REGISTERS
+            text = f"write {register.name} = {event.value if of_queue else hex(event.value)}"
+            self._is(event.time, event.by, text, Weight.DETAIL, queue="" if of_queue else None)
 
     def _invalidated(self, event: events.Invalidated) -> None:
         self._dropped[event.who] = event
@@ -177,6 +196,8 @@ class Recording(Effects):
 
     def _issued(self, event: events.StoreIssued) -> None:
         self._fence_over(event.cpu)
+        if self._memory.word(event.address) == QUEUE and event.who in self._filling:
+            self._slots[event.address] = self._filling[event.who]
 
     def _grace_period(self, event: events.GracePeriodOver) -> None:
         self._say(event.time, event.who, f"grace period over: {event.what}")
@@ -219,6 +240,8 @@ _LISTENERS: Mapping[str, Callable[[Recording, Any], None]] = {
     "Attached": Recording._attached,
     "ContextChanged": Recording._context,
     "CommandSent": Recording._sent,
+    "CommandFetched": Recording._fetched,
+    "RegisterWritten": Recording._register,
     "Invalidated": Recording._invalidated,
     "CommandExecuted": Recording._executed,
     "CacheFilled": Recording._filled,

@@ -56,6 +56,8 @@ class Step:
     taken: Taken | None = None
     once: bool = False
     """Said once, however often it happens."""
+    queue: str | None = None
+    """Of a step that matters where the command queue does: what is added to its text there."""
 
     @property
     def line(self) -> str:
@@ -82,7 +84,7 @@ def command(words: tuple[int, int], device: str) -> tuple[str, tuple[None, int, 
         return f"IODIR {device}" if told.dv else "IODIR everything", None
     if isinstance(told, Iofence):
         return "IOFENCE", None
-    return (told.mnemonic if told else f"command {words[0]:#x}"), None
+    return (told.mnemonic if told else f"no command: {words[0]:#x} {words[1]:#x}"), None
 
 
 def device_of(words: tuple[int, int]) -> int | None:
