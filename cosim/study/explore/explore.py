@@ -127,6 +127,7 @@ def _search(task: Task, request: Request, journal: Journal, progress: Callable[[
         explore.remark,
         explore.reached_by,
         task.wanted,
+        len(explore.defects),
         strategy=request.strategy,
         deviations=deviations,
     )

@@ -52,6 +52,8 @@ class Row:
     reached_by: tuple[str, ...] = ()
     wanted: str | None = None
     """How the signature begins that has to be found; empty, if nothing may be found; None, if nothing was said."""
+    defects: int = 0
+    """In how many drivers the topology says that something has to be found."""
     strategy: str = "bounded"
     deviations: int = 1
     cells: int = 0

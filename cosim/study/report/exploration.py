@@ -137,6 +137,8 @@ def _proof(row: Row, rows: list[Row]) -> str:
         return f"the same search finds {len(found)} other drivers{of_them}"
     if found:
         return f"the same search finds {', '.join(other.driver for other in found)}"
+    if row.defects > len(rows) - 1:
+        return f"the file names {row.defects} drivers to be found, which shows that it could be: leave --driver out"
     return f"{_BLIND}; --mutants takes steps out of the driver"
 
 
