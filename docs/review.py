@@ -101,7 +101,7 @@ def page() -> str:
         "topology, and what has to come out of it. Below is what a search of each came to, at its first hold and its",
         f"first starts (`make review`, model {data['model']}). *n* is how many schedules were run until it was found,",
         "the unperturbed one included, *k* how many of their answers differ from it. A clean row says how many",
-        "schedules there are up to its bound, all of which were run; it stands beside what the same search finds in others.",
+        "schedules there are up to its bound, all of which were run; beside it stands what the same search finds.",
         "[Exploring](exploring.md) says what that is worth.",
         "",
     ]
