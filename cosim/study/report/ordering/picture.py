@@ -68,9 +68,10 @@ def picture_of(finding: Finding, command: str = "") -> Picture:
     result = run(point, watchers=[recording.watch])
     held = [step.taken for step in recording.steps if step.taken is not None and step.taken.holds]
     _note_answers(recording, held)
-    seen = [violation.time_ps for violation in finding.violations]
-    until = max(time for time in seen if time <= finding.shown.time_ps + AFTERWARDS)
-    picked = chosen(recording.steps, finding.shown, held, until)
+    shown = finding.shown
+    seen = [shown.time_ps, *(violation.time_ps for violation in finding.violations)]
+    until = max(time for time in seen if time <= shown.time_ps + AFTERWARDS)
+    picked = chosen(recording.steps, shown, held, until)
     columns = _columns(picked.steps, point.topology)
     letters = {subject: LETTERS[number] for number, subject in enumerate(picked.subjects)}
     return Picture(
@@ -80,9 +81,9 @@ def picture_of(finding: Finding, command: str = "") -> Picture:
         lines=tuple(_lines(picked.steps, columns, letters, recording.boot_ps, finding)),
         left_out=picked.left_out,
         pages=tuple(f"{letter}: IOVA {one.iova:#x} in {one.domain}" for one, letter in letters.items()),
-        oracle=finding.shown.oracle,
-        rule=dict(oracles()).get(finding.shown.oracle, ""),
-        message=finding.shown.message,
+        oracle=shown.oracle,
+        rule=dict(oracles()).get(shown.oracle, ""),
+        message=shown.message,
         also=tuple(one.signature for one in finding.violations if one.signature != finding.signature),
         digest=result.digest,
         command=command or finding.command,
