@@ -70,8 +70,8 @@ review: $(STAMP)
 review-all: $(STAMP)
 	$(BIN)/cosim explore review --no-shrink --resume -o .review-all/$(MODEL)
 
-# 300 findings, each in a fork, in a fresh process and on the other executor: their digests are equal. FINDINGS="folder" has
-# what a search has left; what is missing of 300 is made.
+# 300 findings, each in a fork, in a fresh process and on the other executor: their digests are equal. FINDINGS="folder"
+# has what a search has left; what is missing of 300 is made.
 replays: $(STAMP)
 	$(BIN)/python -m tests.stress.replays $(FINDINGS)
 

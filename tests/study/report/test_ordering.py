@@ -163,3 +163,16 @@ def test_as_a_page_names_are_texts_and_no_markup() -> None:
     assert "script" not in page.tags
     assert "i" not in page.tags
     assert "<script>alert(1)</script>" in page.texts
+
+
+def test_a_failure_that_is_no_violation_is_drawn_as_one() -> None:
+    slow = load(beside(), set={"driver.attach": "bond-first", "run.limit": "3 us"})
+    point = Point(slow, "slow", HELD)
+    record = record_of(point)
+    sign = next(sign for sign in record.signs if "had not ended" in sign)
+    drawn = picture_of(Finding.of(point, record, sign), COMMAND)
+    foot = plain(drawn)[-400:]
+    assert "failed, with no violation of its own:" in foot
+    assert "had not ended 3 us after the origin" in foot
+    assert in_order(lines_of(drawn, "cpu0.unmap"), "unmap x", "amo#0 is answered 1")
+    assert "<b>failed</b>" in html(drawn)

@@ -63,19 +63,21 @@ def chosen(steps: Sequence[Step], violation: Violation, held: Sequence[Taken], u
 
 
 def _subjects(steps: Sequence[Step], violation: Violation, held: Sequence[Taken]) -> tuple[Subject, ...]:
-    """The pages that something happened to when the violation was, or began; else those of what was held."""
+    """The pages that something happened to when the violation was, or began; else those of what was held, or of unmaps
+    that were under way."""
     times = (violation.time_ps, violation.since_ps)
     of_held = {id(taken) for taken in held}
     for found in (
         [step.subject for step in steps if step.subject and step.time in times],
         [_first(step) for step in steps if step.covers and step.covers[0] and step.time in times],
         [step.subject for step in steps if step.subject and step.taken is not None and id(step.taken) in of_held],
+        [_first(step) for step in steps if step.covers and step.part is Part.OPENS and step.time <= violation.time_ps],
     ):
         subjects = tuple(dict.fromkeys(subject for subject in found if subject))
         told = {int(iova, 16) >> PAGE_LG2 for iova in _IOVA.findall(violation.message)}
         subjects = tuple(subject for subject in subjects if subject.page in told) or subjects
         if subjects:
-            return subjects[:MOST_SUBJECTS]
+            return subjects[-MOST_SUBJECTS:]
     return ()
 
 

@@ -65,7 +65,8 @@ def _all(picture: Picture) -> Iterator[str]:
         yield f'<p class="faint">{picture.left_out} more lines have no room.</p>'
     for page in picture.pages:
         yield f"<p><code>{escape(page)}</code></p>"
-    yield f'<div class="rule"><p><b>{escape(picture.oracle)}</b>: {escape(picture.rule)}</p>'
+    rule = f"<b>{escape(picture.oracle)}</b>: {escape(picture.rule)}" if picture.oracle else "<b>failed</b>"
+    yield f'<div class="rule"><p>{rule}</p>'
     yield f"<p>{escape(picture.message)}</p></div>"
     if picture.also:
         yield f"<p>also: {escape('; '.join(picture.also))}</p>"

@@ -101,8 +101,9 @@ def _note_answers(recording: Recording, held: Sequence[Taken]) -> None:
         agent, _, number = name.rpartition("#")
         if f"{agent}#{number.partition('.')[0]}" in names and not number.endswith(".past"):
             continue
-        text = "reads an older value" if number.endswith(".past") else f"{name} is answered {answer}"
-        recording.steps.append(Step(time, agent.rpartition(".")[0], text, Weight.CAUSE))
+        who, _, what = agent.rpartition(".")
+        text = "reads an older value" if number.endswith(".past") else f"{what}#{number} is answered {answer}"
+        recording.steps.append(Step(time, who, text, Weight.CAUSE))
     recording.steps.sort(key=lambda step: step.time)
 
 

@@ -37,7 +37,8 @@ def _all(picture: Picture, width: int) -> Iterator[str]:
         yield from _drawn(line, room)
     yield ""
     yield from picture.pages
-    yield from _wrapped(f"violated: {picture.oracle}: {picture.rule}", width)
+    rule = f"violated: {picture.oracle}: {picture.rule}" if picture.oracle else "failed, with no violation of its own:"
+    yield from _wrapped(rule, width)
     yield from _wrapped(f"  {picture.message}", width)
     if picture.also:
         yield from _wrapped(f"also: {'; '.join(picture.also)}", width)
