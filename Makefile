@@ -5,8 +5,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 MODEL   = $(shell $(BIN)/python -c 'import cosim; print(cosim.model_version)')
 
-.PHONY: run test test-slow slow-check check litmus conform stress unlisted replays pythons faults review review-all \
-  bench docs clean
+.PHONY: run test test-slow slow-check check litmus conform stress unlisted replays mutants pythons faults review \
+  review-all bench docs clean
 
 run: $(STAMP)
 	$(BIN)/cosim run quickstart
@@ -75,13 +75,18 @@ review-all: $(STAMP)
 replays: $(STAMP)
 	$(BIN)/python -m tests.stress.replays $(FINDINGS)
 
+# Each barrier, fence, flush, lock and wait of three drivers taken out: which experiment sees it.
+mutants: $(STAMP)
+	$(BIN)/python -m tests.stress.mutants
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/oracles.py
 	$(BIN)/python benchmarks/pool.py
+	$(BIN)/python benchmarks/explore.py
 
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .faults .review .review-all
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .faults .review .review-all .mutants
