@@ -77,7 +77,8 @@ class Effects:
         queue = None
         if word in self._slots and taken.changes:
             text, queue = f"fill slot {self._slots[word]}", ""
-        self._effect = Step(taken.time, who, text, Weight.DETAIL, taken=taken, queue=queue)
+        once = queue is not None and not taken.holds
+        self._effect = Step(taken.time, who, text, Weight.DETAIL, taken=taken, queue=queue, once=once)
         self._add(self._effect)
         if word is not None:
             self._list_changed(taken, word)
