@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,10 @@ from cosim.study.explore.row import Row
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+EVERY_S = 0.1
+"""How often the bar is drawn anew, in seconds."""
 
 
 class SearchProgress:
@@ -20,6 +25,7 @@ class SearchProgress:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._level: tuple[int, int] = (-1, -1)
+        self._refreshed = 0.0
 
     def __enter__(self) -> SearchProgress:
         return self
@@ -38,7 +44,8 @@ class SearchProgress:
 
         if self._bar is None:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            # No thread may refresh it: a process with threads cannot be forked.
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
             self._bar.start()
         level = (id(row), len(row.by_level))
         done = row.by_level[-1]
@@ -49,6 +56,9 @@ class SearchProgress:
             what = f"{row.name}, {row.driver}{step}, k={len(row.by_level) - 1}"
             self._task, self._level = self._bar.add_task(what, total=done + left), level
         self._bar.update(self._task, completed=done)
+        if time.monotonic() - self._refreshed > EVERY_S or not left:
+            self._refreshed = time.monotonic()
+            self._bar.refresh()
 
     def hide(self) -> None:
         """Take the bar away, so that something can be printed."""
