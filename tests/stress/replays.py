@@ -4,8 +4,8 @@ Usage: python -m tests.stress.replays [FOLDER] [--number N] [--fresh N]
 
 FOLDER has findings, in it or below, as a search leaves them (`cosim explore -o FOLDER`). Without it, or if it has fewer
 than `--number`, more are made first: of the schedules that the experiments which come with cosim name for their
-defects, with every hold and start of their grids. Each fresh process has a hash seed of its own, and replays one
-finding after the other. `make replays` does it with 300.
+defects, with every hold and start of their grids, then of the same with other effects held. Each fresh process has a
+hash seed of its own, and replays one finding after the other. `make replays` does it with 300.
 """
 
 from __future__ import annotations
@@ -16,21 +16,23 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import product
+from dataclasses import dataclass, field, replace
+from itertools import count, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cosim.config.problems import TopologyError
 from cosim.study.finding import Finding, read
 from cosim.study.finding.replay import Executor, on
-from cosim.study.pool import Pool
+from cosim.study.pool import Pool, Record
 from cosim.study.run.run import Point
 from cosim.sw.workloads import thread_names
 from cosim.system.load import load, shipped
 from cosim.system.topology import Topology
 
 NUMBER = 300
+ASKING = ("nobody#0:0",)
+"""A schedule that holds nothing: every effect asks."""
 OTHER: dict[str, Executor] = {"agenda": "plain", "plain": "agenda"}
 
 
@@ -72,16 +74,37 @@ def cells(topology: Topology, holds: Sequence[int], starts: dict[str, tuple[int,
         yield topology.model_copy(update={"run": run, "threads": threads})
 
 
+def held(points: Iterable[Point]) -> Iterator[Point]:
+    """Each of these with one effect held instead: its last one, then each with its last but one, and so on."""
+    with Pool(actions=True) as pool:
+        several = [
+            (point, names_of(record)) for point, record in pool.runs(replace(one, schedule=ASKING) for one in points)
+        ]
+    for turn in count():
+        left = [(point, names) for point, names in several if turn < len(names)]
+        if not left:
+            return
+        for point, names in left:
+            yield replace(point, schedule=(f"{names[turn]}:{1 + turn % 2}",))
+
+
+def names_of(record: Record) -> list[str]:
+    """The names of the effects of a run that asked, from the last on."""
+    return [action.name for action in reversed(record.actions) if action.asks]
+
+
 def made(wanted: int) -> Iterator[Finding]:
     """So many findings, of different runs."""
     digests: set[str] = set()
+    first = {point.topology.driver.model_dump_json(): point for point in points()}
     with Pool() as pool:
-        for point, record in pool.runs(points()):
-            if record.violations and record.digest not in digests:
-                digests.add(record.digest)
-                yield Finding.of(point, record, record.violations[0].signature)
-                if len(digests) == wanted:
-                    return
+        for source in (points(), held(first.values())):
+            for point, record in pool.runs(source):
+                if record.violations and record.digest not in digests:
+                    digests.add(record.digest)
+                    yield Finding.of(point, record, record.violations[0].signature)
+                    if len(digests) == wanted:
+                        return
 
 
 # --- Replayed --------------------------------------------------------------------------------------------------------
@@ -117,6 +140,8 @@ def in_fresh_processes(findings: Sequence[Finding], processes: int) -> Iterator[
     with TemporaryDirectory() as folder:
         for number in range(processes):
             share = findings[number * size : (number + 1) * size]
+            if not share:
+                continue
             paths = [Path(folder, f"{number}-{at}.json") for at in range(len(share))]
             for path, finding in zip(paths, share, strict=True):
                 finding.write(path)

@@ -12,7 +12,7 @@ from cosim.study.report.ordering.choosing import chosen
 from cosim.study.report.ordering.memory import Subject
 from cosim.study.report.ordering.recording import Recording
 from cosim.study.report.ordering.steps import PAGE_HERE, Step, Weight
-from cosim.study.run.run import run
+from cosim.study.run.run import Point, UnderWay
 from cosim.sw.workloads import thread_names
 from cosim.system.topology import Topology
 from cosim.units.quantities import US, format_time
@@ -65,7 +65,7 @@ def picture_of(finding: Finding, command: str = "") -> Picture:
     """Run a finding again and draw it; `command` is what replays it from a shell. Raises TopologyError."""
     point = finding.point()
     recording = Recording(point.topology, point.schedule)
-    result = run(point, watchers=[recording.watch])
+    digest = _run(point, recording)
     held = [step.taken for step in recording.steps if step.taken is not None and step.taken.holds]
     _note_answers(recording, held)
     shown = finding.shown
@@ -85,9 +85,20 @@ def picture_of(finding: Finding, command: str = "") -> Picture:
         rule=dict(oracles()).get(shown.oracle, ""),
         message=shown.message,
         also=tuple(one.signature for one in finding.violations if one.signature != finding.signature),
-        digest=result.digest,
+        digest=digest,
         command=command or finding.command,
     )
+
+
+def _run(point: Point, recording: Recording) -> str:
+    """Have the run recorded; its digest."""
+    begun = UnderWay(point, [recording.watch])
+    try:
+        begun.advance()
+        begun.judge()
+        return str(begun.meter.digest)
+    finally:
+        begun.close()
 
 
 def _hold(topology: Topology, finding: Finding) -> str:
