@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,14 +52,19 @@ def record_of(point: Point, **pool: Any) -> Record:
 
 
 @cache
-def found(schedule: Sequence[str] = HELD, **changes: Any) -> Finding:
+def recorded() -> Record:
+    """The record of the finding's run."""
+    return record_of(Point(beside(), "beside", HELD))
+
+
+@cache
+def found() -> Finding:
     """The finding of its run."""
-    point = Point(beside(**changes), "beside", tuple(schedule), "cosim run beside.yaml")
-    return Finding.of(point, record_of(point), UNFLUSHED)
+    return Finding.of(Point(beside(), "beside", HELD, "cosim run beside.yaml"), recorded(), UNFLUSHED)
 
 
-def written(folder: Path, **changes: Any) -> Path:
+def written(folder: Path) -> Path:
     """The file of the finding."""
     path = folder / "found.json"
-    found(**changes).write(path)
+    found().write(path)
     return path

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cosim.cli import main
-from cosim.study.finding.replay import on, replay
+from cosim.study.finding.replay import Replayed, on, replay
 from cosim.study.pool import Pool
 from tests.study.finding.systems import HELD, UNFLUSHED, found, written
 
@@ -50,6 +50,15 @@ def test_its_digest_is_the_same_on_both_executors(executor: str) -> None:
     replayed = replay(found(), executor=executor)
     assert replayed.equal
     assert replayed.shows
+
+
+def test_the_same_is_an_equal_digest_and_the_violation_and_neither_alone() -> None:
+    again = replay(found())
+    assert (again.equal, again.shows, again.exit_code) == (True, True, 0)
+    other = Replayed(replace(found(), digest="0123456789abcdef"), again.result)
+    assert (other.equal, other.shows, other.exit_code) == (False, True, 1)
+    unseen = Replayed(replace(found(), signature="stale-dma: other"), again.result)
+    assert (unseen.equal, unseen.shows, unseen.exit_code) == (True, False, 1)
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ import pytest
 from cosim.study.finding import Finding
 from cosim.study.report.ordering import Picture, html, picture_of, plain
 from cosim.study.run.run import Point
-from cosim.system.load import load
-from tests.study.finding.systems import HELD, UNFLUSHED, beside, found, record_of
+from cosim.system.load import load, resolved
+from tests.study.finding.systems import HELD, beside, found, record_of
 
 COMMAND = "cosim replay found.json"
 
@@ -54,22 +54,11 @@ def test_a_reviewer_s_steps_of_the_unmap_are_there_in_their_order() -> None:
     )
 
 
-@pytest.mark.slow
-def test_the_attach_writes_the_context_before_it_links_the_bond() -> None:
+def test_the_attach_writes_the_context_before_it_links_the_bond_and_the_merged_one_behind_it() -> None:
     attach = lines_of(picture(), "cpu1.attach")
     assert in_order(attach, "attach nic0 to shared", "DC nic0: V=0", "DC nic0: fsc, ta pscid 2, V=1", "link bond")
-    merged = picture_of(unflushed(driver="merged"), COMMAND)
+    merged = picture_of(replace(found(), topology=resolved(load(beside(), driver="merged"))), COMMAND)
     assert in_order(lines_of(merged, "cpu1.attach"), "link bond", "fence", "DC nic0: fsc, ta pscid 2, V=1")
-
-
-def unflushed(**changes: str) -> Finding:
-    """The finding as it would be of another driver, in which nothing is found."""
-    other = load(beside(), **changes)
-    record = record_of(Point(other, "beside", HELD))
-    assert not record.violations
-    return replace(
-        found(), topology=Finding.of(Point(other), record_of(Point(beside(), schedule=HELD)), UNFLUSHED).topology
-    )
 
 
 def test_the_hardware_caches_what_the_held_store_has_not_cleared_yet() -> None:
