@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TypeVar
 
 from cosim.sim.actions import AFTER_CONFLICT, AFTER_HOLD
-from cosim.study.finding.smaller import counts, fewer, kinds, unjudged, without
+from cosim.study.finding.smaller import fewer, kinds, numbers, unjudged, without
 from cosim.study.pool import Pool, Record
 from cosim.study.run.run import Point
 
@@ -92,7 +92,7 @@ class _Shrinking:
             self._fewest(items, without)
 
     def _shrink_numbers(self) -> None:
-        for path in counts(self._point.topology):
+        for path in numbers(self._point.topology):
             while self._take(fewer(self._point, path)):
                 pass
 

@@ -17,7 +17,8 @@ from cosim.system.checks import check
 from cosim.system.effects import ineffective
 from cosim.system.load import as_data
 from cosim.system.topology import Topology
-from cosim.units.quantities import format_size, parse_size
+from cosim.units.quantities import US, format_size, format_time
+from cosim.units.run_end import AfterThreads
 
 THREADS: Mapping[str, str] = {"threads": "", "prepare": PREPARE}
 """The sections that hold threads, and what the names of those begin with."""
@@ -26,6 +27,7 @@ JUDGING = ("expect", "explore")
 COUNTS = ("pages", "count", "requests")
 """What there may be fewer of."""
 WINDOW = "window"
+UNTIL: Path = ("run", "until")
 _ENDLESS = (1, 4, 16, 64, 256)
 """Tried in place of a number that is without end."""
 _ROUNDS = 32
@@ -56,26 +58,27 @@ def unjudged(point: Point) -> Point | None:
     return _Smaller(point.topology).without(held).point(point) if held else None
 
 
-def counts(topology: Topology) -> list[Path]:
-    """The places of numbers that could be smaller."""
-    data = as_data(topology)
+def numbers(topology: Topology) -> list[Path]:
+    """The places of numbers that could be smaller: pages, rounds, requests, windows, and how long it runs."""
     found: list[Path] = []
     for section in THREADS:
-        for index, thread in enumerate(data.get(section, ())):
-            found += [(section, index, name) for name in COUNTS if thread.get(name, 1) != 1]
+        for index, thread in enumerate(getattr(topology, section)):
+            found += [(section, index, name) for name in COUNTS if getattr(thread, name, 1) != 1]
     for name, options in topology.devices().items():
         inside = ("traffic",) if hasattr(options, "traffic") else ()
         found += [("parts", name, *inside, field) for field in ("requests", WINDOW) if hasattr(options.pace, field)]
-    return found
+    return found if isinstance(topology.run.until, AfterThreads) else [*found, UNTIL]
 
 
 def fewer(point: Point, path: Path) -> Iterator[Point]:
     """The point with smaller numbers at `path`, the smallest first."""
-    smaller = _Smaller(point.topology)
-    now = _at(smaller.data, path)
-    if path[-1] == WINDOW:
-        pages = (parse_size(now) if isinstance(now, str) else now or 1 << 16) // PAGE
-        values: list[Any] = [format_size(number * PAGE) for number in _steps(pages)]
+    now = _value(point.topology, path)
+    values: list[Any]
+    if path == UNTIL:
+        whole = (-(-time // US) * US for time in _steps(now)[1:])
+        values = [format_time(time) for time in dict.fromkeys(whole) if time < now]
+    elif path[-1] == WINDOW:
+        values = [format_size(pages * PAGE) for pages in _steps(now // PAGE)]
     else:
         values = [*_ENDLESS] if now is None else _steps(now)
     for value in values:
@@ -87,6 +90,14 @@ def fewer(point: Point, path: Path) -> Iterator[Point]:
 
 def _steps(now: int) -> list[int]:
     return [value for value in dict.fromkeys((1, now // 4, now // 2, 3 * now // 4)) if 0 < value < now]
+
+
+def _value(topology: Topology, path: Path) -> Any:
+    """What a topology has at `path`, also where its file says nothing of it."""
+    value: Any = topology
+    for step in path:
+        value = value[step] if isinstance(step, int) or isinstance(value, dict) else getattr(value, step)
+    return value
 
 
 class _Smaller:

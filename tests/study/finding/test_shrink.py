@@ -10,11 +10,12 @@ import pytest
 from cosim.config.source import Source
 from cosim.oracles import Violation
 from cosim.study.finding.shrink import NotShownError, Shrunk, shrink
-from cosim.study.finding.smaller import counts, fewer, without
+from cosim.study.finding.smaller import fewer, numbers, without
 from cosim.study.pool import Pool, Record
 from cosim.study.run.run import Point
 from cosim.system.load import load
 from cosim.system.topology import Topology
+from cosim.units.quantities import US
 from tests.study.finding.systems import HELD, UNFLUSHED, beside
 
 SHOWN = "it: is shown"
@@ -48,6 +49,17 @@ LONELY = """
 parts:
   dram0: {kind: memory, base: 0x8000_0000, size: 16 MiB}
   cpu0:  {kind: cpu}
+"""
+
+
+ENDLESS = """
+parts:
+  dram0: {kind: memory, base: 0x8000_0000, size: 16 MiB}
+  cpu0:  {kind: cpu}
+threads:
+  - {on: cpu0, does: synchronize-rcu, count: 1}
+  - {on: cpu0, does: synchronize-rcu}
+run: {until: 80 us}
 """
 
 
@@ -194,18 +206,23 @@ def test_what_cannot_be_absent_makes_no_candidate() -> None:
 
 def test_every_smaller_number_is_a_candidate_the_smallest_first() -> None:
     point = crowd()
-    assert set(counts(point.topology)) == {
+    assert set(numbers(point.topology)) == {
         *(("prepare", 0, "pages"), ("threads", 2, "count")),
         *(("parts", name, "traffic", field) for name in ("nic0", "gpu0") for field in ("requests", "window")),
         ("parts", "nic1", "traffic", "requests"),
         ("parts", "nic1", "traffic", "window"),
     }
+    assert ("threads", 1, "count") in numbers(load(Source.parse(ENDLESS, "endless")))
     rounds = [made.topology.threads[2].count for made in fewer(point, ("threads", 2, "count"))]
     assert rounds == [1, 2, 4, 6]
     endless = [
         made.topology.parts["gpu0"].traffic.requests for made in fewer(point, ("parts", "gpu0", "traffic", "requests"))
     ]
     assert endless == [1, 4, 16, 64, 256]
+    point = Point(load(Source.parse(ENDLESS, "endless")))
+    assert [made.topology.run.until for made in fewer(point, ("run", "until"))] == [20 * US, 40 * US, 60 * US]
+    assert [made.topology.threads[1].count for made in fewer(point, ("threads", 1, "count"))] == [1, 4, 16, 64, 256]
+    point = crowd()
     windows = [
         made.topology.parts["gpu0"].traffic.window for made in fewer(point, ("parts", "gpu0", "traffic", "window"))
     ]

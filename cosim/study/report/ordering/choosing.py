@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from cosim.study.report.ordering.steps import FENCE, PAGE_HERE, SEND, Part, Step
 
 MOST_LINES = 44
 """Of so many lines a picture is made at most; those that tell least are left out."""
+FEWEST_LINES = 12
+"""What came before is drawn as well, up to so many lines."""
 MOST_SUBJECTS = 3
 OF_THE_QUEUE = ("command-ring", "unrecovered-errors")
 """Oracles that look at command queues."""
@@ -30,8 +33,10 @@ class Chosen:
     left_out: int
 
 
-def chosen(steps: Sequence[Step], violation: Violation, held: Sequence[Taken], until: int) -> Chosen:
-    """What is drawn of `steps`, up to a time; `held` are the effects that the schedule has held."""
+def chosen(steps: Sequence[Step], violation: Violation, held: Sequence[Taken], times: Collection[int]) -> Chosen:
+    """What is drawn of `steps`: up to the last of `times`, at which there were violations; `held` are the effects that
+    the schedule has held."""
+    until = max(times)
     subjects = _subjects(steps, violation, held)
     own = {id(taken) for taken in held}
     against = _against(steps, held)
@@ -56,8 +61,9 @@ def chosen(steps: Sequence[Step], violation: Violation, held: Sequence[Taken], u
         if step.time <= until and step.weight is not Weight.DETAIL and _is_about(step, subjects, own)
     ]
     begin = _begin(kept, violation, held)
-    kept = [step for step in kept if step.time >= begin]
-    kept = _said_once(_fences_that_order(kept))
+    kept = _fences_that_order(kept)
+    kept = kept[min(bisect_left(kept, begin, key=lambda step: step.time), max(0, len(kept) - FEWEST_LINES)) :]
+    kept = _said_once(kept, times)
     room = _with_room(kept, violation)
     return Chosen(tuple(room), subjects, len(kept) - len(room))
 
@@ -115,17 +121,21 @@ def _is_about(step: Step, subjects: Sequence[Subject], always: Collection[int]) 
 
 
 def _begin(steps: Sequence[Step], violation: Violation, held: Iterable[Taken]) -> int:
-    """The first moment that belongs to it: calls that are under way when the first hold begins, begin before."""
+    """The first moment that belongs to it: calls that are under way when the first hold begins, begin before, and so
+    does the last unmap of the page."""
     begin = min([violation.since_ps, violation.time_ps, *(taken.asked for taken in held)])
     opened: dict[str, int] = {}
+    unmapped = begin
     for step in steps:
         if step.time > begin:
             break
+        if step.part is Part.OPENS and step.covers is not None:
+            unmapped = step.time
         if step.part is Part.OPENS or (violation.oracle in OF_THE_QUEUE and step.text.startswith(SEND)):
             opened[step.who] = step.time
         elif step.part is Part.CLOSES:
             opened.pop(step.who, None)
-    return min([begin, *opened.values()])
+    return min([begin, unmapped, *opened.values()])
 
 
 def _fences_that_order(steps: Sequence[Step]) -> list[Step]:
@@ -150,12 +160,12 @@ def _fences_that_order(steps: Sequence[Step]) -> list[Step]:
     return [step for step in steps if id(step) not in going]
 
 
-def _said_once(steps: Sequence[Step]) -> list[Step]:
-    """Without what was said before, of steps that are to be said once."""
+def _said_once(steps: Sequence[Step], times: Collection[int]) -> list[Step]:
+    """Without what was said before, of steps that are to be said once; but for what was violated."""
     said: set[tuple[str, str]] = set()
     kept = []
     for step in steps:
-        if not step.once or (step.who, step.line) not in said:
+        if not step.once or step.time in times or (step.who, step.line) not in said:
             kept.append(step)
         said.add((step.who, step.line))
     return kept

@@ -41,6 +41,9 @@ class Effects:
         self._sim: Sim
 
     def _add(self, step: Step) -> None:
+        part = step.who.partition(".")[0]
+        if part in self._iommus:  # its walkers and queues have no columns of their own
+            step.who = part
         if self.boot_ps:
             self.steps.append(step)
 
@@ -67,9 +70,7 @@ class Effects:
         device = self._topology.devices().get(actor)
         if device is not None and device.through and kind in ON_THE_IOMMU:
             who, text = device.through, f"{text} for {actor}"
-        elif part in self._iommus:
-            who = part
-        elif "." in who and kind in (STORED, *EXECUTED):
+        elif "." in who and part not in self._iommus and kind in (STORED, *EXECUTED):
             self._threads[part] = who
             if kind in EXECUTED:
                 self._fence_over(part)

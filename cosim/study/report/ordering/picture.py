@@ -70,8 +70,7 @@ def picture_of(finding: Finding, command: str = "") -> Picture:
     _note_answers(recording, held)
     shown = finding.shown
     seen = [shown.time_ps, *(violation.time_ps for violation in finding.violations)]
-    until = max(time for time in seen if time <= shown.time_ps + AFTERWARDS)
-    picked = chosen(recording.steps, shown, held, until)
+    picked = chosen(recording.steps, shown, held, [time for time in seen if time <= shown.time_ps + AFTERWARDS])
     columns = _columns(picked.steps, point.topology)
     letters = {subject: LETTERS[number] for number, subject in enumerate(picked.subjects)}
     return Picture(

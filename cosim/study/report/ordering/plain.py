@@ -25,9 +25,7 @@ def _all(picture: Picture, width: int) -> Iterator[str]:
     yield ""
     count = max(1, len(picture.columns))
     room = (width - _TIME) // count
-    heads = [
-        textwrap.wrap(name.replace(".", ". "), room - 1) if len(name) >= room else [name] for name in picture.columns
-    ]
+    heads = [_head(name, room) for name in picture.columns]
     for number in range(max(map(len, heads), default=0)):
         words = (head[number] if number < len(head) else "" for head in heads)
         yield f"{'' if number else 'us':>{_TIME - 1}} " + "".join(word.ljust(room) for word in words)
@@ -44,6 +42,12 @@ def _all(picture: Picture, width: int) -> Iterator[str]:
         yield from _wrapped(f"also: {'; '.join(picture.also)}", width)
     if picture.command:
         yield from _wrapped(f"replay: {picture.command}", width)
+
+
+def _head(name: str, room: int) -> list[str]:
+    """A column's name, over two lines where it has no room in one: the CPU, then its thread."""
+    cpu, dot, thread = name.partition(".")
+    return [f"{cpu}{dot}", thread[: room - 1]] if dot and len(name) >= room else [name[: room - 1]]
 
 
 def _drawn(line: Line, room: int) -> Iterator[str]:

@@ -44,6 +44,8 @@ class Recording(Effects):
         self._schedule = {name: int(answer) for name, _, answer in (each.rpartition(":") for each in schedule)}
         self._answers: Answers
         self._devices: dict[tuple[str, int], str] = {}
+        self._movers: dict[str, str] = {}
+        """By device, the thread that moves it: it has acted just when it says so."""
         self._freed: set[int] = set()
         self._hits: dict[tuple[int, int], str] = {}
         self._dropped: dict[str, events.Invalidated] = {}
@@ -114,17 +116,16 @@ class Recording(Effects):
 
     def _attaching(self, event: events.Attaching) -> None:
         self._devices |= {(event.iommu, number): event.device for number in event.device_ids}
+        effect = self._effect
+        who = effect.who if effect is not None and effect.time == event.time else event.who
+        self._movers[event.device] = who
         where = f"to {event.domain}" if event.domain else "to blocked"
-        self._say(event.time, self._thread(event), f"attach {event.device} {where}", part=Part.OPENS)
+        self._say(event.time, who, f"attach {event.device} {where}", part=Part.OPENS)
 
     def _attached(self, event: events.Attached) -> None:
         self._devices |= {(event.iommu, number): event.device for number in event.device_ids}
-        text = f"{event.device} is in {event.domain or 'blocked'}"
-        self._say(event.time, self._thread(event), text, part=Part.CLOSES)
-
-    def _thread(self, event: events.Attaching | events.Attached) -> str:
-        """Who moves a device: the thread that has acted just now."""
-        return self._effect.who if self._effect is not None and self._effect.time == event.time else event.who
+        who = self._movers.pop(event.device, event.who)
+        self._say(event.time, who, f"{event.device} is in {event.domain or 'blocked'}", part=Part.CLOSES)
 
     def _context(self, event: events.ContextChanged) -> None:
         device = self._devices.get((event.who, event.device_id), f"{event.device_id:#x}")
