@@ -9,11 +9,13 @@ from html.parser import HTMLParser
 
 import pytest
 
+from cosim.config.source import Source
 from cosim.study.finding import Finding
 from cosim.study.report.ordering import Picture, html, picture_of, plain
+from cosim.study.report.ordering import picture as picture_module
 from cosim.study.run.run import Point
-from cosim.system.load import load, resolved
-from tests.study.finding.systems import HELD, beside, found, record_of
+from cosim.system.load import as_data, load, resolved
+from tests.study.finding.systems import HELD, UNFLUSHED, beside, found, record_of
 
 COMMAND = "cosim replay found.json"
 
@@ -165,3 +167,28 @@ def test_a_failure_that_is_no_violation_is_drawn_as_one() -> None:
     assert "had not ended 3 us after the origin" in foot
     assert in_order(lines_of(drawn, "cpu0.unmap"), "unmap x", "amo#0 is answered 1")
     assert "<b>failed</b>" in html(drawn)
+
+
+def test_a_command_that_has_no_room_in_a_line_can_be_copied_all_the_same() -> None:
+    command = "cosim replay " + "explored/a_finding_with_a_name_that_is_longer_than_what_is_left_of_a_line.json"
+    text = plain(replace(picture(), command=command))
+    assert text.endswith("replay: cosim replay \\\n  " + command.split()[-1] + "\n")
+
+
+def test_where_there_are_many_columns_the_hardware_shares_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture_module, "MOST_COLUMNS", 3)
+    drawn = picture_of(found(), COMMAND)
+    assert drawn.columns == ("cpu0.unmap", "cpu1.attach", "hardware")
+    assert "nic0: reads x: a walk" in lines_of(drawn, "hardware")
+    assert "iommu0: caches x, pscid 2" in lines_of(drawn, "hardware")
+
+
+@pytest.mark.slow
+def test_a_thread_that_has_nothing_to_do_with_it_has_no_column() -> None:
+    data = as_data(beside())
+    other = {"on": "cpu2", "does": "map", "domain": "shared", "buffer": "y"}
+    unmaps = {"on": "cpu2", "does": "unmap", "buffer": "y"}
+    more = {"threads": [*data["threads"], unmaps], "prepare": [*data["prepare"], other]}
+    point = Point(load(Source.of(data | more)), "crowded", HELD)
+    drawn = picture_of(Finding.of(point, record_of(point), UNFLUSHED), COMMAND)
+    assert "cpu2.unmap" not in drawn.columns

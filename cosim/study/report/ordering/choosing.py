@@ -21,6 +21,7 @@ FEWEST_LINES = 12
 MOST_SUBJECTS = 3
 OF_THE_QUEUE = ("command-ring", "unrecovered-errors")
 """Oracles that look at command queues."""
+OF_ANY_CALL = (FENCE, "rcu_read", "read the ", f"{SEND}IOFENCE")
 _IOVA = re.compile(r"IOVA 0x([0-9a-f]+)")
 
 
@@ -63,7 +64,7 @@ def chosen(steps: Sequence[Step], violation: Violation, held: Sequence[Taken], t
     begin = _begin(kept, violation, held)
     kept = _fences_that_order(kept)
     kept = kept[min(bisect_left(kept, begin, key=lambda step: step.time), max(0, len(kept) - FEWEST_LINES)) :]
-    kept = _said_once(kept, times)
+    kept = _of_those_involved(_said_once(kept, times))
     room = _with_room(kept, violation)
     return Chosen(tuple(room), subjects, len(kept) - len(room))
 
@@ -158,6 +159,12 @@ def _fences_that_order(steps: Sequence[Step]) -> list[Step]:
             going.discard(id(fence))
         effects[step.who] = step
     return [step for step in steps if id(step) not in going]
+
+
+def _of_those_involved(steps: Sequence[Step]) -> list[Step]:
+    """Without threads of which there is only what every unmap and every attach does."""
+    involved = {step.who for step in steps if not step.text.startswith(OF_ANY_CALL) or step.weight is Weight.CAUSE}
+    return [step for step in steps if step.who in involved]
 
 
 def _said_once(steps: Sequence[Step], times: Collection[int]) -> list[Step]:

@@ -41,7 +41,9 @@ def _all(picture: Picture, width: int) -> Iterator[str]:
     if picture.also:
         yield from _wrapped(f"also: {'; '.join(picture.also)}", width)
     if picture.command:
-        yield from _wrapped(f"replay: {picture.command}", width)
+        *first, last = _wrapped(f"replay: {picture.command}", width - 2)
+        yield from (f"{line} \\" for line in first)
+        yield last
 
 
 def _head(name: str, room: int) -> list[str]:
