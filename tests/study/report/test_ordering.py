@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from cosim.config.source import Source
+from cosim.oracles import Violation
 from cosim.study.finding import Finding
 from cosim.study.report.ordering import Picture, html, picture_of, plain
 from cosim.study.report.ordering import picture as picture_module
@@ -76,6 +77,16 @@ def test_what_was_held_is_a_span_from_its_question_to_its_effect() -> None:
     begins, ends = (picture().lines[held.index(which)] for which in ("begins", "ends"))
     assert ends.time - begins.time > 3_000_000
     assert ends.cells[0].text == "clear PTE x"
+
+
+def test_what_is_held_beyond_the_violation_is_a_span_without_an_end() -> None:
+    early = Violation(
+        "kernel-health", "kernel-health: too early", "too early", found().violation.time_ps - 5_000_000, 0
+    )
+    finding = replace(found(), schedule=("cpu0.unmap.amo#0:2",), signature=early.signature, violations=(early,))
+    held = [line.cells[0].held for line in picture_of(finding).lines if line.cells[0].held]
+    assert held[0] == "begins"
+    assert set(held[1:]) == {"goes on"}
 
 
 def test_times_never_go_back_and_the_last_line_is_a_violation() -> None:

@@ -59,7 +59,7 @@ def chosen(steps: Sequence[Step], violation: Violation, held: Sequence[Taken], t
     kept = [
         step
         for step in steps
-        if step.time <= until and step.weight is not Weight.DETAIL and _is_about(step, subjects, own)
+        if _asked(step) <= until and step.weight is not Weight.DETAIL and _is_about(step, subjects, own)
     ]
     begin = _begin(kept, violation, held)
     kept = _fences_that_order(kept)
@@ -159,6 +159,11 @@ def _fences_that_order(steps: Sequence[Step]) -> list[Step]:
             going.discard(id(fence))
         effects[step.who] = step
     return [step for step in steps if id(step) not in going]
+
+
+def _asked(step: Step) -> int:
+    """When a step begins: what was held may take hold only behind all that is drawn."""
+    return step.taken.asked if step.taken is not None and step.taken.holds else step.time
 
 
 def _of_those_involved(steps: Sequence[Step]) -> list[Step]:

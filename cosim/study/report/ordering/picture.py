@@ -70,14 +70,15 @@ def picture_of(finding: Finding, command: str = "") -> Picture:
     _note_answers(recording, held)
     shown = finding.shown
     seen = [shown.time_ps, *(violation.time_ps for violation in finding.violations)]
-    picked = chosen(recording.steps, shown, held, [time for time in seen if time <= shown.time_ps + AFTERWARDS])
+    times = [time for time in seen if time <= shown.time_ps + AFTERWARDS]
+    picked = chosen(recording.steps, shown, held, times)
     columns = _columns(picked.steps, point.topology)
     letters = {subject: LETTERS[number] for number, subject in enumerate(picked.subjects)}
     return Picture(
         title=f"{finding.name}, driver {finding.driver}, seed {finding.seed}{_hold(point.topology, finding)}",
         schedule=finding.schedule,
         columns=tuple(dict.fromkeys(columns.values())),
-        lines=tuple(_lines(picked.steps, columns, letters, recording.boot_ps, finding)),
+        lines=tuple(_lines(picked.steps, columns, letters, recording.boot_ps, times)),
         left_out=picked.left_out,
         pages=tuple(f"{letter}: IOVA {one.iova:#x} in {one.domain}" for one, letter in letters.items()),
         oracle=shown.oracle,
@@ -140,13 +141,16 @@ def _columns(steps: Sequence[Step], topology: Topology) -> dict[str, str]:
 
 
 def _lines(
-    steps: Sequence[Step], columns: dict[str, str], letters: dict[Subject, str], origin: int, finding: Finding
+    steps: Sequence[Step], columns: dict[str, str], letters: dict[Subject, str], origin: int, violated: Sequence[int]
 ) -> list[Line]:
-    """The steps as lines; one that was held has a line where it was asked for as well."""
+    """The steps as lines; one that was held has a line where it was asked for as well, and no other if it took hold
+    only behind the last violation."""
     moments: list[tuple[int, int, Step, str]] = []
     for number, step in enumerate(steps):
         if step.taken is not None and step.taken.holds:
             moments.append((step.taken.asked, number, step, "begins"))
+            if step.time > max(violated):
+                continue
         moments.append((step.time, number, step, "ends" if step.taken is not None and step.taken.holds else ""))
     moments.sort(key=lambda moment: moment[:2])
     names = list(dict.fromkeys(columns.values()))
@@ -175,7 +179,7 @@ def _lines(
             holding.append(column)
         previous = None if held else step
     last = {line.time: at for at, line in enumerate(lines)}
-    for at in {last[time] for time in {one.time_ps - origin for one in finding.violations} if time in last}:
+    for at in {last[time] for time in {time - origin for time in violated} if time in last}:
         lines[at] = replace(lines[at], violates=True)
     return lines
 

@@ -112,6 +112,9 @@ def effect(taken: Taken, memory: Memory) -> str:
     kind = taken.agent.rpartition(".")[2]
     key = taken.footprint[0] if taken.footprint else ""
     named = _key(key, memory)
+    if named.startswith("0x") and taken.place:
+        function = taken.place.partition("+")[0]
+        named = f"a word in {'.'.join(function.split('.')[-2:])}"
     verb = {
         "ld": "reads",
         "st": "writes",
