@@ -81,6 +81,7 @@ def explorations(
     With a `folder` every run and every finding is kept there, and with `resume` no run is made again. `stop` is what
     may end it early, and is being listened to. Everything is checked before anything runs: TopologyError.
     """
+    stop = stop or Stop()
     todo = [
         task
         for topology in expanded(topologies)
@@ -89,9 +90,9 @@ def explorations(
     head = {"model": model_version(), "allocations": request.allocations}
     with Journal(head, folder / JOURNAL if folder else None, resume=resume) as journal:
         for task in todo:
-            row = _row(task, request, journal, progress, stop or Stop())
+            row = _row(task, request, journal, progress, stop)
             if folder:
-                keep(row, folder, small=request.shrink and not row.as_wanted, jobs=request.jobs)
+                keep(row, folder, small=request.shrink and not row.as_wanted, jobs=request.jobs, stop=stop)
             yield row
             if row.stopped == "interrupted":
                 return

@@ -14,6 +14,7 @@ from cosim.study.finding import Finding
 from cosim.study.finding.shrink import NotShownError, shrink
 from cosim.study.pool import Pool
 from cosim.study.report.whole_file import write_whole
+from cosim.study.run.stop import Stop
 from cosim.units.quantities import format_time
 
 if TYPE_CHECKING:
@@ -26,19 +27,20 @@ SHRINKING_RUNS = 300
 """As many runs are made, at most, in order to make a finding smaller."""
 
 
-def keep(row: Row, folder: Path, *, small: bool, jobs: int | None) -> None:
+def keep(row: Row, folder: Path, *, small: bool, jobs: int | None, stop: Stop) -> None:
     """Write the row's finding into `folder`, and note its path in the row. A run that died is no finding.
 
-    Raises TopologyError if the file cannot be written.
+    It is written also if `stop` is asked for meanwhile, as small as it is by then. Raises TopologyError if the file
+    cannot be written.
     """
     found = row.found
     if found is None or found.sign.startswith(("error", "lost")):
         return
     path = folder / f"{_name(row, found)}.json"
-    with Pool(jobs) as pool:
+    with Pool(jobs, signals=()) as pool:
         if small:
             try:
-                shrunk = shrink(found.point, found.sign, pool=pool, runs=SHRINKING_RUNS)
+                shrunk = shrink(found.point, found.sign, pool=pool, runs=SHRINKING_RUNS, enough=lambda: stop.asked)
             except NotShownError:
                 return
             point, record = shrunk.point, shrunk.record

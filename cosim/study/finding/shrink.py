@@ -27,7 +27,7 @@ RUNS = 400
 class Shrunk:
     """The smallest point that was found, its record, and how many runs that took.
 
-    `minimal` says that no single step makes it smaller; else the bound on runs, or Ctrl-C, has ended the search.
+    `minimal` says that no single step makes it smaller; else the bound on runs, or a signal, has ended the search.
     """
 
     point: Point
@@ -40,20 +40,29 @@ class NotShownError(ValueError):
     """The run of the point that was to be shrunk does not show the signature."""
 
 
-def shrink(point: Point, signature: str, *, pool: Pool | None = None, runs: int = RUNS) -> Shrunk:
-    """Look for the smallest point that shows `signature`, in at most so many runs. Raises NotShownError.
+def shrink(
+    point: Point,
+    signature: str,
+    *,
+    pool: Pool | None = None,
+    runs: int = RUNS,
+    enough: Callable[[], bool] = lambda: False,
+) -> Shrunk:
+    """Look for the smallest point that shows `signature`, in at most so many runs, and until it is `enough`.
 
-    The same point gives the same result, whatever the number of processes.
+    The same point gives the same result, whatever the number of processes. Raises NotShownError, and KeyboardInterrupt
+    if a signal ends the pool before there is anything to keep.
     """
     if pool is None:
         with Pool() as own:
-            return shrink(point, signature, pool=own, runs=runs)
-    return _Shrinking(pool, signature, runs).shrunk(point)
+            return shrink(point, signature, pool=own, runs=runs, enough=enough)
+    return _Shrinking(pool, signature, runs, enough).shrunk(point)
 
 
 class _Shrinking:
-    def __init__(self, pool: Pool, signature: str, runs: int) -> None:
+    def __init__(self, pool: Pool, signature: str, runs: int, enough: Callable[[], bool]) -> None:
         self._pool = pool
+        self._enough = enough
         self._signature = signature
         self._left = runs
         self._bound = runs
@@ -65,6 +74,8 @@ class _Shrinking:
 
     def shrunk(self, point: Point) -> Shrunk:
         if self._first([point]) is None:
+            if self._pool.interrupted:
+                raise KeyboardInterrupt
             raise NotShownError(f"the run of {point.name} does not show {self._signature!r}")
         changed = True
         while changed:
@@ -129,12 +140,20 @@ class _Shrinking:
             if self._signature in record.signs:
                 self._left -= done
                 self._point, self._record = point, record
+                self._end_if_enough()
                 return numbers[done - 1]
+            if self._enough():
+                break
         self._left -= done
-        self._cut_short |= self._pool.interrupted or not self._left
-        if self._pool.interrupted:
-            self._left = 0
+        self._end_if_enough()
+        self._cut_short |= not self._left
         return None
+
+    def _end_if_enough(self) -> None:
+        """No further runs if a signal has come, or the caller does not wait any more."""
+        if self._pool.interrupted or self._enough():
+            self._bound -= self._left
+            self._left = 0
 
     def _new(self, candidates: Iterable[Point | None], numbers: list[int]) -> Iterator[Point]:
         for number, point in enumerate(candidates):

@@ -149,6 +149,22 @@ def test_the_bound_on_runs_is_kept_and_told() -> None:
     assert (found.runs, found.minimal, len(judge.asked)) == (9, False, 9)
 
 
+def test_when_it_is_enough_the_smallest_one_so_far_is_kept() -> None:
+    judge = Judge(lambda point: "a#0:1" in point.schedule)
+    begin = lonely("a#0:1", *(f"b#{number}:1" for number in range(8)))
+    found = shrink(begin, SHOWN, pool=cast(Pool, judge), enough=lambda: len(judge.asked) >= 4)
+    assert (found.minimal, found.runs, len(judge.asked)) == (False, 4, 4)
+    assert 1 < len(found.point.schedule) < len(begin.schedule)
+
+
+def test_a_signal_before_there_is_anything_to_keep_is_an_interrupt() -> None:
+    judge = Judge(lambda point: True)
+    judge.interrupted = True
+    judge.runs = lambda points: iter(())  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        judge.shrunk(lonely())
+
+
 def test_what_does_not_show_it_is_not_shrunk() -> None:
     with pytest.raises(NotShownError, match="the run of crowd does not show 'it: is shown'"):
         Judge(lambda point: False).shrunk(crowd())
