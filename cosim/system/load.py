@@ -83,7 +83,11 @@ def _source(topology: str | Path | Topology | Source) -> Source:
         message = f"no such file; {path.stem}, without {path.suffix}, comes with cosim"
         raise TopologyError([Problem(Position(str(topology)), (), message)])
     if path.exists() or path.suffix or len(path.parts) > 1:
-        return Source.load(path)
+        source = Source.load(path)
+        if {"finding", "checksum"} <= source.root.entries.keys():
+            message = f"a finding is no topology; replay it: cosim replay {path}"
+            raise TopologyError([Problem(Position(str(topology)), (), message)])
+        return source
     known = shipped()
     if str(topology) not in known:
         message = f"no such file, and no topology of that name comes with cosim; {nearest(str(topology), known)}"

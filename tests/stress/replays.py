@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cosim.config.problems import TopologyError
+from cosim.study.explore.keep import OUTCOME
 from cosim.study.finding import Finding, read
 from cosim.study.finding.replay import Executor, on
 from cosim.study.pool import Pool, Record
@@ -41,7 +42,7 @@ OTHER: dict[str, Executor] = {"agenda": "plain", "plain": "agenda"}
 
 def findings_in(folder: Path) -> Iterator[Finding]:
     """Those of this version in a folder, and below it; what is none is passed over."""
-    for path in sorted(folder.rglob("*.json")):
+    for path in sorted(path for path in folder.rglob("*.json") if path.name != OUTCOME):
         try:
             yield read(path)
         except TopologyError as error:

@@ -28,6 +28,8 @@ def read(path: str | Path, *, any_version: bool = False) -> Finding:
     """
     name = str(path)
     held = _object(name, _content(path))
+    if "rows" in held and "finding" not in held:
+        raise _refused(name, "this is what a search came to, and no finding; its rows name the files of findings")
     if CHECKSUM not in held or "finding" not in held:
         lacks = f"has no {CHECKSUM!r}" if "finding" in held else "has no 'finding'"
         raise _refused(name, f"this is no finding: the object {lacks}; name a file that `cosim explore` has written")
@@ -70,6 +72,8 @@ def _object(name: str, content: bytes) -> Mapping[str, Any]:
         raise _refused(name, "the file is empty; a finding is what `cosim explore` has written")
     if Path(name).suffix in (".yaml", ".yml"):
         raise _refused(name, f"a topology is no finding; run it: cosim run {name}")
+    if Path(name).suffix == ".jsonl":
+        raise _refused(name, "lines of JSON are no finding; name a .json file that `cosim explore` has written")
     try:
         text = content.decode("utf-8").rstrip()
     except UnicodeDecodeError as error:

@@ -92,6 +92,19 @@ def test_a_topology_is_to_be_run(tmp_path: Path) -> None:
     assert refused(path).endswith(f"a topology is no finding; run it: cosim run {path}")
 
 
+def test_a_finding_is_no_topology_and_is_to_be_replayed(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    with pytest.raises(TopologyError, match=f"a finding is no topology; replay it: cosim replay {path}"):
+        load(path)
+
+
+def test_what_else_a_search_leaves_is_no_finding(tmp_path: Path) -> None:
+    (tmp_path / "outcome.json").write_text('{"model": "", "rows": []}')
+    assert "this is what a search came to, and no finding" in refused(tmp_path / "outcome.json")
+    (tmp_path / "journal.jsonl").write_text("{}\n{}\n")
+    assert "lines of JSON are no finding" in refused(tmp_path / "journal.jsonl")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
