@@ -419,6 +419,7 @@ ALWAYS_FELT = {
     "costs*": "every call of the driver costs its time",
     "run*": "what is run; a schedule, no option of a topology, asks for hold",
     "expect*": "what must come out",
+    "explore*": "what a search looks for, which no run feels",
 }
 """The options that no other makes idle, and why; a row for the same field goes first."""
 
