@@ -19,7 +19,7 @@ class DefectRow(Options):
 
     driver: str | DriverOptions
     """The driver, by the name of a variant, or as in `driver:`."""
-    signature: str
+    signature: str = Field(min_length=1)
     """What has to be found: how its signature begins, such as `stale-dma`."""
     schedule: tuple[str, ...] | None = None
     """A schedule that shows it, with the first of `holds` and of `starts`; empty, if it shows without any. A search
