@@ -14,6 +14,7 @@ from cosim.oracles import Violation
 from cosim.study.finding import Finding
 from cosim.study.report.ordering import Picture, html, picture_of, plain
 from cosim.study.report.ordering import picture as picture_module
+from cosim.study.report.ordering.picture import Cell
 from cosim.study.run.run import Point
 from cosim.system.load import as_data, load, resolved
 from tests.study.finding.systems import HELD, UNFLUSHED, beside, found, record_of
@@ -203,3 +204,9 @@ def test_a_thread_that_has_nothing_to_do_with_it_has_no_column() -> None:
     point = Point(load(Source.of(data | more)), "crowded", HELD)
     drawn = picture_of(Finding.of(point, record_of(point), UNFLUSHED), COMMAND)
     assert "cpu2.unmap" not in drawn.columns
+
+
+def test_a_word_that_has_no_room_breaks_behind_a_dot() -> None:
+    line = replace(picture().lines[0], cells=(Cell("reads DevIommu.iommu_dev of it"),))
+    text = plain(replace(picture(), columns=("cpu0.unmap",), lines=(line,)), 9 + 16)
+    assert "reads DevIommu.\n         iommu_dev of it\n" in text

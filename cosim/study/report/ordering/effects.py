@@ -55,7 +55,7 @@ class Effects:
     def _is(self, time: int, who: str, text: str, weight: Weight = Weight.EFFECT, **more: Any) -> None:
         """The effect that has just taken hold is this."""
         effect = self._effect
-        if effect is None or effect.time != time:
+        if effect is None or effect.time != time or who not in ("", effect.who):
             self._say(time, who, text, weight, **more)
             return
         step = Step(time, who or effect.who, text, weight, taken=effect.taken, **more)

@@ -67,7 +67,18 @@ def _drawn(line: Line, room: int) -> Iterator[str]:
 
 def _cell(cell: Cell, room: int) -> list[str]:
     gutter = _GUTTER.get(cell.held, "")
-    return textwrap.wrap(cell.text, room - 1 - len(gutter)) or [""]
+    width = room - 1 - len(gutter)
+    return textwrap.wrap(" ".join(_pieces(cell.text, width)), width) or [""]
+
+
+def _pieces(text: str, width: int) -> Iterator[str]:
+    """The words of a text; one that is too long breaks behind a dot or the like."""
+    for word in text.split():
+        while len(word) > width:
+            cut = next((word.rfind(sign, 0, width) + 1 for sign in ".-_," if sign in word[:width]), width)
+            yield word[:cut]
+            word = word[cut:]
+        yield word
 
 
 def _at(column: Sequence[str], number: int, cell: Cell, room: int) -> str:

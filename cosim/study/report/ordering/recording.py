@@ -104,10 +104,10 @@ class Recording(Effects):
         self._freed |= set(range(event.address >> PAGE_LG2, event.address + event.size >> PAGE_LG2))
         subject = self._memory.subject(event.address) if event.purpose == "buffer" else None
         what = PAGE_HERE if subject else event.purpose
-        self._say(event.time, event.who, f"free page {what}", Weight.CAUSE, subject=subject)
+        self._is(event.time, event.who, f"free page {what}", Weight.CAUSE, subject=subject)
 
     def _object_freed(self, event: events.ObjectFreed) -> None:
-        self._say(event.time, event.who, f"free {event.purpose}")
+        self._is(event.time, event.who, f"free {event.purpose}")
 
     def _freed_touched(self, event: events.FreedTouched) -> None:
         if event.by != "dma":
