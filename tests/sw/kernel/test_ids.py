@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cosim.sw.kernel.errors import KernelError
@@ -13,6 +13,7 @@ from tests.sw.machine import Machine
 
 
 @given(st.lists(st.integers(0, 20), max_size=40))
+@example([9, 9, 9, 1, 3, 2, 9, 9, 9])
 @settings(derandomize=True, deadline=None, max_examples=12)
 def test_the_lowest_free_id_is_taken(steps: list[int]) -> None:
     """Against a search from the bottom."""

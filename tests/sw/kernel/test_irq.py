@@ -294,6 +294,43 @@ def test_a_timer_that_is_armed_again_fires_once_and_a_cancelled_one_never(model:
     assert 0 <= at - 48 * MS < 10 * US
 
 
+def test_timers_that_are_due_at_one_tick_all_fire_and_later_ones_do_not() -> None:
+    machine = Machine()
+    fired: list[tuple[str, int]] = []
+    timers = machine.kernel.timers
+
+    async def body() -> None:
+        for name, delay in (("late", 40 * MS), ("one", 10 * MS), ("other", 10 * MS)):
+
+            async def note(name: str = name) -> None:
+                fired.append((name, machine.sim.now // MS))
+
+            await timers.arm(timers.new(name, note), delay)
+
+    machine.start(body())
+    machine.go(until=1 * S)
+    assert fired == [("one", 16), ("other", 16), ("late", 44)]
+
+
+def test_a_cancelled_timer_costs_no_tick() -> None:
+    """Besides arming and cancelling, nobody touches the timer's word."""
+    machine = Machine()
+
+    async def never() -> None:
+        raise AssertionError("a cancelled timer fires")
+
+    timer = machine.kernel.timers.new("never", never)
+
+    async def body() -> None:
+        await machine.kernel.timers.arm(timer, 10 * MS)
+        await machine.kernel.timers.cancel(timer)
+
+    machine.start(body())
+    machine.go(until=1 * S)
+    assert machine.operations["Atomic"] == 2
+    assert not machine.log
+
+
 def test_a_timer_waits_for_interrupts_to_be_unmasked() -> None:
     machine = Machine(model="rvwmo")
     fired: list[int] = []

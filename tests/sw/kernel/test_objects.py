@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.sim.loaded import Loaded
-from cosim.sim.operations import Oops
+from cosim.sim.operations import Oops, Work
 from cosim.sw.kernel.lists import LIST_POISON2, ListHead
 from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import Object, Ordering, cell, embed
@@ -147,6 +147,22 @@ def test_waiting_until_a_word_changes_ends_with_the_value_or_with_the_time_out()
         return early, found, at_once
 
     assert machine.run(reader()) == (None, 2, 2)
+
+
+def test_who_waits_looks_once_more_though_the_time_is_over() -> None:
+    """The word changes after the time-out, while another thread has the CPU of the one that waits."""
+    machine = Machine()
+    word = Point(machine.kernel.static(Point.SIZE)).x
+
+    async def busy() -> None:
+        await Work(100_000)
+        await word.store(1)
+
+    async def waits() -> int | None:
+        await machine.kernel.spawn("busy", busy(), "cpu0")
+        return await word.wait_until(bool, spin=False, timeout_ps=50_000)
+
+    assert machine.run(waits()) == 1
 
 
 class Item(Object):

@@ -70,6 +70,15 @@ def test_the_page_that_was_freed_last_is_given_out_next() -> None:
     assert [buddies.take(0), buddies.take(0)] == [0, PAGE]
 
 
+def test_pages_that_lie_on_the_stack_merge_when_a_block_is_wanted() -> None:
+    buddies = Buddies(0, hot_pages=4)
+    buddies.add([Region(0, 2 * PAGE)])
+    for page in (buddies.take(0), buddies.take(0)):
+        assert page is not None
+        buddies.give(page, 0)
+    assert buddies.take(1) == 0
+
+
 def test_what_falls_off_the_stack_merges_again() -> None:
     buddies = Buddies(0, hot_pages=0)
     buddies.add([Region(0, PAGE << MAX_ORDER)])
@@ -89,17 +98,23 @@ def test_a_page_is_zeroed_unless_asked_not_to_be() -> None:
     pages = machine.kernel.pages
 
     async def body() -> list[int]:
+        found: list[int] = []
         dirty = await pages.alloc(purpose="buffer")
         await Store(dirty + 8, 7)
         await pages.free(dirty)
         same = await pages.alloc(zero=False, purpose="buffer")
         assert same == dirty
-        found = [await Load(same + 8)]
+        found.append(await Load(same + 8))
         await pages.free(same)
         zeroed = await pages.alloc(purpose="table")
-        return [*found, await Load(zeroed + 8)]
+        found.append(await Load(zeroed + 8))
+        block = await pages.alloc(1, purpose="ring")
+        await Store(block + PAGE + 8, 7)
+        await pages.free(block)
+        assert await pages.alloc(1, purpose="ring") == block
+        return [*found, await Load(block + PAGE + 8)]
 
-    assert machine.run(body()) == [7, 0]
+    assert machine.run(body()) == [7, 0, 0]
 
 
 def test_zeroing_a_page_is_one_operation() -> None:
@@ -165,9 +180,13 @@ def test_touching_a_freed_page_names_who_freed_it_and_what_it_was() -> None:
         await Store(page + 16, 1)
         assert await machine.kernel.pages.alloc(purpose="table") == page
         await Load(page)
+        block = await machine.kernel.pages.alloc(1, purpose="ring")
+        await machine.kernel.pages.free(block)
+        await Load(block + PAGE)
 
     machine.run(body())
-    (touch,) = machine.touched
+    touch, beyond = machine.touched
+    assert (beyond.who, beyond.write, beyond.what) == ("cpu0.main", False, "ring page"), "so is each page of a block"
     assert (touch.who, touch.write, touch.freed_by, touch.what) == ("cpu0.main", True, "cpu0.main", "table page")
 
 
