@@ -1,0 +1,82 @@
+"""What the ring's driver promises of a packet, beside the DMA API and what that orders."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from cosim.sim.chooser import Chooser
+from cosim.sim.simulation import Sim
+from cosim.sw.dma_api import Coherent, DmaApi
+from cosim.sw.kernel.irq import IrqReturn
+from cosim.sw.receive_ring import DONE, ReceiveRing
+from cosim.sw.runtime import RingHardware
+from tests.hw.machines import Device
+from tests.sw.machine import BASE, Machine
+
+DEVICES = 0x1000_0000
+RING = BASE + (8 << 20)
+BUFFER = BASE + (9 << 20)
+PACKET = 0x1234
+
+
+class Late(Chooser):
+    """From when it is told, every load returns the oldest state that it may."""
+
+    exploring = True
+    old = False
+
+    def pick(self, n: int, name: str) -> int:
+        return n - 1 if self.old and name.endswith(".past") else 0
+
+
+class NoIommu:
+    """A DMA API that maps everything to itself, in no time."""
+
+    async def alloc_coherent(self, size: int) -> Coherent:
+        return Coherent(RING, RING, size)
+
+    async def map(self, address: int, size: int, prot: object) -> int:
+        return address
+
+    async def unmap(self, iova: int, size: int) -> None:
+        pass
+
+
+class Bench:
+    """A ring of four entries whose device the test plays by itself."""
+
+    def __init__(self) -> None:
+        self.chooser = Late(0)
+        self.machine = Machine(model="rvwmo", sim=Sim(self.chooser))
+        self.device = Device(self.machine.sim)
+        self.machine.cpus["cpu0"].bus.attach(DEVICES, 4096, self.device, "nic0")
+        self.machine.kernel.boot()
+        hardware = RingHardware(DEVICES, "cpu0", 40)
+        self.ring = ReceiveRing(self.machine.kernel, cast("DmaApi", NoIommu()), hardware, 4, 64)
+
+    def run(self, body: Any) -> Any:
+        self.machine.sim.explore()
+        return self.machine.run(body)
+
+
+def test_who_takes_a_packet_finds_what_the_device_wrote_before_it_said_so() -> None:
+    bench = Bench()
+    memory = bench.machine.memory
+
+    async def body() -> int:
+        await bench.ring.open(interrupts=True)
+        await bench.ring.post(BUFFER)
+        memory.write(BUFFER, 8, PACKET)
+        memory.write(RING + 8, 8, memory.peek(RING + 8, 8) | DONE)
+        address = await bench.ring.take(poll_ps=1)
+        bench.chooser.old = True
+        return await bench.ring.read(address)
+
+    assert bench.run(body()) == PACKET
+
+
+def test_an_interrupt_that_is_not_the_rings_is_left_to_others() -> None:
+    """Its status says that nothing is pending, and is not written."""
+    bench = Bench()
+    assert bench.run(bench.ring._interrupted()) is IrqReturn.NONE
+    assert [access[1] for access in bench.device.log] == ["read"]
