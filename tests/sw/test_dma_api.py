@@ -215,8 +215,26 @@ def test_what_is_not_aligned_is_refused_and_logged() -> None:
         with pytest.raises(KernelError, match="-EINVAL"):
             await iommu_map(bench.driver, bench.domain, 0x1800, 0x8010_0000, PAGE, Prot.READ)
 
+        with pytest.raises(KernelError, match="-EINVAL"):
+            await iommu_map(bench.driver, bench.domain, 0x1000, 0x8010_0800, PAGE, Prot.READ)
+
     bench.machine.run(body())
-    assert bench.machine.log == ["error: unaligned: iova 0x1800 pa 0x80100000 size 0x1000 min_pagesz 0x1000"]
+    assert bench.machine.log == [
+        "error: unaligned: iova 0x1800 pa 0x80100000 size 0x1000 min_pagesz 0x1000",
+        "error: unaligned: iova 0x1000 pa 0x80100800 size 0x1000 min_pagesz 0x1000",
+    ]
+
+
+def test_of_a_range_that_cannot_be_mapped_whole_nothing_stays_mapped() -> None:
+    bench = Bench()
+    bench.driver.refuses.add(("shared", 0x2000))
+
+    async def body() -> None:
+        with pytest.raises(KernelError, match="-ENOMEM: map of 0x2000 in shared"):
+            await iommu_map(bench.driver, bench.domain, 0x1000, 0x8010_0000, 2 * PAGE, Prot.READ)
+
+    bench.machine.run(body())
+    assert not bench.driver.tables["shared"]
 
 
 def test_coherent_memory_is_zeroed_mapped_and_freed_after_its_unmap() -> None:

@@ -190,6 +190,24 @@ def test_what_comes_while_the_timers_flush_is_under_way_has_a_timer_of_its_own()
     assert bench.unmapped[1].time - bench.unmapped[0].time > 10 * MS
 
 
+def test_nothing_is_given_back_by_a_flush_that_is_under_way() -> None:
+    """Nor what another CPU has queued before it began, when that CPU queues more."""
+    bench = Bench(kind=SlowDriver)
+
+    async def other() -> None:
+        await bench.rounds(1)
+        while not bench.flushes():
+            await Sleep(1 * MS)
+        await bench.rounds(1)
+        assert not bench.unmapped
+
+    bench.machine.start(bench.rounds(1), cpu="cpu0")
+    bench.machine.start(other(), cpu="cpu1")
+    bench.machine.go(until=1 * S)
+    assert len(bench.unmapped) == 3
+    assert not bench.machine.log
+
+
 PTE = BASE + (8 << 20)
 
 

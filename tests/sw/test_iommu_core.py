@@ -6,10 +6,12 @@ import errno
 
 import pytest
 
-from cosim.events import Attached, CallDone
+from cosim.events import Attached, CallDone, ObjectAllocated
+from cosim.sim.chooser import Scheduled
 from cosim.sim.operations import Sleep
+from cosim.sim.simulation import Sim
 from cosim.sw.iommu_core import IommuCore
-from cosim.sw.iommu_ops import DevIommu, Hardware
+from cosim.sw.iommu_ops import DeviceObject, DevIommu, Hardware
 from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import MS, US
 from tests.sw.fake_driver import FakeDriver
@@ -219,14 +221,39 @@ def test_a_device_may_leave_while_another_thread_attaches_it() -> None:
 
 def test_an_iommu_that_leaves_takes_its_devices_along_first() -> None:
     bench = Bench()
-    bench.machine.run(bench.core.remove_iommu("iommu0"))
+
+    async def remove() -> None:
+        await bench.core.probe_iommu(Hardware("iommu1", 0x301_0000, (20, 21, 22, 23), "cpu0"))
+        await bench.core.probe_device("far", (9,), "iommu1")
+        await bench.core.remove_iommu("iommu0")
+
+    bench.machine.run(remove())
     assert [call for call in bench.driver.calls if "release" in call or "remove" in call] == [
         "release nic0",
         "release nic1",
         "release nic2",
         "remove_iommu",
     ]
-    assert not bench.core.devices
+    assert set(bench.core.devices) == {"far"}
+
+
+def test_a_devices_structures_point_to_its_iommu_before_they_can_be_found() -> None:
+    """Also if the pointer to the IOMMU is the last to leave the store buffer."""
+    sim = Sim(Scheduled(0, {"cpu0.main.st#2": 2}), hold_ps=5 * US)
+    machine = Machine(model="rvwmo", sim=sim)
+    core = IommuCore(machine.kernel, FakeDriver(machine.kernel))
+    machine.run(core.probe_iommu(Hardware("iommu0", 0x300_0000, (16, 17, 18, 19), "cpu0")))
+    found: list[int] = []
+
+    def watch(event: ObjectAllocated) -> None:
+        if event.purpose == "DeviceObject":
+            iommu = event.address + DeviceObject.iommu.offset
+            machine.memory.watch(iommu, lambda: found.append(machine.memory.peek(machine.memory.peek(iommu, 8), 8)))
+
+    sim.probe(ObjectAllocated).watch(watch)
+    sim.explore()
+    machine.run(core.probe_device("nic0", (1,), "iommu0"))
+    assert found == [core.iommus["iommu0"].address]
 
 
 def test_a_device_that_its_driver_refuses_leaves_nothing_behind() -> None:

@@ -72,6 +72,17 @@ def test_addresses_below_4_gib_come_first_and_then_the_whole_aperture() -> None:
     assert machine.run(high.alloc(PAGE)) == (1 << 33) - PAGE
 
 
+def test_what_is_cached_above_the_limit_is_left_there_while_there_is_something_below() -> None:
+    machine = Machine()
+    iovas = allocator(machine, last=(1 << 33) - 1)
+
+    async def body() -> None:
+        await iovas.free(0x1_0000_0000, PAGE)
+        assert await iovas.alloc(PAGE) == TOP_32
+
+    machine.run(body())
+
+
 def test_what_was_freed_last_is_what_its_cpu_gets_next() -> None:
     machine = Machine()
     iovas = allocator(machine)
@@ -116,7 +127,7 @@ def test_sizes_that_are_cached_are_rounded_up_and_larger_ones_are_searched_for()
         await iovas.free(three, 3 * PAGE)
         assert await iovas.alloc(4 * PAGE) == three, "of the same class"
         large = await iovas.alloc(33 * PAGE)
-        assert large % (64 * PAGE) == 0
+        assert large == 0x1_0000_0000 - 64 * PAGE, "the rest of its 64 is in use"
         await iovas.free(large, 33 * PAGE)
         assert await iovas.alloc(33 * PAGE) == large, "the highest place again"
 
@@ -145,7 +156,7 @@ def test_magazines_fill_two_to_a_cpu_and_then_the_depot_which_serves_other_cpus(
 
 def test_when_nothing_is_left_what_cpus_have_cached_is_given_up() -> None:
     machine = Machine()
-    iovas = allocator(machine, last=16 * PAGE - 1)
+    iovas = allocator(machine, last=16 * PAGE - 1, magazine=4, trim="0 ns")
 
     async def body() -> None:
         pages = [await iovas.alloc(PAGE) for _ in range(15)]
@@ -177,6 +188,7 @@ def test_a_depot_with_more_magazines_than_cpus_gives_one_back_every_100_ms() -> 
     machine.start(body())
     machine.go(until=1 * S)
     assert len(set(searches)) == 24
+    assert searches[12:] == [TOP_32 - index * PAGE for index in range(8, 20)]
     assert not machine.log
 
 

@@ -38,9 +38,11 @@ def workload(does: str, **options: object) -> Any:
 class FakeMaster:
     def __init__(self) -> None:
         self.told: list[tuple[int, int] | str] = []
+        self.not_before_ps = 0
 
     async def start(self, iova: int, size: int, *, not_before_ps: int = 0) -> None:
         self.told.append((iova, size))
+        self.not_before_ps = not_before_ps
 
     async def stop(self) -> None:
         self.told.append("stop")
@@ -91,6 +93,7 @@ def test_boot_attaches_devices_maps_their_windows_and_starts_them() -> None:
     assert set(bench.runtime.dma) == {"shared", "other"}
     starts = [bench.masters[name].told for name in ("nic0", "nic1")]
     assert starts == [[(TOP - 3 * PAGE, 3 * PAGE)], [(TOP - 7 * PAGE, 3 * PAGE)]]
+    assert {bench.masters[name].not_before_ps for name in ("nic0", "nic1")} == {bench.runtime.origin.time_ps} != {0}
     assert bench.buffers() == 6
     assert not bench.machine.log
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from cosim.events import CallDone, ContextChanged
+from cosim.events import CallDone, ContextChanged, RegisterWritten
 from cosim.hw.dma.transaction import Transaction
-from cosim.spec.register_map import DDTP
+from cosim.spec.register_map import DDTP, FQCSR
 from cosim.spec.registers import Ddtp, IommuMode
 from cosim.sw.driver.table import CELLS, NEEDS
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
@@ -67,6 +67,29 @@ def test_a_failed_probe_gives_everything_back() -> None:
     with pytest.raises(KernelError) as error:
         machine.run(machine.core.probe_iommu(machine.hardware[0]))
     assert error.value.code == errno.ENOMEM
+    assert machine.kernel.pages.purposes() == {}
+
+
+def test_a_queue_that_does_not_come_on_gives_its_interrupt_back() -> None:
+    machine = Machine(iommu={"geometry": SMALL_QUEUES, "timing": {"busy": "200 ms"}})
+    with pytest.raises(KernelError, match="EBUSY: the command queue does not come on"):
+        machine.run(machine.core.probe_iommu(machine.hardware[0]))
+    assert machine.kernel.pages.purposes() == {}
+
+
+def test_queues_are_switched_off_when_the_directory_cannot_be_set_up() -> None:
+    """From when the fault queue is on, `ddtp` stays busy."""
+    machine = Machine()
+    registers = machine.iommus[0].registers
+
+    def jam(event: RegisterWritten) -> None:
+        if event.offset == FQCSR.offset:
+            registers.put(DDTP, Ddtp.of(busy=1))
+
+    machine.sim.probe(RegisterWritten).watch(jam)
+    with pytest.raises(KernelError, match="EBUSY: ddtp stays busy"):
+        machine.run(machine.core.probe_iommu(machine.hardware[0]))
+    assert (registers.cqcsr.cqon, registers.fqcsr.fqon) == (0, 0)
     assert machine.kernel.pages.purposes() == {}
 
 

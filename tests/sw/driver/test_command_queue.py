@@ -10,7 +10,7 @@ from cosim.events import CommandExecuted, RegisterWritten
 from cosim.sim.chooser import Scheduled
 from cosim.sim.operations import Now, OnInterrupt
 from cosim.spec.queues import Command, Iotinval
-from cosim.spec.register_map import CQT
+from cosim.spec.register_map import CQH, CQT
 from cosim.spec.registers import IommuMode
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Domain, Prot
@@ -99,6 +99,40 @@ def test_senders_at_a_full_ring_may_wait_for_one_another_though_it_is_empty() ->
     assert not machine.log
     machine.go(machine.sim.now + 300 * MS)
     assert "enqueue failed: the ring is full" in machine.log[0]
+
+
+def test_a_sender_behind_the_one_that_fills_the_ring_waits_until_two_slots_are_known_to_be_free() -> None:
+    """Of four slots three may be taken. Let in with the one that reads `cqh`, it would make the ring look empty."""
+    machine = Machine("v2", cpus=2, iommu={"geometry": {"cq_log2": 2, "fq_log2": 8}})
+    machine.boot()
+    iommu = machine.core.iommus["iommu0"]
+    machine.iommus[0].commands.stall(machine.sim.now, 50 * US, 50 * US)
+    rung = doorbells(machine)
+
+    async def send(count: int) -> None:
+        for _ in range(count):
+            await machine.driver.send(iommu, Iotinval.vma(pscid=1))
+
+    machine.start(send(4), "cpu0")
+    machine.go(machine.sim.now + 20 * US)
+    machine.start(send(1), "cpu1")
+    machine.go(machine.sim.now + 60 * US)
+    assert len(rung) == 4, "one command was executed, and one slot is known to be free"
+
+
+def test_a_fence_is_not_done_while_cqh_shows_what_is_no_index() -> None:
+    """As that of a device that does not answer."""
+    machine, _ = stalled("merged", 1 * S)
+    done: list[bool] = []
+
+    async def fence() -> None:
+        done.append(await machine.driver.sync(machine.core.iommus["iommu0"], 100 * US))
+
+    machine.start(fence())
+    machine.go(machine.sim.now + 20 * US)
+    machine.iommus[0].registers.put(CQH, 0xFFFF_FFFF)
+    machine.go(machine.sim.now + 200 * US)
+    assert done == [False]
 
 
 OVERTAKEN = {"cpu0.a.mw#0": 2}

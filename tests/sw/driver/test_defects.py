@@ -230,6 +230,14 @@ def test_b2_with_one_iommu_pointer_only_the_last_iommu_is_flushed() -> None:
         assert machine.read(2, IOVA, iommu=1) is None
 
 
+def test_the_last_device_behind_an_iommu_has_the_pscid_flushed_there() -> None:
+    """Whatever bonds the domain has with devices behind another one."""
+    machine = Machine(iommus=2)
+    machine.boot(devices=2)
+    machine.run(machine.core.release_device("dev0"))
+    assert [line for line in machine.trace() if "IOTINVAL" in line] == ["iommu0: IOTINVAL.VMA(pscid=0x1,pscv=0x1)"]
+
+
 def test_b4_ungrouped_bonds_are_flushed_more_than_once() -> None:
     """Four devices behind two IOMMUs in turn: neighbours on the list are never alike."""
     for bonds, commands in (("grouped", 4), ("ungrouped", 8)):
@@ -270,8 +278,9 @@ def test_numbers_of_each_iommu_are_flushed_and_given_back() -> None:
     assert machine.read(1, IOVA) is machine.read(2, IOVA, iommu=1) is None
     ids = machine.driver.ids
     assert {key: ida.taken for key, ida in ids.items()} == {"iommu0": {1}, "iommu1": {1}}
-    for n in (0, 2):
-        machine.run(machine.core.release_device(f"dev{n}"))
+    machine.run(machine.core.release_device("dev0"))
+    assert {key: ida.taken for key, ida in ids.items()} == {"iommu0": {1}, "iommu1": {1}}, "dev2 is still there"
+    machine.run(machine.core.release_device("dev2"))
     assert {key: ida.taken for key, ida in ids.items()} == {"iommu0": set(), "iommu1": {1}}
     for n in (1, 3):
         machine.run(machine.core.release_device(f"dev{n}"))

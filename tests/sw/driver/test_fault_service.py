@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 
+from cosim.events import RegisterWritten
+from cosim.hw.dma.transaction import Transaction
+from cosim.spec.register_map import FQH
 from cosim.sw.driver.policies.interrupts import COMPLAINTS, COMPLAINTS_PS
+from cosim.units.quantities import MS
 from tests.sw.driver.machine import Machine
 
 
@@ -19,10 +23,13 @@ def test_records_are_told_in_order_across_the_end_of_the_queue() -> None:
     """A queue of four records: each fault is served before the next one, and the fifth is where the first was."""
     machine = Machine(iommu={"geometry": {"cq_log2": 8, "fq_log2": 2}})
     machine.boot()
+    heads: set[int] = set()
+    machine.sim.probe(RegisterWritten).watch(lambda event: heads.add(event.value if event.offset == FQH.offset else 0))
     iovas = [0x4000_0000 + 0x1000 * n for n in range(9)]
     for iova in iovas:
         assert machine.read(1, iova) is None
     assert told(machine) == iovas
+    assert heads == {0, 1, 2, 3}
     assert machine.iommus[0].registers.fqh == machine.iommus[0].registers.fqt == 9 % 4
 
 
@@ -35,3 +42,21 @@ def test_ten_faults_are_told_in_five_seconds_and_ten_more_in_the_next() -> None:
     machine.read(1, 0x5000_0000, settle_ps=COMPLAINTS_PS)
     machine.read(1, 0x6000_0000)
     assert told(machine)[COMPLAINTS:] == [0x6000_0000]
+
+
+def test_an_overflow_is_told_and_cleared() -> None:
+    """Ten faults at once, where there is room for three."""
+    machine = Machine(iommu={"geometry": {"cq_log2": 8, "fq_log2": 2}})
+    machine.boot()
+    machine.dma(*(Transaction(1, 0x4000_0000 + 0x1000 * n, 8) for n in range(10)))
+    machine.go(machine.sim.now + 1 * MS)
+    assert "warning: iommu0: fault queue error: memory fault 0, overflow 1" in machine.log
+    assert not machine.iommus[0].registers.fqcsr.fqof
+
+
+def test_on_a_shared_wire_a_fault_wakes_the_fault_queues_thread_alone() -> None:
+    machine = Machine(vectors=1)
+    machine.boot()
+    machine.read(1, 0x4000_0000)
+    assert len(told(machine)) == 1
+    assert not any("cqcsr" in line for line in machine.trace())

@@ -1,0 +1,82 @@
+"""What an unmap takes away and what a page replaces: no more than is there, and tables only behind their flush."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from cosim.events import CommandExecuted, PageFreed
+from cosim.sw.iommu_map import iommu_map, iommu_unmap
+from cosim.sw.iommu_ops import Domain, Gather, Prot
+from cosim.units.quantities import MS
+from tests.sw.driver.machine import DRAM, SIZE, Machine
+
+PAGE = 4096
+HUGE = 512 * PAGE
+IOVA = 0x4000_0000
+DATA = DRAM + SIZE // 2
+BOTH = Prot.READ | Prot.WRITE
+
+
+def mapped(variant: str, size: int, cpus: int = 1) -> tuple[Machine, Domain]:
+    machine = Machine(variant, cpus=cpus)
+    domain = machine.boot()
+    machine.run(iommu_map(machine.driver, domain, IOVA, DATA, size, BOTH))
+    return machine, domain
+
+
+def flushed_and_freed(machine: Machine) -> list[str]:
+    """What is executed and which pages of tables are freed from here on, in this order."""
+    seen: list[str] = []
+    machine.sim.probe(CommandExecuted).watch(lambda event: seen.append(event.kind))
+    machine.sim.probe(PageFreed).watch(lambda event: seen.append("table") if event.purpose == "table" else None)
+    return seen
+
+
+@pytest.mark.parametrize("variant", ["merged", "current"])
+def test_a_table_that_a_large_page_replaces_is_freed_behind_a_fence(variant: str) -> None:
+    """In 7.1 an empty one alone is replaced."""
+    machine, domain = mapped(variant, PAGE)
+    seen = flushed_and_freed(machine)
+
+    async def replace() -> None:
+        await iommu_unmap(machine.driver, domain, IOVA, PAGE)
+        await iommu_map(machine.driver, domain, IOVA, DATA, HUGE, BOTH)
+
+    machine.run(replace())
+    assert seen[-3:] == ["iotinval_vma", "iofence", "table"]
+
+
+def test_a_page_is_not_mapped_over_a_table_that_has_entries() -> None:
+    machine, domain = mapped("current", PAGE)
+    result = machine.run(machine.driver.map_pages(domain, IOVA, DATA + HUGE, HUGE, 1, BOTH))
+    assert (result.mapped, result.failed) == (0, errno.EADDRINUSE)
+    assert machine.read(1, IOVA) == DATA
+
+
+@pytest.mark.parametrize("variant", ["merged", "current"])
+def test_a_part_of_a_large_page_is_not_unmapped(variant: str) -> None:
+    machine, domain = mapped(variant, HUGE)
+    assert machine.run(machine.driver.unmap_pages(domain, IOVA + PAGE, PAGE, 1, Gather())) == 0
+    assert machine.read(1, IOVA) == DATA
+
+
+def test_of_two_unmaps_of_one_page_one_has_cleared_it() -> None:
+    machine, domain = mapped("merged", PAGE, cpus=2)
+    found: list[int] = []
+
+    async def unmap() -> None:
+        found.append(await machine.driver.unmap_pages(domain, IOVA, PAGE, 1, Gather()))
+
+    for cpu in ("cpu0", "cpu1"):
+        machine.start(unmap(), cpu)
+    machine.go(machine.sim.now + 1 * MS)
+    assert sorted(found) == [0, PAGE]
+
+
+def test_each_id_of_a_device_gets_to_what_is_mapped() -> None:
+    machine = Machine()
+    domain = machine.boot(ids=lambda n: (3, 7))
+    machine.run(iommu_map(machine.driver, domain, IOVA, DATA, PAGE, BOTH))
+    assert [machine.read(device_id, IOVA) for device_id in (3, 7)] == [DATA, DATA]
