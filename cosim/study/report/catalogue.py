@@ -11,6 +11,7 @@ from typing import Any
 from cosim.config.shape import alternatives, tags
 from cosim.hw.dma.patterns import PATTERNS
 from cosim.oracles import ORACLES
+from cosim.study.compare.drawing import documented
 from cosim.study.trace.trace import EVENTS
 from cosim.sw.driver.table import CELLS, REFERENCE, ROWS
 from cosim.sw.steps import steps
@@ -46,7 +47,7 @@ def drivers() -> Rows:
 
 def policies() -> Rows:
     """Every policy that a driver can be made of, as `driver: {variant: merged, attach: no-barrier}` names it."""
-    return [(f"{axis}: {name}", _policy(policy)) for axis, named in CELLS.items() for name, policy in named.items()]
+    return [(f"{axis}: {name}", policy_text(policy)) for axis, named in CELLS.items() for name, policy in named.items()]
 
 
 def policy_steps() -> Rows:
@@ -138,10 +139,11 @@ def _driver(name: str) -> str:
     return "; ".join(filter(None, [about, f"{REFERENCE} but for {', '.join(other)}" if other else ""]))
 
 
-def _policy(policy: Any) -> str:
+def policy_text(policy: Any) -> str:
+    """A policy in one sentence."""
     if isinstance(policy, frozenset):
         return f"claims {', '.join(sorted(policy))}" if policy else "claims nothing"
-    return first_sentence(type(policy).__doc__)
+    return first_sentence(documented(policy).__doc__)
 
 
 def _tagged(union: Any, field: str) -> Rows:

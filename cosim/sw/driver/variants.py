@@ -61,7 +61,7 @@ def _check_needs(row: Variant) -> None:
                 found = getattr(row, other)
                 if not isinstance(found, type(CELLS[other][wanted])):
                     needs = " and ".join(f"{one}: {wants}" for one, wants in others.items())
-                    raise VariantError(f"driver: {axis}: {cell} needs {needs}, not {other}: {_name_of(other, found)}")
+                    raise VariantError(f"driver: {axis}: {cell} needs {needs}, not {other}: {cell_name(other, found)}")
 
 
 def load_variant(text: str) -> Variant:
@@ -89,7 +89,7 @@ def _cell(row: Variant, axis: str, value: Any) -> Any:
         name = options.pop("policy")
         policy = _policy(axis, name)
     else:
-        name, policy = _name_of(axis, getattr(row, axis)), getattr(row, axis)
+        name, policy = cell_name(axis, getattr(row, axis)), getattr(row, axis)
     what = f"driver: {axis}: {name}"
     return _without(what, _with_options(what, policy, options), (removed,) if isinstance(removed, str) else removed)
 
@@ -117,7 +117,8 @@ def _without(what: str, policy: Any, names: Any) -> Any:
     return without(policy, names) if names else policy
 
 
-def _name_of(axis: str, policy: Any) -> str:
+def cell_name(axis: str, policy: Any) -> str:
+    """The name of a policy in the table; of one that is not there, that of its class."""
     return next((name for name, known in CELLS[axis].items() if known == policy), type(policy).__name__)
 
 

@@ -1,0 +1,55 @@
+"""The verb that lays two drivers side by side."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from cosim.cli.options import guarded
+from cosim.shell import INTERRUPTED
+
+CODES = """\b
+Exit codes:
+  0    ok, whether they differ or not
+  2    wrong usage: no such driver or topology
+  3    an error inside cosim
+  130  interrupted by Ctrl-C; what was run until then is printed"""
+
+
+@click.command("diff-driver", epilog=CODES, short_help="Show in which cells two drivers differ, and what each costs.")
+@click.argument("first")
+@click.argument("second")
+@click.option(
+    "--on",
+    metavar="TOPOLOGY",
+    default="",
+    help="Where each cell is run: a file, or a name that comes with cosim; by default a small one that shows it.",
+)
+@click.option("--costs/--no-costs", "runs", default=True, show_default=True, help="Whether anything is run.")
+@click.option(*("-j", "--jobs"), type=click.IntRange(min=1), metavar="N", help="Processes; one for each CPU.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
+@guarded
+def diff_driver(first: str, second: str, on: str, runs: bool, jobs: int | None, as_json: bool) -> int:
+    """Show the cells in which the drivers FIRST and SECOND differ (cosim list drivers, or FILE.py:NAME).
+
+    Each with the two policies and their drawings, and with the steps that one has and the other lacks. Then each cell
+    of SECOND is put alone into FIRST and run: how many times as long calls take, how many commands are sent, how many
+    of them were needed.
+    """
+    from cosim.study.compare.cost import costs
+    from cosim.study.compare.difference import differences
+    from cosim.study.report.driver_difference import print_costs, print_differences
+
+    pairs = differences(first, second)
+    if not as_json:
+        print_differences(first, second, pairs)
+    found = costs(first, second, pairs, on, jobs=jobs) if runs and pairs else []
+    cut = bool(found) and found[-1].driver != second
+    if as_json:
+        cells = [{"axis": pair.axis, "first": pair.first.as_json(), "second": pair.second.as_json()} for pair in pairs]
+        whole = {"first": first, "second": second, "cells": cells, "costs": [cost.as_json() for cost in found]}
+        click.echo(json.dumps(whole, indent=1))
+    else:
+        print_costs(found)
+    return INTERRUPTED if cut else 0
