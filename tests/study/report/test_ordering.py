@@ -210,3 +210,12 @@ def test_a_word_that_has_no_room_breaks_behind_a_dot() -> None:
     line = replace(picture().lines[0], cells=(Cell("reads DevIommu.iommu_dev of it"),))
     text = plain(replace(picture(), columns=("cpu0.unmap",), lines=(line,)), 9 + 16)
     assert "reads DevIommu.\n         iommu_dev of it\n" in text
+
+
+def test_long_times_take_their_room_from_the_columns() -> None:
+    late = tuple(replace(line, time=line.time + 10**12) for line in picture().lines)
+    lines = plain(replace(picture(), lines=late)).splitlines()
+    assert max(map(len, lines)) <= 80
+    begin = next(line for line in lines if line.endswith("unmap x"))
+    assert begin.split() == ["1000001.520", "unmap", "x"]
+    assert begin.index("unmap") == next(line for line in lines if line.split()[:1] == ["us"]).index("cpu0")

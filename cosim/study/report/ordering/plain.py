@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from cosim.study.report.ordering.picture import Cell, Line, Picture
 
 WIDTH = 80
-_TIME = 9
-"""Characters of the column of times."""
+_TIME = 8
+"""Characters of the column of times, or more where they are long."""
 _GUTTER = {"begins": "+ ", "goes on": "| ", "ends": "+ "}
 
 
@@ -23,16 +23,16 @@ def _all(picture: Picture, width: int) -> Iterator[str]:
     if picture.schedule:
         yield from _wrapped(f"schedule {', '.join(picture.schedule)}", width)
     yield ""
-    count = max(1, len(picture.columns))
-    room = (width - _TIME) // count
+    times = max([_TIME, *(len(_time(line)) for line in picture.lines)])
+    room = (width - times - 1) // max(1, len(picture.columns))
     heads = [_head(name, room) for name in picture.columns]
     for number in range(max(map(len, heads), default=0)):
         words = (head[number] if number < len(head) else "" for head in heads)
-        yield f"{'' if number else 'us':>{_TIME - 1}} " + "".join(word.ljust(room) for word in words)
+        yield f"{'' if number else 'us':>{times}} " + "".join(word.ljust(room) for word in words)
     if picture.left_out:
-        yield f"{'':{_TIME}}({picture.left_out} more lines have no room)"
+        yield f"{'':{times}} ({picture.left_out} more lines have no room)"
     for line in picture.lines:
-        yield from _drawn(line, room)
+        yield from _drawn(line, times, room)
     yield ""
     yield from picture.pages
     rule = f"violated: {picture.oracle}: {picture.rule}" if picture.oracle else "failed, with no violation of its own:"
@@ -52,17 +52,17 @@ def _head(name: str, room: int) -> list[str]:
     return [f"{cpu}{dot}", thread[: room - 1]] if dot and len(name) >= room else [name[: room - 1]]
 
 
-def _drawn(line: Line, room: int) -> Iterator[str]:
+def _time(line: Line) -> str:
+    return f"{line.time / 1e6:.3f}"
+
+
+def _drawn(line: Line, times: int, room: int) -> Iterator[str]:
     columns = [_cell(cell, room) for cell in line.cells]
-    height = max(len(column) for column in columns)
-    for number in range(height):
-        time = f"{line.time / 1e6:{_TIME - 1}.3f}" if not number else " " * (_TIME - 1)
+    for number in range(max(len(column) for column in columns)):
+        time = "" if number else _time(line)
         mark = "!" if line.violates and not number else " "
-        yield (
-            time
-            + mark
-            + "".join(_at(column, number, cell, room) for column, cell in zip(columns, line.cells, strict=True))
-        )
+        cells = (_at(column, number, cell, room) for column, cell in zip(columns, line.cells, strict=True))
+        yield f"{time:>{times}}{mark}{''.join(cells)}"
 
 
 def _cell(cell: Cell, room: int) -> list[str]:

@@ -83,10 +83,10 @@ class Recording(Effects):
 
     def _map_begun(self, event: events.MapBegun) -> None:
         self._memory.mapped(event)
-        self._say(event.time, event.who, f"map {PAGE_HERE}", covers=_range(event))
+        self._say(event.time, event.who, f"map {PAGE_HERE}", covers=_range(event), part=Part.OPENS)
 
     def _mapped(self, event: events.Mapped) -> None:
-        self._say(event.time, event.who, f"{PAGE_HERE} is mapped", covers=_range(event))
+        self._say(event.time, event.who, f"{PAGE_HERE} is mapped", covers=_range(event), part=Part.CLOSES)
 
     def _unmap_begun(self, event: events.UnmapBegun) -> None:
         self._say(event.time, event.who, f"unmap {PAGE_HERE}", covers=_range(event), part=Part.OPENS)
