@@ -366,3 +366,13 @@ def test_what_waits_for_a_lazy_flush_is_kept_when_that_fails() -> None:
         return await domain.map(DATA, PAGE)
 
     assert machine.run(mapped_again()) != iova
+
+
+@pytest.mark.parametrize(("variant", "commands"), [("latest", 2), ("ideal", 0)])
+def test_a_sync_of_nothing_sends_nothing(variant: str, commands: int) -> None:
+    """N3: `latest` flushes the whole PSCID."""
+    machine = Machine(variant)
+    domain = machine.boot()
+    before = int(machine.iommus[0].registers.cqt)
+    machine.run(machine.driver.iotlb_sync(domain, Gather()))
+    assert int(machine.iommus[0].registers.cqt) - before == commands

@@ -37,6 +37,9 @@ class KeepsPages(Ranges):
         return await self.flushed(driver, domain, gather)
 
     async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> bool:
+        """Flush what was gathered; if that is nothing, nothing is to be flushed (`Ranges` flushes all)."""
+        if gather.empty and not gather.freelist:
+            return not gather.kept
         async with driver.measured("iotlb_inval"):
             flushed = await self.flushed(driver, domain, gather)
         if not flushed:
