@@ -82,14 +82,14 @@ def explorations(
     may end it early, and is being listened to. Everything is checked before anything runs: TopologyError.
     """
     stop = stop or Stop()
-    tasks = [
+    wanted = [
         task
         for topology in expanded(topologies)
         for task in tasks(topology, request, sets=sets, overlays=overlays, seed=seed, until=until)
     ]
     head = {"model": model_version(), "allocations": request.allocations}
     with Journal(head, folder / JOURNAL if folder else None, resume=resume) as journal:
-        for task in tasks:
+        for task in wanted:
             row = _row(task, request, journal, progress, stop)
             if folder:
                 keep(row, folder, small=request.shrink and not row.as_wanted, jobs=request.jobs, stop=stop)
