@@ -42,6 +42,12 @@ def test_both_sides_equal_the_sum_over_every_tick(visits: list[tuple[int, int]],
     assert told(visits, opened, closed).law(closed) == (expected, expected)
 
 
+def test_the_most_of_a_window_includes_those_who_were_inside_when_it_opened_and_none_before() -> None:
+    visits = [(0, 5), (0, 30), (10, 20), (40, 5)]
+    assert [told(visits, opened, 60).most for opened in (0, 7, 15, 35)] == [2, 2, 2, 1]
+    assert told([(0, 5), (0, 5), (0, 30)], 20, 60).most == 1
+
+
 @settings(derandomize=True, deadline=None)
 @given(VISITS, st.integers(1, 9))
 def test_a_residence_that_is_wrong_by_a_tick_breaks_the_law(visits: list[tuple[int, int]], lie_ps: int) -> None:

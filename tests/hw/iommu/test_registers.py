@@ -21,6 +21,7 @@ from cosim.spec.register_map import (
     DDTP,
     FCTL,
     FQB,
+    FQCSR,
     FQH,
     ICVEC,
     IOCOUNTINH,
@@ -87,6 +88,14 @@ def test_a_write_of_eight_bytes_is_a_write_of_the_high_half_and_then_of_the_low_
         halves.write(offset + 4, 4, value >> 32)
         halves.write(offset, 4, value & 0xFFFF_FFFF)
         assert whole.read(offset, 8) == halves.read(offset + 4, 4) << 32 | halves.read(offset, 4)
+
+
+def test_of_eight_bytes_over_two_registers_the_high_one_is_written_first() -> None:
+    registers, order = register_file(), list[str]()
+    for register in (CQCSR, FQCSR):
+        registers.on_write(register, lambda old, new, name=register.name: order.append(name))
+    registers.write(CQCSR.offset, 8, 0)
+    assert order == ["fqcsr", "cqcsr"]
 
 
 @settings(derandomize=True, deadline=None, max_examples=70)

@@ -33,6 +33,15 @@ def test_walkers_that_are_busy_only_since_their_memory_is():
     assert "dram0's port was 99 % busy and iommu0's walkers were 99 % busy; try" in limit({"nic0.read": reads}, scalars)
 
 
+def test_places_that_are_full_only_since_their_holders_wait_for_walkers():
+    reads = latency(10, queue=900 * NS, walker_wait=900 * NS, walk=100 * NS, memory=80 * NS)
+    scalars = {"iommu0.walkers.utilisation": 0.99, "iommu0.walkers.busy_ps": 1 * US}
+    scalars |= {"iommu0.places.utilisation": 0.99, "iommu0.places.busy_ps": 10 * US}
+    assert limit({"nic0.read": reads}, scalars).endswith(
+        "; iommu0's walkers were 99 % busy; try -s iommu0.geometry.walkers=8"
+    )
+
+
 def test_of_two_masters_the_link_that_is_full_concerns_its_own_requests():
     fast, slow = latency(**READ), latency(link_wait=400 * NS, memory=80 * NS)
     links = {"nic0.link_down.utilisation": 0.97, "gpu0.link_down.utilisation": 0.2}

@@ -163,6 +163,18 @@ def test_any_violation_is_a_failure_unless_it_is_expected() -> None:
     assert failures_of(both, seen) == ["violations: 5, expected 4"]
 
 
+def test_the_ends_of_an_expected_range_are_in_it() -> None:
+    expect = ExpectOptions.model_validate({"scalars": {"nic0.failed": {"min": 2, "max": 5}}})
+    held = [not failures_of(expect, replace(NOTHING, scalars={"nic0.failed": value})) for value in range(1, 7)]
+    assert held == [False, True, True, True, True, False]
+
+
+def test_each_expected_line_of_the_log_has_to_be_there() -> None:
+    expect = ExpectOptions.model_validate({"log": ["timed out", "oops"]})
+    said = replace(NOTHING, log=("error: iommu0: a fence timed out",))
+    assert failures_of(expect, said) == ["the kernel log does not say 'oops'"]
+
+
 @pytest.mark.parametrize(("found", "told"), [({}, "none"), ({FREED: 2}, f"2 of {FREED}")])
 def test_a_signature_that_is_expected_has_to_be_found(found: dict[str, int], told: str) -> None:
     expect = ExpectOptions.model_validate({"signatures": ["stale-dma: write", *found]})
