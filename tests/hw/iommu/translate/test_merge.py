@@ -164,17 +164,6 @@ def test_a_request_joins_a_walk_that_still_waits_for_a_walker() -> None:
     assert "merge_wait" in txns[1].parts
 
 
-def test_a_walk_that_has_waited_for_a_walker_goes_on_from_what_was_cached_meanwhile() -> None:
-    """The second request comes too late for the shared entries, and too early to find them cached."""
-    system, space = warm(walkers=1, nonleaf_entries=8)
-    for n in range(2):
-        space.map(n * KB4, DATA + n * KB4)
-    before = system.count("walk_reads")[0]
-    _, second = together(system, (0, {}), (KB4, {}), apart_ps=5 * READ // 2)
-    assert second.address == DATA + KB4
-    assert system.count("walk_reads")[0] - before == 3 + 1
-
-
 def test_walks_beyond_the_walkers_wait_for_one() -> None:
     def ends(walkers: int) -> list[int]:
         system, space = warm(walkers=walkers)

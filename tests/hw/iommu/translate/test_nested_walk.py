@@ -256,3 +256,23 @@ def test_an_invalidation_of_the_machine_overtakes_a_walk_that_has_only_read_the_
     assert outcome == ["starts again"]
     assert (guest.second.reads, table.reads) == reads
     assert walker.slots.free == walker.slots.slots
+
+
+def test_a_walk_that_has_waited_for_a_walker_goes_on_from_what_was_cached_meanwhile() -> None:
+    """A walk of two stages has the only walker; one of the second stage alone then reads a leaf and no more."""
+    guest = Guest(nonleaf_entries=8, memory_ps=100_000)
+    root = guest.guest_page()
+    guest.map(SV39, root, IOVA, GUEST_DATA)
+    beside = GUEST_DATA + PAGE
+    guest.back(beside)
+    expected = [guest.second_way(gpa)[-1] for gpa in (GUEST_DATA, beside)]
+    seen, walker = guest.reads(), guest.system.translation.walker
+
+    def second() -> Iterator[Any]:
+        with walker.begin(Miss(Transaction(1, beside, 8)), guest.second_tables, beside) as walk:
+            yield from walker.walk(walk)
+
+    guest.walk(guest.first(SV39, root), IOVA)
+    guest.system.sim.start(second(), guest.system.sim.initiator("nic1").rank(Rank.TRANSACTION))
+    guest.system.run()
+    assert seen[-2:] == expected
