@@ -53,6 +53,9 @@ class IommuCore:
         self.driver = driver
         self.calls = Calls(kernel.sim)
         self.iommus: dict[str, Object] = {}
+        self.left: list[Object] = []
+        """IOMMUs as a kernel before this one knew them."""
+        self._hardware: dict[str, Hardware] = {}
         self.devices: dict[str, Device] = {}
         self.domains: dict[str, Domain] = {}
         self._groups: dict[str, Group] = {}
@@ -72,6 +75,14 @@ class IommuCore:
     async def probe_iommu(self, hardware: Hardware) -> Object:
         """Take an IOMMU into service; what its driver raises."""
         iommu = self.iommus[hardware.name] = await self.driver.probe_iommu(hardware)
+        self._hardware[hardware.name] = hardware
+        return iommu
+
+    async def probe_again(self, name: str) -> Object:
+        """Take an IOMMU into service that a kernel before this one has left; what its driver raises."""
+        before = self.iommus[name]
+        iommu = await self.probe_iommu(self._hardware[name])
+        self.left.append(before)
         return iommu
 
     async def behind(self, name: str) -> list[str]:

@@ -153,7 +153,7 @@ class Runtime:
 
         `stored` are words that threads have stored and that have yet to take hold.
         """
-        views: list[Object] = [*self.core.iommus.values()]
+        views: list[Object] = [*self.core.iommus.values(), *self.core.left]
         views += [device.object for device in self.core.devices.values()]
         views += [domain.object for domain in self.core.domains.values()]
         roots = [int(view.address) for view in views]

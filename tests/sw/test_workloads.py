@@ -270,6 +270,27 @@ def test_a_shutdown_stops_the_devices_and_leaves_the_iommus_to_the_next_kernel()
     assert list(bench.runtime.core.devices) == ["nic0", "nic1"]
 
 
+def test_the_next_kernel_probes_what_was_left_and_keeps_away_from_the_memory_of_the_last_one() -> None:
+    bench = Bench()
+    bench.run(workload("probe-again", start="1 ms"))
+    core = bench.runtime.core
+    (left,) = core.left
+    assert int(core.iommus["iommu0"].address) != int(left.address)
+    assert not bench.runtime.leaks()
+
+
+@pytest.mark.parametrize(("iova", "leads"), [(TOP, True), (0x1000, False)])
+def test_where_an_iova_leads_is_told(iova: int, leads: bool) -> None:
+    bench = Bench()
+    bench.run(
+        workload("map", domain="shared", buffer="x"),
+        workload("iova-to-phys", domain="shared", iova=iova, start="1 ms"),
+    )
+    (line,) = [line for line in bench.machine.log if "leads to" in line]
+    told = int(line.rpartition(" ")[2], 16)
+    assert told == (bench.runtime.buffers["x"].pieces[0].address if leads else 0)
+
+
 def test_when_memory_is_exhausted_others_fail_and_then_recover() -> None:
     bench = Bench(size=2 * MIB)
     others = workload("map-unmap", domain="shared", on="cpu1", gap="1 ms")

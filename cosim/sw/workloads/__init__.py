@@ -10,8 +10,8 @@ from pydantic import Field
 
 from cosim.sw.workloads.map_unmap import AttachDetach, DomainCycle, MapUnmap
 from cosim.sw.workloads.receive_ring import ReceiveRingWork
-from cosim.sw.workloads.steps import Attach, FreeDomain, Map, Scribble, Tell, Unmap
-from cosim.sw.workloads.trouble import ExhaustDomains, ExhaustMemory, Misuse, Shutdown, Unplug, UnplugIommu
+from cosim.sw.workloads.steps import Attach, FreeDomain, IovaToPhys, Map, Scribble, Tell, Unmap
+from cosim.sw.workloads.trouble import ExhaustDomains, ExhaustMemory, Misuse, ProbeAgain, Shutdown, Unplug, UnplugIommu
 from cosim.sw.workloads.waiting import Compute, HoldRcu, SynchronizeRcu
 from cosim.sw.workloads.workload import WorkloadOptions
 
@@ -20,6 +20,7 @@ AnyWorkload = Annotated[
     | Map
     | Unmap
     | Tell
+    | IovaToPhys
     | Attach
     | AttachDetach
     | DomainCycle
@@ -31,6 +32,7 @@ AnyWorkload = Annotated[
     | Unplug
     | UnplugIommu
     | Shutdown
+    | ProbeAgain
     | ExhaustMemory
     | ExhaustDomains
     | Scribble

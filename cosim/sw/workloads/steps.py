@@ -110,6 +110,22 @@ class Tell(WorkloadOptions):
             await master.start(*runtime.buffer(self.buffer).segments[0])
 
 
+class IovaToPhys(WorkloadOptions):
+    """Asks the driver where an IOVA leads, whether or not something is mapped there."""
+
+    does: Literal["iova-to-phys"]
+    domain: PagingDomainName
+    """The domain; a device's own domain has the device's name."""
+    iova: Address
+    """The IOVA."""
+    count: int | None = Field(default=1, ge=1)
+    """How many times; without end, if absent."""
+
+    async def round(self, runtime: Runtime) -> None:
+        leads = int(await runtime.driver.iova_to_phys(runtime.place(self.domain), self.iova))
+        runtime.kernel.log("info", f"{self.iova:#x} of {self.domain} leads to {leads:#x}")
+
+
 class Attach(WorkloadOptions):
     """Moves devices into a domain, once, where they stay."""
 

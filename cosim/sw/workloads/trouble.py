@@ -64,6 +64,20 @@ class Shutdown(WorkloadOptions):
             await runtime.driver.shutdown(iommu)
 
 
+class ProbeAgain(WorkloadOptions):
+    """Probes each IOMMU again, once, as the next kernel does behind a `shutdown` (kexec); devices are not found anew.
+
+    The memory of the kernel before stays in use, and nothing of it is looked at.
+    """
+
+    does: Literal["probe-again"]
+    count: Literal[1] = 1
+
+    async def round(self, runtime: Runtime) -> None:
+        for name in tuple(runtime.core.iommus):
+            await runtime.core.probe_again(name)
+
+
 class ExhaustMemory(WorkloadOptions):
     """Allocates pages until there are none, keeps them for a while, and frees them."""
 
