@@ -61,9 +61,10 @@ faults: $(STAMP)
 unlisted: $(STAMP)
 	$(BIN)/python -m tests.stress.unlisted
 
-# Every remark of the review, searched at its first hold and starts; what was stopped goes on where it was.
+# Every remark of the review, searched at its first hold and starts, a minute for each driver at most; what was stopped
+# goes on where it was.
 review: $(STAMP)
-	$(BIN)/cosim explore review --one-cell --no-shrink --resume -o .review/$(MODEL)
+	$(BIN)/cosim explore review --one-cell --no-shrink --time 60 --resume -o .review/$(MODEL)
 	$(BIN)/python docs/review.py .review/$(MODEL)/outcome.json
 
 # The same over all holds and starts: hours.

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import defects
 import reference
+import review
 
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```(?P<language>console|python|yaml)(?P<options>[^\n`]*)\n(?P<body>.*?)^```$", re.M | re.S)
@@ -28,7 +29,7 @@ COMMAND = re.compile(r"^\$ (?P<command>(?:[^\n]*\\\n)*[^\n]*(?:\n> [^\n]*)*)$", 
 VISIBLE = ("docs", "examples", "tests", "topologies")
 """What a command finds in its directory, which is else empty and thrown away at the end of the page."""
 PATIENCE_S = 120
-WRITTEN = {reference.PAGE: reference.reference, defects.PAGE: defects.defects}
+WRITTEN = {reference.PAGE: reference.reference, defects.PAGE: defects.defects, review.PAGE: review.page}
 """What writes the pages that are made from the models alone."""
 
 

@@ -1,8 +1,8 @@
 """What the searches of the experiments in `topologies/review/` came to: docs/review.md, and the table in README.md.
 
 `make review` searches, which takes many minutes, and leaves its outcome in docs/review.json; everything here is made
-from that file and from the topologies. ``python docs/review.py`` prints the table, ``python docs/review.py OUTCOME``
-first takes in what a search has written.
+from that file and from the topologies. ``python docs/review.py`` prints the table, ``python docs/review.py OUTCOME...``
+first takes in what searches have written.
 """
 
 from __future__ import annotations
@@ -29,13 +29,19 @@ FOUND_FIELDS = ("n", "deviations", "signature", "schedule", "cell")
 Row = dict[str, Any]
 
 
-def taken_in(outcome: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of an outcome of `cosim explore`: of each row what the pages tell."""
-    rows = []
-    for row in outcome["rows"]:
-        found = row["found"] and {name: row["found"][name] for name in FOUND_FIELDS}
-        rows.append({name: row[name] for name in ROW_FIELDS} | {"found": found})
-    return {"model": outcome["model"], "rows": rows}
+def taken_in(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is kept of outcomes of `cosim explore`: of each row what the pages tell, the last outcome of a topology."""
+    rows: dict[str, list[Row]] = {}
+    for outcome in outcomes:
+        for name, group in groupby(outcome["rows"], key=lambda row: str(row["topology"])):
+            rows[name] = [_short(row) for row in group]
+    models = sorted({str(outcome["model"]) for outcome in outcomes})
+    return {"models": models, "rows": [row for group in rows.values() for row in group]}
+
+
+def _short(row: Row) -> Row:
+    found = row["found"] and {name: row["found"][name] for name in FOUND_FIELDS}
+    return {name: row[name] for name in ROW_FIELDS} | {"found": found}
 
 
 def kept() -> dict[str, Any]:
@@ -72,7 +78,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         found = [row for row in group if row["found"] and not is_mutant(row)]
         mutants = [row for row in group if row["found"] and is_mutant(row)]
         told = [f"{row['driver']} ({row['found']['n']}; {row['found']['deviations']})" for row in found]
-        told += [f"{len(mutants)} drivers with a step less"] if mutants else []
+        told += [f"{len(mutants)} driver{'s' * (len(mutants) != 1)} with a step less"] if mutants else []
         clean = [row["driver"] + _bound(row) for row in group if not row["found"]]
         columns = (
             textwrap.wrap(group[0]["remark"], 15),
@@ -99,15 +105,17 @@ def page() -> str:
         "",
         "Each remark of the review, and each further defect of the driver, is an experiment that anybody can run: a",
         "topology, and what has to come out of it. Below is what a search of each came to, at its first hold and its",
-        f"first starts (`make review`, model {data['model']}). *n* is how many schedules were run until it was found,",
-        "the unperturbed one included, *k* how many of their answers differ from it. A clean row says how many",
-        "schedules there are up to its bound, all of which were run; beside it stands what the same search finds.",
+        f"first starts (`make review`, model {' and '.join(data['models'])}). *n* is how many schedules were run",
+        "until it was found, the unperturbed one included, *k* how many of their answers differ from it. A clean row",
+        "says how many schedules there are up to its bound, all of which were run; beside it stands what the same",
+        "search finds. Where the time was over before, nothing was found in *n* schedules, and *k* is as far as all",
+        "of them were run.",
         "[Exploring](exploring.md) says what that is worth.",
         "",
     ]
     for name, rows in experiments(data["rows"]):
         first = rows[0]
-        lines += [f"## {first['remark']}: {title(name)}", ""]
+        lines += [f"## {title(name)}", ""]
         lines += [f"`cosim explore {name}`; in Linux it is reached by {', '.join(first['reached_by'])}.", ""]
         lines += ["| driver | outcome | k | n | what is seen |", "|---|---|---|---|---|"]
         for row in rows:
@@ -117,17 +125,18 @@ def page() -> str:
                 cells = ("found" + news, found["deviations"], found["n"], f"`{found['signature']}`")
             else:
                 numbers = f"{row['actions'][1]:,} actions, {row['conflicts'][1]:,} in conflict"
-                cells = ("clean" if not row["wanted"] else "**not found**", row["complete"], row["runs"], numbers)
+                outcome = "**not found**" if row["wanted"] else "nothing found" if row["stopped"] else "clean"
+                cells = (outcome, row["complete"], row["runs"], numbers)
             lines.append(f"| `{row['driver']}` | " + " | ".join(map(str, cells)) + " |")
         lines.append("")
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Print the table; take in an outcome first, if one is named."""
+def main(arguments: list[str]) -> None:
+    """Print the table; take in outcomes first, if some are named."""
     if arguments:
-        outcome = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-        KEPT.write_text(json.dumps(taken_in(outcome), indent=0) + "\n", encoding="utf-8")
+        outcomes = [json.loads(Path(path).read_text(encoding="utf-8")) for path in arguments]
+        KEPT.write_text(json.dumps(taken_in(outcomes), indent=0) + "\n", encoding="utf-8")
     print("\n".join(table(kept()["rows"])))
 
 

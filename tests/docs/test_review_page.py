@@ -1,0 +1,27 @@
+"""The page on the review: made of what a search of every experiment has come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.docs.test_generator import script
+
+review = script("review")
+PAGE = Path(review.ROOT) / "docs" / review.PAGE
+ROWS = review.kept()["rows"]
+
+
+def test_the_page_is_what_the_outcome_says() -> None:
+    assert review.page() == PAGE.read_text(encoding="utf-8"), "docs/generate.py renews it"
+
+
+def test_every_experiment_was_searched_and_came_out_as_it_had_to() -> None:
+    assert {row["topology"] for row in ROWS} == {path.stem for path in review.FOLDER.glob("*.yaml")}
+    assert [row for row in ROWS if not row["as_wanted"]] == []
+
+
+def test_the_table_fits_in_a_terminal_and_names_every_remark() -> None:
+    lines = list(review.table(ROWS))
+    assert max(map(len, lines)) <= review.WIDTH
+    remarks = {row["remark"] for row in ROWS}
+    assert all(any(line.startswith(remark[:15]) for line in lines) for remark in remarks)
