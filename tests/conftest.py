@@ -26,6 +26,8 @@ REASONS = {
     "test_the_page_says_of_each_whether_a_schedule_holds_it": "the same",
     "test_to_explore_without_a_deviation_changes_nothing": "three whole runs",
     "test_a_random_schedule_makes_one_run": "a whole run on each executor",
+    "test_a_signal_ends_it_and_what_was_found_so_far_is_kept": "forks some runs, as every search does",
+    "test_a_search_that_stops_early_says_how_far_it_came_and_is_not_called_clean": "the same",
     "test_what_the_first_sentence_names_is_what_to_enlarge_in_a_short_window": "two runs each of a random system",
 }
 """Tests that are slow, and worth their time in every run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from itertools import combinations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.sim.actions import Taken
@@ -43,6 +43,7 @@ def runs(draw: st.DrawFn) -> list[Taken]:
     return found
 
 
+@settings(max_examples=40)
 @given(runs())
 def test_what_may_be_held_is_what_the_definition_says(taken: list[Taken]) -> None:
     by_definition = [
@@ -62,6 +63,7 @@ def pairs(taken: list[Taken]) -> set[tuple[str, str]]:
     }
 
 
+@settings(max_examples=40)
 @given(runs(), st.randoms(use_true_random=False))
 def test_runs_have_one_order_exactly_if_their_conflicting_effects_come_in_one_order(
     taken: list[Taken], chance: random.Random
