@@ -3,7 +3,6 @@
 record.py       what is kept of a run
 frames.py       messages over a pipe
 prepared.py     a process that has booted a topology, and forks a child for each of its runs
-huge_pages.py   memory that is cheap to fork
 worker.py       such a process as its parent sees it
 chunks.py       points that go to one process together, and how often they were tried
 pool.py         hands out chunks, gathers records in order, replaces what has died

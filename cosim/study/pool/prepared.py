@@ -34,15 +34,11 @@ from cosim.events import BootDone
 from cosim.sim.chooser import Chooser
 from cosim.sim.simulation import Sim
 from cosim.study.pool.frames import Frames, put
-from cosim.study.pool.huge_pages import collapse
 from cosim.study.pool.record import Record, Row, row_of
 from cosim.study.report.crash import describe
 from cosim.study.run.model import model_version
 from cosim.study.run.run import Point, UnderWay
 from cosim.system.topology import Topology
-
-SEVERAL = 4
-"""After so many forks more are likely to follow: each takes 2 to 4 ms less in huge pages, which cost 10 to 20 once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +82,6 @@ class Prepared:
         self._rows: list[Row] = []
         self._also: Callable[[], Any] | None = None
         self._point = Point(topology)
-        self._forked = 0
         self._record_fd = -1
         """Where a child's record goes; in the process itself there is no such place."""
 
@@ -127,9 +122,6 @@ class Prepared:
         while asked := self._requests.wait():
             for _, data in asked:
                 for each in pickle.loads(data):
-                    if self._forked == SEVERAL:
-                        collapse()
-                    self._forked += 1
                     if self._fork(each):
                         signal.setitimer(signal.ITIMER_REAL, self._wanted.host_limit)
                         return
