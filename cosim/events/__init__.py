@@ -5,8 +5,8 @@ than firing them.
 """
 
 from cosim.events.busy import Busy
-from cosim.events.calls import BootDone, CallAbandoned, CallBegun, CallDone, RoundFailed
-from cosim.events.dma import DmaCommitted, DmaDone, DmaIssued
+from cosim.events.calls import BootDone, CallAbandoned, CallBegun, CallDone, RoundFailed, ThreadSpent
+from cosim.events.dma import DmaCommitted, DmaDone, DmaIssued, DmaSpent
 from cosim.events.domains import (
     Attached,
     Attaching,
@@ -38,7 +38,9 @@ from cosim.events.iommu import (
     RegisterRead,
     RegisterWritten,
     Translated,
+    WalkBegun,
     WalkDone,
+    WalkJoined,
 )
 from cosim.events.kernel import (
     FreedTouched,
@@ -74,6 +76,7 @@ __all__ = [
     "DmaCommitted",
     "DmaDone",
     "DmaIssued",
+    "DmaSpent",
     "DomainMade",
     "FaultRecorded",
     "FellAsleep",
@@ -111,8 +114,11 @@ __all__ = [
     "Switched",
     "ThreadEnded",
     "ThreadLeft",
+    "ThreadSpent",
     "Translated",
     "UnmapBegun",
     "Unmapped",
+    "WalkBegun",
     "WalkDone",
+    "WalkJoined",
 ]

@@ -32,6 +32,16 @@ class CallDone:
 
 
 @dataclass(slots=True)
+class ThreadSpent:
+    """A thread or interrupt handler has spent the time since `began` in latency part `part`."""
+
+    time: int
+    who: str
+    part: str
+    began: int
+
+
+@dataclass(slots=True)
 class CallAbandoned:
     """An oops, or any other error that is no errno, ended a call together with its thread or interrupt handler."""
 

@@ -20,6 +20,22 @@ class DmaIssued:
 
 
 @dataclass(slots=True)
+class DmaSpent:
+    """A request spends `ps` from `began` on in latency part `part`.
+
+    Those of a request follow one another from its issue on, and add up to its latency. It is told when that is known:
+    of a hop when it begins, of a wait when it is over.
+    """
+
+    time: int
+    who: str
+    sequence: int
+    part: str
+    began: int
+    ps: int
+
+
+@dataclass(slots=True)
 class DmaCommitted:
     """A request's memory access took hold at `address`; `translated` is when its translation was decided.
 

@@ -43,8 +43,36 @@ class CacheFilled:
 
 
 @dataclass(slots=True)
+class WalkBegun:
+    """A request, the `sequence`-th of device `by`, has got a walker: of a page table, or of the device directory."""
+
+    time: int
+    who: str
+    device_id: int
+    kind: str
+    by: str
+    sequence: int
+
+
+@dataclass(slots=True)
+class WalkJoined:
+    """A request of device `by` waits for the walk of another one, the `other`-th of `behind`."""
+
+    time: int
+    who: str
+    device_id: int
+    by: str
+    sequence: int
+    behind: str
+    other: int
+
+
+@dataclass(slots=True)
 class WalkDone:
-    """A walk has ended after `reads` memory reads: of a page table, or of the device directory."""
+    """A walk has ended after `reads` memory reads: of a page table, or of the device directory.
+
+    It was that of the `sequence`-th request of device `by`.
+    """
 
     time: int
     who: str
@@ -53,6 +81,8 @@ class WalkDone:
     reads: int
     began: int
     fault: bool
+    by: str = ""
+    sequence: int = 0
 
 
 @dataclass(slots=True)
@@ -124,11 +154,13 @@ class QueueFailed:
 
 @dataclass(slots=True)
 class QueueDepth:
-    """The occupancy of a queue has changed: ``iommu0.cq``, ``iommu0.fq``."""
+    """The occupancy of a queue has changed: ``iommu0.cq``, ``iommu0.fq``; `head` and `tail` are its indices."""
 
     time: int
     who: str
     depth: int
+    head: int = 0
+    tail: int = 0
 
 
 @dataclass(slots=True)

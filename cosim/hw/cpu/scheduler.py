@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
 
-from cosim.events import FellAsleep, Switched, ThreadEnded
+from cosim.events import FellAsleep, Switched, ThreadEnded, ThreadSpent
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.interrupt_controller import InterruptController
 from cosim.hw.cpu.interruption import Interruption
@@ -41,6 +41,7 @@ class Scheduler(TimedHart):
         self.peers[path] = self
         self.interrupts = InterruptController()
         self.on_quiescent: list[Callable[[str], None]] = []
+        self.spent = sim.probe(ThreadSpent)
         self.switched = sim.probe(Switched)
         self.thread_ended = sim.probe(ThreadEnded)
         self.fell_asleep = sim.probe(FellAsleep)
@@ -65,7 +66,7 @@ class Scheduler(TimedHart):
     def start(self, name: str, body: Body, *, priority: int = 0) -> ThreadView:
         """Start a thread called ``<cpu>.<name>`` that runs `body`."""
         now = self.sim.now
-        thread = Thread(f"{self.path}.{name}", self.path, body, now, priority=priority)
+        thread = Thread(f"{self.path}.{name}", self.path, body, now, priority=priority, told=self.spent)
         thread.life = self.life(thread)
         self.threads.append(thread)
         self._tell_ready(thread)
@@ -281,7 +282,9 @@ class Scheduler(TimedHart):
         if self.interrupts.deliverable is not None:
             vector, handler = self.interrupts.take()
             self.hart.refill(self.sim.now)
-            context = Thread(f"{self.path}.irq{vector}", self.path, handler(), self.sim.now, handler=True)
+            context = Thread(
+                f"{self.path}.irq{vector}", self.path, handler(), self.sim.now, handler=True, told=self.spent
+            )
             context.state = ThreadState.RUNNING
             self._handler = context
             yield from self.life(context)

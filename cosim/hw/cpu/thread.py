@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from cosim.events import ThreadSpent
 from cosim.sim.cpu_steps import Steps
 from cosim.sim.operations import Body, Instant, Op, ThreadView
 from cosim.sim.places import place_of
+from cosim.sim.probe import Probe
 
 
 class ThreadState(Enum):
@@ -38,16 +40,28 @@ class Thread:
         "preempt_off",
         "priority",
         "state",
+        "told",
         "wake_part",
         "woken_at",
     )
 
-    def __init__(self, name: str, cpu: str, body: Body, now: int, *, priority: int = 0, handler: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        cpu: str,
+        body: Body,
+        now: int,
+        *,
+        priority: int = 0,
+        handler: bool = False,
+        told: Probe[ThreadSpent],
+    ) -> None:
         self.name = name
         self.cpu = cpu
         self.body = body
         self.priority = priority
         self.handler = handler
+        self.told = told
         self.state = ThreadState.READY
         self.parts: dict[str, int] = {}
         self.marked = now
@@ -68,7 +82,9 @@ class Thread:
         spent = now - self.marked
         if spent:
             self.parts[part] = self.parts.get(part, 0) + spent
-            self.marked = now
+            began, self.marked = self.marked, now
+            if self.told:
+                self.told(ThreadSpent(now, self.name, part, began))
 
     def clock(self) -> Instant:
         """The present and the parts so far."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cosim.events import DmaDone, DmaIssued
+from cosim.events import DmaDone, DmaIssued, DmaSpent
 from cosim.hw.dma.direct import Transport
 from cosim.hw.dma.link import Link
 from cosim.hw.dma.options import DeviceOptions, PaceOptions
+from cosim.hw.dma.told_parts import ToldParts
 from cosim.hw.dma.transaction import Status, Transaction
 from cosim.sim.component import Component
 from cosim.sim.gate import Gate
@@ -59,6 +60,7 @@ class Requester(Component):
         self._accepted = 0
         """Posted writes that the way to memory has accepted, and that are not over."""
         self._issued = sim.probe(DmaIssued)
+        self._spent = sim.probe(DmaSpent)
         self._done = sim.probe(DmaDone)
 
     def request(
@@ -89,6 +91,8 @@ class Requester(Component):
             agent=self._agent,
             sequence=sequence,
         )
+        if self._spent:
+            txn.parts = ToldParts(self.sim, self._spent, self.path, sequence, issued=self.sim.now + 1)
         routine = self._carry_out(txn, has_slot, purpose, then)
         return self.sim.start(routine, self.initiator.rank(Stage.TRANSACTION), txn.parts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from cosim.events import Busy, WalkDone
+from cosim.events import Busy, WalkBegun, WalkDone, WalkJoined
 from cosim.hw.iommu.memory_port import MemoryPort
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.translate.miss import Miss, StartAgain
@@ -41,6 +41,8 @@ class Walker(Component):
         self.merged = 0
         self.busy_ps = 0
         self._leading: dict[Hashable, Walk] = {}
+        self._began = sim.probe(WalkBegun)
+        self._joined = sim.probe(WalkJoined)
         self._done = sim.probe(WalkDone)
         self._busy = sim.probe(Busy)
 
@@ -68,6 +70,9 @@ class Walker(Component):
             if known is not None and known[0] < walk.level:
                 self._descend(walk, *known, known[0] + 1)
         walk.began = self.sim.now
+        if self._began:
+            txn = miss.txn
+            self._began(WalkBegun(walk.began, self.iommu, txn.device_id, tree.kind, txn.master, txn.sequence))
         if tree.start is not None:
             yield tree.start
         return (yield from self._read(walk))
@@ -127,8 +132,10 @@ class Walker(Component):
         if self._busy:
             self._busy(Busy(now, f"{self.iommu}.walkers", now - walk.began))
         if self._done:
-            fault = entry is None or entry.value is None
-            self._done(WalkDone(now, self.iommu, walk.miss.txn.device_id, tree.kind, walk.reads, walk.began, fault))
+            fault, txn, kind = entry is None or entry.value is None, walk.miss.txn, tree.kind
+            self._done(
+                WalkDone(now, self.iommu, txn.device_id, kind, walk.reads, walk.began, fault, txn.master, txn.sequence)
+            )
 
     # --- Reading -----------------------------------------------------------------------------------------------------
 
@@ -210,6 +217,10 @@ class Walker(Component):
         self.merged += 1
         walk.leader = leader
         leader.joined.append(walk)
+        if self._joined:
+            txn, other = walk.miss.txn, leader.miss.txn
+            now, by, behind = self.sim.now, txn.master, other.master
+            self._joined(WalkJoined(now, self.iommu, txn.device_id, by, txn.sequence, behind, other.sequence))
         if walk.gate is None:
             walk.gate = Gate(self.sim, 0, "merge_wait")
         return walk.gate
