@@ -85,24 +85,30 @@ def run(
     until: str | None = None,
     schedule: Iterable[str] = (),
     trace: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
+    trace_from: str | None = None,
+    trace_to: str | None = None,
+    trace_parts: Iterable[str] = (),
+    trace_events: Iterable[str] = (),
     progress: bool = False,
     **unknown: object,
 ) -> Result:
     """Run a topology, changed as said, and return its `Result`; equal arguments give equal results in any process.
 
     `set` maps paths to values (``{"iommu0.geometry.iotlb_entries": 64}``; globs work). `trace` names a file, or
-    several, in which to record what happened; the suffix is the format (``.jsonl``, ``.dmesg``). Arguments and results
-    can be pickled, so that a sweep is a loop or a process pool. Raises TopologyError. Ctrl-C ends a run early; its
-    result holds what was measured until then, with the outcome ``interrupted``.
+    several, in which to record what happened; the suffix is the format (``.jsonl``, ``.dmesg``,
+    ``.trace``), and `trace_from`, `trace_to` (times from reset, ``"110 us"``), `trace_parts` and
+    `trace_events` (globs) say what of it. Arguments and results can be pickled, so that a sweep is a loop or a process
+    pool. Raises TopologyError. Ctrl-C ends a run early; its result holds what was measured until then, with the outcome
+    ``interrupted``.
     """
     from os import fspath
     from pathlib import Path as FilePath
 
     from cosim.study.run.run import Point, command_line
     from cosim.study.run.run import run as simulate
-    from cosim.study.trace.trace import open_traces
+    from cosim.study.trace.trace import traced
 
-    _known("run", unknown, ("set", "overlays", "driver", "seed", "until", "schedule", "trace", "progress"))
+    _known("run", unknown, run.__kwdefaults__ or ())
     chosen, overlays = tuple(schedule), tuple(overlays)
     changed = load(topology, set=set, overlays=overlays, driver=driver, seed=seed, until=until)
     name = FilePath(topology).stem if isinstance(topology, str | FilePath) else ""
@@ -117,7 +123,14 @@ def run(
         command=command if name else "",
     )
     files = [trace] if isinstance(trace, str) or hasattr(trace, "__fspath__") else trace
-    with open_traces([fspath(file) for file in files]) as watchers:  # type: ignore[arg-type]
+    with traced(
+        changed,
+        traces=[fspath(file) for file in files],  # type: ignore[arg-type]
+        trace_from=trace_from,
+        trace_to=trace_to,
+        trace_parts=tuple(trace_parts),
+        trace_events=tuple(trace_events),
+    ) as watchers:
         return simulate(point, watchers=watchers, progress=progress)
 
 

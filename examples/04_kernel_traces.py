@@ -18,7 +18,8 @@ from textwrap import fill
 import cosim
 from cosim.spec.register_map import REGISTERS
 from cosim.study.run.run import Point, run
-from cosim.study.trace.trace import command_text, open_traces
+from cosim.study.trace.commands import command_text
+from cosim.study.trace.trace import open_traces
 
 Sent = tuple[str, str, str, int]
 """During which call, what (read, write, command, context), of what, and its value."""
@@ -111,8 +112,9 @@ def calls_of(driver: str) -> Iterator[str]:
     """Run the topology, and tell of each call what it has sent."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "trace.jsonl"
-        with open_traces([str(path)]) as watchers:
-            run(Point(cosim.load("kernel_traces", driver=driver)), watchers=watchers)
+        topology = cosim.load("kernel_traces", driver=driver)
+        with open_traces([str(path)], topology) as watchers:
+            run(Point(topology), watchers=watchers)
         with path.open(encoding="utf-8") as trace:
             told = list(lines(of_cosim(trace)))
     for call, of_call in groupby(told, key=lambda line: line[0]):

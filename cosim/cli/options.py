@@ -81,6 +81,42 @@ def topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     return gathered
 
 
+def trace_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every verb that traces a run: its `tracing` is what `cosim.study.trace.trace.traced` takes."""
+    options = [
+        click.option(
+            *("-t", "--trace", "traces"),
+            multiple=True,
+            metavar="FILE",
+            help="Record what happened; the suffix is the format: .jsonl (every event), .dmesg (kernel log), "
+            ".trace (Linux's trace events).",
+        ),
+        click.option("--trace-from", metavar="TIME", help="Trace from then on, counted from reset: '110 us'."),
+        click.option("--trace-to", metavar="TIME", help="Trace up to then."),
+        click.option(
+            *("--trace-part", "trace_parts"),
+            multiple=True,
+            metavar="GLOB",
+            help="Trace these parts and threads alone: iommu0, 'nic*', cpu1.map-unmap.",
+        ),
+        click.option(
+            *("--trace-event", "trace_events"),
+            multiple=True,
+            metavar="GLOB",
+            help="Trace these events alone: 'Dma*', CommandExecuted (cosim list events).",
+        ),
+    ]
+
+    @wraps(verb)
+    def gathered(*args: Any, **given: Any) -> Any:
+        names = ("traces", "trace_from", "trace_to", "trace_parts", "trace_events")
+        return verb(*args, tracing={name: given.pop(name) for name in names}, **given)
+
+    for option in reversed(options):
+        gathered = option(gathered)
+    return gathered
+
+
 def columns() -> int:
     """Characters of a line: a terminal's, and as many as there are where none cuts them."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize

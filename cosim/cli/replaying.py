@@ -6,11 +6,11 @@ import json
 import shlex
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from cosim.cli.options import guarded
+from cosim.cli.options import guarded, trace_options
 from cosim.cli.running import nothing_yet, what_failed
 from cosim.shell import INTERRUPTED, SIGNALS
 
@@ -28,12 +28,7 @@ Exit codes:
 
 @click.command(epilog=CODES, short_help="Run a finding again, and see that it is the same.")
 @click.argument("finding", metavar="FINDING")
-@click.option(
-    *("-t", "--trace", "traces"),
-    multiple=True,
-    metavar="FILE",
-    help="Record what happened; the suffix is the format: .jsonl (every event), .dmesg (kernel log).",
-)
+@trace_options
 @click.option(
     "--executor", type=click.Choice(["agenda", "plain"]), help="What executes the hardware; both do the same."
 )
@@ -46,12 +41,12 @@ Exit codes:
 @guarded
 def replay(
     finding: str,
-    traces: tuple[str, ...],
     executor: Literal["agenda", "plain"] | None,
     drawn: bool,
     page: str | None,
     as_json: bool,
     quiet: bool,
+    tracing: dict[str, Any],
 ) -> int:
     """Run FINDING, a file that a search has written, again, and say whether the same comes out.
 
@@ -61,14 +56,14 @@ def replay(
     from cosim.study.finding import read
     from cosim.study.finding.replay import replay as run_again
     from cosim.study.run.stop import Stop
-    from cosim.study.trace.trace import open_traces
+    from cosim.study.trace.trace import traced
 
     if as_json and drawn:
         raise click.UsageError("--json and --picture both print; name one of them, or --html FILE")
     stop = Stop(nothing_yet)
     with stop.listening(SIGNALS), ExitStack() as outputs:
         found = read(finding)
-        watchers = outputs.enter_context(open_traces(traces))
+        watchers = outputs.enter_context(traced(found.point().topology, **tracing))
         command = shlex.join(["cosim", "replay", finding])
         replayed = run_again(
             found, executor=executor, command=command, watchers=watchers, progress=not quiet, stop=stop

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cosim.cli.options import EXIT_CODES, guarded, name_of, topology_options
+from cosim.cli.options import EXIT_CODES, guarded, name_of, topology_options, trace_options
 from cosim.shell import INTERRUPTED, SIGNALS, leave
 
 if TYPE_CHECKING:
@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 @click.command(epilog=EXIT_CODES, short_help="Run a topology and report what it measured.")
 @topology_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-@click.option(
-    *("-t", "--trace", "traces"),
-    multiple=True,
-    metavar="FILE",
-    help="Record what happened; the suffix is the format: .jsonl (every event), .dmesg (kernel log).",
-)
+@trace_options
 @click.option(
     *("-o", "--output"), metavar="DIR", help="Write result.json, report.txt, topology.yaml and log.txt there."
 )
@@ -42,18 +37,18 @@ def run(
     topology: str,
     changes: dict[str, Any],
     as_json: bool,
-    traces: tuple[str, ...],
     output: str | None,
     schedule: str,
     host_limit: float | None,
     quiet: bool,
+    tracing: dict[str, Any],
 ) -> int:
     """Run TOPOLOGY (a file, or the name of one that comes with cosim) and report what it measured."""
     from cosim.study.report.report import prepare, print_report, write_results
     from cosim.study.run.run import Point, command_line
     from cosim.study.run.run import run as simulate
     from cosim.study.run.stop import Stop
-    from cosim.study.trace.trace import open_traces
+    from cosim.study.trace.trace import traced
     from cosim.system.load import load
 
     chosen = tuple(filter(None, schedule.split(",")))
@@ -67,7 +62,7 @@ def run(
         )
         if output:
             prepare(Path(output))
-        watchers = outputs.enter_context(open_traces(traces))
+        watchers = outputs.enter_context(traced(point.topology, **tracing))
         result = simulate(point, watchers=watchers, progress=not quiet, stop=stop)
         unwritable = [what_failed(outputs.close)]
         if output:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cosim.events import BootDone, Deadlocked, KernelLog, Leaked, RunEnded, ThreadEnded, ThreadLeft
@@ -23,7 +23,7 @@ from cosim.sw.boot import Plan, boot
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.page_allocator import Allocation
 from cosim.sw.runtime import Runtime
-from cosim.sw.workloads import PREPARE, AnyWorkload, thread_names
+from cosim.sw.workloads import PREPARE, thread_paths
 from cosim.system import counters
 from cosim.system.topology import Topology
 from cosim.units.run_end import AfterThreads
@@ -62,10 +62,10 @@ class System:
         if self.topology.run.origin == "reset":
             self._stall(0)
         self.sim.probe(BootDone).watch(self._booted)
-        self._running |= dict.fromkeys(_names(self.topology.threads))
+        self._running |= dict.fromkeys(thread_paths(self.topology.threads))
         self.sim.probe(ThreadEnded).watch(self._ended)
         if self.topology.prepare:
-            self._preparing |= set(_names(self.topology.prepare, PREPARE))
+            self._preparing |= set(thread_paths(self.topology.prepare, PREPARE))
             self.sim.probe(KernelLog).watch(self._logged)
         self.kernel.boot()
         self.kernel.start(next(iter(self.cpus)), "boot", boot(self.runtime, self.plan))
@@ -113,8 +113,9 @@ class System:
 
     def unfinished(self) -> dict[str, str]:
         """The topology's threads that have not ended, or have died: what is to be said of each."""
-        died = {name: self.kernel.died[name] for name in _names(self.topology.threads) if name in self.kernel.died}
-        return dict.fromkeys(self._running, "has not ended") | {name: f"died: {why}" for name, why in died.items()}
+        died, names = self.kernel.died, thread_paths(self.topology.threads)
+        dead = {name: f"died: {died[name]}" for name in names if name in died}
+        return dict.fromkeys(self._running, "has not ended") | dead
 
     def end(self, leaks: Iterable[Allocation]) -> None:
         """Tell what is left at the end of a run that was not ended early; `leaks` of it are lost."""
@@ -216,11 +217,6 @@ class System:
     def stuck(self) -> list[str]:
         """In words, the threads that will never go on; nothing if all is well."""
         return [str(deadlock) for deadlock in self.kernel.deadlocks()]
-
-
-def _names(threads: Sequence[AnyWorkload], prefix: str = "") -> list[str]:
-    """The names of threads, with their CPUs."""
-    return [f"{thread.on}.{name}" for thread, name in zip(threads, thread_names(threads, prefix), strict=True)]
 
 
 def _close(body: Body) -> None:

@@ -99,8 +99,9 @@ def test_another_file_is_refused_in_a_line(tmp_path: Path, name: str, content: s
 def test_a_trace_and_a_log_of_the_same_are_told_alike(tmp_path: Path) -> None:
     topology, trace, log = (tmp_path / name for name in ("attach.yaml", "trace.jsonl", "kernel.log"))
     topology.write_text(ATTACH, encoding="utf-8")
-    with open_traces([str(trace)]) as watchers:
-        run(Point(cosim.load(topology)), watchers=watchers)
+    loaded = cosim.load(topology)
+    with open_traces([str(trace)], loaded) as watchers:
+        run(Point(loaded), watchers=watchers)
     events = [json.loads(line) for line in trace.read_text(encoding="utf-8").splitlines()]
     log.write_text("\n".join(map(as_log, events)), encoding="utf-8")
     told = lines(log)

@@ -12,7 +12,7 @@ from cosim.config.shape import alternatives, tags
 from cosim.hw.dma.patterns import PATTERNS
 from cosim.oracles import ORACLES
 from cosim.study.compare.drawing import documented
-from cosim.study.trace.trace import EVENTS
+from cosim.study.trace.selection import EVENTS
 from cosim.sw.driver.table import CELLS, REFERENCE, ROWS
 from cosim.sw.steps import steps
 from cosim.sw.workloads import AnyWorkload

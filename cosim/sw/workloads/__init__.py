@@ -57,4 +57,9 @@ def thread_names(threads: Sequence[WorkloadOptions], prefix: str = "") -> list[s
     return names
 
 
-__all__ = ["PREPARE", "AnyWorkload", "WorkloadOptions", "thread_names"]
+def thread_paths(threads: Sequence[WorkloadOptions], prefix: str = "") -> list[str]:
+    """The name of each thread with its CPU: ``cpu0.map-unmap2``."""
+    return [f"{thread.on}.{name}" for thread, name in zip(threads, thread_names(threads, prefix), strict=True)]
+
+
+__all__ = ["PREPARE", "AnyWorkload", "WorkloadOptions", "thread_names", "thread_paths"]

@@ -37,8 +37,9 @@ def attach(tmp_path: Path) -> Path:
 def traced(topology: Path, driver: str = "merged") -> list[dict[str, Any]]:
     """The lines of a run's trace."""
     path = topology.with_suffix(".jsonl")
-    with open_traces([str(path)]) as watchers:
-        run(Point(cosim.load(topology, driver=driver)), watchers=watchers)
+    loaded = cosim.load(topology, driver=driver)
+    with open_traces([str(path)], loaded) as watchers:
+        run(Point(loaded), watchers=watchers)
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -84,8 +85,9 @@ def test_what_a_variant_does_to_a_live_context_is_told_as_well(attach: Path) -> 
 
 def test_a_trace_changes_nothing(attach: Path) -> None:
     without = cosim.run(attach)
-    with open_traces([str(attach.with_suffix(".jsonl"))]) as watchers:
-        assert run(Point(cosim.load(attach)), watchers=watchers).digest == without.digest
+    loaded = cosim.load(attach)
+    with open_traces([str(attach.with_suffix(".jsonl"))], loaded) as watchers:
+        assert run(Point(loaded), watchers=watchers).digest == without.digest
 
 
 def test_a_disk_that_is_full_is_said_so(attach: Path) -> None:
