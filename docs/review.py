@@ -2,7 +2,7 @@
 
 `make review` searches, which takes many minutes, and leaves its outcome in docs/review.json; everything here is made
 from that file and from the topologies. ``python docs/review.py`` prints the table, ``python docs/review.py OUTCOME...``
-first takes in what searches have written.
+first takes in what searches have written, beside what is kept of other topologies.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,20 @@ FOUND_FIELDS = ("n", "deviations", "signature", "schedule", "cell")
 Row = dict[str, Any]
 
 
-def taken_in(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What is kept of outcomes of `cosim explore`: of each row what the pages tell, the last outcome of a topology."""
+def taken_in(outcomes: Sequence[dict[str, Any]], before: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of outcomes of `cosim explore`: of each row what the pages tell, the last outcome of a topology.
+
+    What was kept `before` stays for topologies that are in no outcome and still there.
+    """
     rows: dict[str, list[Row]] = {}
     for outcome in outcomes:
         for name, group in groupby(outcome["rows"], key=lambda row: str(row["topology"])):
             rows[name] = [_short(row) for row in group]
-    models = sorted({str(outcome["model"]) for outcome in outcomes})
-    return {"models": models, "rows": [row for group in rows.values() for row in group]}
+    models = {str(outcome["model"]) for outcome in outcomes}
+    stays = {name: group for name, group in experiments(before["rows"]) if name not in rows and _file(name).exists()}
+    models |= {*before["models"]} if stays else set()
+    found = experiments(chain(*stays.values(), *rows.values()))
+    return {"models": sorted(models), "rows": [row for _, group in found for row in group]}
 
 
 def _short(row: Row) -> Row:
@@ -63,7 +69,11 @@ def _place(remark: str) -> tuple[int, str, int]:
 
 def title(name: str) -> str:
     """The first line of a topology."""
-    return (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ").rstrip(".")
+    return _file(name).read_text(encoding="utf-8").splitlines()[0].removeprefix("# ").rstrip(".")
+
+
+def _file(name: str) -> Path:
+    return FOLDER / f"{name}.yaml"
 
 
 def is_mutant(row: Row) -> bool:
@@ -136,7 +146,7 @@ def main(arguments: list[str]) -> None:
     """Print the table; take in outcomes first, if some are named."""
     if arguments:
         outcomes = [json.loads(Path(path).read_text(encoding="utf-8")) for path in arguments]
-        KEPT.write_text(json.dumps(taken_in(outcomes), indent=0) + "\n", encoding="utf-8")
+        KEPT.write_text(json.dumps(taken_in(outcomes, kept()), indent=0) + "\n", encoding="utf-8")
     print("\n".join(table(kept()["rows"])))
 
 

@@ -25,3 +25,14 @@ def test_the_table_fits_in_a_terminal_and_names_every_remark() -> None:
     assert max(map(len, lines)) <= review.WIDTH
     remarks = {row["remark"] for row in ROWS}
     assert all(any(line.startswith(remark[:15]) for line in lines) for remark in remarks)
+
+
+def test_what_an_outcome_says_replaces_the_rows_of_its_topologies_and_no_others() -> None:
+    rows = [row for row in ROWS if row["topology"] in ("c10_doorbells_overtake", "b6_context_first")]
+    before = {"models": ["one"], "rows": [*rows, dict(rows[0], topology="there_is_no_such_file")]}
+    changed = [row | {"runs": 7} for row in rows if row["topology"] == "b6_context_first"]
+    after = review.taken_in([{"model": "two", "rows": changed}], before)
+    assert after["models"] == ["one", "two"]
+    assert {row["topology"]: row["runs"] for row in after["rows"]}["b6_context_first"] == 7
+    assert {row["topology"] for row in after["rows"]} == {row["topology"] for row in rows}
+    assert review.taken_in([{"model": "two", "rows": rows}], before)["models"] == ["two"]
