@@ -5,6 +5,11 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 MODEL   = $(shell $(BIN)/python -c 'import cosim; print(cosim.model_version)')
 
+# What Python compiles and pytest rewrites is kept in .venv, even where the environment says not to: each process of a
+# test run would compile all of it anew.
+export PYTHONDONTWRITEBYTECODE =
+export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
+
 .PHONY: run test test-slow slow-check check litmus conform stress unlisted replays mutants pythons faults review \
   review-all bench docs clean
 

@@ -17,6 +17,7 @@ from cosim.study.run.result import Result
 from cosim.study.run.run import Point, run
 from cosim.system.build import build
 from cosim.system.topology import Topology
+from tests.seeds import seeds
 from tests.system.recorder import Recorder
 
 TOPOLOGIES = 10
@@ -124,14 +125,14 @@ def judge(seed: int, *, again: bool) -> None:
     assert not broken, (chosen, broken)
 
 
-@pytest.mark.parametrize("number", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, TOPOLOGIES))])
+@pytest.mark.parametrize("number", seeds(range(TOPOLOGIES), 1))
 def test_to_explore_without_a_deviation_changes_nothing(number: int) -> None:
     free = run(Point(topology(number)))
     assert perturbed(number, ("nobody#0:0",), "agenda").digest == free.digest
     assert len(questions(number)) > 100
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", seeds(range(12), 4))
 def test_a_random_schedule_makes_one_run(seed: int) -> None:
     judge(seed, again=seed == 0)
 

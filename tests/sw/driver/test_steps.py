@@ -112,7 +112,17 @@ async def life(machine: Machine) -> None:
 
 
 def lived(row: str, **cells: Any) -> Counter[str]:
-    """What matters for order in a driver's life, and how often."""
+    """What matters for order in a driver's life, and how often: the same driver lives once for all of its steps."""
+    driver = (row, repr(cells))
+    if driver not in LIVES:
+        LIVES[driver] = live_through(row, cells)
+    return LIVES[driver]
+
+
+LIVES: dict[tuple[str, str], Counter[str]] = {}
+
+
+def live_through(row: str, cells: dict[str, Any]) -> Counter[str]:
     said: Tokens = []
     machine = Machine(replace(variant(row, cells), queue=Listed(said)))
     rcu = machine.kernel.rcu
