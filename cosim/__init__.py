@@ -95,8 +95,8 @@ def run(
     """Run a topology, changed as said, and return its `Result`; equal arguments give equal results in any process.
 
     `set` maps paths to values (``{"iommu0.geometry.iotlb_entries": 64}``; globs work). `trace` names a file, or
-    several, in which to record what happened; the suffix is the format (``.jsonl``, ``.dmesg``,
-    ``.trace``), and `trace_from`, `trace_to` (times from reset, ``"110 us"``), `trace_parts` and
+    several, in which to record what happened; the suffix is the format (``.jsonl``, ``.dmesg``, ``.pftrace``,
+    ``.vcd``, ``.trace``), and `trace_from`, `trace_to` (times from reset, ``"110 us"``), `trace_parts` and
     `trace_events` (globs) say what of it. Arguments and results can be pickled, so that a sweep is a loop or a process
     pool. Raises TopologyError. Ctrl-C ends a run early; its result holds what was measured until then, with the outcome
     ``interrupted``.

@@ -89,7 +89,7 @@ def trace_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             metavar="FILE",
             help="Record what happened; the suffix is the format: .jsonl (every event), .dmesg (kernel log), "
-            ".trace (Linux's trace events).",
+            ".pftrace (Perfetto), .vcd (GTKWave), .trace (Linux's trace events).",
         ),
         click.option("--trace-from", metavar="TIME", help="Trace from then on, counted from reset: '110 us'."),
         click.option("--trace-to", metavar="TIME", help="Trace up to then."),

@@ -110,6 +110,16 @@ class RegisterWritten:
 
 
 @dataclass(slots=True)
+class RegisterChanged:
+    """A register holds another value: software has written it, or the IOMMU itself has changed it."""
+
+    time: int
+    who: str
+    register: str
+    value: int
+
+
+@dataclass(slots=True)
 class CommandSent:
     """A thread is about to put a command into the slot `index` of the ring of `iommu`; the doorbell follows."""
 
@@ -154,13 +164,11 @@ class QueueFailed:
 
 @dataclass(slots=True)
 class QueueDepth:
-    """The occupancy of a queue has changed: ``iommu0.cq``, ``iommu0.fq``; `head` and `tail` are its indices."""
+    """The occupancy of a queue has changed: ``iommu0.cq``, ``iommu0.fq``."""
 
     time: int
     who: str
     depth: int
-    head: int = 0
-    tail: int = 0
 
 
 @dataclass(slots=True)

@@ -206,11 +206,10 @@ class InMemoryQueue:
         value, place = self.registers.value, self.place
         now = self.sim.now
         self._mask = value(place.base).entries - 1
-        head, tail = int(value(place.head)), int(value(place.tail))
-        depth = tail - head & self._mask
+        depth = value(place.tail) - value(place.head) & self._mask
         if depth != self.depth:
             self._integral += self.depth * (now - self._since)
             self._since = now
             self.depth = depth
             if self._changed:
-                self._changed(QueueDepth(now, self.path, depth, head, tail))
+                self._changed(QueueDepth(now, self.path, depth))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cosim.events import RegisterRead, RegisterWritten
+from cosim.events import RegisterChanged, RegisterRead, RegisterWritten
 from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.warl import Reset, rules
@@ -112,6 +112,7 @@ class RegisterFile(Component):
         self.server = Server(options.timing.register_access, "mmio", wait_part="mmio")
         self._read = sim.probe(RegisterRead)
         self._written = sim.probe(RegisterWritten)
+        self._changed = sim.probe(RegisterChanged)
         self._hooks: dict[str, list[tuple[int, Callable[[Any, Any], None]]]] = {}
         self._watchers: dict[str, list[Callable[[], None]]] = {}
         self._locks: dict[str, Callable[[], bool]] = {}
@@ -147,6 +148,8 @@ class RegisterFile(Component):
     def _change(self, register: Register[W], value: int) -> None:
         name = register.name
         setattr(self, name, register.layout(value))
+        if self._changed:
+            self._changed(RegisterChanged(self.sim.now, self.path, name, int(value)))
         for call in tuple(self._watchers.get(name, ())):
             call()
 

@@ -19,12 +19,31 @@ from cosim.system.topology import Topology
 Watcher = Callable[[Sim], None]
 """Something that begins to watch a run, given its `Sim`, before anything has happened."""
 
+
+def _waveforms() -> Format:
+    from cosim.study.trace.vcd import Waveforms
+
+    return Waveforms
+
+
+def _timeline() -> Format:
+    from cosim.study.trace.perfetto.tracer import Timeline
+
+    return Timeline
+
+
 FORMATS: Mapping[str, Callable[[], Format]] = {
     ".jsonl": lambda: JsonLines,
     ".dmesg": lambda: KernelMessages,
     ".trace": lambda: KernelEvents,
+    ".vcd": _waveforms,
+    ".pftrace": _timeline,
 }
 """How to come by each format, by the suffix of its files; ModuleNotFoundError if its extra is not installed."""
+
+
+PACKAGES = {"vcd": "pyvcd"}
+"""The package that has a module, where it is called otherwise."""
 
 
 @contextmanager
@@ -80,7 +99,9 @@ def _format(path: str) -> Format:
     try:
         return FORMATS[suffix]()
     except ModuleNotFoundError as error:
-        raise refused(path, f"{suffix} needs the package {error.name}: pip install 'cosim[traces]'") from None
+        module = (error.name or "").partition(".")[0]
+        package = PACKAGES.get(module, module)
+        raise refused(path, f"{suffix} needs the package {package}: pip install 'cosim[traces]'") from None
 
 
 def _end(file: TraceFile, problems: list[Problem]) -> None:

@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 import cosim
 
 FAULTING = """
@@ -26,11 +28,18 @@ run: {until: 10 us}
 LINE = re.compile(r"^ *(\S+)-(\d+) +\[(\d{3})\] (\S{5}) +(\d+\.\d{6}): (\w+): (IOMMU:.*)$")
 
 
-def test_lines_have_the_form_of_trace_pipe(tmp_path: Path) -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a run has left its trace, and another one with every event."""
     topology = tmp_path / "faulting.yaml"
     topology.write_text(FAULTING, encoding="utf-8")
-    paths = [tmp_path / "kernel.trace", tmp_path / "all.jsonl"]
-    result = cosim.run(topology, trace=paths)
+    result = cosim.run(topology, trace=[tmp_path / "kernel.trace", tmp_path / "all.jsonl"])
+    assert sum(result.faults["disk0"].values()) > 0
+    return tmp_path
+
+
+def test_lines_have_the_form_of_trace_pipe(folder: Path) -> None:
+    paths = [folder / "kernel.trace", folder / "all.jsonl"]
     found = [LINE.match(line) for line in paths[0].read_text(encoding="utf-8").splitlines()]
     assert all(found)
     lines = [match.groups() for match in found if match]
@@ -50,6 +59,5 @@ def test_lines_have_the_form_of_trace_pipe(tmp_path: Path) -> None:
     assert size == 4096
     unmapped = next(line[6] for line in lines if line[5] == "unmap")
     assert re.fullmatch(r"IOMMU: iova=0x(\w{16}) - 0x(\w{16}) size=8192 unmapped_size=8192", unmapped)
-    assert sum(result.faults["disk0"].values()) > 0
     fault = next(line[6] for line in lines if line[5] == "io_page_fault")
     assert re.fullmatch(r"IOMMU:dma disk0 iova=0x\w{16} flags=0x0001", fault)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +100,39 @@ def test_a_disk_that_is_full_is_said_so(attach: Path) -> None:
     link.symlink_to(full)
     with pytest.raises(TopologyError, match="cannot be written: No space left"):
         traced(attach)
+
+
+@pytest.mark.parametrize(("suffix", "package"), [(".vcd", "pyvcd"), (".pftrace", "perfetto")])
+def test_an_extra_that_is_not_installed_is_named_and_nothing_is_overwritten(
+    attach: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, package: str
+) -> None:
+    module = package.removeprefix("py")
+    for name in [name for name in sys.modules if name.startswith(("cosim.study.trace.", f"{module}."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    path = attach.with_suffix(suffix)
+    path.write_text("of yesterday", encoding="utf-8")
+    with pytest.raises(cosim.TopologyError) as caught:
+        cosim.run(attach, trace=path)
+    wanted = f"-t {path}: {suffix} needs the package {package}: pip install 'cosim[traces]'"
+    assert str(caught.value) == wanted
+    assert path.read_text(encoding="utf-8") == "of yesterday"
+
+
+@pytest.mark.parametrize("suffix", [".vcd", ".pftrace", ".trace"])
+def test_a_full_disk_ends_each_format_and_no_run(attach: Path, suffix: str) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    text = attach.read_text(encoding="utf-8").replace("{pattern: none}", "{requests: 2, window: 4 KiB}")
+    attach.write_text(text, encoding="utf-8")
+    link = attach.with_suffix(suffix)
+    link.symlink_to("/dev/full")
+    with pytest.raises(TopologyError, match="cannot be written: No space left"):
+        cosim.run(attach, trace=link)
+
+
+@pytest.mark.slow
+def test_nothing_of_the_extras_is_imported_by_a_run_without_a_trace() -> None:
+    code = "import sys, cosim; cosim.run('quickstart', until='1 us'); print({*sys.modules} & {'vcd', 'perfetto'})"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "set()\n"
