@@ -90,6 +90,8 @@ def run(
     trace_parts: Iterable[str] = (),
     trace_events: Iterable[str] = (),
     progress: bool = False,
+    samples: bool = False,
+    series: str | None = None,
     **unknown: object,
 ) -> Result:
     """Run a topology, changed as said, and return its `Result`; equal arguments give equal results in any process.
@@ -97,18 +99,20 @@ def run(
     `set` maps paths to values (``{"iommu0.geometry.iotlb_entries": 64}``; globs work). `trace` names a file, or
     several, in which to record what happened; the suffix is the format (``.jsonl``, ``.dmesg``, ``.pftrace``,
     ``.vcd``, ``.trace``), and `trace_from`, `trace_to` (times from reset, ``"110 us"``), `trace_parts` and
-    `trace_events` (globs) say what of it. Arguments and results can be pickled, so that a sweep is a loop or a process
-    pool. Raises TopologyError. Ctrl-C ends a run early; its result holds what was measured until then, with the outcome
-    ``interrupted``.
+    `trace_events` (globs) say what of it. With `samples` the result holds every latency; with `series` (``"10 us"``)
+    numbers for each step of that length. Arguments and results can be pickled. Raises TopologyError. Ctrl-C ends a run
+    early; its result holds what was measured until then, with the outcome ``interrupted``.
     """
     from os import fspath
     from pathlib import Path as FilePath
 
-    from cosim.study.run.run import Point, command_line
+    from cosim.study.run.run import Keep, Point, command_line
     from cosim.study.run.run import run as simulate
     from cosim.study.trace.trace import traced
+    from cosim.units.quantities import parse_time
 
     _known("run", unknown, run.__kwdefaults__ or ())
+    keep = Keep(samples, 0 if series is None else parse_time(series))
     chosen, overlays = tuple(schedule), tuple(overlays)
     changed = load(topology, set=set, overlays=overlays, driver=driver, seed=seed, until=until)
     name = FilePath(topology).stem if isinstance(topology, str | FilePath) else ""
@@ -131,7 +135,7 @@ def run(
         trace_parts=tuple(trace_parts),
         trace_events=tuple(trace_events),
     ) as watchers:
-        return simulate(point, watchers=watchers, progress=progress)
+        return simulate(point, watchers=watchers, progress=progress, keep=keep)
 
 
 def explore(

@@ -42,6 +42,20 @@ def test_json_is_one_object_with_the_keys_that_scripts_rely_on():
     assert result["scalars"]["iommu0.commands.total"] > 0
 
 
+def test_samples_and_series_are_in_the_result_and_need_one():
+    found = cosim("run", TINY, "--until", "10 us", "--samples", "--series", "4us", "--json")
+    result = json.loads(found.stdout)
+    assert len(result["samples"]["nic0.read"]) == result["latencies"]["nic0.read"]["count"]
+    assert len(result["series"]["at_ps"]) == 3
+    found = cosim("run", TINY, "--series", "4us")
+    assert found.exit_code == 2
+    assert "say where it goes: --json, or -o DIR" in found.stderr
+    for wrong, said in (("0 ns", "it must be above 0"), ("4", "has no unit")):
+        found = cosim("run", TINY, "--series", wrong, "--json")
+        assert found.exit_code == 2
+        assert said in found.stderr
+
+
 def test_a_failed_expectation_is_exit_code_1(tmp_path):
     overlay = tmp_path / "expect.yaml"
     overlay.write_text("expect: {scalars: {nic0.reads: 1}}")

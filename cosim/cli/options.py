@@ -26,6 +26,23 @@ Exit codes:
 A reader that stops reading, such as `head`, changes none of them."""
 
 
+class Time(click.ParamType[int]):
+    """A time above 0, in picoseconds."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from cosim.units.quantities import parse_time
+
+        if isinstance(value, int):
+            return value
+        try:
+            time_ps = parse_time(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return time_ps or self.fail(f"{value} is no length of time; it must be above 0", param, ctx)
+
+
 def guarded(verb: Callable[P, int]) -> Callable[P, None]:
     """Turn a verb's result into the exit code, and an invalid file into its list of errors."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cosim.cli.options import EXIT_CODES, guarded, name_of, topology_options, trace_options
+from cosim.cli.options import EXIT_CODES, Time, guarded, name_of, topology_options, trace_options
 from cosim.shell import INTERRUPTED, SIGNALS, leave
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 @trace_options
 @click.option(
     *("-o", "--output"), metavar="DIR", help="Write result.json, report.txt, topology.yaml and log.txt there."
+)
+@click.option("--samples", is_flag=True, help="Keep every latency in the result, for --json or -o.")
+@click.option(
+    "--series", type=Time(), default=0, metavar="STEP", help="Keep throughputs, occupancies and hit rates by the STEP."
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @click.option("--schedule", default="", metavar="NAME:ANSWER,...", help="Perturb the run with a schedule.")
@@ -40,17 +44,21 @@ def run(
     output: str | None,
     schedule: str,
     host_limit: float | None,
+    samples: bool,
+    series: int,
     quiet: bool,
     tracing: dict[str, Any],
 ) -> int:
     """Run TOPOLOGY (a file, or the name of one that comes with cosim) and report what it measured."""
     from cosim.study.report.report import prepare, print_report, write_results
-    from cosim.study.run.run import Point, command_line
+    from cosim.study.run.run import Keep, Point, command_line
     from cosim.study.run.run import run as simulate
     from cosim.study.run.stop import Stop
     from cosim.study.trace.trace import traced
     from cosim.system.load import load
 
+    if (samples or series) and not (as_json or output):
+        raise click.UsageError("--samples and --series are for the result; say where it goes: --json, or -o DIR")
     chosen = tuple(filter(None, schedule.split(",")))
     stop = Stop(nothing_yet)
     with stop.listening(SIGNALS, host_limit), ExitStack() as outputs:
@@ -63,7 +71,7 @@ def run(
         if output:
             prepare(Path(output))
         watchers = outputs.enter_context(traced(point.topology, **tracing))
-        result = simulate(point, watchers=watchers, progress=not quiet, stop=stop)
+        result = simulate(point, watchers=watchers, progress=not quiet, stop=stop, keep=Keep(samples, series))
         unwritable = [what_failed(outputs.close)]
         if output:
             unwritable.append(what_failed(lambda: write_results(result, Path(output))))

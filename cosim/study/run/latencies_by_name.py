@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
+from sys import maxsize
 
 from cosim.events import CallDone, DmaDone
 from cosim.sim.simulation import Sim
 from cosim.study.run.latency import Latencies, Latency
+from cosim.study.run.samples import EXACT
 from cosim.study.run.window import Window
 
 
 class LatenciesByName:
     """A latency counts if its request was issued, or its call begun, inside the window and was over before its end.
 
-    `ended` is how many requests and calls ended inside the window, whenever they began.
+    `ended` is how many requests and calls ended inside the window, whenever they began. With `keep` every sample is
+    kept, in the order in which requests ended, however many there are.
     """
 
-    __slots__ = ("_found", "_returned", "_window", "ended")
+    __slots__ = ("_found", "_keeps", "_returned", "_window", "ended")
 
-    def __init__(self, sim: Sim, window: Window) -> None:
+    def __init__(self, sim: Sim, window: Window, *, keep: bool = False) -> None:
         self.ended = 0
         self._window = window
-        self._found: defaultdict[str, Latencies] = defaultdict(Latencies)
+        self._keeps = keep
+        self._found: defaultdict[str, Latencies] = defaultdict(lambda: Latencies(maxsize if keep else EXACT))
         self._returned: Counter[str] = Counter()
         sim.probe(DmaDone).watch(self._dma_done)
         sim.probe(CallDone).watch(self._call_done)
@@ -29,6 +34,10 @@ class LatenciesByName:
     def summaries(self) -> dict[str, Latency]:
         """The distribution for each kind of request and each call of each thread, sorted by name."""
         return {name: found.summary() for name, found in sorted(self._found.items())}
+
+    def samples(self) -> dict[str, array[int]]:
+        """Every sample in picoseconds, sorted by name; none if they were not to be kept."""
+        return {name: found.samples() for name, found in sorted(self._found.items())} if self._keeps else {}
 
     def rates(self, window_ps: int) -> dict[str, float]:
         """Calls a second, such as ``cpu0.map-unmap.map.per_s``, over a window of this length, by name."""

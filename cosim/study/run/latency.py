@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from cosim.study.run.samples import EXACT, Samples, sums_of
+from cosim.study.statistics.interval import Interval
 
 QUANTILES: Mapping[str, Fraction] = {
     "p50_ps": Fraction(50, 100),
@@ -34,6 +36,11 @@ class Latency:
     `parts` are exact whatever the number of samples. `parts` are the parts of the mean and add up to `mean_ps`;
     `tail` are those of the samples from `p99_ps` on, and add up to their mean; where more than a thousand different
     latencies were seen, samples count as well that are faster by no more than 1.6 %.
+
+    `sd_ps` is the standard deviation. `ci95_ps` is where the mean is that a run without end would have, in 95 of 100
+    runs (`cosim.study.statistics.interval`), from and to; where that cannot be said, it is None, and `no_ci95` says
+    why. `distribution` is how many samples there were from each latency on up to the next bucket, of which a power of
+    two has 512; below 1024 ps each has its own.
     """
 
     count: int
@@ -46,6 +53,10 @@ class Latency:
     parts: dict[str, int]
     tail: dict[str, int]
     relative_error: float = 0.0
+    sd_ps: int = 0
+    ci95_ps: tuple[int, int] | None = None
+    no_ci95: str = ""
+    distribution: dict[int, int] = field(default_factory=dict, repr=False)
 
     def as_json(self) -> dict[str, object]:
         """The object that `run --json` prints for it."""
@@ -139,6 +150,7 @@ class Latencies:
         slow = [group for group in self._sums if group >= first]
         slow = slow or [max(self._sums)]
         tail = sums_of([self._sums[group] for group in slow])
+        known = self._samples.interval()
         return Latency(
             count=count,
             mean_ps=mean,
@@ -146,5 +158,13 @@ class Latencies:
             parts=parts,
             tail=share_out(tail, sum(self._counts[group] for group in slow))[1],
             relative_error=error,
+            sd_ps=self._samples.deviation,
+            ci95_ps=(round(known.low), round(known.high)) if isinstance(known, Interval) else None,
+            no_ci95="" if isinstance(known, Interval) else known,
+            distribution=self._samples.distribution(),
             **quantiles,
         )
+
+    def samples(self) -> array[int]:
+        """Every sample in the order in which they came; what has made this must have asked for all (`exact`)."""
+        return self._samples.all()

@@ -25,7 +25,8 @@ class Meter:
     """Watches one run, from events and from the parts' own counters.
 
     `counters` gives every cumulative counter of the system by its path, `occupancies` each number over time by its
-    name, and `bounds` what bounds some of them. `patience` is how long oracles wait for what takes time.
+    name, and `bounds` what bounds some of them. `patience` is how long oracles wait for what takes time. With
+    `keep_samples` every latency is kept.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Meter:
         occupancies: Mapping[str, Occupancy],
         bounds: Mapping[str, Mapping[str, int]] | None = None,
         patience: Bounds,
+        keep_samples: bool = False,
     ) -> None:
         self.sim = sim
         self.window = Window(sim, warmup_ps, origin or Origin())
@@ -54,7 +56,7 @@ class Meter:
         self.digest = EventDigest(sim)
         self.failed = FailedRequests(sim)
         self.rounds = FailedRounds(sim)
-        self.latencies = LatenciesByName(sim, self.window)
+        self.latencies = LatenciesByName(sim, self.window, keep=keep_samples)
         self.calls = CallsUnderWay(sim)
         self.log = KernelLines(sim)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from cosim.study.run.calls_under_way import Unfinished
 from cosim.study.run.failed_requests import ByDevice
 from cosim.study.run.kernel_lines import LogLine
 from cosim.study.run.latency import Latency
+from cosim.study.run.series import Series
 from cosim.study.run.signs import signs_of
 
 Outcome = Literal["ok", "failed", "stuck", "interrupted"]
@@ -62,6 +64,11 @@ class Result:
     of them a reader `overlapped`."""
     ended: int = 0
     """Requests and calls that ended in the window, whenever they began."""
+    samples: Mapping[str, array[int]] = field(default_factory=dict, repr=False)
+    """Every latency in picoseconds, by the names of `latencies` and in the order in which requests and calls ended, if
+    they were asked for."""
+    series: Series = field(default=Series(), repr=False)
+    """Numbers from step to step of the window, if they were asked for."""
     unfinished: Mapping[str, Unfinished] = field(default_factory=dict)
     """Calls that had not returned at the end, and took longer than any of their name, with their parts so far."""
     unasked: tuple[str, ...] = ()
@@ -107,6 +114,8 @@ class Result:
             "latencies": {name: latency.as_json() for name, latency in self.latencies.items()},
             "seen": dict(self.seen),
             "ended": self.ended,
+            "samples": {name: list(found) for name, found in self.samples.items()},
+            "series": self.series.as_json(),
             "unfinished": {name: call.as_json() for name, call in self.unfinished.items()},
             "unasked": list(self.unasked),
             "requests": dict(self.requests),

@@ -26,6 +26,7 @@ from cosim.study.run.named import Named
 from cosim.study.run.nearest_choice import nearest_choice
 from cosim.study.run.progress import Progress
 from cosim.study.run.result import Result
+from cosim.study.run.series import Steps
 from cosim.study.run.stop import Stop
 from cosim.system.build import build
 from cosim.system.load import resolved
@@ -71,6 +72,14 @@ class Point:
             raise TopologyError(problems)
 
 
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What a result holds besides: every latency, and numbers for each step of so many picoseconds, if not 0."""
+
+    samples: bool = False
+    step_ps: int = 0
+
+
 def command_line(
     topology: object,
     *,
@@ -97,17 +106,18 @@ def run(
     watchers: Sequence[Callable[[Sim], None]] = (),
     progress: bool = False,
     stop: Stop | None = None,
+    keep: Keep = Keep(),
 ) -> Result:
     """Simulate `point` and return what was measured. Ctrl-C ends it early and keeps that.
 
     `watchers` are given the `Sim` before anything has happened. `stop` is what may end it early, if that is not
-    Ctrl-C alone; it is being listened to.
+    Ctrl-C alone; it is being listened to. `keep` changes nothing but what the result holds.
     """
     if stop is None:
         stop = Stop()
         with stop.listening([signal.SIGINT]):
-            return run(point, watchers=watchers, progress=progress, stop=stop)
-    begun = UnderWay(point, watchers, stop)
+            return run(point, watchers=watchers, progress=progress, stop=stop, keep=keep)
+    begun = UnderWay(point, watchers, stop, keep)
     try:
         begun.advance(progress=progress)
         return begun.result()
@@ -121,7 +131,13 @@ class UnderWay:
     Up to the end of boot it depends on its topology alone, so that one which has come so far may follow any schedule.
     """
 
-    def __init__(self, point: Point, watchers: Sequence[Callable[[Sim], None]] = (), stop: Stop | None = None) -> None:
+    def __init__(
+        self,
+        point: Point,
+        watchers: Sequence[Callable[[Sim], None]] = (),
+        stop: Stop | None = None,
+        keep: Keep = Keep(),
+    ) -> None:
         self.point = point
         self.stop = stop or Stop()
         self.system = system = build(point.topology, _chooser(point))
@@ -133,6 +149,15 @@ class UnderWay:
             occupancies=system.occupancies(),
             bounds=system.bounds(),
             patience=patience(point.topology, 0),
+            keep_samples=keep.samples,
+        )
+        self.steps = Steps(
+            system.sim,
+            self.meter.window,
+            keep.step_ps,
+            counters=system.counters,
+            derived=system.derived,
+            occupancies=system.occupancies(),
         )
         for watcher in watchers:
             watcher(system.sim)
@@ -156,7 +181,7 @@ class UnderWay:
         try:
             self.system.start()
             with _few_collections():
-                _advance(self.system, self.stop, progress=progress)
+                _advance(self.system, self.stop, self.steps, progress=progress)
         except ScheduleError as error:
             raise TopologyError([Problem(Position("--schedule"), (), str(error).removeprefix("schedule: "))]) from None
 
@@ -166,7 +191,7 @@ class UnderWay:
 
     def result(self) -> Result:
         """Everything that was measured, and how the run has ended."""
-        return _result(self.point, self.system, self.meter, self.stop)
+        return _result(self.point, self.system, self.meter, self.stop, self.steps)
 
     @property
     def unasked(self) -> tuple[str, ...]:
@@ -197,7 +222,7 @@ def _few_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _advance(system: System, stop: Stop, *, progress: bool) -> None:
+def _advance(system: System, stop: Stop, steps: Steps, *, progress: bool) -> None:
     """Run through boot, at most to its limit, and to the end; or until it is to stop."""
     env, run = system.sim.env, system.topology.run
     until = None if isinstance(run.until, AfterThreads) else run.until
@@ -208,13 +233,14 @@ def _advance(system: System, stop: Stop, *, progress: bool) -> None:
         env.run(until=system.end_ps)  # or until boot is done
         while env.now < (end := system.end_ps) and not stop.asked:
             begun = time.monotonic()
-            env.run(until=min(int(env.now) + step, end))
+            env.run(until=min(int(env.now) + step, end, steps.next_ps))
+            steps.reached(int(env.now))
             bar.reached(int(env.now) - system.runtime.origin.time_ps)
             if time.monotonic() - begun < QUICK_S:
                 step = min(2 * step, longest)
 
 
-def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
+def _result(point: Point, system: System, meter: Meter, stop: Stop, steps: Steps) -> Result:
     sim, topology = system.sim, point.topology
     judged = judge(system, meter, stop)
     found, scalars = judged.found, judged.scalars
@@ -249,6 +275,8 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop) -> Result:
         log=tuple(meter.log.kept),
         log_lines=meter.log.count,
         ended=meter.latencies.ended,
+        samples=Named(meter.latencies.samples()),
+        series=steps.series(),
         replay=point.command,
         resolved=resolved(topology),
         model=model_version(),

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from fractions import Fraction
+from math import isqrt
+from operator import mul
 from typing import TYPE_CHECKING, Any
+
+from cosim.study.statistics.blocks import Blocks
+from cosim.study.statistics.interval import BLOCKS, Interval, interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,14 +39,15 @@ class Samples:
     nearest-rank: a sample that was seen, or, once `relative_error` is not 0, the middle of the bucket that holds it.
     """
 
-    __slots__ = ("_counts", "_exact", "_folded", "_most", "_new", "_room")
+    __slots__ = ("_blocks", "_counts", "_exact", "_folded", "_most", "_new", "_room", "_squares", "_sum")
 
     def __init__(self, exact: int = EXACT) -> None:
         self._exact = self._room = exact
         self._new = array("q")
         self._counts: Array | None = None
         self._folded = 0
-        self._most = 0
+        self._most = self._sum = self._squares = 0
+        self._blocks = Blocks()
 
     def add(self, sample: int) -> None:
         """Take in a sample."""
@@ -78,20 +85,61 @@ class Samples:
         buckets = [int(np.searchsorted(below, rank(q, count), side="right")) for q in wanted.values()]
         return {name: min(middle(bucket), self._most) for name, bucket in zip(wanted, buckets, strict=True)}
 
+    @property
+    def deviation(self) -> int:
+        """The standard deviation, to the nearest integer below; 0 if there are not two samples."""
+        count, total = len(self), self._sum + sum(self._new)
+        squares = self._squares + sum(map(mul, self._new, self._new))
+        return isqrt((squares * count - total * total) // (count * (count - 1))) if count > 1 else 0
+
+    def distribution(self) -> dict[int, int]:
+        """How many samples there are of each bucket, by the smallest that belongs to it; only where there are any."""
+        import numpy as np
+
+        counts = np.zeros(0, dtype=np.int64) if self._counts is None else self._counts
+        if self._new:
+            counts = _added(counts, np.bincount(bucket_of(np.frombuffer(self._new, dtype=np.int64))))
+        return {least(bucket): int(counts[bucket]) for bucket in np.flatnonzero(counts).tolist()}
+
+    def interval(self) -> Interval | str:
+        """The 95 % confidence interval of the mean of what the samples are of, or in words why there is none."""
+        import numpy as np
+
+        count = len(self)
+        if count < BLOCKS:
+            return f"too short: {count} samples, and {BLOCKS} are needed"
+        new = np.frombuffer(self._new, dtype=np.int64)
+        if not self._folded:
+            size = count // BLOCKS
+            sums = np.add.reduce(new[count - size * BLOCKS :].reshape(BLOCKS, size), axis=1)
+            return interval([one / size for one in sums.tolist()])
+        blocks = deepcopy(self._blocks)
+        blocks.take(new)
+        return interval(blocks.means(BLOCKS))
+
+    def all(self) -> array[int]:
+        """Every sample in the order in which they came, if no more than `exact` were added."""
+        return array("q", self._new)
+
     def _fold(self) -> None:
         """Take the new samples into the histogram."""
         import numpy as np
 
         self._most = self.largest
         self._folded += len(self._new)
-        counts = np.bincount(bucket_of(np.array(self._new, dtype=np.int64)))
-        if self._counts is None:
-            self._counts = counts
-        else:
-            longer, shorter = sorted((self._counts, counts), key=len, reverse=True)
-            longer[: len(shorter)] += shorter
-            self._counts = longer
+        self._sum += sum(self._new)
+        self._squares += sum(map(mul, self._new, self._new))
+        new = np.array(self._new, dtype=np.int64)
+        self._blocks.take(new)
+        counts = np.bincount(bucket_of(new))
+        self._counts = counts if self._counts is None else _added(self._counts, counts)
         del self._new[:]
+
+
+def _added(some: Array, others: Array) -> Array:
+    longer, shorter = sorted((some, others), key=len, reverse=True)
+    longer[: len(shorter)] += shorter
+    return longer
 
 
 def rank(q: Fraction, count: int) -> int:
@@ -108,10 +156,16 @@ def bucket_of(samples: Array) -> Array:
     return (shift << FINE) + (samples >> shift)
 
 
+def least(bucket: int) -> int:
+    """The smallest sample of a bucket."""
+    shift = max(0, (bucket >> FINE) - 1)
+    return bucket - (shift << FINE) << shift
+
+
 def middle(bucket: int) -> int:
     """The sample in the middle of a bucket."""
     shift = max(0, (bucket >> FINE) - 1)
-    return (bucket - (shift << FINE) << shift) + ((1 << shift) >> 1)
+    return least(bucket) + ((1 << shift) >> 1)
 
 
 def sums_of(groups: Sequence[Mapping[str, int]]) -> dict[str, int]:
