@@ -89,6 +89,7 @@ def run(
     trace_to: str | None = None,
     trace_parts: Iterable[str] = (),
     trace_events: Iterable[str] = (),
+    slowest: int = 0,
     progress: bool = False,
     samples: bool = False,
     series: str | None = None,
@@ -100,8 +101,9 @@ def run(
     several, in which to record what happened; the suffix is the format (``.jsonl``, ``.dmesg``, ``.pftrace``,
     ``.vcd``, ``.trace``), and `trace_from`, `trace_to` (times from reset, ``"110 us"``), `trace_parts` and
     `trace_events` (globs) say what of it. With `samples` the result holds every latency; with `series` (``"10 us"``)
-    numbers for each step of that length. Arguments and results can be pickled. Raises TopologyError. Ctrl-C ends a run
-    early; its result holds what was measured until then, with the outcome ``interrupted``.
+    numbers for each step of that length; with `slowest` what so many of the slowest requests, and of the calls, waited
+    for. Arguments and results can be pickled. Raises TopologyError. Ctrl-C ends a run early; its result holds what was
+    measured until then, with the outcome ``interrupted``.
     """
     from os import fspath
     from pathlib import Path as FilePath
@@ -112,7 +114,7 @@ def run(
     from cosim.units.quantities import parse_time
 
     _known("run", unknown, run.__kwdefaults__ or ())
-    keep = Keep(samples, 0 if series is None else parse_time(series))
+    keep = Keep(samples, 0 if series is None else parse_time(series), slowest)
     chosen, overlays = tuple(schedule), tuple(overlays)
     changed = load(topology, set=set, overlays=overlays, driver=driver, seed=seed, until=until)
     name = FilePath(topology).stem if isinstance(topology, str | FilePath) else ""

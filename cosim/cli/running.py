@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 @click.option(
     "--series", type=Time(), default=0, metavar="STEP", help="Keep throughputs, occupancies and hit rates by the STEP."
 )
+@click.option(
+    "--slowest",
+    type=click.IntRange(min=0, max=10_000),
+    default=0,
+    metavar="N",
+    help="Say of the N slowest requests and calls what each waited for, when, and behind whom.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @click.option("--schedule", default="", metavar="NAME:ANSWER,...", help="Perturb the run with a schedule.")
 @click.option(
@@ -46,6 +53,7 @@ def run(
     host_limit: float | None,
     samples: bool,
     series: int,
+    slowest: int,
     quiet: bool,
     tracing: dict[str, Any],
 ) -> int:
@@ -71,7 +79,7 @@ def run(
         if output:
             prepare(Path(output))
         watchers = outputs.enter_context(traced(point.topology, **tracing))
-        result = simulate(point, watchers=watchers, progress=not quiet, stop=stop, keep=Keep(samples, series))
+        result = simulate(point, watchers=watchers, progress=not quiet, stop=stop, keep=Keep(samples, series, slowest))
         unwritable = [what_failed(outputs.close)]
         if output:
             unwritable.append(what_failed(lambda: write_results(result, Path(output))))

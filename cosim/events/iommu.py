@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Translated:
-    """A translation was decided: `hit` says how (``iotlb``, ``walk``, ``merged``, ``bare``)."""
+    """A translation was decided: `hit` says how (``iotlb``, ``walk``, ``merged``, ``bare``).
+
+    It is that of the `sequence`-th request of device `by`.
+    """
 
     time: int
     who: str
@@ -17,6 +20,8 @@ class Translated:
     hit: str
     pscid: int
     gscid: int
+    by: str = ""
+    sequence: int = 0
 
 
 @dataclass(slots=True)

@@ -71,7 +71,7 @@ class Memory(Component):
         done = port.admit(now, interval, latency)
         access.waited_ps += done - latency - now
         if interval and self.busy:
-            self.busy(Busy(now, f"{self.path}.port", interval))
+            self.busy(Busy(now, f"{self.path}.port", interval, access.owner))
         return done
 
     def commit(self, access: Access) -> None:

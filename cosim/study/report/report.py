@@ -20,6 +20,7 @@ from cosim.study.report.kernel_memory import pages
 from cosim.study.report.latency_table import accesses, calls
 from cosim.study.report.masters_table import masters
 from cosim.study.report.page import Page
+from cosim.study.report.slowest import slowest
 from cosim.study.report.verdict import headline, outcome
 from cosim.study.report.whole_file import write_whole
 from cosim.study.run.result import Result
@@ -27,7 +28,7 @@ from cosim.study.run.result import Result
 NARROWEST, WIDEST = 40, 110
 """Characters of a line, whatever the terminal says."""
 
-MEASURED = (accesses, calls, masters, iommus, commands, busy)
+MEASURED = (accesses, calls, slowest, masters, iommus, commands, busy)
 """Sections on what was measured in the window."""
 ALWAYS = (failed_requests, pages, kernel_log)
 """Sections on the whole run."""

@@ -15,6 +15,7 @@ from cosim.study.run.kernel_lines import LogLine
 from cosim.study.run.latency import Latency
 from cosim.study.run.series import Series
 from cosim.study.run.signs import signs_of
+from cosim.study.slowest.slowest import Slowest
 
 Outcome = Literal["ok", "failed", "stuck", "interrupted"]
 
@@ -78,6 +79,8 @@ class Result:
     log: tuple[LogLine, ...] = ()
     """The first lines of the kernel's log, of `log_lines` in all."""
     log_lines: int = 0
+    slowest: Slowest = field(default_factory=Slowest)
+    """What the slowest requests and calls waited for, if that was asked for."""
     replay: str = ""
     resolved: str = field(default="", repr=False)
     model: str = ""
@@ -137,6 +140,7 @@ class Result:
                 }
                 for found in self.violations
             ],
+            "slowest": self.slowest.as_json(),
             "log_lines": self.log_lines,
             "log": [
                 {"time_ps": line.time_ps, "who": line.who, "level": line.level, "text": line.text} for line in self.log

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
 from cosim.config.problems import Position, Problem, TopologyError
@@ -28,6 +28,7 @@ from cosim.study.run.progress import Progress
 from cosim.study.run.result import Result
 from cosim.study.run.series import Steps
 from cosim.study.run.stop import Stop
+from cosim.study.slowest.slowest import SlowestSoFar
 from cosim.system.build import build
 from cosim.system.load import resolved
 from cosim.system.patience import patience
@@ -74,10 +75,12 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """What a result holds besides: every latency, and numbers for each step of so many picoseconds, if not 0."""
+    """What a result holds besides: every latency, numbers for each step of so many picoseconds, if not 0, and what the
+    `slowest` requests and calls waited for, so many of each."""
 
     samples: bool = False
     step_ps: int = 0
+    slowest: int = 0
 
 
 def command_line(
@@ -159,6 +162,7 @@ class UnderWay:
             derived=system.derived,
             occupancies=system.occupancies(),
         )
+        self.slowest = SlowestSoFar(system.sim, point.topology, self.meter.window, keep.slowest)
         for watcher in watchers:
             watcher(system.sim)
         system.sim.probe(BootDone).watch(self._booted)
@@ -191,7 +195,8 @@ class UnderWay:
 
     def result(self) -> Result:
         """Everything that was measured, and how the run has ended."""
-        return _result(self.point, self.system, self.meter, self.stop, self.steps)
+        result = _result(self.point, self.system, self.meter, self.stop, self.steps)
+        return replace(result, slowest=self.slowest.found())
 
     @property
     def unasked(self) -> tuple[str, ...]:

@@ -158,8 +158,9 @@ class Translation(Component):
         txn.address = address
         txn.translated = now = self.sim.now
         if self._translated:
+            pscid, gscid, by = space.pscid, max(space.gscid, 0), txn.master
             self._translated(
-                Translated(now, self.path, txn.device_id, txn.iova, address, hit, space.pscid, max(space.gscid, 0))
+                Translated(now, self.path, txn.device_id, txn.iova, address, hit, pscid, gscid, by, txn.sequence)
             )
 
     def footprint(self, txn: Transaction) -> Footprint:

@@ -1,0 +1,1 @@
+"""What the slowest requests and calls of a run waited for, when, and behind whom."""
