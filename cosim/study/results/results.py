@@ -1,0 +1,213 @@
+"""The results file of a study: opened or refused, runs added one by one, runs read."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+
+from cosim.study.results.file import opened, told
+from cosim.study.results.stored import Stored
+from cosim.study.run.model import model_version
+from cosim.study.run.named import Named
+
+AT_ONCE = 500
+"""So many ids are asked for in one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRow:
+    """What a call of `cosim sweep` was told: its row in the file. `axes` are the values of each path, as written."""
+
+    command: str
+    topology: str
+    base: str
+    axes: Mapping[str, Sequence[str]]
+    metrics: tuple[str, ...] = ()
+    model: str = ""
+    began: str = ""
+    id: int = 0
+
+
+class Results:
+    """An open results file, of which each run that was `add`ed is kept whatever happens next.
+
+    Written in SQLite's write-ahead log: a run costs a fraction of a millisecond, and a process that is killed loses
+    nothing of what it had added. TopologyError (exit code 2) where a file cannot be used; it is left as it is then.
+    """
+
+    def __init__(self, path: str | Path, *, write: bool = False) -> None:
+        self.path = str(path)
+        self._names: dict[int, list[str]] = {}
+        self._columns: dict[str, int] = {}
+        self._writes = write
+        self._file = opened(self.path, write=write)
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it; what is left is one file."""
+        with suppress(sqlite3.Error):  # a disk that is full, or another reader: the log then stays beside the file
+            if self._writes:
+                self._file.execute("PRAGMA journal_mode = DELETE")
+        self._file.close()
+
+    # --- Writing -----------------------------------------------------------------------------------------------------
+
+    def begin(self, sweep: SweepRow) -> SweepRow:
+        """Note a sweep; it is given back with its id."""
+        with told(self.path), self._file:
+            row = self._file.execute(
+                "INSERT INTO sweeps VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    _now(),
+                    sweep.command,
+                    sweep.topology,
+                    sweep.base,
+                    json.dumps({path: list(values) for path, values in sweep.axes.items()}),
+                    json.dumps(sweep.metrics),
+                    version("cosim"),
+                    model_version(),
+                    platform.python_version(),
+                    f"{platform.node()}: {platform.machine()}, {os.cpu_count()} CPUs",
+                ),
+            ).lastrowid
+        assert row is not None
+        return replace(sweep, id=row, model=model_version())
+
+    def plan(self, sweep: SweepRow, points: Iterable[tuple[str, str, str, Mapping[str, str]]]) -> None:
+        """Note the points of a sweep: id, driver, the topology as YAML, settings."""
+        with told(self.path), self._file:
+            for place, (point, driver, resolved, settings) in enumerate(points):
+                self._file.execute("INSERT OR IGNORE INTO points VALUES (?, ?, ?)", (point, driver, resolved))
+                self._file.execute(
+                    "INSERT INTO settings VALUES (?, ?, ?, ?)", (sweep.id, place, point, json.dumps(dict(settings)))
+                )
+
+    def add(self, run: Stored, model: str = "") -> None:
+        """Keep a run that has ended, unless it is there already; one without numbers is replaced."""
+        with told(self.path), self._file:
+            self._file.execute("DELETE FROM runs WHERE id = ? AND columns IS NULL", (run.id,))
+            self._file.execute(
+                "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(run.id, run.point, run.replication, run.seed, model or model_version()),
+                    *(run.outcome, run.reason, run.digest, run.host_s, _now()),
+                    self._column_of(list(run.numbers)) if run.numbers else None,
+                    json.dumps(list(run.numbers.values())),
+                ),
+            )
+            self._file.executemany(
+                "INSERT OR IGNORE INTO histograms VALUES (?, ?, ?)",
+                [(run.id, name, json.dumps(buckets)) for name, buckets in run.histograms.items()],
+            )
+
+    def _column_of(self, names: list[str]) -> int:
+        """The number of a list of names, which is noted if it is new."""
+        text = json.dumps(names)
+        if text not in self._columns:
+            self._file.execute("INSERT OR IGNORE INTO columns VALUES (NULL, ?)", (text,))
+            ((number,),) = self._file.execute("SELECT id FROM columns WHERE names = ?", (text,))
+            self._file.executemany(
+                "INSERT OR IGNORE INTO names VALUES (?, ?, ?)",
+                [(number, place, name) for place, name in enumerate(names)],
+            )
+            self._columns[text] = number
+        return self._columns[text]
+
+    # --- Reading -----------------------------------------------------------------------------------------------------
+
+    def sweeps(self) -> list[SweepRow]:
+        """Every sweep that has written into it, the first one first."""
+        columns = "command, topology, base, axes, metrics, model, began, id"
+        with told(self.path):
+            rows = self._file.execute(f"SELECT {columns} FROM sweeps ORDER BY id").fetchall()
+        return [
+            SweepRow(command, topology, base, json.loads(axes), tuple(json.loads(metrics)), model, began, number)
+            for command, topology, base, axes, metrics, model, began, number in rows
+        ]
+
+    def settings(self, sweep: int | None = None) -> dict[str, dict[str, str]]:
+        """The points of a sweep, or of all of them, by their ids and in order, with what the axes say at each."""
+        where, given = ("WHERE sweep = ?", (sweep,)) if sweep is not None else ("", ())
+        with told(self.path):
+            rows = self._file.execute(f"SELECT point, settings FROM settings {where} ORDER BY sweep, place", given)
+            return {point: json.loads(settings) for point, settings in rows}
+
+    def resolved(self, point: str) -> str:
+        """The topology of a point, without its seed, as YAML."""
+        with told(self.path):
+            row = self._file.execute("SELECT resolved FROM points WHERE id = ?", (point,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def known(self, ids: Sequence[str]) -> dict[str, str]:
+        """Of these runs those that are there, with their outcomes."""
+        found: dict[str, str] = {}
+        with told(self.path):
+            for begin in range(0, len(ids), AT_ONCE):
+                some = ids[begin : begin + AT_ONCE]
+                places = ",".join("?" * len(some))
+                found |= dict(self._file.execute(f"SELECT id, outcome FROM runs WHERE id IN ({places})", some))
+        return found
+
+    def runs(self, sweep: int | None = None, *, model: str | None = None, histograms: bool = False) -> Iterator[Stored]:
+        """The runs of a sweep, or all of them, by point and replication; those of one `model` alone, if that is named.
+
+        `histograms` reads the distributions of their latencies as well.
+        """
+        settings = self.settings(sweep)
+        wanted = [*(["runs.model = ?"] if model else []), *(["settings.sweep = ?"] if sweep is not None else [])]
+        given = [*([model] if model else []), *([sweep] if sweep is not None else [])]
+        tables = "runs JOIN settings ON settings.point = runs.point" if sweep is not None else "runs"
+        order = "settings.place, " if sweep is not None else "runs.point, "
+        columns = "runs.id, runs.point, replication, seed, outcome, reason, digest, host_s, runs.columns, numbers"
+        where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
+        with told(self.path):
+            for row in self._file.execute(
+                f"SELECT {columns} FROM {tables} {where} ORDER BY {order}replication, runs.id", given
+            ):
+                id_, point, replication, seed, outcome, reason, digest, host_s, names, numbers = row
+                yield Stored(
+                    *(id_, point, replication, seed, outcome, reason, digest, host_s),
+                    settings.get(point, {}),
+                    Named(zip(self._names_of(names), json.loads(numbers), strict=True)) if names else Named(),
+                    self.histograms(id_) if histograms else {},
+                )
+
+    def histograms(self, run: str) -> dict[str, dict[int, int]]:
+        """The distribution of each latency of a run."""
+        with told(self.path):
+            rows = self._file.execute("SELECT name, buckets FROM histograms WHERE run = ? ORDER BY name", (run,))
+            return {name: {int(ps): count for ps, count in json.loads(text).items()} for name, text in rows}
+
+    def table(self) -> Iterator[tuple[str, int, str, str, list[str], str]]:
+        """Point, seed, outcome, digest, names, and numbers as JSON, of every run: quick for very many."""
+        with told(self.path):
+            for point, seed, outcome, digest, names, numbers in self._file.execute(
+                "SELECT point, seed, outcome, digest, columns, numbers FROM runs ORDER BY point, seed, id"
+            ):
+                yield point, seed, outcome, digest, self._names_of(names) if names else [], numbers
+
+    def _names_of(self, columns: int) -> list[str]:
+        if columns not in self._names:
+            ((text,),) = self._file.execute("SELECT names FROM columns WHERE id = ?", (columns,))
+            self._names[columns] = json.loads(text)
+        return self._names[columns]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

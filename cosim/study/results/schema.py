@@ -1,0 +1,82 @@
+"""The tables of a results file, and what tells such a file from others."""
+
+from __future__ import annotations
+
+APPLICATION = 0x636F7369
+"""SQLite's `application_id`: `cosi` in ASCII."""
+
+VERSION = 1
+"""SQLite's `user_version`: of these tables. A file of another version is not opened."""
+
+TABLES = """
+-- Each call of `cosim sweep` that has written into this file, and what it was told.
+CREATE TABLE sweeps (
+    id INTEGER PRIMARY KEY,
+    began TEXT NOT NULL,            -- UTC
+    command TEXT NOT NULL,          -- what does the same from a shell
+    topology TEXT NOT NULL,         -- its name
+    base TEXT NOT NULL,             -- the topology without the axes, as YAML that runs by itself
+    axes TEXT NOT NULL,             -- JSON: {path: [values]}
+    metrics TEXT NOT NULL,          -- JSON: the names that its table is of
+    cosim TEXT NOT NULL,
+    model TEXT NOT NULL,
+    python TEXT NOT NULL,
+    host TEXT NOT NULL
+);
+
+-- A configuration: a topology without its seed. Equal configurations have equal ids, whatever led to them.
+CREATE TABLE points (
+    id TEXT PRIMARY KEY,
+    driver TEXT NOT NULL,
+    resolved TEXT NOT NULL          -- YAML that runs by itself
+) WITHOUT ROWID;
+
+-- The points of a sweep, in its order, and what the axes say at each.
+CREATE TABLE settings (
+    sweep INTEGER NOT NULL REFERENCES sweeps(id),
+    place INTEGER NOT NULL,
+    point TEXT NOT NULL REFERENCES points(id),
+    settings TEXT NOT NULL,         -- JSON: {path: value as written}
+    PRIMARY KEY (sweep, place)
+) WITHOUT ROWID;
+
+-- Runs that have ended, in whichever way. The id is the hash of point, seed and model.
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY,
+    point TEXT NOT NULL REFERENCES points(id),
+    replication INTEGER NOT NULL,
+    seed INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    outcome TEXT NOT NULL,          -- ok, failed, stuck; error, lost, invalid: there are no numbers
+    reason TEXT NOT NULL,           -- in words, why it is not ok
+    digest TEXT NOT NULL,
+    host_s REAL NOT NULL,           -- how long it took
+    ended TEXT NOT NULL,            -- UTC
+    columns INTEGER REFERENCES columns(id),
+    numbers TEXT NOT NULL           -- JSON: a list, of which `names` has the names
+);
+CREATE INDEX runs_of_points ON runs(point, replication);
+
+-- Lists of names: runs that measure the same share one.
+CREATE TABLE columns (id INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE);
+CREATE TABLE names (
+    columns INTEGER NOT NULL REFERENCES columns(id),
+    place INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    PRIMARY KEY (columns, place)
+) WITHOUT ROWID;
+
+-- The distribution of each latency of each run.
+CREATE TABLE histograms (
+    run TEXT NOT NULL REFERENCES runs(id),
+    name TEXT NOT NULL,             -- such as nic0.read
+    buckets TEXT NOT NULL,          -- JSON: {"smallest latency in ps": samples}
+    PRIMARY KEY (run, name)
+) WITHOUT ROWID;
+
+-- One row for each run and number: SELECT value FROM scalars WHERE run = ... AND name = 'nic0.read.mean_ps'.
+CREATE VIEW scalars AS
+    SELECT runs.id AS run, names.name AS name, number.value AS value
+    FROM runs, json_each(runs.numbers) AS number
+    JOIN names ON names.columns = runs.columns AND names.place = number.key;
+"""

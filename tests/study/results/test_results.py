@@ -1,0 +1,158 @@
+"""The results file: what was added is there, once; and what is no such file is refused and left alone."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from cosim.config.problems import TopologyError
+from cosim.study.results.file import MEMORY
+from cosim.study.results.results import Results
+from cosim.study.run.model import model_version
+from tests.study.results.made import ENTRIES, READ, stored, swept
+
+
+def test_what_was_added_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    runs = [stored("a", 0, read=300), stored("a", 1, read=310.5), stored("b", 0, "error")]
+    with Results(path, write=True) as results:
+        row = swept(results, {"b": 8, "a": 16}, runs)
+    assert [each.name for each in tmp_path.iterdir()] == ["study.sqlite"]
+    with Results(path) as results:
+        (again,) = results.sweeps()
+        assert (again.id, again.axes, again.metrics, again.model) == (row.id, row.axes, (READ,), model_version())
+        assert list(results.settings(row.id)) == ["b", "a"]
+        found = list(results.runs(row.id, histograms=True))
+        assert [(run.id, dict(run.numbers), run.settings) for run in found] == [
+            ("b0", {}, {ENTRIES: "8"}),
+            ("a0", {READ: 300}, {ENTRIES: "16"}),
+            ("a1", {READ: 310.5}, {ENTRIES: "16"}),
+        ]
+        assert found[1].histograms == {"nic0.read": {200_000: 7, 300_000: 1}}
+        assert results.known(["a0", "c7", "b0"]) == {"a0": "ok", "b0": "error"}
+        assert results.resolved("a") == "parts: {iommu0: 16}\n"
+
+
+def test_a_run_is_there_once_and_one_without_numbers_makes_room_for_one_that_has_them() -> None:
+    with Results(MEMORY, write=True) as results:
+        swept(results, {"a": 16}, [stored("a", 0, "lost"), stored("a", 0, read=300), stored("a", 0, read=999)])
+        (run,) = results.runs()
+        assert (run.outcome, dict(run.numbers)) == ("ok", {READ: 300})
+
+
+def test_every_number_is_a_row_for_whoever_asks_in_sql(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    with Results(path, write=True) as results:
+        swept(results, {"a": 16}, [stored("a", 0, read=300, events=7), stored("a", 1, read=310)])
+    with sqlite3.connect(path) as file:
+        rows = file.execute("SELECT run, name, value FROM scalars ORDER BY run, name").fetchall()
+    file.close()
+    assert rows == [("a0", "events", 7), ("a0", READ, 300), ("a1", READ, 310)]
+
+
+def test_what_was_added_survives_that_its_process_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    program = f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parents[3])!r})
+        from cosim.study.results.results import Results
+        from tests.study.results.made import stored, swept
+        results = Results({str(path)!r}, write=True)
+        swept(results, {{"a": 16}}, [stored("a", n, read=n) for n in range(50)])
+        print("added", flush=True)
+        sys.stdin.read()
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"added\n"
+        os.kill(child.pid, signal.SIGKILL)
+    with Results(path, write=True) as results:
+        assert sum(1 for _ in results.runs()) == 50
+        results.add(stored("a", 50, read=1))
+    with Results(path) as results:
+        assert sum(1 for _ in results.runs()) == 51
+
+
+def refused(path: Path, *, write: bool) -> str:
+    before = path.read_bytes() if path.is_file() else b""
+    with pytest.raises(TopologyError) as error:
+        Results(path, write=write)
+    assert (path.read_bytes() if path.is_file() else b"") == before
+    return str(error.value)
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_what_is_no_results_file_is_refused_and_stays_as_it_is(tmp_path: Path, write: bool) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database, and longer than the head of one: " + "x" * 100)
+    assert refused(text, write=write) == f"{text}: no results file of cosim"
+    other = tmp_path / "other.sqlite"
+    with sqlite3.connect(other) as file:
+        file.execute("CREATE TABLE t (x)")
+    file.close()
+    assert refused(other, write=write) == f"{other}: no results file of cosim"
+    assert refused(tmp_path, write=write) == f"{tmp_path}: a folder, not a results file"
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_a_file_of_another_version_or_cut_short_is_refused(tmp_path: Path, write: bool) -> None:
+    path = tmp_path / "study.sqlite"
+    with Results(path, write=True) as results:
+        swept(results, {"a": 16}, [stored("a", n, read=n) for n in range(50)])
+    whole = path.read_bytes()
+    with sqlite3.connect(path) as file:
+        file.execute("PRAGMA user_version = 7")
+    file.close()
+    assert refused(path, write=write).endswith(": a results file of version 7, and this cosim reads version 1")
+    path.write_bytes(whole[: len(whole) // 2])
+    assert f"damaged: it has {len(whole) // 2} of {len(whole)} bytes" in refused(path, write=write)
+
+
+def test_a_file_that_is_not_there_is_no_empty_study(tmp_path: Path) -> None:
+    assert "no such file; `cosim sweep ... -o FILE` writes one" in refused(tmp_path / "none.sqlite", write=False)
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_a_page_that_was_overwritten_is_told_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    with Results(path, write=True) as results:
+        swept(results, {"a": 16}, [stored("a", n, read=n) for n in range(200)])
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xff" * (len(data) - 4096)
+    path.write_bytes(data)
+    with Results(path) as results, pytest.raises(TopologyError, match="damaged"):
+        list(results.runs())
+
+
+def test_a_full_disk_keeps_what_was_there_and_says_how_to_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    with Results(path, write=True) as results:
+        swept(results, {"a": 16}, [stored("a", 0, read=300)])
+        results._file.execute("PRAGMA max_page_count = 1")
+        many = (results.add(stored("a", number, read=300)) for number in range(1, 2000))
+        with pytest.raises(TopologyError, match="the disk is full; what had ended before is kept: make room"):
+            list(many)
+    with Results(path) as results:
+        assert sum(1 for _ in results.runs()) >= 1
+
+
+def test_a_file_in_a_folder_that_cannot_be_written_to_is_read_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    with Results(path, write=True) as results:
+        swept(results, {"a": 16}, [stored("a", 0, read=300)])
+    path.chmod(0o444)
+    tmp_path.chmod(0o555)
+    try:
+        with Results(path) as results:
+            assert sum(1 for _ in results.runs()) == 1
+    finally:
+        tmp_path.chmod(0o755)
+    assert [each.name for each in tmp_path.iterdir()] == ["study.sqlite"]
