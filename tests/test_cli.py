@@ -75,6 +75,10 @@ def test_a_failed_expectation_is_exit_code_1(tmp_path):
         (["run", TINY, "--driver", "mergd"], "did you mean merged?"),
         (["run", TINY, "-t", "trace.foo"], "the suffix names the format of a trace"),
         (["run", TINY, "-t", "/no/such/folder/trace.jsonl"], "cannot be written"),
+        (["run", TINY, "--trace-part", "nic0"], "--trace-part: there is no trace"),
+        (["run", TINY, "-t", "t.vcd", "--trace-part", "nick0"], "--trace-part nick0: matches nothing; did you mean"),
+        (["run", TINY, "--slowest", "-1"], "Invalid value for '--slowest'"),
+        (["show", TINY, "--svg", "--dot"], "name one of them"),
         (["rum", TINY], "No such command"),
         (["list", "nothing"], "there is no list of nothing"),
         (["conform", "no-such.jsonl"], "no such file"),
@@ -119,6 +123,18 @@ def test_show_prints_a_topology_that_loads_back(tmp_path):
     assert cosim("show", str(path)).stdout == found.stdout
     path.write_text(cosim("show", TINY, "--all").stdout)
     assert cosim("show", str(path), "--all").stdout == path.read_text()
+
+
+def test_show_draws_as_well():
+    assert cosim("show", TINY, "--svg").stdout.startswith("<svg ")
+    assert cosim("show", TINY, "--dot").stdout.startswith('graph "tiny" {')
+
+
+def test_the_slowest_are_in_the_result():
+    result = json.loads(cosim("run", TINY, "--json", "--slowest", "2").stdout)
+    slow = result["slowest"]["requests"]
+    assert len(slow) == 2
+    assert sum(step["ps"] for step in slow[0]["steps"]) == slow[0]["ps"]
 
 
 def test_check_says_ok_and_schema_is_a_json_schema():

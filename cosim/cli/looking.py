@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cosim.cli.options import columns, guarded, topology_options
+from cosim.cli.options import columns, guarded, name_of, topology_options
+
+if TYPE_CHECKING:
+    from cosim.system.topology import Topology
 
 
 @click.command(short_help="Say whether a topology is valid.")
@@ -25,13 +28,30 @@ def check(topology: str, changes: dict[str, Any]) -> int:
 @click.command(short_help="Print a topology as it would run.")
 @topology_options
 @click.option("--all", "everything", is_flag=True, help="With every default written out.")
+@click.option("--svg", "as_svg", is_flag=True, help="Draw it, as SVG.")
+@click.option("--dot", "as_dot", is_flag=True, help="Draw it, as text for graphviz.")
 @guarded
-def show(topology: str, changes: dict[str, Any], everything: bool) -> int:
+def show(topology: str, changes: dict[str, Any], everything: bool, as_svg: bool, as_dot: bool) -> int:
     """Print TOPOLOGY as it would run: expanded, with overlays and overrides; the output is a topology again."""
     from cosim.system.load import load, resolved
 
-    click.echo(resolved(load(topology, **changes), everything=everything), nl=False)
+    if everything + as_svg + as_dot > 1:
+        raise click.UsageError("--all, --svg and --dot each print something else; name one of them")
+    loaded = load(topology, **changes)
+    if as_svg or as_dot:
+        click.echo(_drawn(loaded, name_of(topology), as_svg=as_svg), nl=False)
+    else:
+        click.echo(resolved(loaded, everything=everything), nl=False)
     return 0
+
+
+def _drawn(topology: Topology, name: str, *, as_svg: bool) -> str:
+    from cosim.study.drawing.dot import dot
+    from cosim.study.drawing.nodes import drawing_of
+    from cosim.study.drawing.svg import svg
+
+    drawing = drawing_of(topology, name)
+    return svg(drawing) if as_svg else dot(drawing)
 
 
 @click.command("list", short_help="List topologies, drivers, policies and the like.")

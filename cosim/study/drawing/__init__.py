@@ -1,0 +1,1 @@
+"""A topology drawn: as SVG, and as text for graphviz."""
