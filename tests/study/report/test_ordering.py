@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
+from inspect import iscoroutinefunction
 
 import pytest
 
@@ -15,7 +16,9 @@ from cosim.study.finding import Finding
 from cosim.study.report.ordering import Picture, html, picture_of, plain
 from cosim.study.report.ordering import picture as picture_module
 from cosim.study.report.ordering.picture import Cell
+from cosim.study.report.ordering.steps import ROUTINES
 from cosim.study.run.run import Point
+from cosim.sw.kernel.rcu_callbacks import Batch
 from cosim.system.load import as_data, load, resolved
 from tests.study.finding.systems import HELD, UNFLUSHED, beside, found, record_of
 
@@ -219,3 +222,7 @@ def test_long_times_take_their_room_from_the_columns() -> None:
     begin = next(line for line in lines if line.endswith("unmap x"))
     assert begin.split() == ["1000001.520", "unmap", "x"]
     assert begin.index("unmap") == next(line for line in lines if line.split()[:1] == ["us"]).index("cpu0")
+
+
+def test_routines_that_have_words_of_their_own_are_there() -> None:
+    assert {f"Batch.{name}" for name, what in vars(Batch).items() if iscoroutinefunction(what)} == {*ROUTINES}

@@ -19,6 +19,10 @@ FENCE, SEND = "fence", "send "
 """The text of a fence, and how that of a command begins that a thread puts into the queue."""
 
 
+ROUTINES = {"Batch.add": "give a callback to RCU", "Batch.work": "look for callbacks of RCU"}
+"""Routines of the kernel whose words have no name of their own: what their effects are there for."""
+
+
 class Weight(IntEnum):
     """How much a step tells: what weighs least goes first where there is no room."""
 
@@ -113,8 +117,10 @@ def effect(taken: Taken, memory: Memory) -> str:
     key = taken.footprint[0] if taken.footprint else ""
     named = _key(key, memory)
     if named.startswith("0x") and taken.place:
-        function = taken.place.partition("+")[0]
-        named = f"a word in {'.'.join(function.split('.')[-2:])}"
+        routine = ".".join(taken.place.partition("+")[0].split(".")[-2:])
+        if routine in ROUTINES:
+            return ROUTINES[routine]
+        named = f"a word in {routine}"
     verb = {
         "ld": "reads",
         "st": "writes",
