@@ -67,7 +67,7 @@ class Rig:
             self._map(root, number * WINDOW)
             self._context(directory, number + 1, root)
             made = DmaOptions.model_validate({"kind": "dma", "through": "iommu0", "traffic": traffic})
-            master = DmaMaster(self.sim, f"nic{number}", made, number + 1, self.iommu.transport)
+            master = DmaMaster(self.sim, f"nic{number}", made, (number + 1,), self.iommu.transport)
             master.start(number * WINDOW, used)
             self.masters.append(master)
         self.iommu.registers.write(DDTP.offset, 8, Ddtp.of(iommu_mode=IommuMode.LVL1, ppn=directory >> 12))

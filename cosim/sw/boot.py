@@ -11,31 +11,14 @@ from dataclasses import dataclass
 from cosim.events import BootDone
 from cosim.sim.operations import Body, Oops
 from cosim.spec.pagetable import PAGE
+from cosim.sw.device_plan import DevicePlan
 from cosim.sw.dma_api import Piece
+from cosim.sw.found import find
 from cosim.sw.iommu_ops import IDENTITY, Hardware
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import WORD, Cell
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads import PREPARE, WorkloadOptions, thread_names
-
-
-@dataclass(frozen=True, slots=True)
-class DevicePlan:
-    """A device to be found: the IOMMU that it is behind, the domain that it starts in, and the bytes of its window.
-
-    One that is behind none is in no domain; its window is one block of memory, and so is one in the identity domain.
-    """
-
-    name: str
-    ids: tuple[int, ...]
-    iommu: str
-    domain: str
-    node: int = 0
-    window: int = 0
-    page: int = PAGE
-    """Bytes of the blocks that the window is made of."""
-    start_ps: int = 0
-    """When it begins to use the window, after the run's origin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +42,10 @@ async def boot(runtime: Runtime, plan: Plan) -> None:
     for hardware in plan.iommus:
         await _try(runtime, hardware.name, core.probe_iommu(hardware))
     for device in plan.devices:
-        if device.iommu in core.iommus:
-            await _try(runtime, device.name, _find(runtime, device))
+        if not device.plugged:
+            runtime.absent[device.name] = device
+        elif device.iommu in core.iommus:
+            await _try(runtime, device.name, find(runtime, device))
     for name in plan.domains:
         await _try(runtime, name, _make(runtime, name, next(iter(core.devices), None)))
     preparing = list(zip(plan.prepare, thread_names(plan.prepare, PREPARE), strict=True))
@@ -113,14 +98,6 @@ async def _part(runtime: Runtime, thread: WorkloadOptions, ended: Cell) -> None:
 async def _over(runtime: Runtime, ended: Cell) -> None:
     del runtime.preparing[(await runtime.kernel.context()).thread]
     await ended.fetch_add(1)
-
-
-async def _find(runtime: Runtime, device: DevicePlan) -> None:
-    core = runtime.core
-    await core.probe_device(device.name, device.ids, device.iommu, node=device.node)
-    if not runtime.has_place(device.domain):
-        await runtime.new_domain(device.domain, device.name)
-    await core.set_default_domain(device.name, runtime.place(device.domain))
 
 
 async def _make(runtime: Runtime, name: str, device: str | None) -> None:

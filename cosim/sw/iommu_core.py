@@ -155,10 +155,21 @@ class IommuCore:
         return device
 
     async def set_default_domain(self, name: str, domain: Domain) -> None:
-        """Put the group of a device into the domain that detaching returns it to. KernelError of the driver."""
+        """Put the group of a device into the domain that detaching returns it to. KernelError of the driver.
+
+        A group that is in no domain is in this one then, also if the driver has failed, which Linux takes for
+        impossible (IOMMU_SET_DOMAIN_MUST_SUCCEED).
+        """
         group = self._group_of[name]
         async with self.calls.measured("attach"), self._mutex(group):
-            await self._switch(group, domain)
+            first = await group.state.domain.load() == NO_DOMAIN
+            try:
+                await self._switch(group, domain)
+            except KernelError:
+                if first:
+                    await group.state.domain.store(self._handle(domain))
+                    await group.state.default.store(self._handle(domain))
+                raise
             await group.state.default.store(self._handle(domain))
 
     async def release_device(self, name: str) -> None:

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from cosim.sim.operations import Now
+from cosim.sw.device_plan import DevicePlan
 from cosim.sw.dma_api import DmaApi, Piece, Segment
 from cosim.sw.dma_device import DeviceDriver
 from cosim.sw.dma_direct import DmaDirect
@@ -74,6 +75,8 @@ class Runtime:
     buffers: dict[str, Buffer] = field(default_factory=dict)
     """What threads have left mapped for others, by name."""
     origin: Origin = field(default_factory=Origin)
+    absent: dict[str, DevicePlan] = field(default_factory=dict)
+    """The devices that have yet to be plugged in, by name."""
     preparing: dict[str, None] = field(default_factory=dict)
     """The threads that prepare something at present, in the order in which they began."""
     direct: DmaDirect = field(init=False)

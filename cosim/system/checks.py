@@ -13,13 +13,13 @@ from cosim.hw.iommu.parts import shadowed
 from cosim.hw.memory.options import MemoryOptions
 from cosim.oracles import ORACLES, SEEN
 from cosim.spec.pagetable import PAGE
-from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
 from cosim.sw.iommu_ops import IDENTITY
 from cosim.sw.kernel.buddy import MAX_ORDER
 from cosim.sw.workloads.references import DOMAINS, Role
 from cosim.system import hardwired_rules
 from cosim.system.address_map import given
-from cosim.system.devices import device_ids, matching, patterns, starts_in, untranslated
+from cosim.system.device_rules import device_ids_fit, what_is_plugged_in_was_not_there
+from cosim.system.devices import matching, patterns, starts_in, untranslated
 from cosim.system.driver_rules import unknown_driver
 from cosim.system.effects import ineffective
 from cosim.system.explore_rules import what_is_explored_can_be
@@ -112,27 +112,6 @@ def _devices_without_mappings_have_memory(this: _Checker) -> Iterator[Broken]:
 def _interrupts_reach_a_cpu(this: _Checker) -> Iterator[Broken]:
     for name, iommu in this.iommus.items():
         yield from this.refers(("parts", name, "interrupts_to"), iommu.interrupts_to, this.cpus, "a cpu")
-
-
-def _device_ids_fit(this: _Checker) -> Iterator[Broken]:
-    ids = device_ids(this.devices)
-    seen: dict[tuple[str | None, int], str] = {}
-    for name, device in this.devices.items():
-        iommu = this.iommus.get(device.through or "")
-        path: Path = ("parts", name, "device_id") if device.device_id is not None else ("parts", name)
-        other = seen.setdefault((device.through, ids[name]), name)
-        if other != name and device.through is not None:
-            yield path, f"device_id {ids[name]} is {other}'s already behind {device.through}"
-        if iommu is None:
-            continue
-        levels = iommu.geometry.ddt_levels
-        bits = (DDT_EXTENDED if iommu.capabilities.msi_flat else DDT_BASE).width(levels)
-        if ids[name] >> bits:
-            yield (
-                path,
-                f"device_id {ids[name]} needs {ids[name].bit_length()} bits, and the {levels}-level device directory "
-                f"of {device.through} names only {bits} ({1 << bits} devices); raise its geometry.ddt_levels",
-            )
 
 
 def _driver_is_known(this: _Checker) -> Iterator[Broken]:
@@ -273,7 +252,8 @@ RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     _devices_reach_an_iommu,
     _devices_without_mappings_have_memory,
     _interrupts_reach_a_cpu,
-    _device_ids_fit,
+    lambda this: device_ids_fit(this.topology),
+    lambda this: what_is_plugged_in_was_not_there(this.topology),
     _driver_is_known,
     _driver_finds_what_it_needs,
     _domains_are_used,

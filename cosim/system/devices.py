@@ -20,18 +20,16 @@ def patterns(devices: str | tuple[str, ...]) -> tuple[str, ...]:
     return (devices,) if isinstance(devices, str) else devices
 
 
-def device_ids(devices: Mapping[str, DeviceOptions]) -> dict[str, int]:
-    """The `device_id` of each device: its own, or the next from 1 that is free behind its IOMMU."""
-    taken = {(device.through, device.device_id) for device in devices.values() if device.device_id is not None}
-    ids: dict[str, int] = {}
+def device_ids(devices: Mapping[str, DeviceOptions]) -> dict[str, tuple[int, ...]]:
+    """The `device_id`s of each device: its own, or the next one from 1 that is free behind its IOMMU."""
+    taken = {(device.through, number) for device in devices.values() for number in device.ids}
+    ids: dict[str, tuple[int, ...]] = {}
     for name, device in devices.items():
-        number = device.device_id
-        if number is None:
-            number = 1
-            while (device.through, number) in taken:
-                number += 1
-            taken.add((device.through, number))
-        ids[name] = number
+        number = 1
+        while not device.ids and (device.through, number) in taken:
+            number += 1
+        ids[name] = device.ids or (number,)
+        taken.add((device.through, ids[name][0]))
     return ids
 
 

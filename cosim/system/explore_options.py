@@ -45,6 +45,8 @@ class ExploreOptions(Options):
     starts: dict[str, tuple[Time, ...]] = Field(default_factory=dict)
     """The values of `start` that are tried for a thread, which is named as in a trace: `cpu1.attach`. With several
     threads, all combinations are."""
+    allocations: bool = False
+    """Whether an allocation that fails is a deviation, too; always, with `--allocations`."""
     defects: tuple[DefectRow, ...] = ()
     """The drivers in which something has to be found."""
     clean: tuple[str | DriverOptions, ...] = ()

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from cosim.hw.dma.options import DeviceOptions, DmaOptions
 from cosim.hw.iommu.options import IommuOptions
 from cosim.spec.pagetable import PAGE
-from cosim.sw.boot import DevicePlan, Plan
+from cosim.sw.boot import Plan
+from cosim.sw.device_plan import DevicePlan
 from cosim.sw.iommu_ops import IDENTITY, Hardware
 from cosim.system.devices import device_ids, starts_in
 from cosim.system.topology import Topology
@@ -32,19 +33,20 @@ def plan(topology: Topology, vectors: Mapping[str, tuple[int, ...]], files: Mapp
     iommus: dict[str, IommuOptions] = topology.of_kind("iommu")
     begins, devices = starts_in(topology), topology.devices()
     found = []
-    for path, device_id in device_ids(devices).items():
+    for path, ids in device_ids(devices).items():
         options = devices[path]
         traffic = options.traffic if isinstance(options, DmaOptions) else None
         found.append(
             DevicePlan(
                 name=path,
-                ids=(device_id,),
+                ids=ids,
                 iommu=options.through or "",
                 domain=begins.get(path, ""),
                 node=iommus[options.through].node if options.through else 0,
                 window=traffic.mapped if traffic else 0,
                 page=traffic.page_size if traffic else PAGE,
                 start_ps=traffic.start if traffic else 0,
+                plugged=options.plugged,
             )
         )
     return Plan(

@@ -86,6 +86,32 @@ CASES = {
         "  nic0: {kind: dma, through: iommu0, device_id: 1}\n  nic1: {kind: dma, through: iommu0, device_id: 1}",
         "6:49: parts.nic1.device_id: device_id 1 is nic0's already",
     ),
+    "a device id twice in one device": (
+        "through: iommu0}",
+        "through: iommu0, device_id: [3, 4, 3]}",
+        "5:40: parts.nic0.device_id: device_id 3 stands there twice",
+    ),
+    "a second device id that is another's": (
+        "  nic0:   {kind: dma, through: iommu0}",
+        "  nic0: {kind: dma, through: iommu0, device_id: [1, 2]}\n  nic1: {kind: dma, through: iommu0, device_id: 2}",
+        "6:49: parts.nic1.device_id: device_id 2 is nic0's already",
+    ),
+    "no device id": ("through: iommu0}", "through: iommu0, device_id: []}", "parts.nic0.device_id: "),
+    "a device that nobody finds": (
+        "through: iommu0}",
+        "through: iommu0, plugged: false, traffic: {pattern: told}}",
+        "parts.nic0.plugged: no thread finds nic0; write `does: plug, devices: nic0`",
+    ),
+    "a device that boot does not find, with a window from boot": (
+        "through: iommu0}",
+        "through: iommu0, plugged: false}",
+        "with `plugged: false`, let a thread tell it of one: `traffic: {pattern: told}`",
+    ),
+    "a device behind nothing that boot does not find": (
+        "through: iommu0}",
+        "direct: true, plugged: false}",
+        "`plugged: false` is for a device behind an iommu",
+    ),
     "more devices than the directory names": (
         "0x0300_0000}\n  nic0:   {kind: dma, through: iommu0}",
         "0x0300_0000, geometry: {ddt_levels: 1}}\n  nic:   {kind: dma, count: 200, through: iommu0}",

@@ -95,7 +95,7 @@ class Scenario:
                 },
             }
         )
-        return DmaMaster(self.sim, f"nic{number}", options, number + 1, system.iommu.transport)
+        return DmaMaster(self.sim, f"nic{number}", options, (number + 1,), system.iommu.transport)
 
     def _enable_commands(self) -> None:
         self.registers.write(CQB.offset, 8, QueueBase.placed(COMMANDS, 16, Command.SIZE))

@@ -62,6 +62,23 @@ def test_a_device_returns_to_its_default_domain_when_it_is_detached() -> None:
     assert bench.domain("nic0") == "home"
 
 
+def test_a_group_is_in_its_first_domain_even_if_the_driver_could_not_put_it_there() -> None:
+    bench = Bench()
+
+    async def body() -> None:
+        await bench.core.probe_device("nic3", (4,), "iommu0")
+        bench.driver.refuses = {("home", "nic3")}
+        with pytest.raises(KernelError):
+            await bench.core.set_default_domain("nic3", bench.core.domains["home"])
+        bench.driver.refuses = {("a", "nic0")}
+        with pytest.raises(KernelError):
+            await bench.core.set_default_domain("nic0", bench.core.domains["a"])
+
+    bench.machine.run(body())
+    assert bench.domain("nic3") == "home"
+    assert bench.domain("nic0") == "home"
+
+
 def test_a_group_in_another_domain_is_busy_but_can_be_moved() -> None:
     bench = Bench()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from cosim.hw.dma.options import RingOptions
 from cosim.hw.dma.ring_device import RingMaster
 from cosim.hw.dma.transaction import Status, Transaction
 from cosim.spec.pagetable import PAGE
-from cosim.sw.boot import DevicePlan, Plan, boot
+from cosim.sw.boot import Plan, boot
+from cosim.sw.device_plan import DevicePlan
 from cosim.sw.dma_device import DeviceDriver, RingDevice
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import Hardware
@@ -251,6 +253,17 @@ def test_an_unplugged_device_is_stopped_first_and_then_released() -> None:
     assert bench.driver.named("release") == ["release nic1"]
 
 
+def test_a_device_that_boot_does_not_find_is_found_by_a_thread() -> None:
+    bench = Bench()
+    first, second = bench.plan.devices
+    bench.plan = Plan(bench.plan.iommus, (first, replace(second, ids=(2, 9), plugged=False)), ("other",))
+    bench.run(workload("plug", devices="nic*", start="1 ms"))
+    attached = [event for event in bench.events if isinstance(event, Attached)]
+    assert [(event.device, event.device_ids) for event in attached] == [("nic0", (1,)), ("nic1", (2, 9))]
+    assert attached[1].time >= bench.runtime.origin.time_ps + 1 * MS > attached[0].time
+    assert not bench.runtime.absent
+
+
 def test_a_device_that_is_not_stopped_goes_on_while_it_is_released() -> None:
     bench = Bench(window=PAGE).run(workload("unplug", devices="nic1", stop=False))
     assert "stop" not in bench.masters["nic1"].told
@@ -350,7 +363,7 @@ class RingBench:
         options = RingOptions.model_validate({"kind": "ring", "direct": True, "outstanding": 4, **traffic})
         cpu: Cpu = machine.cpus["cpu0"]
         self.device = RingMaster(
-            machine.sim, "nic0", options, 1, self.transport, wire=lambda level: cpu.wire(40, level)
+            machine.sim, "nic0", options, (1,), self.transport, wire=lambda level: cpu.wire(40, level)
         )
         bus.attach(0x1000_0000, 4096, self.device.registers, "nic0")
         masters: dict[str, DeviceDriver] = {**bench.masters, "nic0": RingDevice(0x1000_0000)}

@@ -345,6 +345,7 @@ ALWAYS_FELT = {
     "parts.*.node": "the allocator looks there first",
     "parts.*.through": "the way of its requests",
     "parts.*.direct": "the way of its requests",
+    "parts.*.plugged": "whether boot finds it",
     "parts.*.register_access": "boot, threads and drivers access registers",
     "parts.dma.traffic": "the group",
     "parts.dma.posted": "a pattern of reads alone is a matter of chance near read: 1, and no contradiction",

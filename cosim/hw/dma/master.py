@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cosim.hw.dma.direct import Transport
 from cosim.hw.dma.options import DmaOptions
@@ -34,12 +34,12 @@ class DmaMaster(Requester):
         sim: Sim,
         path: str,
         options: DmaOptions,
-        device_id: int,
+        device_ids: Sequence[int],
         transport: Transport,
         *,
         buffer: int | None = None,
     ) -> None:
-        super().__init__(sim, path, options, options.pace, device_id, transport, buffer=buffer)
+        super().__init__(sim, path, options, options.pace, device_ids, transport, buffer=buffer)
         self.registers = RegisterBlock(sim, path, REGISTERS, options.register_access, self._on_write)
         self._stream = sim.chooser.stream(f"{path}.traffic")
         self._running: object = None

@@ -18,6 +18,10 @@ else:
     PatternName = Literal[tuple(PATTERNS)]
 
 
+DeviceId = Annotated[int, Field(ge=0, lt=1 << 24)]
+"""A `device_id`, as wide as the specification has it."""
+
+
 class PaceOptions(Options):
     """How many requests a device makes, how large and how fast."""
 
@@ -90,8 +94,11 @@ class DeviceOptions(Options):
     """The IOMMU its requests go through; directly to memory, if absent (name one or say `direct: true`)."""
     direct: bool = False
     """Bypass every IOMMU on purpose."""
-    device_id: int | None = Field(default=None, ge=0, lt=1 << 24)
-    """The `device_id` of its requests; the next free one from 1, if absent."""
+    device_id: DeviceId | Annotated[tuple[DeviceId, ...], Field(min_length=1)] | None = None
+    """The `device_id` of its requests; the next free one from 1, if absent. Several are used in turn, one for each
+    request: such a device has a device context for each of them, and all are attached together."""
+    plugged: bool = True
+    """Whether boot finds it; else a `plug` thread does."""
     link: Time = 50 * NS
     """A hop between the device and the IOMMU, one way."""
     bandwidth: Rate | None = None
@@ -109,7 +116,15 @@ class DeviceOptions(Options):
     def _has_a_way(self) -> DeviceOptions:
         if (self.through is None) == (not self.direct):
             raise ValueError("a device needs either `through: <iommu>` or `direct: true`")
+        if self.direct and not self.plugged:
+            raise ValueError("`plugged: false` is for a device behind an iommu, of which the iommu's driver is told")
         return self
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """What `device_id` says; empty, if absent."""
+        given = self.device_id
+        return (given,) if isinstance(given, int) else given or ()
 
 
 class DmaOptions(DeviceOptions):
@@ -117,6 +132,15 @@ class DmaOptions(DeviceOptions):
 
     kind: Literal["dma"]
     traffic: TrafficOptions = TrafficOptions()
+
+    @model_validator(mode="after")
+    def _has_a_window_if_found(self) -> DmaOptions:
+        if not self.plugged and self.traffic.how.begins:
+            raise ValueError(
+                "a device that boot does not find has no window from boot; with `plugged: false`, let a thread tell it "
+                "of one: `traffic: {pattern: told}`"
+            )
+        return self
 
     @property
     def pace(self) -> PaceOptions:

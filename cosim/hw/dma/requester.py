@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cosim.events import DmaDone, DmaIssued, DmaSpent
 from cosim.hw.dma.direct import Transport
@@ -25,6 +25,7 @@ class Requester(Component):
     for `occupancy`, until it is over. Its slot comes back with its completion; that of a posted write does when the
     way to memory accepts the write. No more than `buffer` writes (any number, if None) are beyond their slots: what is
     accepted above that keeps its slot until another such write is over. A fault ends a request like any other answer.
+    With several `device_ids` each request has the next one of them, and the first one follows the last.
     """
 
     def __init__(
@@ -33,14 +34,14 @@ class Requester(Component):
         path: str,
         options: DeviceOptions,
         pace: PaceOptions,
-        device_id: int,
+        device_ids: Sequence[int],
         transport: Transport,
         *,
         buffer: int | None = None,
     ) -> None:
         super().__init__(sim, path)
         self.options = options
-        self.device_id = device_id
+        self.device_ids = tuple(device_ids)
         self.transport = transport
         self.initiator = sim.initiator(path)
         self.link = Link(options)
@@ -79,10 +80,11 @@ class Requester(Component):
         A write without `words` carries a pattern that tells its device and number.
         """
         self._sequence = sequence = self._sequence + 1
+        device_id = self.device_ids[(sequence - 1) % len(self.device_ids)]
         if write and not words:
-            words = (self.device_id << 40 | sequence & 0xFF_FFFF_FFFF,) * (size + 7 >> 3)
+            words = (device_id << 40 | sequence & 0xFF_FFFF_FFFF,) * (size + 7 >> 3)
         txn = Transaction(
-            self.device_id,
+            device_id,
             iova,
             size,
             write=write,
@@ -108,7 +110,7 @@ class Requester(Component):
         begun = sim.now
         self.occupancy.enter(begun)
         if self._issued:
-            self._issued(DmaIssued(sim.now, self.path, self.device_id, txn.sequence, txn.iova, txn.size, write))
+            self._issued(DmaIssued(sim.now, self.path, txn.device_id, txn.sequence, txn.iova, txn.size, write))
         yield link.send(link.up, txn.size if write else 0)
         posted = write and self.options.posted
         if posted:
@@ -147,7 +149,7 @@ class Requester(Component):
                 DmaDone(
                     now,
                     self.path,
-                    self.device_id,
+                    txn.device_id,
                     txn.sequence,
                     txn.iova,
                     txn.size,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from cosim.hw.dma.direct import Transport
 from cosim.hw.dma.options import RingOptions
@@ -83,13 +83,13 @@ class RingMaster(Requester):
         sim: Sim,
         path: str,
         options: RingOptions,
-        device_id: int,
+        device_ids: Sequence[int],
         transport: Transport,
         *,
         buffer: int | None = None,
         wire: Callable[[bool], None] = lambda level: None,
     ) -> None:
-        super().__init__(sim, path, options, options.pace, device_id, transport, buffer=buffer)
+        super().__init__(sim, path, options, options.pace, device_ids, transport, buffer=buffer)
         self.registers = RingRegisters(sim, path, options.register_access, self._on_write)
         self.wire = wire
         self.packets = self.dropped = 0

@@ -136,7 +136,7 @@ def _search(task: Task, request: Request, journal: Journal, progress: Callable[[
         deviations if request.strategy == "bounded" else 1,
         everything=request.strategy == "random",
         orders=request.skip_equal,
-        allocations=request.allocations,
+        allocations=request.allocations or explore.allocations,
     )
     with Pool(
         request.jobs, chooser=looking.chooser, also=looking.begin, host_limit=request.host_limit, signals=SIGNALS

@@ -11,7 +11,16 @@ from pydantic import Field
 from cosim.sw.workloads.map_unmap import AttachDetach, DomainCycle, MapUnmap
 from cosim.sw.workloads.receive_ring import ReceiveRingWork
 from cosim.sw.workloads.steps import Attach, FreeDomain, IovaToPhys, Map, Scribble, Tell, Unmap
-from cosim.sw.workloads.trouble import ExhaustDomains, ExhaustMemory, Misuse, ProbeAgain, Shutdown, Unplug, UnplugIommu
+from cosim.sw.workloads.trouble import (
+    ExhaustDomains,
+    ExhaustMemory,
+    Misuse,
+    Plug,
+    ProbeAgain,
+    Shutdown,
+    Unplug,
+    UnplugIommu,
+)
 from cosim.sw.workloads.waiting import Compute, HoldRcu, SynchronizeRcu
 from cosim.sw.workloads.workload import WorkloadOptions
 
@@ -29,6 +38,7 @@ AnyWorkload = Annotated[
     | HoldRcu
     | SynchronizeRcu
     | Compute
+    | Plug
     | Unplug
     | UnplugIommu
     | Shutdown
@@ -62,4 +72,4 @@ def thread_paths(threads: Sequence[WorkloadOptions], prefix: str = "") -> list[s
     return [f"{thread.on}.{name}" for thread, name in zip(threads, thread_names(threads, prefix), strict=True)]
 
 
-__all__ = ["PREPARE", "AnyWorkload", "WorkloadOptions", "thread_names", "thread_paths"]
+__all__ = ["PREPARE", "AnyWorkload", "Plug", "WorkloadOptions", "thread_names", "thread_paths"]

@@ -1,13 +1,15 @@
-"""Threads that take things away, use them up, or use them wrongly."""
+"""Threads that bring things and take them away, use them up, or use them wrongly."""
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from pydantic import Field
 
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import Piece
+from cosim.sw.found import find
 from cosim.sw.iommu_map import iommu_map
 from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
@@ -32,6 +34,20 @@ class Unplug(WorkloadOptions):
             if self.stop:
                 await runtime.master(device).stop()
             await runtime.core.release_device(device)
+
+
+class Plug(WorkloadOptions):
+    """Finds devices that boot has not found, once, and puts each into the domain that it begins in."""
+
+    does: Literal["plug"]
+    devices: AttachableNames
+    """The devices, by names or globs; those that are found already are left alone."""
+    count: Literal[1] = 1
+
+    async def round(self, runtime: Runtime) -> None:
+        wanted = (self.devices,) if isinstance(self.devices, str) else self.devices
+        for name in [name for name in runtime.absent if any(fnmatchcase(name, pattern) for pattern in wanted)]:
+            await find(runtime, runtime.absent.pop(name))
 
 
 class UnplugIommu(WorkloadOptions):

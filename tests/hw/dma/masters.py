@@ -49,7 +49,7 @@ class Rig:
         self, path: str = "nic0", *, hop_ps: int = 0, transport: Any = None, buffer: int | None = None, **options: Any
     ) -> DmaMaster:
         direct = Direct(self.sim, self.bus.port(f"{path}.port", hop_ps))
-        return DmaMaster(self.sim, path, self.options(**options), 1, transport or direct.transport, buffer=buffer)
+        return DmaMaster(self.sim, path, self.options(**options), (1,), transport or direct.transport, buffer=buffer)
 
     def ring(self, path: str = "nic0", *, wire: Any = lambda level: None, **options: Any) -> RingMaster:
         direct = Direct(self.sim, self.bus.port(f"{path}.port"))
@@ -57,7 +57,7 @@ class Rig:
             name: f"{value} B" if name in _SIZES and type(value) is int else value for name, value in options.items()
         }
         made = RingOptions(kind="ring", direct=True, **given)
-        master = RingMaster(self.sim, path, made, 1, direct.transport, wire=wire)
+        master = RingMaster(self.sim, path, made, (1,), direct.transport, wire=wire)
         self.bus.attach(REGISTERS, master.registers.SIZE, master.registers, path)
         return master
 

@@ -88,6 +88,15 @@ def test_pieces_cover_a_request_and_none_crosses_a_page(iova: int, size: int) ->
     assert len(pieces) == len({byte // 4096 for byte in range(iova, iova + size)})
 
 
+def test_a_device_with_two_ids_uses_them_in_turn() -> None:
+    rig = Rig()
+    master = rig.master(requests=5)
+    master.device_ids = (4, 300)
+    master.start(BASE)
+    rig.run()
+    assert [event.device_id for event in rig.issued] == [4, 300, 4, 300, 4]
+
+
 def test_a_request_over_a_page_boundary_is_made_in_pieces() -> None:
     rig = Rig()
     rig.master(requests=1, size=6000, window=6000).start(BASE + 4000)

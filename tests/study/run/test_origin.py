@@ -121,7 +121,7 @@ def test_a_boot_that_is_stuck_is_told_as_stuck(timed: Any, monkeypatch: pytest.M
         async with kernel.mutex(lock), kernel.mutex(lock):
             pass
 
-    monkeypatch.setattr(boot, "_find", lambda runtime, device: locked(runtime.kernel))
+    monkeypatch.setattr(boot, "find", lambda runtime, device: locked(runtime.kernel))
     result, _ = timed()
     assert (result.outcome, result.exit_code) == ("stuck", 4)
     assert any("boot" in failure and "lock" in failure for failure in result.failures)

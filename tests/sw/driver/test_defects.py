@@ -190,9 +190,10 @@ ONE_LEVEL = {"geometry": {"cq_log2": 8, "fq_log2": 8, "ddt_levels": 1}}
 """A directory of one level has room for 128 device ids."""
 
 
-def test_c7_v2_fails_half_way_and_leaves_the_first_id_switched() -> None:
+@pytest.mark.parametrize(("variant", "cells"), [("v2", {}), ("merged", {"attach": "half-way"})])
+def test_c7_an_attach_fails_half_way_and_leaves_the_first_id_switched(variant: str, cells: dict[str, str]) -> None:
     """The second id has no context: the attach fails, but the first id is live, and its bond is on no list."""
-    machine = Machine("v2", iommu=ONE_LEVEL)
+    machine = Machine(variant, cells=cells, iommu=ONE_LEVEL)
     machine.boot()
 
     async def attach() -> Domain:

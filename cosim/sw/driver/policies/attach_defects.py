@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import errno
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from cosim.spec.translation import DcTa, Fsc
 from cosim.sw.driver.axes import Skeleton
-from cosim.sw.driver.device import IommuDevice
+from cosim.sw.driver.device import DeviceInfo, IommuDevice
+from cosim.sw.driver.device_directory import find_context
 from cosim.sw.driver.domain import Bond, DomainObject
 from cosim.sw.driver.policies.attach import BondFirst, V
-from cosim.sw.iommu_ops import Device
+from cosim.sw.iommu_ops import Device, DevIommu
+from cosim.sw.kernel.errors import KernelError
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,48 @@ class KeepsInvalidated(BondFirst):
             await context.fsc.store(fsc)
             await context.ta.store(ta)
         await driver.sync(iommu, self.fence_ps)
+
+
+@dataclass(frozen=True)
+class HalfWay(BondFirst):
+    """`BondFirst`, but contexts are made by the first attach, id by id, which may fail half way (defect C7 alone).
+
+    attach, of a device with two ids                        IOMMU
+    link the bond
+    context of the first id: valid                          answers requests that carry it
+    no memory for the context of the second: unlink the bond
+    return -ENODEV                                          goes on, and no unmap flushes it
+    """
+
+    async def enter(
+        self,
+        driver: Skeleton,
+        iommu: IommuDevice,
+        device: Device,
+        domain: DomainObject,
+        bond: Bond,
+        fsc: Fsc,
+        ta: DcTa,
+    ) -> None:
+        try:
+            await super().enter(driver, iommu, device, domain, bond, fsc, ta)
+        except KernelError:
+            await self.leave(driver, iommu, device, domain)
+            raise
+
+    async def probe_device(self, driver: Skeleton, iommu: IommuDevice, device: Device) -> None:
+        info = await driver.kernel.pages.new(DeviceInfo)
+        await DevIommu(await device.object.iommu.load()).priv.store(info.address)
+
+    async def update(
+        self, driver: Skeleton, iommu: IommuDevice, device: Device, fsc: Fsc, ta: DcTa, valid: int
+    ) -> None:
+        for device_id in device.ids:
+            context = await find_context(driver, iommu, device_id)
+            if context is None:
+                raise KernelError(errno.ENODEV, f"{device.name}: no device context for {device_id:#x}")
+            await context.tc.store(await context.tc.load() | await self.fresh_tc(iommu))
+            await super().update(driver, iommu, replace(device, ids=(device_id,)), fsc, ta, valid)
 
 
 @dataclass(frozen=True)

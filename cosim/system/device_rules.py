@@ -1,0 +1,60 @@
+"""The rules of devices: their ids have room and are their own, and what boot does not find is found later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosim.config.problems import Path
+from cosim.hw.iommu.options import IommuOptions
+from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
+from cosim.sw.workloads import Plug
+from cosim.system.devices import device_ids, matching, patterns
+from cosim.system.topology import Topology
+
+Broken = tuple[Path, str]
+
+
+def device_ids_fit(topology: Topology) -> Iterator[Broken]:
+    """No two devices of an IOMMU have an id in common, and the IOMMU's directory has room for each."""
+    devices = topology.devices()
+    ids, iommus = device_ids(devices), topology.of_kind("iommu")
+    seen: dict[tuple[str | None, int], str] = {}
+    for name, device in devices.items():
+        path: Path = ("parts", name, "device_id") if device.device_id is not None else ("parts", name)
+        for at, number in enumerate(ids[name]):
+            if number in ids[name][:at]:
+                yield path, f"device_id {number} stands there twice"
+            other = seen.setdefault((device.through, number), name)
+            if other != name and device.through is not None:
+                yield path, f"device_id {number} is {other}'s already behind {device.through}"
+            if device.through in iommus:
+                yield from _has_room(iommus[device.through], device.through, number, path)
+
+
+def _has_room(iommu: IommuOptions, through: str, number: int, path: Path) -> Iterator[Broken]:
+    levels = iommu.geometry.ddt_levels
+    bits = (DDT_EXTENDED if iommu.capabilities.msi_flat else DDT_BASE).width(levels)
+    if number >> bits:
+        yield (
+            path,
+            f"device_id {number} needs {number.bit_length()} bits, and the {levels}-level device directory "
+            f"of {through} names only {bits} ({1 << bits} devices); raise its geometry.ddt_levels",
+        )
+
+
+def what_is_plugged_in_was_not_there(topology: Topology) -> Iterator[Broken]:
+    """`plug` threads find devices of `plugged: false`, and each of those is found by one."""
+    devices = topology.devices()
+    absent = [name for name, device in devices.items() if not device.plugged]
+    found: set[str] = set()
+    for path, thread in topology.workloads():
+        if not isinstance(thread, Plug):
+            continue
+        for pattern in patterns(thread.devices):
+            named = matching(pattern, absent)
+            found |= {*named}
+            if not named and matching(pattern, devices):
+                yield (*path, "devices"), f"{pattern} is there from boot on; write `plugged: false` for it"
+    for name in absent:
+        if name not in found:
+            yield ("parts", name, "plugged"), f"no thread finds {name}; write `does: plug, devices: {name}`"
