@@ -120,7 +120,7 @@ class Threads:
 
     def _logged(self, event: events.KernelLog) -> None:
         track = self._thread(event.who).track
-        self._packets.instant(track, f"{event.level}: {event.text}", event.time)
+        self._packets.instant(track, event.level, event.time, {"text": event.text})
 
     def _touched(self, event: events.FreedTouched) -> None:
         args: dict[str, int | str] = {
