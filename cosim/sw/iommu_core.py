@@ -162,11 +162,10 @@ class IommuCore:
         """
         group = self._group_of[name]
         async with self.calls.measured("attach"), self._mutex(group):
-            first = await group.state.domain.load() == NO_DOMAIN
             try:
                 await self._switch(group, domain)
             except KernelError:
-                if first:
+                if await group.state.domain.load() == NO_DOMAIN:
                     await group.state.domain.store(self._handle(domain))
                     await group.state.default.store(self._handle(domain))
                 raise

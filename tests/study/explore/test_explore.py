@@ -125,6 +125,16 @@ def test_what_was_interrupted_goes_on_and_comes_out_as_if_it_had_not_been(path: 
     assert len(journal.read_text().splitlines()) == 1 + 16
 
 
+@pytest.mark.slow
+def test_where_a_file_says_so_an_allocation_that_fails_is_a_deviation_too(path: Path) -> None:
+    """An attach allocates its bond, and nothing more; that it fails with ENOMEM is what `calls` sees."""
+    row = searched(path, set={"explore.allocations": True}, drivers=["merged"], go_on=True)
+    assert row.runs == 1 + 2 * row.conflicts[0] + 1
+    assert row.found is not None
+    assert row.found.point.schedule == ("cpu1.attach.alloc#0:1",)
+    assert row.found.sign.startswith("calls: ")
+
+
 def test_a_journal_of_another_version_is_refused(path: Path, tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_text('{"model": "0", "allocations": false}\n')
     with pytest.raises(TopologyError, match="is of another search"):
