@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 
 from tests.docs.test_generator import script
 
@@ -24,7 +25,7 @@ def test_the_table_fits_in_a_terminal_and_names_every_remark() -> None:
     lines = list(review.table(ROWS))
     assert max(map(len, lines)) <= review.WIDTH
     remarks = {row["remark"] for row in ROWS}
-    assert all(any(line.startswith(remark[:15]) for line in lines) for remark in remarks)
+    assert all(any(line.startswith(wrap(remark, 15)[0]) for line in lines) for remark in remarks)
 
 
 def test_what_an_outcome_says_replaces_the_rows_of_its_topologies_and_no_others() -> None:
