@@ -67,6 +67,7 @@ SCALARS: tuple[Scalar, ...] = (
     Scalar("<iommu>.restarts", "restarts", "translations that began anew, after an invalidation or another's update"),
     Scalar("<iommu>.overtaken", "requests", "misses that an invalidation overtook"),
     Scalar("<iommu>.merged", "walks", "walks that joined another's"),
+    Scalar("<iommu>.merge_wait_ps", "ps", "time that walks waited for those that they joined, added up"),
     Scalar("<iommu>.walks", "walks", "page-table walks that had a walker"),
     Scalar("<iommu>.walk_reads", "reads", "entries of page tables that they read"),
     Scalar("<iommu>.ddt_walks", "walks", "device-directory walks that had a walker"),

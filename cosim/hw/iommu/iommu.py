@@ -152,6 +152,7 @@ class Iommu(Component):
             "restarts": translation.restarts,
             "overtaken": translation.invalidations.overtaken,
             "merged": walker.merged,
+            "merge_wait_ps": walker.merge_wait_ps,
             "walks": sum(table.walks for table in directory.tables.values()),
             "walk_reads": sum(table.reads for table in directory.tables.values()),
             "ddt_walks": directory.walks,

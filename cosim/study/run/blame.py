@@ -182,7 +182,7 @@ class Blame:
     def _merged(self, path: str) -> float:
         """The fraction of the time that places are held in which their holders wait for walks of others to be done."""
         iommu = path.rpartition(".")[0]
-        merged = self._total(iommu, "merge_wait") * (1 - self._waiting_for_walkers(iommu))
+        merged = self.scalars[f"{iommu}.merge_wait_ps"] * (1 - self._waiting_for_walkers(iommu))
         return self._ratio(merged, self.scalars[f"{path}.busy_ps"])
 
     def _waiting_for_walkers(self, iommu: str) -> float:
@@ -280,7 +280,8 @@ class Blame:
         if memory.bandwidth is not None:
             device = self.topology.devices()[name.rpartition(".")[0]]
             size = getattr(device.pace, "size", 0) if part == "memory" else 8
-            if memory.bandwidth.transfer_ps(size) > memory.latency:
+            waited = 0.0 if part == "memory" else self._memory_wait
+            if waited + memory.bandwidth.transfer_ps(size) > memory.latency:
                 return self.resources[f"{most}.port"].knob
         if writes and memory.write_latency is not None:
             return shorter(f"{most}.write_latency", memory.write_latency)

@@ -25,7 +25,8 @@ class Walker(Component):
 
     A walk that reaches an entry which another one is reading, or is about to read, joins it. Where their ways part
     it goes on by itself, from the table that they had in common; whoever stays is given the entry that ends the walk.
-    Counters: `merged` (walks that joined another), `busy_ps` (the time of all walkers, added up).
+    Counters: `merged` (walks that joined another), `merge_wait_ps` (how long they waited, added up), `busy_ps` (the time
+    of all walkers, added up).
 
     Walks nest: each address of tables that are behind others is first walked through those, by the same walker and
     for this walk alone. Tables in a memory of their own take another `port`; a walker whose reads overlap would have
@@ -39,6 +40,8 @@ class Walker(Component):
         self.address_bits = address_bits
         self.slots = Gate(sim, options.geometry.walkers, "walker_wait")
         self.merged = 0
+        self._joined_now = 0
+        self._joined_ps = 0
         self.busy_ps = 0
         self._leading: dict[Hashable, Walk] = {}
         self._began = sim.probe(WalkBegun)
@@ -200,6 +203,11 @@ class Walker(Component):
             master = self._master(walk)
             yield from self.sim.actions.ask(f"{master}.nonleaf", master, kept, True, tables.tree.part)
 
+    @property
+    def merge_wait_ps(self) -> int:
+        """How long walks have waited for one another until now, added up."""
+        return self._joined_ps + self._joined_now * self.sim.now
+
     # --- Walks together ----------------------------------------------------------------------------------------------
 
     def _leader(self, walk: Walk) -> Walk | None:
@@ -215,6 +223,8 @@ class Walker(Component):
 
     def _join(self, walk: Walk, leader: Walk) -> Gate:
         self.merged += 1
+        self._joined_now += 1
+        self._joined_ps -= self.sim.now
         walk.leader = leader
         leader.joined.append(walk)
         if self._joined:
@@ -226,6 +236,8 @@ class Walker(Component):
         return walk.gate
 
     def _part(self, walk: Walk) -> None:
+        self._joined_now -= 1
+        self._joined_ps += self.sim.now
         walk.leader = None
         assert walk.gate is not None
         walk.gate.flush()
