@@ -18,12 +18,24 @@ if TYPE_CHECKING:
     from cosim.study.explore.explore import Exploration
     from cosim.study.explore.request import Strategy
     from cosim.study.run.result import Result
+    from cosim.study.sweep.from_python import Study
     from cosim.system.topology import Topology
 
     __version__: str
     model_version: str
 
-__all__ = ["Exploration", "Result", "TopologyError", "__version__", "explore", "load", "model_version", "run"]
+__all__ = [
+    "Exploration",
+    "Result",
+    "Study",
+    "TopologyError",
+    "__version__",
+    "explore",
+    "load",
+    "model_version",
+    "run",
+    "sweep",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -44,6 +56,10 @@ def __getattr__(name: str) -> Any:
         from cosim.study.explore.explore import Exploration
 
         return Exploration
+    if name == "Study":
+        from cosim.study.sweep.from_python import Study
+
+        return Study
     if name == "TopologyError":
         from cosim.config.problems import TopologyError
 
@@ -138,6 +154,63 @@ def run(
         trace_events=tuple(trace_events),
     ) as watchers:
         return simulate(point, watchers=watchers, progress=progress, keep=keep)
+
+
+def sweep(
+    topology: str | Path | Topology,
+    axes: Mapping[str, object] | None = None,
+    *,
+    drivers: Iterable[str] = (),
+    zip: Iterable[Iterable[str]] = (),
+    where: str = "",
+    sample: str | None = None,
+    reps: int = 1,
+    ci: str | None = None,
+    metrics: Iterable[str] = (),
+    independent: bool = False,
+    set: Mapping[str, object] | None = None,
+    overlays: Iterable[str | Path] = (),
+    driver: str | None = None,
+    seed: int | None = None,
+    until: str | None = None,
+    file: str | Path | None = None,
+    reuse: Iterable[str | Path] = (),
+    jobs: int | None = None,
+    host_limit: float = 600.0,
+    retry: bool = False,
+    **unknown: object,
+) -> Study:
+    """Run a topology at every point of the axes (``cosim sweep --help``): a `Study`, whose runs come as they end.
+
+    ``cosim.sweep("quickstart", {"iommu0.geometry.walkers": [1, 2, 4], "gpu0.traffic.window": "64KiB..1MiB*4"})``. Axes
+    are lists or texts. With a `file` results are kept there, and what is there is not run again. ``.to_frame()`` has a
+    row for each run and number. Raises TopologyError. Ctrl-C ends it early, and what has ended is kept.
+    """
+    from cosim.study.sweep.from_python import study
+
+    _known("sweep", unknown, sweep.__kwdefaults__ or ())
+    return study(
+        topology,
+        axes or {},
+        drivers=drivers,
+        zips=zip,
+        where=where,
+        sample=sample,
+        reps=reps,
+        ci=ci,
+        metrics=metrics,
+        independent=independent,
+        sets=[] if set is None else [*set.items()],
+        overlays=overlays,
+        driver=driver,
+        seed=seed,
+        until=until,
+        file=file,
+        reuse=reuse,
+        jobs=jobs,
+        host_limit=host_limit,
+        retry=retry,
+    )
 
 
 def explore(

@@ -3,6 +3,7 @@
 options.py     what verbs have in common
 main.py        the command, and all its verbs
 running.py     run
+sweeping.py    sweep
 exploring.py   explore
 replaying.py   replay
 looking.py     check, show, list, schema

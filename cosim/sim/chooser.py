@@ -14,6 +14,8 @@ class Chooser:
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
+        self.streams: list[Stream] = []
+        """The random numbers of all components so far."""
 
     def pick(self, n: int, name: str) -> int:
         """Answer, with a number below `n`, the choice called `name`."""
@@ -28,7 +30,21 @@ class Chooser:
 
     def stream(self, path: str) -> Stream:
         """The random numbers of the component at `path`."""
-        return Stream(self.seed, path)
+        stream = Stream(self.seed, path)
+        self.streams.append(stream)
+        return stream
+
+    @property
+    def untouched(self) -> bool:
+        """Whether no component has drawn anything so far: then the run would be the same with another seed."""
+        return all(stream.untouched for stream in self.streams)
+
+    def replaced_by(self, other: Chooser) -> None:
+        """Hand the components over to another one, which nobody has asked yet: they draw from its seed on."""
+        other.streams = self.streams
+        if other.seed != self.seed:
+            for stream in self.streams:
+                stream.begin(other.seed)
 
 
 class ScheduleError(ValueError):

@@ -13,13 +13,24 @@ class Stream:
     Only `random` and `getrandbits` of the generator are used: they alone are the same in every Python version.
     """
 
-    __slots__ = ("_bits", "random")
+    __slots__ = ("_begin", "_bits", "_generator", "_path", "random")
 
     def __init__(self, seed: int, path: str) -> None:
-        digest = hashlib.sha256(f"{seed}:{path}".encode()).digest()
-        generator = random.Random(int.from_bytes(digest[:16], "big"))
+        self._path = path
+        self._begin = _begin(seed, path)
+        self._generator = generator = random.Random(self._begin)
         self.random: Callable[[], float] = generator.random
         self._bits = generator.getrandbits
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was drawn so far."""
+        return self._generator.getstate() == random.Random(self._begin).getstate()
+
+    def begin(self, seed: int) -> None:
+        """Begin again, as if the run had this seed."""
+        self._begin = _begin(seed, self._path)
+        self._generator.seed(self._begin)
 
     def below(self, n: int) -> int:
         """A uniform integer in 0 .. n-1."""
@@ -45,3 +56,7 @@ class Stream:
             if odd:
                 return max(1, round(mean * (whole + first)))
             whole += 1
+
+
+def _begin(seed: int, path: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}:{path}".encode()).digest()[:16], "big")

@@ -57,7 +57,7 @@ def load(
         if value is not None:
             position = Position(f"{option} {value}")
             overrides.append(Override(path, node_of(value, position), position))
-    source = _source(topology).resolved(
+    source = as_source(topology).resolved(
         overlays=[Source.load(overlay) for overlay in overlays],
         overrides=overrides,
         legal=legal_names(Topology, {("driver",): AXES}),
@@ -70,7 +70,8 @@ def load(
     return topology
 
 
-def _source(topology: str | Path | Topology | Source) -> Source:
+def as_source(topology: str | Path | Topology | Source) -> Source:
+    """What `load` begins with: a file, one that comes with cosim, or a model as if it were a file. TopologyError."""
     if isinstance(topology, Source):
         return topology
     if isinstance(topology, Topology):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from cosim.study.run.run import Point
 from cosim.system.topology import Topology
 
+ALONE = ""
+"""The key of points that are run one after the other by one process, of whichever topologies: each boots for itself."""
+
 
 @dataclass(slots=True)
 class Chunk:
-    """Points of one topology, by their numbers, that have no record yet; `failed` says how they died before."""
+    """Points of one topology, but for its seed, by their numbers, that have no record yet; `failed` says how they died
+    before. Those whose key is ALONE may be of several."""
 
     key: str
     topology: Topology
@@ -20,11 +24,15 @@ class Chunk:
 
 
 class Feed:
-    """Takes points, numbers them from 0 on, and makes chunks of those that follow one another with equal topologies."""
+    """Takes points, numbers them from 0 on, and makes chunks of those that follow one another with equal topologies.
 
-    def __init__(self, points: Iterable[Point], size: int) -> None:
+    Points of which `alone` is true make chunks whatever their topologies.
+    """
+
+    def __init__(self, points: Iterable[Point], size: int, alone: Callable[[Point], bool]) -> None:
         self._points = iter(points)
         self._size = size
+        self._alone = alone
         self._next: Point | None = None
         self._key = ""
         self._known: Topology | None = None
@@ -46,6 +54,11 @@ class Feed:
     def _advance(self) -> None:
         self._next = next(self._points, None)
         self.ended = self._next is None
-        if self._next is not None and self._next.topology is not self._known:
+        if self._next is None:
+            return
+        if self._alone(self._next):
+            self._known, self._key = None, ALONE
+        elif self._next.topology is not self._known:
             self._known = self._next.topology
-            self._key = self._known.model_dump_json()
+            run = self._known.run.model_copy(update={"seed": 0})
+            self._key = self._known.model_copy(update={"run": run}).model_dump_json()

@@ -76,15 +76,20 @@ class Pool:
         while self._workers:
             self._workers.pop().end()
 
-    def runs(self, points: Iterable[Point]) -> Generator[tuple[Point, Record]]:
+    def runs(
+        self, points: Iterable[Point], *, alone: Callable[[Point], bool] = lambda point: False, in_order: bool = True
+    ) -> Generator[tuple[Point, Record]]:
         """Run every point, and give each with its record, in the order of `points`, as soon as that is possible.
 
+        Without `in_order` each is given as soon as it has ended: one that takes long keeps none back.
+        Points that follow one another with equal topologies, but for the seed, share their boot. A point that is
+        `alone` does not: no process is forked for it, and one process makes many such runs, each from its beginning.
         Points are taken ahead of records, but never more than a few chunks for each process. A point whose process
         dies is run again once, and then is ``lost``. One of `signals` ends it early: what is done by then is given,
         and nothing else.
         """
         self.interrupted = False
-        return self._side_by_side(points) if self._forks else self._one_by_one(points)
+        return self._side_by_side(points, alone, in_order) if self._forks else self._one_by_one(points)
 
     # --- In this process ---------------------------------------------------------------------------------------------
 
@@ -101,8 +106,10 @@ class Pool:
 
     # --- In others ---------------------------------------------------------------------------------------------------
 
-    def _side_by_side(self, points: Iterable[Point]) -> Generator[tuple[Point, Record]]:
-        feed = Feed(points, self._chunk)
+    def _side_by_side(
+        self, points: Iterable[Point], alone: Callable[[Point], bool], in_order: bool
+    ) -> Generator[tuple[Point, Record]]:
+        feed = Feed(points, self._chunk, alone)
         chunks = feed.chunks()
         waiting: deque[Chunk] = deque()
         open_points: dict[int, Point] = {}
@@ -110,13 +117,13 @@ class Pool:
         following = 0
         try:
             while True:
-                while not feed.ended and feed.taken - following < AHEAD * self._chunk * self.jobs:
+                while not feed.ended and len(open_points) < AHEAD * self._chunk * self.jobs:
                     chunk = next(chunks)
                     open_points |= chunk.points
                     waiting.append(chunk)
                 self._hand_out(waiting)
-                while following in done:
-                    yield open_points.pop(following), done.pop(following)
+                while (number := following if in_order else next(iter(done), -1)) in done:
+                    yield open_points.pop(number), done.pop(number)
                     following += 1
                 if not open_points and feed.ended:
                     return

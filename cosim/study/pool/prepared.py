@@ -12,7 +12,8 @@ records  <------
 
 The fork happens inside of the event that ends boot, so that a child is, to the last word of memory, the process that
 would have come so far alone. Where boot does not come to its end, or each run is wanted from its beginning, children
-are forked before anything has happened.
+are forked before anything has happened. A child may have another seed, if nobody has drawn anything before the end of
+boot; else it makes its run from the beginning.
 """
 
 from __future__ import annotations
@@ -62,12 +63,27 @@ class Died(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A point, as it is told to a process that knows its topology."""
+    """A point, as it is told to a process that knows its topology but for the seed, or all of it."""
 
     number: int
     name: str
     schedule: tuple[str, ...]
     command: str
+    seed: int
+    topology: Topology | None
+
+    @classmethod
+    def of(cls, number: int, point: Point, *, whole: bool) -> Asked:
+        """The point with this number, and its topology if that is needed."""
+        topology = point.topology
+        return cls(number, point.name, point.schedule, point.command, topology.run.seed, topology if whole else None)
+
+    def point(self, topology: Topology) -> Point:
+        """The point again; `topology` is for one that was told without."""
+        known = self.topology or topology
+        if known.run.seed != self.seed:
+            known = known.model_copy(update={"run": known.run.model_copy(update={"seed": self.seed})})
+        return Point(known, self.name, self.schedule, self.command)
 
 
 class Prepared:
@@ -88,7 +104,7 @@ class Prepared:
     def live(self) -> NoReturn:
         """Do what the parent asks for until it closes its end; a child ends with its record."""
         if self._wanted.results:
-            _import_once()
+            import_once()
         if not self._wanted.anew:
             with limited(self._wanted.host_limit):
                 self._end_as_child(self._booted)
@@ -108,6 +124,8 @@ class Prepared:
     def _at_end_of_boot(self, sim: Sim) -> None:
         self._serve()
         chooser = self._wanted.chooser
+        if self._point.topology.run.seed != sim.chooser.seed and not sim.chooser.untouched:
+            self._end_as_child(lambda: finished(self._point, self._wanted))  # boot was another one with that seed
         self._run.follow(self._point, chooser(self._point) if chooser else None)
         if self._wanted.actions:
             sim.actions.watchers.append(lambda taken: self._rows.append(row_of(taken)))
@@ -137,7 +155,7 @@ class Prepared:
             for fd in self._fds:  # so that the parent sees it when this process alone has died
                 os.close(fd)
             self._record_fd = writing
-            self._point = Point(self._topology, asked.name, asked.schedule, asked.command)
+            self._point = asked.point(self._topology)
             return True
         os.close(writing)
         try:
@@ -184,7 +202,7 @@ class Prepared:
             os._exit(0)
 
 
-def _import_once() -> None:
+def import_once() -> None:
     """Do here what would else be done by each child: a whole result sorts latencies, and names the model."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a process that forks has no threads
     importlib.import_module("numpy")

@@ -11,7 +11,8 @@ import traceback
 from contextlib import suppress
 from typing import NoReturn
 
-from cosim.study.pool.chunks import Chunk
+from cosim.study.pool.alone import Alone
+from cosim.study.pool.chunks import ALONE, Chunk
 from cosim.study.pool.frames import Frames, put
 from cosim.study.pool.prepared import Asked, Died, Prepared, Wanted, flush, how_it_died
 from cosim.study.pool.record import Record
@@ -41,7 +42,8 @@ class Worker:
         flush()
         self.pid = os.fork()
         if not self.pid:
-            _live(topology, wanted, requests, answers, {self._requests, self.fd, *_OURS})
+            one = Alone(wanted, requests, answers) if key == ALONE else Prepared(topology, wanted, requests, answers)
+            _live(one, {self._requests, self.fd, *_OURS})
         with suppress(OSError):  # whichever of the two is first
             os.setpgid(self.pid, self.pid)
         os.close(requests)
@@ -52,7 +54,7 @@ class Worker:
     def give(self, chunk: Chunk) -> None:
         """Have the points of a chunk run. If the process has died, `read` will tell."""
         self.chunk = chunk
-        asked = [Asked(number, point.name, point.schedule, point.command) for number, point in chunk.points.items()]
+        asked = [Asked.of(number, point, whole=self.key == ALONE) for number, point in chunk.points.items()]
         with suppress(BrokenPipeError):
             put(self._requests, 0, pickle.dumps(asked, pickle.HIGHEST_PROTOCOL))
 
@@ -77,7 +79,7 @@ class Worker:
         return how_it_died(status)
 
 
-def _live(topology: Topology, wanted: Wanted, requests: int, answers: int, ours: set[int]) -> NoReturn:
+def _live(process: Prepared | Alone, ours: set[int]) -> NoReturn:
     """What the forked process does: nothing of its parent's goes on in it."""
     try:
         with suppress(OSError):
@@ -90,7 +92,7 @@ def _live(topology: Topology, wanted: Wanted, requests: int, answers: int, ours:
         for fd in ours:
             os.close(fd)
         gc.freeze()
-        Prepared(topology, wanted, requests, answers).live()
+        process.live()
     except SystemExit as end:
         os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
     except BaseException:

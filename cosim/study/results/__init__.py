@@ -6,6 +6,8 @@ numbers.py      a result as numbers by name
 stored.py       a run as it is kept
 results.py      runs are added to it, and read
 estimate.py     a mean over replications, and how surely it is known
-frame.py        runs as tidy rows: a data frame, CSV, Parquet
+frame.py        runs as tidy rows: a data frame
+export.py       the same as CSV and Parquet
+extras.py       packages that come with an extra, and the sentence that names it
 comparison.py   what differs between two of them
 """

@@ -89,14 +89,16 @@ class Results:
         assert row is not None
         return replace(sweep, id=row, model=model_version())
 
-    def plan(self, sweep: SweepRow, points: Iterable[tuple[str, str, str, Mapping[str, str]]]) -> None:
-        """Note the points of a sweep: id, driver, the topology as YAML, settings."""
+    def plan(self, sweep: SweepRow, points: Iterable[tuple[int, str, Mapping[str, str]]]) -> None:
+        """Note points of a sweep: the place in its order, the id, what the axes say."""
+        rows = [(sweep.id, place, point, json.dumps(dict(settings))) for place, point, settings in points]
         with told(self.path), self._file:
-            for place, (point, driver, resolved, settings) in enumerate(points):
-                self._file.execute("INSERT OR IGNORE INTO points VALUES (?, ?, ?)", (point, driver, resolved))
-                self._file.execute(
-                    "INSERT INTO settings VALUES (?, ?, ?, ?)", (sweep.id, place, point, json.dumps(dict(settings)))
-                )
+            self._file.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?, ?, ?)", rows)
+
+    def note(self, point: str, driver: str, resolved: str) -> None:
+        """Note what a point is: its driver, and its topology as YAML."""
+        with told(self.path), self._file:
+            self._file.execute("INSERT OR IGNORE INTO points VALUES (?, ?, ?)", (point, driver, resolved))
 
     def add(self, run: Stored, model: str = "") -> None:
         """Keep a run that has ended, unless it is there already; one without numbers is replaced."""
@@ -187,6 +189,19 @@ class Results:
                     Named(zip(self._names_of(names), json.loads(numbers), strict=True)) if names else Named(),
                     self.histograms(id_) if histograms else {},
                 )
+
+    def run(self, run: str) -> Stored:
+        """One run, which is there."""
+        with told(self.path):
+            ((point, replication, seed, outcome, reason, digest, host_s, names, numbers),) = self._file.execute(
+                "SELECT point, replication, seed, outcome, reason, digest, host_s, columns, numbers FROM runs "
+                "WHERE id = ?",
+                (run,),
+            )
+            named = Named(zip(self._names_of(names), json.loads(numbers), strict=True)) if names else Named()
+        return Stored(
+            *(run, point, replication, seed, outcome, reason, digest, host_s), {}, named, self.histograms(run)
+        )
 
     def histograms(self, run: str) -> dict[str, dict[int, int]]:
         """The distribution of each latency of a run."""

@@ -28,14 +28,14 @@ CREATE TABLE sweeps (
 CREATE TABLE points (
     id TEXT PRIMARY KEY,
     driver TEXT NOT NULL,
-    resolved TEXT NOT NULL          -- YAML that runs by itself
+    resolved TEXT NOT NULL          -- YAML that runs by itself, with the seed of one of its runs
 ) WITHOUT ROWID;
 
 -- The points of a sweep, in its order, and what the axes say at each.
 CREATE TABLE settings (
     sweep INTEGER NOT NULL REFERENCES sweeps(id),
     place INTEGER NOT NULL,
-    point TEXT NOT NULL REFERENCES points(id),
+    point TEXT NOT NULL,
     settings TEXT NOT NULL,         -- JSON: {path: value as written}
     PRIMARY KEY (sweep, place)
 ) WITHOUT ROWID;
@@ -43,7 +43,7 @@ CREATE TABLE settings (
 -- Runs that have ended, in whichever way. The id is the hash of point, seed and model.
 CREATE TABLE runs (
     id TEXT PRIMARY KEY,
-    point TEXT NOT NULL REFERENCES points(id),
+    point TEXT NOT NULL,
     replication INTEGER NOT NULL,
     seed INTEGER NOT NULL,
     model TEXT NOT NULL,

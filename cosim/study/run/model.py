@@ -12,6 +12,7 @@ NOT_OF_THE_MODEL = (
     *("__init__.py", "__main__.py", "cli", "shell.py"),
     *("study/report", "study/trace", "study/conform", "study/pool", "study/explore", "study/finding"),
     "study/results",
+    "study/sweep",
 )
 """What prints, watches, replays, or makes many runs: a run measures the same without it."""
 

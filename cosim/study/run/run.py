@@ -170,10 +170,12 @@ class UnderWay:
     def follow(self, point: Point, chooser: Chooser | None = None) -> None:
         """Be the run of `point`, of the same topology, from here on: called by a watcher of `BootDone`.
 
-        `chooser` answers instead of the point's schedule.
+        `chooser` answers instead of the point's schedule. The seed may be another one if nothing was drawn so far.
         """
+        before, chooser = self.system.sim.chooser, chooser or _chooser(point)
+        before.replaced_by(chooser)
         self.point = point
-        self.system.sim.chooser = chooser or _chooser(point)
+        self.system.sim.chooser = chooser
 
     def _booted(self, event: BootDone) -> None:
         """From here on a schedule holds actions."""

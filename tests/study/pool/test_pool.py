@@ -115,6 +115,8 @@ def test_processes_are_kept_for_points_of_their_topology(tiny: Topology, tmp_pat
         list(pool.runs(numbered(tiny, 2)))
         assert pool._workers == [first]
         list(pool.runs([Point(loaded(tmp_path, TINY, run__seed=5))]))
+        assert pool._workers == [first]
+        list(pool.runs([Point(loaded(tmp_path, TINY, dev0__traffic__requests=9))]))
         assert pool._workers != [first]
 
 

@@ -29,13 +29,9 @@ def swept(results: Results, points: Mapping[str, int], runs: Sequence[Stored] = 
     """A sweep over the entries of the IOTLB: points by name, and the number of entries of each."""
     written = [str(entries) for entries in points.values()]
     row = results.begin(SweepRow("cosim sweep tiny", "tiny", "parts: {}\n", {ENTRIES: written}, (READ,)))
-    results.plan(
-        row,
-        [
-            (point, "merged", f"parts: {{iommu0: {entries}}}\n", {ENTRIES: str(entries)})
-            for point, entries in points.items()
-        ],
-    )
+    results.plan(row, [(at, point, {ENTRIES: str(points[point])}) for at, point in enumerate(points)])
+    for point, entries in points.items():
+        results.note(point, "merged", f"parts: {{iommu0: {entries}}}\n")
     for run in runs:
         results.add(run, model)
     return row

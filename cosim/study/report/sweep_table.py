@@ -1,0 +1,105 @@
+"""The table of a sweep: a row for each point, with each mean and its interval."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from math import inf, isfinite
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from cosim.study.report.columns import Columns
+from cosim.study.report.page import Page, words
+from cosim.study.results.estimate import Estimate, Mean
+
+MOST_METRICS = 6
+"""As many columns of numbers, if nobody has asked for any by name."""
+UNITS = (("_ps", 1e-3, "ns"), ("_gbps", 1.0, "Gb/s"), ("_rate", 100.0, "%"), ("utilisation", 100.0, "%"))
+"""What numbers whose names end so are multiplied with, and the unit that they are in then."""
+
+
+def print_table(estimates: Sequence[Estimate], file: TextIO | None = None) -> None:
+    """Print the table to `file` (standard output if not given)."""
+    console = Console(file=file or sys.stdout, highlight=False, emoji=False, markup=False)
+    for line in table(estimates, Page(max(40, console.width))):
+        console.print(line, soft_wrap=True)
+
+
+def table(estimates: Sequence[Estimate], page: Page) -> Iterator[Text]:
+    """The lines of the table, and what of it is not known surely."""
+    if not estimates:
+        return
+    paths = list(dict.fromkeys(path for each in estimates for path in each.settings))
+    names = list(dict.fromkeys(name for each in estimates for name in each.means))[:MOST_METRICS]
+    columns = Columns((*short(paths), "runs", *(heading(name) for name in names)))
+    for each in estimates:
+        below = [Text(f"  {each.reason}")] if each.failed else []
+        runs = f"{each.replications - each.failed}" if each.failed else f"{each.replications}"
+        columns.add(
+            *(each.settings.get(path, "-") for path in paths),
+            f"{runs} of {each.replications}" if each.failed else runs,
+            *(spelled(name, each.means.get(name)) for name in names),
+            below=[line for text in below for line in words(text.plain.strip(), page, "", "  ", "  ")],
+        )
+    yield from columns.lines(page.width)
+    if names:
+        yield from words(_note(estimates), page)
+
+
+def short(paths: Sequence[str]) -> list[str]:
+    """The last names of paths, or as much of them as tells them apart."""
+    return [next(end for end in _ends(path) if _only(end, paths)) for path in paths]
+
+
+def _ends(path: str) -> Iterator[str]:
+    parts = path.split(".")
+    return (".".join(parts[-count:]) for count in range(1, len(parts) + 1))
+
+
+def _only(end: str, paths: Sequence[str]) -> bool:
+    return end in paths or sum(path.endswith(f".{end}") for path in paths) == 1
+
+
+def heading(name: str) -> str:
+    """A number's name and unit: ``gpu0.read.mean ns``."""
+    ending, _, unit = _unit(name)
+    plain = name.removesuffix(ending) if ending == "_ps" else name
+    return f"{plain.removesuffix('_gbps')} {unit}".strip()
+
+
+def spelled(name: str, mean: Mean | None) -> str:
+    """A mean and half its interval, with as many digits as the interval has any meaning in."""
+    if mean is None:
+        return "-"
+    _, factor, _ = _unit(name)
+    value, half = mean.value * factor, mean.half * factor
+    if not isfinite(half):
+        return f"{value:,.{_decimals(value, 0.0)}f}"
+    decimals = _decimals(value, half)
+    return f"{value:,.{decimals}f} ± {half:,.{decimals}f}"
+
+
+def _decimals(value: float, half: float) -> int:
+    """So that two digits of the interval are seen, or four of the value."""
+    of, digits = (half, 2) if half else (abs(value), 4)
+    for decimals in range(5):
+        if of * 10**decimals >= 10 ** (digits - 1):
+            return decimals
+    return 1 if not of else 4
+
+
+def _unit(name: str) -> tuple[str, float, str]:
+    return next((unit for unit in UNITS if name.endswith(unit[0])), ("", 1.0, ""))
+
+
+def _note(estimates: Sequence[Estimate]) -> str:
+    means = [mean for each in estimates for mean in each.means.values()]
+    unknown = sum(mean.half == inf for mean in means)
+    known = "± is half of the 95 % interval of the mean"
+    if unknown == len(means):
+        return "no intervals: each point has one run, too short for one of its own; --reps 5 makes more"
+    if unknown:
+        return f"{known}; where there is none, one run is too short for it: --reps 5 makes more"
+    return known

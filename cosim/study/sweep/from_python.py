@@ -1,0 +1,152 @@
+"""A sweep for a script or a notebook: its runs as they come, a data frame, a table."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cosim.study.report.sweep_table import print_table
+from cosim.study.results.estimate import Estimate, estimates
+from cosim.study.results.file import MEMORY
+from cosim.study.results.frame import to_frame
+from cosim.study.results.stored import Stored
+from cosim.study.run.stop import Stop
+from cosim.study.sweep.axes import DRIVER, AxesError, Axis, driver_names
+from cosim.study.sweep.plan import Plan, as_topology_error, percent_of
+from cosim.study.sweep.points import Subject
+from cosim.study.sweep.request import Request
+from cosim.study.sweep.samples import Sample
+from cosim.study.sweep.study import is_study, read
+from cosim.study.sweep.sweep import SIGNALS, Sweep
+from cosim.system.topology import Topology
+
+
+class Study:
+    """Runs at the points of some axes: *begun* with the first that is asked for, *complete* when all have been given.
+
+    To iterate over it gives each run as it ends; what it is asked otherwise completes it first. A run holds its
+    `settings`, `outcome` and `numbers` (``run.numbers["nic0.read.mean_ps"]``).
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._coming: Iterator[Stored] | None = None
+        self._complete = False
+
+    def __iter__(self) -> Iterator[Stored]:
+        if self._complete:
+            yield from self.runs
+            return
+        if self._coming is None:
+            self._coming = self._sweep.runs()
+        stop = self._sweep.stop or Stop()
+        with stop.listening(SIGNALS):
+            yield from self._coming
+        self._complete = True
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal has ended it early."""
+        return self._sweep.interrupted
+
+    @property
+    def made(self) -> int:
+        """How many runs were made, and not found in a file."""
+        self._completed()
+        return self._sweep.made
+
+    @property
+    def runs(self) -> list[Stored]:
+        """Every run, by point and replication."""
+        row = self._completed()
+        return list(self._sweep.results.runs(row.id, model=row.model))
+
+    @property
+    def points(self) -> list[Estimate]:
+        """Every point, with the means of `metrics` and their intervals."""
+        return list(estimates(self.runs, self._sweep.row.metrics))
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame: one row for each run and number. Raises TopologyError if pandas is not there."""
+        return to_frame(self._sweep.results, self._completed().id)
+
+    def __str__(self) -> str:
+        text = io.StringIO()
+        print_table(self.points, text)
+        return text.getvalue().rstrip("\n")
+
+    def _completed(self) -> Any:
+        if not self._complete:
+            for _ in self:
+                pass
+        return self._sweep.row
+
+
+def study(
+    topology: str | Path | Topology,
+    axes: Mapping[str, object],
+    *,
+    drivers: Iterable[str],
+    zips: Iterable[Iterable[str]],
+    where: str,
+    sample: str | None,
+    reps: int,
+    ci: str | None,
+    metrics: Iterable[str],
+    independent: bool,
+    sets: Iterable[tuple[str, object]],
+    overlays: Iterable[str | Path],
+    driver: str | None,
+    seed: int | None,
+    until: str | None,
+    file: str | Path | None,
+    reuse: Iterable[str | Path],
+    **how: Any,
+) -> Study:
+    """What `cosim.sweep` gives. Raises TopologyError."""
+    plan = Plan(Subject(topology), ())
+    if not isinstance(topology, Topology) and is_study(str(topology)):
+        plan = read(str(topology))
+    try:
+        named = driver_names(drivers)
+        found = (
+            *plan.axes,
+            *(Axis.of(path, values) for path, values in axes.items()),
+            *([Axis.of(DRIVER, named)] if named else []),
+        )
+        plan = Plan(
+            replace(
+                plan.subject,
+                sets=(*plan.subject.sets, *(f"{path}={Axis.of(path, [value]).text}" for path, value in sets)),
+                overlays=(*plan.subject.overlays, *map(str, overlays)),
+                driver=driver,
+                seed=plan.subject.seed if seed is None else seed,
+                until=until or plan.subject.until,
+            ),
+            found,
+            [*plan.zips, *map(tuple, zips)],
+            where or plan.where,
+            Sample.parse(sample) if sample else plan.sample,
+            _request(plan.request, reps, ci, tuple(metrics), independent, how),
+        )
+    except AxesError as error:
+        raise as_topology_error(error) from None
+    if plan.request.ci and not plan.request.metrics:
+        raise TypeError("sweep() with ci needs metrics: of the first of them the interval has to be that narrow")
+    return Study(plan.sweep(MEMORY if file is None else file, reuse=list(reuse), stop=Stop()))
+
+
+def _request(
+    known: Request, reps: int, ci: str | None, metrics: tuple[str, ...], independent: bool, how: Mapping[str, Any]
+) -> Request:
+    return replace(
+        known,
+        reps=max(reps, known.reps),
+        ci=percent_of(ci) if ci else known.ci,
+        metrics=metrics or known.metrics,
+        independent=independent or known.independent,
+        **how,
+    )

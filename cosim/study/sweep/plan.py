@@ -1,0 +1,92 @@
+"""A sweep as it is asked for, before anything is loaded or run: from a command line, a study file or Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cosim.config.problems import Position, Problem, TopologyError
+from cosim.study.results.file import MEMORY
+from cosim.study.results.results import Results, SweepRow
+from cosim.study.run.model import model_version
+from cosim.study.run.stop import Stop
+from cosim.study.sweep.axes import Axes, AxesError, Axis
+from cosim.study.sweep.points import Subject, check
+from cosim.study.sweep.request import Request
+from cosim.study.sweep.samples import Sample, drawn
+from cosim.study.sweep.sweep import Sweep
+from cosim.study.sweep.where import Where
+from cosim.system.load import resolved
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is swept, over which axes, which of their points, and how often."""
+
+    subject: Subject
+    axes: tuple[Axis, ...]
+    zips: Sequence[Sequence[str]] = ()
+    where: str = ""
+    sample: Sample | None = None
+    request: Request = field(default_factory=Request)
+
+    def points(self) -> tuple[Axes, list[dict[str, str]]]:
+        """The axes, and what they say at each point. Raises AxesError, and TopologyError if an extra is missing."""
+        axes = Axes(self.axes, self.zips)
+        found = list(drawn(axes, self.sample) if self.sample else axes.grid())
+        if self.where:
+            meets = Where(self.where, axes)
+            found = [point for point in found if meets(point)]
+            if not found:
+                raise AxesError(f"--where {self.where}: no point meets it")
+        return axes, found
+
+    def sweep(
+        self,
+        path: str | Path = MEMORY,
+        *,
+        command: str = "",
+        reuse: Sequence[str | Path] = (),
+        stop: Stop | None = None,
+    ) -> Sweep:
+        """The sweep, ready to run, with its results file opened. Raises TopologyError before anything is written."""
+        axes, points = self._points()
+        subject = self.subject.read()
+        check(subject, axes, points)
+        base = resolved(subject.at({}))
+        others = [Results(other) for other in reuse]
+        row = SweepRow(command, subject.name, base, axes.written(), self.request.metrics, model_version())
+        return Sweep(subject, points, self.request, Results(path, write=True), row, others, stop)
+
+    def _points(self) -> tuple[Axes, list[dict[str, str]]]:
+        if not self.axes:
+            raise TopologyError([Problem(Position("-x"), (), "name an axis: -x iommu0.geometry.walkers=1,2,4")])
+        try:
+            return self.points()
+        except AxesError as error:
+            raise as_topology_error(error) from None
+
+
+def as_topology_error(error: AxesError) -> TopologyError:
+    """The same with the option as its place."""
+    place, colon, message = str(error).partition(": ")
+    return TopologyError([Problem(Position(place), (), message) if colon else Problem(Position("sweep"), (), place)])
+
+
+def percent_of(text: str) -> float:
+    """The fraction that ``2%`` or ``0.02`` is. Raises AxesError."""
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(%?)\s*", text)
+    value = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if not 0 < value < 1:
+        raise AxesError(f"--ci {text}: write how narrow, such as 2%")
+    return value
+
+
+def settings_of(values: Mapping[str, object]) -> tuple[Axis, ...]:
+    """Axes of paths and values, as Python gives them. Raises TopologyError."""
+    try:
+        return tuple(Axis.of(path, each) for path, each in values.items())
+    except AxesError as error:
+        raise as_topology_error(error) from None

@@ -1,0 +1,147 @@
+"""A point of the axes becomes a topology, with an id that says what it is a run of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cosim.config.problems import Position, Problem, TopologyError
+from cosim.config.source import Source
+from cosim.study.run.model import model_version
+from cosim.study.run.run import Point, command_line
+from cosim.study.sweep.axes import DRIVER, Axes
+from cosim.system.load import as_source, load
+from cosim.system.topology import Topology
+
+ELSEWHERE = 16
+"""In so many other points a value is tried that is wrong in the first one, before it is called wrong."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is swept: a topology, changed as said; the axes come on top of it."""
+
+    topology: str | Path | Topology
+    sets: tuple[str, ...] = ()
+    overlays: tuple[str, ...] = ()
+    driver: str | None = None
+    seed: int | None = None
+    until: str | None = None
+    source: Source | None = None
+
+    @property
+    def name(self) -> str:
+        """What the topology is called."""
+        if isinstance(self.topology, Topology):
+            return "topology"
+        return Path(self.topology).name.removesuffix(".yaml").removesuffix(".yml")
+
+    def read(self) -> Subject:
+        """The same, its file read once for all points. TopologyError."""
+        return replace(self, source=as_source(self.topology))
+
+    def at(self, settings: Mapping[str, str]) -> Topology:
+        """The topology at a point. Raises TopologyError."""
+        over = {path: value for path, value in settings.items() if path != DRIVER}
+        return load(
+            self.source or self.topology,
+            overlays=self.overlays,
+            sets=[*self.sets, *(f"{path}={value}" for path, value in over.items())],
+            driver=settings.get(DRIVER, self.driver),
+            seed=self.seed,
+            until=self.until,
+        )
+
+    def command(self, settings: Mapping[str, str], seed: int) -> str:
+        """The shell command of one run; nothing for a topology that no file or name makes."""
+        if isinstance(self.topology, Topology):
+            return ""
+        over = [f"{path}={value}" for path, value in settings.items() if path != DRIVER]
+        return command_line(
+            self.topology,
+            sets=[*self.sets, *over],
+            overlays=self.overlays,
+            driver=settings.get(DRIVER, self.driver),
+            seed=seed,
+            until=self.until,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A point: what the axes say, the topology that follows, and its id, which its seed has no part in."""
+
+    id: str
+    settings: Mapping[str, str]
+    topology: Topology
+
+    def seed(self, replication: int, *, independent: bool) -> int:
+        """The seed of a replication: the same at every point, so that differences are of what was changed alone."""
+        if independent:
+            return int(_hash(f"{self.id} {replication}")[:12], 16)
+        return self.topology.run.seed + replication
+
+    def point(self, seed: int, subject: Subject) -> Point:
+        """A run of it."""
+        run = self.topology.run.model_copy(update={"seed": seed})
+        topology = self.topology.model_copy(update={"run": run})
+        return Point(topology, subject.name, command=subject.command(self.settings, seed))
+
+    def run_id(self, seed: int) -> str:
+        """The id of a run: equal ids are equal runs, of the same model."""
+        return _hash(f"{self.id} {seed} {model_version()}")
+
+
+def swept(subject: Subject, settings: Mapping[str, str]) -> Swept:
+    """The point of a topology where the axes say this. Raises TopologyError."""
+    topology = subject.at(settings).model_copy(update={"explore": None})
+    run = topology.run.model_copy(update={"seed": 0})
+    text = topology.model_copy(update={"run": run}).model_dump_json(by_alias=True, exclude_defaults=True)
+    return Swept(_hash(text), settings, topology)
+
+
+def check(subject: Subject, axes: Axes, points: Sequence[Mapping[str, str]]) -> None:
+    """Look whether each value can be meant. Raises TopologyError with every axis and value that cannot.
+
+    A value is wrong if it is in all of a few points that have it, the first one foremost: two axes may well exclude
+    some of their combinations, of which the runs are then noted as invalid.
+    """
+    problems: dict[str, Problem] = {}
+    for axis in axes.axes:
+        for value in dict.fromkeys(point[axis.path] for point in points):
+            several = [point for point in points if point[axis.path] == value][:ELSEWHERE]
+            several.sort(key=lambda point: sum(point[path] != points[0][path] for path in point))
+            found = _problems_of(subject, several)
+            for problem in found:
+                problems.setdefault(str(problem), problem)
+    if problems:
+        raise TopologyError(problems.values())
+
+
+def _problems_of(subject: Subject, points: Iterable[Mapping[str, str]]) -> tuple[Problem, ...]:
+    """What is wrong in the first of several points; nothing if one of them is right."""
+    first: tuple[Problem, ...] = ()
+    for point in points:
+        try:
+            subject.at(point)
+        except TopologyError as error:
+            first = first or told(error, point)
+        else:
+            return ()
+    return first
+
+
+def told(error: TopologyError, settings: Mapping[str, str]) -> tuple[Problem, ...]:
+    """The problems of a point, with axes called so."""
+    axes = {f"-s {path}={value}": f"-x {path}={value}" for path, value in settings.items()}
+    axes |= {f"--driver {value}": f"--driver {value}" for path, value in settings.items() if path == DRIVER}
+    return tuple(
+        replace(problem, position=Position(axes[problem.position.file])) if problem.position.file in axes else problem
+        for problem in error.problems
+    )
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

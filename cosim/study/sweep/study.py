@@ -1,0 +1,123 @@
+"""A study as a file: what is swept, over what, and how surely it has to be known. The command line says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from cosim.config.problems import TopologyError
+from cosim.config.source import Source, validate
+from cosim.study.sweep.axes import DRIVER, Axes, AxesError, Axis
+from cosim.study.sweep.plan import Plan, percent_of
+from cosim.study.sweep.points import Subject
+from cosim.study.sweep.request import Request
+from cosim.study.sweep.samples import Sample
+from cosim.study.sweep.where import Where
+from cosim.units.options import Options
+
+
+class StudyOptions(Options):
+    """A study."""
+
+    topology: str
+    """What is swept: a file, beside the study or in the shell's folder, or the name of one that comes with cosim."""
+    axes: dict[str, Any]
+    """The values of each path: a text such as `16..1024*2`, or a list. `driver` is the driver's name."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Values of other paths, the same at every point."""
+    overlays: tuple[str, ...] = ()
+    """Files laid over the topology."""
+    seed: int | None = Field(default=None, ge=0)
+    until: str | None = None
+    zip: tuple[tuple[str, ...], ...] = ()
+    """Axes that vary together, by their last names."""
+    where: str | None = None
+    """A condition that points have to meet."""
+    sample: str | None = None
+    """`lhs:64` or `sobol:64`: so many points are drawn, instead of all."""
+    reps: int | None = Field(default=None, ge=1)
+    """How many replications each point has."""
+    ci: str | None = None
+    """`2%`: replicate until the interval of the first of `metrics` is that narrow."""
+    metrics: tuple[str, ...] = ()
+    """What tables are of."""
+    independent: bool = False
+    """Points do not share their random numbers."""
+
+
+def is_study(path: str) -> bool:
+    """Whether a file is a study and no topology: it has axes. False also for what cannot be read."""
+    if Path(path).suffix not in (".yaml", ".yml") or not Path(path).is_file():
+        return False
+    try:
+        return "axes" in Source.load(path).root.entries
+    except TopologyError:
+        return False
+
+
+def read(path: str) -> Plan:
+    """The study of a file. Raises TopologyError with everything that is wrong with it, and the lines."""
+    options = validate(StudyOptions, Source.load(path), _check)
+    beside = Path(path).parent / options.topology
+    return Plan(
+        Subject(
+            str(beside) if beside.is_file() else options.topology,
+            tuple(f"{name}={Axis.of(name, [value]).text}" for name, value in options.set.items()),
+            tuple(str(Path(path).parent / overlay) for overlay in options.overlays),
+            seed=options.seed,
+            until=options.until,
+        ),
+        tuple(Axis.of(name, values) for name, values in options.axes.items()),
+        options.zip,
+        options.where or "",
+        Sample.parse(options.sample) if options.sample else None,
+        replace(
+            Request(metrics=options.metrics, independent=options.independent),
+            reps=options.reps or 1,
+            ci=percent_of(options.ci) if options.ci else 0.0,
+        ),
+    )
+
+
+def _check(options: StudyOptions, gone: Iterable[str]) -> Iterable[tuple[tuple[str | int, ...], str]]:
+    """What is wrong between the fields, each at its place."""
+    axes: list[Axis] = []
+    for name, values in options.axes.items():
+        try:
+            axes.append(Axis.of(name, values))
+        except AxesError as error:
+            yield ("axes", name), _without_option(error)
+    if not options.axes:
+        yield ("axes",), "there are none; a study has at least one, such as iommu0.geometry.walkers: 1,2,4"
+    if len(axes) < len(options.axes):
+        return
+    for at, group in enumerate(options.zip):
+        try:
+            Axes(axes, [group])
+        except AxesError as error:
+            yield ("zip", at), _without_option(error)
+    checks: Mapping[str, Any] = {
+        "where": lambda text: Where(text, Axes(axes)),
+        "sample": Sample.parse,
+        "ci": percent_of,
+    }
+    for name, parse in checks.items():
+        if text := getattr(options, name):
+            try:
+                parse(text)
+            except AxesError as error:
+                yield (name,), _without_option(error)
+    if options.ci and not options.metrics:
+        yield ("ci",), "say in `metrics` of which number the interval has to be that narrow"
+    if DRIVER in options.set:
+        yield ("set", DRIVER), "name the driver among the axes, also a single one"
+
+
+def _without_option(error: AxesError) -> str:
+    """The message without what it would be called on a command line."""
+    text = str(error)
+    return text.partition(": ")[2] if text.startswith("-") else text

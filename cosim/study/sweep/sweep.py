@@ -1,0 +1,190 @@
+"""A sweep: what is missing of its runs is run, and kept as soon as it is there."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from cosim.config.problems import TopologyError
+from cosim.study.pool import Pool, Record
+from cosim.study.results.estimate import estimates, wanted_replications
+from cosim.study.results.results import Results, SweepRow
+from cosim.study.results.stored import WITHOUT_NUMBERS, Stored
+from cosim.study.run.run import Point, UnderWay
+from cosim.study.run.stop import Stop
+from cosim.study.sweep.points import Subject, Swept, swept, told
+from cosim.study.sweep.request import Request
+from cosim.system.load import resolved
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""What ends a sweep early."""
+SHARING = 2
+"""So many runs of one topology, but for the seed, or more share their boot; fewer are not worth a process of theirs."""
+FEW = 2
+"""So many runs that share nothing are given to a process at once."""
+
+Progress = Callable[[int, int], None]
+"""Told after each run, and of each that was there: how many there are, of how many."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run that is to be made, or one that there is."""
+
+    swept: Swept
+    stored: Stored
+
+
+@dataclass(slots=True)
+class Sweep:
+    """Points, and what is asked of them; `runs` makes what is missing in `results`.
+
+    `reuse` are other results files, of which what is shared is taken over.
+    """
+
+    subject: Subject
+    points: Sequence[Mapping[str, str]]
+    request: Request
+    results: Results
+    row: SweepRow
+    reuse: Sequence[Results] = ()
+    stop: Stop | None = None
+    progress: Progress = lambda done, of: None
+    interrupted: bool = False
+    made: int = 0
+    """How many runs were made, and not taken from what there was."""
+    _points: dict[str, Swept] = field(default_factory=dict)
+    _noted: set[str] = field(default_factory=set)
+
+    def runs(self) -> Iterator[Stored]:
+        """Every run, those that are there included, as they come. TopologyError if they cannot be kept."""
+        self.row = self.results.begin(self.row)
+        request, reps = self.request, self.request.at_first
+        done = 0
+        with Pool(request.jobs, results=True, also=_timed, host_limit=request.host_limit, signals=SIGNALS) as pool:
+            for run in self._round(pool, self._first(reps)):
+                done += 1
+                self.progress(done, len(self.points) * reps)
+                yield run
+            while request.ci and not self.interrupted and (more := self._too_wide()):
+                of = done + sum(len(range(*reps_)) for reps_ in more.values())
+                for run in self._round(pool, self._again(more)):
+                    done += 1
+                    self.progress(done, of)
+                    yield run
+
+    # --- Which -------------------------------------------------------------------------------------------------------
+
+    def _first(self, reps: int) -> Iterator[_Run]:
+        """The first replications of every point; a point that cannot be is a run that is invalid."""
+        for place, settings in enumerate(self.points):
+            try:
+                point = swept(self.subject, settings)
+            except TopologyError as error:
+                yield self._invalid(place, settings, error)
+                continue
+            self._points[point.id] = point
+            self._note(place, point)
+            yield from (self._run(point, replication) for replication in range(reps))
+
+    def _again(self, more: Mapping[str, tuple[int, int]]) -> Iterator[_Run]:
+        for point, (first, end) in more.items():
+            yield from (self._run(self._points[point], replication) for replication in range(first, end))
+
+    def _run(self, point: Swept, replication: int) -> _Run:
+        seed = point.seed(replication, independent=self.request.independent)
+        return _Run(point, Stored(point.run_id(seed), point.id, replication, seed, "", settings=point.settings))
+
+    def _invalid(self, place: int, settings: Mapping[str, str], error: TopologyError) -> _Run:
+        number = f"invalid {self.row.id} {place}"
+        point = Swept(number, settings, None)  # type: ignore[arg-type]
+        self.results.plan(self.row, [(place, number, settings)])
+        why = "; ".join(map(str, told(error, settings)))
+        return _Run(point, Stored(number, number, 0, 0, "invalid", why, settings=settings))
+
+    def _note(self, place: int, point: Swept) -> None:
+        self.results.plan(self.row, [(place, point.id, point.settings)])
+
+    def _too_wide(self) -> dict[str, tuple[int, int]]:
+        """The points whose interval is too wide, with the replications that may make it narrow enough."""
+        request = self.request
+        found = {}
+        for estimate in estimates(self.results.runs(self.row.id, model=self.row.model), self.row.metrics[:1]):
+            point = estimate.point
+            if point not in self._points or estimate.failed:
+                continue
+            wanted = min(wanted_replications(estimate, request.ci), request.most_reps)
+            if wanted > estimate.replications:
+                found[point] = (estimate.replications, wanted)
+        return found
+
+    # --- How ---------------------------------------------------------------------------------------------------------
+
+    def _round(self, pool: Pool, runs: Iterable[_Run]) -> Iterator[Stored]:
+        """Every run of `runs`: those that are there at once, the others when they have ended."""
+        ready: list[Stored] = []
+        waiting: dict[int, _Run] = {}
+
+        def missing() -> Iterator[Point]:
+            for run in runs:
+                if self.stop is not None and self.stop.asked:
+                    return
+                if (there := self._there(run)) is not None:
+                    ready.append(there)
+                    continue
+                point = run.swept.point(run.stored.seed, self.subject)
+                waiting[id(point)] = run
+                yield point
+
+        shared = self.request.at_first >= SHARING
+        for point, record in pool.runs(missing(), alone=lambda _: not shared, in_order=False):
+            yield from _taken(ready)
+            yield self._kept(waiting.pop(id(point)), record)
+        yield from _taken(ready)
+        self.interrupted |= pool.interrupted or (self.stop is not None and self.stop.asked)
+
+    def _there(self, run: _Run) -> Stored | None:
+        """The run, if it need not be made."""
+        if run.stored.outcome:
+            self.results.add(run.stored)
+            return run.stored
+        for results in (self.results, *self.reuse):
+            outcome = results.known([run.stored.id]).get(run.stored.id)
+            if outcome is None or (self.request.retry and outcome in WITHOUT_NUMBERS):
+                continue
+            there = replace(results.run(run.stored.id), settings=run.stored.settings)
+            if results is not self.results:
+                self._keep(there, results.resolved(there.point), run.swept)
+            return there
+        return None
+
+    def _kept(self, run: _Run, record: Record) -> Stored:
+        self.made += 1
+        stored = replace(run.stored, host_s=record.also or 0.0)
+        if record.result is not None:
+            stored = stored.with_result(record.result)
+            self._keep(stored, record.result.resolved, run.swept)
+        else:
+            stored = replace(stored, outcome=record.outcome, reason="; ".join(record.failures))
+            self._keep(stored, "", run.swept)
+        return stored
+
+    def _keep(self, stored: Stored, text: str, point: Swept) -> None:
+        if point.id not in self._noted:
+            driver = point.topology.driver.variant
+            self.results.note(point.id, driver, text or resolved(point.topology))
+            self._noted.add(point.id)
+        self.results.add(stored)
+
+
+def _taken(ready: list[Stored]) -> Iterator[Stored]:
+    while ready:
+        yield ready.pop(0)
+
+
+def _timed(run: UnderWay) -> Callable[[], float]:
+    """How long a run has taken from the end of its boot on, in seconds of this computer."""
+    begun = time.monotonic()
+    return lambda: round(time.monotonic() - begun, 6)

@@ -1,0 +1,111 @@
+"""A condition that points have to meet: ``walkers <= iotlb_entries / 4 and window >= 64KiB``."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from cosim.study.sweep.axes import Axes, AxesError
+from cosim.study.sweep.values import number_of
+
+_QUANTITY = re.compile(r"(?<![\w.'\"])([0-9][0-9_.]*\s?[A-Za-z\u00b5]+(?:/s)?)(?![\w'\"])")
+_COMPARED: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.In: lambda one, many: one in many,
+    ast.NotIn: lambda one, many: one not in many,
+}
+_COUNTED: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+ALLOWED = "numbers, quantities, axes by their last names, and or not in, < <= == != >= >, + - * / // % **"
+
+
+class Where:
+    """``Where(text, axes)(settings)``: whether a point meets it. AxesError for what is no such condition."""
+
+    def __init__(self, text: str, axes: Axes) -> None:
+        self.text = text
+        self._axes = axes
+        quoted = _QUANTITY.sub(lambda found: repr(found[1]) if number_of(found[1]) is not None else found[1], text)
+        try:
+            self._tree = ast.parse(quoted.strip(), mode="eval").body
+        except SyntaxError as error:
+            raise AxesError(f"--where {text}: not a condition ({error.msg}); there are {ALLOWED}") from None
+        self._names = self._known(self._tree)
+
+    def __call__(self, settings: Mapping[str, str]) -> bool:
+        try:
+            return bool(self._value(self._tree, settings))
+        except (TypeError, ZeroDivisionError) as error:
+            said = ", ".join(f"{path}={settings[path]}" for path in dict.fromkeys(self._names.values()))
+            raise AxesError(f"--where {self.text}: {error}, at {said}") from None
+
+    def _known(self, tree: ast.expr) -> dict[str, str]:
+        """The axis of each name. Raises AxesError for a name of none, and for what a condition cannot hold."""
+        inner = [part for node in ast.walk(tree) if isinstance(node, ast.Attribute) for part in [node.value]]
+        names = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name | ast.Attribute) and node not in inner:
+                name = _dotted(node)
+                names[name] = self._axes.called(name, f"--where {self.text}")
+            elif not isinstance(node, _SORTS):
+                raise AxesError(f"--where {self.text}: {type(node).__name__.lower()} has no place here; {ALLOWED}")
+        return names
+
+    def _value(self, node: ast.expr, settings: Mapping[str, str]) -> Any:
+        match node:
+            case ast.BoolOp(op=ast.And(), values=values):
+                return all(self._value(each, settings) for each in values)
+            case ast.BoolOp(values=values):
+                return any(self._value(each, settings) for each in values)
+            case ast.UnaryOp(op=op, operand=operand):
+                value = self._value(operand, settings)
+                return not value if isinstance(op, ast.Not) else -value
+            case ast.BinOp(left=left, op=op, right=right):
+                return _COUNTED[type(op)](self._value(left, settings), self._value(right, settings))
+            case ast.Compare(left=left, ops=ops, comparators=others):
+                return self._compared(left, ops, others, settings)
+            case ast.Tuple(elts=items) | ast.List(elts=items):
+                return [self._value(item, settings) for item in items]
+            case ast.Constant(value=value):
+                return plain(value if isinstance(value, str) else str(value))
+            case ast.Name() | ast.Attribute():
+                return plain(settings[self._names[_dotted(node)]])
+        raise AssertionError(node)
+
+    def _compared(
+        self, left: ast.expr, ops: Sequence[ast.cmpop], others: Sequence[ast.expr], settings: Mapping[str, str]
+    ) -> bool:
+        values = [self._value(each, settings) for each in (left, *others)]
+        return all(_COMPARED[type(op)](values[at], values[at + 1]) for at, op in enumerate(ops))
+
+
+_SORTS: tuple[type[ast.AST], ...] = (
+    *(ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare, ast.Tuple, ast.List, ast.Constant, ast.Name, ast.Attribute),
+    *(ast.boolop, ast.Not, ast.USub, ast.expr_context, ast.cmpop, ast.operator),
+)
+
+
+def plain(text: str) -> Fraction | str:
+    """A number or a quantity as a number in its base unit, anything else as text."""
+    number = number_of(text)
+    return text if number is None else number
+
+
+def _dotted(node: ast.expr) -> str:
+    return f"{_dotted(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else getattr(node, "id", "?")

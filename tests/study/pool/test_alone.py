@@ -1,0 +1,105 @@
+"""Runs that share no boot, and runs that share it with other seeds: both are those of a process of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cosim.sim.chooser import Chooser
+from cosim.study.pool import Pool
+from cosim.study.run.run import Point, run
+from cosim.system.topology import Topology
+from tests.study.pool.systems import TINY, loaded
+
+
+def seeded(topology: Topology, seeds: int) -> list[Point]:
+    """The same with seeds from 0 on."""
+    return [
+        Point(topology.model_copy(update={"run": topology.run.model_copy(update={"seed": seed})}))
+        for seed in range(seeds)
+    ]
+
+
+DRAWS = {"dev0__traffic__pattern": "random", "dev0__traffic__requests": 20, "dev0__traffic__interval": "100 ns"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("origin", ["boot", "reset"])
+@pytest.mark.parametrize("arrivals", ["regular", "poisson"])
+def test_replications_that_share_their_boot_are_those_of_whole_runs(tmp_path: Path, origin: str, arrivals: str) -> None:
+    """A device that begins at reset draws before the end of boot: then its run cannot begin with another seed there."""
+    until = {"run__until": "200 us"} if origin == "reset" else {}
+    topology = loaded(tmp_path, TINY, **DRAWS, dev0__traffic__arrivals=arrivals, run__origin=origin, **until)
+    points = seeded(topology, 4)
+    with Pool(1, results=True) as pool:
+        found = [record for _, record in pool.runs(points)]
+        (worker,) = pool._workers
+    assert worker.key
+    for point, record in zip(points, found, strict=True):
+        alone = run(point)
+        assert record.digest == alone.digest
+        assert record.result is not None
+        assert (record.result.seed, record.result.resolved) == (alone.seed, alone.resolved)
+        assert record.result.scalars == alone.scalars
+    assert len({record.digest for record in found}) == (4 if arrivals == "poisson" else 1)
+
+
+def test_one_process_makes_runs_of_several_topologies_that_are_alone(tmp_path: Path) -> None:
+    topologies = [loaded(tmp_path, TINY, dev0__traffic__requests=count) for count in (2, 3, 2)]
+    points = [Point(topology) for topology in topologies]
+    with Pool(1, chunk=2) as pool:
+        found = [record for _, record in pool.runs(points, alone=lambda _: True)]
+        assert len(pool._workers) == 1
+    assert [record.digest for record in found] == [run(point).digest for point in points]
+    assert found[0].digest == found[2].digest != found[1].digest
+
+
+def dies() -> Chooser:
+    os._exit(7)
+
+
+def fails() -> Chooser:
+    raise ValueError("mine")
+
+
+def hangs() -> Chooser:
+    while True:
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("does", "outcome", "said"),
+    [
+        (dies, "lost", "ended with 7"),
+        (fails, "error", "mine"),
+        (hangs, "error", "this run has not ended after 0.5 s"),
+    ],
+)
+def test_a_run_that_dies_fails_or_hangs_stops_none_of_the_others(
+    tmp_path: Path, does: Callable[[], Chooser], outcome: str, said: str
+) -> None:
+    topology = loaded(tmp_path, TINY)
+    points = [Point(topology, name=name) for name in ("a", "bad", "b", "c")]
+
+    def chooser(point: Point) -> Chooser:
+        return does() if point.name == "bad" else Chooser(0)
+
+    with Pool(2, chunk=2, host_limit=0.5 if does is hangs else 60, chooser=chooser) as pool:
+        found = {point.name: record for point, record in pool.runs(points, alone=lambda _: True, in_order=False)}
+    assert [found[name].outcome for name in ("a", "bad", "b", "c")] == ["ok", outcome, "ok", "ok"]
+    assert said in found["bad"].failures[0]
+
+
+def test_a_run_that_takes_long_keeps_none_back_where_no_order_is_wanted(tmp_path: Path) -> None:
+    long = loaded(tmp_path, TINY, dev0__traffic__requests=2000, run__until="20 ms")
+    short = loaded(tmp_path, TINY)
+    points = [Point(long), *(Point(short) for _ in range(3))]
+    with Pool(2, chunk=1) as pool:
+        order = [point for point, _ in pool.runs(points, alone=lambda _: True, in_order=False)]
+    assert sorted(map(id, order)) == sorted(map(id, points))
+    with Pool(2, chunk=1) as pool:
+        assert [point for point, _ in pool.runs(points, alone=lambda _: True)] == points

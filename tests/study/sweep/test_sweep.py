@@ -1,0 +1,172 @@
+"""Sweeps: what is missing is run, once; what is wrong stops nobody; points share their random numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import cosim
+from cosim.config.problems import TopologyError
+from cosim.study.results.results import Results
+from tests.study.pool.systems import TINY
+
+READ = "dev0.read.mean_ps"
+RANDOM = TINY.replace(
+    "requests: 2", "requests: 40, pattern: random, interval: 100 ns, arrivals: poisson, outstanding: 2"
+)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(RANDOM, encoding="utf-8")
+    return path
+
+
+AXES = {"dev0.traffic.size": ["64 B", "256 B"], "dram0.latency": "40 ns..80 ns*2"}
+
+
+def test_every_point_is_run_with_every_replication_and_runs_are_those_of_cosim_run(tiny: Path) -> None:
+    study = cosim.sweep(tiny, AXES, reps=2, jobs=1)
+    assert [(*run.settings.values(), run.replication) for run in study.runs] == [
+        (size, latency, replication)
+        for size in ("64 B", "256 B")
+        for latency in ("40 ns", "80 ns")
+        for replication in (0, 1)
+    ]
+    last = study.runs[-1]
+    alone = cosim.run(tiny, set={"dev0.traffic.size": "256 B", "dram0.latency": "80 ns"}, seed=1)
+    assert (last.digest, last.seed, last.outcome) == (alone.digest, 1, "ok")
+    assert last.numbers[READ] == alone.latencies["dev0.read"].mean_ps
+    assert last.numbers["dev0.read.parts.memory"] == alone.latencies["dev0.read"].parts["memory"]
+    assert last.numbers["dev0.read_gbps"] == alone.scalars["dev0.read_gbps"]
+    with pytest.raises(KeyError, match=r"did you mean dev0\.read\.mean_ps"):
+        last.numbers["dev0.read.men_ps"]
+
+
+def test_what_is_there_is_not_run_again_and_replications_and_axes_are_added(tiny: Path, tmp_path: Path) -> None:
+    file = tmp_path / "study.sqlite"
+
+    def made(axes: dict[str, object], reps: int) -> tuple[int, int]:
+        study = cosim.sweep(tiny, axes, reps=reps, jobs=1, file=file)
+        runs = len(study.runs)
+        return study.made, runs
+
+    one = {"dev0.traffic.size": ["64 B", "256 B"]}
+    assert made(one, 1) == (2, 2)
+    assert made(one, 1) == (0, 2)
+    assert made(one, 3) == (4, 6)
+    assert made({"dev0.traffic.size": ["256 B", "512 B"]}, 3) == (3, 6)
+    with Results(file) as results:
+        ids = [run.id for run in results.runs()]
+        assert len(ids) == len(set(ids)) == 9
+        assert len(results.sweeps()) == 4
+
+
+def test_another_file_takes_over_what_it_shares(tiny: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.sqlite", tmp_path / "second.sqlite"
+    assert cosim.sweep(tiny, {"dev0.traffic.size": ["64 B", "256 B"]}, jobs=1, file=first).made == 2
+    study = cosim.sweep(tiny, {"dev0.traffic.size": ["256 B", "512 B"]}, jobs=1, file=second, reuse=[first])
+    assert study.made == 1
+    assert [run.settings["dev0.traffic.size"] for run in study.runs] == ["256 B", "512 B"]
+    with Results(second) as results:
+        assert all(results.resolved(run.point) for run in results.runs())
+        assert all(results.histograms(run.id) for run in results.runs())
+
+
+def test_another_model_is_another_run(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "study.sqlite"
+    assert cosim.sweep(tiny, {"dev0.traffic.size": ["64 B"]}, jobs=1, file=file).made == 1
+    for module in ("cosim.study.sweep.points", "cosim.study.sweep.plan", "cosim.study.results.results"):
+        monkeypatch.setattr(f"{module}.model_version", lambda: "another")
+    study = cosim.sweep(tiny, {"dev0.traffic.size": ["64 B"]}, jobs=1, file=file)
+    assert (study.made, len(study.runs)) == (1, 1)
+
+
+def test_points_share_their_random_numbers_unless_they_are_to_be_independent(tiny: Path) -> None:
+    axes = {"dram0.latency": ["40 ns", "41 ns"]}
+    shared, apart = (cosim.sweep(tiny, axes, reps=2, jobs=1, independent=one).runs for one in (False, True))
+    assert [run.seed for run in shared] == [0, 1, 0, 1]
+    assert len({run.seed for run in apart}) == 4
+    differences = [
+        after.numbers[READ] - before.numbers[READ] for before, after in zip(shared, shared[2:], strict=False)
+    ]
+    assert all(0 < difference < 10_000 for difference in differences)
+
+
+def test_a_point_that_cannot_be_is_noted_and_stops_nobody(tiny: Path) -> None:
+    axes = {"run.warmup": ["0 ns", "30 us"], "run.until": ["20 us", "40 us"]}
+    study = cosim.sweep(tiny, axes, jobs=1)
+    assert [run.outcome for run in study.runs] == ["ok", "ok", "invalid", "ok"]
+    assert "must end before `until`" in study.runs[2].reason
+    assert [point.failed for point in study.points] == [0, 0, 1, 0]
+    assert "invalid:" in str(study)
+
+
+def test_a_run_that_fails_is_told_with_its_reason(tiny: Path) -> None:
+    study = cosim.sweep(tiny, {"dram0.latency": ["40 ns"]}, set={"expect.scalars": {"dev0.reads": 1}}, jobs=1)
+    (run,) = study.runs
+    assert (run.outcome, bool(run.numbers)) == ("failed", True)
+    assert "dev0.reads" in run.reason
+    assert "0 of 1" in str(study)
+
+
+def test_an_axis_that_matches_nothing_is_answered_with_the_nearest_and_nothing_is_written(
+    tiny: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "study.sqlite"
+    with pytest.raises(TopologyError) as error:
+        cosim.sweep(tiny, {"dev0.traffic.sise": [1, 2], "dram0.latency": ["1", "2 ns"]}, file=file)
+    lines = str(error.value).splitlines()
+    assert lines[0].startswith("-x dev0.traffic.sise=1: ")
+    assert lines[0].endswith("did you mean size?")
+    assert any(line.startswith("-x dram0.latency=1: ") and "has no unit" in line for line in lines)
+    assert not any("2 ns" in line for line in lines)
+    assert not file.exists()
+
+
+def test_replications_are_added_until_the_interval_is_narrow(tiny: Path) -> None:
+    study = cosim.sweep(tiny, {"dram0.latency": ["40 ns"]}, ci="8%", metrics=[READ], jobs=1)
+    (point,) = study.points
+    assert point.means[READ].relative <= 0.08
+    few = cosim.sweep(tiny, {"dram0.latency": ["40 ns"]}, reps=point.replications // 2, metrics=[READ], jobs=1)
+    assert few.points[0].means[READ].relative > 0.08
+    with pytest.raises(TypeError, match="ci needs metrics"):
+        cosim.sweep(tiny, {"dram0.latency": ["40 ns"]}, ci="2%")
+
+
+def test_drivers_are_an_axis(tiny: Path) -> None:
+    study = cosim.sweep(tiny, drivers=["v2", "merged"], jobs=1)
+    assert [run.settings for run in study.runs] == [{"driver": "v2"}, {"driver": "merged"}]
+
+
+def test_runs_come_as_they_end_and_can_be_asked_for_again(tiny: Path) -> None:
+    study = cosim.sweep(tiny, AXES, jobs=1)
+    coming = iter(study)
+    first = next(coming)
+    assert first.outcome == "ok"
+    assert len([first, *coming]) == 4 == len(list(study))
+
+
+def test_a_frame_has_a_row_for_each_run_and_number(tiny: Path) -> None:
+    pytest.importorskip("pandas")
+    frame = cosim.sweep(tiny, {"dev0.traffic.size": ["64 B"], "dev0.traffic.outstanding": [1, 2]}, jobs=1).to_frame()
+    assert list(frame.columns) == [
+        *("run", "replication", "seed", "outcome"),
+        *("dev0.traffic.size", "dev0.traffic.outstanding", "metric", "value"),
+    ]
+    reads = frame[frame.metric == READ]
+    assert list(reads["dev0.traffic.outstanding"]) == [1, 2]
+    assert (reads.value > 0).all()
+
+
+def test_points_are_drawn_from_spans_and_lists(tiny: Path) -> None:
+    pytest.importorskip("scipy")
+    axes = {"dram0.latency": "40 ns..80 ns", "dev0.traffic.outstanding": "1..4", "dev0.traffic.size": ["64 B", "256 B"]}
+    for sample in ("lhs:8", "sobol:8"):
+        runs = cosim.sweep(tiny, axes, sample=sample, jobs=1, until="1 us").runs
+        assert 4 <= len(runs) <= 8
+        assert {run.settings["dev0.traffic.size"] for run in runs} == {"64 B", "256 B"}
+        again = cosim.sweep(tiny, axes, sample=sample, jobs=1, until="1 us").runs
+        assert [run.id for run in again] == [run.id for run in runs]
