@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from cosim.study.drawing.layout import HEAD, LINE, MARGIN, WIDTH, Box, lay_out
+from cosim.study.drawing.layout import HEAD, LINE, MARGIN, TITLE, WIDTH, Box, lay_out
 from cosim.study.drawing.nodes import Drawing
 
 LETTERS = (WIDTH - 20) // 6
@@ -37,12 +37,14 @@ def _elements(drawing: Drawing, inside: bool) -> Iterator[str]:
     layout = lay_out(drawing)
     width, height = layout.width, layout.height
     said = escape(f"{drawing.title}: the parts of the topology and how they are connected", quote=True)
-    yield f'<svg xmlns="http://www.w3.org/2000/svg" class="t" viewBox="0 0 {width} {height}" width="{width}" '
-    yield f'height="{height}" role="img" aria-label="{said}">\n<style>{STYLE}</style>\n'
+    top = MARGIN + TITLE - 6 if inside else 0
+    size = f'viewBox="0 {top} {width} {height - top}" width="{width}" height="{height - top}"'
+    yield f'<svg xmlns="http://www.w3.org/2000/svg" class="t" {size} role="img" aria-label="{said}">\n'
+    yield f"<style>{STYLE}</style>\n"
     if not inside:
         yield f'<rect class="paper" width="{width}" height="{height}"/>\n'
-    yield f'<text x="{MARGIN}" y="{MARGIN + 14}"><tspan class="h">{escape(drawing.title)}</tspan>'
-    yield f'<tspan class="f" dx="10">driver {escape(drawing.driver)}</tspan></text>\n'
+        yield f'<text x="{MARGIN}" y="{MARGIN + 14}"><tspan class="h">{escape(drawing.title)}</tspan>'
+        yield f'<tspan class="f" dx="10">driver {escape(drawing.driver)}</tspan></text>\n'
     for x, y, wide, high in layout.frames:
         yield f'<rect class="frame" x="{x}" y="{y}" width="{wide}" height="{high}" rx="8"/>\n'
     for x1, y1, x2, y2 in layout.wires:

@@ -1,0 +1,87 @@
+"""Curves: numbers over time or over an axis, with the band in which each mean is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from cosim.study.drawing.svg import COLOURS
+
+WIDTH, HEIGHT = 360, 170
+LEFT, BELOW, TOP = 48, 34, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Points (x, y), and for each how far below and above the mean may be; an empty band is none."""
+
+    points: Sequence[tuple[float, float]]
+    band: Sequence[tuple[float, float]] = ()
+
+
+def chart(
+    title: str, curves: Mapping[str, Curve], *, across: str, ticks: Sequence[tuple[float, str]] = (), unit: str = ""
+) -> str:
+    """A figure of curves by name over a common axis, whose `ticks` are places and what stands there.
+
+    Without ticks there are round numbers.
+    """
+    xs = [x for curve in curves.values() for x, _ in curve.points]
+    ys = [y for curve in curves.values() for _, y in curve.points]
+    ys += [y for curve in curves.values() for pair in curve.band for y in pair]
+    low, high = min(xs), max(xs)
+    most = max([*ys, 0.0]) or 1.0
+    least = min([*ys, 0.0])
+
+    def place(x: float, y: float) -> str:
+        right = LEFT + (WIDTH - LEFT - 10) * ((x - low) / (high - low) if high > low else 0.5)
+        down = TOP + (HEIGHT - TOP) * (1 - (y - least) / (most - least))
+        return f"{right:.1f} {down:.1f}"
+
+    parts = []
+    for value in _steps(least, most):
+        down = float(place(low, value).split()[1])
+        parts.append(f'<path class="axis" d="M{LEFT} {down}H{WIDTH - 10}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{down + 4:.1f}" text-anchor="end">{number(value)}</text>')
+    for at, label in ticks or [(value, number(value)) for value in _steps(low, high)]:
+        right = place(at, least).split()[0]
+        parts.append(f'<text x="{right}" y="{HEIGHT + 15}" text-anchor="middle">{escape(label)}</text>')
+    parts.append(f'<text x="{WIDTH // 2}" y="{HEIGHT + 30}" text-anchor="middle">{escape(across)}</text>')
+    names = []
+    for index, (name, curve) in enumerate(curves.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        if curve.band:
+            upper = [place(x, high_) for (x, _), (_, high_) in zip(curve.points, curve.band, strict=True)]
+            lower = [place(x, low_) for (x, _), (low_, _) in zip(curve.points, curve.band, strict=True)]
+            parts.append(f'<path d="M{"L".join([*upper, *reversed(lower)])}Z" fill="{colour}" opacity=".22"/>')
+        drawn = "L".join(place(x, y) for x, y in curve.points)
+        parts.append(f'<path d="M{drawn}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
+        if len(curve.points) <= 40:
+            for x, y in curve.points:
+                across_px, down_px = place(x, y).split()
+                at_it = f'cx="{across_px}" cy="{down_px}" r="2.6" fill="{colour}"'
+                parts.append(f"<circle {at_it}><title>{number(y)}</title></circle>")
+        if len(curves) > 1 or name != title:
+            names.append(f'<span><i style="background:{colour}"></i>{escape(name)}</span>')
+    said = f"{title}{f', {unit}' if unit else ''}"
+    view = f'class="c" viewBox="0 0 {WIDTH} {HEIGHT + BELOW}" role="img" aria-label="{escape(said, quote=True)}"'
+    drawing = f"<svg {view}>{''.join(parts)}</svg>"
+    return f'<figure><figcaption>{escape(said)}</figcaption>{drawing}<div class="key">{"".join(names)}</div></figure>'
+
+
+def _steps(least: float, most: float) -> list[float]:
+    """Up to six round numbers from `least` to `most`."""
+    raw = (most - least) / 4 or 1.0
+    scale = 10.0 ** math.floor(math.log10(raw))
+    step = next(each * scale for each in (1, 2, 2.5, 5, 10) if each * scale >= raw * 0.999)
+    first = math.ceil(least / step - 1e-9)
+    return [round(step * (first + i), 12) for i in range(7) if step * (first + i) <= most * 1.0001 + 1e-12]
+
+
+def number(value: float) -> str:
+    """A number with three or four digits, without an exponent where that can be read."""
+    if value == int(value) and abs(value) < 1e7:
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
