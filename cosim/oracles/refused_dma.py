@@ -15,7 +15,9 @@ class RefusedDma(Oracle):
     It must not be stopped if its page was mapped, with the permission that it needs, in the domain that its device
     was in, all the time from its issue to its answer. A page *is mapped* once the stores of its map have taken hold,
     and no walk that had read before them is under way; so it is until its unmap begins. A device *is in* a domain
-    from the return of an attach to the beginning of the next.
+    likewise, from when the stores of an attach have taken hold to the beginning of the next: an attach that has
+    nothing more to tell the IOMMU may return with the context's V in a store buffer, and who then tells the device
+    orders that behind it.
 
     Source: ``iommu_map`` flushes nothing, since no cache holds what is not valid ("Caching in-memory data
     structures").
@@ -53,14 +55,14 @@ class RefusedDma(Oracle):
         if event.status != "UR" or event.who not in self._domain:
             return
         domain, entered = self._domain[event.who]
-        since = 0
+        since, came = 0, entered
         for page in pages_of(event.iova, event.size):
             mapped, prot = self._mapped.get((domain, page), (0, ""))
             if ("w" if event.write else "r") not in prot:
                 return
-            since = max(since, mapped)
-        visible = since + self.bounds.store_ps + self.bounds.answer_ps
-        if event.issued >= entered and event.issued >= visible:
+            since, came = max(since, mapped), max(came, mapped)
+        visible = came + self.bounds.store_ps + self.bounds.answer_ps
+        if event.issued >= visible:
             verb = "write" if event.write else "read"
             self.violated(
                 f"{event.who} (device {event.device_id}) was refused a {verb} of IOVA "

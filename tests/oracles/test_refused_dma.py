@@ -56,6 +56,7 @@ def test_a_request_for_a_mapped_page_must_not_be_refused():
         (ATTACH, MAP, UNMAPPING, answer(89 * US)),
         (ATTACH, MAP, LEAVING, answer(89 * US)),
         (MAP, Attached(80 * US, "cpu0.t", "nic0", (1,), "shared"), answer(79 * US)),
+        (MAP, Attached(80 * US, "cpu0.t", "nic0", (1,), "shared"), answer(80 * US + VISIBLE_PS - 1)),
         (MAP, Attached(80 * US, "cpu0.t", "nic0", (1,), "other"), answer(85 * US)),
     ],
     ids=[
@@ -70,6 +71,7 @@ def test_a_request_for_a_mapped_page_must_not_be_refused():
         "answered after the beginning of the unmap",
         "answered after the beginning of an attach",
         "issued before the attach returned",
+        "its context may still be in a store buffer",
         "device is in another domain",
     ],
 )
@@ -83,6 +85,11 @@ def test_what_else_is_refused_is_right(events: tuple[object, ...]):
 def test_permissions_are_minded(prot: str, write: bool, judges: int):
     mapped = Mapped(10 * US, "cpu0.t", "shared", 0x1000, 0x1000, 0x8000_0000, prot)
     assert len(judged(ATTACH, mapped, answer(SEEN, write=write))) == judges
+
+
+def test_a_device_that_has_entered_long_ago_must_not_be_refused():
+    entered = Attached(80 * US, "cpu0.t", "nic0", (1,), "shared")
+    assert judged(MAP, entered, answer(80 * US + VISIBLE_PS))
 
 
 def test_a_page_that_is_mapped_again_counts_from_then_on():
