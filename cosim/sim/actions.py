@@ -110,7 +110,7 @@ class Actions:
         A `footprint` that is called is looked up at each question.
         """
         gate = Gate(self.sim, 0, part)
-        place = place_of_caller(_getframe(1))
+        place = place_of_caller(_getframe(1)) if self.watchers else ""
         action = Action(agent, owner, (), changes, gate.flush, place=place)
         if callable(footprint):
             action.touches = footprint

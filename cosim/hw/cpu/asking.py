@@ -28,7 +28,7 @@ def ask(cpu: Scheduler, thread: Thread, op: Load | Atomic, awaited: Op[object]) 
         changes,
         hold.over,
         op.size,
-        thread.place(awaited),
+        place_of(cpu, thread, awaited),
     )
     while not cpu.sim.actions.attempt(action):
         yield from hold.others_go_on(op.part)
@@ -38,7 +38,7 @@ def ask(cpu: Scheduler, thread: Thread, op: Load | Atomic, awaited: Op[object]) 
 def touch(cpu: Scheduler, thread: Thread, op: Touch) -> Steps[None]:
     """Wait until what no word stands for may take hold: between two instructions, so that the CPU goes on likewise."""
     hold = _Hold(cpu, thread)
-    agent, place = f"{thread.name}.{op.verb}", thread.place(op)
+    agent, place = f"{thread.name}.{op.verb}", place_of(cpu, thread, op)
     action = Action(agent, thread.name, op.touches, op.changes, hold.over, 0, place)
     while not cpu.sim.actions.attempt(action):
         yield from hold.others_go_on(op.part)
@@ -48,10 +48,15 @@ def ask_to_read(cpu: Scheduler, thread: Thread, op: Op[object], access: Access) 
     """Wait until the read of a register may take hold. It has left: nothing else is executed until it is back."""
     hold = _Hold(cpu, thread)
     footprint = cpu.touched(access.address, access.size)
-    agent, place = f"{thread.name}.mr", thread.place(op)
+    agent, place = f"{thread.name}.mr", place_of(cpu, thread, op)
     action = Action(agent, thread.name, footprint, False, hold.over, access.size, place)
     while not cpu.sim.actions.attempt(action):
         yield from hold.nothing_goes_on()
+
+
+def place_of(cpu: Scheduler, thread: Thread, op: Op[object]) -> str:
+    """Where in the source the thread awaits `op`; empty if nobody is told of effects, since frames cost time."""
+    return thread.place(op) if cpu.sim.exploring and cpu.sim.actions.watchers else ""
 
 
 class _Hold:

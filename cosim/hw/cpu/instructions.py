@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
 
-from cosim.hw.cpu.asking import ask, touch
+from cosim.hw.cpu.asking import ask, place_of, touch
 from cosim.hw.cpu.parking import park
 from cosim.hw.cpu.polling import poll, poll_either, read_register
 from cosim.hw.cpu.scheduler import Scheduler
@@ -82,8 +82,7 @@ def _issue(cpu: Scheduler, thread: Thread, op: Store | StoreBlock | MmioWrite, c
         yield from cpu.stall(thread, op, op.part)
         yield from cpu.make_room(thread, op.part)
     yield cost
-    place = thread.place(op) if cpu.sim.exploring else ""
-    cpu.buffer.insert(cpu.perform(thread, op), thread.name, place)
+    cpu.buffer.insert(cpu.perform(thread, op), thread.name, place_of(cpu, thread, op))
 
 
 def _atomic(cpu: Scheduler, thread: Thread, op: Atomic) -> Steps[Loaded]:

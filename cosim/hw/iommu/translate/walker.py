@@ -25,8 +25,8 @@ class Walker(Component):
 
     A walk that reaches an entry which another one is reading, or is about to read, joins it. Where their ways part
     it goes on by itself, from the table that they had in common; whoever stays is given the entry that ends the walk.
-    Counters: `merged` (walks that joined another), `merge_wait_ps` (how long they waited, added up), `busy_ps` (the time
-    of all walkers, added up).
+    Counters: `merged` (walks that joined another), `merge_wait_ps` (how long they waited, added up), `busy_ps` (the
+    time of all walkers, added up).
 
     Walks nest: each address of tables that are behind others is first walked through those, by the same walker and
     for this walk alone. Tables in a memory of their own take another `port`; a walker whose reads overlap would have
