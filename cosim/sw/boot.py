@@ -5,8 +5,8 @@ Then what a topology wants prepared is done by threads of their own, before anyt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from cosim.events import BootDone
 from cosim.sim.operations import Body, Oops
@@ -23,7 +23,10 @@ from cosim.sw.workloads import PREPARE, WorkloadOptions, thread_names
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What there is to boot. `domains` names those that no device starts in; such a one is made for any device."""
+    """What there is to boot. `domains` names those that no device starts in.
+
+    Such a one is made for the device of `alloc_for`, where None is no device, else for the first one.
+    """
 
     iommus: tuple[Hardware, ...]
     devices: tuple[DevicePlan, ...] = ()
@@ -31,6 +34,7 @@ class Plan:
     threads: tuple[WorkloadOptions, ...] = ()
     prepare: tuple[WorkloadOptions, ...] = ()
     """What threads do before those begin; each of them ends."""
+    alloc_for: Mapping[str, str | None] = field(default_factory=dict)
 
 
 async def boot(runtime: Runtime, plan: Plan) -> None:
@@ -47,7 +51,7 @@ async def boot(runtime: Runtime, plan: Plan) -> None:
         elif device.iommu in core.iommus:
             await _try(runtime, device.name, find(runtime, device))
     for name in plan.domains:
-        await _try(runtime, name, _make(runtime, name, next(iter(core.devices), None)))
+        await _try(runtime, name, _make(runtime, name, plan.alloc_for.get(name, next(iter(core.devices), None))))
     preparing = list(zip(plan.prepare, thread_names(plan.prepare, PREPARE), strict=True))
     threads = list(zip(plan.threads, thread_names(plan.threads), strict=True))
     for thread, name in (*preparing, *threads):

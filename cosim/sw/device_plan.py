@@ -24,5 +24,7 @@ class DevicePlan:
     """Bytes of the blocks that the window is made of."""
     start_ps: int = 0
     """When it begins to use the window, after the run's origin."""
+    made_for: bool = True
+    """Whether its domain is made for it, where there is none yet; else for no device."""
     plugged: bool = True
     """Whether boot finds it."""

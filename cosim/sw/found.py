@@ -15,5 +15,5 @@ async def find(runtime: Runtime, device: DevicePlan) -> None:
     core = runtime.core
     await core.probe_device(device.name, device.ids, device.iommu, node=device.node)
     if not runtime.has_place(device.domain):
-        await runtime.new_domain(device.domain, device.name)
+        await runtime.new_domain(device.domain, device.name if device.made_for else None)
     await core.set_default_domain(device.name, runtime.place(device.domain))

@@ -156,6 +156,11 @@ def _domains_are_used(this: _Checker) -> Iterator[Broken]:
                 if device in owner and owner[device] != name:
                     yield path, f"{device} is in the domain {owner[device]} already"
                 owner.setdefault(device, name)
+        if domain.alloc_for:
+            path = ("domains", name, "alloc_for")
+            yield from this.refers(path, domain.alloc_for, translated, "a device behind an iommu")
+            if patterns(domain.devices):
+                yield path, "a domain with `devices` is made for the first of them, or, with null, for none"
         if not patterns(domain.devices) and name not in named:
             yield ("domains", name), "no device and no thread uses this domain; name its `devices:`"
         if name in this.devices and patterns(domain.devices) != (name,):

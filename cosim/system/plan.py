@@ -32,6 +32,7 @@ def plan(topology: Topology, vectors: Mapping[str, tuple[int, ...]], files: Mapp
     """The plan of a topology, with the interrupt numbers of its parts and the bases of its CPUs' interrupt files."""
     iommus: dict[str, IommuOptions] = topology.of_kind("iommu")
     begins, devices = starts_in(topology), topology.devices()
+    alloc_for = {name: domain.alloc_for for name, domain in topology.domains.items() if domain.alloc_for != ""}
     found = []
     for path, ids in device_ids(devices).items():
         options = devices[path]
@@ -46,6 +47,7 @@ def plan(topology: Topology, vectors: Mapping[str, tuple[int, ...]], files: Mapp
                 window=traffic.mapped if traffic else 0,
                 page=traffic.page_size if traffic else PAGE,
                 start_ps=traffic.start if traffic else 0,
+                made_for=path not in begins or alloc_for.get(begins[path], "") is not None,
                 plugged=options.plugged,
             )
         )
@@ -65,6 +67,7 @@ def plan(topology: Topology, vectors: Mapping[str, tuple[int, ...]], files: Mapp
         domains=tuple(name for name in topology.domains if name not in (IDENTITY, *begins.values())),
         threads=topology.threads,
         prepare=topology.prepare,
+        alloc_for=alloc_for,
     )
 
 

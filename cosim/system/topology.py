@@ -33,6 +33,9 @@ class DomainOptions(Options):
 
     devices: str | tuple[str, ...] = ()
     """The devices that boot attaches to it: names or globs, such as `nic*`."""
+    alloc_for: str | None = ""
+    """The device that it is made for, to whose IOMMU it fits; `null` is none, as v2 permitted. If absent, the first of
+    `devices`, or of all."""
 
 
 class StallOptions(Options):

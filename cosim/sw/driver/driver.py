@@ -128,8 +128,8 @@ class Driver:
         iommu = await iommu_of(device.object) if device else None
         made = await self.kernel.pages.new(DomainObject)
         await made.bonds.initialise()
-        domain = Domain(name, DomainKind.PAGING, made, *await self.policies.tables.prepare(self, made, iommu))
         try:
+            domain = Domain(name, DomainKind.PAGING, made, *await self.policies.tables.prepare(self, made, iommu))
             await self.policies.tables.alloc_root(self, made)
             try:
                 await self.policies.pscid.born(self, made)

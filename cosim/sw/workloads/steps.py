@@ -5,6 +5,7 @@ A buffer that `map` leaves mapped has a name, by which other threads unmap it or
 
 from __future__ import annotations
 
+import errno
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -134,12 +135,20 @@ class Attach(WorkloadOptions):
     """The devices, by names or globs."""
     domain: DomainName
     """The domain; `identity` is one that is always there."""
+    or_else: DomainName | None = None
+    """The domain for a device of which the driver says EINVAL, that it does not fit: so iommufd goes on to another one.
+    Any other errno ends the thread."""
     count: Literal[1] = 1
 
     async def round(self, runtime: Runtime) -> None:
         domain = runtime.place(self.domain)
         for device in runtime.devices(self.devices):
-            await runtime.core.replace(device, domain)
+            try:
+                await runtime.core.replace(device, domain)
+            except KernelError as error:
+                if error.code != errno.EINVAL or self.or_else is None:
+                    raise
+                await runtime.core.replace(device, runtime.place(self.or_else))
 
 
 class FreeDomain(WorkloadOptions):

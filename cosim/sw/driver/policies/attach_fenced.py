@@ -52,6 +52,13 @@ class FencedAttach(BondFirst):
     async def fresh_tc(self, iommu: IommuDevice) -> Tc:
         return Tc(0)
 
+    async def supported(self, iommu: IommuDevice, domain: DomainObject) -> int:
+        """The domain's iosatp.MODE. KernelError EINVAL if the IOMMU does not have it: callers try another."""
+        try:
+            return await super().supported(iommu, domain)
+        except KernelError as error:
+            raise KernelError(errno.EINVAL, error.text) from error
+
     # --- Entering ----------------------------------------------------------------------------------------------------
 
     async def paging(
