@@ -1,4 +1,4 @@
-"""The verb that lays two drivers side by side."""
+"""The verbs that lay side by side: two drivers, or two studies."""
 
 from __future__ import annotations
 
@@ -53,3 +53,33 @@ def diff_driver(first: str, second: str, on: str, runs: bool, jobs: int | None, 
     else:
         print_costs(found)
     return INTERRUPTED if cut else 0
+
+
+@click.command(epilog=CODES, short_help="Show what differs between two studies, and what of it is no chance.")
+@click.argument("first", metavar="FIRST.sqlite")
+@click.argument("second", metavar="SECOND.sqlite")
+@click.option(
+    *("-m", "--metric", "metrics"),
+    multiple=True,
+    metavar="NAME",
+    help="A number that is told point by point, by name or glob; without any, the mean latencies of devices.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as one JSON object.")
+@guarded
+def compare(first: str, second: str, metrics: tuple[str, ...], as_json: bool) -> int:
+    """Show what differs between two results files of `cosim sweep`: in the input, and at each point that is in both.
+
+    A difference is called real if it would be seen by chance once in twenty times at most, all numbers and points taken
+    together. A mean latency that differs is followed by the parts that its difference is made of.
+    """
+    from cosim.study.report.study_comparison import print_comparison
+    from cosim.study.results.comparison import compare as lay_side_by_side
+    from cosim.study.results.results import Results
+
+    with Results(first) as one, Results(second) as other:
+        found = lay_side_by_side(one, other)
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=1))
+    else:
+        print_comparison(found, metrics)
+    return 0

@@ -56,7 +56,8 @@ def main() -> None:
 
 
 for _verb in (
-    *(running.run, sweeping.sweep, reporting.report, exploring.explore, replaying.replay, comparing.diff_driver),
+    *(running.run, sweeping.sweep, reporting.report, comparing.compare),
+    *(exploring.explore, replaying.replay, comparing.diff_driver),
     *(looking.check, looking.show, looking.list_, looking.schema),
     conforming.conform,
 ):

@@ -9,5 +9,6 @@ estimate.py     a mean over replications, and how surely it is known
 frame.py        runs as tidy rows: a data frame
 export.py       the same as CSV and Parquet
 extras.py       packages that come with an extra, and the sentence that names it
+tested.py       numbers side by side, and what of their differences is no chance
 comparison.py   what differs between two of them
 """

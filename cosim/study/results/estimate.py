@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from math import ceil, fsum, inf, sqrt
 from typing import Any
 
+from cosim.study.results.numbers import PART
 from cosim.study.results.stored import Stored
 from cosim.study.statistics.student import quantile
 
@@ -108,7 +109,7 @@ def _estimate(runs: Sequence[Stored], metrics: Sequence[str]) -> Estimate:
     names = chosen(dict.fromkeys(name for run in good for name in run.numbers), metrics)
     means = {}
     for name in names:
-        values = [float(run.numbers[name]) for run in good if name in run.numbers]
+        values = [float(run.numbers.get(name, 0)) for run in good if name in run.numbers or PART in name]
         means[name] = _alone(good[0], name) if len(values) == 1 else mean_of(values)
     first = runs[0]
     return Estimate(
@@ -118,7 +119,7 @@ def _estimate(runs: Sequence[Stored], metrics: Sequence[str]) -> Estimate:
 
 def _alone(run: Stored, name: str) -> Mean:
     """The mean of a single run, with the interval that the run itself has found, if it has found one."""
-    value = float(run.numbers[name])
+    value = float(run.numbers.get(name, 0))
     stem = name.removesuffix(".mean_ps")
     if stem != name and f"{stem}.ci95_to_ps" in run.numbers:
         low, high = run.numbers[f"{stem}.ci95_from_ps"], run.numbers[f"{stem}.ci95_to_ps"]

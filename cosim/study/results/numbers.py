@@ -6,6 +6,8 @@ from cosim.study.run.latency import QUANTILES, Latency
 from cosim.study.run.result import Result
 
 OF_A_LATENCY = ("count", "mean_ps", "sd_ps", *QUANTILES, "max_ps")
+PART = ".parts."
+"""What stands before a part in the name of a number; a part that is not there is 0."""
 
 
 def numbers_of(result: Result) -> dict[str, int | float]:
@@ -21,7 +23,7 @@ def numbers_of(result: Result) -> dict[str, int | float]:
     for name, latency in result.latencies.items():
         found |= {f"{name}.{word}": getattr(latency, word) for word in OF_A_LATENCY}
         found |= _interval(name, latency)
-        found |= {f"{name}.parts.{part}": ps for part, ps in sorted(latency.parts.items())}
+        found |= {f"{name}{PART}{part}": ps for part, ps in sorted(latency.parts.items())}
     return found
 
 

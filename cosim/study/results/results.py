@@ -110,7 +110,7 @@ class Results:
                     *(run.id, run.point, run.replication, run.seed, model or model_version()),
                     *(run.outcome, run.reason, run.digest, run.host_s, _now()),
                     self._column_of(list(run.numbers)) if run.numbers else None,
-                    json.dumps(list(run.numbers.values())),
+                    json.dumps([_rounded(value) for value in run.numbers.values()]),
                 ),
             )
             self._file.executemany(
@@ -209,13 +209,13 @@ class Results:
             rows = self._file.execute("SELECT name, buckets FROM histograms WHERE run = ? ORDER BY name", (run,))
             return {name: {int(ps): count for ps, count in json.loads(text).items()} for name, text in rows}
 
-    def table(self) -> Iterator[tuple[str, int, str, str, list[str], str]]:
-        """Point, seed, outcome, digest, names, and numbers as JSON, of every run: quick for very many."""
+    def table(self, model: str) -> Iterator[tuple[str, int, str, list[str], str]]:
+        """Point, seed, outcome, names, and numbers as JSON, of every run of a model: quick for very many."""
         with told(self.path):
-            for point, seed, outcome, digest, names, numbers in self._file.execute(
-                "SELECT point, seed, outcome, digest, columns, numbers FROM runs ORDER BY point, seed, id"
+            for point, seed, outcome, names, numbers in self._file.execute(
+                "SELECT point, seed, outcome, columns, numbers FROM runs WHERE model = ? ORDER BY rowid", (model,)
             ):
-                yield point, seed, outcome, digest, self._names_of(names) if names else [], numbers
+                yield point, seed, outcome, self._names_of(names) if names else [], numbers
 
     def _names_of(self, columns: int) -> list[str]:
         if columns not in self._names:
@@ -226,3 +226,8 @@ class Results:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _rounded(value: float) -> float:
+    """An integer as it is, and of others the digits that are quick to read: twelve."""
+    return value if isinstance(value, int) else float(f"{value:.12g}")

@@ -53,7 +53,7 @@ CREATE TABLE runs (
     host_s REAL NOT NULL,           -- how long it took
     ended TEXT NOT NULL,            -- UTC
     columns INTEGER REFERENCES columns(id),
-    numbers TEXT NOT NULL           -- JSON: a list, of which `names` has the names
+    numbers TEXT NOT NULL           -- JSON: a list, of which `names` has the names; to 12 digits
 );
 CREATE INDEX runs_of_points ON runs(point, replication);
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 from math import exp, inf, lgamma, log
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[np.float64]]
 
 _SMALL = 1e-300
 _TERMS = 500
@@ -56,3 +62,20 @@ def _beta(x: float, a: float, b: float) -> float:
 def _away(value: float) -> float:
     """`value`, but never 0: modified Lentz."""
     return value if abs(value) > _SMALL else _SMALL
+
+
+def tails(t: Array, freedom: int) -> Array:
+    """`two_sided` of many t at once, of a whole number of degrees of freedom (Abramowitz and Stegun 26.7.3, 26.7.4)."""
+    import numpy as np
+
+    angle = np.arctan2(t, np.sqrt(freedom))
+    cosine, sine = np.cos(angle), np.sin(angle)
+    odd = freedom % 2
+    term = cosine if odd else np.ones_like(cosine)
+    total = term.copy() if freedom > 1 else np.zeros_like(cosine)
+    for step in range(3 if odd else 2, freedom - 1, 2):
+        term = term * cosine * cosine * ((step - 1) / step)
+        total += term
+    inside = (2 / np.pi) * (angle + sine * total) if odd else sine * total
+    found: Array = np.clip(1 - inside, 0, 1)
+    return found

@@ -54,11 +54,11 @@ class Plan:
         """The sweep, ready to run, with its results file opened. Raises TopologyError before anything is written."""
         axes, points = self._points()
         subject = self.subject.read()
-        check(subject, axes, points)
+        loaded = check(subject, axes, points)
         base = resolved(subject.at({}))
         others = [Results(other) for other in reuse]
         row = SweepRow(command, subject.name, base, axes.written(), self.request.metrics, model_version())
-        return Sweep(subject, points, self.request, Results(path, write=True), row, others, stop)
+        return Sweep(subject, points, self.request, Results(path, write=True), row, others, stop, loaded=loaded)
 
     def _points(self) -> tuple[Axes, list[dict[str, str]]]:
         if not self.axes:

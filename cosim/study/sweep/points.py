@@ -94,38 +94,50 @@ class Swept:
         return _hash(f"{self.id} {seed} {model_version()}")
 
 
-def swept(subject: Subject, settings: Mapping[str, str]) -> Swept:
-    """The point of a topology where the axes say this. Raises TopologyError."""
-    topology = subject.at(settings).model_copy(update={"explore": None})
+def swept(subject: Subject, settings: Mapping[str, str], loaded: Topology | None = None) -> Swept:
+    """The point of a topology where the axes say this; `loaded` is that, if it is known. Raises TopologyError."""
+    topology = (loaded or subject.at(settings)).model_copy(update={"explore": None})
     run = topology.run.model_copy(update={"seed": 0})
     text = topology.model_copy(update={"run": run}).model_dump_json(by_alias=True, exclude_defaults=True)
     return Swept(_hash(text), settings, topology)
 
 
-def check(subject: Subject, axes: Axes, points: Sequence[Mapping[str, str]]) -> None:
+Loaded = dict[tuple[str, ...], Topology]
+"""Topologies that have been loaded, by the values of their settings."""
+
+
+def check(subject: Subject, axes: Axes, points: Sequence[Mapping[str, str]]) -> Loaded:
     """Look whether each value can be meant. Raises TopologyError with every axis and value that cannot.
+
+    Given back are the topologies that were loaded for it.
 
     A value is wrong if it is in all of a few points that have it, the first one foremost: two axes may well exclude
     some of their combinations, of which the runs are then noted as invalid.
     """
     problems: dict[str, Problem] = {}
+    loaded: Loaded = {}
     for axis in axes.axes:
-        for value in dict.fromkeys(point[axis.path] for point in points):
-            several = [point for point in points if point[axis.path] == value][:ELSEWHERE]
+        by_value: dict[str, list[Mapping[str, str]]] = {}
+        for point in points:
+            several = by_value.setdefault(point[axis.path], [])
+            if len(several) < ELSEWHERE:
+                several.append(point)
+        for several in by_value.values():
             several.sort(key=lambda point: sum(point[path] != points[0][path] for path in point))
-            found = _problems_of(subject, several)
-            for problem in found:
+            for problem in _problems_of(subject, several, loaded):
                 problems.setdefault(str(problem), problem)
     if problems:
         raise TopologyError(problems.values())
+    return loaded
 
 
-def _problems_of(subject: Subject, points: Iterable[Mapping[str, str]]) -> tuple[Problem, ...]:
+def _problems_of(subject: Subject, points: Iterable[Mapping[str, str]], loaded: Loaded) -> tuple[Problem, ...]:
     """What is wrong in the first of several points; nothing if one of them is right."""
     first: tuple[Problem, ...] = ()
     for point in points:
+        key = tuple(point.values())
         try:
-            subject.at(point)
+            loaded[key] = loaded.get(key) or subject.at(point)
         except TopologyError as error:
             first = first or told(error, point)
         else:

@@ -14,7 +14,7 @@ from cosim.study.results.results import Results, SweepRow
 from cosim.study.results.stored import WITHOUT_NUMBERS, Stored
 from cosim.study.run.run import Point, UnderWay
 from cosim.study.run.stop import Stop
-from cosim.study.sweep.points import Subject, Swept, swept, told
+from cosim.study.sweep.points import Loaded, Subject, Swept, swept, told
 from cosim.study.sweep.request import Request
 from cosim.system.load import resolved
 
@@ -55,6 +55,8 @@ class Sweep:
     interrupted: bool = False
     made: int = 0
     """How many runs were made, and not taken from what there was."""
+    loaded: Loaded = field(default_factory=dict)
+    """Topologies of points that are known already."""
     _points: dict[str, Swept] = field(default_factory=dict)
     _noted: set[str] = field(default_factory=set)
 
@@ -81,7 +83,7 @@ class Sweep:
         """The first replications of every point; a point that cannot be is a run that is invalid."""
         for place, settings in enumerate(self.points):
             try:
-                point = swept(self.subject, settings)
+                point = swept(self.subject, settings, self.loaded.pop(tuple(settings.values()), None))
             except TopologyError as error:
                 yield self._invalid(place, settings, error)
                 continue

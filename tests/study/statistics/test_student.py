@@ -2,9 +2,10 @@
 
 from math import atan, inf, pi
 
+import numpy as np
 import pytest
 
-from cosim.study.statistics.student import quantile, two_sided
+from cosim.study.statistics.student import quantile, tails, two_sided
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,9 @@ def test_nothing_is_as_far_as_the_end_and_everything_as_far_as_the_middle() -> N
 
 def test_a_fraction_of_a_degree_stands_between_its_neighbours() -> None:
     assert quantile(0.975, 4) < quantile(0.975, 3.5) < quantile(0.975, 3)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 7, 8, 30, 101])
+def test_many_at_once_are_what_each_is_alone(freedom: int) -> None:
+    values = np.array([0.0, 0.3, 1.0, 2.5, 7.0, inf])
+    assert tails(values, freedom) == pytest.approx([two_sided(t, freedom) for t in values.tolist()], abs=1e-12)

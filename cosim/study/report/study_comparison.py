@@ -1,0 +1,133 @@
+"""What differs between two studies, as a report: the input, then what of the output is no chance."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf, isfinite
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from cosim.study.report.columns import Columns
+from cosim.study.report.page import Page, words
+from cosim.study.report.sweep_table import heading, short, spelled
+from cosim.study.results.comparison import Comparison, PointChange
+from cosim.study.results.estimate import ACCESSES, Mean, chosen
+from cosim.study.results.numbers import PART
+from cosim.study.results.tested import Change
+
+FEW_POINTS = 12
+"""As many points are told one by one."""
+SEEN_PS = 50
+"""Parts that differ by less, in picoseconds, would be told as 0.0 ns."""
+MOST_SUMMARIES = 24
+"""As many numbers are named of those that differ."""
+
+
+def print_comparison(found: Comparison, metrics: Sequence[str] = (), file: TextIO | None = None) -> None:
+    """Print it to `file` (standard output if not given)."""
+    console = Console(file=file or sys.stdout, highlight=False, emoji=False, markup=False)
+    page = Page(max(40, console.width))
+    for lines in (_inputs(found, page), _extent(found, page), _points(found, metrics, page), _numbers(found, page)):
+        for line in lines:
+            console.print(line, soft_wrap=True)
+
+
+def _inputs(found: Comparison, page: Page) -> Iterator[Text]:
+    if not found.inputs:
+        yield Text("input: no difference")
+        return
+    table = Columns(("input", "first", "second"))
+    for path, first, second in found.inputs:
+        table.add(path, first, second)
+    yield from table.lines(page.width)
+
+
+def _extent(found: Comparison, page: Page) -> Iterator[Text]:
+    yield Text()
+    if not found.points:
+        yield from words("output: no point is in both", page)
+        return
+    only = [
+        f"{len(some)} only in the {which}"
+        for some, which in ((found.only_first, "first"), (found.only_second, "second"))
+        if some
+    ]
+    failed = [
+        f"{count} runs of the {which} have failed"
+        for count, which in zip(found.failed, ("first", "second"), strict=True)
+        if count
+    ]
+    said = ", ".join([f"output: {len(found.points)} point{'s' * (len(found.points) != 1)} in both", *only, *failed])
+    yield from words(f"{said}; {found.real:,} of {found.tested:,} numbers really differ", page)
+    if all(1 in point.runs for point in found.points):
+        yield from words("each has one run: nothing can be told to be no chance; --reps 5 makes more", page)
+
+
+def _points(found: Comparison, metrics: Sequence[str], page: Page) -> Iterator[Text]:
+    if not found.points or len(found.points) > FEW_POINTS:
+        return
+    for point in found.points:
+        changes = {change.name: change for change in point.changes}
+        names = chosen(changes, metrics or ACCESSES)
+        yield Text()
+        yield from words(_title(point), page)
+        if not names:
+            yield Text("  no difference in what is shown here")
+            continue
+        table = Columns(("", "first", "second", "difference", ""))
+        for name in names:
+            table.add(*_row(changes[name]), below=_parts(changes, name, page))
+        yield from table.lines(page.width)
+
+
+def _title(point: PointChange) -> str:
+    paths = list(point.settings)
+    at = ", ".join(f"{name}={point.settings[path]}" for name, path in zip(short(paths), paths, strict=True))
+    runs = f"{point.runs[0]} and {point.runs[1]} runs" if point.runs[0] != point.runs[1] else f"{point.runs[0]} runs"
+    paired = f", {point.paired} of them paired by seed" if point.paired > 1 else ""
+    return f"{at or 'the only point'}: {runs} each{paired}"
+
+
+def _row(change: Change) -> tuple[str, ...]:
+    name = change.name
+    means = [spelled(name, Mean(value, inf, 1)) for value in (change.first, change.second)]
+    apart = spelled(name, Mean(change.difference, change.half, 2))
+    sign = "+" if change.difference > 0 else ""
+    return (heading(name), *means, f"{sign}{apart}", f"{relative(change.relative)}{'' if change.real else ' ?'}")
+
+
+def _parts(changes: Mapping[str, Change], name: str, page: Page) -> list[Text]:
+    """The parts that a difference of a mean latency is made of, the largest first."""
+    stem = name.removesuffix(".mean_ps") + PART
+    if not name.endswith(".mean_ps"):
+        return []
+    parts = [change for each, change in changes.items() if each.startswith(stem) and abs(change.difference) >= SEEN_PS]
+    parts.sort(key=lambda change: -abs(change.difference))
+    texts = [f"{change.name.removeprefix(stem)} {change.difference / 1000:+,.1f}" for change in parts]
+    return words(f"= {', '.join(texts)}", page, "", "  ", "    ") if texts else []
+
+
+def _numbers(found: Comparison, page: Page) -> Iterator[Text]:
+    rows = [row for row in found.summaries() if PART not in row.name]
+    if not rows:
+        return
+    yield Text()
+    table = Columns(("really different", "at points", "least", "middle", "most"))
+    for row in rows[:MOST_SUMMARIES]:
+        spread = (relative(row.least), relative(row.middle), relative(row.most))
+        table.add(row.name, f"{row.real} of {row.points}", *spread)
+    yield from table.lines(page.width)
+    if len(rows) > MOST_SUMMARIES:
+        yield from words(f"and {len(rows) - MOST_SUMMARIES} more; --json has them all", page)
+
+
+def relative(fraction: float) -> str:
+    """`+12 %`, `-0.3 %`, and in words what was nothing before."""
+    if not isfinite(fraction):
+        return "from 0"
+    percent = fraction * 100
+    decimals = 0 if abs(percent) >= 10 else 1 if abs(percent) >= 1 else 2
+    return f"{percent:+,.{decimals}f} %"
