@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,48 +20,111 @@ STEPS = 100
 @topology_options
 @click.option("-o", "--output", metavar="FILE.html", help="Where to write it (TOPOLOGY.html, if not said).")
 @click.option("--slowest", type=click.IntRange(min=0, max=1000), default=10, show_default=True, metavar="N")
+@click.option(
+    *("-m", "--metric", "metrics"),
+    multiple=True,
+    metavar="NAME",
+    help="Of a results file: draw this number, by name or glob; those of its sweep, if not said.",
+)
 @click.option("--schedule", default="", metavar="NAME:ANSWER,...", help="Perturb the run with a schedule.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @guarded
-def report(topology: str, changes: dict[str, Any], output: str | None, slowest: int, schedule: str, quiet: bool) -> int:
+def report(
+    topology: str,
+    changes: dict[str, Any],
+    output: str | None,
+    slowest: int,
+    metrics: tuple[str, ...],
+    schedule: str,
+    quiet: bool,
+) -> int:
     """Run TOPOLOGY and write a page on what was measured: one file that needs no network.
 
-    On it are the topology drawn, distributions, what each latency is made of, the slowest requests step by step, the
-    driver's operations, and what reproduces it.
+    TOPOLOGY may be a results file, that of a sweep: then nothing is run, and the page has its curves and heat maps.
+
+    On that of a run are the topology drawn, distributions, what each latency is made of, the slowest requests step by
+    step, the driver's operations, and what reproduces it.
     """
-    from cosim.config.problems import Position, Problem, TopologyError
+    path = Path(output or f"{Path(name_of(topology)).stem}.html")
+    _writable(path)
+    if _is_results(topology):
+        if schedule or any(changes.values()):
+            raise click.UsageError(f"{topology} is a results file: nothing is run, so that nothing can be changed")
+        return _of_results(topology, metrics, path)
+    if metrics:
+        raise click.UsageError("-m chooses of a results file; a run has everything on its page")
+    chosen = tuple(filter(None, schedule.split(",")))
+    return _of_run(topology, changes, chosen, slowest, path, quiet=quiet)
+
+
+def _is_results(path: str) -> bool:
+    """Whether that is a file of SQLite; if it is not one of ours, it is told so where it is opened."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False
+
+
+def _of_results(file: str, metrics: tuple[str, ...], path: Path) -> int:
+    from cosim.study.html.sweep_page import sweep_page
+    from cosim.study.results.file import refused
+    from cosim.study.results.results import Results
+
+    with Results(file) as results:
+        sweeps = results.sweeps()
+        if not sweeps:
+            raise refused(file, "no sweep has written into it")
+        _write(path, sweep_page(results, sweeps[-1], metrics))
+    click.echo(f"{path}: {sweeps[-1].command}")
+    return 0
+
+
+def _of_run(
+    topology: str, changes: dict[str, Any], schedule: tuple[str, ...], slowest: int, path: Path, *, quiet: bool
+) -> int:
     from cosim.study.html.run_page import run_page
-    from cosim.study.report.whole_file import write_whole
     from cosim.study.run.run import Keep, Point, command_line
     from cosim.study.run.run import run as simulate
     from cosim.study.run.stop import Stop
     from cosim.system.load import load
     from cosim.units.run_end import AfterThreads
 
-    chosen = tuple(filter(None, schedule.split(",")))
-    path = Path(output or f"{name_of(topology)}.html")
-
-    def write(text: str) -> None:
-        try:
-            write_whole(path, text)
-        except OSError as error:
-            why = f"cannot be written: {error.strerror or error}"
-            raise TopologyError([Problem(Position(f"-o {path}"), (), why)]) from None
-
     stop = Stop(nothing_yet)
     with stop.listening(SIGNALS):
         loaded = load(topology, **changes)
-        if not path.parent.is_dir():
-            raise TopologyError([Problem(Position(f"-o {path}"), (), f"{path.parent} is no folder")])
         point = Point(
             loaded,
             name=name_of(topology),
-            schedule=chosen,
-            command=command_line(topology, **changes, schedule=chosen),
+            schedule=schedule,
+            command=command_line(topology, **changes, schedule=schedule),
         )
         until = 0 if isinstance(loaded.run.until, AfterThreads) else loaded.run.until
         keep = Keep(step_ps=max(1, until // STEPS) if until else 0, slowest=slowest)
         result = simulate(point, progress=not quiet, stop=stop, keep=keep)
-        write(run_page(result, loaded))
+        _write(path, run_page(result, loaded))
     click.echo(f"{path}: {result.outcome}, digest {result.digest}")
     return INTERRUPTED if stop.signals else result.exit_code
+
+
+def _writable(path: Path) -> None:
+    """Refuse a page that cannot be written, before a long run."""
+    if not path.parent.is_dir():
+        raise _unwritable(path, f"{path.parent} is no folder")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise _unwritable(path, "cannot be written")
+
+
+def _write(path: Path, text: str) -> None:
+    from cosim.study.report.whole_file import write_whole
+
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        raise _unwritable(path, f"cannot be written: {error.strerror or error}") from None
+
+
+def _unwritable(path: Path, why: str) -> Exception:
+    from cosim.config.problems import Position, Problem, TopologyError
+
+    return TopologyError([Problem(Position(f"-o {path}"), (), why)])

@@ -15,10 +15,11 @@ LEFT, BELOW, TOP = 48, 34, 8
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Points (x, y), and for each how far below and above the mean may be; an empty band is none."""
+    """Points (x, y), joined by a line or not, and for each from where to where its mean may be; no band if empty."""
 
     points: Sequence[tuple[float, float]]
     band: Sequence[tuple[float, float]] = ()
+    line: bool = True
 
 
 def chart(
@@ -56,9 +57,10 @@ def chart(
             upper = [place(x, high_) for (x, _), (_, high_) in zip(curve.points, curve.band, strict=True)]
             lower = [place(x, low_) for (x, _), (low_, _) in zip(curve.points, curve.band, strict=True)]
             parts.append(f'<path d="M{"L".join([*upper, *reversed(lower)])}Z" fill="{colour}" opacity=".22"/>')
-        drawn = "L".join(place(x, y) for x, y in curve.points)
-        parts.append(f'<path d="M{drawn}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
-        if len(curve.points) <= 40:
+        if curve.line:
+            drawn = "L".join(place(x, y) for x, y in curve.points)
+            parts.append(f'<path d="M{drawn}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
+        if len(curve.points) <= 40 or not curve.line:
             for x, y in curve.points:
                 across_px, down_px = place(x, y).split()
                 at_it = f'cx="{across_px}" cy="{down_px}" r="2.6" fill="{colour}"'

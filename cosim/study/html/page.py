@@ -36,6 +36,7 @@ figcaption { font-size: .85rem; overflow-wrap: anywhere } svg.c { width: 100%; h
 svg.c text { fill: var(--faint); font: 11px system-ui, sans-serif } svg.c .axis { stroke: var(--line) }
 svg.c .mark { stroke: var(--mark) } svg.c .column { fill: var(--mark); opacity: .75 }
 svg.c .mark99 { stroke: var(--bad) }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1rem 2rem }
 .slow { display: flex; justify-content: space-between; gap: 1rem; margin-top: .7rem }
 .line { position: relative; height: 1.1rem; background: var(--box); border-radius: 3px; overflow: hidden }
 .line i { position: absolute; top: 0; bottom: 0; min-width: 1px }

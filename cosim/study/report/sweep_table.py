@@ -81,6 +81,11 @@ def spelled(name: str, mean: Mean | None) -> str:
     return f"{value:,.{decimals}f} ± {half:,.{decimals}f}"
 
 
+def factor_of(name: str) -> float:
+    """What a number is multiplied with to be in the unit of its heading."""
+    return _unit(name)[1]
+
+
 def _decimals(value: float, half: float) -> int:
     """So that two digits of the interval are seen, or four of the value."""
     of, digits = (half, 2) if half else (abs(value), 4)

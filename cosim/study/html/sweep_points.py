@@ -1,0 +1,29 @@
+"""The points of a sweep out of its results file, with the means of some metrics: of very many runs quickly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cosim.study.results.estimate import Estimate, chosen, estimates
+from cosim.study.results.results import Results, SweepRow
+from cosim.study.results.stored import Stored
+
+
+def points_of(results: Results, sweep: SweepRow, metrics: Sequence[str]) -> list[Estimate]:
+    """Each point of `sweep` in its order, with the means of `metrics`; of each run only their numbers are read."""
+    settings = results.settings(sweep.id)
+    runs: dict[str, dict[int, Stored]] = {point: {} for point in settings}
+    for point, seed, outcome, reason, numbers in results.some(sweep.model, lambda names: _wanted(names, metrics)):
+        if point not in runs:
+            continue
+        before = runs[point].get(seed)
+        together = {**before.numbers, **numbers} if before else numbers
+        runs[point][seed] = Stored("", point, 0, seed, outcome, reason, settings=settings[point], numbers=together)
+    return list(estimates((run for point in runs.values() for run in point.values()), metrics))
+
+
+def _wanted(names: list[str], metrics: Sequence[str]) -> list[str]:
+    """The metrics among some names, and what tells the interval of a single run."""
+    found = set(chosen(names, metrics))
+    found |= {f"{name.removesuffix('.mean_ps')}.ci95_{end}_ps" for name in found for end in ("from", "to")}
+    return [name for name in names if name in found]

@@ -1,0 +1,139 @@
+"""The page on a sweep is made from its results file alone: curves with bands, heat maps, every point, what failed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cosim.cli import main
+from cosim.study.html.heat_map import heat_map
+from cosim.study.html.sweep_page import sweep_page
+from cosim.study.html.sweep_points import points_of
+from cosim.study.results.estimate import estimates
+from cosim.study.results.results import Results, SweepRow
+from cosim.study.results.stored import Stored
+from tests.study.html.pages import Checked, in_browser, needs_nothing
+
+WALKERS, SIZE = "iommu0.geometry.walkers", "nic0.traffic.size"
+METRIC = "nic0.read.mean_ps"
+
+
+def swept(path: Path, axes: Mapping[str, Sequence[str]], *, failing: int = -1, every: int = 1, reps: int = 3) -> Path:
+    """A results file with a point for each combination, or `every` so many-th; that of number `failing` has failed."""
+    with Results(path, write=True) as results:
+        row = results.begin(SweepRow("cosim sweep fox -x hare", "fox", "parts: {}", axes, (METRIC,)))
+        combinations = list(itertools.product(*axes.values()))[::every]
+        points = [(at, f"p{at}", dict(zip(axes, values, strict=True))) for at, values in enumerate(combinations)]
+        results.plan(row, points)
+        for at, point, settings in points:
+            results.note(point, "merged", "parts: {}")
+            for rep in range(reps):
+                numbers = {METRIC: 1000 * (at + 1) + 10 * rep, "iommu0.iotlb.hit_rate": 0.25, "events": 7}
+                run = Stored(f"{point}r{rep}", point, rep, rep, "ok", settings=settings, numbers=numbers)
+                if at == failing:
+                    run = Stored(f"{point}r{rep}", point, rep, rep, "lost", "its process died <twice>")
+                results.add(run)
+    return path
+
+
+def test_two_axes_are_curves_with_bands_and_a_heat_map(tmp_path: Path) -> None:
+    path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2", "4"], SIZE: ["64 B", "1 KiB"]})
+    with Results(path) as results:
+        text = sweep_page(results, results.sweeps()[-1], ())
+    needs_nothing(text)
+    page = Checked(text)
+    assert "6 points of 6, 18 runs, 0 failed" in page.text
+    assert page.counts["svg"] == 2
+    assert text.count('opacity=".22"') == 2  # a band for each size
+    assert page.counts["circle"] == 6
+    for settings in ("size 64 B", "size 1 KiB", "cosim sweep fox -x hare", "nic0.read.mean ns"):
+        assert settings in page.text
+    assert "1 64 B 3 1.010 ± 0.025" in page.text
+    assert "hit_rate" not in page.text
+
+
+def test_other_numbers_are_drawn_if_they_are_asked_for(tmp_path: Path) -> None:
+    path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2", "4"]})
+    with Results(path) as results:
+        page = Checked(sweep_page(results, results.sweeps()[-1], ["*.hit_rate"]))
+    assert "iommu0.iotlb.hit_rate %" in page.text
+    assert "nic0.read.mean" not in page.text
+
+
+def test_what_failed_is_named_with_its_reason(tmp_path: Path) -> None:
+    path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2", "4"]}, failing=1)
+    with Results(path) as results:
+        page = Checked(sweep_page(results, results.sweeps()[-1], ()))
+    assert "3 points of 3, 9 runs, 3 failed" in page.text
+    assert "walkers 2 lost: its process died <twice>" in page.text
+    assert page.counts["circle"] == 2
+
+
+def test_points_that_were_drawn_are_dots_over_each_axis(tmp_path: Path) -> None:
+    axes = {WALKERS: [str(n) for n in range(1, 7)], SIZE: [f"{n} B" for n in range(64, 128, 8)]}
+    path = swept(tmp_path / "s.sqlite", axes, every=7)
+    with Results(path) as results:
+        page = Checked(sweep_page(results, results.sweeps()[-1], ()))
+    assert (page.counts["svg"], page.counts["circle"]) == (2, 14)
+
+
+def test_quick_reading_gives_the_same_means_as_whole_runs(tmp_path: Path) -> None:
+    path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2", "4"], SIZE: ["64 B", "1 KiB"]}, failing=4)
+    with Results(path) as results:
+        sweep = results.sweeps()[-1]
+        metrics = [METRIC, "*.hit_rate"]
+        whole = list(estimates(results.runs(sweep.id, model=sweep.model), metrics))
+        assert points_of(results, sweep, metrics) == whole
+
+
+def test_a_large_heat_map_keeps_its_numbers_in_titles() -> None:
+    names = [str(n) for n in range(30)]
+    values = {(x, y): float(x) * float(y) for x in names for y in names}
+    page = Checked(heat_map("n", ("x", names), ("y", names), {key: f"{n:g}" for key, n in values.items()}, values))
+    assert page.counts["rect"] == page.counts["title"] == 900
+
+
+@pytest.mark.parametrize(
+    ("make", "words", "said"),
+    [
+        ("none", (), "no results file of cosim"),
+        ("empty", (), "no sweep has written into it"),
+        ("swept", ("-s", f"{WALKERS}=1"), "is a results file: nothing is run"),
+    ],
+)
+def test_a_file_that_has_no_sweep_is_refused(tmp_path: Path, make: str, words: tuple[str, ...], said: str) -> None:
+    path = tmp_path / "s.sqlite"
+    if make == "none":
+        path.write_bytes(b"SQLite format 3\0" + bytes(4096))
+    elif make == "empty":
+        Results(path, write=True).close()
+    else:
+        swept(path, {WALKERS: ["1", "2"]})
+    page = tmp_path / "page.html"
+    found = CliRunner().invoke(main, ["report", str(path), "-o", str(page), *words])
+    assert found.exit_code == 2
+    assert said in found.output
+    assert not page.exists()
+
+
+def test_the_verb_takes_a_results_file(tmp_path: Path) -> None:
+    path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2", "4"]})
+    page = tmp_path / "page.html"
+    found = CliRunner().invoke(main, ["report", str(path), "-o", str(page)])
+    assert (found.exit_code, found.stdout) == (0, f"{page}: cosim sweep fox -x hare\n")
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1200])
+def test_in_a_browser_nothing_is_wider_than_the_window(tmp_path: Path, width: int) -> None:
+    axes = {WALKERS: [str(n) for n in range(1, 20)], SIZE: ["64 B", "1 KiB", "4 KiB"]}
+    path = swept(tmp_path / "s.sqlite", axes, reps=2)
+    with Results(path) as results:
+        text = sweep_page(results, results.sweeps()[-1], ())
+    wide, window = in_browser(text, width, "document.documentElement.scrollWidth + ' ' + innerWidth").split()
+    assert int(wide) <= int(window)
