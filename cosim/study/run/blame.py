@@ -81,6 +81,8 @@ class Blame:
         by_itself = places in full and f"{options.through}.walkers" not in full
         if by_itself and self._merged(places) >= MERGED and (knob := self._lowers_memory(name, "walk")):
             return self._of([places], "merge_wait", (knob,))
+        if by_itself and self._walks_alone(options.through or "") and (knob := self._lowers_memory(name, "walk")):
+            return self._of([places], "", tuple(filter(None, (self.resources[places].knob, knob))))
         slots = f"{device}.slots"
         if full == [slots] and latency.parts.get("merge_wait", 0) >= MERGED * latency.mean_ps:
             both = (self.resources[slots].knob, self._lowers_memory(name, "walk"))
@@ -113,17 +115,24 @@ class Blame:
         """What is full and does not pass the blame on to something full inside it.
 
         Walkers come with the places that bound how many of them can be in use.
-        Where all of it passes the blame on to what is busy and not full, both are named: either alone may not help.
+        Where the innermost passes the blame on to what is busy and not full, both are named: either alone may not help.
         Where none of it is in use all the time, the slots of a device that always has a request are in the way as well.
         """
-        full = [path for path in way if self.uses[path] >= FULL]
+        full = [path for path in way if self.uses[path] >= FULL and not self._idly_full(path, name)]
         named = [path for path in full if self.blocked(path, name) < PASSES]
-        if not named and full and self.resources[full[0]].name != "slots":
-            named = [*self._busiest_inside(full[0], way), full[0]]
+        if full and full[0] not in named and self.resources[full[0]].name != "slots":
+            named = [*self._busiest_inside(full[0], way), full[0], *named]
         named += [path for path in full if path not in named and self._bounds(path, named)]
         if named and max(self.uses[path] for path in named) < ALWAYS:
             named += [path for path in full if path not in named and self.resources[path].name == "slots"]
         return named
+
+    def _idly_full(self, path: str, name: str) -> bool:
+        """Whether it is the slots of a device whose requests come at times of their own, and for which none waits."""
+        resource = self.resources[path]
+        if resource.name != "slots" or self.topology.devices()[resource.owner].pace.interval is None:
+            return False
+        return not self.latencies[name].parts.get("slot", 0)
 
     def _busiest_inside(self, path: str, way: list[str]) -> list[str]:
         """What is busiest of all that lies inside of a resource, if it is busy at least half of the time."""
@@ -184,6 +193,12 @@ class Blame:
         iommu = path.rpartition(".")[0]
         merged = self.scalars[f"{iommu}.merge_wait_ps"] * (1 - self._waiting_for_walkers(iommu))
         return self._ratio(merged, self.scalars[f"{path}.busy_ps"])
+
+    def _walks_alone(self, iommu: str) -> bool:
+        """Whether there is one place, whose holder walks much of the time: a second one may wait for that walk."""
+        one = self.topology.of_kind("iommu")[iommu].geometry.in_flight == 1
+        walking = self._ratio(self.scalars[f"{iommu}.walkers.busy_ps"], self.scalars[f"{iommu}.places.busy_ps"])
+        return one and walking >= MERGED
 
     def _waiting_for_walkers(self, iommu: str) -> float:
         """The fraction of a walk that is the wait for a walker."""

@@ -15,6 +15,15 @@ from tests.study.run.systems import MARGIN, improvement
 BEHIND_DATA = 555
 """A system whose places are full of requests that wait for walks behind data, at a port that is 84 % busy."""
 
+ALONE = 55
+"""A system with one place, whose holder walks nearly all the time, mostly for a page that the next one needs, too."""
+
+POSTED = 66
+"""A system whose walkers and slots are full, and whose walkers wait for a port that is not."""
+
+AT_INTERVALS = 194
+"""A system whose device makes a request each 300 ns, for which its slots just suffice."""
+
 FEW_PLACES = 609
 """A system whose walkers are full, and could not be in use side by side: there is one place."""
 
@@ -69,6 +78,12 @@ def test_with_more_places_more_requests_wait_for_the_same_walk() -> None:
 def test_what_is_busy_and_not_full_is_named_with_what_is_full_of_requests_that_wait_for_it() -> None:
     said = check(BEHIND_DATA)
     assert "dram0's port was 84 % busy and iommu0's places were > 99 % busy" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [ALONE, POSTED, AT_INTERVALS])
+def test_what_is_full_is_named_with_what_is_in_the_way_beside_it_and_not_if_nobody_waits_for_it(seed: int) -> None:
+    check(seed)
 
 
 @pytest.mark.slow
