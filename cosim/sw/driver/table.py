@@ -53,6 +53,7 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
         "context-first": attach_defects.ContextFirst(),
         "live-update": attach_defects.LiveUpdate(),
         "keeps-invalidated": attach_defects.KeepsInvalidated(),
+        "keeps-domain": attach_defects.KeepsDomain(),
         "half-way": attach_defects.HalfWay(),
         "no-old-flush": attach_defects.NoOldFlush(),
         "flushes-contexts": attach.FlushesContexts(),

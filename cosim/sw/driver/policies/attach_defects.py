@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from cosim.spec.translation import DcTa, Fsc
 from cosim.sw.driver.axes import Skeleton
-from cosim.sw.driver.device import DeviceInfo, IommuDevice
+from cosim.sw.driver.device import DeviceInfo, IommuDevice, info_of
 from cosim.sw.driver.device_directory import find_context
 from cosim.sw.driver.domain import Bond, DomainObject
 from cosim.sw.driver.policies.attach import BondFirst, V
@@ -171,6 +171,23 @@ class HalfWay(BondFirst):
                 raise KernelError(errno.ENODEV, f"{device.name}: no device context for {device_id:#x}")
             await context.tc.store(await context.tc.load() | await self.fresh_tc(iommu))
             await super().update(driver, iommu, replace(device, ids=(device_id,)), fsc, ta, valid)
+
+
+@dataclass(frozen=True)
+class KeepsDomain(BondFirst):
+    """`BondFirst`, but a device that leaves for no table is still noted in its old domain (a report of April 2025).
+
+    identity, or blocked                    core
+    context without a table; unlink         .
+        .                                   free the domain
+    next attach: unlink from a freed domain .
+    """
+
+    async def _without_table(self, driver: Skeleton, iommu: IommuDevice, device: Device, valid: int) -> None:
+        info = await info_of(device.object)
+        noted = await info.domain.load()
+        await super()._without_table(driver, iommu, device, valid)
+        await info.domain.store(noted)
 
 
 @dataclass(frozen=True)
