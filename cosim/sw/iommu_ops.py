@@ -241,6 +241,12 @@ class IommuDriver(DomainOps, Protocol):
         After: nothing is called any more.
         """
 
+    async def forward_command(self, iommu: Object, words: tuple[int, int]) -> None:
+        """Put a command of somebody else's into the queue as it is, and wait for nothing.
+
+        So a virtual IOMMU could hand on its guest's commands (`cache_invalidate` of iommufd); no driver in Linux does.
+        """
+
     # --- iommu_ops: devices ------------------------------------------------------------------------------------------
 
     async def probe_device(self, device: Device) -> None:

@@ -43,6 +43,7 @@ class FakeDriver:
         self.refuses: set[tuple[str, str]] = set()
         self.tables: dict[str, dict[int, tuple[int, int]]] = {}
         self.permitted: dict[tuple[str, int], Prot] = {}
+        self.forwarded: list[tuple[int, int]] = []
         self.under_way = 0
         self.most_attaching = 0
 
@@ -58,6 +59,9 @@ class FakeDriver:
 
     async def shutdown(self, iommu: Object) -> None:
         self.calls.append("shutdown")
+
+    async def forward_command(self, iommu: Object, words: tuple[int, int]) -> None:
+        self.forwarded.append(words)
 
     async def probe_device(self, device: Device) -> None:
         self.calls.append(f"probe {device.name}")

@@ -56,6 +56,11 @@ def test_a_buffer_that_is_left_mapped_is_unmapped_by_its_name() -> None:
     assert not bench.runtime.buffers
 
 
+def test_a_command_of_somebody_elses_is_put_into_the_queue_as_it_is() -> None:
+    bench = Bench().run(workload("forward-command", iommu="iommu0", words=[0x7F, 3]))
+    assert bench.driver.forwarded == [(0x7F, 3)]
+
+
 def test_pages_that_are_not_freed_after_the_unmap_are_lost_to_others() -> None:
     bench = Bench().run(MAP, workload("unmap", buffer="x", start="1 ms", free=False))
     assert bench.buffers() == 1

@@ -412,6 +412,7 @@ ALWAYS_FELT = {
     "threads.*.leave": "how much it takes",
     "threads.*.most": "how much it takes",
     "threads.*.what": "which call it makes",
+    "threads.*.words": "which command it sends",
     "threads.*.or_else": "which call it makes after another has failed",
     "threads.*.interrupts": "who waits for it",
     "stalls*": "one that begins after the end, or names no consumer, is an error of its own",

@@ -182,6 +182,10 @@ class Driver:
         gather.page_size = size
         gather.add(iova, size)
 
+    async def forward_command(self, iommu: Object, words: tuple[int, int]) -> None:
+        """Put a command of somebody else's into the queue as it is."""
+        await self.send(IommuDevice(iommu.address), Command(words))
+
     # --- What policies use -----------------------------------------------------------------------------------------
 
     async def invalidate(self, domain: DomainObject, start: int, end: int) -> bool | None:

@@ -14,6 +14,7 @@ from cosim.sw.workloads.steps import Attach, FreeDomain, IovaToPhys, Map, Scribb
 from cosim.sw.workloads.trouble import (
     ExhaustDomains,
     ExhaustMemory,
+    ForwardCommand,
     Misuse,
     Plug,
     ProbeAgain,
@@ -45,6 +46,7 @@ AnyWorkload = Annotated[
     | ProbeAgain
     | ExhaustMemory
     | ExhaustDomains
+    | ForwardCommand
     | Scribble
     | Misuse,
     Field(discriminator="does"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ from cosim.sw.runtime import Runtime
 from cosim.sw.workloads.references import AttachableNames, IommuName, PagingDomainName
 from cosim.sw.workloads.workload import WorkloadOptions, allocate, around, release
 from cosim.units.field_types import Size, Time
+
+Dword = Annotated[int, Field(ge=0, lt=1 << 64)]
 
 
 class Unplug(WorkloadOptions):
@@ -62,6 +64,23 @@ class UnplugIommu(WorkloadOptions):
         for device in await runtime.core.behind(self.iommu):
             await runtime.master(device).stop()
         await runtime.core.remove_iommu(self.iommu)
+
+
+class ForwardCommand(WorkloadOptions):
+    """Puts a command of somebody else's into an IOMMU's queue, legal or not, and waits for nothing.
+
+    A virtual IOMMU could so hand on what its guest sends; no driver in Linux does that for RISC-V.
+    """
+
+    does: Literal["forward-command"]
+    iommu: IommuName
+    """Its name."""
+    words: tuple[Dword, Dword]
+    """The two doublewords of the command; `[0, 0]` is illegal."""
+    count: Literal[1] = 1
+
+    async def round(self, runtime: Runtime) -> None:
+        await runtime.driver.forward_command(runtime.core.iommus[self.iommu], self.words)
 
 
 class Shutdown(WorkloadOptions):
