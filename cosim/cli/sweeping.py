@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cosim.cli.options import guarded, name_of
-from cosim.cli.running import nothing_yet
 from cosim.shell import INTERRUPTED, SIGNALS
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def sweep(
     plan = _plan(topology, asked)
     check_extras(parquet)
     path = output or f"{name_of(topology)}.sqlite"
-    stop = Stop(nothing_yet)
+    stop = Stop()
     with stop.listening(SIGNALS), SweepProgress(shown=not quiet) as bar:
         made = plan.sweep(path, command=shlex.join(["cosim", *sys.argv[1:]]), reuse=reuse, stop=stop)
         made.progress = bar.ran

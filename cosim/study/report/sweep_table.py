@@ -104,7 +104,7 @@ def _note(estimates: Sequence[Estimate]) -> str:
     unknown = sum(mean.half == inf for mean in means)
     known = "± is half of the 95 % interval of the mean"
     if unknown == len(means):
-        return "no intervals: each point has one run, too short for one of its own; --reps 5 makes more"
+        return "no intervals: each point has one run, which cannot tell; --reps 5 makes more"
     if unknown:
-        return f"{known}; where there is none, one run is too short for it: --reps 5 makes more"
+        return f"{known}; where there is none, one run cannot tell: --reps 5 makes more"
     return known

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from cosim.config.problems import TopologyError
@@ -131,7 +132,7 @@ class Sweep:
 
         def missing() -> Iterator[Point]:
             for run in runs:
-                if self.stop is not None and self.stop.asked:
+                if self._asked:
                     return
                 if (there := self._there(run)) is not None:
                     ready.append(there)
@@ -141,11 +142,19 @@ class Sweep:
                 yield point
 
         shared = self.request.at_first >= SHARING
-        for point, record in pool.runs(missing(), alone=lambda _: not shared, in_order=False):
-            yield from _taken(ready)
-            yield self._kept(waiting.pop(id(point)), record)
+        with closing(pool.runs(missing(), alone=lambda _: not shared, in_order=False)) as coming:
+            for point, record in coming:
+                yield from _taken(ready)
+                yield self._kept(waiting.pop(id(point)), record)
+                if self._asked:
+                    break
         yield from _taken(ready)
-        self.interrupted |= pool.interrupted or (self.stop is not None and self.stop.asked)
+        self.interrupted |= pool.interrupted or self._asked
+
+    @property
+    def _asked(self) -> bool:
+        """Whether a signal has come, which the pool may not have heard."""
+        return self.stop is not None and self.stop.asked
 
     def _there(self, run: _Run) -> Stored | None:
         """The run, if it need not be made."""

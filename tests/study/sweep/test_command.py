@@ -1,0 +1,211 @@
+"""`cosim sweep` as a shell sees it: tables, exit codes, what is kept when it is stopped, and studies as files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cosim.cli import main
+from cosim.study.results.results import Results
+from tests.study.sweep.test_sweep import RANDOM, READ
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(RANDOM, encoding="utf-8")
+    return tmp_path
+
+
+def cosim(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words), catch_exceptions=False)
+
+
+def sweep(*words: str) -> Result:
+    return cosim("sweep", "tiny.yaml", "-j", "1", *words)
+
+
+SIZES = ("-x", "dev0.traffic.size=64 B,256 B")
+
+
+def test_a_table_of_means_and_a_results_file_are_what_comes_out(folder: Path) -> None:
+    found = sweep(*SIZES, "--reps", "2", "--csv", "all.csv")
+    assert found.exit_code == 0
+    lines = found.stdout.splitlines()
+    assert lines[0].split() == ["size", "runs", "dev0.read.mean", "ns"]
+    assert lines[1].startswith("64 B")
+    assert "±" in lines[1]
+    assert lines[-1] == "4 of 4 runs were made now, in tiny.sqlite"
+    rows = list(csv.DictReader((folder / "all.csv").read_text().splitlines()))
+    assert {row["dev0.traffic.size"] for row in rows} == {"64 B", "256 B"}
+    assert len([row for row in rows if row["metric"] == READ]) == 4
+    again = sweep(*SIZES, "--reps", "2", "--json")
+    points = json.loads(again.stdout)["points"]
+    assert [point["runs"] for point in points] == [2, 2]
+    assert points[0]["means"][READ]["half_ci95"] > 0
+    assert "0 of 4 runs were made now" in sweep(*SIZES, "--reps", "2").stdout
+
+
+def test_metrics_are_chosen_by_name_or_glob(folder: Path) -> None:
+    found = sweep(*SIZES, "-m", "dev0.read.p99_ps", "-m", "dev0.*_gbps")
+    assert found.stdout.splitlines()[0].split() == [
+        *("size", "runs", "dev0.read.p99", "ns"),
+        *("dev0.read", "Gb/s", "dev0.written", "Gb/s"),
+    ]
+
+
+def test_a_run_that_fails_makes_the_exit_code_5(folder: Path) -> None:
+    found = sweep(*SIZES, "-s", "expect.scalars={dev0.reads: 1}")
+    assert found.exit_code == 5
+    assert "0 of 1" in found.stdout
+    assert "failed: dev0.reads" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "-x: name an axis: -x iommu0.geometry.walkers=1,2,4"),
+        (
+            ("-x", "dev0.traffic.sise=1"),
+            "-x dev0.traffic.sise=1: parts.dev0.traffic.sise: unknown field; did you mean size?",
+        ),
+        (("-x", "nic*.traffic.size=64 B"), "matches no part"),
+        (("-x", "dev0.traffic.size=64 B,12"), "-x dev0.traffic.size=12: "),
+        (("-x", "dram0.latency=80 ns..40 ns"), "a range goes up"),
+        (("-x", "dram0.latency=40 ns..80 ns"), "or draw from it: --sample lhs:64"),
+        ((*SIZES, "--where", "sise > 1"), "sise is no axis; did you mean size?"),
+        ((*SIZES, "--where", "size > 1 MiB"), "no point meets it"),
+        ((*SIZES, "--zip", "size,latency"), "latency is no axis"),
+        ((*SIZES, "--sample", "lhc:3"), "write lhs:64 or sobol:64"),
+        ((*SIZES, "--ci", "2%"), "say with -m of which number"),
+        ((*SIZES, "--ci", "two", "-m", READ), "write how narrow, such as 2%"),
+        ((*SIZES, "-o", "."), "a folder, not a results file"),
+        ((*SIZES, "-o", "tiny.yaml"), "no results file of cosim"),
+        ((*SIZES, "--reuse", "none.sqlite"), "none.sqlite: no such file"),
+        (("-x", "driver=v2,mergd"), "--driver mergd: driver.variant: 'mergd' is not known; did you mean merged?"),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_answered_in_a_line_and_nothing_is_written(
+    folder: Path, words: tuple[str, ...], said: str
+) -> None:
+    found = sweep(*words)
+    assert found.exit_code == 2
+    assert said in found.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["tiny.yaml"]
+
+
+STUDY = """
+topology: tiny.yaml
+axes:
+  dev0.traffic.size: [64 B, 256 B]
+  dram0.latency: 40 ns..80 ns*2
+where: size < 256 B or latency > 40 ns
+set: {run.until: 15 us}
+reps: 2
+metrics: [dev0.read.mean_ps]
+"""
+
+
+def test_a_study_file_says_the_same_and_the_command_line_may_say_more(folder: Path) -> None:
+    (folder / "study.yaml").write_text(STUDY)
+    found = cosim("sweep", "study.yaml", "-j", "1")
+    assert found.exit_code == 0
+    assert [line.split()[:4] for line in found.stdout.splitlines()[1:4]] == [
+        ["64", "B", "40", "ns"],
+        ["64", "B", "80", "ns"],
+        ["256", "B", "80", "ns"],
+    ]
+    assert "6 of 6 runs were made now, in study.sqlite" in found.stdout
+    more = cosim("sweep", "study.yaml", "-j", "1", "--reps", "3")
+    assert "3 of 9 runs were made now" in more.stdout
+
+
+WRONG = """
+topology: tiny.yaml
+axis: {}
+axes:
+  dev0.traffic.size: 256 B..64 B*2
+  dram0.latency: [40 ns, 40 ns]
+reps: none
+where: size <
+ci: lots
+"""
+
+
+def test_everything_that_is_wrong_with_a_study_is_told_with_its_line(folder: Path) -> None:
+    (folder / "study.yaml").write_text(WRONG)
+    found = cosim("sweep", "study.yaml")
+    assert found.exit_code == 2
+    lines = found.stderr.splitlines()
+    for said in (
+        "study.yaml:3:1: axis: unknown field; did you mean axes?",
+        "study.yaml:5:",
+        "study.yaml:6:",
+        "study.yaml:7:7: reps: ",
+    ):
+        assert any(line.startswith(said) for line in lines), (said, lines)
+    assert any("a range goes up" in line for line in lines)
+    assert any("40 ns is there twice" in line for line in lines)
+    assert not (folder / "study.sqlite").exists()
+
+
+def started(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """A sweep of runs that take long enough to be met; its results file is made when this returns."""
+    command = [sys.executable, "-m", "cosim", "sweep", "tiny.yaml", "-o", "s.sqlite", "-j", "2", *words]
+    command += ["-x", "dram0.latency=40 ns..63 ns:1 ns", "-s", "dev0.traffic.requests=3000", "--until", "400 us"]
+    child = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while kept(folder) < 2:
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.05)
+    return child
+
+
+def kept(folder: Path) -> int:
+    try:
+        with sqlite3.connect(f"file:{folder / 's.sqlite'}?mode=ro", uri=True) as file:
+            return int(file.execute("SELECT count(*) FROM runs").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_what_has_ended_is_kept_whatever_stops_it_and_the_same_command_goes_on(folder: Path, number: int) -> None:
+    child = started(folder)
+    os.kill(child.pid, number)
+    out, err = child.communicate(timeout=60)
+    before = kept(folder)
+    assert 2 <= before < 24
+    if number == signal.SIGINT:
+        assert child.returncode == 130
+        assert "interrupted; what has ended is in s.sqlite; go on with: cosim sweep tiny.yaml" in err
+        assert "runs were made now" in out
+    else:
+        assert child.returncode == -signal.SIGKILL
+    words = ["-x", "dram0.latency=40 ns..63 ns:1 ns", "-s", "dev0.traffic.requests=3000", "--until", "400 us"]
+    found = sweep(*words, "-o", "s.sqlite")
+    assert f"{24 - before} of 24 runs were made now" in found.stdout
+    with Results(folder / "s.sqlite") as results:
+        ids = [run.id for run in results.runs()]
+    assert len(ids) == len(set(ids)) == 24
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_its_run_a_second_try_and_nothing_else(folder: Path) -> None:
+    child = started(folder)
+    workers = [int(pid) for pid in Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()]
+    os.kill(workers[0], signal.SIGKILL)
+    child.communicate(timeout=120)
+    assert child.returncode == 0
+    with Results(folder / "s.sqlite") as results:
+        assert [run.outcome for run in results.runs()] == ["ok"] * 24
