@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ STEPS = 100
     metavar="NAME",
     help="Of a results file: draw this number, by name or glob; those of its sweep, if not said.",
 )
+@click.option("--plots", metavar="DIR", help="Draw figures for papers there as well, each as PNG and SVG.")
 @click.option("--schedule", default="", metavar="NAME:ANSWER,...", help="Perturb the run with a schedule.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @guarded
@@ -35,6 +37,7 @@ def report(
     output: str | None,
     slowest: int,
     metrics: tuple[str, ...],
+    plots: str | None,
     schedule: str,
     quiet: bool,
 ) -> int:
@@ -47,14 +50,16 @@ def report(
     """
     path = Path(output or f"{Path(name_of(topology)).stem}.html")
     _writable(path)
+    if plots:
+        _ready(Path(plots))
     if _is_results(topology):
         if schedule or any(changes.values()):
             raise click.UsageError(f"{topology} is a results file: nothing is run, so that nothing can be changed")
-        return _of_results(topology, metrics, path)
+        return _of_results(topology, metrics, path, plots)
     if metrics:
         raise click.UsageError("-m chooses of a results file; a run has everything on its page")
     chosen = tuple(filter(None, schedule.split(",")))
-    return _of_run(topology, changes, chosen, slowest, path, quiet=quiet)
+    return _of_run(topology, changes, chosen, slowest, path, plots, quiet=quiet)
 
 
 def _is_results(path: str) -> bool:
@@ -66,7 +71,7 @@ def _is_results(path: str) -> bool:
         return False
 
 
-def _of_results(file: str, metrics: tuple[str, ...], path: Path) -> int:
+def _of_results(file: str, metrics: tuple[str, ...], path: Path, plots: str | None) -> int:
     from cosim.study.html.sweep_page import sweep_page
     from cosim.study.results.file import refused
     from cosim.study.results.results import Results
@@ -75,13 +80,25 @@ def _of_results(file: str, metrics: tuple[str, ...], path: Path) -> int:
         sweeps = results.sweeps()
         if not sweeps:
             raise refused(file, "no sweep has written into it")
-        _write(path, sweep_page(results, sweeps[-1], metrics))
-    click.echo(f"{path}: {sweeps[-1].command}")
+        sweep = sweeps[-1]
+        _write(path, sweep_page(results, sweep, metrics))
+        if plots:
+            from cosim.study.pictures.plots import plots_of_sweep
+
+            _drawn(plots, lambda folder: plots_of_sweep(results, sweep, metrics, folder))
+    click.echo(f"{path}: {sweep.command}")
     return 0
 
 
 def _of_run(
-    topology: str, changes: dict[str, Any], schedule: tuple[str, ...], slowest: int, path: Path, *, quiet: bool
+    topology: str,
+    changes: dict[str, Any],
+    schedule: tuple[str, ...],
+    slowest: int,
+    path: Path,
+    plots: str | None,
+    *,
+    quiet: bool,
 ) -> int:
     from cosim.study.html.run_page import run_page
     from cosim.study.run.run import Keep, Point, command_line
@@ -103,16 +120,41 @@ def _of_run(
         keep = Keep(step_ps=max(1, until // STEPS) if until else 0, slowest=slowest)
         result = simulate(point, progress=not quiet, stop=stop, keep=keep)
         _write(path, run_page(result, loaded))
+        if plots:
+            from cosim.study.pictures.plots import plots_of_run
+
+            _drawn(plots, lambda folder: plots_of_run(result, folder))
     click.echo(f"{path}: {result.outcome}, digest {result.digest}")
     return INTERRUPTED if stop.signals else result.exit_code
+
+
+def _ready(folder: Path) -> None:
+    """Make the folder of figures, before a long run, and see that what draws them is there."""
+    try:
+        import cosim.study.pictures.plots  # noqa: F401 - whether it can be
+    except ModuleNotFoundError as error:
+        why = f"figures need the package {error.name}: pip install 'cosim[plots]'"
+        raise _refused(f"--plots {folder}", why) from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(f"--plots {folder}", f"cannot be written: {error.strerror or error}") from None
+
+
+def _drawn(plots: str, draw: Callable[[Path], list[Path]]) -> None:
+    try:
+        files = draw(Path(plots))
+    except OSError as error:
+        raise _refused(f"--plots {plots}", f"cannot be written: {error.strerror or error}") from None
+    click.echo(f"{plots}: {len(files)} figures")
 
 
 def _writable(path: Path) -> None:
     """Refuse a page that cannot be written, before a long run."""
     if not path.parent.is_dir():
-        raise _unwritable(path, f"{path.parent} is no folder")
+        raise _refused(f"-o {path}", f"{path.parent} is no folder")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise _unwritable(path, "cannot be written")
+        raise _refused(f"-o {path}", "cannot be written")
 
 
 def _write(path: Path, text: str) -> None:
@@ -121,10 +163,10 @@ def _write(path: Path, text: str) -> None:
     try:
         write_whole(path, text)
     except OSError as error:
-        raise _unwritable(path, f"cannot be written: {error.strerror or error}") from None
+        raise _refused(f"-o {path}", f"cannot be written: {error.strerror or error}") from None
 
 
-def _unwritable(path: Path, why: str) -> Exception:
+def _refused(option: str, why: str) -> Exception:
     from cosim.config.problems import Position, Problem, TopologyError
 
-    return TopologyError([Problem(Position(f"-o {path}"), (), why)])
+    return TopologyError([Problem(Position(option), (), why)])

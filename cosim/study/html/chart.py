@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 
 from cosim.study.drawing.svg import COLOURS
+from cosim.study.pictures.shapes import Curves
 
 WIDTH, HEIGHT = 360, 170
 LEFT, BELOW, TOP = 48, 34, 8
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Points (x, y), joined by a line or not, and for each from where to where its mean may be; no band if empty."""
-
-    points: Sequence[tuple[float, float]]
-    band: Sequence[tuple[float, float]] = ()
-    line: bool = True
-
-
-def chart(
-    title: str, curves: Mapping[str, Curve], *, across: str, ticks: Sequence[tuple[float, str]] = (), unit: str = ""
-) -> str:
-    """A figure of curves by name over a common axis, whose `ticks` are places and what stands there.
-
-    Without ticks there are round numbers.
-    """
+def chart(picture: Curves) -> str:
+    """A figure of curves over a common axis."""
+    title, curves = picture.title, picture.curves
     xs = [x for curve in curves.values() for x, _ in curve.points]
     ys = [y for curve in curves.values() for _, y in curve.points]
     ys += [y for curve in curves.values() for pair in curve.band for y in pair]
@@ -46,10 +32,10 @@ def chart(
         down = float(place(low, value).split()[1])
         parts.append(f'<path class="axis" d="M{LEFT} {down}H{WIDTH - 10}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{down + 4:.1f}" text-anchor="end">{number(value)}</text>')
-    for at, label in ticks or [(value, number(value)) for value in _steps(low, high)]:
+    for at, label in picture.ticks or [(value, number(value)) for value in _steps(low, high)]:
         right = place(at, least).split()[0]
         parts.append(f'<text x="{right}" y="{HEIGHT + 15}" text-anchor="middle">{escape(label)}</text>')
-    parts.append(f'<text x="{WIDTH // 2}" y="{HEIGHT + 30}" text-anchor="middle">{escape(across)}</text>')
+    parts.append(f'<text x="{WIDTH // 2}" y="{HEIGHT + 30}" text-anchor="middle">{escape(picture.across)}</text>')
     names = []
     for index, (name, curve) in enumerate(curves.items()):
         colour = COLOURS[index % len(COLOURS)]
@@ -67,10 +53,9 @@ def chart(
                 parts.append(f"<circle {at_it}><title>{number(y)}</title></circle>")
         if len(curves) > 1 or name != title:
             names.append(f'<span><i style="background:{colour}"></i>{escape(name)}</span>')
-    said = f"{title}{f', {unit}' if unit else ''}"
-    view = f'class="c" viewBox="0 0 {WIDTH} {HEIGHT + BELOW}" role="img" aria-label="{escape(said, quote=True)}"'
+    view = f'class="c" viewBox="0 0 {WIDTH} {HEIGHT + BELOW}" role="img" aria-label="{escape(title, quote=True)}"'
     drawing = f"<svg {view}>{''.join(parts)}</svg>"
-    return f'<figure><figcaption>{escape(said)}</figcaption>{drawing}<div class="key">{"".join(names)}</div></figure>'
+    return f'<figure><figcaption>{escape(title)}</figcaption>{drawing}<div class="key">{"".join(names)}</div></figure>'
 
 
 def _steps(least: float, most: float) -> list[float]:

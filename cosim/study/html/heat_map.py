@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from html import escape
+
+from cosim.study.pictures.shapes import Heat
 
 CELL, HIGH, LEFT, BELOW = 58, 26, 90, 24
 SPELLED = 12
@@ -12,14 +13,10 @@ STOPS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 3
 """The colours from the smallest number to the largest; they also differ in lightness."""
 
 
-def heat_map(
-    title: str,
-    across: tuple[str, Sequence[str]],
-    down: tuple[str, Sequence[str]],
-    cells: Mapping[tuple[str, str], str],
-    values: Mapping[tuple[str, str], float],
-) -> str:
-    """A figure over two axes, each a name and its values: `cells` say what stands there, `values` give the colours."""
+def heat_map(picture: Heat) -> str:
+    """A figure of the number at each point of two axes."""
+    across, down, values = picture.across, picture.down, picture.values
+    cells = {place: f"{value:.4g}" for place, value in values.items()}
     low, high = min(values.values()), max(values.values())
     wide, tall, spelled = (CELL, HIGH, True) if len(across[1]) <= SPELLED else (max(5, 640 // len(across[1])), 8, False)
     parts = []
@@ -45,7 +42,7 @@ def heat_map(
             at = f'x="{LEFT + column * wide + wide // 2}" y="{bottom + 16}" text-anchor="middle"'
             parts.append(f"<text {at}>{escape(x)}</text>")
     width = LEFT + len(across[1]) * wide
-    said = f"{title}: {across[0]} to the right, {down[0]} downwards"
+    said = f"{picture.title}: {across[0]} to the right, {down[0]} downwards"
     view = f'viewBox="0 0 {width} {bottom + BELOW}" style="max-width:{width}px" role="img"'
     drawing = f'<svg class="c" {view} aria-label="{escape(said, quote=True)}">{"".join(parts)}</svg>'
     return f"<figure><figcaption>{escape(said)}</figcaption>{drawing}</figure>"

@@ -10,11 +10,12 @@ from html import escape
 from cosim.study.drawing.nodes import drawing_of
 from cosim.study.drawing.svg import svg
 from cosim.study.html.bars import breakdown, fractions, time
-from cosim.study.html.chart import Curve, chart, number
+from cosim.study.html.chart import chart, number
 from cosim.study.html.colours import key
 from cosim.study.html.histogram import histogram
 from cosim.study.html.page import folded, page, table
 from cosim.study.html.timeline import timeline
+from cosim.study.pictures.shapes import Curve, Curves
 from cosim.study.report.report import print_report
 from cosim.study.run.latency import Latency
 from cosim.study.run.result import Result
@@ -128,7 +129,7 @@ def _over_time(result: Result) -> Iterator[str]:
     for name, values in shown.items():
         points = [(x, float(y)) for x, y in zip(at, values, strict=True) if y is not None]
         if 4 * len(points) > len(at) and name.endswith(("_gbps", "in_flight_mean", "hit_rate", "depth_mean")):
-            figures.append(chart(name, {name: Curve(points)}, across="us since the window opened"))
+            figures.append(chart(Curves(name, "us since the window opened", {name: Curve(points)})))
     if figures:
         yield f'<h2>Over time</h2><div class="grid">{"".join(figures[:FIGURES])}</div>'
 

@@ -11,10 +11,11 @@ from click.testing import CliRunner
 import cosim
 from cosim.cli import main
 from cosim.oracles import Violation
-from cosim.study.html.chart import Curve, chart, number
+from cosim.study.html.chart import chart, number
 from cosim.study.html.colours import COLOURS
 from cosim.study.html.histogram import histogram
 from cosim.study.html.run_page import run_page
+from cosim.study.pictures.shapes import Curve, Curves
 from cosim.study.run.result import Result
 from cosim.system.topology import Topology
 from cosim.units.latency_parts import LatencyPart
@@ -93,7 +94,8 @@ def test_one_latency_alone_is_a_histogram_too() -> None:
 
 def test_a_chart_has_a_band_a_line_and_a_place_for_each_point() -> None:
     curve = Curve([(1, 10), (2, 20)], [(9, 11), (18, 22)])
-    page = Checked(chart("mean", {"mean": curve, "p99": Curve([(1, 30), (2, 40)])}, across="walkers", ticks=[(1, "1")]))
+    both = Curves("mean", "walkers", {"mean": curve, "p99": Curve([(1, 30), (2, 40)])}, [(1, "1")])
+    page = Checked(chart(both))
     assert page.counts["circle"] == 4
     assert "p99" in page.text
     assert "walkers" in page.text

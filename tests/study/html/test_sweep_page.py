@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from cosim.cli import main
 from cosim.study.html.heat_map import heat_map
 from cosim.study.html.sweep_page import sweep_page
-from cosim.study.html.sweep_points import points_of
+from cosim.study.pictures.points import points_of
+from cosim.study.pictures.shapes import Heat
 from cosim.study.results.estimate import estimates
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.results.stored import Stored
@@ -93,7 +94,7 @@ def test_quick_reading_gives_the_same_means_as_whole_runs(tmp_path: Path) -> Non
 def test_a_large_heat_map_keeps_its_numbers_in_titles() -> None:
     names = [str(n) for n in range(30)]
     values = {(x, y): float(x) * float(y) for x in names for y in names}
-    page = Checked(heat_map("n", ("x", names), ("y", names), {key: f"{n:g}" for key, n in values.items()}, values))
+    page = Checked(heat_map(Heat("n", ("x", names), ("y", names), values)))
     assert page.counts["rect"] == page.counts["title"] == 900
 
 

@@ -1,0 +1,1 @@
+"""What is drawn of runs and sweeps, whoever draws it: a page (`cosim.study.html`), or matplotlib for a paper."""
