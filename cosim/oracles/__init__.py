@@ -6,6 +6,7 @@ from cosim.oracles.context_update import ContextUpdate
 from cosim.oracles.data_race import DataRace
 from cosim.oracles.effects_seen import EffectiveInvalidations, OverlappedRemovals
 from cosim.oracles.endless_call import EndlessCall
+from cosim.oracles.fault_ring import FaultRing
 from cosim.oracles.flush_promises import FlushPromises
 from cosim.oracles.flush_queue import FlushQueue
 from cosim.oracles.foreign_dma import ForeignDma
@@ -36,6 +37,7 @@ ORACLES: dict[str, type[Oracle]] = {
         OneRoot,
         ContextUpdate,
         CommandRing,
+        FaultRing,
         RefusedDma,
         FlushQueue,
         IovaRanges,
@@ -70,6 +72,7 @@ __all__ = [
     "DataRace",
     "EffectiveInvalidations",
     "EndlessCall",
+    "FaultRing",
     "FlushPromises",
     "FlushQueue",
     "ForeignDma",

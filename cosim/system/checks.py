@@ -13,6 +13,7 @@ from cosim.hw.iommu.parts import shadowed
 from cosim.hw.memory.options import MemoryOptions
 from cosim.oracles import ORACLES, SEEN
 from cosim.spec.pagetable import PAGE
+from cosim.spec.register_map import FQT
 from cosim.sw.iommu_ops import IDENTITY
 from cosim.sw.kernel.buddy import MAX_ORDER
 from cosim.sw.workloads.references import DOMAINS, Role
@@ -207,11 +208,13 @@ def _departures_are_for_parts_of_their_own(this: _Checker) -> Iterator[Broken]:
 
 
 def _stalls_name_a_consumer(this: _Checker) -> Iterator[Broken]:
-    consumers = [f"{name}.commands" for name in this.iommus]
+    consumers = [f"{name}.{what}" for name in this.iommus for what in ("commands", FQT.name)]
     for index, stall in enumerate(this.topology.stalls):
         path: Path = ("stalls", index)
         if stall.part.split(".")[0] not in this.unknown:
-            yield from this.refers((*path, "part"), stall.part, consumers, "a command consumer")
+            yield from this.refers(
+                (*path, "part"), stall.part, consumers, "a command consumer, nor a register that stalls"
+            )
         if stall.at >= this.topology.run.latest_ps:
             yield (*path, "at"), f"{format_time(stall.at)} is not before the end of the run at {_until(this)}"
 

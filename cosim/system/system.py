@@ -19,6 +19,7 @@ from cosim.sim.occupancy import Occupancy
 from cosim.sim.operations import Body, Instant
 from cosim.sim.simulation import Sim
 from cosim.spec.pagetable import PAGE
+from cosim.spec.register_map import FQT
 from cosim.sw.boot import Plan, boot
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.page_allocator import Allocation
@@ -90,8 +91,12 @@ class System:
 
     def _stall(self, origin_ps: int) -> None:
         for stall in self.topology.stalls:
-            commands = self.iommus[stall.part.split(".")[0]].commands
-            commands.stall(origin_ps + stall.at, stall.duration_ps)
+            path, _, what = stall.part.rpartition(".")
+            iommu = self.iommus[path]
+            if what == FQT.name:
+                iommu.registers.stall(FQT, origin_ps + stall.at, stall.duration_ps)
+            else:
+                iommu.commands.stall(origin_ps + stall.at, stall.duration_ps)
 
     @property
     def end_ps(self) -> int:

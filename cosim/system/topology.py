@@ -39,10 +39,11 @@ class DomainOptions(Options):
 
 
 class StallOptions(Options):
-    """A part that stops for a while: time-outs are studied by naming who stalls, and for how long."""
+    """What stops for a while: time-outs are studied by naming who stalls, and for how long."""
 
     part: str
-    """What stalls: the command consumer of an IOMMU, `iommu0.commands`."""
+    """What stalls: the command consumer of an IOMMU, `iommu0.commands`; or its register `iommu0.fqt`, of which a read
+    shows no index then, but all ones."""
     at: Time
     """From when, after the origin of the run; it stops at the first command that it meets then."""
     for_: Annotated[Time | tuple[Time, ...], Field(alias="for")]

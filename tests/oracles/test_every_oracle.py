@@ -25,6 +25,7 @@ DRIVERS = {"kernel": "v2"}
 PLANTED = {
     "unrecovered-error": "test_unrecovered_errors",
     "command-ring": "test_hardware_structures",
+    "fault-ring": "test_hardware_structures",
     "context-update": "test_hardware_structures",
     "one-root": "test_hardware_structures",
     "iotlb-entries": "test_hardware_structures",

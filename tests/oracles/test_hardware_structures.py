@@ -1,16 +1,24 @@
-"""The oracles of what software and IOMMU share: command ring, device contexts, roots, entries of the IOTLB."""
+"""The oracles of what software and IOMMU share: both rings, device contexts, roots, entries of the IOTLB."""
 
 from __future__ import annotations
 
 import pytest
 
-from cosim.events import CacheFilled, CommandExecuted, CommandFetched, CommandSent, ContextChanged, RegisterWritten
+from cosim.events import (
+    CacheFilled,
+    CommandExecuted,
+    CommandFetched,
+    CommandSent,
+    ContextChanged,
+    FaultRecorded,
+    RegisterWritten,
+)
 from cosim.hw.iommu.translate.iotlb import Iotlb
 from cosim.hw.iommu.translate.leaf import Leaf
-from cosim.oracles import CommandRing, ContextUpdate, IotlbEntries
+from cosim.oracles import CommandRing, ContextUpdate, FaultRing, IotlbEntries
 from cosim.sim.operations import MmioWrite
-from cosim.spec.register_map import CQB, CQCSR, CQT
-from cosim.spec.registers import QueueBase
+from cosim.spec.register_map import CQB, CQCSR, CQT, FQB, FQCSR, FQH
+from cosim.spec.registers import Fqcsr, QueueBase
 from cosim.spec.translation import DcTa, Fsc, IosatpMode
 from cosim.units.quantities import US
 from tests.oracles.judging import Small, judged
@@ -76,6 +84,40 @@ def test_doorbells_that_overtake_one_another_are_seen():
 
 async def _write(address: int, value: int) -> None:
     await MmioWrite(address, value, 4)
+
+
+# --- The fault ring --------------------------------------------------------------------------------------------------
+
+FAULTS = RegisterWritten(0, "iommu0", FQB.offset, 8, QueueBase.placed(0x8000_0000, 4, 32), "cpu0.boot")
+RECORD = FaultRecorded(20, "iommu0", 1, 13, 0x1000, 2, True, True, 0)
+LOST = FaultRecorded(20, "iommu0", 1, 13, 0x1000, 2, False, True, 0)
+
+
+def switched(on: bool) -> RegisterWritten:
+    return RegisterWritten(10, "iommu0", FQCSR.offset, 4, Fqcsr.of(fqen=on, fie=on), "cpu0.boot")
+
+
+def served(head: int) -> RegisterWritten:
+    return RegisterWritten(30, "iommu0", FQH.offset, 4, head, "cpu0.t")
+
+
+@pytest.mark.parametrize(
+    ("events", "found"),
+    [
+        ((RECORD, RECORD, served(1), served(1), served(2)), ""),
+        ((RECORD, RECORD, served(2), RECORD, RECORD, served(0)), ""),
+        ((RECORD, served(1), switched(True), RECORD, served(2)), ""),
+        ((RECORD, served(1), switched(False), served(0), switched(True), RECORD, served(1)), ""),
+        ((RECORD, served(3)), "fqh moved back"),
+        ((RECORD, RECORD, served(2), served(1)), "fqh moved back"),
+        ((served(1),), "a slot was passed that had no record"),
+        ((LOST, served(1)), "a slot was passed that had no record"),
+        ((RECORD, served(1), served(2)), "a slot was passed that had no record"),
+    ],
+)
+def test_the_fault_ring_is_emptied_in_order(events: tuple[object, ...], found: str):
+    violations = judged(FaultRing, FAULTS, switched(True), *events)
+    assert [each.signature for each in violations] == [f"fault-ring: {each}" for each in (found,) if each]
 
 
 # --- Device contexts -------------------------------------------------------------------------------------------------

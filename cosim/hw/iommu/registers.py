@@ -11,7 +11,9 @@ from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.warl import Reset, rules
 from cosim.sim.component import Component
 from cosim.sim.footprints import Footprint
+from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
+from cosim.sim.task import Routine
 from cosim.sim.transport import Access, AccessKind, Response
 from cosim.spec.bits import Word
 from cosim.spec.register_map import (
@@ -116,6 +118,7 @@ class RegisterFile(Component):
         self._hooks: dict[str, list[tuple[int, Callable[[Any, Any], None]]]] = {}
         self._watchers: dict[str, list[Callable[[], None]]] = {}
         self._locks: dict[str, Callable[[], bool]] = {}
+        self._unreadable: set[str] = set()
         capabilities = capabilities_of(options) if capabilities is None else capabilities
         self._rules = rules(options, capabilities, self.reset)
         for register in REGISTERS.values():
@@ -150,6 +153,9 @@ class RegisterFile(Component):
         setattr(self, name, register.layout(value))
         if self._changed:
             self._changed(RegisterChanged(self.sim.now, self.path, name, int(value)))
+        self._tell(name)
+
+    def _tell(self, name: str) -> None:
         for call in tuple(self._watchers.get(name, ())):
             call()
 
@@ -164,6 +170,18 @@ class RegisterFile(Component):
     def lock(self, register: Register[Word], locked: Callable[[], bool]) -> None:
         """Ignore software's writes of `register` while ``locked()``."""
         self._locks[register.name] = locked
+
+    def stall(self, register: Register[Word], at_ps: int, duration_ps: int) -> None:
+        """From `at_ps` on, let reads of an index register show what is no index, for so long: all ones."""
+        rank = self.sim.initiator(f"{self.path}.{register.name}").rank(Stage.COMMAND)
+        self.sim.start(self._stall(register, duration_ps), rank, delay_ps=max(0, at_ps - self.sim.now))
+
+    def _stall(self, register: Register[Word], duration_ps: int) -> Routine:
+        self._unreadable.add(register.name)
+        self._tell(register.name)
+        yield Server(0, "register", latency_ps=duration_ps)
+        self._unreadable.discard(register.name)
+        self._tell(register.name)
 
     def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call`, at once and untimed, whenever the register at `address` changes; returns how to stop."""
@@ -224,6 +242,8 @@ class RegisterFile(Component):
             return high << 32 | self.read(offset, 4)
         if register is None:
             return 0
+        if register.name in self._unreadable:
+            return (1 << 8 * size) - 1
         return int(self.value(register)) >> 8 * (offset - register.offset) & (1 << 8 * size) - 1
 
     def write(self, offset: int, size: int, value: int) -> None:

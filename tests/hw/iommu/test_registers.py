@@ -23,6 +23,7 @@ from cosim.spec.register_map import (
     FQB,
     FQCSR,
     FQH,
+    FQT,
     ICVEC,
     IOCOUNTINH,
     IOCOUNTOVF,
@@ -40,6 +41,7 @@ from cosim.spec.register_map import (
     TR_REQ_IOVA,
 )
 from cosim.spec.registers import Capabilities, Ddtp, Fctl, Igs, IommuMode, QueueBase
+from cosim.units.quantities import NS
 from tests.hw.iommu.register_bench import BASE, Bench
 
 EVERYTHING = Capabilities.of(
@@ -311,6 +313,20 @@ class TestWatching:
         stop(), stop()
         registers.put(ICVEC, 0)
         assert seen == [0x21, 0x10]
+
+    def test_an_index_that_stalls_is_all_ones_to_software_for_as_long_and_who_waits_for_it_is_told(self) -> None:
+        registers = register_file()
+        registers.put(FQT, 3)
+        told: list[int] = []
+        registers.watch(BASE + FQT.offset, lambda: told.append(registers.sim.now))
+        registers.stall(FQT, 10 * NS, 5 * NS)
+        shown: list[int] = []
+        for time in (9 * NS, 11 * NS, 14 * NS, 16 * NS):
+            registers.sim.env.run(until=time)
+            shown.append(registers.read(FQT.offset, 4))
+        assert shown == [3, 0xFFFF_FFFF, 0xFFFF_FFFF, 3]
+        assert told == [10 * NS, 15 * NS]
+        assert registers.fqt == 3
 
     def test_debug_access_changes_a_register_without_effects(self) -> None:
         registers = register_file()
