@@ -4,6 +4,7 @@ record.py       what is kept of a run
 frames.py       messages over a pipe
 prepared.py     a process that has booted a topology, and forks a child for each of its runs
 alone.py        a process that makes one run after the other, each from its beginning
+started.py      the same, where a fork is forbidden
 worker.py       such a process as its parent sees it
 chunks.py       points that go to one process together, and how often they were tried
 pool.py         hands out chunks, gathers records in order, replaces what has died

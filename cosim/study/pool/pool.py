@@ -37,7 +37,7 @@ class Pool:
 
     With `anew` each run boots for itself, in a process of its own. Without `fork`, or where there is none, runs are
     made in this process, one after the other; their digests are the same. A process that has other threads cannot be
-    forked safely: RuntimeError.
+    forked safely: RuntimeError, but for runs that are `alone`, whose processes are started from scratch then.
     """
 
     def __init__(

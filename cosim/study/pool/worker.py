@@ -16,6 +16,7 @@ from cosim.study.pool.chunks import ALONE, Chunk
 from cosim.study.pool.frames import Frames, put
 from cosim.study.pool.prepared import Asked, Died, Prepared, Wanted, flush, how_it_died
 from cosim.study.pool.record import Record
+from cosim.study.pool.started import start
 from cosim.system.topology import Topology
 
 _OURS: set[int] = set()
@@ -29,7 +30,8 @@ class Worker:
     """*Idle*, or *busy* with a `chunk`, until it is ended or has died. It leads a process group of its own."""
 
     def __init__(self, key: str, topology: Topology, wanted: Wanted) -> None:
-        if threading.active_count() > 1:
+        threads = threading.active_count() > 1
+        if threads and key != ALONE:
             others = ", ".join(one.name for one in threading.enumerate() if one is not threading.current_thread())
             raise RuntimeError(
                 f"other threads run in this process ({others}), and a fork would leave behind what they hold; end them "
@@ -40,11 +42,11 @@ class Worker:
         requests, self._requests = os.pipe()
         self.fd, answers = os.pipe()
         flush()
-        self.pid = os.fork()
+        self.pid = start(wanted, requests, answers, self._requests) if threads else os.fork()
         if not self.pid:
             one = Alone(wanted, requests, answers) if key == ALONE else Prepared(topology, wanted, requests, answers)
             _live(one, {self._requests, self.fd, *_OURS})
-        with suppress(OSError):  # whichever of the two is first
+        with suppress(OSError):  # whichever of the two is first; one that was started has done so
             os.setpgid(self.pid, self.pid)
         os.close(requests)
         os.close(answers)

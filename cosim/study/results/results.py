@@ -51,6 +51,7 @@ class Results:
         self._names: dict[int, list[str]] = {}
         self._columns: dict[str, int] = {}
         self._writes = write
+        self._owner = os.getpid()
         self._file = opened(self.path, write=write)
 
     def __enter__(self) -> Results:
@@ -67,6 +68,10 @@ class Results:
             if self._writes:
                 self._file.execute("PRAGMA journal_mode = DELETE")
         self._file.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_file", None) is not None and os.getpid() == self._owner:  # and in no fork of it
+            self.close()
 
     # --- Writing -----------------------------------------------------------------------------------------------------
 

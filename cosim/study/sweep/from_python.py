@@ -12,6 +12,7 @@ from cosim.study.report.sweep_table import print_table
 from cosim.study.results.estimate import Estimate, estimates
 from cosim.study.results.file import MEMORY
 from cosim.study.results.frame import to_frame
+from cosim.study.results.results import Results
 from cosim.study.results.stored import Stored
 from cosim.study.run.stop import Stop
 from cosim.study.sweep.axes import DRIVER, AxesError, Axis, driver_names
@@ -46,6 +47,10 @@ class Study:
         with stop.listening(SIGNALS):
             yield from self._coming
         self._complete = True
+        written = self._sweep.results
+        if written.path != MEMORY:
+            written.close()
+            self._sweep.results = Results(written.path)
 
     @property
     def interrupted(self) -> bool:

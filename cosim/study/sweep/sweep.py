@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -141,7 +142,8 @@ class Sweep:
                 waiting[id(point)] = run
                 yield point
 
-        shared = self.request.at_first >= SHARING
+        # A notebook has threads, and what has threads cannot be forked.
+        shared = self.request.at_first >= SHARING and threading.active_count() == 1
         with closing(pool.runs(missing(), alone=lambda _: not shared, in_order=False)) as coming:
             for point, record in coming:
                 yield from _taken(ready)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,19 @@ def test_points_are_drawn_from_spans_and_lists(tiny: Path) -> None:
         assert {run.settings["dev0.traffic.size"] for run in runs} == {"64 B", "256 B"}
         again = cosim.sweep(tiny, axes, sample=sample, jobs=1, until="1 us").runs
         assert [run.id for run in again] == [run.id for run in runs]
+
+
+@pytest.mark.slow
+def test_a_sweep_from_a_process_that_has_threads_gives_the_same(tiny: Path, tmp_path: Path) -> None:
+    """As a notebook has."""
+    alone = cosim.sweep(tiny, AXES, reps=2, jobs=2).runs
+    end = threading.Event()
+    other = threading.Thread(target=end.wait)
+    other.start()
+    try:
+        beside = cosim.sweep(tiny, AXES, reps=2, jobs=2, file=tmp_path / "s.sqlite").runs
+    finally:
+        end.set()
+        other.join()
+    assert [run.digest for run in beside] == [run.digest for run in alone]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.sqlite", "tiny.yaml"]
