@@ -124,7 +124,8 @@ def run(
     from os import fspath
     from pathlib import Path as FilePath
 
-    from cosim.study.run.run import Keep, Point, command_line
+    from cosim.study.run.keep import Keep
+    from cosim.study.run.run import Point, command_line
     from cosim.study.run.run import run as simulate
     from cosim.study.trace.trace import traced
     from cosim.units.quantities import parse_time

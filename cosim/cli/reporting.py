@@ -101,7 +101,8 @@ def _of_run(
     quiet: bool,
 ) -> int:
     from cosim.study.html.run_page import run_page
-    from cosim.study.run.run import Keep, Point, command_line
+    from cosim.study.run.keep import Keep
+    from cosim.study.run.run import Point, command_line
     from cosim.study.run.run import run as simulate
     from cosim.study.run.stop import Stop
     from cosim.system.load import load

@@ -59,7 +59,8 @@ def run(
 ) -> int:
     """Run TOPOLOGY (a file, or the name of one that comes with cosim) and report what it measured."""
     from cosim.study.report.report import prepare, print_report, write_results
-    from cosim.study.run.run import Keep, Point, command_line
+    from cosim.study.run.keep import Keep
+    from cosim.study.run.run import Point, command_line
     from cosim.study.run.run import run as simulate
     from cosim.study.run.stop import Stop
     from cosim.study.trace.trace import traced

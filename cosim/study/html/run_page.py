@@ -42,8 +42,8 @@ def _body(result: Result, topology: Topology) -> Iterator[str]:
     accesses = {name: latency for name, latency in result.latencies.items() if is_access(name) and latency.count}
     calls = {name: latency for name, latency in result.latencies.items() if not is_access(name) and latency.count}
     for title, found, slow in (
-        ("DMA requests", accesses, result.slowest.requests),
-        ("The driver's operations", calls, result.slowest.calls),
+        ("DMA requests", accesses, result.slowest.requests if result.slowest else ()),
+        ("The driver's operations", calls, result.slowest.calls if result.slowest else ()),
     ):
         if found:
             yield from _latencies(title, found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -10,8 +11,10 @@ from cosim.study.report.page import Page, flow, words
 from cosim.study.report.rounding import own_unit, unit_for
 from cosim.study.run.result import Result
 from cosim.study.run.uses import percent
-from cosim.study.slowest.slow import Slow, Step
 from cosim.units.latency_parts import LatencyPart
+
+if TYPE_CHECKING:
+    from cosim.study.slowest.slow import Slow, Step
 
 SMALL = 0.01
 """A step that is a smaller part of the whole, and waits for nobody, is counted and not shown."""
@@ -23,6 +26,8 @@ MOST = 10
 def slowest(result: Result, page: Page) -> list[Text]:
     """The slowest requests, then the slowest calls, each with its steps."""
     found = result.slowest
+    if found is None:
+        return []
     return [*_section("Slowest requests", found.requests, page), *_section("Slowest calls", found.calls, page)]
 
 

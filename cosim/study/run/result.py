@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cosim.hw.iommu.in_memory_queue import QueueError
 from cosim.oracles import Violation
@@ -15,7 +15,9 @@ from cosim.study.run.kernel_lines import LogLine
 from cosim.study.run.latency import Latency
 from cosim.study.run.series import Series
 from cosim.study.run.signs import signs_of
-from cosim.study.slowest.slowest import Slowest
+
+if TYPE_CHECKING:
+    from cosim.study.slowest.slowest import Slowest
 
 Outcome = Literal["ok", "failed", "stuck", "interrupted"]
 
@@ -79,8 +81,8 @@ class Result:
     log: tuple[LogLine, ...] = ()
     """The first lines of the kernel's log, of `log_lines` in all."""
     log_lines: int = 0
-    slowest: Slowest = field(default_factory=Slowest)
-    """What the slowest requests and calls waited for, if that was asked for."""
+    slowest: Slowest | None = None
+    """What the slowest requests and calls waited for; None if that was not asked for."""
     replay: str = ""
     resolved: str = field(default="", repr=False)
     model: str = ""
@@ -140,7 +142,7 @@ class Result:
                 }
                 for found in self.violations
             ],
-            "slowest": self.slowest.as_json(),
+            "slowest": self.slowest.as_json() if self.slowest else {"requests": [], "calls": []},
             "log_lines": self.log_lines,
             "log": [
                 {"time_ps": line.time_ps, "who": line.who, "level": line.level, "text": line.text} for line in self.log

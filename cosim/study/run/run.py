@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from cosim.config.problems import Position, Problem, TopologyError
 from cosim.events import BootDone
@@ -19,6 +20,7 @@ from cosim.sim.chooser import Chooser, Scheduled, ScheduleError
 from cosim.sim.simulation import Sim
 from cosim.study.run.calls_under_way import Unfinished
 from cosim.study.run.judged import Judged, judge
+from cosim.study.run.keep import NO_MORE, Keep
 from cosim.study.run.limit import NOTHING, limit_of
 from cosim.study.run.measure import Meter
 from cosim.study.run.model import model_version
@@ -28,7 +30,6 @@ from cosim.study.run.progress import Progress
 from cosim.study.run.result import Result
 from cosim.study.run.series import Steps
 from cosim.study.run.stop import Stop
-from cosim.study.slowest.slowest import SlowestSoFar
 from cosim.system.build import build
 from cosim.system.load import resolved
 from cosim.system.patience import patience
@@ -36,6 +37,9 @@ from cosim.system.system import System
 from cosim.system.topology import Topology
 from cosim.units.quantities import US
 from cosim.units.run_end import AfterThreads
+
+if TYPE_CHECKING:
+    from cosim.study.slowest.slowest import SlowestSoFar
 
 SLICES = 500
 FIRST_SLICE = 50 * US
@@ -73,16 +77,6 @@ class Point:
             raise TopologyError(problems)
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """What a result holds besides: every latency, numbers for each step of so many picoseconds, if not 0, and what the
-    `slowest` requests and calls waited for, so many of each."""
-
-    samples: bool = False
-    step_ps: int = 0
-    slowest: int = 0
-
-
 def command_line(
     topology: object,
     *,
@@ -109,7 +103,7 @@ def run(
     watchers: Sequence[Callable[[Sim], None]] = (),
     progress: bool = False,
     stop: Stop | None = None,
-    keep: Keep = Keep(),
+    keep: Keep = NO_MORE,
 ) -> Result:
     """Simulate `point` and return what was measured. Ctrl-C ends it early and keeps that.
 
@@ -139,7 +133,7 @@ class UnderWay:
         point: Point,
         watchers: Sequence[Callable[[Sim], None]] = (),
         stop: Stop | None = None,
-        keep: Keep = Keep(),
+        keep: Keep = NO_MORE,
     ) -> None:
         self.point = point
         self.stop = stop or Stop()
@@ -162,7 +156,7 @@ class UnderWay:
             derived=system.derived,
             occupancies=system.occupancies(),
         )
-        self.slowest = SlowestSoFar(system.sim, point.topology, self.meter.window, keep.slowest)
+        self.slowest = _slowest(system, self.meter, keep.slowest) if keep.slowest else None
         for watcher in watchers:
             watcher(system.sim)
         system.sim.probe(BootDone).watch(self._booted)
@@ -198,7 +192,7 @@ class UnderWay:
     def result(self) -> Result:
         """Everything that was measured, and how the run has ended."""
         result = _result(self.point, self.system, self.meter, self.stop, self.steps)
-        return replace(result, slowest=self.slowest.found())
+        return replace(result, slowest=self.slowest.found()) if self.slowest else result
 
     @property
     def unasked(self) -> tuple[str, ...]:
@@ -208,6 +202,12 @@ class UnderWay:
     def close(self) -> None:
         """Let go of it."""
         self.system.close()
+
+
+def _slowest(system: System, meter: Meter, count: int) -> SlowestSoFar:
+    from cosim.study.slowest.slowest import SlowestSoFar  # what is not asked for is not paid for
+
+    return SlowestSoFar(system.sim, system.topology, meter.window, count)
 
 
 def _chooser(point: Point) -> Chooser:

@@ -29,14 +29,12 @@ class Slowest:
 
 
 class SlowestSoFar:
-    """Watches a run from its beginning, for the `count` slowest of each; nothing at all if that is 0."""
+    """Watches a run from its beginning, for the `count` slowest of each; a run without one pays nothing."""
 
     def __init__(self, sim: Sim, topology: Topology, window: Window, count: int) -> None:
-        self._seen = (SlowRequests(sim, topology, window, count), SlowCalls(sim, window, count)) if count else None
+        self._requests = SlowRequests(sim, topology, window, count)
+        self._calls = SlowCalls(sim, window, count)
 
     def found(self) -> Slowest:
         """What it has seen."""
-        if self._seen is None:
-            return Slowest()
-        requests, calls = self._seen
-        return Slowest(requests.found(), calls.found())
+        return Slowest(self._requests.found(), self._calls.found())

@@ -43,6 +43,7 @@ def test_everything_that_was_measured_is_on_one_page_that_needs_nothing(run: Run
     assert page.counts["h1"] == 1
     for heading in ("What it ran on", "DMA requests", "The driver's operations", "Over time", "To get the same again"):
         assert heading in page.text
+    assert result.slowest is not None
     slow = result.slowest.requests[0]
     assert slow.what in page.text
     blamed = [step.behind for each in result.slowest.requests for step in each.steps if step.behind]

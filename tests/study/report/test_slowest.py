@@ -49,3 +49,4 @@ def test_a_call_says_in_which_call_it_waited_and_how_it_ended() -> None:
 
 def test_without_having_asked_there_is_nothing() -> None:
     assert lines() == []
+    assert slowest(result(), Page(80)) == []
