@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import CommandExecuted, CommandFetched, CommandSent, RegisterWritten
+from cosim.events import CommandExecuted, CommandFetched, CommandSent, QueueFailed, RegisterWritten
 from cosim.oracles.oracle import Oracle, exact
 from cosim.spec.register_map import CQB, CQCSR, CQT
 from cosim.spec.registers import Cqcsr, QueueBase
@@ -33,7 +33,8 @@ class CommandRing(Oracle):
 
     `cqt` must not move beyond the slots that are free: modulo the ring's size that is to move back. It moves over
     slots that were filled since it passed them last. A slot is filled when the IOMMU has executed what was there, and
-    what it fetches is what was sent. The ring is new whenever the queue is turned off.
+    what it fetches is what was sent; into the slot of an illegal command another one may be put. The ring is new
+    whenever the queue is turned off.
 
     Source: "Command-Queue (CQ)" (3.1); the driver's defect C10, and the tickets of its queue.
     """
@@ -44,6 +45,7 @@ class CommandRing(Oracle):
         CommandSent: "command_sent",
         CommandFetched: "fetched",
         CommandExecuted: "executed",
+        QueueFailed: "failed",
     }
 
     def __init__(self, *args: object) -> None:
@@ -111,6 +113,11 @@ class CommandRing(Oracle):
                 event.time,
                 signature="a command was fetched before it was in its slot",
             )
+
+    def failed(self, event: QueueFailed) -> None:
+        ring = self._rings.get(event.who)
+        if ring is not None and (event.queue, event.bit) == ("cq", Cqcsr.cmd_ill.name):
+            ring.sent.pop(event.index, None)
 
     def executed(self, event: CommandExecuted) -> None:
         ring = self._rings.get(event.who)

@@ -11,6 +11,7 @@ from cosim.events import (
     CommandSent,
     ContextChanged,
     FaultRecorded,
+    QueueFailed,
     RegisterWritten,
 )
 from cosim.hw.iommu.translate.iotlb import Iotlb
@@ -32,6 +33,10 @@ def of(small: Small, oracle: str) -> list[str]:
 
 RING = RegisterWritten(0, "iommu0", CQB.offset, 8, QueueBase.placed(0x8000_0000, 4, 16), "cpu0.boot")
 OFF = RegisterWritten(90, "iommu0", CQCSR.offset, 4, 0, "cpu0.t")
+
+
+ILLEGAL = QueueFailed(35, "iommu0", "cq", "cmd_ill", 0)
+FAULTED = QueueFailed(35, "iommu0", "cq", "cqmf", 0)
 
 
 def rung(value: int) -> RegisterWritten:
@@ -62,6 +67,11 @@ def done(slot: int, word: int = 1) -> CommandExecuted:
         ((sent(0), rung(1), sent(0)), "a slot was overwritten, published and not executed"),
         ((sent(0, 1), rung(1), fetched(0, 2)), "a command was fetched before it was in its slot"),
         ((sent(0), rung(1), OFF, sent(0), rung(1)), ""),
+        ((sent(0, 1), rung(1), fetched(0, 1), ILLEGAL, fetched(0, 2), done(0, 2), sent(1), rung(2)), ""),
+        (
+            (sent(0, 1), rung(1), fetched(0, 1), FAULTED, fetched(0, 2)),
+            "a command was fetched before it was in its slot",
+        ),
     ],
 )
 def test_the_ring_is_used_in_order(events: tuple[object, ...], found: str):

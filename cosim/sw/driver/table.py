@@ -106,6 +106,7 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
     },
     "interrupts": {
         "prints-and-clears": interrupts.PrintsAndClears(),
+        "replaces-illegal": interrupts.ReplacesIllegal(),
         "v2": interrupts.ReviewedInterrupts(),
     },
     "groups": {

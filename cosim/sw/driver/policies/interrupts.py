@@ -18,12 +18,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cosim.sim.operations import Load, Now
-from cosim.spec.queues import FaultRecord
-from cosim.spec.register_map import CQCSR, FQCSR, FQH, FQT, IPSR
+from cosim.sim.operations import Load, Now, Store
+from cosim.spec.queues import Command, FaultRecord, Iofence
+from cosim.spec.register_map import CQCSR, CQH, FQCSR, FQH, FQT, IPSR
 from cosim.spec.registers import Cqcsr, Fqcsr, Interrupt
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
+from cosim.sw.kernel.barriers import dma_wmb
 from cosim.sw.kernel.irq import IrqReturn
 from cosim.units.quantities import MS, S
 
@@ -50,6 +51,7 @@ class PrintsAndClears:
         """Report an error and clear it: the queue goes on where it stopped, also if that is an illegal command."""
         csr = Cqcsr(await iommu.read(CQCSR))
         if csr.cqmf or csr.cmd_to or csr.cmd_ill or csr.fence_w_ip:
+            await self.repair(iommu, csr)
             await iommu.write(CQCSR, csr)
             driver.log(
                 "warning",
@@ -58,6 +60,9 @@ class PrintsAndClears:
                 iommu,
             )
         await iommu.write(IPSR, Interrupt.CQ.pending)
+
+    async def repair(self, iommu: IommuDevice, csr: Cqcsr) -> None:
+        """Nothing, before the error is cleared."""
 
     async def fltq_process(self, driver: Skeleton, iommu: IommuDevice) -> None:
         """Print what devices did wrong, and no more; records that are not served in time overflow."""
@@ -108,6 +113,28 @@ class PrintsAndClears:
                 f"fault {record.cause} device {record.did:#x} iotval {record.iotval:#x} iotval2 {record.iotval2:#x}",
                 iommu,
             )
+
+
+@dataclass(frozen=True)
+class ReplacesIllegal(PrintsAndClears):
+    """`PrintsAndClears`, which puts an IOFENCE in the place of an illegal command (proposed in June 2026).
+
+    thread                                  IOMMU
+    .                                       the command at cqh is illegal: stops
+    slot cqh = IOFENCE                      .
+    dma_wmb                                 .
+    cqcsr.cmd_ill = 0                       fetches the slot again, and goes on
+
+    What the command was to do is not done, and whoever sent it is not told.
+    """
+
+    async def repair(self, iommu: IommuDevice, csr: Cqcsr) -> None:
+        if csr.cmd_ill:
+            queue = iommu.commands
+            slot = await queue.base.load() + Command.SIZE * (await iommu.read(CQH) % await queue.entries.load())
+            for offset, word in enumerate(Iofence.c().words()):
+                await Store(slot + 8 * offset, word)
+            await dma_wmb()
 
 
 @dataclass(frozen=True)
