@@ -90,6 +90,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/oracles.py
 	$(BIN)/python benchmarks/pool.py
 	$(BIN)/python benchmarks/explore.py
+	$(BIN)/python benchmarks/sweep.py
 
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py

@@ -28,6 +28,9 @@ REASONS = {
     "test_a_random_schedule_makes_one_run": "a whole run on each executor",
     "test_a_signal_ends_it_and_what_was_found_so_far_is_kept": "forks some runs, as every search does",
     "test_a_search_that_stops_early_says_how_far_it_came_and_is_not_called_clean": "the same",
+    "test_what_was_added_survives_that_its_process_is_killed": "starts an interpreter",
+    "test_what_is_there_is_not_run_again_and_replications_and_axes_are_added": "four sweeps",
+    "test_every_point_is_run_with_every_replication_and_runs_are_those_of_cosim_run": "eight runs",
     "test_what_the_first_sentence_names_is_what_to_enlarge_in_a_short_window": "two runs each of a random system",
 }
 """Tests that are slow, and worth their time in every run."""

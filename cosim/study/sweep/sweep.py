@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from cosim.config.problems import TopologyError
 from cosim.study.pool import Pool, Record
+from cosim.study.pool.prepared import import_once
 from cosim.study.results.estimate import estimates, wanted_replications
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.results.stored import WITHOUT_NUMBERS, Stored
@@ -65,6 +66,7 @@ class Sweep:
     def runs(self) -> Iterator[Stored]:
         """Every run, those that are there included, as they come. TopologyError if they cannot be kept."""
         self.row = self.results.begin(self.row)
+        import_once()  # here, and not in each process that is forked
         request, reps = self.request, self.request.at_first
         done = 0
         with Pool(request.jobs, results=True, also=_timed, host_limit=request.host_limit, signals=SIGNALS) as pool:

@@ -116,6 +116,7 @@ metrics: [dev0.read.mean_ps]
 """
 
 
+@pytest.mark.slow
 def test_a_study_file_says_the_same_and_the_command_line_may_say_more(folder: Path) -> None:
     (folder / "study.yaml").write_text(STUDY)
     found = cosim("sweep", "study.yaml", "-j", "1")

@@ -127,6 +127,7 @@ def test_an_axis_that_matches_nothing_is_answered_with_the_nearest_and_nothing_i
     assert not file.exists()
 
 
+@pytest.mark.slow
 def test_replications_are_added_until_the_interval_is_narrow(tiny: Path) -> None:
     study = cosim.sweep(tiny, {"dram0.latency": ["40 ns"]}, ci="8%", metrics=[READ], jobs=1)
     (point,) = study.points
@@ -150,6 +151,7 @@ def test_runs_come_as_they_end_and_can_be_asked_for_again(tiny: Path) -> None:
     assert len([first, *coming]) == 4 == len(list(study))
 
 
+@pytest.mark.slow
 def test_a_frame_has_a_row_for_each_run_and_number(tiny: Path) -> None:
     pytest.importorskip("pandas")
     frame = cosim.sweep(tiny, {"dev0.traffic.size": ["64 B"], "dev0.traffic.outstanding": [1, 2]}, jobs=1).to_frame()
@@ -162,6 +164,7 @@ def test_a_frame_has_a_row_for_each_run_and_number(tiny: Path) -> None:
     assert (reads.value > 0).all()
 
 
+@pytest.mark.slow
 def test_points_are_drawn_from_spans_and_lists(tiny: Path) -> None:
     pytest.importorskip("scipy")
     axes = {"dram0.latency": "40 ns..80 ns", "dev0.traffic.outstanding": "1..4", "dev0.traffic.size": ["64 B", "256 B"]}
