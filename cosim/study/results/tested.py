@@ -187,7 +187,7 @@ def least_sure(found: Sequence[Tested]) -> tuple[float, int]:
 
     chances = np.sort(np.concatenate([one.chances[~np.isnan(one.chances)] for one in found] or [np.zeros(0)]))
     same = sum(one.equal for one in found)
-    tested = len(chances) + same
-    allowed = BY_CHANCE * np.arange(1, len(chances) + 1) / max(1, tested)
+    judged = len(chances) + same
+    allowed = BY_CHANCE * np.arange(1, len(chances) + 1) / max(1, judged)
     below = np.flatnonzero(chances <= allowed)
-    return (float(chances[below[-1]]) if len(below) else -1.0), tested
+    return (float(chances[below[-1]]) if len(below) else -1.0), judged

@@ -23,7 +23,7 @@ from cosim.system.load import resolved
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """What ends a sweep early."""
-SHARING = 2
+SHARING = 4
 """So many runs of one topology, but for the seed, or more share their boot; fewer are not worth a process of theirs."""
 FEW = 2
 """So many runs that share nothing are given to a process at once."""

@@ -1,0 +1,75 @@
+"""Means over replications, with their intervals, and how many more it takes to make one narrow."""
+
+from math import inf, sqrt
+
+import pytest
+
+from cosim.study.report.sweep_table import heading, short, spelled
+from cosim.study.results.estimate import Estimate, Mean, chosen, estimates, mean_of, wanted_replications
+from tests.study.results.made import READ, stored
+
+WALK = "nic0.read.parts.walk"
+
+
+def test_a_mean_has_student_s_interval() -> None:
+    mean = mean_of([1.0, 2.0, 3.0, 4.0])
+    assert (mean.value, mean.count) == (2.5, 4)
+    assert mean.half == pytest.approx(3.18245 * sqrt(5 / 3) / 2, rel=1e-5)
+    assert mean_of([7.0]) == Mean(7.0, inf, 1)
+
+
+def test_points_are_told_apart_and_what_failed_is_counted_and_left_out() -> None:
+    runs = [stored("a", 0, read=1), stored("a", 1, read=3), stored("a", 2, "failed", read=99), stored("b", 0, "lost")]
+    first, second = estimates(runs, [READ])
+    assert (first.point, first.replications, first.failed, first.means[READ].value) == ("a", 3, 1, 2)
+    assert first.reason == "failed: in words"
+    assert (second.replications, second.failed, dict(second.means)) == (1, 1, {})
+
+
+def test_a_part_that_a_run_lacks_is_0_there() -> None:
+    runs = [stored("a", 0, read=1, **{WALK: 4.0}), stored("a", 1, read=1)]
+    (estimate,) = estimates(runs, ["*.parts.*"])
+    assert estimate.means[WALK].value == 2.0
+
+
+def test_a_single_run_has_the_interval_that_it_found_itself() -> None:
+    own = {"nic0.read.ci95_from_ps": 90.0, "nic0.read.ci95_to_ps": 130.0}
+    (estimate,) = estimates([stored("a", 0, read=100, **own)], [READ])
+    assert estimate.means[READ] == Mean(100.0, 30.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("half", "count", "wanted"), [(1.0, 10, 10), (2.0, 10, 10), (3.0, 10, 20), (2.2, 10, 13), (inf, 1, 2)]
+)
+def test_as_many_replications_are_added_as_may_be_enough_and_never_more_than_twice(
+    half: float, count: int, wanted: int
+) -> None:
+    estimate = Estimate("a", {}, count, 0, {READ: Mean(100.0, half, count)})
+    assert wanted_replications(estimate, 0.02) == wanted
+
+
+def test_numbers_are_chosen_by_name_glob_or_as_the_mean_latencies_of_devices() -> None:
+    names = ["gpu0.read.mean_ps", "gpu0.read.p99_ps", "cpu0.map.mean_ps", "iommu0.iotlb.hit_rate"]
+    assert chosen(names, []) == ["gpu0.read.mean_ps"]
+    assert chosen(names, ["*.hit_rate", "gpu0.*"]) == ["iommu0.iotlb.hit_rate", *names[:2]]
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "told"),
+    [
+        (READ, Mean(312_490.0, 4_012.0, 3), "312.5 ± 4.0"),
+        (READ, Mean(1_312_490.0, 41_012.0, 3), "1,312 ± 41"),
+        ("iommu0.iotlb.hit_rate", Mean(0.4962, inf, 1), "49.62"),
+        ("nic0.reads", Mean(1234567.0, inf, 1), "1,234,567"),
+        (READ, None, "-"),
+        (READ, Mean(0.0, 0.0, 3), "0.0 ± 0.0"),
+    ],
+)
+def test_a_mean_is_told_with_the_digits_that_its_interval_leaves_it(name: str, mean: Mean | None, told: str) -> None:
+    assert spelled(name, mean) == told
+
+
+def test_axes_are_called_by_as_much_of_their_path_as_tells_them_apart() -> None:
+    assert short(["a.b.size", "a.c.size", "d.walkers"]) == ["b.size", "c.size", "walkers"]
+    assert heading("gpu0.read.p99_ps") == "gpu0.read.p99 ns"
+    assert heading("nic0.read_gbps") == "nic0.read Gb/s"
