@@ -106,7 +106,7 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
     },
     "interrupts": {
         "prints-and-clears": interrupts.PrintsAndClears(),
-        "replaces-illegal": interrupts.ReplacesIllegal(),
+        "repairs": interrupts.Repairs(),
         "v2": interrupts.ReviewedInterrupts(),
     },
     "groups": {

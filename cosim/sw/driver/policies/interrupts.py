@@ -116,7 +116,7 @@ class PrintsAndClears:
 
 
 @dataclass(frozen=True)
-class ReplacesIllegal(PrintsAndClears):
+class Repairs(PrintsAndClears):
     """`PrintsAndClears`, which puts an IOFENCE in the place of an illegal command (proposed in June 2026).
 
     thread                                  IOMMU
