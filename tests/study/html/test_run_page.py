@@ -20,7 +20,7 @@ from cosim.study.run.result import Result
 from cosim.system.topology import Topology
 from cosim.units.latency_parts import LatencyPart
 from tests.study.html.pages import Checked, in_browser, needs_nothing
-from tests.study.run.results import latency
+from tests.study.run.results import latency, random_latency
 
 ONE_WALKER = Path(__file__).parents[1] / "trace" / "one_walker.yaml"
 
@@ -82,10 +82,9 @@ def test_a_part_of_a_latency_has_a_colour_of_its_own() -> None:
 
 
 def test_a_histogram_has_every_sample_once() -> None:
-    seen = latency(count=1000, tail=900_000, link=100_000, walk=50_000)
-    page = Checked(histogram("nic0.read", seen))
+    page = Checked(histogram("nic0.read", random_latency(1, count=3000)))
     counts = [int(word.replace(",", "")) for word in page.words if word.replace(",", "").isdigit()]
-    assert sum(counts) == 1000
+    assert sum(counts) == 3000
     assert "logarithmic" in page.text
 
 

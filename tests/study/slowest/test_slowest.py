@@ -65,6 +65,14 @@ def test_asking_for_some_gives_those_and_changes_nothing_else(run: Run) -> None:
     assert few.digest == result.digest
 
 
+def test_what_began_before_the_window_is_not_among_them() -> None:
+    result = cosim.run(ONE_WALKER, slowest=ALL, set={"run.warmup": "6 us"})
+    assert result.slowest is not None
+    begun = [slow.began_ps for slow in (*result.slowest.requests, *result.slowest.calls)]
+    assert len(begun) > 20
+    assert min(begun) >= result.window_ps[0]
+
+
 def test_who_waits_for_a_walker_goes_on_when_the_named_walk_is_over(run: Run) -> None:
     result, events = run
     ends = {(event["by"], event["sequence"], event["time_ps"]) for event in events["WalkDone"]}
