@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from itertools import pairwise
 from pathlib import Path
@@ -167,6 +169,19 @@ def test_what_is_kept_does_not_grow_with_the_run(tmp_path: Path, monkeypatch: py
     cosim.run(ONE_WALKER, trace=tmp_path / "t.pftrace")
     assert len(chunks) > 3
     assert max(chunks) < 200 * AT_ONCE
+
+
+@pytest.mark.slow
+def test_a_run_of_four_times_the_length_needs_no_more_memory_to_be_traced(tmp_path: Path) -> None:
+    """Four times as long is 15 MiB more of packets; as messages in memory they were ten times that."""
+
+    def largest_mib(until: str) -> float:
+        code = f"cosim.run('quickstart', until='{until}', trace={str(tmp_path / 't.pftrace')!r})"
+        code = f"import resource, cosim; {code}; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        return int(ended.stdout) / 1024
+
+    assert largest_mib("400 us") - largest_mib("100 us") < 30
 
 
 def test_other_parts_have_no_track(tmp_path: Path) -> None:

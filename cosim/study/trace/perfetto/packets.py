@@ -135,7 +135,7 @@ class Packets:
 
     def _write(self) -> None:
         self._file.put(self._trace.SerializeToString())
-        self._trace.Clear()
+        self._trace = Trace()  # one that is cleared keeps the memory of all that it has ever held
 
     # --- Packets -----------------------------------------------------------------------------------------------------
 
