@@ -10,7 +10,7 @@ MODEL   = $(shell $(BIN)/python -c 'import cosim; print(cosim.model_version)')
 export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
-.PHONY: run test test-slow slow-check check litmus conform stress unlisted replays mutants pythons faults review \
+.PHONY: run test test-all test-slow slow-check check litmus conform stress unlisted replays mutants pythons faults review \
   review-all bench docs clean
 
 run: $(STAMP)
@@ -26,6 +26,9 @@ $(STAMP): pyproject.toml
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto
+
+# Everything: the slow ones need Chromium for the pages, and skip what they are for where it is not installed.
+test-all: test test-slow
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n auto -m slow
