@@ -12,7 +12,7 @@ from cosim.sim.chooser import Chooser
 from cosim.study.pool import Pool
 from cosim.study.run.run import Point, run
 from cosim.system.topology import Topology
-from tests.study.pool.systems import TINY, loaded
+from tests.study.pool.systems import RACE, TINY, loaded
 
 
 def seeded(topology: Topology, seeds: int) -> list[Point]:
@@ -23,17 +23,17 @@ def seeded(topology: Topology, seeds: int) -> list[Point]:
     ]
 
 
-DRAWS = {"dev0__traffic__pattern": "random", "dev0__traffic__requests": 20, "dev0__traffic__interval": "100 ns"}
+DRAWS = {"dev0__traffic__requests": 20, "dev0__traffic__interval": "100 ns", "dev0__traffic__arrivals": "poisson"}
+"""A device that draws when it makes its first request, after boot."""
+PREPARES = {"nic1__traffic__arrivals": "poisson"}
+"""A device that has drawn before the end of boot, when it was told of a buffer: no other seed can follow there."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("origin", ["boot", "reset"])
-@pytest.mark.parametrize("arrivals", ["regular", "poisson"])
-def test_replications_that_share_their_boot_are_those_of_whole_runs(tmp_path: Path, origin: str, arrivals: str) -> None:
-    """A device that begins at reset draws before the end of boot: then its run cannot begin with another seed there."""
-    until = {"run__until": "200 us"} if origin == "reset" else {}
-    topology = loaded(tmp_path, TINY, **DRAWS, dev0__traffic__arrivals=arrivals, run__origin=origin, **until)
-    points = seeded(topology, 4)
+@pytest.mark.parametrize(("text", "changes"), [(TINY, DRAWS), (RACE, PREPARES)], ids=["draws-later", "has-drawn"])
+def test_replications_that_share_their_boot_are_those_of_whole_runs(
+    tmp_path: Path, text: str, changes: dict[str, object]
+) -> None:
+    points = seeded(loaded(tmp_path, text, **changes), 3)
     with Pool(1, results=True) as pool:
         found = [record for _, record in pool.runs(points)]
         (worker,) = pool._workers
@@ -44,7 +44,7 @@ def test_replications_that_share_their_boot_are_those_of_whole_runs(tmp_path: Pa
         assert record.result is not None
         assert (record.result.seed, record.result.resolved) == (alone.seed, alone.resolved)
         assert record.result.scalars == alone.scalars
-    assert len({record.digest for record in found}) == (4 if arrivals == "poisson" else 1)
+    assert len({record.digest for record in found}) == 3
 
 
 def test_one_process_makes_runs_of_several_topologies_that_are_alone(tmp_path: Path) -> None:
@@ -95,11 +95,24 @@ def test_a_run_that_dies_fails_or_hangs_stops_none_of_the_others(
 
 
 def test_a_run_that_takes_long_keeps_none_back_where_no_order_is_wanted(tmp_path: Path) -> None:
-    long = loaded(tmp_path, TINY, dev0__traffic__requests=2000, run__until="20 ms")
-    short = loaded(tmp_path, TINY)
-    points = [Point(long), *(Point(short) for _ in range(3))]
-    with Pool(2, chunk=1) as pool:
-        order = [point for point, _ in pool.runs(points, alone=lambda _: True, in_order=False)]
-    assert sorted(map(id, order)) == sorted(map(id, points))
-    with Pool(2, chunk=1) as pool:
-        assert [point for point, _ in pool.runs(points, alone=lambda _: True)] == points
+    """The first one waits until the others have come; if they had to wait for it, that would be for ever."""
+    topology = loaded(tmp_path, TINY)
+    points = [Point(topology, name=name) for name in ("waits", "a", "b", "c")]
+    reading, writing = os.pipe()
+
+    def chooser(point: Point) -> Chooser:
+        if point.name == "waits":
+            os.read(reading, 1)
+        return Chooser(0)
+
+    order = []
+    with Pool(2, chunk=1, chooser=chooser, host_limit=20) as pool:
+        for point, record in pool.runs(points, alone=lambda _: True, in_order=False):
+            assert record.outcome == "ok"
+            order.append(point.name)
+            if len(order) == 3:
+                os.write(writing, b"!")
+    assert order[-1] == "waits"
+    assert sorted(order[:3]) == ["a", "b", "c"]
+    os.close(reading)
+    os.close(writing)
