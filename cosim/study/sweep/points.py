@@ -114,7 +114,7 @@ def check(subject: Subject, axes: Axes, points: Sequence[Mapping[str, str]]) -> 
     A value is wrong if it is in all of a few points that have it, the first one foremost: two axes may well exclude
     some of their combinations, of which the runs are then noted as invalid.
     """
-    problems: dict[tuple[str, str], Problem] = {}
+    problems: dict[tuple[tuple[str | int, ...], str], Problem] = {}
     loaded: Loaded = {}
     for axis in axes.axes:
         by_value: dict[str, list[Mapping[str, str]]] = {}
@@ -125,7 +125,7 @@ def check(subject: Subject, axes: Axes, points: Sequence[Mapping[str, str]]) -> 
         for several in by_value.values():
             several.sort(key=lambda point: sum(point[path] != points[0][path] for path in point))
             for problem in _problems_of(subject, several, loaded):
-                problems.setdefault((axis.path, problem.message), problem)
+                problems.setdefault((problem.path, problem.message), problem)
     if problems:
         raise TopologyError(problems.values())
     return loaded
