@@ -24,10 +24,10 @@ SOME_FAILED = 5
 CODES = """\b
 Exit codes:
   0    every run is ok
-  2    wrong usage, an axis or a study that cannot be, a results file that cannot be used
+  2    wrong usage, an axis or a study that cannot be, an unusable results file
   3    an error inside cosim
   5    some runs have failed; the table says which, and why
-  130  interrupted by Ctrl-C or SIGTERM; what has ended is kept, and the same command goes on"""
+  130  interrupted by Ctrl-C or SIGTERM; what has ended is kept"""
 
 OPTIONS = (
     click.argument("topology", metavar="TOPOLOGY|STUDY.yaml"),
