@@ -24,7 +24,7 @@ SOME_FAILED = 5
 CODES = """\b
 Exit codes:
   0    every run is ok
-  2    wrong usage, an axis or a study that cannot be, an unusable results file
+  2    wrong usage, an axis or study that cannot be, an unusable results file
   3    an error inside cosim
   5    some runs have failed; the table says which, and why
   130  interrupted by Ctrl-C or SIGTERM; what has ended is kept"""
