@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "system": {"system", "config", "hw", "sw", "oracles", "spec", "events", "sim", "units", "pydantic"},
     "study": {
         *("study", "system", "config", "hw", "sw", "oracles", "spec", "events", "sim", "units"),
-        *("rich", "numpy", "pydantic", "vcd", "perfetto", "matplotlib", "pandas", "pyarrow", "scipy"),
+        *("rich", "numpy", "pydantic", "vcd", "perfetto", "matplotlib"),
     },
     "cli": {"cli", "study", "system", "config", "units", "click", "shell", "__init__"},
     "shell": set(),
