@@ -38,6 +38,9 @@ class Finding:
         return WORDS.get(self.type, _otherwise)(self)
 
 
+FEW = 2
+"""Of so many fields, a bare text is surely meant for the first."""
+
 EXPECTED = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "a whole number"),
     **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "a number"),
@@ -55,16 +58,16 @@ def mismatch(findings: list[Finding]) -> str:
     *others, last = dict.fromkeys(EXPECTED[finding.type] for finding in findings)
     expected = f"{', '.join(others)} or {last}" if others else last
     value = findings[0].value
-    if expected == "a mapping of fields" and isinstance(value, str) and (name := _only_text(findings[0].expected)):
+    if expected == "a mapping of fields" and isinstance(value, str) and (name := _first_text(findings[0].expected)):
         return f"expected {expected}, found {value}; write {{{name}: {value}}}"
     return f"expected {expected}, found {show(value)}{_remedy(expected, value)}"
 
 
-def _only_text(expected: Types) -> str:
-    """The name of the only field of the model that is expected, if that may be a text."""
+def _first_text(expected: Types) -> str:
+    """The name of the first field of the model that is expected, if it has few and that one may be a text."""
     fields = fields_of(expected)
-    texts = [name for name, field in fields.items() if str in alternatives(field.annotation)]
-    return texts[0] if len(fields) == 1 and texts else ""
+    first = next(iter(fields), "")
+    return first if 0 < len(fields) <= FEW and str in alternatives(fields[first].annotation) else ""
 
 
 def _remedy(expected: str, value: Any) -> str:

@@ -11,7 +11,7 @@ from cosim.study.run.window import Window
 from cosim.study.slowest.longest import Longest
 from cosim.study.slowest.slow import Slow, Step, joined
 
-COMMANDS = 4096
+COMMANDS = 5_000
 """So many executed commands of each IOMMU are remembered."""
 
 
