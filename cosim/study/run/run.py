@@ -28,7 +28,7 @@ from cosim.study.run.named import Named
 from cosim.study.run.nearest_choice import nearest_choice
 from cosim.study.run.progress import Progress
 from cosim.study.run.result import Result
-from cosim.study.run.series import Steps
+from cosim.study.run.series import Steps, check_step
 from cosim.study.run.stop import Stop
 from cosim.system.build import build
 from cosim.system.load import resolved
@@ -122,6 +122,16 @@ def run(
         begun.close()
 
 
+def _check_step(topology: Topology, step_ps: int) -> None:
+    """TopologyError if a run that may be so long had too many steps."""
+    until = topology.run.until
+    longest = topology.run.limit + until.time_ps if isinstance(until, AfterThreads) else until
+    try:
+        check_step(step_ps, longest)
+    except ValueError as error:
+        raise TopologyError([Problem(Position("--series"), (), str(error))]) from None
+
+
 class UnderWay:
     """A run that is under way: its system, and what is measured of it.
 
@@ -148,6 +158,7 @@ class UnderWay:
             patience=patience(point.topology, 0),
             keep_samples=keep.samples,
         )
+        _check_step(point.topology, keep.step_ps)
         self.steps = Steps(
             system.sim,
             self.meter.window,

@@ -9,8 +9,11 @@ from typing import Any
 from cosim.sim.occupancy import Occupancy
 from cosim.sim.simulation import Sim
 from cosim.study.run.window import Window
+from cosim.units.quantities import format_time
 
 NEVER = 1 << 63
+MOST = 100_000
+"""So many steps are kept of a run; each is a number of everything that is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,13 @@ class Series:
             "at_ps": list(self.at_ps),
             "values": {name: list(numbers) for name, numbers in self.values.items()},
         }
+
+
+def check_step(step_ps: int, longest_ps: int) -> None:
+    """ValueError if a run of up to `longest_ps` had too many steps."""
+    if step_ps and longest_ps > MOST * step_ps:
+        most, least = f"more than {MOST:,} of {format_time(longest_ps)}", format_time(-(-longest_ps // MOST))
+        raise ValueError(f"a step of {format_time(step_ps)} makes {most}; take {least} or more")
 
 
 class Steps:

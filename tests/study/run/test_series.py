@@ -83,3 +83,10 @@ def test_samples_that_were_folded_say_the_same_as_those_that_were_kept() -> None
     assert folded.distribution() == kept.distribution()
     assert folded.interval() == kept.interval()
     assert len(kept.all()) == 20 * 320
+
+
+@pytest.mark.parametrize("until", ["2 ms", "threads + 2 ms"])
+def test_a_step_of_which_there_were_too_many_is_refused_before_the_run(until: str) -> None:
+    threads = {"run.limit": "1 ms", "threads": [{"on": "cpu0", "does": "map", "domain": "nic0", "buffer": "x"}]}
+    with pytest.raises(cosim.TopologyError, match=r"--series: a step of 10 ns makes more than 100,000 of . ms; take"):
+        cosim.run(TINY, series="10 ns", until=until, set=threads if until != "2 ms" else {"threads": []})
