@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,14 @@ class Exploration:
 
     @property
     def exit_code(self) -> int:
-        """0 if every row came out as it had to; 2 if a driver of the user's own has failed, or nothing was searched."""
+        """0 if every row came out as it had to; 2 if a driver of the user's own has failed, or of a topology nothing was
+        searched and nothing found."""
         if self.interrupted:
             return 130
         if any(row.found is not None and row.found.sign.startswith("error:") for row in self.rows):
             return 2 if any(".py:" in row.driver for row in self.rows) else 3
-        if any(row.nothing for row in self.rows):
+        by_topology = groupby(self.rows, key=lambda row: row.topology)
+        if any(all(row.nothing and row.found is None for row in rows) for _, rows in by_topology):
             return 2
         return 0 if all(row.as_wanted for row in self.rows) else 1
 

@@ -6,13 +6,14 @@ import json
 import signal
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import cosim
 from cosim.config.problems import TopologyError
-from cosim.study.explore.explore import JOURNAL, explorations
+from cosim.study.explore.explore import JOURNAL, Exploration, explorations
 from cosim.study.explore.request import Request
 from cosim.study.explore.row import Row
 from cosim.study.explore.search import draw
@@ -206,3 +207,23 @@ def test_drawn_answers_are_of_different_questions() -> None:
 )
 def test_failures_that_differ_in_numbers_alone_are_of_one_kind(failure: str, same: str | None) -> None:
     assert kind(failure) == (same or failure)
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        ([("one", True, None)], 2),
+        ([("one", True, None), ("one", False, None)], 0),
+        ([("one", True, "stale-dma"), ("one", True, None)], 0),
+        ([("one", False, None), ("two", True, None), ("two", True, None)], 2),
+    ],
+)
+def test_nothing_to_search_is_an_error_of_a_topology_and_not_of_one_driver_of_several(
+    rows: list[tuple[str, bool, str | None]], code: int
+) -> None:
+    exploration = Exploration()
+    for topology, nothing, sign in rows:
+        found = SimpleNamespace(sign=sign) if sign else None
+        row = SimpleNamespace(topology=topology, nothing=nothing, found=found, stopped="", driver="", as_wanted=True)
+        exploration.rows.append(row)  # type: ignore[arg-type]
+    assert exploration.exit_code == code
