@@ -45,13 +45,13 @@ class Exploration:
 
     @property
     def exit_code(self) -> int:
-        """0 if every row came out as it had to; 2 if a driver of the user's own has failed, or of a topology nothing was
-        searched and nothing found."""
+        """0 if every row came out as it had to; 2 if a driver of the user's own has failed, or if there was nothing to
+        search in a topology."""
         if self.interrupted:
             return 130
         if any(row.found is not None and row.found.sign.startswith("error:") for row in self.rows):
             return 2 if any(".py:" in row.driver for row in self.rows) else 3
-        by_topology = groupby(self.rows, key=lambda row: row.topology)
+        by_topology = groupby(self.rows, key=lambda row: row.name)
         if any(all(row.nothing and row.found is None for row in rows) for _, rows in by_topology):
             return 2
         return 0 if all(row.as_wanted for row in self.rows) else 1

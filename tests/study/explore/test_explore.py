@@ -224,6 +224,6 @@ def test_nothing_to_search_is_an_error_of_a_topology_and_not_of_one_driver_of_se
     exploration = Exploration()
     for topology, nothing, sign in rows:
         found = SimpleNamespace(sign=sign) if sign else None
-        row = SimpleNamespace(topology=topology, nothing=nothing, found=found, stopped="", driver="", as_wanted=True)
+        row = SimpleNamespace(name=topology, nothing=nothing, found=found, stopped="", driver="", as_wanted=True)
         exploration.rows.append(row)  # type: ignore[arg-type]
     assert exploration.exit_code == code
