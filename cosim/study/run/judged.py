@@ -52,7 +52,7 @@ def judge(system: System, meter: Meter, stop: Stop) -> Judged:
         queue_errors=tuple(system.queue_errors()),
         signatures=meter.violations.signatures,
         seen=meter.seen(),
-        log=tuple(line.text for line in meter.log.kept),
+        unsaid=tuple(meter.log.unsaid),
         unfinished=system.unfinished() if system.booted else {},
         failed_rounds=meter.rounds.counts,
     )

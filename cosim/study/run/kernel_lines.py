@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cosim.events import KernelLog
@@ -22,16 +23,19 @@ class LogLine:
 
 
 class KernelLines:
-    """The first lines of the log in `kept`, and how many there were."""
+    """The first lines of the log in `kept`, how many there were, and the awaited texts that no line has held."""
 
-    __slots__ = ("count", "kept")
+    __slots__ = ("count", "kept", "unsaid")
 
-    def __init__(self, sim: Sim) -> None:
+    def __init__(self, sim: Sim, awaited: Iterable[str] = ()) -> None:
         self.count = 0
         self.kept: list[LogLine] = []
+        self.unsaid = list(awaited)
         sim.probe(KernelLog).watch(self._logged)
 
     def _logged(self, event: KernelLog) -> None:
         self.count += 1
+        if self.unsaid:
+            self.unsaid = [text for text in self.unsaid if text not in event.text]
         if len(self.kept) < KEPT:
             self.kept.append(LogLine(event.time, event.who, event.level, event.text))

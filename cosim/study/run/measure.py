@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from cosim.oracles import RECORDERS, Bounds, NeededCommands
 from cosim.sim.occupancy import Occupancy
@@ -26,7 +26,7 @@ class Meter:
 
     `counters` gives every cumulative counter of the system by its path, `occupancies` each number over time by its
     name, and `bounds` what bounds some of them. `patience` is how long oracles wait for what takes time. With
-    `keep_samples` every latency is kept.
+    `keep_samples` every latency is kept. `awaited` are the texts that the kernel's log is expected to hold.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Meter:
         bounds: Mapping[str, Mapping[str, int]] | None = None,
         patience: Bounds,
         keep_samples: bool = False,
+        awaited: Iterable[str] = (),
     ) -> None:
         self.sim = sim
         self.window = Window(sim, warmup_ps, origin or Origin())
@@ -58,7 +59,7 @@ class Meter:
         self.rounds = FailedRounds(sim)
         self.latencies = LatenciesByName(sim, self.window, keep=keep_samples)
         self.calls = CallsUnderWay(sim)
-        self.log = KernelLines(sim)
+        self.log = KernelLines(sim, awaited)
 
     def numbers(self) -> dict[str, int | float]:
         """Every number of the window that is not derived from others, by path and counter."""

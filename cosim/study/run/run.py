@@ -157,6 +157,7 @@ class UnderWay:
             bounds=system.bounds(),
             patience=patience(point.topology, 0),
             keep_samples=keep.samples,
+            awaited=point.topology.expect.log if point.topology.expect else (),
         )
         _check_step(point.topology, keep.step_ps)
         self.steps = Steps(

@@ -14,8 +14,11 @@ import pytest
 
 import cosim
 from cosim.config.problems import TopologyError
+from cosim.events import KernelLog
+from cosim.sim.simulation import Sim
 from cosim.study.run.expect import Findings, failures_of
 from cosim.study.run.failed_requests import total
+from cosim.study.run.kernel_lines import KEPT, KernelLines
 from cosim.study.run.result import Result
 from cosim.system.topology import ExpectOptions
 
@@ -139,7 +142,7 @@ def test_of_many_devices_those_that_lost_most_are_named_and_the_others_counted()
         behind=dict.fromkeys((f"nic{n}" for n in range(6)), "iommu0"),
         queue_errors=(),
         signatures={},
-        log=(),
+        unsaid=(),
     )
     assert failures_of(None, found) == [
         "faults: 3, expected 0; iommu0 refused 2 of 1,000 requests of nic0 (read_page_fault 2); "
@@ -170,9 +173,14 @@ def test_the_ends_of_an_expected_range_are_in_it() -> None:
 
 
 def test_each_expected_line_of_the_log_has_to_be_there() -> None:
-    expect = ExpectOptions.model_validate({"log": ["timed out", "oops"]})
-    said = replace(NOTHING, log=("error: iommu0: a fence timed out",))
-    assert failures_of(expect, said) == ["the kernel log does not say 'oops'"]
+    """Whenever it comes: a result keeps the first thousand lines, and all are held against the expectation."""
+    sim = Sim()
+    lines = KernelLines(sim, ("oops", "timed out", "timed"))
+    for text in [*["fine"] * KEPT, "a fence timed out"]:
+        sim.probe(KernelLog)(KernelLog(sim.now, "iommu0", "error", text))
+    assert (lines.unsaid, len(lines.kept)) == (["oops"], KEPT)
+    said = replace(NOTHING, unsaid=tuple(lines.unsaid))
+    assert failures_of(None, said) == ["the kernel log does not say 'oops'"]
 
 
 @pytest.mark.parametrize(("found", "told"), [({}, "none"), ({FREED: 2}, f"2 of {FREED}")])
