@@ -187,9 +187,15 @@ def _threads_name_what_there_is(this: _Checker) -> Iterator[Broken]:
         Role.BUFFER: {buffer: None for _, buffer in buffers(topology)},
     }
     for place, thread in topology.workloads():
-        for field, name, role in thread.references():
+        for field, name, role, several in thread.references():
             path: Path = (*place, field)
-            if role is Role.NEW_BUFFER or matching(name, among[role]):
+            if role is Role.NEW_BUFFER:
+                continue
+            matched = matching(name, among[role])
+            if name in matched or (several and matched):
+                continue
+            if matched:
+                yield path, f"{name} stands for several, and one is named here; name one of {', '.join(matched)}"
                 continue
             if role is Role.PAGING_DOMAIN and name == IDENTITY:
                 yield path, f"nothing is mapped in {name}; name a paging domain, such as a device's own"

@@ -13,7 +13,7 @@ from cosim.units.run_end import AfterThreads
 def buffers(topology: Topology) -> Iterator[tuple[Path, str]]:
     """Each buffer that a thread leaves mapped: the path of that thread, and the buffer's name."""
     for place, thread in topology.workloads():
-        for _, name, role in thread.references():
+        for _, name, role, _ in thread.references():
             if role is Role.NEW_BUFFER:
                 yield place, name
 
@@ -29,7 +29,7 @@ def buffers_are_there_in_time(topology: Topology) -> Iterator[tuple[Path, str]]:
             yield (*place, "buffer"), f"{name} is what {dotted(made[name])} calls its buffer; call this one otherwise"
         made.setdefault(name, place)
     for place, thread in topology.workloads():
-        for field, name, role in thread.references():
+        for field, name, role, _ in thread.references():
             if role is Role.BUFFER and place[0] == "prepare" and place <= made.get(name, ()):
                 yield (*place, field), f"{name} is mapped later, by {dotted(made[name])}; move that before this one"
 

@@ -42,7 +42,18 @@ def test_a_field_says_by_its_type_what_it_names() -> None:
 
 def test_a_list_of_globs_is_as_many_references() -> None:
     cycle = DomainCycle.model_validate({"on": "cpu0", "does": "domain-cycle", "devices": ["nic*", "gpu0"]})
-    assert [name for _, name, role in cycle.references() if role is Role.ATTACHABLE] == ["nic*", "gpu0"]
+    named = [reference for reference in cycle.references() if reference.role is Role.ATTACHABLE]
+    assert [(reference.name, reference.several) for reference in named] == [("nic*", True), ("gpu0", True)]
+
+
+@pytest.mark.parametrize("field", ["on", "domain", "device"])
+def test_a_glob_where_one_thing_is_named_is_refused(field: str) -> None:
+    """Nothing could be told to `nic*`: the thread would fail in each of its rounds."""
+    thread = {"on": "cpu0", "does": "map-unmap", "domain": "nic0", "device": "nic0"}
+    glob = thread[field][:-1] + "*"
+    with pytest.raises(TopologyError) as caught:
+        cosim.load("quickstart", set={"threads": [thread | {field: glob}]})
+    assert f"threads.0.{field}: {glob} stands for several, and one is named here; name one of " in str(caught.value)
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum, auto
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -60,6 +60,8 @@ class Reference(NamedTuple):
     field: str
     name: str
     role: Role
+    several: bool = False
+    """Whether the field takes a list of names, and globs that stand for several."""
 
 
 CpuName = Annotated[str, Role.CPU]
@@ -82,7 +84,12 @@ def references(options: BaseModel) -> Iterator[Reference]:
         value: str | tuple[str, ...] | None = getattr(options, field)
         if role is not None and value is not None:
             for name in (value,) if isinstance(value, str) else value:
-                yield Reference(field, name, role)
+                yield Reference(field, name, role, _several(info.annotation))
+
+
+def _several(annotation: Any) -> bool:
+    """Whether a list may stand in a field."""
+    return get_origin(annotation) is tuple or any(_several(member) for member in get_args(annotation))
 
 
 def _nested(annotation: Any) -> Iterator[Any]:
