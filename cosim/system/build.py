@@ -8,6 +8,7 @@ from functools import partial
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.cpu import Cpu
 from cosim.hw.cpu.interrupt_file import InterruptFile
+from cosim.hw.cpu.lines import Lines
 from cosim.hw.cpu.scheduler import Scheduler
 from cosim.hw.dma.direct import Direct
 from cosim.hw.dma.master import DmaMaster
@@ -48,7 +49,8 @@ def build(topology: Topology, chooser: Chooser) -> System:
     for path, memory in memories.items():
         bus.attach(memory.options.base, memory.options.size, memory, path)
     peers: dict[str, Scheduler] = {}
-    cpus = {path: Cpu(sim, path, options, bus, peers) for path, options in topology.of_kind("cpu").items()}
+    lines = Lines()
+    cpus = {path: Cpu(sim, path, options, bus, peers, lines=lines) for path, options in topology.of_kind("cpu").items()}
     history = max((cpu.options.history for cpu in cpus.values() if cpu.options.memory_model == "rvwmo"), default=0)
     for memory in memories.values():
         memory.remember(history)

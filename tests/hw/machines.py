@@ -7,6 +7,7 @@ from typing import Any
 
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.cpu import Cpu
+from cosim.hw.cpu.lines import Lines
 from cosim.hw.cpu.options import CpuOptions, CpuTiming
 from cosim.hw.memory.memory import Memory
 from cosim.hw.memory.options import MemoryOptions
@@ -96,6 +97,7 @@ class Machine:
         self.bus.attach(DEVICE + 4096, 4096, self.other, "device1")
         timings = timing if isinstance(timing, list) else [timing or {}] * cpus
         self.peers: dict[str, Cpu] = {}
+        lines = Lines()
         self.cpus = [
             Cpu(
                 self.sim,
@@ -103,6 +105,7 @@ class Machine:
                 CpuOptions(kind="cpu", timing=CpuTiming(**its), **options),
                 self.bus,
                 self.peers,
+                lines=lines,
             )
             for number, its in enumerate(timings)
         ]

@@ -57,6 +57,8 @@ def _load_of(cpu: Scheduler, thread: Thread, op: Load, awaited: Op[object]) -> S
     if cpu.hart.writes.pending:
         yield from cpu.stall(thread, op, "fence_instr")
     yield cpu.costs.load
+    if cpu.lines is not None:
+        yield from cpu.fetch_line(cpu.lines, awaited if isinstance(awaited, Atomic) else op)
     if cpu.sim.exploring:
         yield from ask(cpu, thread, op, awaited)
     loaded: Loaded = cpu.perform(thread, op)
@@ -96,6 +98,8 @@ def _atomic(cpu: Scheduler, thread: Thread, op: Atomic) -> Steps[Loaded]:
     if cpu.hart.writes.pending:
         yield from cpu.stall(thread, op, "fence_instr")
     yield cost
+    if cpu.lines is not None:
+        yield from cpu.fetch_line(cpu.lines, op)
     if cpu.sim.exploring:
         yield from ask(cpu, thread, op, op)
     loaded: Loaded = cpu.perform(thread, op)

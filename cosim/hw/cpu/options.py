@@ -26,6 +26,9 @@ class CpuTiming(Options):
     """Zeroing a page."""
     atomic: Time = 20 * NS
     """An atomic read-modify-write."""
+    line_move: Time = 0
+    """What a cache line costs that another CPU has written, or that others have read and this one writes; CPUs that
+    ask for the same one get it one after the other. 0 is none of it: the line is wherever it is needed."""
     fence: Time = 10 * NS
     """A fence whose conditions hold already."""
     mmio_read: Time = 150 * NS

@@ -23,6 +23,8 @@ def park(cpu: Scheduler, thread: Thread, op: Park) -> Steps[bool]:
     while own := cpu.hart.writes.pending_at(op.address, op.size):
         yield from cpu.await_drain(thread, own, op.part)
     changed = yield from (parked.spin() if op.spin else parked.sleep())
+    if cpu.lines is not None:
+        yield from cpu.fetch_line(cpu.lines, op)
     if cpu.sim.exploring:
         yield from ask(cpu, thread, load, op)
     cpu.perform(thread, load)

@@ -8,6 +8,7 @@ from cosim.events import FellAsleep, Switched, ThreadEnded, ThreadSpent
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.interrupt_controller import InterruptController
 from cosim.hw.cpu.interruption import Interruption
+from cosim.hw.cpu.lines import Lines
 from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.cpu.ordering import Rules
 from cosim.hw.cpu.thread import Thread, ThreadState
@@ -35,8 +36,9 @@ class Scheduler(TimedHart):
         peers: MutableMapping[str, Scheduler] | None = None,
         *,
         rules: Rules | None = None,
+        lines: Lines | None = None,
     ) -> None:
-        super().__init__(sim, path, options, bus, rules)
+        super().__init__(sim, path, options, bus, rules, lines)
         self.peers = {} if peers is None else peers
         self.peers[path] = self
         self.interrupts = InterruptController()

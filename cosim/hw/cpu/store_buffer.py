@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.hart import Hart
+from cosim.hw.cpu.lines import Lines
 from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.cpu.pending_writes import OUTPUT, STORE, PendingWrite
 from cosim.sim.actions import Action
@@ -49,8 +50,10 @@ class StoreBuffer:
         bus: Bus,
         changed: Callable[[], None],
         touched: Callable[[int, int], Footprint],
+        lines: Lines | None = None,
     ) -> None:
         """`changed` is called whenever an entry has taken hold, or is held; `touched` names registers."""
+        self._lines = lines
         self.sim = sim
         self.path = path
         self.hart = hart
@@ -104,10 +107,16 @@ class StoreBuffer:
         if slot.leaving or self.sim.now < slot.due or not self.hart.writes.ready(slot.entry):
             return
         slot.leaving = True
-        if slot.entry.kind == STORE:
+        if slot.entry.kind != STORE:
+            self._arrive(slot)
+        elif self._lines is None or not (wait := self._line(self._lines, slot.entry)):
             self._drain(slot)
         else:
-            self._arrive(slot)
+            self.sim.at(self.sim.now + wait, self._initiator.rank(Stage.MEMORY), lambda: self._drain(slot))
+
+    def _line(self, lines: Lines, entry: PendingWrite) -> int:
+        """How long until the line is here that a store writes."""
+        return lines.wait(self.path, entry.address, self.sim.now, self._options.timing.line_move, write=True)
 
     def _drain(self, slot: Slot) -> None:
         entry = slot.entry

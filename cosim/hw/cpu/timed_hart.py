@@ -9,6 +9,7 @@ from cosim.events import OrderMade, StoreIssued
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.costs import Costs
 from cosim.hw.cpu.hart import Hart
+from cosim.hw.cpu.lines import Lines
 from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.cpu.ordering import MODELS, Rules
 from cosim.hw.cpu.pending_writes import STORE, PendingWrite
@@ -16,9 +17,10 @@ from cosim.hw.cpu.sequencer import Sequencer
 from cosim.hw.cpu.store_buffer import StoreBuffer
 from cosim.hw.cpu.thread import Thread
 from cosim.hw.memory.memory import Memory
-from cosim.sim.cpu_steps import BLOCKED, STALLED, Steps
+from cosim.sim.cpu_steps import BLOCKED, STALLED, Delay, Steps
 from cosim.sim.footprints import Footprint, words
-from cosim.sim.operations import Atomic, Fence, Load, Oops, Op, Store
+from cosim.sim.operations import Atomic, Fence, Load, Oops, Op, Park, Store
+from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
 
 FULL_FENCE = Fence("rw", "rw")
@@ -31,15 +33,25 @@ class TimedHart(Sequencer):
     All waits for the hart's order are here; what may take hold, and what a load returns, is the affair of `hart`.
     """
 
-    def __init__(self, sim: Sim, path: str, options: CpuOptions, bus: Bus, rules: Rules | None = None) -> None:
-        """`rules` are those of the memory model in `options`, unless others are given."""
+    def __init__(
+        self,
+        sim: Sim,
+        path: str,
+        options: CpuOptions,
+        bus: Bus,
+        rules: Rules | None = None,
+        lines: Lines | None = None,
+    ) -> None:
+        """`rules` are those of the memory model in `options`, unless others are given; `lines` those of all harts."""
         super().__init__(sim, path)
         self.options = options
         self.costs = Costs(options.timing)
         self.bus = bus
         self.port = bus.port(path)
         self.hart = Hart(rules or MODELS[options.memory_model], self.memory, self._device)
-        self.buffer = StoreBuffer(sim, path, options, self.hart, bus, self._drained, self.touched)
+        self.move_ps = options.timing.line_move
+        self.lines = (lines or Lines()) if self.move_ps else None
+        self.buffer = StoreBuffer(sim, path, options, self.hart, bus, self._drained, self.touched, self.lines)
         self.store_issued = sim.probe(StoreIssued)
         self.order_made = sim.probe(OrderMade)
         self._awaiting: list[TimedHart] = []
@@ -72,6 +84,12 @@ class TimedHart(Sequencer):
         before, thread.doing = thread.doing, part
         yield from self.blocked(thread, part, (self,))
         thread.doing = before
+
+    def fetch_line(self, lines: Lines, op: Load | Atomic | Park) -> Steps[None]:
+        """Wait until the line of `op` is here, as a part of it."""
+        write = isinstance(op, Atomic)
+        if wait := lines.wait(self.path, op.address, self.sim.now, self.move_ps, write=write):
+            yield Delay(wait, Stage.MEMORY if write else Stage.CPU)
 
     def make_room(self, thread: Thread, part: str) -> Steps[None]:
         """Wait until the store buffer takes another entry; its oldest store leaves at once."""

@@ -1,0 +1,95 @@
+"""Cache lines that move between CPUs: what an access costs whose line is elsewhere, one CPU after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cosim.sim.operations import Amo, Atomic, Load, Op, Park, Store, Work
+from cosim.units.quantities import NS
+from tests.hw.machines import BASE, EXECUTORS, Machine, X
+
+MOVE: dict[str, Any] = {"line_move": "100 ns", "switch": 0, "drain": 0}
+BESIDE, FAR = X + 8, X + 64
+
+
+def ends(bodies: list[list[Op[Any]]], executor: Any = EXECUTORS[0], **timing: Any) -> list[list[int]]:
+    """When each operation of each CPU's thread ends, in nanoseconds from the start of the threads."""
+    machine = Machine(len(bodies), timing={**MOVE, **timing}, executor=executor)
+    found: list[list[int]] = [[] for _ in bodies]
+
+    async def body(which: int, ops: list[Op[Any]]) -> None:
+        for op in ops:
+            await op
+            found[which].append(round(machine.sim.now / NS))
+
+    for which, ops in enumerate(bodies):
+        machine.cpus[which].start("thread", body(which, ops))
+    machine.run()
+    return found
+
+
+def later(op: Op[Any]) -> list[Op[Any]]:
+    return [Work(1000 * NS), op]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_line_that_another_cpu_has_written_costs_its_move_once(executor: Any) -> None:
+    (_, (_, first, again)) = ends([[Atomic(Amo.ADD, X, 1)], [*later(Load(X)), Load(BESIDE)]], executor)
+    assert first == 1000 + 2 + 100
+    assert again == first + 2, "it is here now, with all that is in it"
+
+
+def test_a_line_of_ones_own_and_one_that_nobody_has_had_cost_nothing() -> None:
+    assert ends([[Atomic(Amo.ADD, X, 1), Load(X), Load(FAR)]]) == [[20, 22, 24]]
+    assert ends([[Load(X)], later(Load(FAR))])[1] == [1000, 1002]
+
+
+def test_who_reads_shares_a_line_and_who_writes_takes_it_from_all() -> None:
+    write: list[Op[Any]] = [Work(2000 * NS), Atomic(Amo.ADD, X, 1), Atomic(Amo.ADD, X, 1)]
+    read: list[Op[Any]] = [Load(X), Work(4000 * NS), Load(X), Load(X)]
+    readers, writer = ends([read, write])
+    assert writer[1:] == [2000 + 20 + 100, 2000 + 20 + 100 + 20]
+    assert readers[2:] == [4002 + 2 + 100, 4002 + 2 + 100 + 2]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_cpus_that_want_the_same_line_get_it_one_after_the_other(executor: Any) -> None:
+    found = ends([[Atomic(Amo.ADD, X, 1)], *[later(Atomic(Amo.ADD, X, 1)) for _ in range(3)]], executor)
+    assert sorted(each[-1] for each in found[1:]) == [1120, 1220, 1320]
+
+
+def test_a_compare_and_swap_asks_for_the_line_once() -> None:
+    swap = Atomic(Amo.CAS, X, 5, expect=0)
+    assert ends([[Load(X)], later(swap)])[1][-1] == 1000 + 20 + 100
+
+
+def test_a_store_waits_for_its_line_as_it_leaves_the_buffer_and_not_before() -> None:
+    machine = Machine(2, timing=MOVE)
+    seen: list[tuple[int, int]] = []
+
+    async def writer() -> None:
+        await Work(1000 * NS)
+        await Store(X, 7)
+        seen.append((round(machine.sim.now / NS), machine.memory.read(X, 8)))
+
+    async def owner() -> None:
+        await Atomic(Amo.ADD, X, 1)
+
+    machine.cpus[0].start("owner", owner())
+    machine.cpus[1].start("writer", writer())
+    machine.memory.watch(X, lambda: seen.append((round(machine.sim.now / NS), machine.memory.read(X, 8))))
+    machine.run()
+    assert seen == [(20, 1), (1001, 1), (1101, 7)]
+
+
+def test_who_spins_on_a_word_fetches_its_line_after_each_change() -> None:
+    spinning, _ = ends([[Park(X, 0, poll_ps=10 * NS, spin=True)], later(Atomic(Amo.ADD, X, 1))])
+    assert spinning[0] >= 1000 + 20 + 100
+
+
+def test_without_a_cost_nothing_moves() -> None:
+    found = ends([[Atomic(Amo.ADD, X, 1)], later(Load(X))], line_move=0)
+    assert found[1][-1] == 1002
+    assert BASE % 64 == 0
