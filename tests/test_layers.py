@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "units": {"units", "pydantic"},
     "events": {"events", "spec"},
     "sim": {"sim", "simpy", "numpy", "units"},
+    "isa": {"isa"},
     "hw": {"hw", "spec", "events", "sim", "units", "pydantic"},
     "sw": {"sw", "spec", "events", "sim", "units", "pydantic"},
     "oracles": {"oracles", "spec", "events", "units"},
