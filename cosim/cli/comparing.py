@@ -29,8 +29,9 @@ Exit codes:
 @click.option("--costs/--no-costs", "runs", default=True, show_default=True, help="Whether anything is run.")
 @click.option(*("-j", "--jobs"), type=click.IntRange(min=1), metavar="N", help="Processes; one for each CPU.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @guarded
-def diff_driver(first: str, second: str, on: str, runs: bool, jobs: int | None, as_json: bool) -> int:
+def diff_driver(first: str, second: str, on: str, runs: bool, jobs: int | None, as_json: bool, quiet: bool) -> int:
     """Show the cells in which the drivers FIRST and SECOND differ (cosim list drivers, or FILE.py:NAME).
 
     Each with the two policies and their drawings, and with the steps that one has and the other lacks. Then each cell
@@ -40,11 +41,13 @@ def diff_driver(first: str, second: str, on: str, runs: bool, jobs: int | None, 
     from cosim.study.compare.cost import costs
     from cosim.study.compare.difference import differences
     from cosim.study.report.driver_difference import print_costs, print_differences
+    from cosim.study.report.runs_progress import RunsProgress
 
     pairs = differences(first, second)
     if not as_json:
         print_differences(first, second, pairs)
-    found = costs(first, second, pairs, on, jobs=jobs) if runs and pairs else []
+    with RunsProgress(shown=not quiet) as bar:
+        found = costs(first, second, pairs, on, jobs=jobs, progress=bar.ran) if runs and pairs else []
     cut = bool(found) and found[-1].driver != second
     if as_json:
         cells = [{"axis": pair.axis, "first": pair.first.as_json(), "second": pair.second.as_json()} for pair in pairs]

@@ -101,7 +101,7 @@ def sweep(
     stopped, more --reps are added to those that there are, and other axes make use of the points that they share.
     Points share their random numbers, so that they differ by what was changed and by nothing else.
     """
-    from cosim.study.report.sweep_progress import SweepProgress
+    from cosim.study.report.runs_progress import RunsProgress
     from cosim.study.results.export import check_extras, write_csv, write_parquet
     from cosim.study.run.stop import Stop
 
@@ -109,7 +109,7 @@ def sweep(
     check_extras(parquet)
     path = output or f"{name_of(topology)}.sqlite"
     stop = Stop()
-    with stop.listening(SIGNALS), SweepProgress(shown=not quiet) as bar:
+    with stop.listening(SIGNALS), RunsProgress(shown=not quiet) as bar:
         made = plan.sweep(path, command=shlex.join(["cosim", *sys.argv[1:]]), reuse=reuse, stop=stop)
         made.progress = bar.ran
         failed = sum(not run.ok for run in made.runs())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,23 +65,37 @@ class Cost:
         }
 
 
-def costs(first: str, second: str, pairs: Sequence[CellPair], on: str = "", *, jobs: int | None = None) -> list[Cost]:
+def costs(
+    first: str,
+    second: str,
+    pairs: Sequence[CellPair],
+    on: str = "",
+    *,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> list[Cost]:
     """For each topology: the first driver, each cell of the second one in it, and the second one whole.
 
     Cells that work only beside others are put in together with them. Without `on` each cell is run on the topology
-    that shows it. Ctrl-C leaves out what has not been run. TopologyError.
+    that shows it. `progress` is told how many runs there are, of how many. Ctrl-C leaves out what has not been run.
+    TopologyError.
     """
     plans: dict[str, list[tuple[CellPair, ...]]] = {}
     for group in _groups(first, pairs):
         plans.setdefault(on or SHOWN_ON.get(group[0].axis, SHOWN_ELSE), []).append(group)
     points = [point for topology, groups in plans.items() for point in _points(topology, first, second, groups)]
+    runs = [point for _, point in points if point]
+    done: dict[int, Record] = {}
+    progress(0, len(runs))
     with Pool(jobs, results=True, host_limit=HOST_LIMIT_S) as pool:
-        done = {id(point): record for point, record in pool.runs([point for _, point in points if point])}
-        return [
-            _cost(cost, done.get(id(point)) if point else None)
-            for cost, point in points
-            if point is None or id(point) in done
-        ]
+        for point, record in pool.runs(runs):
+            done[id(point)] = record
+            progress(len(done), len(runs))
+    return [
+        _cost(cost, done.get(id(point)) if point else None)
+        for cost, point in points
+        if point is None or id(point) in done
+    ]
 
 
 def _groups(first: str, pairs: Sequence[CellPair]) -> list[tuple[CellPair, ...]]:

@@ -1,6 +1,7 @@
 """Two drivers side by side: every cell that differs, what each side draws, and what a cell costs alone."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from cosim.study.compare.difference import differences
 from cosim.study.report.driver_difference import cells, tables
 from cosim.study.report.page import Page
 from cosim.sw.driver.table import ROWS
+from tests.terminal import shown_on_a_terminal
 
 TINY = str(Path(__file__).parents[2] / "tiny.yaml")
 
@@ -77,7 +79,9 @@ def test_a_cell_of_a_users_file_is_put_alone_into_the_first_driver(tmp_path):
 @pytest.mark.slow
 def test_cells_that_need_one_another_are_put_in_together():
     pairs = [pair for pair in differences("merged", "ideal") if pair.axis in ("pscid", "bonds", "attach")]
-    found = costs("merged", "ideal", pairs, TINY, jobs=1)
+    ran: list[tuple[int, int]] = []
+    found = costs("merged", "ideal", pairs, TINY, jobs=1, progress=lambda done, of: ran.append((done, of)))
+    assert ran == [(done, 4) for done in range(5)]
     assert [cost.cells for cost in found] == [
         (),
         ("pscid=by-bond", "bonds=counted", "attach=fenced"),
@@ -125,3 +129,10 @@ def test_bad_input_is_exit_code_2_and_names_what_was_meant(words, said):
     assert found.exit_code == 2
     assert said in found.output
     assert "Traceback" not in found.output
+
+
+@pytest.mark.slow
+def test_the_runs_are_counted_on_a_terminal_and_leave_nothing_behind(tmp_path):
+    words = ["diff-driver", "merged", "ideal", "--on", TINY, "-j", "1"]
+    assert re.search("runs .*0/8", shown_on_a_terminal(words, tmp_path))
+    assert "0/8" not in shown_on_a_terminal([*words, "-q"], tmp_path)

@@ -1,4 +1,4 @@
-"""The progress of a sweep, on standard error: a bar with the time left on a terminal, nothing elsewhere."""
+"""The progress of many runs, on standard error: a bar with the time left on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ EVERY_S = 0.1
 """How often the bar is drawn anew, in seconds."""
 
 
-class SweepProgress:
-    """``with SweepProgress(shown=True) as bar: bar.ran(done, of)``."""
+class RunsProgress:
+    """``with RunsProgress(shown=True) as bar: bar.ran(done, of)``."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown and sys.stderr.isatty()
@@ -23,7 +23,7 @@ class SweepProgress:
         self._task: TaskID | None = None
         self._drawn = 0.0
 
-    def __enter__(self) -> SweepProgress:
+    def __enter__(self) -> RunsProgress:
         return self
 
     def __exit__(
