@@ -77,7 +77,7 @@ def test_every_make_target_of_the_readme_exists() -> None:
 
 def test_every_verb_of_the_readme_exists() -> None:
     assert isinstance(main, click.Group)
-    verbs = set(re.findall(r"(?:`|\$ )cosim ([a-z]+)", README))
+    verbs = set(re.findall(r"(?:`|\$ )cosim ([a-z-]+)", README))
     assert {"run", "show", "list"} <= verbs <= set(main.commands)
 
 
