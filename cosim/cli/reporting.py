@@ -19,7 +19,11 @@ STEPS = 100
 
 @click.command(epilog=EXIT_CODES, short_help="Write a page on a run: one file that needs no network.")
 @topology_options
-@click.option("-o", "--output", metavar="FILE.html", help="Where to write it (TOPOLOGY.html, if not said).")
+@click.option(
+    *("-o", "--output"),
+    metavar="FILE.html",
+    help="Where to write it (quickstart.html, of a results file quickstart.sqlite.html, if not said).",
+)
 @click.option("--slowest", type=click.IntRange(min=0, max=1000), default=10, show_default=True, metavar="N")
 @click.option(
     *("-m", "--metric", "metrics"),
@@ -48,11 +52,12 @@ def report(
     On that of a run are the topology drawn, distributions, what each latency is made of, the slowest requests step by
     step, the driver's operations, and what reproduces it.
     """
-    path = Path(output or f"{Path(name_of(topology)).stem}.html")
+    stored = _is_results(topology)
+    path = Path(output or f"{Path(topology).name if stored else Path(name_of(topology)).stem}.html")
     _writable(path)
     if plots:
         _ready(Path(plots))
-    if _is_results(topology):
+    if stored:
         if schedule or any(changes.values()):
             raise click.UsageError(f"{topology} is a results file: nothing is run, so that nothing can be changed")
         return _of_results(topology, metrics, path, plots)

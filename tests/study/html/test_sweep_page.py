@@ -121,6 +121,16 @@ def test_a_file_that_has_no_sweep_is_refused(tmp_path: Path, make: str, words: t
     assert not page.exists()
 
 
+def test_a_page_on_a_results_file_does_not_take_the_place_of_the_page_on_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    swept(tmp_path / "quickstart.sqlite", {WALKERS: ["1", "2"]})
+    found = CliRunner().invoke(main, ["report", "quickstart.sqlite"])
+    assert found.stdout.startswith("quickstart.sqlite.html: ")
+    assert (tmp_path / "quickstart.sqlite.html").exists()
+
+
 def test_the_verb_takes_a_results_file(tmp_path: Path) -> None:
     path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2", "4"]})
     page = tmp_path / "page.html"
