@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "events": {"events", "spec"},
     "sim": {"sim", "simpy", "numpy", "units"},
     "isa": {"isa"},
+    "object": {"object", "isa"},
     "hw": {"hw", "spec", "events", "sim", "units", "pydantic"},
     "sw": {"sw", "spec", "events", "sim", "units", "pydantic"},
     "oracles": {"oracles", "spec", "events", "units"},

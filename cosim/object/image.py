@@ -1,0 +1,159 @@
+"""A driver as it is compiled: its objects linked, with their debugging information, and their code translated."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from cosim.isa.decode import decode
+from cosim.isa.instruction import UnknownInstruction
+from cosim.isa.translate import Block, translate
+from cosim.object.dwarf import DebugInfo, debug_info
+from cosim.object.elf import Relocatable, elftools, read
+from cosim.object.errors import ObjectError
+from cosim.object.kept import kept
+from cosim.object.link import Linked, Region, link
+
+
+class Nowhere(LookupError):
+    """There is no code at an address."""
+
+
+class Image:
+    """Linked objects. Blocks are translated when they are first run, and shared by all that run the image."""
+
+    def __init__(self, paths: Sequence[Path], linked: Linked, info: DebugInfo) -> None:
+        self.paths = tuple(paths)
+        self.linked = linked
+        self.info = info
+        self.blocks: dict[int, Block] = {}
+        self._places: dict[int, str] = {}
+
+    @property
+    def code(self) -> Region:
+        """Instructions and constants."""
+        return self.linked.code
+
+    def block(self, address: int) -> Block:
+        """The block at an address. Nowhere."""
+        found = self.blocks.get(address)
+        if found is None:
+            if address & 1 or not any(start <= address < end for start, end in self.linked.text):
+                raise Nowhere(f"{address:#x} is no instruction of the driver")
+            found = self.blocks[address] = translate(address, lambda at: self.code.read(at, 4))
+        return found
+
+    def place(self, address: int) -> str:
+        """Where an instruction comes from: ``queue.c:40``; its function and the distance if no line is known."""
+        found = self._places.get(address)
+        if found is None:
+            found = self._places[address] = self.info.place(address) or self.function(address)
+        return found
+
+    def function(self, address: int) -> str:
+        """The function that an instruction is in; its address if none is known."""
+        return self.linked.function_at(address) or f"{address:#x}"
+
+    def string(self, address: int) -> str:
+        """A constant string."""
+        start = address - self.code.base
+        return self.code.data[start : self.code.data.index(b"\0", start)].decode(errors="replace")
+
+
+def load(
+    paths: Sequence[Path],
+    functions: Collection[str],
+    data: Mapping[str, int],
+    structures: Mapping[str, Collection[str]],
+) -> Image:
+    """The image of objects for a kernel that has `functions` and `data`, and needs the members of `structures`.
+
+    A member that may have one of several names is given with them, as ``a|b``. ObjectError with all that is wrong.
+    """
+    wholes = tuple(_bytes(path) for path in paths)
+    wanted = tuple(sorted((name, tuple(sorted(members))) for name, members in structures.items()))
+    return _load(tuple(paths), wholes, tuple(sorted(functions)), tuple(sorted(data.items())), wanted)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ObjectError([f"{path}: {error.strerror or error}"]) from None
+
+
+@lru_cache(maxsize=8)
+def _load(
+    paths: tuple[Path, ...],
+    wholes: tuple[bytes, ...],
+    functions: tuple[str, ...],
+    data: tuple[tuple[str, int], ...],
+    structures: tuple[tuple[str, tuple[str, ...]], ...],
+) -> Image:
+    elftools("elf.elffile")
+    problems: list[str] = []
+    objects: list[Relocatable] = []
+    for path, whole in zip(paths, wholes, strict=True):
+        try:
+            objects.append(read(path, whole))
+        except ObjectError as error:
+            problems += error.problems
+    if problems:
+        raise ObjectError(problems)
+    linked = link(objects, functions, dict(data), problems)
+    info = DebugInfo()
+    if all(one.section(".debug_info") for one in objects):
+        digest = hashlib.sha256(b"".join(hashlib.sha256(whole).digest() for whole in wholes)).hexdigest()
+        found: list[str] = []
+        info = kept(digest, lambda: debug_info(linked.debug, found), unless=found)
+        problems += found
+        problems += _missing(info, structures, paths)
+    image = Image(paths, linked, info)
+    problems += _unknown(image)
+    if problems:
+        raise ObjectError(problems)
+    return image
+
+
+def _missing(
+    info: DebugInfo, structures: tuple[tuple[str, tuple[str, ...]], ...], paths: Sequence[Path]
+) -> Iterator[str]:
+    """What the kernel needs to know of structures, and is not told."""
+    lacking = [name for name, _ in structures if name not in info.structures]
+    if lacking:
+        yield (
+            f"{', '.join(map(str, paths))}: nothing is said of struct {', struct '.join(lacking)}: these are not all "
+            "objects of an IOMMU driver, or the kernel is none that is known here; name every object of the driver"
+        )
+    for name, members in structures:
+        if name in info.structures:
+            has = info.structures[name].members
+            without = [member for member in members if not any(one in has for one in member.split("|"))]
+            if without:
+                yield f"struct {name} has no member {', '.join(without)}: it is of a kernel that is not known here"
+
+
+MOST = 20
+"""Unknown instructions that are named; more are counted."""
+
+
+def _unknown(image: Image) -> Iterator[str]:
+    """Instructions that are none of ours."""
+    found: list[str] = []
+    for start, end in image.linked.text:
+        at = start
+        while at < end:
+            word = image.code.read(at, 4)
+            try:
+                at += decode(word).length
+            except UnknownInstruction as error:
+                found.append(f"{error.bits:0{2 * error.length}x} ({image.place(at)}, in {image.function(at)})")
+                at += error.length
+    if found:
+        more = f", and {len(found) - MOST} more" if len(found) > MOST else ""
+        yield (
+            f"{', '.join(map(str, image.paths))}: unknown instructions: {', '.join(found[:MOST])}{more}; known are "
+            "RV64IMAC, Zicsr, Zba, Zbb, Zbs, Zacas and Zabha: build without floating point, vectors and the like"
+        )

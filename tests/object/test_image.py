@@ -1,0 +1,206 @@
+"""Objects are linked, read and refused: the small driver of our own beside this file, and what is made of it."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
+
+from cosim.isa.decode import decode
+from cosim.object import elf, kept
+from cosim.object.errors import ObjectError
+from cosim.object.image import Image, Nowhere, load
+
+DRIVER = Path(__file__).parent / "driver"
+PATHS = (DRIVER / "queue.o", DRIVER / "domain.o")
+FUNCTIONS = frozenset(
+    {
+        *("__kmalloc_noprof", "kfree", "devm_kmalloc", "iommu_alloc_pages_node_sz", "iommu_free_pages"),
+        *("_raw_spin_lock_irqsave", "_raw_spin_unlock_irqrestore", "ktime_get", "usleep_range_state"),
+        *("devm_platform_ioremap_resource", "platform_get_irq", "request_threaded_irq", "free_irq"),
+        *("iommu_device_register", "iommu_device_unregister", "ida_alloc_range", "ida_free", "_dev_err", "_dev_warn"),
+    }
+)
+COMPILER = "riscv64-linux-gnu-gcc"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    return load(PATHS, FUNCTIONS, {}, {"iommu_ops": ["probe_device"], "device": ["iommu"]})
+
+
+def test_structures_are_found_by_name(image: Image) -> None:
+    info = image.info
+    assert (info.field("device.iommu").offset, info.structures["device"].size) == (16, 32)
+    aperture = info.field("iommu_domain.geometry.aperture_end")
+    assert (aperture.offset, aperture.size, aperture.kind) == (32, 8, "int")
+    assert info.field("device.numa_node").signed
+    assert info.enumerators["IOMMU_CAP_DEFERRED_FLUSH"] == 2
+
+
+def test_a_function_of_one_object_is_called_by_the_other(image: Image) -> None:
+    """own_probe of queue.c calls own_domains_start of domain.c, and the kernel."""
+    called = {image.linked.symbols.get(name): name for name in ("own_domains_start", "own_sync")}
+    called |= image.linked.outside
+    found = {called.get(target) for target in calls(image, "own_probe")}
+    assert {"own_domains_start", "request_threaded_irq", "devm_kmalloc"} <= found
+
+
+def calls(image: Image, function: str) -> list[int]:
+    """Where the pairs of AUIPC and JALR of a function lead."""
+    start = image.linked.symbols[function]
+    size = next(size for at, size, _ in image.linked.functions if at == start)
+    found, at, high = [], start, 0
+    while at < start + size:
+        instruction = decode(image.code.read(at, 4))
+        if instruction.name == "auipc":
+            high = at + instruction.imm
+        elif instruction.name == "jalr" and instruction.rd == 1:
+            found.append(high + instruction.imm & (1 << 64) - 1)
+        at += instruction.length
+    return found
+
+
+def test_pointers_in_data_lead_to_functions(image: Image) -> None:
+    ops = next(one for one in image.info.variables if one.kind == "iommu_ops")
+    member = image.info.field("iommu_ops.probe_device")
+    assert image.function(image.code.read(ops.address + member.offset, 8)) == "own_probe_device"
+
+
+def test_an_instruction_knows_its_line(image: Image) -> None:
+    source = (DRIVER / "queue.c").read_text().splitlines()
+    file, _, line = image.place(image.linked.symbols["own_send"]).partition(":")
+    assert file == "queue.c"
+    assert "own_send" in source[int(line) - 2]
+
+
+def test_what_was_read_is_kept_under_the_digest_of_the_files(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cosim.object.image import _load
+
+    _load.cache_clear()
+    first = load(PATHS, FUNCTIONS, {}, {})
+    assert len(list((cache / "cosim" / "objects").iterdir())) == 1
+    _load.cache_clear()
+    monkeypatch.setattr("cosim.object.image.debug_info", None)
+    assert load(PATHS, FUNCTIONS, {}, {}).info == first.info
+    next(kept.folder().iterdir()).write_text("{")
+    _load.cache_clear()
+    with pytest.raises(TypeError):
+        load(PATHS, FUNCTIONS, {}, {})
+
+
+def test_there_is_no_code_but_code(image: Image) -> None:
+    for address in (0, image.linked.data.base, image.linked.symbols["own_send"] + 1, 0x8000_0000):
+        with pytest.raises(Nowhere, match="no instruction of the driver"):
+            image.block(address)
+
+
+# --- What is refused -------------------------------------------------------------------------------------------------
+
+
+def patched(offset: int, value: bytes) -> Callable[[bytes], bytes]:
+    return lambda whole: whole[:offset] + value + whole[offset + len(value) :]
+
+
+def without(section: str) -> Callable[[bytes], bytes]:
+    return lambda whole: whole.replace(section.encode(), b"x" * len(section))
+
+
+def renamed(old: str, new: str) -> Callable[[bytes], bytes]:
+    return lambda whole: whole.replace(old.encode() + b"\0", new.encode().ljust(len(old), b"_") + b"\0")
+
+
+BAD = {
+    "no ELF object": patched(0, b"text"),
+    "is big-endian": patched(5, b"\2"),
+    "is for RV32": patched(4, b"\1"),
+    "is for AArch64": patched(18, struct.pack("<H", 183)),
+    "is linked already": patched(16, b"\2\0"),
+    "was cut short": lambda whole: whole[:5000],
+    "no whole ELF header": lambda whole: whole[:30],
+    "has no debugging information": without(".debug_info"),
+    "is built with KASAN": renamed("usleep_range_state", "__asan_load8"),
+    "has pads for ftrace": renamed("_dev_warn", "_mcount"),
+}
+
+
+@pytest.mark.parametrize("sentence", BAD)
+def test_a_wrong_object_is_refused_in_a_sentence(tmp_path: Path, sentence: str) -> None:
+    bad = tmp_path / "bad.o"
+    bad.write_bytes(BAD[sentence](PATHS[0].read_bytes()))
+    with pytest.raises(ObjectError, match=sentence) as caught:
+        load([bad], FUNCTIONS, {}, {})
+    assert all("bad.o" in problem or "unknown to the kernel" in problem for problem in caught.value.problems)
+
+
+def test_all_that_is_unknown_is_said_at_once() -> None:
+    with pytest.raises(ObjectError) as caught:
+        load(
+            PATHS, FUNCTIONS - {"kfree", "ida_free"}, {}, {"iommu_ops": ["shape"], "iommu_pony": [], "device": ["a|b"]}
+        )
+    told = str(caught.value)
+    assert "ida_free (asked for by domain.o), kfree (asked for by domain.o)" in told
+    assert "nothing is said of struct iommu_pony" in told
+    assert "struct iommu_ops has no member shape" in told
+    assert "struct device has no member a|b" in told
+
+
+def test_one_object_of_two_lacks_what_the_other_has() -> None:
+    with pytest.raises(ObjectError, match=r"own_domains_start \(asked for by queue.o\)"):
+        load(PATHS[:1], FUNCTIONS, {}, {})
+
+
+def test_an_object_that_is_named_twice_defines_all_twice() -> None:
+    with pytest.raises(ObjectError, match="own_send is defined in"):
+        load([PATHS[0], PATHS[0], PATHS[1]], FUNCTIONS, {}, {})
+
+
+def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ObjectError, match=r"none\.o: No such file"):
+        load([tmp_path / "none.o"], FUNCTIONS, {}, {})
+
+
+def test_an_unknown_instruction_is_named_with_its_line(tmp_path: Path) -> None:
+    """A floating-point load in the place of a return."""
+    one = elf.read(PATHS[0], PATHS[0].read_bytes())
+    text = one.section(".text")
+    assert text is not None
+    at = text.at + text.data.index(bytes.fromhex("8280"))
+    bad = tmp_path / "bad.o"
+    bad.write_bytes(patched(at, bytes.fromhex("0020"))(one.whole))
+    with pytest.raises(ObjectError, match=r"unknown instructions: 2000 \(queue.c:\d+, in \w+\)"):
+        load([bad, PATHS[1]], FUNCTIONS, {}, {})
+
+
+def test_without_pyelftools_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "elftools.elf.elffile", None)
+    with pytest.raises(ObjectError, match=r"pip install 'cosim\[kernel\]'"):
+        elf.elftools("elf.elffile")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"{COMPILER} is not there")
+def test_the_objects_are_those_of_the_source_beside_them(tmp_path: Path) -> None:
+    """Byte by byte where the compiler is the one that made them; else the same symbols and structures."""
+    subprocess.run([DRIVER / "build.sh", tmp_path], check=True)
+    for committed in sorted(DRIVER.glob("*.o")):
+        anew = elf.read(tmp_path / committed.name, (tmp_path / committed.name).read_bytes())
+        old = elf.read(committed, committed.read_bytes())
+        versions = [one.section(".comment") for one in (anew, old)]
+        if versions[0] is not None and versions[1] is not None and versions[0].data == versions[1].data:
+            assert anew.whole == old.whole
+        else:
+            named = [{one.name for one in each.symbols if one.bound == "GLOBAL"} for each in (anew, old)]
+            assert named[0] == named[1]
