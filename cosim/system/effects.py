@@ -188,7 +188,10 @@ TABLE: tuple[Row, ...] = (
     _cache(
         "IOTLB",
         "iotlb_entries",
-        ("geometry.iotlb_ways", "geometry.iotlb_replacement", "geometry.iotlb_napot", "timing.fill"),
+        (
+            *(f"geometry.iotlb_{what}" for what in ("ways", "replacement", "allocation", "napot")),
+            "timing.fill",
+        ),
     ),
     _cache(
         "context cache",

@@ -84,6 +84,9 @@ class GeometryOptions(Options):
     """Entries of a set; 0 is fully associative."""
     iotlb_replacement: Replacement = "lru"
     """Which entry of a full set is given up."""
+    iotlb_allocation: Literal["fill", "miss"] = "fill"
+    """When a translation takes its entry, for which another is given up: as it fills it, or at the miss already. What
+    is taken at the miss is nobody else's until the walk ends, and free again if the walk fails."""
     iotlb_napot: bool = True
     """Whether a Svnapot page of 64 KiB takes one entry, or one for each 4 KiB of it."""
     ddtc_entries: Entries = 16

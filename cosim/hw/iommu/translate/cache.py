@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from cosim.hw.iommu.options import Replacement, check_shape
 from cosim.hw.iommu.translate.replacement import REPLACEMENT, Ways
@@ -13,9 +13,17 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Cache(Generic[K, V]):
-    """`entries` entries in sets of `ways` (0: one set); no entries is no cache. An entry is allocated when it is put.
+class Place(NamedTuple, Generic[K, V]):
+    """A reserved place of a set, by its number there."""
 
+    ways: Ways[K, V]
+    number: int
+
+
+class Cache(Generic[K, V]):
+    """`entries` entries in sets of `ways` (0: one set); no entries is no cache.
+
+    An entry is allocated when it is put, or before that: a place that is reserved has given up its entry already.
     `index` gives the number from which the set of a key follows. Counters: `hits`, `misses`, `fills`, `evictions`
     (for want of room), `dropped` (by invalidations).
     """
@@ -67,7 +75,7 @@ class Cache(Generic[K, V]):
         return self._set(key).peek(key) if self.entries else None
 
     def put(self, key: K, value: V) -> tuple[K, V] | None:
-        """Add or replace an entry, and return the one that had to go."""
+        """Add or replace an entry, and return the one that had to go: itself, if all of its set are reserved."""
         if not self.entries:
             return None
         self.fills += 1
@@ -75,6 +83,25 @@ class Cache(Generic[K, V]):
         if given_up is not None:
             self.evictions += 1
         return given_up
+
+    def reserve(self, key: K) -> tuple[Place[K, V] | None, tuple[K, V] | None]:
+        """Reserve a place in the set of `key`: that, None if all are reserved, and the entry that had to go for it."""
+        ways = self._set(key)
+        found = ways.reserve()
+        if found is None:
+            return None, None
+        number, given_up = found
+        if given_up is not None:
+            self.evictions += 1
+        return Place(ways, number), given_up
+
+    def put_into(self, place: Place[K, V], key: K, value: V) -> tuple[K, V] | None:
+        """As `put`, in a reserved place if that is one of the key's set; it is reserved no longer."""
+        if place.ways is not self._set(key):
+            place.ways.unreserve(place.number)
+            return self.put(key, value)
+        self.fills += 1
+        return place.ways.put(key, value, place.number)
 
     def discard(self, key: K) -> V | None:
         """Drop the entry of `key`, if there is one, and return its value."""

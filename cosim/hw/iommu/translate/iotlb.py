@@ -8,6 +8,7 @@ from cosim.events import CacheFilled, CacheLookup
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.translate.cache import Cache
 from cosim.hw.iommu.translate.leaf import ANY_PSCID, Key, Leaf
+from cosim.hw.iommu.translate.reservations import Reservation, Reservations
 from cosim.hw.iommu.translate.scope import Scope
 from cosim.sim.component import Component
 from cosim.spec.pagetable import PAGE_LG2
@@ -30,6 +31,8 @@ class Iotlb(Component):
             index=lambda key: key[3],
             free_first=geometry.plru_free_first,
         )
+        at_miss = geometry.iotlb_allocation == "miss" and geometry.iotlb_entries
+        self.reservations = Reservations(self.cache, self._forget) if at_miss else None
         self._split = not geometry.iotlb_napot
         self._kinds: dict[tuple[bool, int], int] = {}
         """How many entries there are, global or not, of each size."""
@@ -60,16 +63,20 @@ class Iotlb(Component):
         """Whether just this entry is there."""
         return self.cache.peek(leaf.key) is leaf
 
-    def fill(self, leaf: Leaf) -> None:
-        """Keep a translation."""
+    def fill(self, leaf: Leaf, reserved: Reservation | None = None) -> None:
+        """Keep a translation, in the place that was reserved for it if there is one."""
         if not self.cache.entries:
             return
         self._forget(self.cache.peek(leaf.key))
-        given_up = self.cache.put(leaf.key, leaf)
-        if given_up is not None:
-            self._forget(given_up[1])
+        if reserved is not None and reserved.place is not None:
+            given_up = self.cache.put_into(reserved.place, leaf.key, leaf)
+            reserved.place = None
+        else:
+            given_up = self.cache.put(leaf.key, leaf)
         kind = (leaf.mapped_globally, leaf.lg2)
         self._kinds[kind] = self._kinds.get(kind, 0) + 1
+        if given_up is not None:
+            self._forget(given_up[1])
         if self._filled:
             self._filled(CacheFilled(self.sim.now, self.path, leaf.key, given_up is not None, leaf.base))
 

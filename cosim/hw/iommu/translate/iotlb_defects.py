@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.translate.iotlb import Iotlb
 from cosim.hw.iommu.translate.leaf import ANY_PSCID, Leaf
+from cosim.hw.iommu.translate.reservations import Reservation
 from cosim.hw.iommu.translate.scope import Scope
 
 if TYPE_CHECKING:
@@ -24,12 +25,12 @@ class ShortTags(Iotlb):
     def find(self, gscid: int, pscid: int, iova: int, write: bool) -> Leaf | None:
         return super().find(gscid, pscid & self._mask, iova, write)
 
-    def fill(self, leaf: Leaf) -> None:
+    def fill(self, leaf: Leaf, reserved: Reservation | None = None) -> None:
         gscid, pscid, lg2, page = leaf.key
         if pscid != ANY_PSCID:
             leaf = copy(leaf)
             leaf.key = gscid, pscid & self._mask, lg2, page
-        super().fill(leaf)
+        super().fill(leaf, reserved)
 
     def invalidate(self, scope: Scope) -> None:
         pscid = None if scope.pscid is None else scope.pscid & self._mask
@@ -39,7 +40,7 @@ class ShortTags(Iotlb):
 class PermitsAll(Iotlb):
     """The defect `skip_permissions`: only a walk looks at permissions, A and D of a page, a hit does not."""
 
-    def fill(self, leaf: Leaf) -> None:
+    def fill(self, leaf: Leaf, reserved: Reservation | None = None) -> None:
         leaf = copy(leaf)
         leaf.grants, leaf.must_update = -1, (False, False)
-        super().fill(leaf)
+        super().fill(leaf, reserved)

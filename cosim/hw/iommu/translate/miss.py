@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cosim.hw.iommu.translate.device_context import DeviceContext
     from cosim.hw.iommu.translate.leaf import Leaf
     from cosim.hw.iommu.translate.ledger import Epoch
+    from cosim.hw.iommu.translate.reservations import Reservation
     from cosim.hw.iommu.translate.scope import Scope
     from cosim.hw.iommu.translate.walk import Walk
 
@@ -49,10 +50,10 @@ class Miss:
 
     `walk` is its present or last walk. Once it is *overtaken* it must not be trusted with what it has read.
 
-    An IOMMU whose caches reserve an entry at the miss would take it where a Miss is made, and give it back in `forget`.
+    Where the IOTLB allocates at the miss, it holds an entry from `lacks_leaf` on until it has to `forget` or is over.
     """
 
-    __slots__ = ("context", "held", "leaf", "overtaken", "probed", "space", "txn", "walk")
+    __slots__ = ("context", "held", "leaf", "overtaken", "probed", "reserved", "space", "txn", "walk")
 
     def __init__(self, txn: Transaction) -> None:
         self.txn = txn
@@ -66,6 +67,7 @@ class Miss:
         self.overtaken = Overtaken.NOT
         self.held: Epoch | None = None
         """What the ledger holds for it since it was overtaken, if anything."""
+        self.reserved: Reservation | None = None
 
     # --- What becomes of it ------------------------------------------------------------------------------------------
 
@@ -81,6 +83,16 @@ class Miss:
         """Its context is known, and its leaf is in none of the caches."""
         self.context, self.space, self.probed = context, space, True
 
+    def reserves(self, reserved: Reservation | None) -> None:
+        """A place in the IOTLB waits for its leaf, or none can."""
+        self.reserved = reserved
+
+    def give_back(self) -> None:
+        """Let go of that place, whether or not it was filled."""
+        if self.reserved is not None:
+            self.reserved.let_go()
+            self.reserved = None
+
     def mapped(self, leaf: Leaf) -> None:
         """Its leaf is known."""
         self.leaf = leaf
@@ -90,7 +102,8 @@ class Miss:
         self.overtaken, self.held = how, held
 
     def forget(self) -> Epoch | None:
-        """Let go of all that was read, also of what the ledger held, which is returned."""
+        """Let go of all that was read or reserved, also of what the ledger held, which is returned."""
+        self.give_back()
         held, self.held = self.held, None
         self.overtaken = Overtaken.NOT
         self.walk = self.context = self.space = self.leaf = None

@@ -57,6 +57,7 @@ class Translation(Component):
         self.ledger = self.invalidations.ledger
         self.requests = self.restarts = 0
         self._contexts = self.directory.contexts
+        self._reservations = self.iotlb.reservations
         self._translated = sim.probe(Translated)
         self._root = 0
         self._mode = IommuMode.OFF
@@ -122,6 +123,8 @@ class Translation(Component):
         if leaf is None:
             miss = miss or Miss(txn)
             miss.lacks_leaf(context, space)
+            if self._reservations is not None:
+                miss.reserves(self._reservations.reserve(space.gscid, space.pscid, txn.iova))
             return miss
         if not leaf.grants & needed_by(txn, space):
             raise page_fault(txn, context)
@@ -152,6 +155,7 @@ class Translation(Component):
             self.invalidations.again(miss)
             raise
         finally:
+            miss.give_back()
             self.invalidations.end(miss)
 
     def _done(self, txn: Transaction, space: AddressSpace, address: int, hit: str) -> None:

@@ -24,8 +24,17 @@ class Ways(Protocol[K, V]):
     def peek(self, key: K) -> V | None:
         """The value of `key`, which was not used by this."""
 
-    def put(self, key: K, value: V) -> tuple[K, V] | None:
-        """Add or replace an entry; returns the one that was given up for it."""
+    def put(self, key: K, value: V, place: int | None = None) -> tuple[K, V] | None:
+        """Add or replace an entry, in `place` if that was reserved for it; returns the one that was given up for it.
+
+        That is the new one itself where all places are reserved for others.
+        """
+
+    def reserve(self) -> tuple[int, tuple[K, V] | None] | None:
+        """Reserve a place, and give up what is there, which comes with it; None if all are reserved."""
+
+    def unreserve(self, place: int) -> None:
+        """A reserved place is free again."""
 
     def discard(self, key: K) -> V | None:
         """Drop an entry, if it is here, and return its value."""
@@ -41,6 +50,7 @@ class Lru(Generic[K, V]):
 
     def __init__(self, ways: int, stream: Stream, free_first: bool) -> None:
         self._ways = ways
+        """How many entries there may be beside the reserved places."""
         self._entries: OrderedDict[K, V] = OrderedDict()
 
     def touch(self, key: K) -> V | None:
@@ -53,14 +63,28 @@ class Lru(Generic[K, V]):
     def peek(self, key: K) -> V | None:
         return self._entries.get(key)
 
-    def put(self, key: K, value: V) -> tuple[K, V] | None:
+    def put(self, key: K, value: V, place: int | None = None) -> tuple[K, V] | None:
         entries = self._entries
+        if place is not None:
+            self.unreserve(place)
         given_up = None
         if key not in entries and len(entries) >= self._ways:
+            if not self._ways:
+                return key, value
             given_up = entries.popitem(last=False)
         entries[key] = value
         entries.move_to_end(key)
         return given_up
+
+    def reserve(self) -> tuple[int, tuple[K, V] | None] | None:
+        if not self._ways:
+            return None
+        given_up = self._entries.popitem(last=False) if len(self._entries) == self._ways else None
+        self._ways -= 1
+        return 0, given_up
+
+    def unreserve(self, place: int) -> None:
+        self._ways += 1
 
     def discard(self, key: K) -> V | None:
         return self._entries.pop(key, None)
@@ -79,13 +103,14 @@ class _Slots(Generic[K, V]):
         self._keys: list[K | None] = [None] * ways
         self._where: dict[K, int] = {}
         self._values: dict[K, V] = {}
+        self._reserved: set[int] = set()
         self._free_first = free_first
 
     def used(self, place: int) -> None:
         """The entry at `place` was used or put."""
 
     def victim(self) -> int:
-        """The place to give up."""
+        """The place to give up; there is one that is not reserved."""
         raise NotImplementedError
 
     def touch(self, key: K) -> V | None:
@@ -97,23 +122,48 @@ class _Slots(Generic[K, V]):
     def peek(self, key: K) -> V | None:
         return self._values.get(key)
 
-    def put(self, key: K, value: V) -> tuple[K, V] | None:
+    def put(self, key: K, value: V, place: int | None = None) -> tuple[K, V] | None:
         given_up = None
-        place = self._where.get(key)
-        if place is None:
-            if self._free_first and len(self._where) < len(self._keys):
-                place = self._keys.index(None)
+        if place is not None:
+            self.unreserve(place)
+        where = self._where.get(key)
+        if where is None:
+            if place is not None:
+                where = place
             else:
-                place = self.victim()
-                old = self._keys[place]
-                if old is not None:
-                    del self._where[old]
-                    given_up = (old, self._values.pop(old))
-            self._keys[place] = key
-            self._where[key] = place
+                if len(self._reserved) == len(self._keys):
+                    return key, value
+                where, given_up = self._vacated()
+            self._keys[where] = key
+            self._where[key] = where
         self._values[key] = value
-        self.used(place)
+        self.used(where)
         return given_up
+
+    def reserve(self) -> tuple[int, tuple[K, V] | None] | None:
+        if len(self._reserved) == len(self._keys):
+            return None
+        place, given_up = self._vacated()
+        self._reserved.add(place)
+        self.used(place)
+        return place, given_up
+
+    def unreserve(self, place: int) -> None:
+        self._reserved.remove(place)
+
+    def _vacated(self) -> tuple[int, tuple[K, V] | None]:
+        """A place that is neither taken nor reserved, and the entry that was given up for that."""
+        if self._free_first and len(self._where) + len(self._reserved) < len(self._keys):
+            if not self._reserved:
+                return self._keys.index(None), None
+            return next(n for n, key in enumerate(self._keys) if key is None and n not in self._reserved), None
+        place = self.victim()
+        old = self._keys[place]
+        if old is None:
+            return place, None
+        self._keys[place] = None
+        del self._where[old]
+        return place, (old, self._values.pop(old))
 
     def discard(self, key: K) -> V | None:
         place = self._where.pop(key, None)
@@ -137,13 +187,16 @@ class Random(_Slots[K, V]):
         self._stream = stream
 
     def victim(self) -> int:
-        return self._stream.below(len(self._keys))
+        while (place := self._stream.below(len(self._keys))) in self._reserved:
+            pass
+        return place
 
 
 class TreePlru(_Slots[K, V]):
     """Gives up the entry that a binary tree points to; each use turns the pointers on its way to the other side.
 
-    Without `free_first` a free place is taken only when the tree points to it, as some hardware does.
+    Without `free_first` a free place is taken only when the tree points to it, as some hardware does. A reserved place
+    is passed over for the next one.
     """
 
     def __init__(self, ways: int, stream: Stream, free_first: bool) -> None:
@@ -162,7 +215,10 @@ class TreePlru(_Slots[K, V]):
         node = 1
         for _ in range(self._levels):
             node = 2 * node + self._points_right[node]
-        return node - (1 << self._levels)
+        place = node - (1 << self._levels)
+        while place in self._reserved:
+            place = (place + 1) % len(self._keys)
+        return place
 
 
 REPLACEMENT: Mapping[str, Callable[[int, Stream, bool], Ways[Any, Any]]] = {

@@ -99,7 +99,7 @@ class Resolver(Component):
                 filled = touched.translations(self.path, space.gscid, space.pscid)
                 yield from self._before_fill(miss, self._fill, filled)
                 if miss.may_fill:
-                    self.iotlb.fill(leaf)
+                    self.iotlb.fill(leaf, miss.reserved)
             if refused:
                 raise page_fault(txn, context)
             return leaf
@@ -170,5 +170,6 @@ class CachesInvalid(Resolver):
         self, miss: Miss, context: DeviceContext, space: AddressSpace, table: PageTable, entry: TableEntry
     ) -> Leaf:
         if table.is_empty(entry):
-            self.iotlb.fill(Leaf(space.gscid, space.pscid, miss.txn.iova, table.span(entry)))  # it grants nothing
+            empty = Leaf(space.gscid, space.pscid, miss.txn.iova, table.span(entry))  # it grants nothing
+            self.iotlb.fill(empty, miss.reserved)
         return super()._leaf(miss, context, space, table, entry)
