@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cosim.hw.dma.datapath import DataPath
 from cosim.hw.dma.transaction import Request, Status, Transaction
+from cosim.hw.iommu.departures import Departures, Turn
 from cosim.hw.iommu.fault_queue import FaultQueue
 from cosim.hw.iommu.faults import Fault
 from cosim.hw.iommu.in_memory_queue import PQ, InMemoryQueue, QueueError
@@ -82,6 +83,8 @@ class Iommu(Component):
         reads_first = options.geometry.arbitration == "reads-first"
         self._waiting = (self._places, Gate(sim, 0, "place") if reads_first else self._places)
         """Where reads and writes wait for a place."""
+        order = options.geometry.order
+        self._departures = None if order == "any" else Departures(sim, order)
         self._inside = self._taken_ps = 0
         self._answer = pause("fault", timing.fault_answer)
         self._lookup = Server(timing.lookup_interval, "iotlb", latency_ps=timing.lookup, wait_part="lookup_wait")
@@ -97,6 +100,7 @@ class Iommu(Component):
         self._taken_ps -= self.sim.now
         if txn.accepted is not None:
             txn.accepted()
+        turn = None if self._departures is None else self._departures.enter(txn)
         yield self._lookup
         if self.sim.exploring:
             yield from self._issue(txn)
@@ -106,12 +110,14 @@ class Iommu(Component):
             if miss is not None:
                 held = yield from self.translation.resolve(miss)
         except Fault as fault:
-            yield from self._abort(txn, fault)
+            yield from self._abort(txn, fault, turn)
             return
-        self._leave()
         assert txn.address is not None
         ledger, write = self._ledger, txn.write
-        epoch = ledger.enter(write)
+        epoch = ledger.enter(write)  # also while it waits for its turn: it is translated, which a fence has to know
+        if turn is not None:
+            yield from turn.wait()
+        self._leave()
         if txn.address >> self._limit:
             txn.status = Status.ACCESS_FAULT
         else:
@@ -181,13 +187,15 @@ class Iommu(Component):
             f"{master}.issue", master, lambda: self.translation.footprint(txn), False, "iotlb"
         )
 
-    def _abort(self, txn: Transaction, fault: Fault) -> Routine:
-        """Report a fault, and answer the request with what it earns it."""
+    def _abort(self, txn: Transaction, fault: Fault, turn: Turn | None = None) -> Routine:
+        """Report a fault, and answer the request with what it earns it, in its turn."""
         self.faults += 1
         yield from self.fault_queue.report(fault, txn)
         txn.status, txn.cause = Status.UR, fault.cause
         if txn.request is Request.ATS and (answer := fault.cause.ats_answer) is not None:
             txn.status = _STATUS[answer]
+        if turn is not None:
+            yield from turn.wait()
         self._leave()
         if self._answer is not None:
             yield self._answer

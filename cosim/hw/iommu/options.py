@@ -14,6 +14,7 @@ Replacement = Literal["lru", "plru", "random"]
 Entries = Annotated[int, Field(ge=0, le=1 << 20)]
 Ways = Annotated[int, Field(ge=0, le=1 << 12)]
 Latitude = Literal["off", "on", "explore"]
+Order = Literal["any", "writes", "kind", "device"]
 
 UNIMPLEMENTED = frozenset(
     {
@@ -109,6 +110,9 @@ class GeometryOptions(Options):
     """Requests that the IOMMU translates at the same time; 1 is a blocking IOMMU."""
     arbitration: Literal["arrival", "reads-first"] = "arrival"
     """Which of the requests that wait to be among `in_flight` is next: the first, or the first read."""
+    order: Order = "any"
+    """Which requests of a device go on to memory in the order in which they came, so that a miss holds up those behind
+    it: none, its writes, its writes and its reads each among themselves, or all."""
     fill_refused: bool = False
     """Whether a walk for a request that the page does not let in fills the IOTLB all the same."""
     fault_buffer: int = Field(default=0, ge=0, le=1024)
