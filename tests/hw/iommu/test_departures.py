@@ -18,6 +18,8 @@ from tests.hw.iommu.harness import DATA, System
 READ = 100_000
 PAGE = 0x1000
 MISSED, CACHED, UNMAPPED = 7, 0, 100
+FAR, NEVER = 1 << 18, 1 << 40
+"""A page that shares no table with the others, and one that no page table can map."""
 
 
 def system(order: str, *, executor: Any = Agenda, **geometry: Any) -> System:
@@ -27,6 +29,7 @@ def system(order: str, *, executor: Any = Agenda, **geometry: Any) -> System:
     made.context(2, made.dc(space))
     for page in range(8):
         space.map(page * PAGE, DATA + page * PAGE)
+    space.map(FAR * PAGE, DATA)
     for device in (1, 2):
         made.translate(CACHED, device)
     return made
@@ -107,6 +110,13 @@ def test_a_place_is_taken_until_its_turn_comes() -> None:
     made = system("device", in_flight=2)
     assert ends(made, MISS, HIT, HIT, OTHERS) == [2, 2, 2, 2]
     assert ends(system("any", in_flight=2), MISS, HIT, HIT, OTHERS) == [2, 1, 1, 1]
+
+
+def test_so_is_that_of_a_request_that_is_refused() -> None:
+    """It is refused at once, for its upper bits, and the miss before it reads three entries."""
+    for order, expected in (("device", 4), ("any", 2)):
+        made = system(order, in_flight=2)
+        assert ends(made, (FAR, 1, False), (NEVER, 1, False), OTHERS)[-1] == expected, order
 
 
 @settings(derandomize=True, deadline=None, max_examples=12)

@@ -72,6 +72,20 @@ def test_an_entry_that_a_walk_reserved_is_not_given_up_for_another_miss() -> Non
 
 
 @pytest.mark.parametrize("replacement", POLICIES)
+@pytest.mark.parametrize("seed", range(3))
+def test_misses_of_several_pages_reserve_different_entries(replacement: str, seed: int) -> None:
+    made = system(iotlb_allocation="miss", iotlb_replacement=replacement, iotlb_entries=4, walkers=8, seed=seed)
+    for page in range(4):
+        made.translate(page * PAGE)
+    start = made.sim.now + 1_000_000
+    for page in range(4, 7):
+        made.request(page * PAGE, at_ps=start + page, translate_only=True)
+    made.run()
+    assert all(made.probe(page * PAGE) for page in range(4, 7))
+    assert made.count("iotlb.evictions") == (3,)
+
+
+@pytest.mark.parametrize("replacement", POLICIES)
 def test_misses_of_one_page_reserve_one_entry(replacement: str) -> None:
     made = system(iotlb_allocation="miss", iotlb_replacement=replacement)
     made.translate(0)
