@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 from cosim.isa.instruction import Instruction
 
@@ -71,8 +71,8 @@ class Hart(Protocol):
     def fence(self, instruction: Instruction, pc: int) -> Awaitable[None]:
         """A FENCE; its sets are in the immediate."""
 
-    def csr(self, instruction: Instruction, value: int, pc: int) -> int:
+    def csr(self, instruction: Instruction, value: int, pc: int) -> int | Awaitable[int]:
         """Read and change a control and status register, as the instruction's name says; the old value."""
 
-    def trap(self, instruction: Instruction, pc: int) -> NoReturn:
-        """An instruction that leads elsewhere: EBREAK, ECALL, WFI, FENCE.I."""
+    def trap(self, instruction: Instruction, pc: int) -> int:
+        """An instruction that leads elsewhere: EBREAK, ECALL, WFI, FENCE.I; where to go on, if anywhere."""

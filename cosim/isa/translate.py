@@ -174,6 +174,7 @@ class _Writer:
         else:
             self._emit(f"h.retired = r + {index + 1}")
             self._special(pc, instruction)
+            return name in TRAPS
         return False
 
     def _binary(self, name: str, instruction: Instruction, a: str, b: str) -> None:
@@ -228,14 +229,14 @@ class _Writer:
         name, constant = instruction.name, self._constant(pc, instruction)
         base, _, suffix = name.partition(".")
         if name in TRAPS:
-            self._emit(f"h.trap({constant}, {pc:#x})")
+            self._leave(f"h.trap({constant}, {pc:#x})")
         elif name == "fence":
             self._emit(f"await h.fence({constant}, {pc:#x})")
         elif name.startswith("csr"):
             value = f"{instruction.rs1}" if name.endswith("i") else self._reg(instruction.rs1)
-            self._set(instruction.rd, f"h.csr({constant}, {value}, {pc:#x})", "-1")
-            if not instruction.rd:
-                self._emit(f"h.csr({constant}, {value}, {pc:#x})")
+            self._emit(f"v = h.csr({constant}, {value}, {pc:#x})")
+            self._emit("if type(v) is not int: v = await v")
+            self._set(instruction.rd, "v", "-1")
         else:
             size = SIZES[suffix]
             address, at = self._reg(instruction.rs1), self._at(instruction.rs1)

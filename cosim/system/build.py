@@ -25,7 +25,10 @@ from cosim.sw.dma_device import DeviceDriver, DeviceState, DmaDevice, RingDevice
 from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.variants import called, variant
 from cosim.sw.iommu_core import IommuCore
+from cosim.sw.iommu_ops import IommuDriver
 from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.object_driver.driver import ObjectDriver
+from cosim.sw.object_driver.loading import load_objects, paths_of
 from cosim.sw.runtime import Origin, RingHardware, Runtime
 from cosim.system.address_map import device_registers, interrupt_files
 from cosim.system.all_memory import AllMemory
@@ -68,7 +71,12 @@ def build(topology: Topology, chooser: Chooser) -> System:
         tables=directories(topology),
     )
     row = variant(topology.driver.variant, topology.driver.cells)
-    driver = Driver(kernel, row, topology.costs)
+    objects = paths_of(topology.driver.variant)
+    driver: IommuDriver
+    if objects:
+        driver = ObjectDriver(kernel, load_objects(objects), topology.costs)
+    else:
+        driver = Driver(kernel, row, topology.costs)
     first_cpu = next(iter(cpus))
     bases = device_registers(topology)
     rings = {path: RingHardware(bases[path], first_cpu, vectors[path][0]) for path in topology.of_kind("ring")}

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import model_validator
+
+from cosim.sw.object_driver.loading import PREFIX
 from cosim.units.options import Options
 
 
 class DriverOptions(Options):
-    """Which driver runs: a variant, of which single policies may be replaced."""
+    """Which driver runs: a variant, of which single policies may be replaced, or the objects of a compiled one."""
 
     model_config = Options.model_config | {"extra": "allow"}
 
     variant: str = "merged"
-    """The row of the table of variants, or `FILE.py:NAME` for one of your own."""
+    """The row of the table of variants, `FILE.py:NAME` for one of your own, or `object:PATH,PATH` for objects that the
+    tree of a kernel has compiled."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _objects_in_a_list(cls, data: Any) -> Any:
+        """``object: [a.o, b.o]`` is short for ``variant: object:a.o,b.o``."""
+        if isinstance(data, dict) and isinstance(data.get("object"), list) and "variant" not in data:
+            rest = {name: value for name, value in data.items() if name != "object"}
+            return rest | {"variant": PREFIX + ",".join(map(str, data["object"]))}
+        return data
 
     @property
     def cells(self) -> dict[str, Any]:

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cosim.sw.object_driver.loading import PREFIX, paths_of
 from cosim.system.driver_options import DriverOptions
 
 
 def names_of(driver: DriverOptions) -> list[str]:
-    """The paths in ``FILE.py:NAME`` of a driver and of its cells, as they are written there, each once."""
+    """The paths in ``FILE.py:NAME`` of a driver and of its cells, as they are written, each once; or its objects."""
+    if objects := paths_of(driver.variant):
+        return [str(path) for path in objects]
     cells = (cell.get("policy") if isinstance(cell, Mapping) else cell for cell in driver.cells.values())
     paths = (str(named).rpartition(":")[0] for named in (driver.variant, *cells))
     return [path for path in dict.fromkeys(paths) if path]
@@ -28,6 +31,9 @@ def moved(driver: DriverOptions, places: Mapping[str, str]) -> DriverOptions:
     def named(text: Any) -> Any:
         path, colon, name = str(text).rpartition(":")
         return f"{places[path]}:{name}" if colon and path in places else text
+
+    if objects := paths_of(driver.variant):
+        return DriverOptions(variant=PREFIX + ",".join(str(places.get(str(path), path)) for path in objects))
 
     def changed() -> Iterator[tuple[str, Any]]:
         yield "variant", named(driver.variant)

@@ -18,5 +18,7 @@ class DriverCosts(Options):
     """To build a command."""
     spin: PositiveTime = 10 * NS
     """Between two looks at a word that another CPU is to change."""
+    instruction: Time = NS // 2
+    """An instruction of a compiled driver, beside its accesses; a driver of policies has the other costs instead."""
     csr_poll: PositiveTime = 10 * US
     """Between two looks at a register that the IOMMU is to change (Linux: 10 us)."""

@@ -20,6 +20,10 @@ from cosim.sw.steps import steps, without
 from cosim.units import quantities
 from cosim.units.nearest import nearest
 
+COMPILED, NEWEST = "object:", "latest"
+"""What begins the name of a driver that is compiled and no row. What is asked of its row beforehand (how long it waits
+at most, which pages it makes) is answered by that of the newest driver."""
+
 
 def variant(name: str, cells: Mapping[str, Any] | None = None) -> Variant:
     """The row called `name` (or ``FILE.py:NAME``), some of its cells replaced by others. VariantError.
@@ -29,6 +33,10 @@ def variant(name: str, cells: Mapping[str, Any] | None = None) -> Variant:
     Without `policy` it is the row's own.
     """
     row = load_variant(name)
+    if cells and name.startswith(COMPILED):
+        raise VariantError(
+            f"driver: {next(iter(cells))}: an object has no policies that could be set: {name} is compiled"
+        )
     changed = replace(row, **{axis: _cell(row, axis, value) for axis, value in (cells or {}).items()})
     _check_needs(changed)
     return changed
@@ -66,6 +74,8 @@ def _check_needs(row: Variant) -> None:
 
 def load_variant(text: str) -> Variant:
     """The variant that a command line or a topology names: a row of the table, or ``FILE.py:NAME``. VariantError."""
+    if text.startswith(COMPILED):
+        return replace(_row_of(NEWEST), name=text)
     path, colon, name = text.rpartition(":")
     if colon:
         return load_own(Path(path), name, _row_of(REFERENCE))

@@ -284,7 +284,7 @@ static int own_attach_blocked(struct iommu_domain *domain, struct device *dev, s
 static struct iommu_device *own_probe_device(struct device *dev)
 {
 	struct iommu_fwspec *fwspec = dev->iommu->fwspec;
-	struct own_iommu *iommu = iommu_of(dev);
+	struct own_iommu *iommu = dev_get_drvdata(fwspec->iommu_fwnode->dev);
 	struct own_device *info;
 	u32 n;
 

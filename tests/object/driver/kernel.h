@@ -67,7 +67,15 @@ struct iommu_device {
 	const struct iommu_ops *ops;
 };
 
+struct device;
+
+struct fwnode_handle {
+	void *secondary;
+	struct device *dev;
+};
+
 struct iommu_fwspec {
+	struct fwnode_handle *iommu_fwnode;
 	u32 flags;
 	u32 num_ids;
 	u32 ids[];

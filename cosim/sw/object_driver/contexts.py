@@ -1,0 +1,100 @@
+"""Where the device contexts and the leaves of a driver stand, found in memory as the hardware finds them.
+
+Nothing here takes time: it is for those who watch (`ContextChanged`, `LeafCleared`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+from cosim.events import LeafCleared
+from cosim.spec.pagetable import PAGE_LG2, Pte
+from cosim.spec.registers import IommuMode
+from cosim.spec.translation import Fsc
+from cosim.sw.driver.device_context import DeviceContext, DeviceContextWatch
+from cosim.sw.driver.leaves import LeafWatch
+from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.objects import WORD, Cell
+from cosim.sw.object_driver.watch import Ring
+
+LEVELS: dict[int, int] = {IommuMode.LVL1: 1, IommuMode.LVL2: 2, IommuMode.LVL3: 3}
+"""By ddtp.iommu_mode."""
+VALID = 1
+
+
+class Contexts:
+    """Follows the directories of all IOMMUs."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.wanted = kernel.sim.probe(LeafCleared)
+        """Whether anybody wants to know of leaves."""
+        self._memory = kernel.pages.memory
+        self._watch = DeviceContextWatch(kernel)
+        self._leaves = LeafWatch(kernel)
+        self._waiting: dict[tuple[str, int], Callable[[], None]] = {}
+
+    def look_for(self, ring: Ring, ids: Iterable[int]) -> None:
+        """Find the contexts of devices, or wait until the directory leads to them."""
+        for device_id in ids:
+            stop = self._waiting.pop((ring.iommu, device_id), None)
+            if stop is not None:
+                stop()
+            found, entry = self._walk(ring, device_id)
+            if found:
+                self._watch.found(ring.iommu, device_id, DeviceContext(found))
+            elif entry:
+                again = partial(self.look_for, ring, (device_id,))
+                self._waiting[ring.iommu, device_id] = self._memory.watch(entry, again)
+
+    def gone(self, iommu: str) -> None:
+        """The directory of an IOMMU is freed."""
+        for key in [key for key in self._waiting if key[0] == iommu]:
+            self._waiting.pop(key)()
+        self._watch.gone(iommu)
+
+    def _walk(self, ring: Ring, device_id: int) -> tuple[int, int]:
+        """Where a context is, else where the entry is that leads nowhere yet; 0 for neither."""
+        low, size = (6, 64) if ring.extended else (7, 32)
+        directory = ring.directory
+        levels = LEVELS.get(directory.iommu_mode, 0)
+        if not levels:
+            return 0, 0
+        table = directory.ppn << PAGE_LG2
+        for level in reversed(range(1, levels)):
+            entry = table + WORD * (device_id >> low + 9 * (level - 1) & 511)
+            value = self._memory.peek(entry, WORD)
+            if not value & VALID:
+                return 0, entry
+            table = (value >> 10 & (1 << 44) - 1) << PAGE_LG2
+        return table + size * (device_id & (1 << low) - 1), 0
+
+    def table_of(self, ring: Ring, device_id: int) -> Fsc | None:
+        """The first-stage context of a device that has a valid one."""
+        found, _ = self._walk(ring, device_id)
+        if not found or not self._memory.peek(int(DeviceContext(found).tc.address), WORD) & VALID:
+            return None
+        fsc = Fsc(self._memory.peek(int(DeviceContext(found).fsc.address), WORD))
+        return fsc if fsc.mode else None
+
+    def leaves(self, fsc: Fsc, iova: int, size: int) -> Iterator[tuple[int, int, int]]:
+        """The leaves that map a range: IOVA, size, and where the entry is."""
+        end = iova + size
+        while iova < end:
+            level, table = fsc.mode - 6, fsc.ppn << PAGE_LG2
+            while True:
+                span = 1 << PAGE_LG2 + 9 * level
+                entry = table + WORD * (iova >> PAGE_LG2 + 9 * level & 511)
+                value = self._memory.peek(entry, WORD)
+                if not value & Pte.v.mask or value & (Pte.r.mask | Pte.x.mask) or not level:
+                    break
+                table, level = (value >> 10 & (1 << 44) - 1) << PAGE_LG2, level - 1
+            start = iova & -span
+            if value & Pte.v.mask:
+                yield start, span, entry
+            iova = start + span
+
+    def cleared(self, domain: str, leaves: Iterable[tuple[int, int, int]]) -> None:
+        """A thread has cleared leaves."""
+        for iova, size, entry in leaves:
+            self._leaves.cleared(domain, iova, size, Cell(entry))

@@ -1,0 +1,307 @@
+"""A compiled driver that keeps `IommuDriver`: its operations are found in its own structures, and run as they are."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+
+from cosim.object.image import Image
+from cosim.sim.operations import Oops
+from cosim.sw.driver.costs import DriverCosts
+from cosim.sw.iommu_ops import IDENTITY, Device, DevIommu, Domain, DomainKind, Gather, Hardware, MapResult, Prot
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.objects import Object
+from cosim.sw.object_driver.contexts import Contexts
+from cosim.sw.object_driver.hart import ObjectHart
+from cosim.sw.object_driver.running import Running
+from cosim.sw.object_driver.structures import KernelDevice, PlatformDevice, Structures
+from cosim.sw.object_driver.watch import Ring
+
+CAPABLE: Mapping[str, str] = {
+    "cache_coherency": "IOMMU_CAP_CACHE_COHERENCY",
+    "deferred_flush": "IOMMU_CAP_DEFERRED_FLUSH",
+}
+"""Linux's enumerators for what a driver may claim."""
+
+GFP_KERNEL, GFP_ATOMIC = 0xCC0, 0x820
+LARGEST_ERRNO = 4095
+
+
+class ObjectDriver:
+    """One loaded driver that keeps `IommuDriver`; `image` is what was compiled."""
+
+    def __init__(self, kernel: Kernel, image: Image, costs: DriverCosts) -> None:
+        self.kernel = kernel
+        self.machine = Running(kernel, image, costs)
+        self.structures = Structures(self.machine)
+        self.contexts = Contexts(kernel)
+        self._layout = self.machine.layout
+        self._ops = self._one("iommu_ops")
+        self._bus = self._one("platform_driver")
+        self.identity = Domain(IDENTITY, DomainKind.IDENTITY, Object(self._static("identity_domain")))
+        blocked = self._static("release_domain") or self._static("blocked_domain")
+        self.blocked = Domain("", DomainKind.BLOCKED, Object(blocked)) if blocked else None
+        self._loaded = False
+        self._platform: dict[int, PlatformDevice] = {}
+        self._devices: dict[str, KernelDevice] = {}
+        self._in: dict[str, tuple[Domain, Device]] = {}
+        self._capable: dict[str, bool] = {}
+
+    # --- The driver's own structures ----------------------------------------------------------------------------------
+
+    def _one(self, structure: str) -> int:
+        """The address of the driver's only variable of a kind."""
+        found = {one.address for one in self.machine.image.info.variables if one.kind == structure}
+        if len(found) != 1:
+            paths = ", ".join(map(str, self.machine.image.paths))
+            raise ValueError(f"{paths}: {len(found) or 'no'} variables of struct {structure}; one driver has one")
+        return found.pop()
+
+    def _initial(self, address: int, path: str) -> int:
+        """A pointer in a structure of the driver's, as it was compiled; 0 without such a member."""
+        if not self._layout.has(path):
+            return 0
+        image = self.machine.image
+        place = address + self._layout.offset(path)
+        region = image.code if place in image.code else image.linked.data
+        return region.read(place, 8) if place in region else 0
+
+    def _static(self, member: str) -> int:
+        """A domain that the driver has from the start."""
+        return self._initial(self._ops, f"iommu_ops.{member}")
+
+    async def _operation(self, domain: Domain, name: str) -> int:
+        """An entry of iommu_domain_ops, 0 if the driver has none."""
+        address = int(domain.object.address)
+        path = "iommu_domain.ops"
+        if address >> 63:
+            ops = self._initial(address, path)
+        else:
+            ops = int(await self._layout.load(address, path))
+        return self._initial(ops, f"iommu_domain_ops.{name}")
+
+    # --- IOMMUs -------------------------------------------------------------------------------------------------------
+
+    async def probe_iommu(self, hardware: Hardware) -> Object:
+        """See `IommuDriver`."""
+        machine = self.machine
+        async with machine.calls.measured("probe"):
+            if not self._loaded:
+                self._loaded = True
+                await machine.put_data()
+            bus = await self.structures.platform_device(hardware)
+            failed = _signed(await machine.run(self._initial(self._bus, "platform_driver.probe"), bus.address))
+            if failed or bus.device not in machine.registered:
+                await self._forget(bus)
+                raise _error(failed or -errno.ENODEV, "probe failed")
+            iommu = machine.registered[bus.device]
+            self._platform[iommu] = bus
+            return Object(iommu)
+
+    async def _forget(self, bus: PlatformDevice) -> None:
+        """The driver has left an IOMMU: what it holds goes in the opposite order, and the bus forgets the device."""
+        for address in reversed(self.machine.held.pop(bus.device, [])):
+            await self.structures.free(address)
+        self.machine.registers.pop(bus.hardware.base >> 12, None)
+        self.contexts.gone(bus.hardware.name)
+        await self.structures.forget(bus)
+
+    async def remove_iommu(self, iommu: Object) -> None:
+        """See `IommuDriver`."""
+        bus = self._platform.pop(int(iommu.address))
+        async with self.machine.calls.measured("remove"):
+            await self.machine.run(self._initial(self._bus, "platform_driver.remove"), bus.address)
+            await self._forget(bus)
+
+    async def shutdown(self, iommu: Object) -> None:
+        """See `IommuDriver`."""
+        bus = self._platform[int(iommu.address)]
+        await self.machine.run(self._initial(self._bus, "platform_driver.shutdown"), bus.address)
+
+    async def forward_command(self, iommu: Object, words: tuple[int, int]) -> None:
+        """No driver in Linux does it. KernelError EOPNOTSUPP."""
+        raise KernelError(errno.EOPNOTSUPP, "the driver forwards no commands")
+
+    # --- Devices ------------------------------------------------------------------------------------------------------
+
+    async def probe_device(self, device: Device) -> None:
+        """See `IommuDriver`."""
+        held = await self.structures.device(device, self._platform_of(device.iommu))
+        answer = await self.machine.run(self._initial(self._ops, "iommu_ops.probe_device"), held.device)
+        if _is_error(answer):
+            await self.structures.release(held)
+            raise _error(_signed(answer, 64), "no translation")
+        self._devices[device.name] = held
+        await DevIommu(await device.object.iommu.load()).priv.store(held.device)
+        await self.structures.set(held.dev_iommu, {"dev_iommu.iommu_dev": answer})
+        self._look_for(device)
+        if not self._capable:
+            await self._ask_what_it_can(held.device)
+
+    async def release_device(self, device: Device, old: Domain | None) -> None:
+        """See `IommuDriver`."""
+        release = self._initial(self._ops, "iommu_ops.release_device")
+        if release:
+            await self.machine.run(release, self._devices[device.name].device)
+        self._in.pop(device.name, None)
+        await self.structures.release(self._devices.pop(device.name))
+
+    async def attach_dev(self, domain: Domain, device: Device, old: Domain | None) -> None:
+        """See `IommuDriver`."""
+        entry = await self._operation(domain, "attach_dev")
+        before = int(old.object.address) if old is not None else 0
+        address = int(domain.object.address)
+        failed = _signed(await self.machine.run(entry, address, self._devices[device.name].device, before))
+        self._look_for(device)
+        if failed:
+            raise _error(failed, f"attach to {domain.name or 'blocked'}")
+        self._in[device.name] = (domain, device)
+
+    def capable(self, what: str) -> bool:
+        """Whether the driver has claimed a capability when it was asked of its first device."""
+        return self._capable.get(what, False)
+
+    async def _ask_what_it_can(self, device: int) -> None:
+        entry = self._initial(self._ops, "iommu_ops.capable")
+        numbers = self.machine.image.info.enumerators
+        for what, enumerator in CAPABLE.items():
+            known = bool(entry) and enumerator in numbers
+            self._capable[what] = known and bool(await self.machine.run(entry, device, numbers[enumerator]) & 0xFF)
+
+    # --- Domains ------------------------------------------------------------------------------------------------------
+
+    async def domain_alloc_paging(self, name: str, device: Device | None) -> Domain:
+        """See `IommuDriver`."""
+        layout, machine = self._layout, self.machine
+        of = self._devices[device.name].device if device else 0
+        plain = self._initial(self._ops, "iommu_ops.domain_alloc_paging")
+        if plain:
+            answer = await machine.run(plain, of)
+        else:
+            answer = await machine.run(self._initial(self._ops, "iommu_ops.domain_alloc_paging_flags"), of, 0, 0)
+        if not answer or _is_error(answer):
+            raise _error(_signed(answer, 64) if answer else -errno.ENOMEM, "no domain")
+        if not int(await layout.load(answer, "iommu_domain.ops")):
+            ops = self._initial(self._ops, "iommu_ops.default_domain_ops")
+            await self.structures.set(answer, {"iommu_domain.ops": ops})
+        await self.structures.set(answer, {"iommu_domain.owner": self._ops})
+        sizes = int(await layout.load(answer, "iommu_domain.pgsize_bitmap"))
+        last = int(await layout.load(answer, "iommu_domain.geometry.aperture_end"))
+        pages = tuple(1 << bit for bit in range(64) if sizes >> bit & 1)
+        return Domain(name, DomainKind.PAGING, Object(answer), pages, last)
+
+    async def domain_free(self, domain: Domain) -> None:
+        """See `IommuDriver`."""
+        await self.machine.run(await self._operation(domain, "free"), int(domain.object.address))
+
+    async def map_pages(
+        self, domain: Domain, iova: int, paddr: int, page_size: int, count: int, prot: Prot
+    ) -> MapResult:
+        """See `IommuDriver`."""
+        entry = await self._operation(domain, "map_pages")
+        hart = await self.machine.hart()
+        mapped = hart.reserve(8)
+        address = int(domain.object.address)
+        failed = _signed(await hart.call(entry, address, iova, paddr, page_size, count, int(prot), GFP_ATOMIC, mapped))
+        await hart.leave()
+        done = hart.local(mapped, 8)
+        if not failed and done < page_size * count:
+            raise Oops(f"{domain.name}: map_pages has mapped {done} bytes of {page_size * count}, and says all is well")
+        return MapResult(done, -failed)
+
+    async def unmap_pages(self, domain: Domain, iova: int, page_size: int, count: int, gather: Gather) -> int:
+        """See `IommuDriver`."""
+        entry = await self._operation(domain, "unmap_pages")
+        leaves = self._leaves(domain, iova, page_size * count)
+        hart = await self.machine.hart()
+        held = self._gather_on(hart, gather)
+        done = await hart.call(entry, int(domain.object.address), iova, page_size, count, held)
+        await hart.leave()
+        self._gather_from(hart, held, gather)
+        self.contexts.cleared(domain.name, [leaf for leaf in leaves if leaf[0] < iova + done])
+        return done
+
+    def _leaves(self, domain: Domain, iova: int, size: int) -> list[tuple[int, int, int]]:
+        """The leaves that map a range, as a device that is in the domain finds them."""
+        if self.contexts.wanted:
+            for entered, device in self._in.values():
+                if entered is domain:
+                    fsc = self.contexts.table_of(self._ring(device.iommu), device.ids[0])
+                    return list(self.contexts.leaves(fsc, iova, size)) if fsc is not None else []
+        return []
+
+    def _gather_on(self, hart: ObjectHart, gather: Gather) -> int:
+        """The gather as a structure on the caller's stack."""
+        layout, structure = self._layout, "iommu_iotlb_gather"
+        address = hart.reserve(layout.size(structure))
+        values = {"start": gather.start, "end": gather.end, "pgsize": gather.page_size, "queued": int(gather.queued)}
+        for name, value in values.items():
+            if layout.has(f"{structure}.{name}"):
+                member = layout.info.field(f"{structure}.{name}")
+                hart.put_local(address + member.offset, member.size, value)
+        if layout.has(f"{structure}.freelist"):
+            head = address + layout.offset(f"{structure}.freelist")
+            hart.put_local(head, 8, head)
+            hart.put_local(head + 8, 8, head)
+        return address
+
+    def _gather_from(self, hart: ObjectHart, address: int, gather: Gather) -> None:
+        layout, structure = self._layout, "iommu_iotlb_gather"
+
+        def member(name: str) -> int:
+            found = layout.info.field(f"{structure}.{name}")
+            return hart.local(address + found.offset, found.size)
+
+        gather.start, gather.end, gather.page_size = member("start"), member("end"), member("pgsize")
+
+    async def iova_to_phys(self, domain: Domain, iova: int) -> int:
+        """See `IommuDriver`."""
+        return await self.machine.run(await self._operation(domain, "iova_to_phys"), int(domain.object.address), iova)
+
+    async def iotlb_sync(self, domain: Domain, gather: Gather) -> bool | None:
+        """See `IommuDriver`; an empty gather is flushed by nobody, as in the core of Linux."""
+        entry = await self._operation(domain, "iotlb_sync")
+        if entry and gather.start < gather.end:
+            async with self.machine.calls.measured("iotlb_inval"):
+                hart = await self.machine.hart()
+                await hart.call(entry, int(domain.object.address), self._gather_on(hart, gather))
+                await hart.leave()
+        gather.clear()
+        return None
+
+    async def flush_iotlb_all(self, domain: Domain) -> bool | None:
+        """See `IommuDriver`."""
+        entry = await self._operation(domain, "flush_iotlb_all")
+        if entry:
+            async with self.machine.calls.measured("iotlb_inval"):
+                await self.machine.run(entry, int(domain.object.address))
+        return None
+
+    # --- For those who watch ------------------------------------------------------------------------------------------
+
+    def _look_for(self, device: Device) -> None:
+        """The contexts of a device are told of from now on."""
+        self.contexts.look_for(self._ring(device.iommu), device.ids)
+
+    def _ring(self, iommu: str) -> Ring:
+        return self.machine.watch.ring(self._platform_of(iommu).hardware)
+
+    def _platform_of(self, iommu: str) -> PlatformDevice:
+        return next(one for one in self._platform.values() if one.hardware.name == iommu)
+
+
+def _signed(value: int, bits: int = 32) -> int:
+    value &= (1 << bits) - 1
+    return value - (value >> bits - 1 << bits)
+
+
+def _is_error(pointer: int) -> bool:
+    """IS_ERR."""
+    return pointer >= (1 << 64) - LARGEST_ERRNO
+
+
+def _error(code: int, what: str) -> KernelError:
+    """A failure of the driver's; an errno that is none of errno.h's is told as EIO."""
+    known = -code in errno.errorcode
+    return KernelError(-code if known else errno.EIO, what if known else f"{what} ({code})")

@@ -1,0 +1,57 @@
+"""Interrupts: request_threaded_irq and free_irq."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+
+from cosim.sim.operations import Body
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.irq import IrqReturn
+from cosim.sw.object_driver.call import Call, Function
+
+WAKE_THREAD = 2
+"""IRQ_WAKE_THREAD."""
+
+
+async def _request(call: Call) -> int:
+    machine, (irq, handler, thread, data) = call.machine, (call[0] & 0xFFFF_FFFF, call[1], call[2], call[5])
+    hardware = next((one for one in machine.platform.values() if irq in one.vectors), None)
+    if hardware is None:
+        return -errno.EINVAL
+
+    async def hard() -> IrqReturn:
+        if not handler:
+            return IrqReturn.WAKE_THREAD
+        answer = await machine.run(handler, irq, data) & 0xFFFF_FFFF
+        if answer == WAKE_THREAD:
+            return IrqReturn.WAKE_THREAD
+        return IrqReturn.HANDLED if answer else IrqReturn.NONE
+
+    def served() -> Body:
+        return _serve(call, thread, irq, data)
+
+    name = machine.image.string(call[4]) if call[4] in machine.image.code else f"{call[4]:#x}"
+    try:
+        action = await machine.kernel.irq.request(hardware.cpu, irq, f"{hardware.name}-{name}", hard, served)
+    except KernelError as error:
+        return -error.code
+    machine.actions[irq, data] = action
+    return 0
+
+
+async def _serve(call: Call, thread: int, irq: int, data: int) -> None:
+    await call.machine.run(thread, irq, data)
+
+
+async def _free(call: Call) -> int:
+    machine = call.machine
+    action = machine.actions.pop((call[0] & 0xFFFF_FFFF, call[1]), None)
+    if action is None:
+        machine.kernel.log("warning", f"{call.where}: free_irq of {call[0]}, which is not requested")
+        return 0
+    await machine.kernel.irq.free(action)
+    return 0
+
+
+FUNCTIONS: Mapping[str, Function] = {"request_threaded_irq": _request, "free_irq": _free}

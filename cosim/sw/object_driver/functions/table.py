@@ -1,0 +1,21 @@
+"""All functions of the kernel that a driver may call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cosim.sw.object_driver.call import Function
+from cosim.sw.object_driver.functions import devices, interrupts, locks, memory, messages, time
+
+FUNCTIONS: Mapping[str, Function] = {
+    **locks.FUNCTIONS,
+    **memory.FUNCTIONS,
+    **devices.FUNCTIONS,
+    **interrupts.FUNCTIONS,
+    **messages.FUNCTIONS,
+    **time.FUNCTIONS,
+}
+"""By the names of their symbols."""
+
+DATA: Mapping[str, int] = {}
+"""The kernel's variables that a driver may read, and their sizes in bytes."""

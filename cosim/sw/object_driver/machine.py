@@ -1,0 +1,98 @@
+"""What all calls into a loaded driver share: where its data stands, which addresses are registers, what is unset."""
+
+from __future__ import annotations
+
+from cosim.object.image import Image
+from cosim.sim.operations import Fence, StoreBlock
+from cosim.sw.driver.costs import DriverCosts
+from cosim.sw.iommu_ops import Hardware
+from cosim.sw.kernel.ids import Ida
+from cosim.sw.kernel.irq import IrqAction
+from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.objects import WORD
+from cosim.sw.object_driver.layout import Layout
+from cosim.sw.object_driver.unset import Unset
+from cosim.sw.object_driver.watch import QueueWatch
+
+STACK = 16 * 1024
+"""Bytes of a kernel stack (RV64 Linux: THREAD_SIZE)."""
+STACKS = 0xFFFF_FFC8_0000_0000
+"""Where stacks are; they stand in no simulated memory, since nobody but their thread touches them."""
+TASKS = 0xFFFF_FFD0_0000_0000
+"""Where the blocks of tasks are, likewise."""
+APART = 1 << 16
+"""From one stack to the next, and from one block of a task to the next."""
+
+
+class Machine:
+    """A loaded driver: an image, and a kernel that gives it what it asks for."""
+
+    def __init__(self, kernel: Kernel, image: Image, costs: DriverCosts) -> None:
+        self.kernel = kernel
+        self.image = image
+        self.costs = costs
+        self.layout = Layout(image.info)
+        self.unset = Unset()
+        self.watch = QueueWatch(kernel)
+        self.data_start = image.linked.data.base
+        self.data_end = image.linked.data.end
+        self.data = kernel.static(max(WORD, self.data_end - self.data_start))
+        """Where the driver's variables stand."""
+        self.registers: dict[int, Hardware] = {}
+        """The IOMMUs whose registers are mapped, by the number of the page."""
+        self.platform: dict[int, Hardware] = {}
+        """The same, by the address of the platform device."""
+        self.names: dict[int, str] = {}
+        """What devices are called in messages, by the address of their structure."""
+        self.registered: dict[int, int] = {}
+        """The driver's structure of an IOMMU, by the address of the device that it was registered for."""
+        self.held: dict[int, list[int]] = {}
+        """What is freed with a device, by its address, in the order in which it was asked for."""
+        self.actions: dict[tuple[int, int], IrqAction] = {}
+        self.idas: dict[int, Ida] = {}
+        self.objects: dict[int, tuple[int, str]] = {}
+        """What the driver has allocated: the size, and the function that asked for it, by address."""
+        self._slots: list[int] = []
+        self._next_slot = 0
+
+    async def put_data(self) -> None:
+        """Give the driver's variables their first values; done once, before its first call."""
+        data = self.image.linked.data.data
+        padded = data + bytes(-len(data) % WORD)
+        words = tuple(int.from_bytes(padded[at : at + WORD], "little") for at in range(0, len(padded), WORD))
+        if any(words):
+            await StoreBlock(self.data, words)
+            await Fence("rw", "rw")
+
+    def variable(self, address: int) -> int:
+        """Where a variable of the driver stands in memory; other addresses are what they are."""
+        if self.data_start <= address < self.data_end:
+            return address - self.data_start + self.data
+        return address
+
+    async def run(self, entry: int, *arguments: int) -> int:
+        """Call a function of the driver from outside of it."""
+        raise NotImplementedError
+
+    def lock_class(self, address: int) -> str:
+        """What the order of a lock is kept under: what it stands in, and where."""
+        for start, (size, what) in self.objects.items():
+            if start <= address < start + size:
+                return f"{what}+{address - start:#x}"
+        return f"variable+{address - self.data:#x}"
+
+    def take_slot(self) -> int:
+        """A stack that is free, the lowest one."""
+        if self._slots:
+            self._slots.sort(reverse=True)
+            return self._slots.pop()
+        self._next_slot += 1
+        return self._next_slot - 1
+
+    def give_slot(self, slot: int) -> None:
+        """The call on this stack has returned."""
+        self._slots.append(slot)
+
+    def name(self, device: int) -> str:
+        """What a device is called in a message."""
+        return self.names.get(device, f"{device:#x}")
