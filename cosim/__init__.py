@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cosim.config.problems import TopologyError
     from cosim.study.explore.explore import Exploration
     from cosim.study.explore.request import Strategy
+    from cosim.study.fit.fitted import Fitted
     from cosim.study.run.result import Result
     from cosim.study.sweep.from_python import Study
     from cosim.system.topology import Topology
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Exploration",
+    "Fitted",
     "Result",
     "Study",
     "TopologyError",
     "__version__",
     "explore",
+    "fit",
     "load",
     "model_version",
     "run",
@@ -56,6 +59,10 @@ def __getattr__(name: str) -> Any:
         from cosim.study.explore.explore import Exploration
 
         return Exploration
+    if name == "Fitted":
+        from cosim.study.fit.fitted import Fitted
+
+        return Fitted
     if name == "Study":
         from cosim.study.sweep.from_python import Study
 
@@ -211,6 +218,52 @@ def sweep(
         jobs=jobs,
         host_limit=host_limit,
         retry=retry,
+    )
+
+
+def fit(
+    topology: str | Path | Topology,
+    data: str | Path,
+    *,
+    value: Mapping[str, str],
+    at: Mapping[str, str],
+    parameters: Mapping[str, str],
+    rows: Mapping[str, object] | None = None,
+    on: Mapping[str, object] | None = None,
+    start: Mapping[str, str] | None = None,
+    reps: int = 1,
+    set: Mapping[str, object] | None = None,
+    overlays: Iterable[str | Path] = (),
+    driver: str | None = None,
+    seed: int | None = None,
+    until: str | None = None,
+    file: str | Path | None = None,
+    jobs: int | None = None,
+    **unknown: object,
+) -> Fitted:
+    """Find the values of `parameters` at which a topology measures what a CSV says (``cosim fit --help``).
+
+    ``cosim.fit("quickstart", "measured.csv", value={"gpu0.read.mean_ps": "avg_ns ns"},
+    at={"gpu0.traffic.window": "window_kb KiB"}, parameters={"dram0.latency": "50 ns..400 ns"},
+    on={"window_kb": [64, 512]})`` fits on two windows and predicts the others: `Fitted` has `values`, `points` and
+    `worst`. Runs are kept in `file`, and what is there is not run again. Raises TopologyError, and KeyboardInterrupt.
+    """
+    from cosim.study.fit.from_python import fitted
+
+    _known("fit", unknown, fit.__kwdefaults__ or ())
+    changes = {} if set is None else set
+    return fitted(
+        topology,
+        data,
+        {"value": value, "at": at, "parameters": parameters, "rows": rows or {}, "on": on or {}, "start": start or {}},
+        sets=[f"{path}={value}" for path, value in changes.items()],
+        overlays=overlays,
+        driver=driver,
+        seed=seed,
+        until=until,
+        file=file,
+        reps=reps,
+        jobs=jobs,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cosim.cli import comparing, conforming, exploring, looking, replaying, reporting, running, sweeping
+from cosim.cli import comparing, conforming, exploring, fitting, looking, replaying, reporting, running, sweeping
 from cosim.cli.options import EXIT_CODES
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 for _verb in (
-    *(running.run, sweeping.sweep, reporting.report, comparing.compare),
+    *(running.run, sweeping.sweep, reporting.report, comparing.compare, fitting.fit),
     *(exploring.explore, replaying.replay, comparing.diff_driver),
     *(looking.check, looking.show, looking.list_, looking.schema),
     conforming.conform,

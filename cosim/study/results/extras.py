@@ -8,8 +8,8 @@ from typing import Any
 
 from cosim.config.problems import Position, Problem, TopologyError
 
-EXTRAS: Mapping[str, str] = {"pandas": "data", "pyarrow": "data", "scipy": "samples"}
-"""The extra of `pip install 'cosim[...]'` that each package comes with."""
+EXTRAS: Mapping[str, str] = {"pandas": "data", "pyarrow": "data", "scipy.stats.qmc": "samples", "scipy.optimize": "fit"}
+"""The extra of `pip install 'cosim[...]'` that each package, or module of one, comes with."""
 
 
 def needed(module: str, wanted: str) -> Any:
@@ -18,6 +18,6 @@ def needed(module: str, wanted: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        extra = EXTRAS[package]
+        extra = EXTRAS.get(module) or EXTRAS[package]
         why = f"needs {package}, which is not installed; it comes with an extra: pip install 'cosim[{extra}]'"
         raise TopologyError([Problem(Position(wanted), (), why)]) from None

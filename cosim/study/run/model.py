@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2]
 NOT_OF_THE_MODEL = (
     *("__init__.py", "__main__.py", "cli", "shell.py"),
     *("study/report", "study/trace", "study/conform", "study/pool", "study/explore", "study/finding"),
-    *("study/results", "study/sweep", "study/compare", "study/drawing", "study/pictures", "study/html"),
+    *("study/results", "study/sweep", "study/fit", "study/compare", "study/drawing", "study/pictures", "study/html"),
 )
 """What prints, watches, replays, or makes many runs: a run measures the same without it."""
 
