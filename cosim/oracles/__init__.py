@@ -6,6 +6,7 @@ from cosim.oracles.context_update import ContextUpdate
 from cosim.oracles.data_race import DataRace
 from cosim.oracles.effects_seen import EffectiveInvalidations, OverlappedRemovals
 from cosim.oracles.endless_call import EndlessCall
+from cosim.oracles.endless_faults import EndlessFaults
 from cosim.oracles.fault_ring import FaultRing
 from cosim.oracles.flush_promises import FlushPromises
 from cosim.oracles.flush_queue import FlushQueue
@@ -39,6 +40,7 @@ ORACLES: dict[str, type[Oracle]] = {
         CommandRing,
         FaultRing,
         RefusedDma,
+        EndlessFaults,
         FlushQueue,
         IovaRanges,
         FreedMemory,
@@ -72,6 +74,7 @@ __all__ = [
     "DataRace",
     "EffectiveInvalidations",
     "EndlessCall",
+    "EndlessFaults",
     "FaultRing",
     "FlushPromises",
     "FlushQueue",

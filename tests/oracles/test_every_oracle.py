@@ -33,6 +33,7 @@ PLANTED = {
     "foreign-dma": "test_foreign_dma",
     "data-race": "test_data_race",
     "endless-call": "test_endless_call",
+    "endless-faults": "test_endless_faults",
     "flush-queue": "test_flush_queue_oracle",
     "iova-ranges": "test_iova_ranges",
     "grace-period": "test_grace_period",
