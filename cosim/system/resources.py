@@ -68,6 +68,8 @@ def _of_iommu(path: str, iommu: IommuOptions) -> Iterator[Resource]:
     yield Resource(path, "places", "places", _more(f"{path}.geometry.in_flight", geometry.in_flight, 4096))
     if interval > 1:
         yield Resource(path, "lookup", "look-up", shorter(f"{path}.timing.lookup_interval", interval))
+    if reading := iommu.timing.walk_read_interval:
+        yield Resource(path, "table_reads", "table reads", shorter(f"{path}.timing.walk_read_interval", reading))
     yield Resource(path, "walkers", "walkers", _more(f"{path}.geometry.walkers", geometry.walkers, 1024))
 
 

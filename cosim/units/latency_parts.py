@@ -90,6 +90,13 @@ class LatencyPart(StrEnum):
         "more geometry.walkers, or fewer walks: more geometry.iotlb_entries, or larger pages",
         True,
     )
+    READ_WAIT = (
+        "read_wait",
+        "waiting for the table reads of walkers that came before",
+        "waiting for other walkers' reads",
+        "a shorter timing.walk_read_interval, or fewer walks: more geometry.iotlb_entries, or larger pages",
+        True,
+    )
     WALK = (
         "walk",
         "page-table reads",

@@ -17,13 +17,13 @@ EVERYTHING = """\
 parts:
   dram0: {kind: memory, base: 0x8000_0000, size: 32 MiB, ports: 2, bandwidth: 16 GB/s}
   cpu0: {kind: cpu}
-  iommu0: {kind: iommu, base: 0x0300_0000, capabilities: {igs: msi}}
+  iommu0: {kind: iommu, base: 0x0300_0000, capabilities: {igs: msi}, timing: {walk_read_interval: 9 ns}}
   nic0: {kind: ring, through: iommu0, size: 64 B, bandwidth: 8 GB/s, interval: 1 us}
 threads:
   - {on: cpu0, does: receive-ring, device: nic0, entries: 4}
 run: {until: 130 us}
 """
-"""What no shipped topology has: several ports, links of limited bandwidth, interrupts by message."""
+"""What no shipped topology has: several ports, limited bandwidth, interrupts by message, reads that overlap."""
 
 
 def kinds_of(row: Scalar) -> set[str]:

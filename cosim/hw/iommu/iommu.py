@@ -168,6 +168,9 @@ class Iommu(Component):
             "places.busy_ps": self._taken_ps + self._inside * self.sim.now,
             "lookup.busy_ps": self._lookup.busy_until(self.sim.now),
         }
+        if walker.reading.interval_ps:
+            found["table_reads.busy_ps"] = walker.reading.busy_until(self.sim.now)
+            found["table_reads.waited_ps"] = walker.reading.waited_ps
         caches = {"iotlb": translation.iotlb.cache, "ddtc": directory.contexts, "ddt_nonleaf": directory.pointers}
         caches |= {f"nonleaf{level}": cache for level, cache in translation.pointers.levels.items()}
         for name, cache in caches.items():

@@ -162,6 +162,9 @@ class IommuTiming(Options):
     """To start a walker."""
     walk_step: Time = 1 * NS
     """To judge an entry that was read and go on."""
+    walk_read_interval: Time = 0
+    """Between the starts of two reads of tables, of all walkers together: `walkers` are then the walks that one
+    pipelined walker has in hand, and its rate need not be a whole number of walkers over the time of a walk."""
     beat: Time = 0
     """Each further 8 bytes of a context, a command or a fault record; the reserved ones of a context are free."""
     context_fill: Time = 0

@@ -19,6 +19,7 @@ COLOURS: Mapping[str, str] = {
     "lookup_wait": "#d37295",
     "merge_wait": "#a0639b",
     "walker_wait": "#e5a3d0",
+    "read_wait": "#c98bb9",
     "walk": "#59c1bd",
     "ad_update": "#9edae5",
     "fault": "#8c564b",

@@ -3,7 +3,7 @@
 Resources lie inside one another: a slot of the device is held while the request waits for its link, for a place in the
 IOMMU and for memory; a place while it waits for the look-up and for a walker; a walker while it waits for memory.
 
-    slots [ link up   places [ look-up   walkers [ memory ] ]   memory   link down ]
+    slots [ link up   places [ look-up   walkers [ table reads [ memory ] ] ]   memory   link down ]
 
 A resource that is full only because its holders wait inside passes the blame on. So do places whose holders wait for
 one another's walks: with twice as many, twice as many would wait for the same walk, and a shorter walk is what helps.
@@ -40,7 +40,10 @@ NOTABLE = 0.15
 """A wait is worth naming, though nothing is full, if it is this fraction of a latency."""
 
 WAITS = frozenset(part.value for part in LatencyPart if part.waits)
-WALKING = ("walk", "ddt", "pdt", "merge_wait")
+BEHIND = ("merge_wait", "order")
+"""Parts that are the walks of others: one that has been joined, and in an IOMMU that keeps order, one ahead."""
+
+WALKING = ("walk", "ddt", "pdt", *BEHIND)
 """Parts that are a walk: one's own, or another's."""
 
 
@@ -84,7 +87,7 @@ class Blame:
         if by_itself and self._walks_alone(options.through or "") and (knob := self._lowers_memory(name, "walk")):
             return self._of([places], "", tuple(filter(None, (self.resources[places].knob, knob))))
         slots = f"{device}.slots"
-        if full == [slots] and latency.parts.get("merge_wait", 0) >= MERGED * latency.mean_ps:
+        if full == [slots] and _behind(latency) >= MERGED * latency.mean_ps:
             both = (self.resources[slots].knob, self._lowers_memory(name, "walk"))
             return self._of(full, "merge_wait", tuple(knob for knob in both if knob))
         if full:
@@ -153,8 +156,8 @@ class Blame:
         iommu = options.through
         names = [f"{memory}.port" for memory in self._memories]
         if iommu:
-            walks = any(part in parts for part in (*WALKING, "walker_wait"))
-            names += [f"{iommu}.walkers"] if walks else []
+            walks = any(part in parts for part in (*WALKING, "walker_wait", "read_wait"))
+            names += [f"{iommu}.table_reads", f"{iommu}.walkers"] if walks else []
             names += [f"{iommu}.lookup", f"{iommu}.places"]
         names += [f"{device}.link_down", f"{device}.link_up", f"{device}.slots"]
         return [name for name in names if name in self.resources]
@@ -176,22 +179,24 @@ class Blame:
         return min(1.0, inside / held) if held > 0 else 0.0
 
     def _walkers_wait(self, iommu: str) -> float:
+        """How long walkers waited, added up: for one another's reads, and for memory."""
         reads = self.scalars[f"{iommu}.walk_reads"] + self.scalars[f"{iommu}.ddt_reads"]
-        return reads * self._memory_wait
+        return reads * self._memory_wait + self.scalars.get(f"{iommu}.table_reads.waited_ps", 0)
 
     def _places_wait(self, iommu: str) -> float:
         """How long requests with a place waited, added up: for the look-up, for walkers, and walkers for memory.
 
         Who waits for another's walk waits for a walker as long as that other does.
         """
-        merged = self._total(iommu, "merge_wait") * self._waiting_for_walkers(iommu)
+        merged = sum(self._total(iommu, part) for part in BEHIND) * self._waiting_for_walkers(iommu)
         waits = self._total(iommu, "lookup_wait") + self._total(iommu, "walker_wait")
         return waits + merged + self._walkers_wait(iommu)
 
     def _merged(self, path: str) -> float:
         """The fraction of the time that places are held in which their holders wait for walks of others to be done."""
         iommu = path.rpartition(".")[0]
-        merged = self.scalars[f"{iommu}.merge_wait_ps"] * (1 - self._waiting_for_walkers(iommu))
+        behind = self.scalars[f"{iommu}.merge_wait_ps"] + self._total(iommu, "order")
+        merged = behind * (1 - self._waiting_for_walkers(iommu))
         return self._ratio(merged, self.scalars[f"{path}.busy_ps"])
 
     def _walks_alone(self, iommu: str) -> bool:
@@ -219,9 +224,9 @@ class Blame:
             inside = parts.get("link_wait", 0) + parts.get("place", 0)
             return inside, inside + options.link
         held = {part: ps for part, ps in parts.items() if part != "slot"}
-        waits: float = sum(ps for part, ps in held.items() if part in WAITS and part != "merge_wait")
+        waits: float = sum(ps for part, ps in held.items() if part in WAITS and part not in BEHIND)
         if options.through:
-            waits += parts.get("merge_wait", 0) * self._waiting_for_walkers(options.through)
+            waits += _behind(self.latencies[name]) * self._waiting_for_walkers(options.through)
         return waits, sum(held.values())
 
     # --- Where nothing is full ---------------------------------------------------------------------------------------
@@ -236,13 +241,14 @@ class Blame:
             ("place", f"{iommu}.places"),
             ("lookup_wait", f"{iommu}.lookup"),
             ("walker_wait", f"{iommu}.walkers"),
+            ("read_wait", f"{iommu}.table_reads"),
             ("queue", f"{self._busiest_memory()}.port"),
             ("link_wait", f"{device}.link_{self._busier_way(device)}"),
         ):
             if path in way:
                 waits[path] = float(latency.parts.get(part, 0))
         if f"{iommu}.walkers" in waits:
-            waits[f"{iommu}.walkers"] += latency.parts.get("merge_wait", 0) * self._waiting_for_walkers(iommu)
+            waits[f"{iommu}.walkers"] += _behind(latency) * self._waiting_for_walkers(iommu)
         longest = max(waits, key=lambda path: waits[path])
         while self.blocked(longest, name) >= HALF:
             inside = [path for path in way[: way.index(longest)] if waits.get(path)]
@@ -301,3 +307,8 @@ class Blame:
         if writes and memory.write_latency is not None:
             return shorter(f"{most}.write_latency", memory.write_latency)
         return shorter(f"{most}.latency", memory.latency)
+
+
+def _behind(latency: Latency) -> int:
+    """How long a kind of request waited for walks of others, on average."""
+    return sum(latency.parts.get(part, 0) for part in BEHIND)

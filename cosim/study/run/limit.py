@@ -23,7 +23,7 @@ APART = 0.1
 
 PARTS = {part.value: part for part in LatencyPart}
 WAITS = frozenset(part.value for part in LatencyPart if part.waits)
-FOR_WALKS = frozenset({"walker_wait", "merge_wait"})
+FOR_WALKS = frozenset({"walker_wait", "merge_wait", "read_wait"})
 FOR_COMMANDS = frozenset({"fence", "cq_full", "ticket"})
 ON_CPU = frozenset({"cpu", "preempted", "irq", "mmio", "fence_instr"})
 

@@ -20,6 +20,7 @@ WORDS: Mapping[str, str] = {
     r"\.lookup": "look-up",
     r"\.places": "places",
     r"\.walkers": "walkers",
+    r"\.table_reads": "table reads",
     r"\.commands": "command consumer",
 }
 """What a resource is called in a sentence, by how its path ends."""

@@ -13,6 +13,7 @@ from cosim.hw.iommu.translate.tree import TableEntry, Tables, Tree
 from cosim.hw.iommu.translate.walk import Walk
 from cosim.sim.component import Component
 from cosim.sim.gate import Gate
+from cosim.sim.server import Server, Service
 from cosim.sim.task import Routine, Subroutine
 from cosim.sim.transport import Access, AccessKind, Port, Response
 
@@ -29,8 +30,8 @@ class Walker(Component):
     time of all walkers, added up).
 
     Walks nest: each address of tables that are behind others is first walked through those, by the same walker and
-    for this walk alone. Tables in a memory of their own take another `port`; a walker whose reads overlap would have
-    several accesses under way in `_read`.
+    for this walk alone. Each walker has one read under way. With ``timing.walk_read_interval`` the walkers are the
+    walks that one machine has in hand, whose reads overlap: `reading` lets them start one after the other.
     """
 
     def __init__(self, sim: Sim, path: str, options: IommuOptions, port: Port, address_bits: int) -> None:
@@ -39,6 +40,8 @@ class Walker(Component):
         self.memory = MemoryPort(port, self.path)
         self.address_bits = address_bits
         self.slots = Gate(sim, options.geometry.walkers, "walker_wait")
+        self.reading = Server(options.timing.walk_read_interval, "read_wait", latency_ps=0)
+        self._later = Server(0, "read_wait")
         self.merged = 0
         self._joined_now = 0
         self._joined_ps = 0
@@ -155,6 +158,10 @@ class Walker(Component):
             if blocked is not None or address + size - 1 >> self.address_bits:
                 entry = TableEntry(walk.level, address, Response.ACCESS_FAULT, (), walk.flags, blocked)
             else:
+                if self.reading.interval_ps and (later := self._next_read()) is not None:
+                    yield later
+                    if miss.must_restart:
+                        break
                 walk.access = access = self._access(walk, address, size)
                 yield access
                 walk.access = None
@@ -182,6 +189,12 @@ class Walker(Component):
                 tree.remember(tables, walk.target, walk.level, table, entry.flags)
             self._descend(walk, walk.level - 1, table, entry.flags, walk.top)
         raise StartAgain
+
+    def _next_read(self) -> Service | None:
+        """The wait until another read may start; None if it may now."""
+        now = self.sim.now
+        start = self.reading.admit(now)
+        return self._later.taking(0, start - now) if start > now else None
 
     def _access(self, walk: Walk, address: int, size: int) -> Access:
         tables = walk.tables

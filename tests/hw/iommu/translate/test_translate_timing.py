@@ -9,6 +9,7 @@ import pytest
 from cosim.sim.agenda import Agenda
 from cosim.sim.plain import Plain
 from cosim.spec.pagetable import SV39
+from cosim.spec.queues import Iotinval
 from tests.hw.iommu.harness import DATA, System
 
 TIMING = {
@@ -82,3 +83,35 @@ def test_places_go_to_who_came_first_or_to_reads_before_writes(arbitration: str,
     txns = [system.request(0x1000, write=kind == "w", at_ps=start + n) for n, kind in enumerate("rwrwr")]
     system.run()
     assert "".join("w" if txn.write else "r" for txn in sorted(txns, key=lambda txn: system.ended[txn])) == order
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_reads_of_all_walkers_start_an_interval_apart(executor: Any) -> None:
+    """Four walks at once: the reads of each come one after the other, and take turns with those of the others."""
+    system = System(
+        memory_ps=MEMORY,
+        timing={"walk_read_interval": 30_000},
+        geometry={"walkers": 4, "nonleaf_entries": 0},
+        executor=executor,
+    )
+    space = system.device()
+    for n in range(4):
+        space.map(n << 30, DATA)
+    system.translate(0, execute=True)
+    system.invalidations.invalidate_vma(Iotinval.vma())
+    start = system.sim.now + 1_000_000
+    txns = [system.request(n << 30, at_ps=start + n, translate_only=True) for n in range(4)]
+    system.run()
+    # The first reads start at 0, 30, 60 and 90 ns, and whoever has read comes back behind those: a round is 120 ns.
+    assert [round((system.ended[txn] - start) / 1000) for txn in txns] == [320, 350, 380, 410]
+    assert [round(txn.parts.get("read_wait", 0) / 1000) for txn in txns] == [80, 110, 140, 170]
+    assert all(sum(txn.parts.values()) == system.latency(txn) for txn in txns)
+
+
+def test_reads_further_apart_than_the_interval_wait_for_none() -> None:
+    for interval in (0, MEMORY):
+        system = System(memory_ps=MEMORY, timing={"walk_read_interval": interval})
+        system.device().map(0x1000, DATA)
+        first = system.dma(0x1000)
+        assert "read_wait" not in first.parts
+        assert first.parts["walk"] == 3 * MEMORY
