@@ -31,6 +31,16 @@ def device_ids_fit(topology: Topology) -> Iterator[Broken]:
                 yield from _has_room(iommus[device.through], device.through, number, path)
 
 
+def windows_have_memory(topology: Topology) -> Iterator[Broken]:
+    """The node that a window is said to be on has memory that the kernel gives out."""
+    memories = topology.of_kind("memory")
+    nodes = sorted({memory.node for memory in memories.values() if not memory.reserved})
+    for name, device in topology.of_kind("dma").items():
+        if device.traffic.node is not None and device.traffic.node not in nodes:
+            path: Path = ("parts", name, "traffic", "node")
+            yield path, f"no memory is on node {device.traffic.node}; there is node {', '.join(map(str, nodes))}"
+
+
 def _has_room(iommu: IommuOptions, through: str, number: int, path: Path) -> Iterator[Broken]:
     levels = iommu.geometry.ddt_levels
     bits = (DDT_EXTENDED if iommu.capabilities.msi_flat else DDT_BASE).width(levels)

@@ -97,7 +97,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "dma",
-        ("traffic.window", "traffic.page", "traffic.start"),
+        ("traffic.window", "traffic.page", "traffic.node", "traffic.start"),
         lambda place: _pattern(place) == "told",
         ("traffic.pattern",),
         "has no effect with pattern: told, since threads tell the device of buffers, and when; set `pages`, `start` or "

@@ -43,7 +43,7 @@ def plan(topology: Topology, vectors: Mapping[str, tuple[int, ...]], files: Mapp
                 ids=ids,
                 iommu=options.through or "",
                 domain=begins.get(path, ""),
-                node=iommus[options.through].node if options.through else 0,
+                node=_node(options, iommus),
                 window=traffic.mapped if traffic else 0,
                 page=traffic.page_size if traffic else PAGE,
                 start_ps=traffic.start if traffic else 0,
@@ -69,6 +69,13 @@ def plan(topology: Topology, vectors: Mapping[str, tuple[int, ...]], files: Mapp
         prepare=topology.prepare,
         alloc_for=alloc_for,
     )
+
+
+def _node(options: DeviceOptions, iommus: Mapping[str, IommuOptions]) -> int:
+    """The node of a device's window: its own, or else that of its IOMMU."""
+    if isinstance(options, DmaOptions) and options.traffic.node is not None:
+        return options.traffic.node
+    return iommus[options.through].node if options.through else 0
 
 
 def _messages(files: Mapping[str, int], options: IommuOptions, vectors: Sequence[int]) -> tuple[tuple[int, int], ...]:

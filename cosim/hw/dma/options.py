@@ -48,6 +48,8 @@ class TrafficOptions(PaceOptions):
     """Bytes of IOVA space that are mapped for the device and that it uses."""
     page: Literal["4 KiB", "2 MiB"] = "4 KiB"
     """The blocks of memory that its window is made of, which is also the largest page that can map it."""
+    node: int | None = Field(default=None, ge=0, le=63)
+    """NUMA node of the memory that its window is made of; that of the IOMMU, whose tables are there, if absent."""
     stride: PositiveSize = PAGE
     """Bytes between the starts of two requests of the strided pattern."""
     start: Time = 0

@@ -1,0 +1,50 @@
+"""Data apart from tables: a window on a node of its own, in a memory of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import cosim
+from cosim.config.problems import TopologyError
+
+TOPOLOGY = """\
+parts:
+  dram0:  {kind: memory, base: 0x8000_0000, size: 32 MiB, latency: 100 ns}
+  cache0: {kind: memory, base: 0x9000_0000, size: 32 MiB, latency: 30 ns, node: 1}
+  cpu0:   {kind: cpu}
+  iommu0: {kind: iommu, base: 0x0300_0000, geometry: {iotlb_entries: 4}}
+  nic0:   {kind: dma, through: iommu0, traffic: {pattern: random, window: 256 KiB}}
+run: {until: 20 us}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    found = tmp_path / "apart.yaml"
+    found.write_text(TOPOLOGY, encoding="utf-8")
+    return found
+
+
+def test_a_window_on_another_node_is_read_there_and_its_tables_are_not(path: Path) -> None:
+    for node, memory, elsewhere in ((0, "dram0", "cache0"), (1, "cache0", "dram0")):
+        result = cosim.run(path, set={"nic0.traffic.node": node})
+        read = result.latencies["nic0.read"]
+        assert read.parts["memory"] == {"dram0": 100_000, "cache0": 30_000}[memory]
+        assert result.scalars[f"{memory}.reads"] >= read.count
+        assert (result.scalars[f"{elsewhere}.reads"] > 0) == (node == 1), "tables stay in dram0"
+        assert result.scalars["dram0.reads"] >= result.scalars["iommu0.walk_reads"] > 20
+
+
+def test_without_it_a_window_is_where_the_tables_are(path: Path) -> None:
+    for node in (0, 1):
+        result = cosim.run(path, set={"iommu0.node": node})
+        assert result.latencies["nic0.read"].parts["memory"] == (100_000, 30_000)[node]
+
+
+def test_a_node_without_memory_is_refused(path: Path) -> None:
+    path.write_text(TOPOLOGY.replace("window: 256 KiB", "window: 256 KiB, node: 2"))
+    says = r"apart\.yaml:6:.*nic0\.traffic\.node: no memory is on node 2; there is node 0, 1"
+    with pytest.raises(TopologyError, match=says):
+        cosim.load(path)
