@@ -184,6 +184,7 @@ def sweep(
     file: str | Path | None = None,
     reuse: Iterable[str | Path] = (),
     jobs: int | None = None,
+    cluster: str = "",
     host_limit: float = 600.0,
     retry: bool = False,
     **unknown: object,
@@ -193,6 +194,7 @@ def sweep(
     ``cosim.sweep("quickstart", {"iommu0.geometry.walkers": [1, 2, 4], "gpu0.traffic.window": "64KiB..1MiB*4"})``. Axes
     are lists or texts. With a `file` results are kept there, and what is there is not run again. ``.to_frame()`` has a
     row for each run and number. Raises TopologyError. Ctrl-C ends it early, and what has ended is kept.
+    `cluster` is the address of a Dask scheduler whose workers make the runs (docs/clusters.md).
     """
     from cosim.study.sweep.from_python import study
 
@@ -216,6 +218,7 @@ def sweep(
         file=file,
         reuse=reuse,
         jobs=jobs,
+        cluster=cluster,
         host_limit=host_limit,
         retry=retry,
     )
@@ -279,6 +282,7 @@ def explore(
     schedules: int | None = None,
     seconds: float = float("inf"),
     jobs: int | None = None,
+    cluster: str = "",
     skip_equal: bool = False,
     allocations: bool = False,
     go_on: bool = False,
@@ -296,7 +300,8 @@ def explore(
 
     Times are texts: ``holds=["2 us", "5 us"], starts={"cpu1.attach": ["0 ns", "2 us"]}``. With a `folder` findings and
     a journal are written there, by which a search that was interrupted goes on with `resume`. Ctrl-C ends it early;
-    the last row then says so. `seconds`, and `schedules`, are for each row. Raises TopologyError.
+    the last row then says so. `seconds`, and `schedules`, are for each row. `cluster` is the address of a Dask
+    scheduler whose workers make the runs. Raises TopologyError.
     """
     from pathlib import Path as FilePath
 
@@ -314,6 +319,7 @@ def explore(
         schedules=schedules,
         seconds=seconds,
         jobs=jobs,
+        cluster=cluster,
         first_cell=one_cell,
         skip_equal=skip_equal,
         allocations=allocations,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cosim.cli.options import EXIT_CODES, guarded
+from cosim.cli.options import EXIT_CODES, guarded, pool_options
 from cosim.shell import SIGNALS
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _search_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             help="At most so many for each driver; drawn: 1000.",
         ),
         click.option("--time", "seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="For each driver."),
-        click.option(*("-j", "--jobs"), type=click.IntRange(min=1), metavar="N", help="Processes; one for each CPU."),
+        *pool_options(60),
         click.option("--skip-equal", is_flag=True, help="Add nothing to a schedule whose partial order was seen."),
         click.option("--allocations", is_flag=True, help="Let allocations fail, too."),
         click.option("--go-on", is_flag=True, help="Do not stop at what is found first."),
@@ -91,14 +91,6 @@ def _search_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             default=True,
             show_default=True,
             help="Make what should not have been found as small as possible.",
-        ),
-        click.option(
-            "--host-limit",
-            type=click.FloatRange(min=0.1),
-            default=60,
-            show_default=True,
-            metavar="SECONDS",
-            help="How long one run may take here.",
         ),
     ]
 
@@ -139,6 +131,7 @@ def explore(
     output: str,
     resume: bool,
     quiet: bool,
+    cluster: str | None,
     **search: Any,
 ) -> int:
     """Search each TOPOLOGY (a file, a folder, or a name that comes with cosim) over schedules, holds and starts.
@@ -154,7 +147,8 @@ def explore(
     from cosim.study.run.stop import Stop
 
     limit = float("inf") if seconds is None else seconds
-    request = Request(seconds=limit, starts=dict(starts) or None, first_cell=one_cell, seed=seed or 0, **search)
+    search |= {"seconds": limit, "starts": dict(starts) or None, "cluster": cluster or ""}
+    request = Request(first_cell=one_cell, seed=seed or 0, **search)
     given: dict[str, Any] = {"folder": Path(output), "resume": resume}
     changes: dict[str, Any] = {"sets": sets, "overlays": overlays, "seed": seed, "until": until}
     if list_actions:

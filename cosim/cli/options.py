@@ -15,6 +15,9 @@ from cosim.shell import INTERRUPTED
 
 P = ParamSpec("P")
 
+SCHEDULER = "DASK_SCHEDULER_ADDRESS"
+"""The variable in which Dask's own clients find a cluster."""
+
 EXIT_CODES = """\b
 Exit codes:
   0    ok
@@ -96,6 +99,30 @@ def topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         gathered = option(gathered)
     return gathered
+
+
+def pool_options(limit_s: int) -> list[Callable[..., Any]]:
+    """The options of every verb that makes many runs: where, how many at once, how long one may take by default."""
+    return [
+        click.option(
+            *("-j", "--jobs"), type=click.IntRange(min=1), metavar="N", help="Processes at once; one for each CPU."
+        ),
+        click.option(
+            "--cluster",
+            envvar=SCHEDULER,
+            metavar="ADDRESS",
+            help=f"Run on a Dask cluster: its scheduler's address, tcp://HOST:8786; by default that of {SCHEDULER}, "
+            "if it is set, as for Dask itself.",
+        ),
+        click.option(
+            "--host-limit",
+            type=click.FloatRange(min=0.1),
+            default=limit_s,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long one run may take on the computer that makes it.",
+        ),
+    ]
 
 
 def trace_options(verb: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cosim.cli.options import guarded, name_of
+from cosim.cli.options import guarded, name_of, pool_options
 from cosim.shell import INTERRUPTED, SIGNALS
 
 if TYPE_CHECKING:
@@ -60,15 +60,7 @@ OPTIONS = (
     ),
     click.option("--reuse", multiple=True, metavar="FILE", help="Take runs over from another results file."),
     click.option("--retry", is_flag=True, help="Run again what came to no end."),
-    click.option(*("-j", "--jobs"), type=click.IntRange(min=1), metavar="N", help="Processes; one for each CPU."),
-    click.option(
-        "--host-limit",
-        type=click.FloatRange(min=0.1),
-        default=600,
-        show_default=True,
-        metavar="SECONDS",
-        help="How long one run may take here.",
-    ),
+    *pool_options(600),
     click.option("--csv", metavar="FILE", help="Write every number of every run, a row each."),
     click.option("--parquet", metavar="FILE", help="The same as Parquet."),
     click.option("--json", "as_json", is_flag=True, help="Print the table as one JSON object."),
@@ -165,6 +157,7 @@ def _plan(topology: str, asked: dict[str, Any]) -> Plan:
         metrics=tuple(metrics),
         independent=asked["independent"] or request.independent,
         jobs=asked["jobs"],
+        cluster=asked["cluster"] or "",
         host_limit=asked["host_limit"],
         retry=asked["retry"],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -19,6 +20,8 @@ from cosim.study.explore.row import Row
 from cosim.study.explore.search import Search
 from cosim.study.explore.subjects import Task, expanded, tasks
 from cosim.study.pool import Pool
+from cosim.study.pool.cluster.cluster import Cluster
+from cosim.study.pool.crew import Place
 from cosim.study.run.model import model_version
 from cosim.study.run.stop import Stop
 from cosim.system.topology import Topology
@@ -91,9 +94,13 @@ def explorations(
         for task in tasks(topology, request, sets=sets, overlays=overlays, seed=seed, until=until)
     ]
     head = {"model": model_version(), "allocations": request.allocations}
-    with Journal(head, folder / JOURNAL if folder else None, resume=resume) as journal:
+    with (
+        Cluster(request.cluster) if request.cluster else nullcontext() as place,
+        Journal(head, folder / JOURNAL if folder else None, resume=resume) as journal,
+    ):
+        engine = _Engine(request, place, journal, progress, stop)
         for task in wanted:
-            row = _row(task, request, journal, progress, stop)
+            row = engine.row(task)
             if folder:
                 keep(row, folder, small=request.shrink and not row.as_wanted, jobs=request.jobs, stop=stop)
             yield row
@@ -108,43 +115,57 @@ def first_cells(topologies: Sequence[str | Path | Topology], request: Request, *
         yield _grid(task, request)[0]
 
 
-def _row(task: Task, request: Request, journal: Journal, progress: Callable[[Row, int], None], stop: Stop) -> Row:
-    row = _search(task, request, journal, progress, stop)
-    if request.mutants and row.found is None and not row.stopped:
-        for name, driver in mutants(task.subject.topology.driver):
-            changed = replace(task, subject=task.subject.under(driver), wanted=None)
-            mutant = _search(changed, request, journal, progress, stop)
-            mutant.step = name
-            row.mutants.append(mutant)
-            if mutant.stopped == "interrupted":
-                row.stopped = "interrupted"
-                break
-    return row
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """Makes a row after the other; what is the same for all of them."""
 
+    request: Request
+    place: Place | None
+    journal: Journal
+    progress: Callable[[Row, int], None]
+    stop: Stop
 
-def _search(task: Task, request: Request, journal: Journal, progress: Callable[[Row, int], None], stop: Stop) -> Row:
-    subject, explore = task.subject, task.explore
-    deviations = explore.deviations if request.deviations is None else request.deviations
-    row = Row(
-        subject.name,
-        subject.driver_name,
-        explore.remark,
-        explore.reached_by,
-        task.wanted,
-        len(explore.defects),
-        strategy=request.strategy,
-        deviations=deviations,
-    )
-    looking = Looking(
-        deviations if request.strategy == "bounded" else 1,
-        everything=request.strategy == "random",
-        orders=request.skip_equal,
-        allocations=request.allocations or explore.allocations,
-    )
-    with Pool(
-        request.jobs, chooser=looking.chooser, also=looking.begin, host_limit=request.host_limit, signals=SIGNALS
-    ) as pool:
-        return Search(row, _grid(task, request), request, pool, journal.of(looking.key), progress, stop).run()
+    def row(self, task: Task) -> Row:
+        row = self._search(task)
+        if self.request.mutants and row.found is None and not row.stopped:
+            for name, driver in mutants(task.subject.topology.driver):
+                mutant = self._search(replace(task, subject=task.subject.under(driver), wanted=None))
+                mutant.step = name
+                row.mutants.append(mutant)
+                if mutant.stopped == "interrupted":
+                    row.stopped = "interrupted"
+                    break
+        return row
+
+    def _search(self, task: Task) -> Row:
+        subject, explore, request = task.subject, task.explore, self.request
+        deviations = explore.deviations if request.deviations is None else request.deviations
+        row = Row(
+            subject.name,
+            subject.driver_name,
+            explore.remark,
+            explore.reached_by,
+            task.wanted,
+            len(explore.defects),
+            strategy=request.strategy,
+            deviations=deviations,
+        )
+        looking = Looking(
+            deviations if request.strategy == "bounded" else 1,
+            everything=request.strategy == "random",
+            orders=request.skip_equal,
+            allocations=request.allocations or explore.allocations,
+        )
+        with Pool(
+            request.jobs,
+            chooser=looking.chooser,
+            also=looking.begin,
+            host_limit=request.host_limit,
+            signals=SIGNALS,
+            place=self.place,
+        ) as pool:
+            journal = self.journal.of(looking.key)
+            return Search(row, _grid(task, request), request, pool, journal, self.progress, self.stop).run()
 
 
 def _grid(task: Task, request: Request) -> list[Cell]:

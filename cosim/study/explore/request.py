@@ -24,6 +24,8 @@ class Request:
     seconds: float = float("inf")
     """How long each driver may take."""
     jobs: int | None = None
+    cluster: str = ""
+    """The address of a Dask scheduler whose workers make the runs; none if processes here do."""
     first_cell: bool = False
     """Only the first hold and the first starts."""
     skip_equal: bool = False

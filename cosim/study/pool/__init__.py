@@ -4,10 +4,14 @@ record.py       what is kept of a run
 frames.py       messages over a pipe
 prepared.py     a process that has booted a topology, and forks a child for each of its runs
 alone.py        a process that makes one run after the other, each from its beginning
-started.py      the same, where a fork is forbidden
 worker.py       such a process as its parent sees it
+start.py        it is started where a fork is forbidden
+started.py      such a process, which has a pool of its own
 chunks.py       points that go to one process together, and how often they were tried
-pool.py         hands out chunks, gathers records in order, replaces what has died
+crew.py         what a pool asks of whatever makes the runs of chunks
+processes.py    it is processes here
+cluster/        it is a Dask cluster
+pool.py         hands out chunks, gathers records in order, has again what was lost
 """
 
 from cosim.study.pool.pool import Pool

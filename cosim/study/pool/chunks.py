@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from cosim.study.pool.prepared import Asked
 from cosim.study.run.run import Point
 from cosim.system.topology import Topology
 
@@ -21,6 +22,12 @@ class Chunk:
     topology: Topology
     points: dict[int, Point] = field(default_factory=dict)
     failed: str = ""
+
+    def told(self) -> tuple[Topology | None, list[Asked]]:
+        """As another process is told of it: the topology, if the points share it, and each of them."""
+        alone = self.key == ALONE
+        asked = [Asked.of(number, point, whole=alone) for number, point in self.points.items()]
+        return None if alone else self.topology, asked
 
 
 class Feed:

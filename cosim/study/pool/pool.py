@@ -1,4 +1,4 @@
-"""Hands out points to processes, gathers records in order, and replaces a process that has died."""
+"""Hands out points to whatever makes runs, gathers records in order, and has again what was lost with a process."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from typing import Any
 
 from cosim.sim.chooser import Chooser
 from cosim.study.pool.chunks import Chunk, Feed
-from cosim.study.pool.prepared import Died, Wanted, failed, finished
+from cosim.study.pool.crew import Came, Crew, Place
+from cosim.study.pool.prepared import Wanted, failed, finished
+from cosim.study.pool.processes import Processes
 from cosim.study.pool.record import Record
-from cosim.study.pool.worker import Worker
 from cosim.study.run.run import Point, UnderWay
 
 AHEAD = 4
@@ -33,11 +34,14 @@ class Pool:
     at the end of the run: what that gives is in the record's `also`. `chooser(point)` makes what answers instead of
     the point's schedule.
 
-    A run that takes longer than `host_limit` seconds here has failed, with the outcome ``error``; 0 is no limit.
+    With a `place`, such as a cluster, the processes are there; what they call has to be picklable.
+
+    A run that takes longer than `host_limit` seconds has failed, with the outcome ``error``; 0 is no limit.
 
     With `anew` each run boots for itself, in a process of its own. Without `fork`, or where there is none, runs are
-    made in this process, one after the other; their digests are the same. A process that has other threads cannot be
-    forked safely: RuntimeError, but for runs that are `alone`, whose processes are started from scratch then.
+    made in this process, one after the other; their digests are the same. Where other threads run in this process it
+    is not forked: processes are started from scratch, and what they call has to be picklable (else RuntimeError).
+    As one of `signals` does it ends `runs` early if the other end of `parent`, a pipe, is closed.
     """
 
     def __init__(
@@ -53,15 +57,21 @@ class Pool:
         also: Callable[[UnderWay], Callable[[], Any]] | None = None,
         host_limit: float = 0,
         signals: Sequence[signal.Signals] = (signal.SIGINT,),
+        place: Place | None = None,
+        parent: int | None = None,
     ) -> None:
-        self.jobs = jobs or _cpus()
         self.interrupted = False
         """Whether one of `signals` has ended `runs` early."""
         self._chunk = chunk
-        self._forks = fork and hasattr(os, "fork")
         self._wanted = Wanted(anew, actions, results, chooser, also, host_limit)
         self._signals = tuple(signals)
-        self._workers: list[Worker] = []
+        self._parent = () if parent is None else (parent,)
+        self._crew: Crew | None = None
+        """What makes the runs; none if this process does."""
+        if place is not None:
+            self._crew = place.crew(self._wanted, jobs)
+        elif fork and hasattr(os, "fork"):
+            self._crew = Processes(self._wanted, jobs or _cpus())
 
     def __enter__(self) -> Pool:
         return self
@@ -73,8 +83,8 @@ class Pool:
 
     def close(self) -> None:
         """End all processes."""
-        while self._workers:
-            self._workers.pop().end()
+        if self._crew is not None:
+            self._crew.close()
 
     def runs(
         self, points: Iterable[Point], *, alone: Callable[[Point], bool] = lambda point: False, in_order: bool = True
@@ -89,7 +99,9 @@ class Pool:
         and nothing else.
         """
         self.interrupted = False
-        return self._side_by_side(points, alone, in_order) if self._forks else self._one_by_one(points)
+        if self._crew is None:
+            return self._one_by_one(points)
+        return self._side_by_side(self._crew, points, alone, in_order)
 
     # --- In this process ---------------------------------------------------------------------------------------------
 
@@ -107,7 +119,7 @@ class Pool:
     # --- In others ---------------------------------------------------------------------------------------------------
 
     def _side_by_side(
-        self, points: Iterable[Point], alone: Callable[[Point], bool], in_order: bool
+        self, crew: Crew, points: Iterable[Point], alone: Callable[[Point], bool], in_order: bool
     ) -> Generator[tuple[Point, Record]]:
         feed = Feed(points, self._chunk, alone)
         chunks = feed.chunks()
@@ -117,85 +129,30 @@ class Pool:
         following = 0
         try:
             while True:
-                while not feed.ended and len(open_points) < AHEAD * self._chunk * self.jobs:
+                while not feed.ended and len(open_points) < AHEAD * self._chunk * crew.jobs:
                     chunk = next(chunks)
                     open_points |= chunk.points
                     waiting.append(chunk)
-                self._hand_out(waiting)
+                crew.take(waiting)
                 while (number := following if in_order else next(iter(done), -1)) in done:
                     yield open_points.pop(number), done.pop(number)
                     following += 1
                 if not open_points and feed.ended:
                     return
-                if not self._wait(waiting, done):
+                with self._listening() as told:
+                    for came in crew.wait(told):
+                        _gather(came, waiting, done)
+                    self.interrupted |= bool(self._parent and select.select(self._parent, (), (), 0)[0])
+                if self.interrupted:
                     break
             for number in sorted(done):
                 yield open_points[number], done[number]
         finally:
-            for worker in [worker for worker in self._workers if worker.chunk is not None]:
-                self._end(worker)
-
-    def _hand_out(self, waiting: deque[Chunk]) -> None:
-        """Give each chunk that waits to a process of its topology, as far as there are idle ones or room for more."""
-        while waiting:
-            key = waiting[0].key
-            idle = [worker for worker in self._workers if worker.chunk is None]
-            worker = next((one for one in idle if one.key == key), None)
-            if worker is None and len(self._workers) >= self.jobs:
-                if not idle:
-                    return
-                self._end(idle[0])  # the one that has been idle the longest
-            if worker is None:
-                worker = Worker(key, waiting[0].topology, self._wanted)
-                self._workers.append(worker)
-            worker.give(waiting.popleft())
-
-    def _wait(self, waiting: deque[Chunk], done: dict[int, Record]) -> bool:
-        """Take in what comes next; false if a signal has come meanwhile."""
-        with self._listening() as told:
-            poll = select.poll()
-            busy = {worker.fd: worker for worker in self._workers if worker.chunk is not None}
-            for fd in (told, *busy):
-                poll.register(fd, select.POLLIN)
-            for fd, _ in poll.poll():
-                if fd != told:
-                    self._read(busy[fd], waiting, done)
-        return not self.interrupted
-
-    def _read(self, worker: Worker, waiting: deque[Chunk], done: dict[int, Record]) -> None:
-        chunk = worker.chunk
-        assert chunk is not None
-        for number, record in worker.read():
-            point = chunk.points.pop(number)
-            if isinstance(record, Record):
-                done[number] = record
-            else:
-                self._failed(Chunk(chunk.key, chunk.topology, {number: point}, chunk.failed), record, waiting, done)
-        if worker.dead:
-            why = self._end(worker)
-            if chunk.points:
-                self._failed(chunk, Died(why), waiting, done)
-        elif not chunk.points:
-            worker.chunk = None
-            self._workers.remove(worker)
-            self._workers.append(worker)  # those that have been idle the longest stay in front
-
-    def _failed(self, chunk: Chunk, died: Died, waiting: deque[Chunk], done: dict[int, Record]) -> None:
-        """The points of a chunk are run once more, and if they were already, they are lost."""
-        if not chunk.failed:
-            waiting.appendleft(Chunk(chunk.key, chunk.topology, chunk.points, died.why))
-            return
-        for number, point in chunk.points.items():
-            why = f"its process {chunk.failed}, and when it was run again {died.why}"
-            done[number] = Record("lost", (f"{_name(point)}: {why}",))
-
-    def _end(self, worker: Worker) -> str:
-        self._workers.remove(worker)
-        return worker.end()
+            crew.forget()
 
     @contextmanager
-    def _listening(self) -> Iterator[int]:
-        """Meanwhile note `signals`; what is given can be read from as soon as one has come."""
+    def _listening(self) -> Iterator[tuple[int, ...]]:
+        """Meanwhile note `signals`; one of what is given can be read from as soon as one has come."""
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
 
@@ -209,12 +166,24 @@ class Pool:
             heard = [number for number in self._signals if signal.getsignal(number) is not signal.SIG_IGN]
             before = {number: signal.signal(number, told) for number in heard}
         try:
-            yield reading
+            yield (reading, *self._parent)
         finally:
             for number, handler in before.items():
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
             os.close(reading)
             os.close(writing)
+
+
+def _gather(came: Came, waiting: deque[Chunk], done: dict[int, Record]) -> None:
+    """Note a record. A point that came to none is run once more, and by itself: else it could take others with it."""
+    chunk, number, point, record = came
+    if isinstance(record, Record):
+        done[number] = record
+    elif not chunk.failed:
+        waiting.appendleft(Chunk(chunk.key, chunk.topology, {number: point}, record.why))
+    else:
+        why = f"its process {chunk.failed}, and when it was run again {record.why}"
+        done[number] = Record("lost", (f"{_name(point)}: {why}",))
 
 
 def _cpus() -> int:

@@ -27,7 +27,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, NoReturn
 
 from cosim.config.problems import TopologyError
@@ -55,6 +55,10 @@ class Wanted:
     host_limit: float = 0
     """How long one run may take here, in seconds, and boot; 0 for as long as it likes."""
 
+    def as_arguments(self) -> dict[str, Any]:
+        """The same as `Pool` takes it."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
 
 class Died(NamedTuple):
     """A child has ended without a record."""
@@ -78,9 +82,10 @@ class Asked(NamedTuple):
         topology = point.topology
         return cls(number, point.name, point.schedule, point.command, topology.run.seed, topology if whole else None)
 
-    def point(self, topology: Topology) -> Point:
+    def point(self, topology: Topology | None = None) -> Point:
         """The point again; `topology` is for one that was told without."""
         known = self.topology or topology
+        assert known is not None
         if known.run.seed != self.seed:
             known = known.model_copy(update={"run": known.run.model_copy(update={"seed": self.seed})})
         return Point(known, self.name, self.schedule, self.command)

@@ -1,42 +1,42 @@
-"""A process that makes runs one after the other and is not forked but started: where others' threads forbid a fork."""
+"""A process that is not forked but started, where others' threads forbid a fork. It has none, and forks as it likes."""
 
 from __future__ import annotations
 
 import os
 import pickle
 import signal
-import subprocess
-import sys
 from typing import NoReturn
 
-from cosim.study.pool.alone import Alone
-from cosim.study.pool.frames import HEAD, put
-from cosim.study.pool.prepared import Wanted
-
-_PROGRAM = "import sys; from cosim.study.pool.started import live; live(int(sys.argv[1]), int(sys.argv[2]))"
-
-
-def start(wanted: Wanted, requests: int, answers: int, parent: int) -> int:
-    """Start it, and tell it through `parent`, the other end of `requests`, what is wanted; its id.
-
-    It leads a process group of its own, as a worker that was forked does.
-    """
-    child = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, str(requests), str(answers)],
-        pass_fds=(requests, answers),
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    child.returncode = 0  # whoever started it waits for it by its id
-    put(parent, 0, pickle.dumps(wanted, pickle.HIGHEST_PROTOCOL))
-    return child.pid
+from cosim.study.pool.frames import HEAD, Frames, put
+from cosim.study.pool.pool import Pool
+from cosim.study.pool.prepared import Asked, Wanted, flush, import_once
+from cosim.system.topology import Topology
 
 
 def live(requests: int, answers: int) -> NoReturn:
-    """What the process does."""
+    """What the process does: it has a pool of one, which makes each chunk, until its parent closes its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     size, _ = HEAD.unpack(_exactly(requests, HEAD.size))
-    Alone(pickle.loads(_exactly(requests, size)), requests, answers).live()
+    wanted: Wanted = pickle.loads(_exactly(requests, size))
+    import_once()
+    frames = Frames(requests)
+    with Pool(1, signals=(), parent=requests, **wanted.as_arguments()) as pool:
+        try:
+            while not pool.interrupted and (told := frames.wait()):
+                for _, data in told:
+                    topology, asked = pickle.loads(data)
+                    _make(pool, topology, asked, answers)
+        except BrokenPipeError:  # nobody waits for it any more
+            pass
+    flush()
+    os._exit(0)
+
+
+def _make(pool: Pool, topology: Topology | None, asked: list[Asked], answers: int) -> None:
+    points = [each.point(topology) for each in asked]
+    coming = pool.runs(points, alone=lambda _: topology is None)
+    for each, (_, record) in zip(asked, coming, strict=False):
+        put(answers, each.number, pickle.dumps(record, pickle.HIGHEST_PROTOCOL))
 
 
 def _exactly(fd: int, size: int) -> bytes:

@@ -14,9 +14,9 @@ from typing import NoReturn
 from cosim.study.pool.alone import Alone
 from cosim.study.pool.chunks import ALONE, Chunk
 from cosim.study.pool.frames import Frames, put
-from cosim.study.pool.prepared import Asked, Died, Prepared, Wanted, flush, how_it_died
+from cosim.study.pool.prepared import Died, Prepared, Wanted, flush, how_it_died
 from cosim.study.pool.record import Record
-from cosim.study.pool.started import start
+from cosim.study.pool.start import start
 from cosim.system.topology import Topology
 
 _OURS: set[int] = set()
@@ -27,22 +27,28 @@ RESTORED = (signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD)
 
 
 class Worker:
-    """*Idle*, or *busy* with a `chunk`, until it is ended or has died. It leads a process group of its own."""
+    """*Idle*, or *busy* with a `chunk`, until it is ended or has died. It leads a process group of its own.
+
+    Forked, it makes runs of one topology, or one after the other of any; started, where other threads run in this
+    process, it makes any.
+    """
 
     def __init__(self, key: str, topology: Topology, wanted: Wanted) -> None:
-        threads = threading.active_count() > 1
-        if threads and key != ALONE:
-            others = ", ".join(one.name for one in threading.enumerate() if one is not threading.current_thread())
-            raise RuntimeError(
-                f"other threads run in this process ({others}), and a fork would leave behind what they hold; end them "
-                "first, or use Pool(fork=False)"
-            )
         self.key = key
+        self._started = threading.active_count() > 1
         self.chunk: Chunk | None = None
         requests, self._requests = os.pipe()
         self.fd, answers = os.pipe()
         flush()
-        self.pid = start(wanted, requests, answers, self._requests) if threads else os.fork()
+        if self._started:
+            try:
+                self.pid = start(wanted, requests, answers, self._requests)
+            except RuntimeError:
+                for fd in (requests, self._requests, self.fd, answers):
+                    os.close(fd)
+                raise
+        else:
+            self.pid = os.fork()
         if not self.pid:
             one = Alone(wanted, requests, answers) if key == ALONE else Prepared(topology, wanted, requests, answers)
             _live(one, {self._requests, self.fd, *_OURS})
@@ -53,12 +59,16 @@ class Worker:
         _OURS.update((self._requests, self.fd))
         self._frames = Frames(self.fd)
 
+    def serves(self, key: str) -> bool:
+        """Whether it can make runs of chunks with this key."""
+        return self._started or self.key == key
+
     def give(self, chunk: Chunk) -> None:
         """Have the points of a chunk run. If the process has died, `read` will tell."""
         self.chunk = chunk
-        asked = [Asked.of(number, point, whole=self.key == ALONE) for number, point in chunk.points.items()]
+        topology, asked = chunk.told()
         with suppress(BrokenPipeError):
-            put(self._requests, 0, pickle.dumps(asked, pickle.HIGHEST_PROTOCOL))
+            put(self._requests, 0, pickle.dumps((topology, asked) if self._started else asked, pickle.HIGHEST_PROTOCOL))
 
     def read(self) -> list[tuple[int, Record | Died]]:
         """What has come since, by the numbers of points; waits if there is nothing."""

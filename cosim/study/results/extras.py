@@ -8,7 +8,13 @@ from typing import Any
 
 from cosim.config.problems import Position, Problem, TopologyError
 
-EXTRAS: Mapping[str, str] = {"pandas": "data", "pyarrow": "data", "scipy.stats.qmc": "samples", "scipy.optimize": "fit"}
+EXTRAS: Mapping[str, str] = {
+    "pandas": "data",
+    "pyarrow": "data",
+    "scipy.stats.qmc": "samples",
+    "scipy.optimize": "fit",
+    "distributed": "cluster",
+}
 """The extra of `pip install 'cosim[...]'` that each package, or module of one, comes with."""
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cosim.config.problems import Position, Problem, TopologyError
+from cosim.study.pool.cluster.cluster import Cluster
 from cosim.study.results.file import MEMORY
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.run.model import model_version
@@ -51,14 +53,21 @@ class Plan:
         reuse: Sequence[str | Path] = (),
         stop: Stop | None = None,
     ) -> Sweep:
-        """The sweep, ready to run, with its results file opened. Raises TopologyError before anything is written."""
+        """The sweep, ready to run, with its results file opened, and its cluster, if it has one.
+
+        Raises TopologyError before anything is written.
+        """
         axes, points = self._points()
         subject = self.subject.read()
         loaded = check(subject, axes, points)
         base = resolved(subject.at({}))
         others = [Results(other) for other in reuse]
         row = SweepRow(command, subject.name, base, axes.written(), self.request.metrics, model_version())
-        return Sweep(subject, points, self.request, Results(path, write=True), row, others, stop, loaded=loaded)
+        with ExitStack() as until_known:
+            cluster = until_known.enter_context(Cluster(self.request.cluster)) if self.request.cluster else None
+            results = Results(path, write=True)
+            until_known.pop_all()
+        return Sweep(subject, points, self.request, results, row, others, cluster, stop, loaded=loaded)
 
     def _points(self) -> tuple[Axes, list[dict[str, str]]]:
         if not self.axes:

@@ -23,6 +23,8 @@ class Request:
     independent: bool = False
     """Points do not share their random numbers."""
     jobs: int | None = None
+    cluster: str = ""
+    """The address of a Dask scheduler whose workers make the runs; none if processes here do."""
     host_limit: float = 600.0
     """How long one run may take here, in seconds; 0 for as long as it likes."""
     retry: bool = False

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from cosim.config.problems import TopologyError
 from cosim.study.pool import Pool, Record
+from cosim.study.pool.cluster.cluster import Cluster
 from cosim.study.pool.prepared import import_once
 from cosim.study.results.estimate import estimates, wanted_replications
 from cosim.study.results.results import Results, SweepRow
@@ -25,8 +25,6 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """What ends a sweep early."""
 SHARING = 4
 """So many runs of one topology, but for the seed, or more share their boot; fewer are not worth a process of theirs."""
-FEW = 2
-"""So many runs that share nothing are given to a process at once."""
 
 Progress = Callable[[int, int], None]
 """Told after each run, and of each that was there: how many there are, of how many."""
@@ -53,6 +51,8 @@ class Sweep:
     results: Results
     row: SweepRow
     reuse: Sequence[Results] = ()
+    cluster: Cluster | None = None
+    """Where runs are made, if that is not here; it is closed after the last one."""
     stop: Stop | None = None
     progress: Progress = lambda done, of: None
     interrupted: bool = False
@@ -69,7 +69,7 @@ class Sweep:
         import_once()  # here, and not in each process that is forked
         request, reps = self.request, self.request.at_first
         done = 0
-        with Pool(request.jobs, results=True, also=_timed, host_limit=request.host_limit, signals=SIGNALS) as pool:
+        with self._pool() as pool:
             for run in self._round(pool, self._first(reps)):
                 done += 1
                 self.progress(done, len(self.points) * reps)
@@ -80,6 +80,22 @@ class Sweep:
                     done += 1
                     self.progress(done, of)
                     yield run
+
+    @contextmanager
+    def _pool(self) -> Iterator[Pool]:
+        request = self.request
+        with (
+            self.cluster or nullcontext() as place,
+            Pool(
+                request.jobs,
+                results=True,
+                also=_timed,
+                host_limit=request.host_limit,
+                signals=SIGNALS,
+                place=place,
+            ) as pool,
+        ):
+            yield pool
 
     # --- Which -------------------------------------------------------------------------------------------------------
 
@@ -144,8 +160,7 @@ class Sweep:
                 waiting[id(point)] = run
                 yield point
 
-        # A notebook has threads, and what has threads cannot be forked.
-        shared = self.request.at_first >= SHARING and threading.active_count() == 1
+        shared = self.request.at_first >= SHARING
         with closing(pool.runs(missing(), alone=lambda _: not shared, in_order=False)) as coming:
             for point, record in coming:
                 yield from _taken(ready)

@@ -36,7 +36,7 @@ def test_replications_that_share_their_boot_are_those_of_whole_runs(
     points = seeded(loaded(tmp_path, text, **changes), 3)
     with Pool(1, results=True) as pool:
         found = [record for _, record in pool.runs(points)]
-        (worker,) = pool._workers
+        (worker,) = pool._crew.workers
     assert worker.key
     for point, record in zip(points, found, strict=True):
         alone = run(point)
@@ -52,7 +52,7 @@ def test_one_process_makes_runs_of_several_topologies_that_are_alone(tmp_path: P
     points = [Point(topology) for topology in topologies]
     with Pool(1, chunk=2) as pool:
         found = [record for _, record in pool.runs(points, alone=lambda _: True)]
-        assert len(pool._workers) == 1
+        assert len(pool._crew.workers) == 1
     assert [record.digest for record in found] == [run(point).digest for point in points]
     assert found[0].digest == found[2].digest != found[1].digest
 
