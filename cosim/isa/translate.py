@@ -55,7 +55,10 @@ def translate(start: int, fetch: Callable[[int], int]) -> Block:
 
 
 def _compare_and_swap(pc: int, lr: Instruction, fetch: Callable[[int], int]) -> list[tuple[int, Instruction]]:
-    """The three instructions that make an LR a compare-and-swap: BNE out of it, SC, and BNE back to the LR."""
+    """The three instructions that make an LR a compare-and-swap: BNE out of it, SC, and BNE back to the LR.
+
+    An SC that acquires where its LR does not is left alone: an atomic that stores nothing would acquire as well.
+    """
     start, found = pc - lr.length, list[tuple[int, Instruction]]()
     for name in ("bne", "sc." + lr.name[-1], "bne"):
         instruction = decode(fetch(pc))
@@ -65,7 +68,7 @@ def _compare_and_swap(pc: int, lr: Instruction, fetch: Callable[[int], int]) -> 
         pc += instruction.length
     (_, out), (_, sc), (again_at, again) = found
     compares = lr.rd in (out.rs1, out.rs2) and lr.rd not in (0, lr.rs1, sc.rs2) and out.rs1 != out.rs2
-    stores = sc.rs1 == lr.rs1 and sc.rd not in (0, lr.rs1, lr.rd)
+    stores = sc.rs1 == lr.rs1 and sc.rd not in (0, lr.rs1, lr.rd) and (lr.acquire or not sc.acquire)
     loops = {again.rs1, again.rs2} == {sc.rd, 0} and again_at + again.imm == start
     return found if compares and stores and loops else []
 

@@ -23,8 +23,8 @@ class DriverOptions(Options):
     @classmethod
     def _objects_in_a_list(cls, data: Any) -> Any:
         """``object: [a.o, b.o]`` is short for ``variant: object:a.o,b.o``."""
-        if isinstance(data, dict) and isinstance(data.get("object"), list) and "variant" not in data:
-            rest = {name: value for name, value in data.items() if name != "object"}
+        if isinstance(data, dict) and isinstance(data.get("object"), list):
+            rest = {name: value for name, value in data.items() if name not in ("object", "variant")}
             return rest | {"variant": PREFIX + ",".join(map(str, data["object"]))}
         return data
 

@@ -86,6 +86,7 @@ def test_an_instruction_knows_its_line(image: Image) -> None:
     assert "own_send" in source[int(line) - 2]
 
 
+@pytest.mark.slow
 def test_what_was_read_is_kept_under_the_digest_of_the_files(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cosim.object.image import _load
 
@@ -157,11 +158,13 @@ def test_all_that_is_unknown_is_said_at_once() -> None:
     assert "struct device has no member a|b" in told
 
 
+@pytest.mark.slow
 def test_one_object_of_two_lacks_what_the_other_has() -> None:
     with pytest.raises(ObjectError, match=r"own_domains_start \(asked for by queue.o\)"):
         load(PATHS[:1], FUNCTIONS, {}, {})
 
 
+@pytest.mark.slow
 def test_an_object_that_is_named_twice_defines_all_twice() -> None:
     with pytest.raises(ObjectError, match="own_send is defined in"):
         load([PATHS[0], PATHS[0], PATHS[1]], FUNCTIONS, {}, {})
@@ -172,6 +175,7 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
         load([tmp_path / "none.o"], FUNCTIONS, {}, {})
 
 
+@pytest.mark.slow
 def test_an_unknown_instruction_is_named_with_its_line(tmp_path: Path) -> None:
     """A floating-point load in the place of a return."""
     one = elf.read(PATHS[0], PATHS[0].read_bytes())

@@ -155,7 +155,7 @@ class ObjectDriver:
         failed = _signed(await self.machine.run(entry, address, self._devices[device.name].device, before))
         self._look_for(device)
         if failed:
-            raise _error(failed, f"attach to {domain.name or 'blocked'}")
+            raise _error(failed)
         self._in[device.name] = (domain, device)
 
     def capable(self, what: str) -> bool:
@@ -301,7 +301,8 @@ def _is_error(pointer: int) -> bool:
     return pointer >= (1 << 64) - LARGEST_ERRNO
 
 
-def _error(code: int, what: str) -> KernelError:
+def _error(code: int, what: str = "") -> KernelError:
     """A failure of the driver's; an errno that is none of errno.h's is told as EIO."""
-    known = -code in errno.errorcode
-    return KernelError(-code if known else errno.EIO, what if known else f"{what} ({code})")
+    if -code in errno.errorcode:
+        return KernelError(-code, what)
+    return KernelError(errno.EIO, f"{what or 'error'} ({code})")

@@ -77,7 +77,6 @@ class ObjectHart(Accesses):
             count += 1
             if not count & LOOKS and self.retired - self.paid > PATIENCE:
                 raise self.oops(pc, f"loops for ever: {PATIENCE} instructions without an access that anybody could see")
-        self.owes()
         return x[ARGUMENTS]
 
     async def again(self, entry: int, *arguments: int) -> int:
@@ -176,6 +175,7 @@ class ObjectHart(Accesses):
             stored,
             size,
             expect=int(reserved[1]),
+            acquire=instruction.acquire,
             release=instruction.release,
             part=self.part or "cpu",
         )

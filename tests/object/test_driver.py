@@ -1,0 +1,107 @@
+"""A compiled driver drives the system: the small one in C, in shipped topologies and in one of its own."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
+
+import cosim
+from cosim.cli.main import main
+from cosim.config.problems import TopologyError
+from cosim.study.run.result import Result
+from cosim.system.load import load
+
+DRIVER = Path(__file__).parent / "driver"
+OWN = f"object:{DRIVER / 'queue.o'},{DRIVER / 'domain.o'}"
+RACES = Path(__file__).parent / "races.yaml"
+SMALL = {"run.until": "60 us"}
+
+
+@cache
+def run(name: str, driver: str, *changes: tuple[str, Any]) -> Result:
+    return cosim.run(name, driver=driver, set=dict(changes))
+
+
+def calls(result: Result) -> set[str]:
+    return {name for name in result.latencies if name.startswith("cpu")}
+
+
+@pytest.mark.slow
+def test_quickstart_has_the_same_table_as_with_policies() -> None:
+    result, policies = run("quickstart", OWN), run("quickstart", "merged")
+    assert not result.violations
+    assert calls(result) == calls(policies)
+    assert set(result.latencies["cpu1.map-unmap.unmap"].parts) == {"cpu", "lock", "fence", "fence_instr", "mmio"}
+    for name in calls(policies):
+        mine, theirs = result.latencies[name].mean_ps, policies.latencies[name].mean_ps
+        assert 0.4 * theirs < mine < 2.5 * theirs, name
+    assert result.scalars["kernel.leaked_pages"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["quickstart", "shared_domain"])
+def test_both_executors_make_the_same_run(name: str) -> None:
+    digests = {run(name, OWN, ("run.executor", executor), *SMALL.items()).digest for executor in ("agenda", "plain")}
+    assert len(digests) == 1
+
+
+def test_a_small_run_attaches_unmaps_and_flushes_with_no_violation() -> None:
+    result = run(str(RACES), OWN, ("threads.0.start", "6 us"))
+    assert not result.violations
+    assert {"cpu0.unmap.iotlb_inval", "cpu0.unmap.cmd_sync", "cpu1.attach.cmd_sync"} <= result.latencies.keys()
+
+
+# --- Its two races ---------------------------------------------------------------------------------------------------
+
+RACY = {
+    "RACE_DOORBELL": (f"object:{DRIVER / 'queue.race-doorbell.o'},{DRIVER / 'domain.o'}", "cpu1.attach.st#0:1", "0 ns"),
+    "RACE_ATTACH": (f"object:{DRIVER / 'queue.o'},{DRIVER / 'domain.race-attach.o'}", "", "1700 ns"),
+}
+"""The objects, the schedule that shows the race, and when the thread unmaps."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("race", RACY)
+def test_a_race_is_seen_under_the_schedule_that_shows_it_and_not_without_the_race(race: str) -> None:
+    objects, schedule, start = RACY[race]
+    for driver, seen in ((objects, True), (OWN, False)):
+        result = cosim.run(
+            str(RACES), driver=driver, schedule=[schedule] if schedule else [], set={"threads.0.start": start}
+        )
+        assert bool(result.violations) is seen
+
+
+# --- What is refused -------------------------------------------------------------------------------------------------
+
+
+def problem(**options: Any) -> str:
+    with pytest.raises(TopologyError) as caught:
+        load("quickstart", **options)
+    return str(caught.value)
+
+
+def test_the_policies_of_an_object_cannot_be_set() -> None:
+    assert "an object has no policies that could be set" in problem(driver=OWN, sets=["driver.attach=context-first"])
+
+
+def test_objects_may_be_given_as_a_list(tmp_path: Path) -> None:
+    file = tmp_path / "listed.yaml"
+    file.write_text(f"driver: {{object: [{DRIVER / 'queue.o'}, {DRIVER / 'domain.o'}]}}\n")
+    assert load("quickstart", overlays=[file]).driver.variant == OWN
+
+
+def test_an_object_that_is_not_there_is_a_problem_of_the_topology() -> None:
+    assert "none.o: No such file" in problem(driver="object:none.o")
+
+
+def test_the_command_says_so_with_exit_code_2() -> None:
+    done = CliRunner().invoke(main, ["run", "quickstart", "--driver", f"object:{DRIVER / 'queue.o'}"])
+    assert done.exit_code == 2
+    assert "own_domains_start (asked for by queue.o)" in done.output
+    assert "Traceback" not in done.output
