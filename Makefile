@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
 .PHONY: run test test-all test-slow slow-check check litmus conform stress unlisted replays mutants pythons faults review \
-  review-all bench docs clean
+  review-all validate bench docs clean
 
 run: $(STAMP)
 	$(BIN)/cosim run quickstart
@@ -88,6 +88,10 @@ replays: $(STAMP)
 mutants: $(STAMP)
 	$(BIN)/python -m tests.stress.mutants
 
+# The model against what others have measured, docs/validation.md; what was stopped goes on where it was.
+validate: $(STAMP)
+	$(BIN)/python -m validation $(TARGETS)
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/oracles.py
@@ -99,4 +103,4 @@ docs: $(STAMP)
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .faults .review .review-all .mutants
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .faults .review .review-all .validation .mutants

@@ -234,6 +234,7 @@ def fit(
     rows: Mapping[str, object] | None = None,
     on: Mapping[str, object] | None = None,
     start: Mapping[str, str] | None = None,
+    rough: str = "",
     reps: int = 1,
     set: Mapping[str, object] | None = None,
     overlays: Iterable[str | Path] = (),
@@ -265,6 +266,7 @@ def fit(
         seed=seed,
         until=until,
         file=file,
+        rough=rough,
         reps=reps,
         jobs=jobs,
     )

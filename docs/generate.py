@@ -17,11 +17,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import defects
 import reference
 import review
+
+from validation import page as validation
 
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```(?P<language>console|python|yaml)(?P<options>[^\n`]*)\n(?P<body>.*?)^```$", re.M | re.S)
@@ -30,6 +33,7 @@ VISIBLE = ("docs", "examples", "tests", "topologies")
 """What a command finds in its directory, which is else empty and thrown away at the end of the page."""
 PATIENCE_S = 120
 WRITTEN = {reference.PAGE: reference.reference, defects.PAGE: defects.defects, review.PAGE: review.page}
+WRITTEN |= {validation.PAGE: validation.page}
 """What writes the pages that are made from the models alone."""
 
 

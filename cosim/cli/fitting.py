@@ -41,6 +41,7 @@ Exit codes:
     help="What may change, and its bounds: 'dram0.latency=50 ns..400 ns'.",
 )
 @click.option("--start", multiple=True, metavar="PATH=VALUE", help="Where a search begins that is near its end.")
+@click.option("--rough", metavar="TIME", help="When runs end by which it is seen what a parameter does.")
 @click.option("--rows", multiple=True, metavar="COLUMN=VALUES", help="Only rows in which a column has one of these.")
 @click.option("--on", multiple=True, metavar="COLUMN=VALUES", help="Fit on these rows alone, and hold out the others.")
 @click.option("--reps", type=click.IntRange(min=1), default=1, metavar="N", help="Runs of each point.")
@@ -90,7 +91,8 @@ def fit(
     path, command, stop = output or f"{name_of(topology)}.sqlite", shlex.join(["cosim", *sys.argv[1:]]), Stop()
     search = plan.fit(path, command=command, stop=stop)
     if not quiet and sys.stderr.isatty():
-        search.evaluation.progress = lambda made: click.echo(f"\r{made} runs", nl=False, err=True)
+        for evaluation in filter(None, (search.rough, search.evaluation)):
+            evaluation.progress = lambda _: click.echo(f"\r{search.made} runs", nl=False, err=True)
     try:
         with stop.listening(SIGNALS), search.evaluation.results:
             found = search.found()

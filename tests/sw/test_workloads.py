@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -417,3 +418,11 @@ def test_a_ring_needs_a_power_of_two_and_a_ring_device() -> None:
         workload("receive-ring", device="nic0", entries=12)
     bench = Bench().run(workload("receive-ring", device="nic1"))
     assert bench.machine.log == ["error: -ENODEV: nic1 has no ring"]
+
+
+def test_gaps_that_are_drawn_have_the_mean_that_is_asked_for_and_differ() -> None:
+    bench = Bench().run(workload("map-unmap", domain="shared", count=100, gap="50 us", gaps="exponential"))
+    times = [call.time for call in bench.calls if call.call == "unmap"]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert 35 * US < sum(gaps) / len(gaps) < 70 * US
+    assert min(gaps) < 5 * US < 100 * US < max(gaps)

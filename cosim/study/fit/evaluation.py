@@ -33,12 +33,14 @@ class Evaluation:
     progress: Callable[[int], None] = lambda made: None
     made: int = 0
     """How many runs were made, and not found in the file."""
+    runs: int = 0
+    """How many runs there were, made now or before."""
     host_s: float = 0.0
     """How long all runs took where they were made, those that were found in the file included, in seconds."""
     failures: dict[str, str] = field(default_factory=dict)
     """Why runs have failed, by what was set."""
-    _known: dict[tuple[tuple[str, str], ...], Estimate] = field(default_factory=dict)
-    _base: str = ""
+    _known: dict[tuple[tuple[str, str], ...], Estimate] = field(default_factory=dict, init=False)
+    _base: str = field(default="", init=False)
 
     def at(self, points: Iterable[Settings]) -> list[Estimate]:
         """What comes out at each point, in order. TopologyError, and InterruptedFit."""
@@ -57,6 +59,7 @@ class Evaluation:
         sweep = Sweep(self.subject, points, self.request, self.results, row, stop=self.stop)
         before = self.made
         for run in sweep.runs():
+            self.runs += 1
             self.host_s += run.host_s
             self.made = before + sweep.made
             self.progress(self.made)

@@ -46,6 +46,8 @@ class Fit:
     parameters: Sequence[Parameter]
     start: Mapping[str, float] = field(default_factory=dict)
     """Positions in which the search begins; the middle, if it is not said."""
+    rough: Evaluation | None = None
+    """Shorter runs, by which it is seen what a change of each parameter does."""
     _at: list[float] = field(default_factory=list)
     _slopes: list[list[float]] = field(default_factory=list)
     """How the error at each point changes with each parameter, and where that was seen."""
@@ -116,8 +118,13 @@ class Fit:
             {name: bound for name, bound in bounds.items() if bound},
             [name for name, slope in zip(names, slopes, strict=True) if not any(slope)],
             [FittedPoint(each, mean) for each, mean in zip(self.measured, means, strict=True)],
-            self.evaluation.made,
+            self.made,
         )
+
+    @property
+    def made(self) -> int:
+        """How many runs were made, and not found in the results file."""
+        return self.evaluation.made + (self.rough.made if self.rough else 0)
 
     # --- The search --------------------------------------------------------------------------------------------------
 
@@ -156,11 +163,12 @@ class Fit:
         """How the error at each point changes with each parameter."""
         steps = [self._step(place, at[place]) for place in range(len(at))]
         moved = [[*at[:place], at[place] + step, *at[place + 1 :]] for place, step in enumerate(steps)]
-        here, *there = self._errors([at, *moved])
+        here, *there = self._errors([at, *moved], self.rough)
         for place, errors in enumerate(there):
             if errors == here:  # what hides behind something else shows itself from farther away
                 steps[place] = FARTHER if at[place] < 0.5 else -FARTHER
-                (there[place],) = self._errors([[*at[:place], at[place] + steps[place], *at[place + 1 :]]])
+                further = [*at[:place], at[place] + steps[place], *at[place + 1 :]]
+                (there[place],) = self._errors([further], self.rough)
         columns = [
             [(after - before) / step for before, after in zip(here, errors, strict=True)]
             for errors, step in zip(there, steps, strict=True)
@@ -179,11 +187,11 @@ class Fit:
 
     # --- What comes out at some values -------------------------------------------------------------------------------
 
-    def _errors(self, several: Sequence[Positions]) -> list[list[float]]:
+    def _errors(self, several: Sequence[Positions], by: Evaluation | None = None) -> list[list[float]]:
         """Relative errors at the points of the fit, for each of several choices of all parameters."""
         mixed = [self._mix(positions) for positions in several]
         values = [self._values(corner) for mix in mixed for corner, _ in mix]
-        means = iter(self._means(values, self.fitted))
+        means = iter(self._means(values, self.fitted, by))
         found = []
         for mix in mixed:
             total = [0.0] * len(self.fitted)
@@ -203,9 +211,11 @@ class Fit:
     def _values(self, positions: Positions) -> dict[str, str]:
         return {each.path: each.at(position) for each, position in zip(self.parameters, positions, strict=True)}
 
-    def _means(self, values: Sequence[Mapping[str, str]], measured: Sequence[Measured]) -> list[list[Mean]]:
+    def _means(
+        self, values: Sequence[Mapping[str, str]], measured: Sequence[Measured], by: Evaluation | None = None
+    ) -> list[list[Mean]]:
         points = [{**each.settings, **chosen} for chosen in values for each in measured]
-        found = [self._mean(estimate) for estimate in self.evaluation.at(points)]
+        found = [self._mean(estimate) for estimate in (by or self.evaluation).at(points)]
         return [found[at : at + len(measured)] for at in range(0, len(found), len(measured))]
 
     def _mean(self, estimate: Estimate) -> Mean:

@@ -27,6 +27,7 @@ def fitted(
     seed: int | None,
     until: str | None,
     file: str | Path | None,
+    rough: str,
     reps: int,
     jobs: int | None,
 ) -> Fitted:
@@ -45,6 +46,7 @@ def fitted(
         texts["on"],
         Request(reps=reps, jobs=jobs),
         texts["start"],
+        rough,
     )
     stop = Stop()
     with stop.listening(SIGNALS):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cosim.config.problems import Position, Problem, TopologyError
@@ -37,6 +37,8 @@ class FitPlan:
     on: Sequence[str] = ()
     request: Request = field(default_factory=Request)
     start: Sequence[str] = ()
+    rough: str = ""
+    """When the runs end by which it is seen what a change of each parameter does."""
 
     def fit(self, path: str | Path = MEMORY, *, command: str = "", stop: Stop | None = None) -> Fit:
         """The fit, ready to search, with its results file opened. Raises TopologyError before anything is written."""
@@ -57,6 +59,9 @@ class FitPlan:
         fit = Fit(evaluation, measured, value.name, parameters, start)
         if path != MEMORY:  # only now, when nothing is wrong
             evaluation.results = Results(path, write=True)
+        if self.rough:
+            fit.rough = replace(evaluation, subject=replace(self.subject, until=self.rough).read())
+            fit.rough.subject.at({})
         return fit
 
 

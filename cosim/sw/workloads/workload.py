@@ -40,6 +40,8 @@ class WorkloadOptions(Options):
     """When it starts, after the origin of the run; if it prepares something, after the end of boot."""
     gap: Time = 0
     """How long it sleeps after each round."""
+    gaps: Literal["regular", "exponential"] = "regular"
+    """Whether each gap is that long, or drawn, with that mean."""
     count: int | None = Field(default=None, ge=1)
     """How many rounds it makes; without end, if absent."""
     beside: bool = False
@@ -64,9 +66,12 @@ class WorkloadOptions(Options):
     async def repeat(self, runtime: Runtime, act: Callable[[], Body]) -> None:
         """Make the rounds. One that fails is logged, and the next one is made a little later."""
         kernel = runtime.kernel
+        drawn = None
+        if self.gaps == "exponential":
+            drawn = kernel.sim.chooser.stream(f"{(await kernel.context()).thread}.gap")
         done = 0
         while self.count is None or done < self.count:
-            gap = self.gap
+            gap = self.gap if drawn is None else drawn.exponential(self.gap)
             try:
                 await act()
             except KernelError as error:
