@@ -1,8 +1,9 @@
 """What a run costs that forks from a process which has booted, in bare SimPy timeouts measured in the same run.
 
-*Nothing*: a child is forked, runs nothing, and 500 effects are read back. *A run*: a schedule is run to its end, of an
-unmap beside an attach, with what is judged of it. *Boot*: the process boots and prepares. The time is that of all
-processes together, pages that are copied because they were written to included.
+A child makes as many runs as a pool gives a process at once. *Nothing*: it runs nothing, and 500 effects of each are
+read back. *A run*: a schedule is run to its end, of an unmap beside an attach, with what is judged of it; that is once
+the process has booted as many systems as it will. *Boot*: it boots them, prepares, and makes the first runs. The time
+is that of all processes together, pages that are copied because they were written to included.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import resource
 import tempfile
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from bench import timeout_s
@@ -23,7 +25,7 @@ from cosim.study.run.run import Point
 from cosim.system.topology import Topology
 
 READ_BACK = 500
-BATCHES, RUNS = 8, 25
+BATCHES, FIRST, RUNS, NOTHINGS = 3, 48, 48, 400
 
 TOPOLOGY = """
 parts:
@@ -51,13 +53,13 @@ class Nothing(Prepared):
 
     rows: tuple[Row, ...] = ()
 
-    def _at_end_of_boot(self, sim: Sim) -> None:
-        self._serve()
-        self._end_as_child(lambda: Record("ok", rows=self.rows))
+    def _next(self, sim: Sim) -> Point:
+        while True:
+            self._answer(lambda: Record("ok", rows=self.rows))
 
 
 class Cost(NamedTuple):
-    """Of one run, and of boot."""
+    """Of one run, and of boots with the first runs."""
 
     run_s: float
     boot_s: float
@@ -69,22 +71,22 @@ def spent_s() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def cost(topology: Topology, *, actions: bool) -> Cost:
-    """The cheapest of several batches; each has a process of its own, whose time is known when it has ended."""
-    points = [Point(topology, schedule=(f"nobody#{number}:1",)) for number in range(RUNS + 1)]
+def cost(topology: Topology, runs: int, *, actions: bool) -> Cost:
+    """The medians of several batches; each has a process of its own, whose time is known when it has ended."""
+    points = [Point(topology, schedule=(f"nobody#{number}:1",)) for number in range(FIRST + runs)]
     found = []
     for _ in range(BATCHES):
         seconds = []
-        for several in (points[:1], points):
+        for several in (points[:FIRST], points):
             before = spent_s()
             with Pool(1, actions=actions) as pool:
                 for _, record in pool.runs(several):
                     assert record.outcome == "ok", record.failures
                     assert not actions or len(record.actions) >= READ_BACK
             seconds.append(spent_s() - before)
-        one, all_of_them = seconds
-        found.append(Cost((all_of_them - one) / RUNS, one))
-    return Cost(min(each.run_s for each in found), min(each.boot_s for each in found))
+        first, all_of_them = seconds
+        found.append(Cost((all_of_them - first) / runs, first))
+    return Cost(median(each.run_s for each in found), median(each.boot_s for each in found))
 
 
 def main() -> None:
@@ -96,16 +98,16 @@ def main() -> None:
     with Pool(1, actions=True) as pool:
         ((_, record),) = pool.runs([Point(topology, schedule=("nobody#0:1",))])
     unit = timeout_s(1)
-    whole = cost(topology, actions=False)
+    whole = cost(topology, RUNS, actions=False)
     Nothing.rows = record.rows[:READ_BACK]
     worker.Prepared = Nothing  # type: ignore[misc]
-    nothing = cost(topology, actions=True)
+    nothing = cost(topology, NOTHINGS, actions=True)
     unit = min(unit, timeout_s(1))
     print(f"                                    timeouts      ms   (a bare SimPy timeout: {1e6 * unit:.2f} us)")
     for what, seconds in (
         (f"fork, run nothing, {READ_BACK} effects read", nothing.run_s),
         (f"fork, run {len(record.rows)} effects, judge", whole.run_s),
-        ("boot, prepare, one such run", whole.boot_s),
+        (f"boot, prepare, {FIRST} such runs", whole.boot_s),
     ):
         print(f"{what:36}{seconds / unit:8,.0f}{1e3 * seconds:8.1f}")
 

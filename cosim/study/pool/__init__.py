@@ -2,7 +2,9 @@
 
 record.py       what is kept of a run
 frames.py       messages over a pipe
-prepared.py     a process that has booted a topology, and forks a child for each of its runs
+asked.py        what a process is asked for
+whole_run.py    a run from its beginning, in whichever process
+prepared.py     a process that has booted a topology, and forks children that make runs of it
 alone.py        a process that makes one run after the other, each from its beginning
 worker.py       such a process as its parent sees it
 start.py        it is started where a fork is forbidden

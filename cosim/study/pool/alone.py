@@ -7,9 +7,10 @@ import os
 import pickle
 from typing import NoReturn
 
+from cosim.study.pool.asked import Asked, Wanted
 from cosim.study.pool.frames import Frames, put
-from cosim.study.pool.prepared import Asked, Wanted, failed, finished, flush, import_once
 from cosim.study.pool.record import Record
+from cosim.study.pool.whole_run import failed, finished, flush, import_once
 
 
 class Alone:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from cosim.study.pool.prepared import Asked
+from cosim.study.pool.asked import Asked
 from cosim.study.run.run import Point
 from cosim.system.topology import Topology
 

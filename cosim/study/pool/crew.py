@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from cosim.study.pool.asked import Died, Wanted
 from cosim.study.pool.chunks import Chunk
-from cosim.study.pool.prepared import Died, Wanted
 from cosim.study.pool.record import Record
 from cosim.study.run.run import Point
 

@@ -13,11 +13,12 @@ from types import TracebackType
 from typing import Any
 
 from cosim.sim.chooser import Chooser
+from cosim.study.pool.asked import Wanted
 from cosim.study.pool.chunks import Chunk, Feed
 from cosim.study.pool.crew import Came, Crew, Place
-from cosim.study.pool.prepared import Wanted, failed, finished
 from cosim.study.pool.processes import Processes
 from cosim.study.pool.record import Record
+from cosim.study.pool.whole_run import failed, finished
 from cosim.study.run.run import Point, UnderWay
 
 AHEAD = 4

@@ -1,94 +1,95 @@
-"""A process that has booted a topology, and what it prepares, and forks a child for each of its runs.
+"""A process that has booted a topology, and what it prepares, and forks children which make runs of it.
 
 ```
 parent            this process                   a child
 ------            ------------                   -------
-points   ------>  boot, prepare
-                  at the end of boot: fork ----> follows the schedule of its point
-                  waits                          runs to the end
-                  passes on what comes   <------ its record; ends
-records  <------
+points   ------>  boot, prepare: as many
+                  systems as points come at once
+                  fork --------------------->    of each system, the one that booted last first:
+                  waits                          follows the schedule of the next point
+                  passes on what comes   <------ runs to the end: its record
+records  <------                         ------> goes on with the next system; after the last point, ends
 ```
 
 The fork happens inside of the event that ends boot, so that a child is, to the last word of memory, the process that
-would have come so far alone. Where boot does not come to its end, or each run is wanted from its beginning, children
-are forked before anything has happened. A child may have another seed, if nobody has drawn anything before the end of
-boot; else it makes its run from the beginning.
+would have come so far alone. What a child writes to is copied for it, code that it runs included, which costs more than
+many a run: so one child makes several runs, each in a system of its own. Their boots lie inside of one another: at the
+end of one's boot the next one boots, and when that has run to its end in a child, the first goes on there.
+
+Where boot does not come to its end, or each run is wanted from its beginning, children are forked before anything has
+happened, and make one run each. A child may have another seed, if nobody has drawn anything before the end of boot;
+else it makes its run from the beginning.
 """
 
 from __future__ import annotations
 
 import gc
-import importlib
+import math
 import os
 import pickle
 import select
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, NoReturn
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import islice
+from typing import Any, NoReturn
 
-from cosim.config.problems import TopologyError
 from cosim.events import BootDone
-from cosim.sim.chooser import Chooser
 from cosim.sim.simulation import Sim
+from cosim.study.pool.asked import Asked, Died, Wanted, exit_code, how_it_died
 from cosim.study.pool.frames import Frames, put
 from cosim.study.pool.record import Record, Row, row_of
-from cosim.study.report.crash import describe
-from cosim.study.run.model import model_version
+from cosim.study.pool.whole_run import failed, finished, flush, import_once, kept, limited
 from cosim.study.run.run import Point, UnderWay
 from cosim.system.topology import Topology
 
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """How runs are made, and what is read back of each."""
-
-    anew: bool = False
-    """Boot for each run."""
-    actions: bool = False
-    results: bool = False
-    chooser: Callable[[Point], Chooser] | None = None
-    also: Callable[[UnderWay], Callable[[], Any]] | None = None
-    host_limit: float = 0
-    """How long one run may take here, in seconds, and boot; 0 for as long as it likes."""
-
-    def as_arguments(self) -> dict[str, Any]:
-        """The same as `Pool` takes it."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+FORK_S = 0.02
+"""About what a fork costs this computer, in seconds, with the pages that are copied: boot pays that costs no more."""
 
 
-class Died(NamedTuple):
-    """A child has ended without a record."""
+class Booted:
+    """A system from the beginning of its boot on, and what is read back of its run."""
 
-    why: str
+    def __init__(self, topology: Topology, wanted: Wanted, at_end: Callable[[Sim], Point]) -> None:
+        """`at_end` is called at the end of boot, and returns the point that is to be run."""
+        self._wanted = wanted
+        self._at_end = at_end
+        self._rows: list[Row] = []
+        self._also: Callable[[], Any] | None = None
+        self._run = UnderWay(Point(topology), [self._watch])
+
+    def record(self) -> Record:
+        """Boot, and run to the end."""
+        self._run.advance()
+        return kept(self._run, self._wanted, self._rows, self._also)
+
+    def _watch(self, sim: Sim) -> None:
+        sim.probe(BootDone).watch(lambda _: self._booted(sim))
+
+    def _booted(self, sim: Sim) -> None:
+        point, wanted = self._at_end(sim), self._wanted
+        self._run.follow(point, wanted.chooser(point) if wanted.chooser else None)
+        if wanted.actions:
+            sim.actions.watchers.append(lambda taken: self._rows.append(row_of(taken)))
+        if wanted.also:
+            self._also = wanted.also(self._run)
 
 
-class Asked(NamedTuple):
-    """A point, as it is told to a process that knows its topology but for the seed, or all of it."""
+class Child:
+    """What a child has of the process that has forked it: where records go, and whence it hears that one has come."""
 
-    number: int
-    name: str
-    schedule: tuple[str, ...]
-    command: str
-    seed: int
-    topology: Topology | None
+    def __init__(self, records: int, heard: int) -> None:
+        self._records = records
+        self._heard = heard
 
-    @classmethod
-    def of(cls, number: int, point: Point, *, whole: bool) -> Asked:
-        """The point with this number, and its topology if that is needed."""
-        topology = point.topology
-        return cls(number, point.name, point.schedule, point.command, topology.run.seed, topology if whole else None)
-
-    def point(self, topology: Topology | None = None) -> Point:
-        """The point again; `topology` is for one that was told without."""
-        known = self.topology or topology
-        assert known is not None
-        if known.run.seed != self.seed:
-            known = known.model_copy(update={"run": known.run.model_copy(update={"seed": self.seed})})
-        return Point(known, self.name, self.schedule, self.command)
+    def tell(self, number: int, record: Record, *, last: bool) -> None:
+        """Send the record of a point. Nothing follows before it was passed on, since what follows may end both."""
+        put(self._records, number, pickle.dumps(record, pickle.HIGHEST_PROTOCOL))
+        flush()
+        if last or not os.read(self._heard, 1):
+            os._exit(0)
 
 
 class Prepared:
@@ -99,185 +100,145 @@ class Prepared:
         self._wanted = wanted
         self._fds = (requests, answers)
         self._requests = Frames(requests)
-        self._run: UnderWay
-        self._rows: list[Row] = []
-        self._also: Callable[[], Any] | None = None
-        self._point = Point(topology)
-        self._record_fd = -1
-        """Where a child's record goes; in the process itself there is no such place."""
+        self._asked: deque[Asked] = deque()
+        """The points that are asked for and have no record yet; in a child, those that it is to run."""
+        self._systems: list[Booted] = []
+        """All that have booted: they are kept, so that nothing of one which has come to its end is undone."""
+        self._boot_s = 0.0
+        self._told = 0
+        self._child: Child | None = None
+        """In a child, its end; in the process itself there is no such thing."""
 
     def live(self) -> NoReturn:
-        """Do what the parent asks for until it closes its end; a child ends with its record."""
+        """Do what the parent asks for until it closes its end; a child ends with its last record."""
         if self._wanted.results:
             import_once()
         if not self._wanted.anew:
-            with limited(self._wanted.host_limit):
-                self._end_as_child(self._booted)
-        self._serve()
-        self._end_as_child(lambda: finished(self._point, self._wanted))
-        raise AssertionError("a child has not ended")
+            self._boot()
+        if not self._child:
+            self._serve()
+        while True:
+            self._answer(lambda: finished(self._asked[0].point(self._topology), self._wanted))
 
-    def _booted(self) -> Record:
-        """The record of a child; the process itself returns from here only if boot has not come to its end."""
-        self._run = UnderWay(self._point, [self._watch])
-        self._run.advance()
-        return _kept(self._run, self._wanted, self._rows, self._also)
+    def _boot(self) -> None:
+        """Boot a system; in a child, make the run of a point and tell of it.
 
-    def _watch(self, sim: Sim) -> None:
-        sim.probe(BootDone).watch(lambda _: self._at_end_of_boot(sim))
+        The process itself returns from here only if boot has not come to its end.
+        """
+        begun = time.process_time()
+        system: Booted
 
-    def _at_end_of_boot(self, sim: Sim) -> None:
-        self._serve()
-        chooser = self._wanted.chooser
-        if self._point.topology.run.seed != sim.chooser.seed and not sim.chooser.untouched:
-            self._end_as_child(lambda: finished(self._point, self._wanted))  # boot was another one with that seed
-        self._run.follow(self._point, chooser(self._point) if chooser else None)
-        if self._wanted.actions:
-            sim.actions.watchers.append(lambda taken: self._rows.append(row_of(taken)))
-        if self._wanted.also:
-            self._also = self._wanted.also(self._run)
+        def at_end(sim: Sim) -> Point:
+            self._boot_s = self._boot_s or time.process_time() - begun
+            self._systems.append(system)
+            self._serve()
+            return self._next(sim)
+
+        def record() -> Record:
+            nonlocal system
+            system = Booted(self._topology, self._wanted, at_end)
+            return system.record()
+
+        with limited(self._wanted.host_limit):
+            self._answer(record)
 
     def _serve(self) -> None:
-        """Fork a child for each point that is asked for; returns in each child, and in no other process."""
+        """Fork children for the points that are asked for; returns in each child, and in no other process."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         gc.collect()
         gc.freeze()  # a collection writes into what it looks at, and so would copy it into each child
-        while asked := self._requests.wait():
-            for _, data in asked:
-                for each in pickle.loads(data):
-                    if self._fork(each):
-                        signal.setitimer(signal.ITIMER_REAL, self._wanted.host_limit)
-                        return
+        while self._asked or self._hear():
+            if self._another_pays():
+                self._boot()
+                if not self._child:
+                    self._boot_s = math.inf  # what has booted once does not boot again
+            else:
+                self._fork(max(1, len(self._systems)))
+            if self._child:
+                return
         os._exit(0)
 
-    def _fork(self, asked: Asked) -> bool:
-        """Have a child run a point; true in the child."""
-        reading, writing = os.pipe()
-        flush()
-        child = os.fork()
-        if not child:
-            os.close(reading)
-            for fd in self._fds:  # so that the parent sees it when this process alone has died
-                os.close(fd)
-            self._record_fd = writing
-            self._point = asked.point(self._topology)
-            return True
-        os.close(writing)
+    def _hear(self) -> bool:
+        """Wait for points; false if none will come any more."""
+        come = self._requests.wait()
+        for _, data in come:
+            self._asked += pickle.loads(data)
+        return bool(come)
+
+    def _another_pays(self) -> bool:
+        """Whether one more system costs less than forks for all points so far did without it."""
+        systems = len(self._systems)
+        return 0 < systems < len(self._asked) and systems * self._boot_s < (self._told + len(self._asked)) * FORK_S
+
+    def _next(self, sim: Sim) -> Point:
+        """In a child, the point that the system which has booted is to run; without one, it ends.
+
+        Those for which boot would have been another one, with their seed, are run from their beginning.
+        """
+        while self._asked:
+            point = self._asked[0].point(self._topology)
+            if point.topology.run.seed == sim.chooser.seed or sim.chooser.untouched:
+                signal.setitimer(signal.ITIMER_REAL, self._wanted.host_limit)
+                return point
+            self._answer(lambda: finished(self._asked[0].point(self._topology), self._wanted))
+        os._exit(0)
+
+    def _answer(self, work: Callable[[], Record]) -> None:
+        """In a child, send the record of the next point. An exception of the process itself is left to children."""
         try:
-            record = self._gathered(reading, child)
-            os.close(reading)
-            put(self._fds[1], asked.number, record)
+            record = work()
+        except SystemExit as end:
+            if not self._child:
+                return
+            os._exit(exit_code(end))
+        except BaseException as error:
+            record = failed(error)
+        if self._child:
+            self._child.tell(self._asked.popleft().number, record, last=not self._asked)
+
+    # --- Children ----------------------------------------------------------------------------------------------------
+
+    def _fork(self, most: int) -> None:
+        """Have a child run the next points; returns in the child, and when it has ended."""
+        records, writing = os.pipe()
+        heard, hears = os.pipe()
+        flush()
+        pid = os.fork()
+        if not pid:
+            for fd in (records, hears, *self._fds):  # so that the parent sees it when this process alone has died
+                os.close(fd)
+            self._child = Child(writing, heard)
+            self._asked = deque(islice(self._asked, most))
+            return
+        os.close(writing)
+        os.close(heard)
+        left = len(self._asked) - most
+        try:
+            self._pass_on(records, hears, pid)
+            _, status = os.waitpid(pid, 0)
+            if len(self._asked) > max(0, left):
+                put(self._fds[1], self._asked.popleft().number, pickle.dumps(Died(how_it_died(status))))
         except BrokenPipeError:  # nobody waits for it any more
             os._exit(0)
-        return False
+        os.close(records)
+        os.close(hears)
 
-    def _gathered(self, reading: int, child: int) -> bytes:
-        """What a child has to say, or that it died; BrokenPipeError if the parent has gone meanwhile."""
-        frames = Frames(reading)
+    def _pass_on(self, records: int, hears: int, child: int) -> None:
+        """Pass on what a child has to say, until it ends; BrokenPipeError if the parent has gone meanwhile."""
+        frames = Frames(records)
         poll = select.poll()
-        poll.register(reading, select.POLLIN)
+        poll.register(records, select.POLLIN)
         poll.register(self._fds[0], 0)  # tells of its other end alone
-        found: list[tuple[int, bytes]] = []
         while not frames.ended:
             for fd, event in poll.poll():
-                if fd == reading:
+                if fd == records:
                     frames.read()
                 elif event & (select.POLLHUP | select.POLLERR):
                     os.kill(child, signal.SIGKILL)
                     raise BrokenPipeError
-            found += frames.take()
-        _, status = os.waitpid(child, 0)
-        if found and not status:
-            return found[0][1]
-        return pickle.dumps(Died(how_it_died(status)))
-
-    def _end_as_child(self, work: Callable[[], Record]) -> None:
-        """In a child, send its record and end. An exception of the process itself is left to children to find."""
-        try:
-            record = work()
-        except SystemExit:
-            if self._record_fd < 0:
-                return
-            raise
-        except BaseException as error:
-            record = failed(error)
-        if self._record_fd >= 0:
-            put(self._record_fd, 0, pickle.dumps(record, pickle.HIGHEST_PROTOCOL))
-            flush()
-            os._exit(0)
-
-
-def import_once() -> None:
-    """Do here what would else be done by each child: a whole result sorts latencies, and names the model."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a process that forks has no threads
-    importlib.import_module("numpy")
-    model_version()
-
-
-def finished(point: Point, wanted: Wanted) -> Record:
-    """The record of a run from its beginning, in this process."""
-    rows: list[Row] = []
-    ends: list[Callable[[], Any]] = []
-
-    def watch(sim: Sim) -> None:
-        if wanted.actions:
-            sim.actions.watchers.append(lambda taken: rows.append(row_of(taken)))
-        sim.probe(BootDone).watch(lambda _: booted())
-
-    def booted() -> None:
-        if wanted.chooser:
-            run.follow(point, wanted.chooser(point))
-        if wanted.also:
-            ends.append(wanted.also(run))
-
-    run = UnderWay(point, [watch])
-    try:
-        with limited(wanted.host_limit):
-            run.advance()
-        return _kept(run, wanted, rows, ends[0] if ends else None)
-    finally:
-        run.close()
-
-
-@contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """TimeoutError, wherever the process then is, after so many seconds; 0 are endless."""
-    if not seconds:
-        yield
-        return
-
-    def late(number: int, frame: object) -> NoReturn:
-        raise TimeoutError(f"this run has not ended after {seconds:g} s of this computer's time")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def failed(error: BaseException) -> Record:
-    """The record of a run that has raised an exception."""
-    return Record("error", (str(error) if isinstance(error, TopologyError) else describe(error),))
-
-
-def _kept(run: UnderWay, wanted: Wanted, rows: list[Row], also: Callable[[], Any] | None) -> Record:
-    return Record.of(run, whole=wanted.results, rows=rows, also=also() if also else None)
-
-
-def how_it_died(status: int) -> str:
-    """In words, what `waitpid` has told of a process."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        name = next((one.name for one in signal.Signals if one == number), str(number))
-        return f"was ended by {name}"
-    return f"ended with {os.waitstatus_to_exitcode(status)} before its run had"
-
-
-def flush() -> None:
-    """Write out what is buffered: a child has a copy of it, and ends without doing so."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+            for number, record in frames.take():
+                put(self._fds[1], number, record)
+                self._asked.popleft()
+                self._told += 1
+                with suppress(BrokenPipeError):
+                    os.write(hears, b"!")

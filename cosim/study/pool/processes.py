@@ -6,9 +6,9 @@ import select
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+from cosim.study.pool.asked import Died, Wanted
 from cosim.study.pool.chunks import Chunk
 from cosim.study.pool.crew import Came
-from cosim.study.pool.prepared import Died, Wanted
 from cosim.study.pool.worker import Worker
 
 

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 
+from cosim.study.pool.asked import Wanted
 from cosim.study.pool.frames import put
-from cosim.study.pool.prepared import Wanted
 
 _PROGRAM = "import sys; from cosim.study.pool.started import live; live(int(sys.argv[1]), int(sys.argv[2]))"
 

@@ -7,9 +7,10 @@ import pickle
 import signal
 from typing import NoReturn
 
+from cosim.study.pool.asked import Asked, Wanted
 from cosim.study.pool.frames import HEAD, Frames, put
 from cosim.study.pool.pool import Pool
-from cosim.study.pool.prepared import Asked, Wanted, flush, import_once
+from cosim.study.pool.whole_run import flush, import_once
 from cosim.system.topology import Topology
 
 

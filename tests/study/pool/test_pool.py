@@ -263,12 +263,14 @@ def test_a_process_that_was_killed_while_it_was_idle_is_replaced(tiny: Topology)
 
 
 def test_no_process_holds_another_ones_pipes(tiny: Topology, tmp_path: Path) -> None:
-    """Or nobody would see that the other has died."""
+    """Or nobody would see that the other has died. It has two of its own, and two more while it waits for a child."""
     before = pipes_of(os.getpid())
+    other = loaded(tmp_path, TINY, run__seed=4)
     with Pool(2, chunk=1) as pool:
-        list(pool.runs([Point(tiny), Point(loaded(tmp_path, TINY, run__seed=4))]))
+        list(pool.runs([Point(tiny), Point(other)] * 3))
         first, second = (pipes_of(worker.pid) - before for worker in pool._crew.workers)
-        assert len(first) == len(second) == 2
+        assert len(first) in (2, 4)
+        assert len(second) in (2, 4)
         assert not first & second
 
 

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any
 
 from cosim.config.problems import Position, Problem, TopologyError
+from cosim.study.pool.asked import Wanted
 from cosim.study.pool.cluster.crew import DaskCrew
 from cosim.study.pool.cluster.remote import Identity, identity
-from cosim.study.pool.prepared import Wanted
 from cosim.study.results.extras import needed
 
 CONNECT_S = 10

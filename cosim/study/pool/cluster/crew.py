@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from cosim.config.problems import TopologyError
+from cosim.study.pool.asked import Died, Wanted
 from cosim.study.pool.chunks import Chunk
 from cosim.study.pool.cluster.remote import Job, RefusedError, end, identity, made
 from cosim.study.pool.crew import Came
-from cosim.study.pool.prepared import Died, Wanted
 
 if TYPE_CHECKING:
     from cosim.study.pool.cluster.cluster import Cluster

@@ -11,8 +11,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from cosim.study.pool.asked import Asked, Wanted
 from cosim.study.pool.pool import Pool
-from cosim.study.pool.prepared import Asked, Wanted
 from cosim.study.pool.record import Record
 from cosim.study.run.model import PACKAGE, model_version
 from cosim.system.topology import Topology

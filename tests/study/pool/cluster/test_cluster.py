@@ -22,9 +22,9 @@ import pytest
 import cosim
 from cosim.config.problems import TopologyError
 from cosim.study.pool import Pool
+from cosim.study.pool.asked import Wanted
 from cosim.study.pool.cluster.cluster import Cluster, cannot_run
 from cosim.study.pool.cluster.remote import Identity, Job, RefusedError, identity, made
-from cosim.study.pool.prepared import Wanted
 from cosim.study.results import extras
 from cosim.study.run.run import Point, UnderWay
 from tests.study.pool.systems import TINY, loaded, numbered
