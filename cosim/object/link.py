@@ -126,7 +126,6 @@ def link(
     data_end, variables = placing.place(
         data_base, lambda section: section.flags & (EXECUTABLE | WRITABLE) == WRITABLE and section.name != BUGS
     )
-    bug_end, bugs = placing.place(data_end + PAGE, lambda section: section.name == BUGS)
     names = _Names(objects, placing.at)
     problems += names.problems
     outside: dict[str, int] = {}
@@ -147,6 +146,8 @@ def link(
             f"unknown to the kernel that drivers run on here: {asked}; build the tree without what asks for them, "
             "or add them to cosim/sw/object_driver"
         )
+    bug_base = data_end + PAGE
+    bug_end, bugs = placing.place(bug_base, lambda section: section.name == BUGS)
     names.addresses.update(outside)
     names.addresses.update(dict.fromkeys(missing, OUTSIDE))  # so that no more is said of them
     names.addresses.update(given)
@@ -163,7 +164,7 @@ def link(
         tuple(sorted(names.functions)),
         {address: name for name, address in outside.items()},
         given,
-        dict(_bugs(placing.region(data_end + PAGE, bug_end, bugs)) if bugs else ()),
+        dict(_bugs(placing.region(bug_base, bug_end, bugs)) if bugs else ()),
         debug,
     )
 

@@ -47,6 +47,8 @@ MAY_CHANGE = {
     "kernel.timers.Timers": "changes only at the instant of the exchange that arms or cancels a timer",
     "object_driver.accesses.Accesses": PRIVATE,
     "object_driver.hart.ObjectHart": PRIVATE,
+    "object_driver.task.Task": PRIVATE,
+    "object_driver.pages.Descriptors": "is a note of whoever holds a page, as its struct page is",
     "object_driver.contexts.Contexts": "tells what memory holds, and no algorithm under study reads it",
     "object_driver.watch.QueueWatch": "tells what registers were told, and no algorithm under study reads it",
     "object_driver.unset.Unset": "says which bytes have no value, as no word of memory does",

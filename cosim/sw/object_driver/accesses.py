@@ -5,6 +5,7 @@ What is no operation costs instructions alone: the stack of the call, constants,
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 from cosim.sim.loaded import Loaded
@@ -14,6 +15,8 @@ from cosim.sw.calls import Calls, Measured
 from cosim.sw.kernel.objects import LOWEST_VALID
 from cosim.sw.kernel.thread_context import ThreadContext
 from cosim.sw.object_driver.machine import APART, STACK, STACKS, TASKS, Machine
+from cosim.sw.object_driver.pages import END, FIRST
+from cosim.sw.object_driver.task import Task
 
 HIGH_HALF = 1 << 63
 
@@ -32,6 +35,7 @@ class Accesses:
         self.stack = bytearray(STACK)
         self.spilled: dict[int, int] = {}
         self.task = TASKS + self.slot * APART
+        self._block = Task(machine.kernel, machine.layout, context)
         self.retired = 0
         self.paid = 0
         self.part = ""
@@ -42,6 +46,10 @@ class Accesses:
         self._fence: tuple[str, int, Measured] | None = None
         self.x[2] = self.low + STACK - 16
         self.x[4] = self.task
+
+    async def again(self, entry: int, *arguments: int) -> int:
+        """Call a function of the driver from one of the kernel's that the driver has called."""
+        raise NotImplementedError
 
     def owes(self) -> int:
         """What the instructions since the last operation cost."""
@@ -74,11 +82,9 @@ class Accesses:
         """See `Hart`: a constant at once, else an operation to be awaited."""
         machine = self.machine
         if address >= HIGH_HALF:
-            if address in machine.image.code:
-                return machine.image.code.read(address, size)
-            address = self.of_the_image(address, size, pc)
-            if address >= HIGH_HALF:
-                return int.from_bytes(self.stack[address - self.low : address - self.low + size], "little")
+            if not machine.data_start <= address < machine.data_end:
+                return self._load_private(address, size, pc)
+            address = machine.variable(address)
         page = address >> 12
         if page in machine.registers:
             return self._read_register(address, size, pc)
@@ -93,12 +99,9 @@ class Accesses:
         """See `Hart`."""
         machine = self.machine
         if address >= HIGH_HALF:
-            if address in machine.image.code:
-                raise self.oops(pc, f"store to the constant at {address:#x}")
-            address = self.of_the_image(address, size, pc)
-            if address >= HIGH_HALF:
-                self.stack[address - self.low : address - self.low + size] = value.to_bytes(size, "little")
-                return None
+            if not machine.data_start <= address < machine.data_end:
+                return self._store_private(address, size, value, pc)
+            address = machine.variable(address)
         page = address >> 12
         if page in machine.registers:
             hardware = machine.registers[page]
@@ -114,18 +117,46 @@ class Accesses:
             return self._into_ring(op, address, value, pc)
         return self.asked(op, pc)
 
-    def of_the_image(self, address: int, size: int, pc: int) -> int:
-        """Where an address of the kernel's half leads: to a variable, or to the call's own stack."""
+    def _load_private(self, address: int, size: int, pc: int) -> int:
+        """Load what nobody else touches, or what never changes."""
         machine = self.machine
-        if machine.data_start <= address < machine.data_end:
-            return machine.variable(address)
+        if address in machine.image.code:
+            return machine.image.code.read(address, size)
         if self.low <= address <= self.low + STACK - size:
-            return address
-        if STACKS <= address < TASKS:
-            raise self.oops(pc, f"access to {address:#x}, on the stack of another call, which is not modelled")
+            return self.local(address, size)
         if self.task <= address < self.task + APART:
-            raise self.oops(pc, f"access to the task's block at offset {address - self.task:#x}, which nobody has set")
-        raise self.oops(pc, f"access to {address:#x}, where nothing is")
+            held = self._block.load(address - self.task, size)
+            if held is not None:
+                return held
+        if address in machine.given:
+            return machine.given.read(address, size)
+        if FIRST <= address < END:
+            return machine.descriptors.load(address, size)
+        raise self.nowhere(address, pc)
+
+    def _store_private(self, address: int, size: int, value: int, pc: int) -> Awaitable[None] | None:
+        """Store to what nobody else touches."""
+        if self.low <= address <= self.low + STACK - size:
+            self.put_local(address, size, value)
+        elif self.task <= address < self.task + APART:
+            return self._block.store(address - self.task, size, value)
+        elif FIRST <= address < END:
+            self.machine.descriptors.store(address, size, value)
+        elif address in self.machine.image.code or address in self.machine.given:
+            raise self.oops(pc, f"store to the constant at {address:#x}")
+        else:
+            raise self.nowhere(address, pc)
+        return None
+
+    def nowhere(self, address: int, pc: int) -> Oops:
+        """An address of the kernel's half at which there is nothing for this call."""
+        if STACKS <= address < TASKS:
+            return self.oops(pc, f"access to {address:#x}, on the stack of another call, which is not modelled")
+        if self.task <= address < self.task + APART:
+            offset, task = address - self.task, self.machine.image.info.structures.get("task_struct")
+            member = f"task_struct.{task.member_at(offset)}" if task else f"offset {offset:#x} of the task's block"
+            return self.oops(pc, f"reads {member}, which nobody has set")
+        return self.oops(pc, f"access to {address:#x}, where nothing is")
 
     def must_be_set(self, address: int, size: int, pc: int) -> None:
         found = self.machine.unset.at(address, size)

@@ -51,6 +51,10 @@ class Call:
         """The function that calls."""
         return self.machine.image.function(self.pc)
 
+    async def again(self, entry: int, *arguments: int) -> int:
+        """Call a function of the driver; what is in a0 when it returns."""
+        return await self.hart.again(entry, *arguments)
+
     async def load(self, address: int, size: int) -> int:
         """Load as the driver would itself."""
         hart = self.hart

@@ -13,7 +13,9 @@ from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.objects import Object
 from cosim.sw.object_driver.contexts import Contexts
+from cosim.sw.object_driver.functions.devres import let_go
 from cosim.sw.object_driver.hart import ObjectHart
+from cosim.sw.object_driver.machine import LINK
 from cosim.sw.object_driver.running import Running
 from cosim.sw.object_driver.structures import KernelDevice, PlatformDevice, Structures
 from cosim.sw.object_driver.watch import Ring
@@ -81,6 +83,11 @@ class ObjectDriver:
             ops = int(await self._layout.load(address, path))
         return self._initial(ops, f"iommu_domain_ops.{name}")
 
+    async def _table(self, domain: Domain, name: str) -> int:
+        """An entry of pt_iommu_ops, for a domain of a generic page table (struct pt_iommu begins with it)."""
+        ops = int(await self._layout.load(int(domain.object.address), "pt_iommu.ops"))
+        return self._initial(ops, f"pt_iommu_ops.{name}")
+
     # --- IOMMUs -------------------------------------------------------------------------------------------------------
 
     async def probe_iommu(self, hardware: Hardware) -> Object:
@@ -101,8 +108,11 @@ class ObjectDriver:
 
     async def _forget(self, bus: PlatformDevice) -> None:
         """The driver has left an IOMMU: what it holds goes in the opposite order, and the bus forgets the device."""
-        for address in reversed(self.machine.held.pop(bus.device, [])):
-            await self.structures.free(address)
+        for address, undo in reversed(list(self.machine.held.get(bus.device, ()))):
+            await let_go(self.machine, bus.device, address)
+            if undo:
+                await self.machine.run(undo, bus.device, address)
+            await self.structures.free(address - LINK)
         self.machine.registers.pop(bus.hardware.base >> 12, None)
         self.contexts.gone(bus.hardware.name)
         await self.structures.forget(bus)
@@ -199,11 +209,14 @@ class ObjectDriver:
         self, domain: Domain, iova: int, paddr: int, page_size: int, count: int, prot: Prot
     ) -> MapResult:
         """See `IommuDriver`."""
+        address = int(domain.object.address)
         entry = await self._operation(domain, "map_pages")
+        form: tuple[int, ...] = (page_size, count)
+        if not entry:
+            entry, form = await self._table(domain, "map_range"), (page_size * count,)
         hart = await self.machine.hart()
         mapped = hart.reserve(8)
-        address = int(domain.object.address)
-        failed = _signed(await hart.call(entry, address, iova, paddr, page_size, count, int(prot), GFP_ATOMIC, mapped))
+        failed = _signed(await hart.call(entry, address, iova, paddr, *form, int(prot), GFP_ATOMIC, mapped))
         await hart.leave()
         done = hart.local(mapped, 8)
         if not failed and done < page_size * count:
@@ -213,10 +226,13 @@ class ObjectDriver:
     async def unmap_pages(self, domain: Domain, iova: int, page_size: int, count: int, gather: Gather) -> int:
         """See `IommuDriver`."""
         entry = await self._operation(domain, "unmap_pages")
+        form: tuple[int, ...] = (page_size, count)
+        if not entry:
+            entry, form = await self._table(domain, "unmap_range"), (page_size * count,)
         leaves = self._leaves(domain, iova, page_size * count)
         hart = await self.machine.hart()
         held = self._gather_on(hart, gather)
-        done = await hart.call(entry, int(domain.object.address), iova, page_size, count, held)
+        done = await hart.call(entry, int(domain.object.address), iova, *form, held)
         await hart.leave()
         self._gather_from(hart, held, gather)
         self.contexts.cleared(domain.name, [leaf for leaf in leaves if leaf[0] < iova + done])
@@ -241,10 +257,26 @@ class ObjectDriver:
                 member = layout.info.field(f"{structure}.{name}")
                 hart.put_local(address + member.offset, member.size, value)
         if layout.has(f"{structure}.freelist"):
-            head = address + layout.offset(f"{structure}.freelist")
-            hart.put_local(head, 8, head)
-            hart.put_local(head + 8, 8, head)
+            self._pages_on(hart, address + layout.offset(f"{structure}.freelist"), gather.freelist)
         return address
+
+    def _pages_on(self, hart: ObjectHart, head: int, pages: list[int]) -> None:
+        """A list of pages that wait to be freed: a head on the stack, and a link in the descriptor of each."""
+        descriptors, link = self.machine.descriptors, self.machine.link
+        links = [descriptors.at(page) + link for page in pages]
+        around = [head, *links, head]
+        hart.put_local(head, 8, around[1])
+        hart.put_local(head + 8, 8, around[-2])
+        for before, at, after in zip(around, links, around[2:], strict=False):
+            descriptors.store(at, 8, after)
+            descriptors.store(at + 8, 8, before)
+
+    def _pages_from(self, hart: ObjectHart, head: int) -> list[int]:
+        found, at = [], hart.local(head, 8)
+        while at != head:
+            found.append(self.machine.descriptors.page(at - self.machine.link))
+            at = self.machine.descriptors.load(at, 8)
+        return found
 
     def _gather_from(self, hart: ObjectHart, address: int, gather: Gather) -> None:
         layout, structure = self._layout, "iommu_iotlb_gather"
@@ -254,20 +286,23 @@ class ObjectDriver:
             return hart.local(address + found.offset, found.size)
 
         gather.start, gather.end, gather.page_size = member("start"), member("end"), member("pgsize")
+        if layout.has(f"{structure}.freelist"):
+            gather.freelist[:] = self._pages_from(hart, address + layout.offset(f"{structure}.freelist"))
 
     async def iova_to_phys(self, domain: Domain, iova: int) -> int:
         """See `IommuDriver`."""
         return await self.machine.run(await self._operation(domain, "iova_to_phys"), int(domain.object.address), iova)
 
     async def iotlb_sync(self, domain: Domain, gather: Gather) -> bool | None:
-        """See `IommuDriver`; an empty gather is flushed by nobody, as in the core of Linux."""
+        """See `IommuDriver`; a gather that is empty, and has no pages to free, is flushed by nobody, as in Linux."""
         entry = await self._operation(domain, "iotlb_sync")
-        if entry and gather.start < gather.end:
+        if entry and (gather.start < gather.end or gather.freelist):
             async with self.machine.calls.measured("iotlb_inval"):
                 hart = await self.machine.hart()
                 await hart.call(entry, int(domain.object.address), self._gather_on(hart, gather))
                 await hart.leave()
         gather.clear()
+        gather.freelist.clear()
         return None
 
     async def flush_iotlb_all(self, domain: Domain) -> bool | None:

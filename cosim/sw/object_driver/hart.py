@@ -111,9 +111,11 @@ class ObjectHart(Accesses):
     def _word(self, address: int, size: int, pc: int) -> int:
         """Where an atomic's word stands."""
         if address >= HIGH_HALF:
-            address = self.of_the_image(address, size, pc)
-            if address >= HIGH_HALF:
+            if self.low <= address < self.high:
                 raise self.oops(pc, "atomic on the stack, which is not modelled")
+            if not self.machine.data_start <= address < self.machine.data_end:
+                raise self.nowhere(address, pc)
+            address = self.machine.variable(address)
         if address < LOWEST_VALID or address % size:
             raise self.oops(pc, wrong("atomic", address, size))
         if address >> 12 in self.machine.registers:

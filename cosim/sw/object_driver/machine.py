@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cosim.object.image import Image
+from cosim.object.link import Region
 from cosim.sim.operations import Fence, StoreBlock
 from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.iommu_ops import Hardware
@@ -10,7 +11,9 @@ from cosim.sw.kernel.ids import Ida
 from cosim.sw.kernel.irq import IrqAction
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.objects import WORD
+from cosim.sw.object_driver.given import values_of
 from cosim.sw.object_driver.layout import Layout
+from cosim.sw.object_driver.pages import Descriptors
 from cosim.sw.object_driver.unset import Unset
 from cosim.sw.object_driver.watch import QueueWatch
 
@@ -20,6 +23,8 @@ STACKS = 0xFFFF_FFC8_0000_0000
 """Where stacks are; they stand in no simulated memory, since nobody but their thread touches them."""
 TASKS = 0xFFFF_FFD0_0000_0000
 """Where the blocks of tasks are, likewise."""
+LINK = 16
+"""Bytes before what goes with a device: the link to the one before."""
 APART = 1 << 16
 """From one stack to the next, and from one block of a task to the next."""
 
@@ -35,7 +40,13 @@ class Machine:
         self.unset = Unset()
         self.watch = QueueWatch(kernel)
         self.data_start = image.linked.data.base
-        self.data_end = image.linked.data.end
+        self.data_end = min(image.linked.given.values(), default=image.linked.data.end)
+        self.given = Region(self.data_end, values_of(image))
+        """The kernel's variables."""
+        self.descriptors = Descriptors()
+        elements = "ioptdesc.iopt_freelist_elm"
+        self.link = self.layout.offset(elements) if self.layout.has(elements) else 8
+        """Where the descriptor of a page has its link of a list of pages to be freed."""
         self.data = kernel.static(max(WORD, self.data_end - self.data_start))
         """Where the driver's variables stand."""
         self.registers: dict[int, Hardware] = {}
@@ -46,18 +57,24 @@ class Machine:
         """What devices are called in messages, by the address of their structure."""
         self.registered: dict[int, int] = {}
         """The driver's structure of an IOMMU, by the address of the device that it was registered for."""
-        self.held: dict[int, list[int]] = {}
-        """What is freed with a device, by its address, in the order in which it was asked for."""
+        self.held: dict[int, list[tuple[int, int]]] = {}
+        """What goes with a device, by its address, in the order in which it was added: each with the driver's function
+        that undoes it, 0 for an object that is freed alone."""
+        self.undo: dict[int, int] = {}
+        """The same of what has been made and not added yet."""
+        self.complaints: dict[int, tuple[int, int]] = {}
+        """When an interval of a rate limit has begun, and how often it was asked in there, by its address."""
         self.actions: dict[tuple[int, int], IrqAction] = {}
         self.idas: dict[int, Ida] = {}
         self.objects: dict[int, tuple[int, str]] = {}
         """What the driver has allocated: the size, and the function that asked for it, by address."""
+        self._heads: dict[int, int] = {}
         self._slots: list[int] = []
         self._next_slot = 0
 
     async def put_data(self) -> None:
         """Give the driver's variables their first values; done once, before its first call."""
-        data = self.image.linked.data.data
+        data = self.image.linked.data.data[: self.data_end - self.data_start]
         padded = data + bytes(-len(data) % WORD)
         words = tuple(int.from_bytes(padded[at : at + WORD], "little") for at in range(0, len(padded), WORD))
         if any(words):
@@ -80,6 +97,12 @@ class Machine:
             if start <= address < start + size:
                 return f"{what}+{address - start:#x}"
         return f"variable+{address - self.data:#x}"
+
+    def head_of(self, device: int) -> int:
+        """The word at which the list of what goes with a device begins."""
+        if device not in self._heads:
+            self._heads[device] = self.kernel.static(WORD)
+        return self._heads[device]
 
     def take_slot(self) -> int:
         """A stack that is free, the lowest one."""

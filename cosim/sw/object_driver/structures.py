@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cosim.sim.operations import Store
+from cosim.sim.operations import Store, StoreBlock
 from cosim.sw.iommu_ops import Device, Hardware
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.object_driver.machine import Machine
@@ -41,6 +41,7 @@ class Structures:
         self._layout = machine.layout
         self._fwnodes: dict[str, int] = {}
         """What firmware says of each IOMMU; that stays when the IOMMU goes."""
+        self._texts: dict[str, int] = {}
 
     async def platform_device(self, hardware: Hardware) -> PlatformDevice:
         """An IOMMU that the bus has found. KernelError ENOMEM."""
@@ -53,10 +54,21 @@ class Structures:
             machine.unset.mark(fwnode, layout.size("fwnode_handle"), "fwnode_handle")
         machine.platform[address] = machine.platform[device] = hardware
         machine.names[device] = hardware.name
-        await self.set(fwnode, {"fwnode_handle.dev": device})
+        ops = machine.image.linked.given.get("of_fwnode_ops", 0)
+        await self.set(fwnode, {"fwnode_handle.dev": device, "fwnode_handle.ops": ops})
         known = {"driver_data": 0, "numa_node": hardware.node, "fwnode": fwnode, "of_node": 0}
+        known |= {"init_name": await self._text(hardware.name), "msi.domain": 0}
         await self.set(device, {f"device.{name}": value for name, value in known.items()})
         return PlatformDevice(address, fwnode, device, hardware)
+
+    async def _text(self, text: str) -> int:
+        """A string that lives as long as the kernel."""
+        if text not in self._texts:
+            data = text.encode() + b"\0"
+            words = tuple(int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8))
+            self._texts[text] = self._machine.kernel.static(8 * len(words))
+            await StoreBlock(self._texts[text], words)
+        return self._texts[text]
 
     async def forget(self, bus: PlatformDevice) -> None:
         """The bus forgets an IOMMU."""

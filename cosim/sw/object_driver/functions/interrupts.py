@@ -9,6 +9,7 @@ from cosim.sim.operations import Body
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.irq import IrqReturn
 from cosim.sw.object_driver.call import Call, Function
+from cosim.sw.object_driver.functions.messages import string_at
 
 WAKE_THREAD = 2
 """IRQ_WAKE_THREAD."""
@@ -31,9 +32,10 @@ async def _request(call: Call) -> int:
     def served() -> Body:
         return _serve(call, thread, irq, data)
 
-    name = machine.image.string(call[4]) if call[4] in machine.image.code else f"{call[4]:#x}"
+    name = await string_at(call, call[4])
+    called = name if name.startswith(hardware.name) else f"{hardware.name}-{name}"
     try:
-        action = await machine.kernel.irq.request(hardware.cpu, irq, f"{hardware.name}-{name}", hard, served)
+        action = await machine.kernel.irq.request(hardware.cpu, irq, called, hard, served)
     except KernelError as error:
         return -error.code
     machine.actions[irq, data] = action

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from cosim.spec.pagetable import PAGE
 from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.objects import Object
 from cosim.sw.object_driver.call import Call, Function
 
 GFP_ZERO = 0x100
@@ -43,13 +44,6 @@ async def _kmalloc_cache(call: Call) -> int:
     return await allocate(call, call[2], call[1])
 
 
-async def _devm_kmalloc(call: Call) -> int:
-    address = await allocate(call, call[1], call[2])
-    if address:
-        call.machine.held.setdefault(call[0], []).append(address)
-    return address
-
-
 async def _kfree(call: Call) -> None:
     await release(call, call[0])
 
@@ -67,6 +61,23 @@ async def _pages(call: Call) -> int:
 async def _free_pages(call: Call) -> None:
     if call[0]:
         await call.machine.kernel.pages.free(call[0])
+
+
+async def _put_pages(call: Call) -> None:
+    """Free the pages of a list, whose links are in their descriptors."""
+    machine, head = call.machine, call[0]
+    at = await call.load(head, 8)
+    while at != head:
+        following = await call.load(at, 8)
+        await machine.kernel.pages.free(machine.descriptors.page(at - machine.link))
+        at = following
+
+
+async def _kfree_rcu(call: Call) -> None:
+    """Free an object after a grace period."""
+    machine, address = call.machine, call[1]
+    machine.objects.pop(address, None)
+    await machine.kernel.rcu.kfree(Object(address))
 
 
 async def _memcpy(call: Call) -> int:
@@ -111,10 +122,12 @@ async def _ida_free(call: Call) -> None:
 FUNCTIONS: Mapping[str, Function] = {
     "__kmalloc_noprof": _kmalloc,
     "__kmalloc_cache_noprof": _kmalloc_cache,
-    "devm_kmalloc": _devm_kmalloc,
     "kfree": _kfree,
     "iommu_alloc_pages_node_sz": _pages,
     "iommu_free_pages": _free_pages,
+    "iommu_pages_free_incoherent": _free_pages,
+    "iommu_put_pages_list": _put_pages,
+    "kvfree_call_rcu": _kfree_rcu,
     "memcpy": _memcpy,
     "memset": _memset,
     "ida_alloc_range": _ida_alloc,

@@ -7,9 +7,14 @@ import re
 from collections.abc import Mapping
 
 from cosim.sw.object_driver.call import Call, Function
+from cosim.units.quantities import S
 
 DIRECTIVE = re.compile(r"%(?P<flags>[-+ #0]*)(?P<width>\d+)?(\.\d+)?(?P<length>hh|h|ll|l|z|t|L)?(?P<kind>.)")
 """A directive of a format: flags, width, precision, length, and what is shown."""
+
+
+INTERVAL_PS, BURST = 5 * S, 10
+"""Linux's rate limit (DEFAULT_RATELIMIT_INTERVAL and _BURST)."""
 
 
 async def text_of(call: Call, number: int) -> str:
@@ -81,9 +86,20 @@ async def _err_probe(call: Call) -> int:
     return error
 
 
+async def _ratelimit(call: Call) -> int:
+    """Whether a message may be printed: so many in an interval."""
+    machine, now = call.machine, call.machine.kernel.sim.now
+    began, asked = machine.complaints.get(call[0], (now, 0))
+    if now - began >= INTERVAL_PS:
+        began, asked = now, 0
+    machine.complaints[call[0]] = (began, asked + 1)
+    return int(asked < BURST)
+
+
 FUNCTIONS: Mapping[str, Function] = {
     "_dev_err": _printing("error"),
     "_dev_warn": _printing("warning"),
     "_dev_info": _printing("info"),
     "dev_err_probe": _err_probe,
+    "___ratelimit": _ratelimit,
 }

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cosim.sw.object_driver.call import Function
-from cosim.sw.object_driver.functions import devices, interrupts, locks, memory, messages, time
+from cosim.sw.object_driver.functions import devices, devres, interrupts, locks, memory, messages, tasks, time
+from cosim.sw.object_driver.given import SIZES
 
 FUNCTIONS: Mapping[str, Function] = {
     **locks.FUNCTIONS,
     **memory.FUNCTIONS,
+    **devres.FUNCTIONS,
     **devices.FUNCTIONS,
     **interrupts.FUNCTIONS,
     **messages.FUNCTIONS,
+    **tasks.FUNCTIONS,
     **time.FUNCTIONS,
 }
 """By the names of their symbols."""
 
-DATA: Mapping[str, int] = {}
+DATA: Mapping[str, int] = SIZES
 """The kernel's variables that a driver may read, and their sizes in bytes."""
