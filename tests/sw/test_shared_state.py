@@ -48,6 +48,7 @@ MAY_CHANGE = {
     "object_driver.accesses.Accesses": PRIVATE,
     "object_driver.hart.ObjectHart": PRIVATE,
     "object_driver.task.Task": PRIVATE,
+    "object_driver.patience.Wait": PRIVATE,
     "object_driver.pages.Descriptors": "is a note of whoever holds a page, as its struct page is",
     "object_driver.contexts.Contexts": "tells what memory holds, and no algorithm under study reads it",
     "object_driver.watch.QueueWatch": "tells what registers were told, and no algorithm under study reads it",

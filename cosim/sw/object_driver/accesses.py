@@ -16,6 +16,7 @@ from cosim.sw.kernel.objects import LOWEST_VALID
 from cosim.sw.kernel.thread_context import ThreadContext
 from cosim.sw.object_driver.machine import APART, STACK, STACKS, TASKS, Machine
 from cosim.sw.object_driver.pages import END, FIRST
+from cosim.sw.object_driver.patience import Wait
 from cosim.sw.object_driver.task import Task
 
 HIGH_HALF = 1 << 63
@@ -40,6 +41,7 @@ class Accesses:
         self.paid = 0
         self.part = ""
         """What all time counts for at present, if not for what each operation is."""
+        self.wait = Wait()
         self._calls = calls
         self._cost = machine.costs.instruction
         self._slot_words: dict[int, int] = {}
@@ -169,6 +171,8 @@ class Accesses:
     def asked(self, op: Op[Any], pc: int) -> Any:
         """An operation at a line of the driver, behind the work that was done before it."""
         op.place = self.machine.image.place(pc)
+        if not isinstance(op, (MmioRead, Load)):
+            self.wait.over()
         owed = self.owes()
         return self._behind_work(owed, op) if owed else op
 
@@ -180,8 +184,12 @@ class Accesses:
         machine = self.machine
         hardware = machine.registers[address >> 12]
         part = self.part or ("cq_full" if address - hardware.base == CQH.offset else "mmio")
+        now = machine.kernel.sim.now
+        if (skipped := self.wait.skipped(now, part)) is not None:
+            await skipped
         value: int = await self.asked(MmioRead(address, size, part=part), pc)
         machine.watch.read(hardware, address, value)
+        self.wait.read(address, size, int(value), now)
         if self._fence is not None:
             name, target, _ = self._fence
             if name == hardware.name and machine.watch.ring(hardware).consumed >= target:

@@ -26,7 +26,10 @@ CAPABLE: Mapping[str, str] = {
 }
 """Linux's enumerators for what a driver may claim."""
 
-GFP_KERNEL, GFP_ATOMIC = 0xCC0, 0x820
+GENERIC = "iommu_domain.is_iommupt"
+"""Set in a domain of a generic page table, the flushes of which may always be deferred."""
+
+GFP_ATOMIC = 0x820
 LARGEST_ERRNO = 4095
 
 
@@ -198,6 +201,8 @@ class ObjectDriver:
         await self.structures.set(answer, {"iommu_domain.owner": self._ops})
         sizes = int(await layout.load(answer, "iommu_domain.pgsize_bitmap"))
         last = int(await layout.load(answer, "iommu_domain.geometry.aperture_end"))
+        if layout.has(GENERIC) and int(await layout.load(answer, GENERIC)):
+            self._capable["deferred_flush"] = True
         pages = tuple(1 << bit for bit in range(64) if sizes >> bit & 1)
         return Domain(name, DomainKind.PAGING, Object(answer), pages, last)
 
@@ -294,9 +299,9 @@ class ObjectDriver:
         return await self.machine.run(await self._operation(domain, "iova_to_phys"), int(domain.object.address), iova)
 
     async def iotlb_sync(self, domain: Domain, gather: Gather) -> bool | None:
-        """See `IommuDriver`; a gather that is empty, and has no pages to free, is flushed by nobody, as in Linux."""
+        """See `IommuDriver`; an empty gather is flushed by nobody (iommu_iotlb_sync of Linux)."""
         entry = await self._operation(domain, "iotlb_sync")
-        if entry and (gather.start < gather.end or gather.freelist):
+        if entry and gather.start < gather.end:
             async with self.machine.calls.measured("iotlb_inval"):
                 hart = await self.machine.hart()
                 await hart.call(entry, int(domain.object.address), self._gather_on(hart, gather))

@@ -27,6 +27,9 @@ LOOKS = 0xFFFF
 
 SSTATUS = 0x100
 
+CLOCK = "ktime_get"
+"""What a loop that waits calls besides."""
+
 AMOS = {
     "amoswap": Amo.SWAP,
     "amoadd": Amo.ADD,
@@ -98,6 +101,8 @@ class ObjectHart(Accesses):
     async def _outside(self, name: str) -> int:
         """Carry out a function of the kernel; where the driver goes on."""
         back = self.x[1]
+        if name != CLOCK:
+            self.wait.over()
         if owed := self.owes():
             await Work(owed, part=self.part or "cpu")
         result = await self._functions[name](Call(self, name, back - 4))
