@@ -28,6 +28,7 @@ REASONS = {
     "test_a_random_schedule_makes_one_run": "a whole run on each executor",
     "test_a_signal_ends_it_and_what_was_found_so_far_is_kept": "forks some runs, as every search does",
     "test_a_search_that_stops_early_says_how_far_it_came_and_is_not_called_clean": "the same",
+    "test_points_that_differ_only_after_boot_share_it_and_are_those_of_whole_runs": "eight runs, in two ways",
     "test_replications_that_share_their_boot_are_those_of_whole_runs": "six runs, in two ways",
     "test_what_was_added_survives_that_its_process_is_killed": "starts an interpreter",
     "test_what_is_there_is_not_run_again_and_replications_and_axes_are_added": "four sweeps",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from cosim.sim.chooser import Chooser
 from cosim.study.run.run import Point, UnderWay
-from cosim.system.topology import Topology
+from cosim.system.topology import RunOptions, StallOptions, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +38,29 @@ class Died(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A point, as it is told to a process that knows its topology but for the seed, or all of it."""
+    """A point, as it is told to a process that has booted a topology that boots alike, or all of it."""
 
     number: int
     name: str
     schedule: tuple[str, ...]
     command: str
-    seed: int
+    run: RunOptions
+    stalls: tuple[StallOptions, ...]
     topology: Topology | None
 
     @classmethod
     def of(cls, number: int, point: Point, *, whole: bool) -> Asked:
         """The point with this number, and its topology if that is needed."""
         topology = point.topology
-        return cls(number, point.name, point.schedule, point.command, topology.run.seed, topology if whole else None)
+        later = topology.run, topology.stalls
+        return cls(number, point.name, point.schedule, point.command, *later, topology if whole else None)
 
     def point(self, topology: Topology | None = None) -> Point:
         """The point again; `topology` is for one that was told without."""
         known = self.topology or topology
         assert known is not None
-        if known.run.seed != self.seed:
-            known = known.model_copy(update={"run": known.run.model_copy(update={"seed": self.seed})})
+        if (known.run, known.stalls) != (self.run, self.stalls):
+            known = known.model_copy(update={"run": self.run, "stalls": self.stalls})
         return Point(known, self.name, self.schedule, self.command)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from cosim.study.pool.after_boot import boot_key
 from cosim.study.pool.asked import Asked
 from cosim.study.run.run import Point
 from cosim.system.topology import Topology
@@ -15,8 +16,10 @@ ALONE = ""
 
 @dataclass(slots=True)
 class Chunk:
-    """Points of one topology, but for its seed, by their numbers, that have no record yet; `failed` says how they died
-    before. Those whose key is ALONE may be of several."""
+    """Points of topologies that boot like this one, by their numbers, that have no record yet.
+
+    `failed` says how they died before. Those whose key is ALONE may be of several topologies.
+    """
 
     key: str
     topology: Topology
@@ -31,7 +34,7 @@ class Chunk:
 
 
 class Feed:
-    """Takes points, numbers them from 0 on, and makes chunks of those that follow one another with equal topologies.
+    """Takes points, numbers them from 0 on, and makes chunks of those that follow one another and boot alike.
 
     Points of which `alone` is true make chunks whatever their topologies.
     """
@@ -67,5 +70,4 @@ class Feed:
             self._known, self._key = None, ALONE
         elif self._next.topology is not self._known:
             self._known = self._next.topology
-            run = self._known.run.model_copy(update={"seed": 0})
-            self._key = self._known.model_copy(update={"run": run}).model_dump_json()
+            self._key = boot_key(self._known)

@@ -18,7 +18,7 @@ end of one's boot the next one boots, and when that has run to its end in a chil
 
 Where boot does not come to its end, or each run is wanted from its beginning, children are forked before anything has
 happened, and make one run each. A child may have another seed, if nobody has drawn anything before the end of boot;
-else it makes its run from the beginning.
+else it makes its run from the beginning. What takes effect later (`after_boot`) may be another one, too.
 """
 
 from __future__ import annotations

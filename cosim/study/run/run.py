@@ -148,6 +148,8 @@ class UnderWay:
         self.point = point
         self.stop = stop or Stop()
         self.system = system = build(point.topology, _chooser(point))
+        for watcher in watchers:  # before the meter, so that at the end of boot it may yet be another run's
+            watcher(system.sim)
         self.meter = Meter(
             system.sim,
             warmup_ps=point.topology.run.warmup,
@@ -169,19 +171,22 @@ class UnderWay:
             occupancies=system.occupancies(),
         )
         self.slowest = _slowest(system, self.meter, keep.slowest) if keep.slowest else None
-        for watcher in watchers:
-            watcher(system.sim)
         system.sim.probe(BootDone).watch(self._booted)
 
     def follow(self, point: Point, chooser: Chooser | None = None) -> None:
-        """Be the run of `point`, of the same topology, from here on: called by a watcher of `BootDone`.
+        """Be the run of `point`, whose topology boots alike, from here on: called by a watcher of `BootDone`.
 
-        `chooser` answers instead of the point's schedule. The seed may be another one if nothing was drawn so far.
+        `chooser` answers instead of the point's schedule. The seed may be another one if nothing was drawn so far, and
+        so may be the `stalls` and, of `run`, what counts from the end of boot.
         """
-        before, chooser = self.system.sim.chooser, chooser or _chooser(point)
+        sim, run = self.system.sim, point.topology.run
+        before, chooser = sim.chooser, chooser or _chooser(point)
         before.replaced_by(chooser)
         self.point = point
-        self.system.sim.chooser = chooser
+        self.system.topology = point.topology
+        self.meter.window.warmup_ps = run.warmup
+        sim.actions.hold_ps = run.hold
+        sim.chooser = chooser
 
     def _booted(self, event: BootDone) -> None:
         """From here on a schedule holds actions."""
@@ -247,9 +252,9 @@ def _advance(system: System, stop: Stop, steps: Steps, *, progress: bool) -> Non
     until = None if isinstance(run.until, AfterThreads) else run.until
     system.sim.probe(BootDone).watch(lambda _: system.sim.stop())
     with Progress(until, shown=progress) as bar, stop.simulating(system.sim):
-        longest = max(1, run.latest_ps // SLICES)
+        env.run(until=system.end_ps)  # or until boot is done, from which on it may be another run
+        longest = max(1, system.topology.run.latest_ps // SLICES)
         step = min(longest, FIRST_SLICE)
-        env.run(until=system.end_ps)  # or until boot is done
         while env.now < (end := system.end_ps) and not stop.asked:
             begun = time.monotonic()
             env.run(until=min(int(env.now) + step, end, steps.next_ps))

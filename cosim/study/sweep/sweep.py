@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from cosim.config.problems import TopologyError
 from cosim.study.pool import Pool, Record
+from cosim.study.pool.after_boot import takes_effect_later
 from cosim.study.pool.cluster.cluster import Cluster
 from cosim.study.pool.whole_run import import_once
 from cosim.study.results.estimate import estimates, wanted_replications
@@ -24,10 +26,13 @@ from cosim.system.load import resolved
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """What ends a sweep early."""
 SHARING = 4
-"""So many runs of one topology, but for the seed, or more share their boot; fewer are not worth a process of theirs."""
+"""So many runs that boot alike, or more, share their boot; fewer are not worth a process of theirs."""
 
 Progress = Callable[[int, int], None]
 """Told after each run, and of each that was there: how many there are, of how many."""
+
+
+_Boot = tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
@@ -62,6 +67,8 @@ class Sweep:
     """Topologies of points that are known already."""
     _points: dict[str, Swept] = field(default_factory=dict)
     _noted: set[str] = field(default_factory=set)
+    _alike: dict[_Boot, int] = field(default_factory=dict)
+    """How many runs boot alike, by what the axes say of boot."""
 
     def runs(self) -> Iterator[Stored]:
         """Every run, those that are there included, as they come. TopologyError if they cannot be kept."""
@@ -100,8 +107,15 @@ class Sweep:
     # --- Which -------------------------------------------------------------------------------------------------------
 
     def _first(self, reps: int) -> Iterator[_Run]:
-        """The first replications of every point; a point that cannot be is a run that is invalid."""
+        """The first replications of every point; a point that cannot be is a run that is invalid.
+
+        Those that boot alike follow one another, so that one process can make them.
+        """
+        groups: dict[_Boot, list[tuple[int, Mapping[str, str]]]] = {}
         for place, settings in enumerate(self.points):
+            groups.setdefault(_boot(settings), []).append((place, settings))
+        self._alike = {boot: len(group) * reps for boot, group in groups.items()}
+        for place, settings in chain.from_iterable(groups.values()):
             try:
                 point = swept(self.subject, settings, self.loaded.pop(tuple(settings.values()), None))
             except TopologyError as error:
@@ -160,8 +174,10 @@ class Sweep:
                 waiting[id(point)] = run
                 yield point
 
-        shared = self.request.at_first >= SHARING
-        with closing(pool.runs(missing(), alone=lambda _: not shared, in_order=False)) as coming:
+        def alone(point: Point) -> bool:
+            return self._alike[_boot(waiting[id(point)].swept.settings)] < SHARING
+
+        with closing(pool.runs(missing(), alone=alone, in_order=False)) as coming:
             for point, record in coming:
                 yield from _taken(ready)
                 yield self._kept(waiting.pop(id(point)), record)
@@ -207,6 +223,11 @@ class Sweep:
             self.results.note(point.id, driver, text or resolved(point.topology))
             self._noted.add(point.id)
         self.results.add(stored)
+
+
+def _boot(settings: Mapping[str, str]) -> _Boot:
+    """What the axes say of boot at a point."""
+    return tuple((path, value) for path, value in settings.items() if not takes_effect_later(path))
 
 
 def _taken(ready: list[Stored]) -> Iterator[Stored]:

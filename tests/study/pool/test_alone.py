@@ -10,6 +10,7 @@ import pytest
 
 from cosim.sim.chooser import Chooser
 from cosim.study.pool import Pool
+from cosim.study.pool.after_boot import boot_key
 from cosim.study.run.run import Point, run
 from cosim.system.topology import Topology
 from tests.study.pool.systems import RACE, TINY, loaded
@@ -45,6 +46,51 @@ def test_replications_that_share_their_boot_are_those_of_whole_runs(
         assert (record.result.seed, record.result.resolved) == (alone.seed, alone.resolved)
         assert record.result.scalars == alone.scalars
     assert len({record.digest for record in found}) == 3
+
+
+LATER: list[dict[str, object]] = [
+    {},
+    {"run__until": "9 us", "run__warmup": "3 us"},
+    {"run__until": "threads + 1 us", "run__limit": "5 ms", "run__seed": 3},
+    {"stalls": [{"part": "iommu0.commands", "at": "1 us", "for": "7 us"}], "run__until": "30 us"},
+]
+
+
+def test_points_that_differ_only_after_boot_share_it_and_are_those_of_whole_runs(
+    tmp_path: Path,
+) -> None:
+    points = [Point(loaded(tmp_path, RACE, **changes)) for changes in LATER]
+    with Pool(1, results=True) as pool:
+        found = [record for _, record in pool.runs(points)]
+        (worker,) = pool._crew.workers
+    assert worker.key
+    for point, record in zip(points, found, strict=True):
+        alone = run(point)
+        assert record.result is not None
+        assert (record.digest, record.outcome, record.failures) == (alone.digest, alone.outcome, alone.failures)
+        assert (record.result.resolved, record.result.scalars) == (alone.resolved, alone.scalars)
+        assert record.result.window_ps == alone.window_ps
+        assert record.result.latencies == alone.latencies
+    assert len({record.digest for record in found}) > 2, "it makes a difference"
+
+
+@pytest.mark.slow
+def test_schedules_with_several_holds_share_a_boot(tmp_path: Path) -> None:
+    """A hold that is longer than that of the run that has booted is one that long."""
+    held = ("cpu0.unmap.st#0:2",)
+    points = [Point(loaded(tmp_path, RACE, run__hold=hold), schedule=held) for hold in ("1 us", "4 us")]
+    with Pool(1) as pool:
+        digests = [record.digest for _, record in pool.runs(points)]
+        assert len(pool._crew.workers) == 1
+    assert digests == [run(point).digest for point in points]
+    assert digests[0] != digests[1]
+
+
+def test_where_times_count_from_reset_no_window_is_shared(tmp_path: Path) -> None:
+    topology = loaded(tmp_path, TINY, run__origin="reset", run__until="400 us")
+    other = topology.model_copy(update={"run": topology.run.model_copy(update={"warmup": 1})})
+    assert boot_key(topology) != boot_key(other)
+    assert boot_key(topology) == boot_key(seeded(topology, 2)[1].topology)
 
 
 def test_one_process_makes_runs_of_several_topologies_that_are_alone(tmp_path: Path) -> None:
