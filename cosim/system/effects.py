@@ -43,7 +43,8 @@ def _heeding(field: str) -> str:
     return " or ".join(f"pattern: {name}" for name, pattern in PATTERNS.items() if field in pattern.heeds)
 
 
-_REQUESTS = ("outstanding", "interval", "arrivals", "requests", "size")
+_BURSTS = ("burst_requests", "burst_on", "burst_off", "burst_times")
+_REQUESTS = ("outstanding", "interval", "arrivals", "requests", "size", *_BURSTS)
 _TRANSPORT = ("link", "bandwidth", "header", "posted")
 _TRAFFIC = tuple(f"traffic.{name}" for name in TrafficOptions.model_fields if name != "pattern")
 _HEEDED = sorted({field for pattern in PATTERNS.values() for field in pattern.heeds})
@@ -129,6 +130,27 @@ TABLE: tuple[Row, ...] = (
         "has no effect without an interval; give one, such as `interval: 1 us`",
     ),
     Row(
+        "dma",
+        ("traffic.size",),
+        lambda place: bool(place.options.traffic.sizes),
+        ("traffic.sizes",),
+        "has no effect, since `sizes` says how large requests are; leave it out",
+    ),
+    Row(
+        "dma",
+        ("traffic.burst_times",),
+        lambda place: place.options.traffic.burst_off is None,
+        ("traffic.burst_off",),
+        "has no effect, since there are no bursts; give burst_off, and burst_on or burst_requests",
+    ),
+    Row(
+        "ring",
+        ("burst_times",),
+        lambda place: place.options.burst_off is None,
+        ("burst_off",),
+        "has no effect, since there are no bursts; give burst_off, and burst_on or burst_requests",
+    ),
+    Row(
         "ring",
         (*_REQUESTS, *_TRANSPORT),
         _undriven,
@@ -137,7 +159,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "ring",
-        ("arrivals",),
+        ("arrivals", *_BURSTS),
         lambda place: place.options.interval is None,
         ("interval",),
         "has no effect without an interval; give one, such as `interval: 1 us`",

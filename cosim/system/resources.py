@@ -106,7 +106,7 @@ def fullness(resource: Resource, topology: Topology, scalars: Mapping[str, int |
         return max(scalars[f"{name}.utilisation"] for name in names)
     if resource.name == "slots":
         device = topology.devices()[resource.owner]
-        if device.pace.interval is None or scalars[f"{resource.owner}.backlog_mean"] >= 1:
+        if device.pace.always or scalars[f"{resource.owner}.backlog_mean"] >= 1:
             return 1.0
         return min(1.0, scalars[f"{resource.owner}.in_flight_mean"] / device.pace.outstanding)
     return scalars[f"{resource.path}.utilisation"]

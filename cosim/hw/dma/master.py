@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from cosim.hw.dma.bursts import Bursts
 from cosim.hw.dma.direct import Transport
 from cosim.hw.dma.options import DmaOptions
-from cosim.hw.dma.patterns import Space
 from cosim.hw.dma.register_block import RegisterBlock
 from cosim.hw.dma.requester import Requester
-from cosim.hw.dma.traffic import gaps, split, writes
+from cosim.hw.dma.traffic import gaps, sizes, split, writes
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
@@ -42,25 +42,33 @@ class DmaMaster(Requester):
         super().__init__(sim, path, options, options.pace, device_ids, transport, buffer=buffer)
         self.registers = RegisterBlock(sim, path, REGISTERS, options.register_access, self._on_write)
         self._stream = sim.chooser.stream(f"{path}.traffic")
+        traffic = options.traffic
+        self._next_size = sizes(traffic.size, traffic.sizes, sim.chooser.stream(f"{path}.sizes"))
+        self._phases = sim.chooser.stream(f"{path}.bursts")
         self._running: object = None
 
     def start(self, iova_base: int, size: int | None = None, *, not_before: int = 0) -> None:
         """Run from `not_before` on, in `size` bytes (the window of the options, if not given) from `iova_base` on."""
         traffic = self.options.traffic
         size = traffic.window if size is None else size
-        if traffic.size > size:
-            raise ValueError(f"{self.path}: a request of {traffic.size} bytes does not fit in a window of {size} bytes")
+        if traffic.largest > size:
+            raise ValueError(
+                f"{self.path}: a request of {traffic.largest} bytes does not fit in a window of {size} bytes"
+            )
         if traffic.how.offsets is None:
             return
         stream = self._stream
         self._running = token = object()
         self.registers.put(STATUS, DmaStatus(self.registers.value(STATUS)).replace(on=1))
+        bursts = Bursts.of(traffic, self._phases)
+        next_gap = gaps(traffic, stream, bursts)
         routine = self._issue(
             token,
             iova_base,
-            traffic.how.offsets(Space(traffic.size, size, traffic.stride), stream).__next__,
+            traffic.how.offsets(traffic.space(size), stream).__next__,
             writes(traffic.read, stream),
-            gaps(traffic, stream),
+            next_gap,
+            bursts if next_gap is None else None,
         )
         delay = max(0, not_before - self.sim.now)
         self.sim.start(routine, self.initiator.rank(Stage.TRANSACTION), delay_ps=delay)
@@ -76,7 +84,7 @@ class DmaMaster(Requester):
         registers = self.registers
         if not DmaControl(registers.value(CONTROL)).run:
             self.stop()
-        elif registers.value(SIZE) < self.options.traffic.size:
+        elif registers.value(SIZE) < self.options.traffic.largest:
             registers.put(STATUS, DmaStatus(registers.value(STATUS)).replace(fault=1))
         else:
             self.start(registers.value(WINDOW), registers.value(SIZE), not_before=registers.value(NOT_BEFORE))
@@ -88,15 +96,21 @@ class DmaMaster(Requester):
         next_offset: Callable[[], int],
         next_writes: Callable[[], bool],
         next_gap: Callable[[], int] | None,
+        bursts: Bursts | None,
     ) -> Routine:
         clock = Server(0, "slot")
-        left, whole = self.options.traffic.requests, self.options.traffic.size
+        left, next_size = self.options.traffic.requests, self._next_size
         while left != 0:
             if next_gap is not None:
                 gap = next_gap()
                 yield clock.taking(0, gap)
+            elif bursts is not None:
+                yield self.slots  # whether a burst is over is asked when there is one
+                self.slots.release()
+                if held := bursts.held(self.sim.now):
+                    yield clock.taking(0, held)
             write = next_writes()
-            for iova, size in split(iova_base + next_offset(), whole):
+            for iova, size in split(iova_base + next_offset(), next_size()):
                 if next_gap is None:
                     yield self.slots
                 if self._running is not token:

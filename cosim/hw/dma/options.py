@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from cosim.hw.dma.patterns import PATTERNS, Pattern
+from cosim.hw.dma.patterns import PATTERNS, Pattern, Space
 from cosim.spec.pagetable import PAGE
 from cosim.units.field_types import Address, PositiveSize, PositiveTime, Rate, Size, Time
 from cosim.units.options import Options
@@ -31,8 +31,29 @@ class PaceOptions(Options):
     """Mean time between two requests; as fast as `outstanding` allows, if absent."""
     arrivals: Literal["regular", "poisson"] = "regular"
     """How `interval` is meant."""
+    burst_requests: int | None = Field(default=None, ge=1)
+    """Requests of a burst, after which it makes none for `burst_off`."""
+    burst_on: PositiveTime | None = None
+    """How long a burst lasts, after which it makes none for `burst_off`; `interval` is that within a burst."""
+    burst_off: PositiveTime | None = None
+    """How long it makes no request between two bursts; there are no bursts, if absent."""
+    burst_times: Literal["fixed", "exponential"] = "fixed"
+    """Whether `burst_on` and `burst_off` are each time the same, or means of an exponential distribution."""
     requests: int | None = Field(default=None, ge=1)
     """How many requests it makes; without end, if absent."""
+
+    @model_validator(mode="after")
+    def _has_whole_bursts(self) -> PaceOptions:
+        if self.burst_off is None and (self.burst_on or self.burst_requests):
+            raise ValueError("bursts need a time between them: give `burst_off`, such as `burst_off: 10 us`")
+        if self.burst_off is not None and (self.burst_on is None) == (self.burst_requests is None):
+            raise ValueError("give either the length of a burst, `burst_on: 5 us`, or `burst_requests: 32`")
+        return self
+
+    @property
+    def always(self) -> bool:
+        """Whether it makes a request whenever it has a slot."""
+        return self.interval is None and self.burst_off is None
 
 
 class TrafficOptions(PaceOptions):
@@ -44,6 +65,9 @@ class TrafficOptions(PaceOptions):
     """The fraction of requests that read."""
     size: PositiveSize = 64
     """Bytes of a request; one that crosses a 4 KiB boundary is made in pieces."""
+    sizes: dict[PositiveSize, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Bytes of requests, and how often each occurs among them: `{64 B: 7, 576 B: 4, 1500 B: 1}`; in place of `size`.
+    Each begins where one of the largest could."""
     window: PositiveSize = 65536
     """Bytes of IOVA space that are mapped for the device and that it uses."""
     page: Literal["4 KiB", "2 MiB"] = "4 KiB"
@@ -52,6 +76,12 @@ class TrafficOptions(PaceOptions):
     """NUMA node of the memory that its window is made of; that of the IOMMU, whose tables are there, if absent."""
     stride: PositiveSize = PAGE
     """Bytes between the starts of two requests of the strided pattern."""
+    hot: PositiveSize = PAGE
+    """Bytes at the start of the window that the hot_cold pattern uses most."""
+    hot_share: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """The fraction of its requests that go there."""
+    exponent: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """Of the zipf pattern: 0 is uniform, the larger, the more go to the first pages."""
     start: Time = 0
     """When it starts, after the origin of the run."""
 
@@ -67,9 +97,14 @@ class TrafficOptions(PaceOptions):
 
     @model_validator(mode="after")
     def _fits(self) -> TrafficOptions:
-        if self.how.begins and self.size > self.window:
+        if self.how.begins and self.largest > self.window:
             raise ValueError(
-                f"a request of {format_size(self.size)} does not fit in a window of {format_size(self.window)}"
+                f"a request of {format_size(self.largest)} does not fit in a window of {format_size(self.window)}"
+            )
+        if self.pattern == "hot_cold" and self.space(self.window).hot_places >= self.space(self.window).places:
+            raise ValueError(
+                f"`hot` is all of the window, and nothing is cold: {format_size(self.hot)} of "
+                f"{format_size(self.window)}; make it smaller, or use pattern: random"
             )
         return self
 
@@ -77,6 +112,22 @@ class TrafficOptions(PaceOptions):
     def how(self) -> Pattern:
         """What `pattern` names."""
         return PATTERNS[self.pattern]
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest request."""
+        return max(self.sizes, default=self.size)
+
+    @property
+    def mean_size(self) -> int:
+        """Bytes of a request on average."""
+        if not self.sizes:
+            return self.size
+        return round(sum(size * weight for size, weight in self.sizes.items()) / sum(self.sizes.values()))
+
+    def space(self, window: int) -> Space:
+        """What the pattern works in, in a window of so many bytes."""
+        return Space(self.largest, window, self.stride, self.hot, self.hot_share, self.exponent)
 
     @property
     def page_size(self) -> int:

@@ -5,20 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from cosim.hw.dma.zipf import Zipf
 from cosim.sim.stream import Stream
+from cosim.spec.page import PAGE
 
 
 class Space(NamedTuple):
-    """What a pattern works in, in bytes: requests of `size`, in a window that holds at least one, at a `stride`."""
+    """What a pattern works in, in bytes: requests of up to `size`, in a window that holds at least one of them.
+
+    The others are the options of the same names, each for the patterns that heed it.
+    """
 
     size: int
     window: int
-    stride: int
+    stride: int = PAGE
+    hot: int = PAGE
+    hot_share: float = 1.0
+    exponent: float = 1.0
 
     @property
     def step(self) -> int:
-        """A request's size, rounded up to a whole word."""
+        """The largest request's size, rounded up to a whole word."""
         return self.size + 7 & ~7
+
+    @property
+    def hot_places(self) -> int:
+        """How many of those are hot."""
+        return max(1, self.hot // self.step)
 
     @property
     def places(self) -> int:
@@ -82,6 +95,31 @@ def strided(space: Space, stream: Stream) -> Iterator[int]:
 def random(space: Space, stream: Stream) -> Iterator[int]:
     while True:
         yield stream.below(space.places) * space.step
+
+
+@pattern(
+    "addresses uniform over the first `hot` bytes of the window, or with chance 1 - `hot_share` over the rest of it",
+    heeds=("hot", "hot_share"),
+)
+def hot_cold(space: Space, stream: Stream) -> Iterator[int]:
+    hot, places = space.hot_places, space.places
+    while True:
+        if stream.random() < space.hot_share:
+            yield stream.below(hot) * space.step
+        else:
+            yield (hot + stream.below(places - hot)) * space.step
+
+
+@pattern(
+    "pages of 4 KiB by Zipf's law, the first one the most likely: the k-th in proportion to 1 / k^`exponent`; within a "
+    "page uniform",
+    heeds=("exponent",),
+)
+def zipf(space: Space, stream: Stream) -> Iterator[int]:
+    block = max(PAGE, space.step)
+    page, places = Zipf(max(1, space.window // block), space.exponent), max(1, min(block, space.window) // space.step)
+    while True:
+        yield page.draw(stream) * block + stream.below(places) * space.step
 
 
 @pattern("idle until a thread tells the device of a buffer, then one address after the other there", begins=False)

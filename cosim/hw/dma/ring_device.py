@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from cosim.hw.dma.bursts import Bursts
 from cosim.hw.dma.direct import Transport
 from cosim.hw.dma.options import RingOptions
 from cosim.hw.dma.register_block import RegisterBlock
@@ -93,7 +94,8 @@ class RingMaster(Requester):
         self.registers = RingRegisters(sim, path, options.register_access, self._on_write)
         self.wire = wire
         self.packets = self.dropped = 0
-        self._gap = gaps(options.pace, sim.chooser.stream(f"{path}.traffic"))
+        bursts = Bursts.of(options.pace, sim.chooser.stream(f"{path}.bursts"))
+        self._gap = gaps(options.pace, sim.chooser.stream(f"{path}.traffic"), bursts)
         self._doorbell = Gate(sim, 0, "order")
         self._in_work = 0
         self._level = False

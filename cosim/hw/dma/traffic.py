@@ -1,9 +1,12 @@
-"""The pieces and the pace of a device's requests, and which of them write."""
+"""The pieces, the sizes and the pace of a device's requests, and which of them write."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 
+from cosim.hw.dma.bursts import Bursts
 from cosim.hw.dma.options import PaceOptions
 from cosim.sim.stream import Stream
 from cosim.spec.pagetable import PAGE
@@ -24,11 +27,23 @@ def writes(read: float, stream: Stream) -> Callable[[], bool]:
     return lambda: stream.random() >= read
 
 
-def gaps(pace: PaceOptions, stream: Stream) -> Callable[[], int] | None:
+def sizes(size: int, mix: Mapping[int, int], stream: Stream) -> Callable[[], int]:
+    """A function that gives the bytes of the next request: `size`, or where there is a `mix`, each by its weight."""
+    if len(mix) < 2:
+        size = next(iter(mix), size)
+        return lambda: size
+    found, sums = list(mix), list(accumulate(mix.values()))
+    return lambda: found[bisect_right(sums, stream.below(sums[-1]))]
+
+
+def gaps(pace: PaceOptions, stream: Stream, bursts: Bursts | None = None) -> Callable[[], int] | None:
     """A function that gives the time to the next request, in picoseconds; None if each waits for another's end."""
     interval = pace.interval
     if interval is None:
         return None
-    if pace.arrivals == "poisson":
-        return lambda: stream.exponential(interval)
-    return lambda: interval
+
+    def gap() -> int:
+        found = stream.exponential(interval) if pace.arrivals == "poisson" else interval
+        return found if bursts is None else bursts.stretched(found)
+
+    return gap

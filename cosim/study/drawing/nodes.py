@@ -118,7 +118,10 @@ def _device(topology: Topology, name: str, device: DmaOptions | RingOptions) -> 
             lines.append("sends nothing")
         else:
             lines.append(f"{pace.pattern}, {_way(pace.read)}")
-            lines.append(f"{format_size(pace.size)} each")
+            least, most = min(pace.sizes, default=pace.size), pace.largest
+            lines.append(
+                f"{format_size(least)} to {format_size(most)}" if least < most else f"{format_size(most)} each"
+            )
     if pace.interval:
         lines.append(f"every {format_time(pace.interval)}")
     if lines[0] != "sends nothing":

@@ -133,7 +133,7 @@ class Blame:
     def _idly_full(self, path: str, name: str) -> bool:
         """Whether it is the slots of a device whose requests come at times of their own, and for which none waits."""
         resource = self.resources[path]
-        if resource.name != "slots" or self.topology.devices()[resource.owner].pace.interval is None:
+        if resource.name != "slots" or self.topology.devices()[resource.owner].pace.always:
             return False
         return not self.latencies[name].parts.get("slot", 0)
 
@@ -284,7 +284,7 @@ class Blame:
         found: list[tuple[float, str, int]] = [(hops, f"{device}.link", options.link)]
         packets = 0.0
         if options.bandwidth is not None:
-            size = getattr(options.pace, "size", 0)
+            size = _size(options)
             packets = options.bandwidth.transfer_ps((1 if one_way else 2) * options.header + size)
         if options.through:
             hop = self.topology.of_kind("iommu")[options.through].timing.link
@@ -300,7 +300,7 @@ class Blame:
         writes = name.endswith((".write", ".status")) and part == "memory"
         if memory.bandwidth is not None:
             device = self.topology.devices()[name.rpartition(".")[0]]
-            size = getattr(device.pace, "size", 0) if part == "memory" else 8
+            size = _size(device) if part == "memory" else 8
             waited = 0.0 if part == "memory" else self._memory_wait
             if waited + memory.bandwidth.transfer_ps(size) > memory.latency:
                 return self.resources[f"{most}.port"].knob
@@ -312,3 +312,8 @@ class Blame:
 def _behind(latency: Latency) -> int:
     """How long a kind of request waited for walks of others, on average."""
     return sum(latency.parts.get(part, 0) for part in BEHIND)
+
+
+def _size(device: DmaOptions | RingOptions) -> int:
+    """Bytes of a request of a device, on average."""
+    return device.size if isinstance(device, RingOptions) else device.traffic.mean_size

@@ -16,6 +16,8 @@ FIRST: dict[str, list[int] | None] = {
     "sequential": [0, 64, 128, 0],
     "strided": [0, 128, 0, 128],
     "random": [128, 128, 128, 0],
+    "hot_cold": [64, 0, 64, 0],
+    "zipf": [0, 0, 64, 0],
     "told": [0, 64, 128, 0],
 }
 """The first offsets of requests of 64 bytes in a window of 192, at a stride of 128."""
@@ -30,7 +32,7 @@ def test_each_pattern_goes_where_it_says() -> None:
         if offsets is None or first is None:
             assert offsets is first is None, name
             continue
-        found = list(islice(offsets(Space(64, 192, 128), Chooser(0).stream("nic0.traffic")), 4))
+        found = list(islice(offsets(Space(64, 192, 128, hot=64, hot_share=0.3), Chooser(0).stream("nic0.traffic")), 4))
         assert found == first, name
 
 
