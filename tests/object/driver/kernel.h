@@ -57,6 +57,20 @@ struct iommu_pages_list {
 	struct list_head pages;
 };
 
+struct thread_info {
+	unsigned long flags;
+	int cpu;
+	int preempt_count;
+};
+
+struct task_struct {
+	long state;
+	struct thread_info thread_info;
+	unsigned long stack_canary;
+};
+
+#define current ((struct task_struct *)__builtin_thread_pointer())
+
 /* --- Devices ------------------------------------------------------------------------------------------------------ */
 
 struct iommu_ops;
@@ -161,6 +175,14 @@ void _raw_spin_unlock(raw_spinlock_t *);
 unsigned long _raw_spin_lock_irqsave(raw_spinlock_t *);
 void _raw_spin_unlock_irqrestore(raw_spinlock_t *, unsigned long flags);
 
+void kvfree_call_rcu(void *head, void *at);
+void *__devres_alloc_node(void (*release)(struct device *, void *), size_t, gfp_t, int node, const char *name);
+void devres_add(struct device *, void *);
+int devres_release(struct device *, void (*release)(struct device *, void *), int (*match)(struct device *, void *, void *),
+		   void *data);
+void iommu_put_pages_list(struct iommu_pages_list *);
+int ___ratelimit(void *state, const char *name);
+void *memcpy(void *, const void *, size_t);
 void *devm_kmalloc(struct device *, size_t, gfp_t);
 void *devm_platform_ioremap_resource(struct platform_device *, u32 index);
 int platform_get_irq(struct platform_device *, u32 index);

@@ -1,4 +1,4 @@
-/* What a driver should not do, a function for each; linked beside the driver, and called by the tests. */
+/* What a driver should not do, and what it seldom does, a function for each; linked beside the driver, for the tests. */
 #include "own.h"
 
 struct pair {
@@ -79,3 +79,68 @@ u32 trouble_adds(u32 *at)
 u64 trouble_spills(volatile u64 value) { return value; }
 
 u64 trouble_follows(u64 **first) { return **first; }
+
+/* --- What compiled code does without a call, or with one that most drivers do not make --------------------------- */
+
+u64 trouble_reads_with_preemption_off(u64 *at)
+{
+	u64 value;
+
+	WRITE_ONCE(current->thread_info.preempt_count, current->thread_info.preempt_count + 1);
+	value = READ_ONCE(*at);
+	WRITE_ONCE(current->thread_info.preempt_count, current->thread_info.preempt_count - 1);
+	return value;
+}
+
+int trouble_asks_where_it_runs(void) { return READ_ONCE(current->thread_info.cpu); }
+
+void *trouble_frees_after_a_grace_period(void)
+{
+	struct pair *pair = __kmalloc_noprof(sizeof(*pair), GFP_KERNEL | ZEROED);
+
+	kvfree_call_rcu(NULL, pair);
+	return pair;
+}
+
+static void count(struct device *dev, void *data) { (**(u64 **)data)++; }
+
+static int same(struct device *dev, void *data, void *wanted) { return *(void **)data == wanted; }
+
+int trouble_holds(struct device *dev, u64 *counter)
+{
+	u64 **data = __devres_alloc_node(count, sizeof(*data), GFP_KERNEL, -1, "count");
+
+	*data = counter;
+	devres_add(dev, data);
+	return 0;
+}
+
+int trouble_lets_go(struct device *dev, u64 *counter) { return devres_release(dev, count, same, counter); }
+
+#define DESCRIPTOR(page) ((struct list_head *)(0xffffffef00000008ul + (u64)(page) / PAGE * 64))
+
+void trouble_frees_a_list(void)
+{
+	struct list_head *first = DESCRIPTOR(iommu_alloc_pages_node_sz(-1, GFP_KERNEL, PAGE));
+	struct list_head *second = DESCRIPTOR(iommu_alloc_pages_node_sz(-1, GFP_KERNEL, PAGE));
+	struct iommu_pages_list list = { { first, second } };
+
+	WRITE_ONCE(first->next, second);
+	WRITE_ONCE(second->next, &list.pages);
+	iommu_put_pages_list(&list);
+}
+
+int trouble_complains(void *state) { return ___ratelimit(state, "trouble"); }
+
+void trouble_copies(void *to, const void *from, size_t size) { memcpy(to, from, size); }
+
+u32 trouble_polls(const char *at, u32 seen)
+{
+	u32 value;
+
+	do {
+		value = read32(at);
+		ktime_get();
+	} while (value == seen);
+	return value;
+}

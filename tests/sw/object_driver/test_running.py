@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
+from cosim.events import ReadSectionBegun, ReadSectionEnded
 from cosim.sim.operations import Atomic, Body, Fence, Load, Op, Store
 from cosim.sw.driver.costs import DriverCosts
+from cosim.sw.iommu_ops import Hardware
 from cosim.sw.object_driver import hart
 from cosim.sw.object_driver.loading import load_objects
 from cosim.sw.object_driver.running import Running
@@ -172,3 +175,68 @@ def test_a_message_is_formatted_as_printk_does(loaded: Loaded) -> None:
     loaded.call("trouble_prints", 0, name)
     wanted = "-3 of 4, 0xff 0x10000000000 18446744073709551615,    42% x"
     assert loaded.machine.log == [f"warning: this IOMMU interrupts by message only\n: {wanted}"]
+
+
+# --- What compiled code does without a call, or with a rare one ------------------------------------------------------
+
+
+def test_a_count_of_preemption_is_a_read_section_of_rcu(loaded: Loaded) -> None:
+    told: list[str] = []
+    loaded.machine.sim.probe(ReadSectionBegun).watch(lambda event: told.append("begun"))
+    loaded.machine.sim.probe(ReadSectionEnded).watch(lambda event: told.append("ended"))
+    loaded.call("trouble_reads_with_preemption_off", loaded.word)
+    assert told == ["begun", "ended"]
+
+
+def test_a_member_of_the_task_that_nobody_has_set_faults_when_it_is_read(loaded: Loaded) -> None:
+    assert "reads task_struct.thread_info, which nobody has set" in loaded.dies("trouble_asks_where_it_runs")
+
+
+def test_an_object_is_freed_after_a_grace_period(loaded: Loaded) -> None:
+    loaded.kernel.boot()
+    address = loaded.call("trouble_frees_after_a_grace_period")
+    in_use = {one.address for one in loaded.kernel.pages.in_use()}
+    assert address not in in_use, "the machine runs until nothing happens any more"
+    assert loaded.kernel.counters()["grace_periods"] == 1
+
+
+def test_what_goes_with_a_device_is_undone_once_and_by_its_own_function(loaded: Loaded) -> None:
+    device, other = 0x8100_0000, loaded.kernel.static(8)
+    for counter in (loaded.word, other, loaded.word):
+        loaded.call("trouble_holds", device, counter)
+    held = [data for data, _ in loaded.driver.held[device]]
+    assert len(loaded.kernel.leaks()) == 0
+    assert loaded.call("trouble_lets_go", device, other) == 0
+    assert [data for data, _ in loaded.driver.held[device]] == [held[0], held[2]]
+    assert loaded.machine.memory.read(other, 8) == 1
+    assert len(loaded.kernel.leaks()) == 0
+    assert loaded.call("trouble_lets_go", device, other) == (1 << 64) - errno.ENOENT
+    assert loaded.machine.memory.read(loaded.word, 8) == 0
+
+
+def test_a_list_of_pages_is_freed_by_the_links_in_their_descriptors(loaded: Loaded) -> None:
+    before = loaded.kernel.pages.free_bytes(0)
+    loaded.call("trouble_frees_a_list")
+    assert loaded.kernel.pages.free_bytes(0) == before
+
+
+def test_ten_messages_are_printed_in_an_interval(loaded: Loaded) -> None:
+    assert [loaded.call("trouble_complains", loaded.word) for _ in range(12)] == [1] * 10 + [0] * 2
+
+
+def test_a_copy_is_made_in_words_where_both_ends_are_aligned(loaded: Loaded) -> None:
+    to = loaded.kernel.static(32)
+    loaded.machine.memory.write(loaded.word, 8, 0x0807060504030201)
+    loaded.call("trouble_copies", to, loaded.word, 8)
+    loaded.call("trouble_copies", to + 9, loaded.word, 3)
+    assert [op.size for op in loaded.asked if isinstance(op, Store)] == [8, 1, 1, 1]
+    assert loaded.machine.memory.read(to, 8) == 0x0807060504030201
+    assert loaded.machine.memory.read(to + 8, 8) == 0x03020100
+
+
+def test_an_interface_of_registers_is_read_over_the_bus(loaded: Loaded) -> None:
+    base = 0x0300_0000
+    loaded.driver.registers[base >> 12] = Hardware("iommu0", base, (), "cpu0")
+    loaded.machine.registers[base + 0x20] = 9
+    assert loaded.call("trouble_polls", base + 0x20, 5) == 9
+    assert loaded.machine.operations["MmioRead"] == 1

@@ -1,0 +1,63 @@
+"""A loop that waits for registers is recognised by what it reads, and no sooner than after many rounds."""
+
+from __future__ import annotations
+
+from cosim.sim.operations import Poll, PollEither
+from cosim.sw.object_driver.patience import ROUNDS, SHARE, Wait
+
+A, B = 0x1000, 0x2000
+
+
+def rounds(wait: Wait, count: int, *reads: tuple[int, int], step: int = 100) -> int:
+    """So many rounds of reads of (address, value); when the last one was."""
+    now = 0
+    for _ in range(count):
+        for address, value in reads:
+            now += step
+            wait.read(address, 4, value, now)
+    return now
+
+
+def test_few_rounds_are_made_as_they_are() -> None:
+    wait = Wait()
+    assert wait.skipped(rounds(wait, ROUNDS, (A, 5)), "mmio") is None
+
+
+def test_many_vain_rounds_become_a_poll_of_the_register_that_is_read() -> None:
+    wait = Wait()
+    now = rounds(wait, ROUNDS + 1, (A, 5))
+    poll = wait.skipped(now, "fence")
+    assert isinstance(poll, Poll)
+    assert (poll.address, poll.seen, poll.size, poll.part) == (A, 5, 4, "fence")
+    assert poll.timeout_ps == (now - 100) // SHARE
+
+
+def test_a_loop_of_two_registers_ends_with_either() -> None:
+    wait = Wait()
+    both = wait.skipped(rounds(wait, ROUNDS + 1, (A, 5), (B, 7)), "mmio")
+    assert isinstance(both, PollEither)
+    assert {(both.first.address, both.first.seen), (both.second.address, both.second.seen)} == {(A, 5), (B, 7)}
+
+
+def test_one_round_is_made_between_two_polls() -> None:
+    wait = Wait()
+    now = rounds(wait, ROUNDS + 1, (A, 5))
+    assert wait.skipped(now, "mmio") is not None
+    assert wait.skipped(now, "mmio") is None
+    wait.read(A, 4, 5, now)
+    assert wait.skipped(now, "mmio") is not None
+
+
+def test_a_change_and_anything_else_that_is_done_begin_anew() -> None:
+    wait = Wait()
+    now = rounds(wait, ROUNDS + 1, (A, 5))
+    wait.read(A, 4, 6, now)
+    assert wait.skipped(now, "mmio") is None
+    now = rounds(wait, ROUNDS + 1, (A, 6))
+    wait.over()
+    assert wait.skipped(now, "mmio") is None
+
+
+def test_a_loop_of_three_registers_is_not_taken_for_a_wait() -> None:
+    wait = Wait()
+    assert wait.skipped(rounds(wait, 5 * ROUNDS, (A, 5), (B, 7), (A + 8, 9)), "mmio") is None
