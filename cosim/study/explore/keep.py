@@ -64,7 +64,8 @@ def kept(exploration: Exploration, folder: Path) -> None:
 
 
 def _name(row: Row, found: Found) -> str:
-    """The topology, the driver and the signature, as far as a file's name can hold them."""
+    """The topology, the driver and the signature, as far as a file's name can hold them; of paths the last part."""
     hold = format_time(found.point.topology.run.hold).replace(" ", "")
-    words = f"{row.name} {row.driver} {row.step} {found.sign.partition(':')[0]} {hold}"
+    driver = re.sub(r"[^\s,:]*/", "", row.driver)
+    words = f"{row.name} {driver} {row.step} {found.sign.partition(':')[0]} {hold}"
     return re.sub(r"[^\w.=-]+", "-", words).strip("-")

@@ -10,6 +10,7 @@ from cosim.sw.iommu_ops import Hardware
 from cosim.sw.kernel.ids import Ida
 from cosim.sw.kernel.irq import IrqAction
 from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import WORD
 from cosim.sw.object_driver.given import values_of
 from cosim.sw.object_driver.layout import Layout
@@ -60,6 +61,8 @@ class Machine:
         self.held: dict[int, list[tuple[int, int]]] = {}
         """What goes with a device, by its address, in the order in which it was added: each with the driver's function
         that undoes it, 0 for an object that is freed alone."""
+        self.devres_lock = SpinLock(kernel.static(SpinLock.SIZE))
+        """Guards the lists of what goes with devices."""
         self.undo: dict[int, int] = {}
         """The same of what has been made and not added yet."""
         self.complaints: dict[int, tuple[int, int]] = {}

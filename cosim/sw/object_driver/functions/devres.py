@@ -13,20 +13,22 @@ from cosim.sw.object_driver.machine import LINK, Machine
 
 async def hold(machine: Machine, device: int, data: int, undo: int) -> None:
     """Add an entry, the newest one of its device."""
-    held = machine.held.setdefault(device, [])
-    await Store(data - LINK, held[-1][0] if held else 0)
-    held.append((data, undo))
-    await Store(machine.head_of(device), data)
+    async with machine.kernel.spin_irqsave(machine.devres_lock):
+        held = machine.held.setdefault(device, [])
+        await Store(data - LINK, held[-1][0] if held else 0)
+        held.append((data, undo))
+        await Store(machine.head_of(device), data)
 
 
 async def let_go(machine: Machine, device: int, data: int) -> None:
     """Take an entry out of the list of its device."""
-    held = machine.held[device]
-    place = next(index for index, (address, _) in enumerate(held) if address == data)
-    before = held[place - 1][0] if place else 0
-    after = held[place + 1][0] - LINK if place + 1 < len(held) else machine.head_of(device)
-    await Store(after, before)
-    del held[place]
+    async with machine.kernel.spin_irqsave(machine.devres_lock):
+        held = machine.held[device]
+        place = next(index for index, (address, _) in enumerate(held) if address == data)
+        before = held[place - 1][0] if place else 0
+        after = held[place + 1][0] - LINK if place + 1 < len(held) else machine.head_of(device)
+        del held[place]
+        await Store(after, before)
 
 
 async def _devm_kmalloc(call: Call) -> int:
