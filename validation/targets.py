@@ -30,8 +30,8 @@ NOT_VALIDATED = (
         "(https://github.com/xlab-uiuc/Fast-and-Safe-IO-Memory-Protection) commit 00ebcf884)",
         "throughput falls 9.5 times from 8 to 16 cores, while misses a page stay as they are: it is the lock that "
         "VT-d's driver holds while it waits for its fence. No policy of ours holds one there, and without it a closed "
-        "loop saturates and does not fall. What would do it: a queue policy that does, service and think time calibrated on "
-        "1 and 8 cores, with 16 and 20 predicted.",
+        "loop saturates and does not fall. What would do it: a queue policy that does, service and think time "
+        "calibrated on 1 and 8 cores, with 16 and 20 predicted.",
     ),
     (
         "IOTLB-SC (Tiemann et al., AsiaCCS 2023, arXiv 2202.11623)",

@@ -148,8 +148,8 @@ TARGET = Target(
     run,
     0.03,
     "It takes all three: a miss that holds up those behind it makes the knee, entries taken at the miss and few "
-    "requests translated at a time make the plateau. Wanted were 3 % from 256 pages on and 5 % at the knee with one set "
-    "of parameters for a host. Writes are not held to the few places that reads have, and "
+    "requests translated at a time make the plateau. Wanted were 3 % from 256 pages on and 5 % at the knee with one "
+    "set of parameters for a host. Writes are not held to the few places that reads have, and "
     "their walks start closer together: **that is a set for each direction, and not one for the host**. Reads of 256 B "
     "and more come out too fast: something that grows with their bytes holds them up as well, which an upper bound on "
     "the bytes under way does not explain (tried on a smaller model; it moves the error from one end to the other).",
