@@ -19,7 +19,12 @@ from cosim.sw.kernel.buddy import MAX_ORDER
 from cosim.sw.workloads.references import DOMAINS, Role
 from cosim.system import hardwired_rules
 from cosim.system.address_map import given
-from cosim.system.device_rules import device_ids_fit, what_is_plugged_in_was_not_there, windows_have_memory
+from cosim.system.device_rules import (
+    device_ids_fit,
+    recordings_fit,
+    what_is_plugged_in_was_not_there,
+    windows_have_memory,
+)
 from cosim.system.devices import matching, patterns, starts_in, untranslated
 from cosim.system.driver_rules import unknown_driver
 from cosim.system.effects import ineffective
@@ -268,6 +273,7 @@ RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     _interrupts_reach_a_cpu,
     lambda this: device_ids_fit(this.topology),
     lambda this: windows_have_memory(this.topology),
+    lambda this: recordings_fit(this.topology),
     lambda this: what_is_plugged_in_was_not_there(this.topology),
     _driver_is_known,
     _driver_finds_what_it_needs,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosim.config.problems import Path
+from cosim.hw.dma.recording import RecordingError, survey
 from cosim.hw.iommu.options import IommuOptions
+from cosim.spec.page import PAGE
 from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
 from cosim.sw.workloads import Plug
 from cosim.system.devices import device_ids, matching, patterns
 from cosim.system.topology import Topology
+from cosim.units.quantities import format_size
 
 Broken = tuple[Path, str]
 
@@ -39,6 +42,25 @@ def windows_have_memory(topology: Topology) -> Iterator[Broken]:
         if device.traffic.node is not None and device.traffic.node not in nodes:
             path: Path = ("parts", name, "traffic", "node")
             yield path, f"no memory is on node {device.traffic.node}; there is node {', '.join(map(str, nodes))}"
+
+
+def recordings_fit(topology: Topology) -> Iterator[Broken]:
+    """What a device replays is there, in lines that can be read, and fits in its window."""
+    for name, device in topology.of_kind("dma").items():
+        traffic, path = device.traffic, ("parts", name, "traffic")
+        if traffic.pattern != "replay":
+            continue
+        try:
+            found = survey(traffic.file, name)
+        except RecordingError as error:
+            yield (*path, "file"), str(error)
+            continue
+        if found.span > traffic.window:
+            yield (
+                (*path, "window"),
+                f"{traffic.file}: requests of {name} are from {found.base:#x} to {found.base + found.span - 1:#x}, "
+                f"which needs {format_size(-(-found.span // PAGE) * PAGE)}, and not {format_size(traffic.window)}",
+            )
 
 
 def _has_room(iommu: IommuOptions, through: str, number: int, path: Path) -> Iterator[Broken]:

@@ -131,6 +131,14 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "dma",
+        tuple(f"traffic.{name}" for name in ("size", "sizes", "read", "interval", "arrivals", *_BURSTS)),
+        lambda place: _pattern(place) == "replay",
+        ("traffic.pattern",),
+        "has no effect with pattern: replay, since the recording says where requests go, how large they are and when "
+        "they come; leave it out",
+    ),
+    Row(
+        "dma",
         ("traffic.size",),
         lambda place: bool(place.options.traffic.sizes),
         ("traffic.sizes",),

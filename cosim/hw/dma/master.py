@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from cosim.hw.dma.bursts import Bursts
 from cosim.hw.dma.direct import Transport
 from cosim.hw.dma.options import DmaOptions
+from cosim.hw.dma.recording import Survey, read, survey
 from cosim.hw.dma.register_block import RegisterBlock
 from cosim.hw.dma.requester import Requester
 from cosim.hw.dma.traffic import gaps, sizes, split, writes
+from cosim.sim.gate import Gate
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
@@ -25,6 +28,7 @@ class DmaMaster(Requester):
     *Idle* until its registers tell it to run (`spec.dma_device`), then *running* until it has made its requests or is
     told to stop. Without `interval` a request is made whenever fewer than `outstanding` are under way. With it,
     requests are made at their times no matter how many are under way, and those above `outstanding` wait in the device.
+    So they are if they were recorded, but for those that find `queue` others waiting: these are made as soon as not.
     """
 
     options: DmaOptions
@@ -55,11 +59,18 @@ class DmaMaster(Requester):
             raise ValueError(
                 f"{self.path}: a request of {traffic.largest} bytes does not fit in a window of {size} bytes"
             )
-        if traffic.how.offsets is None:
+        replayed = traffic.file if traffic.pattern == "replay" else None
+        if traffic.how.offsets is None and replayed is None:
             return
         stream = self._stream
         self._running = token = object()
         self.registers.put(STATUS, DmaStatus(self.registers.value(STATUS)).replace(on=1))
+        delay = max(0, not_before - self.sim.now)
+        if replayed is not None:
+            again = self._replay(token, iova_base, replayed, survey(replayed, self.path))
+            self.sim.start(again, self.initiator.rank(Stage.TRANSACTION), delay_ps=delay)
+            return
+        assert traffic.how.offsets is not None
         bursts = Bursts.of(traffic, self._phases)
         next_gap = gaps(traffic, stream, bursts)
         routine = self._issue(
@@ -70,7 +81,6 @@ class DmaMaster(Requester):
             next_gap,
             bursts if next_gap is None else None,
         )
-        delay = max(0, not_before - self.sim.now)
         self.sim.start(routine, self.initiator.rank(Stage.TRANSACTION), delay_ps=delay)
 
     def stop(self) -> None:
@@ -120,5 +130,26 @@ class DmaMaster(Requester):
                 self.request(iova, size, write, has_slot=next_gap is None)
             if left is not None:
                 left -= 1
+        if self._running is token:
+            self.stop()
+
+    def _replay(self, token: object, iova_base: int, file: str, found: Survey) -> Routine:
+        """Make the requests of a file at their times, from now on; what finds no slot waits in the device."""
+        clock, began = Server(0, "slot"), self.sim.now - found.first_ps
+        self.room = room = Gate(self.sim, self.options.traffic.queue, "slot")
+        mine = (recorded for recorded in read(file) if recorded.device == self.path)
+        for recorded in islice(mine, self.options.traffic.requests):
+            due = began + recorded.time_ps
+            if due > self.sim.now:
+                yield clock.taking(0, due - self.sim.now)
+            for iova, size in split(iova_base + recorded.iova - found.base, recorded.size):
+                has_slot = self.slots.take()
+                if not has_slot:
+                    yield room
+                if self._running is not token:
+                    if has_slot:
+                        self.slots.release()
+                    return
+                self.request(iova, size, recorded.write, has_slot=has_slot)
         if self._running is token:
             self.stop()

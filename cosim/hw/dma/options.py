@@ -80,6 +80,10 @@ class TrafficOptions(PaceOptions):
     """Bytes at the start of the window that the hot_cold pattern uses most."""
     hot_share: Annotated[float, Field(ge=0, le=1)] = 0.9
     """The fraction of its requests that go there."""
+    file: str | None = None
+    """CSV file that the replay pattern reads, with a first line `time_ns,device,iova,size,access` (docs/traffic.md)."""
+    queue: int = Field(default=65536, ge=1, le=1 << 24)
+    """Replayed requests that wait in the device at most; while so many do, the recording stands still."""
     exponent: Annotated[float, Field(ge=0, le=10)] = 1.0
     """Of the zipf pattern: 0 is uniform, the larger, the more go to the first pages."""
     start: Time = 0
@@ -97,6 +101,10 @@ class TrafficOptions(PaceOptions):
 
     @model_validator(mode="after")
     def _fits(self) -> TrafficOptions:
+        if self.pattern == "replay":
+            if self.file is None:
+                raise ValueError("pattern: replay needs the file that is replayed: `file: requests.csv`")
+            return self
         if self.how.begins and self.largest > self.window:
             raise ValueError(
                 f"a request of {format_size(self.largest)} does not fit in a window of {format_size(self.window)}"
@@ -112,6 +120,11 @@ class TrafficOptions(PaceOptions):
     def how(self) -> Pattern:
         """What `pattern` names."""
         return PATTERNS[self.pattern]
+
+    @property
+    def always(self) -> bool:
+        """Whether it makes a request whenever it has a slot."""
+        return self.pattern != "replay" and super().always
 
     @property
     def largest(self) -> int:

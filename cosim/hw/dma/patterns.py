@@ -46,8 +46,8 @@ Offsets = Callable[[Space, Stream], Iterator[int]]
 class Pattern(NamedTuple):
     """A pattern: what it says of itself, its offsets, and the options of `traffic:` that only some patterns heed.
 
-    `offsets` is None for a device that never makes requests. `begins` says whether boot gives the device a window and
-    starts it; if not, it waits for a thread to do so.
+    `offsets` is None for a device that never makes requests, or replays what was recorded. `begins` says whether boot
+    gives the device a window and starts it; if not, it waits for a thread to do so.
     """
 
     says: str
@@ -57,7 +57,12 @@ class Pattern(NamedTuple):
 
 
 PATTERNS: dict[str, Pattern] = {
-    "none": Pattern("it never makes a request: a device to be attached, moved and taken away", None, begins=False)
+    "none": Pattern("it never makes a request: a device to be attached, moved and taken away", None, begins=False),
+    "replay": Pattern(
+        "requests that the CSV file `file` has recorded, at their times, whatever they wait for",
+        None,
+        heeds=frozenset({"file", "queue"}),
+    ),
 }
 """Every pattern by its name in `traffic: {pattern: ...}`."""
 

@@ -48,6 +48,8 @@ class Requester(Component):
         self.pace = pace
         self.buffer = buffer
         self.slots = Gate(sim, pace.outstanding, "slot")
+        self.room: Gate | None = None
+        """Places of those that wait for a slot, where they are limited."""
         self.occupancy = Occupancy()
         self.backlog = Occupancy()
         self.requests = [0, 0]
@@ -107,6 +109,8 @@ class Requester(Component):
             self.backlog.enter(txn.issued)
             yield self.slots
             self.backlog.leave(sim.now, txn.issued, txn.parts["slot"])
+        if not has_slot and self.room is not None:
+            self.room.release()
         begun = sim.now
         self.occupancy.enter(begun)
         if self._issued:

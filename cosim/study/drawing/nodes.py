@@ -117,7 +117,7 @@ def _device(topology: Topology, name: str, device: DmaOptions | RingOptions) -> 
         if pace.pattern == "none":
             lines.append("sends nothing")
         else:
-            lines.append(f"{pace.pattern}, {_way(pace.read)}")
+            lines.append(f"{pace.pattern}, {_way(pace.read)}" if pace.file is None else f"replays {pace.file}")
             least, most = min(pace.sizes, default=pace.size), pace.largest
             lines.append(
                 f"{format_size(least)} to {format_size(most)}" if least < most else f"{format_size(most)} each"

@@ -13,6 +13,7 @@ from cosim.sim.chooser import Chooser
 
 FIRST: dict[str, list[int] | None] = {
     "none": None,
+    "replay": None,
     "sequential": [0, 64, 128, 0],
     "strided": [0, 128, 0, 128],
     "random": [128, 128, 128, 0],
