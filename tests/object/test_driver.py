@@ -14,6 +14,9 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 import cosim
 from cosim.cli.main import main
 from cosim.config.problems import TopologyError
+from cosim.sim.actions import Taken
+from cosim.study.finding.driver_files import moved, names_of
+from cosim.study.report.ordering.steps import Step, Weight
 from cosim.study.run.result import Result
 from cosim.system.load import load
 
@@ -105,3 +108,35 @@ def test_the_command_says_so_with_exit_code_2() -> None:
     assert done.exit_code == 2
     assert "own_domains_start (asked for by queue.o)" in done.output
     assert "Traceback" not in done.output
+
+
+# --- What is told of it ----------------------------------------------------------------------------------------------
+
+
+def test_a_finding_names_the_objects_and_finds_them_where_they_were_moved() -> None:
+    options = load("quickstart", driver=OWN).driver
+    assert names_of(options) == [str(DRIVER / "queue.o"), str(DRIVER / "domain.o")]
+    elsewhere = moved(options, {str(DRIVER / "queue.o"): "/elsewhere/queue.o"})
+    assert elsewhere.variant == f"object:/elsewhere/queue.o,{DRIVER / 'domain.o'}"
+
+
+def test_a_step_of_a_picture_says_which_line_of_c_it_is() -> None:
+    def step(place: str) -> Step:
+        taken = Taken(0, "cpu0.attach.st", "cpu0.attach", (), True, 8, place, 0, 0, True)
+        return Step(0, "cpu0.attach", "V=0", Weight.DETAIL, head="DC nic0", taken=taken)
+
+    assert step("domain.c:230").line == "DC nic0: V=0 (domain.c:230)"
+    assert step("policies.attach.FenceFirst.paging+7").line == "DC nic0: V=0"
+
+
+@pytest.mark.slow
+def test_a_search_finds_a_race_of_the_objects_and_names_its_file_by_them(tmp_path: Path) -> None:
+    objects, _, _ = RACY["RACE_DOORBELL"]
+    done = CliRunner().invoke(
+        main,
+        [*("explore", str(RACES), "--driver", objects, "--one-cell", "-j", "1", "-q"), *("-o", str(tmp_path))],
+    )
+    assert done.exit_code == 1, done.output
+    assert [path.name for path in tmp_path.glob("races*.json")] == [
+        "races-object-queue.race-doorbell.o-domain.o-context-update-3us.json"
+    ]

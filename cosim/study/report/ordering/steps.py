@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -11,6 +12,9 @@ from cosim.spec.pagetable import PAGE, PAGE_LG2
 from cosim.spec.queues import COMMANDS, Command, Iodir, Iofence, Iotinval
 from cosim.spec.translation import DcTa, Fsc, Tc
 from cosim.study.report.ordering.memory import Memory, Subject
+
+LINE_OF_C = re.compile(r"[\w.-]+\.[ch]:\d+")
+"""A place in the source of a compiled driver, such as ``iommu.c:934``."""
 
 PAGE_HERE = "{page}"
 """Stands in a step's text for the letter of its subject."""
@@ -65,8 +69,10 @@ class Step:
 
     @property
     def line(self) -> str:
-        """All of its text."""
-        return f"{self.head}: {self.text}" if self.head else self.text
+        """All of its text, with the line of C where a compiled driver has asked for it."""
+        told = f"{self.head}: {self.text}" if self.head else self.text
+        place = self.taken.place if self.taken is not None else ""
+        return f"{told} ({place})" if LINE_OF_C.fullmatch(place) else told
 
 
 def command(words: tuple[int, int], device: str) -> tuple[str, tuple[None, int, int] | None]:
