@@ -61,7 +61,8 @@ class Runs:
 
     def means(self, topology: str, points: Sequence[Mapping[str, object]], metric: str, **how: object) -> list[Mean]:
         """The mean of one number at each point."""
-        return [estimate.means[metric] for estimate in self.at(topology, points, [metric], **how)]  # type: ignore[arg-type]
+        found = self.at(topology, points, [metric], **how)  # type: ignore[arg-type]
+        return [estimate.means[metric] for estimate in found]
 
     def fit(
         self,
