@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
 .PHONY: run test test-all test-slow slow-check check litmus conform stress unlisted replays mutants pythons faults review \
-  review-all validate bench docs clean
+  review-all validate bench docs studies clean
 
 run: $(STAMP)
 	$(BIN)/cosim run quickstart
@@ -101,6 +101,10 @@ bench: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
+
+# What is missing of the studies, and their pages and figures; what was stopped goes on where it was.
+studies: $(STAMP)
+	$(BIN)/python docs/studies/make.py $(STUDIES)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .faults .review .review-all .validation .mutants

@@ -49,9 +49,23 @@ class StudyOptions(Options):
     """Points do not share their random numbers."""
 
 
+def shipped_studies() -> dict[str, Path]:
+    """The studies that come with cosim, by name."""
+    package = Path(__file__).parents[2]
+    for folder in (package / "studies", package.parent / "studies"):
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {}
+
+
 def is_study(path: str) -> bool:
-    """Whether a file is a study and no topology: it has axes. False also for what cannot be read."""
-    if Path(path).suffix not in (".yaml", ".yml") or not Path(path).is_file():
+    """Whether that is a study and no topology: one that comes with cosim, by its name, or a file that has axes.
+
+    False also for what cannot be read.
+    """
+    if not Path(path).is_file():
+        return path in shipped_studies()
+    if Path(path).suffix not in (".yaml", ".yml"):
         return False
     try:
         return "axes" in Source.load(path).root.entries
@@ -60,7 +74,9 @@ def is_study(path: str) -> bool:
 
 
 def read(path: str) -> Plan:
-    """The study of a file. Raises TopologyError with everything that is wrong with it, and the lines."""
+    """The study of a file, or of a name. Raises TopologyError with everything that is wrong with it, and the lines."""
+    if not Path(path).is_file():
+        path = str(shipped_studies()[path])
     options = validate(StudyOptions, Source.load(path), _check)
     beside = Path(path).parent / options.topology
     return Plan(
