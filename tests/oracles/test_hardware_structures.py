@@ -16,6 +16,7 @@ from cosim.events import (
 )
 from cosim.hw.iommu.translate.iotlb import Iotlb
 from cosim.hw.iommu.translate.leaf import Leaf
+from cosim.hw.iommu.translate.reservations import Reservation
 from cosim.oracles import CommandRing, ContextUpdate, FaultRing, IotlbEntries
 from cosim.sim.operations import MmioWrite
 from cosim.spec.register_map import CQB, CQCSR, CQT, FQB, FQCSR, FQH
@@ -190,9 +191,9 @@ def test_an_entry_that_its_owner_does_not_map_is_seen(monkeypatch: pytest.Monkey
     assert of(small, "iotlb-entries") == []
     fill = Iotlb.fill
 
-    def wrong(self: Iotlb, leaf: Leaf) -> None:
+    def wrong(self: Iotlb, leaf: Leaf, reserved: Reservation | None = None) -> None:
         leaf.base += 4096
-        fill(self, leaf)
+        fill(self, leaf, reserved)
 
     monkeypatch.setattr(Iotlb, "fill", wrong)
     small.dma("nic0", other)
