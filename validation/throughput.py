@@ -171,9 +171,9 @@ TARGET = Target(
     "requests translated at a time make the plateau, as the table of what was tried says. Wanted were 3 % from 256 "
     "pages on and 5 % at the knee with one set of parameters for a host. 64 B requests are within 3 % from 256 pages "
     "on, of both hosts and directions, and so is Haswell's knee. Three things are missed. **Ivy Bridge's knee**: its "
-    "126 entries are two short of 128 pages, so that the entries which wait for a walk cost the model more than they cost "
-    "the host. **One set for a host**: writes are not held to the few places that reads have, and their walks start a "
-    "little closer together. **256 B reads** come out too fast, and Ivy Bridge's writes of 256 B too slow: walks of "
-    "large writes start closer together than those of small ones. That a large read takes two of the IOMMU's places is "
-    "nearer than a bound on the bytes under way, and neither is it.",
+    "126 entries are two short of 128 pages, so that the entries which wait for a walk cost the model more than they "
+    "cost the host. **One set for a host**: writes are not held to the few places that reads have, and their walks "
+    "start a little closer together. **256 B reads** come out too fast, and Ivy Bridge's writes of 256 B too slow: "
+    "walks of large writes start closer together than those of small ones. That a large read takes two of the IOMMU's "
+    "places is nearer than a bound on the bytes under way, and neither is it.",
 )
