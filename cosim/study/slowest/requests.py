@@ -27,6 +27,8 @@ class _UnderWay:
     write: bool = False
     behind: str = ""
     """Whose walk it waits for."""
+    stays: bool = False
+    """Whether it is translated and keeps its place in the IOMMU, until it goes on in its turn."""
     back: int = -1
     """How many times it has been on a link since it was at memory; -1 before."""
 
@@ -38,6 +40,8 @@ class SlowRequests:
         self._longest = Longest(count)
         self._window = window
         self._through = {name: device.through or "" for name, device in topology.devices().items()}
+        iommus = topology.of_kind("iommu")
+        self._ordered = {name for name, iommu in iommus.items() if iommu.geometry.order != "any"}
         self._posted = {name: device.posted for name, device in topology.devices().items()}
         self._requests: defaultdict[Request, _UnderWay] = defaultdict(_UnderWay)
         self._releases = Releases()
@@ -71,7 +75,10 @@ class SlowRequests:
         self._releases.give(f"{event.who}.walkers", event.time, f"the walk of {event.by} #{event.sequence}")
 
     def _translated(self, event: Translated) -> None:
-        self._releases.give(f"{event.who}.places", event.time, f"{event.by} #{event.sequence}")
+        if event.who in self._ordered:
+            self._requests[event.by, event.sequence].stays = True
+        else:
+            self._releases.give(f"{event.who}.places", event.time, f"{event.by} #{event.sequence}")
 
     def _busy(self, event: Busy) -> None:
         if event.by:
@@ -82,6 +89,11 @@ class SlowRequests:
         name = f"{event.who} #{event.sequence}"
         behind = self._behind(request, event, name)
         request.steps.append(Step(event.part, event.began, event.ps, behind))
+        if request.stays:  # this is what it does next: it has waited for its turn, or has gone on without
+            request.stays = False
+            left, iommu = event.time if event.part == "order" else event.began, self._through[event.who]
+            self._releases.give(f"{iommu}.places", left, name)
+            self._releases.give(f"{event.who}.turns", left, name)
         if event.part == "memory":
             request.back = 0
         elif event.part == "link" and request.back >= 0:
@@ -95,6 +107,8 @@ class SlowRequests:
                 return self._releases.taken(f"{device}.slots", event.began, now)
             case "place":
                 return self._releases.taken(f"{iommu}.places", event.began, now)
+            case "order":
+                return self._releases.taken(f"{device}.turns", event.began, now)
             case "walker_wait":
                 return self._releases.taken(f"{iommu}.walkers", event.began, now)
             case "merge_wait":

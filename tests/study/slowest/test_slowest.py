@@ -84,6 +84,18 @@ def test_who_waits_for_a_walker_goes_on_when_the_named_walk_is_over(run: Run) ->
         assert (by, int(sequence), step.began_ps + step.ps - 1) in ends
 
 
+@pytest.mark.slow
+def test_who_waits_for_its_turn_names_the_request_before_it() -> None:
+    ordered = {"iommu0.geometry.order": "device", "iommu0.geometry.iotlb_entries": 8, "nic0.traffic.pattern": "random"}
+    result = cosim.run(ONE_WALKER, slowest=ALL, set=ordered)
+    waits = blamed(result, "order")
+    assert len(waits) > 4
+    assert len(waits) == sum(step.part == "order" for slow in result.slowest.requests for step in slow.steps)
+    for slow, step in waits:
+        device, own = slow.name.partition(".")[0], int(re.match(r"#(\d+)", slow.what)[1])  # type: ignore[index]
+        assert step.behind == f"{device} #{own - 1}"
+
+
 def test_who_waits_for_a_walk_of_another_names_it(run: Run) -> None:
     result, events = run
     joins = {
