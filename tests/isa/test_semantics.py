@@ -174,3 +174,19 @@ def test_a_block_is_cut_where_it_is_too_long() -> None:
     block = translate(0x1000, lambda address: nop)
     assert len(block.instructions) == 64
     assert block.source.splitlines()[-1] == f" return {0x1000 + 128:#x}"
+
+
+NEGATIVE = {
+    0x757D: ("lui", -4096),
+    0x557D: ("addi", -1),
+    0x1141: ("addi", -16),
+    0xBFFD: ("jal", -2),
+    0xDD7D: ("beq", -10),
+}
+"""c.lui a0, -1; c.li a0, -1; c.addi sp, -16; c.j -2; c.beqz a0, -10."""
+
+
+@pytest.mark.parametrize("word", NEGATIVE)
+def test_immediates_of_compressed_forms_are_extended(word: int) -> None:
+    found = decode(word)
+    assert (found.name, found.imm) == NEGATIVE[word]

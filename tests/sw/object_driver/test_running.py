@@ -18,6 +18,7 @@ from cosim.sw.object_driver import hart
 from cosim.sw.object_driver.loading import load_objects
 from cosim.sw.object_driver.running import Running
 from cosim.sw.object_driver.structures import Structures
+from cosim.sw.object_driver.unset import Unset
 from cosim.units.quantities import MS
 from tests.sw.machine import Machine
 
@@ -153,6 +154,17 @@ def test_what_was_allocated_and_not_set_faults_when_it_is_read(loaded: Loaded) -
     assert f"reads what was allocated at trouble.c:{line_of('*pair = __kmalloc_noprof')} at offset 0x8" in told
 
 
+def test_bytes_are_set_by_the_stores_that_cover_them() -> None:
+    unset = Unset()
+    unset.mark(0x1FF8, 16, "pair")
+    unset.set(0x1FFC, 8)
+    assert unset.at(0x1FF8, 4) == ("pair", 0)
+    assert unset.at(0x1FFC, 8) is None
+    assert unset.at(0x2000, 8) == ("pair", 12)
+    unset.set(0x1FF8, 16)
+    assert not unset.pages
+
+
 def test_a_member_that_the_kernel_did_not_set_faults_when_it_is_read(loaded: Loaded) -> None:
     structures = Structures(loaded.driver)
 
@@ -184,8 +196,13 @@ def test_a_count_of_preemption_is_a_read_section_of_rcu(loaded: Loaded) -> None:
     told: list[str] = []
     loaded.machine.sim.probe(ReadSectionBegun).watch(lambda event: told.append("begun"))
     loaded.machine.sim.probe(ReadSectionEnded).watch(lambda event: told.append("ended"))
-    loaded.call("trouble_reads_with_preemption_off", loaded.word)
-    assert told == ["begun", "ended"]
+
+    async def calls() -> None:
+        await loaded.driver.run(IMAGE.linked.symbols["trouble_reads_with_preemption_off"], loaded.word)
+        told.append("returned")
+
+    loaded.machine.run(calls())
+    assert told == ["begun", "ended", "returned"]
 
 
 def test_a_member_of_the_task_that_nobody_has_set_faults_when_it_is_read(loaded: Loaded) -> None:
