@@ -181,9 +181,9 @@ NEGATIVE = {
     0x557D: ("addi", -1),
     0x1141: ("addi", -16),
     0xBFFD: ("jal", -2),
-    0xDD7D: ("beq", -10),
+    0xDD7D: ("beq", -2),
 }
-"""c.lui a0, -1; c.li a0, -1; c.addi sp, -16; c.j -2; c.beqz a0, -10."""
+"""c.lui a0, -1; c.li a0, -1; c.addi sp, -16; c.j -2; c.beqz a0, -2."""
 
 
 @pytest.mark.parametrize("word", NEGATIVE)
