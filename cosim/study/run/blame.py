@@ -104,8 +104,8 @@ class Blame:
         """
         if self.scalars[f"{device}.backlog_mean"] < 1:
             return None
-        full = [path for path in self._way(device, WALKING) if self.uses[path] >= FULL][:1]
-        return self._of(full)
+        full = [path for path in self._way(device, WALKING) if self.uses[path] >= FULL]
+        return self._of(full[:1] + [path for path in full[1:] if self._bounds(path, full[:1])])
 
     def _of(self, paths: list[str], part: str = "", knobs: tuple[Knob, ...] | None = None) -> Cause:
         """The cause that these resources are; what makes it better are their own knobs, if no others are given."""
