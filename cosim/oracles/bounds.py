@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +20,12 @@ class Bounds:
     """From one call's beginning or return to the next by the same thread, while it is waiting for hardware."""
     deferred_ps: int = 0
     """From an unmap that waits for a common flush until the timer for that is due."""
+
+    def held(self, hold_ps: int) -> Bounds:
+        """The same where a schedule may hold actions for so long in all."""
+        return replace(
+            self,
+            store_ps=self.store_ps + hold_ps,
+            answer_ps=self.answer_ps + hold_ps,
+            call_ps=self.call_ps + hold_ps,
+        )

@@ -14,13 +14,13 @@ def patience(topology: Topology, held: int) -> Bounds:
 
     Linux lets unmaps wait for 10 ms (drivers/iommu/dma-iommu.c, IOVA_DEFAULT_FQ_TIMEOUT), in whole ticks and one more.
     """
-    hold_ps = held * topology.run.hold
-    return Bounds(
-        store_ps=_store(topology) + hold_ps,
-        answer_ps=_answer(topology) + hold_ps,
-        call_ps=_call(topology) + hold_ps,
+    plain = Bounds(
+        store_ps=_store(topology),
+        answer_ps=_answer(topology),
+        call_ps=_call(topology),
         deferred_ps=10 * MS + 2 * S // topology.kernel.hz,
     )
+    return plain.held(held * topology.run.hold)
 
 
 def _store(topology: Topology) -> int:

@@ -86,8 +86,8 @@ class Child:
 
     def tell(self, number: int, record: Record, *, last: bool) -> None:
         """Send the record of a point. Nothing follows before it was passed on, since what follows may end both."""
+        flush()  # as soon as the last record has come, all processes may be ended
         put(self._records, number, pickle.dumps(record, pickle.HIGHEST_PROTOCOL))
-        flush()
         if last or not os.read(self._heard, 1):
             os._exit(0)
 

@@ -9,6 +9,7 @@ from cosim.study.run.measure import Meter
 from cosim.study.run.named import Named
 from cosim.study.run.result import Outcome
 from cosim.study.run.stop import Stop
+from cosim.sw.kernel.page_allocator import Allocation
 from cosim.system.system import System
 from cosim.units.quantities import format_time
 from cosim.units.run_end import AfterThreads
@@ -16,7 +17,8 @@ from cosim.units.run_end import AfterThreads
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The outcome, and in words why it is not ``ok``, with what was found for that; `scalars` are not sorted."""
+    """The outcome, and in words why it is not ``ok``, with what was found for that; `scalars` are not sorted, and are
+    none if nobody asked for them."""
 
     outcome: Outcome
     failures: tuple[str, ...]
@@ -25,8 +27,11 @@ class Judged:
     window_ps: tuple[int, int]
 
 
-def judge(system: System, meter: Meter, stop: Stop) -> Judged:
-    """Look for what was left behind, and hold the run against what was expected; once, at its end."""
+def judge(system: System, meter: Meter, stop: Stop, *, whole: bool) -> Judged:
+    """Look for what was left behind, and hold the run against what was expected; once, at its end.
+
+    `whole` asks for every number of the run, too, which takes a third of the time.
+    """
     sim, topology = system.sim, system.topology
     leaks = system.leaks()
     if not stop.asked:
@@ -35,14 +40,11 @@ def judge(system: System, meter: Meter, stop: Stop) -> Judged:
     if stop.limited:
         stuck = [f"{stop.reason} at {format_time(sim.now)}"]
     window = (meter.window.opened if meter.window else sim.now, sim.now)
-    scalars: Named[int | float] = Named(meter.numbers())
-    if meter.window:
-        # In the middle of an event a request may have left and not yet be counted.
-        if not stop.broken:
-            meter.over_time.check_littles_law()
-        scalars |= meter.latencies.rates(window[1] - window[0])
-        scalars |= system.derived(meter.counted.since(), window[1] - window[0])
-    scalars |= system.totals(leaks)
+    # In the middle of an event a request may have left and not yet be counted.
+    if meter.window and not stop.broken:
+        meter.over_time.check_littles_law()
+    whole |= topology.expect is not None and bool(topology.expect.scalars)
+    scalars = _scalars(system, meter, leaks, window[1] - window[0]) if whole else Named[int | float]()
     found = Findings(
         scalars=scalars,
         faults=meter.failed.faults,
@@ -71,6 +73,15 @@ def judge(system: System, meter: Meter, stop: Stop) -> Judged:
     elif failures:
         outcome = "failed"
     return Judged(outcome, (*stuck, *failures), found, scalars, window)
+
+
+def _scalars(system: System, meter: Meter, leaks: list[Allocation], window_ps: int) -> Named[int | float]:
+    scalars: Named[int | float] = Named(meter.numbers())
+    if meter.window:
+        scalars |= meter.latencies.rates(window_ps)
+        scalars |= system.derived(meter.counted.since(), window_ps)
+    scalars |= system.totals(leaks)
+    return scalars
 
 
 def _late(system: System) -> str:

@@ -150,14 +150,16 @@ class UnderWay:
         self.system = system = build(point.topology, _chooser(point))
         for watcher in watchers:  # before the meter, so that at the end of boot it may yet be another run's
             watcher(system.sim)
+        occupancies = system.occupancies()
+        self._patience = patience(point.topology, 0)
         self.meter = Meter(
             system.sim,
             warmup_ps=point.topology.run.warmup,
             origin=system.runtime.origin,
             counters=system.counters,
-            occupancies=system.occupancies(),
+            occupancies=occupancies,
             bounds=system.bounds(),
-            patience=patience(point.topology, 0),
+            patience=self._patience,
             keep_samples=keep.samples,
             awaited=point.topology.expect.log if point.topology.expect else (),
         )
@@ -168,7 +170,7 @@ class UnderWay:
             keep.step_ps,
             counters=system.counters,
             derived=system.derived,
-            occupancies=system.occupancies(),
+            occupancies=occupancies,
         )
         self.slowest = _slowest(system, self.meter, keep.slowest) if keep.slowest else None
         system.sim.probe(BootDone).watch(self._booted)
@@ -190,8 +192,8 @@ class UnderWay:
 
     def _booted(self, event: BootDone) -> None:
         """From here on a schedule holds actions."""
-        topology, held = self.point.topology, len(self.point.schedule)
-        self.meter.violations.be_patient(patience(topology, held))
+        hold_ps = len(self.point.schedule) * self.point.topology.run.hold
+        self.meter.violations.be_patient(self._patience.held(hold_ps))
 
     def advance(self, *, progress: bool = False) -> None:
         """Run to the end, or until it is to stop. TopologyError for a schedule with an answer that is none."""
@@ -204,7 +206,7 @@ class UnderWay:
 
     def judge(self) -> Judged:
         """How the run has ended. Either this or `result`, once."""
-        return judge(self.system, self.meter, self.stop)
+        return judge(self.system, self.meter, self.stop, whole=False)
 
     def result(self) -> Result:
         """Everything that was measured, and how the run has ended."""
@@ -266,7 +268,7 @@ def _advance(system: System, stop: Stop, steps: Steps, *, progress: bool) -> Non
 
 def _result(point: Point, system: System, meter: Meter, stop: Stop, steps: Steps) -> Result:
     sim, topology = system.sim, point.topology
-    judged = judge(system, meter, stop)
+    judged = judge(system, meter, stop, whole=True)
     found, scalars = judged.found, judged.scalars
     latencies = Named(meter.latencies.summaries())
     return Result(
