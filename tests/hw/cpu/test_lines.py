@@ -93,3 +93,9 @@ def test_without_a_cost_nothing_moves() -> None:
     found = ends([[Atomic(Amo.ADD, X, 1)], later(Load(X))], line_move=0)
     assert found[1][-1] == 1002
     assert BASE % 64 == 0
+
+
+def test_who_has_read_a_line_with_others_pays_for_writing_it() -> None:
+    owner: list[Op[Any]] = [Load(X)]
+    writer: list[Op[Any]] = [Work(1000 * NS), Load(X), Atomic(Amo.ADD, X, 1)]
+    assert ends([owner, writer])[1][1:] == [1000 + 2 + 100, 1000 + 2 + 100 + 20 + 100]

@@ -163,3 +163,23 @@ def test_without_scipy_a_sentence_says_where_it_comes_from(folder: Path, monkeyp
     assert "cosim fit: needs scipy, which is not installed; it comes with an extra: pip install 'cosim[fit]'" in (
         found.stderr
     )
+
+
+@pytest.mark.slow
+def test_shorter_runs_show_what_a_parameter_does_and_a_start_saves_steps(folder: Path) -> None:
+    words = (*DATA, *LATENCY, *THIS, *ON, *LINK, "--json")
+    whole = json.loads(fit(*words).stdout)
+    rough = json.loads(fit(*words, "--rough", "10 us", "--start", "dram0.latency=120 ns", "-o", "rough.sqlite").stdout)
+    assert max(whole["rms"], rough["rms"]) < 1e-3
+    assert rough["runs"] < whole["runs"]
+
+
+@pytest.mark.slow
+def test_what_is_held_out_has_no_part_in_the_fit_however_wrong_it_is(folder: Path) -> None:
+    lines = Path("data.csv").read_text(encoding="utf-8").splitlines()
+    wrong = ["this,128,20" if line.startswith("this,128,") else line for line in lines]
+    Path("data.csv").write_text("\n".join(wrong) + "\n", encoding="utf-8")
+    near = ("--start", "dram0.latency=120 ns")
+    found = json.loads(fit(*DATA, *LATENCY, *THIS, "--on", "bytes=64", *LINK, *near, "--json").stdout)
+    assert found["rms"] < 1e-3
+    assert found["worst_held_out"] > 0.9
