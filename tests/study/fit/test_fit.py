@@ -176,10 +176,9 @@ def test_shorter_runs_show_what_a_parameter_does_and_a_start_saves_steps(folder:
 
 @pytest.mark.slow
 def test_what_is_held_out_has_no_part_in_the_fit_however_wrong_it_is(folder: Path) -> None:
-    lines = Path("data.csv").read_text(encoding="utf-8").splitlines()
-    wrong = ["this,128,20" if line.startswith("this,128,") else line for line in lines]
-    Path("data.csv").write_text("\n".join(wrong) + "\n", encoding="utf-8")
+    """Of the other host twice as much was measured."""
     near = ("--start", "dram0.latency=120 ns")
-    found = json.loads(fit(*DATA, *LATENCY, *THIS, "--on", "bytes=64", *LINK, *near, "--json").stdout)
+    words = ("--rows", "bytes=64", "--on", "host=this")
+    found = json.loads(fit(*DATA, *LATENCY, *words, *LINK, *near, "--json").stdout)
     assert found["rms"] < 1e-3
-    assert found["worst_held_out"] > 0.9
+    assert found["worst_held_out"] == pytest.approx(0.5, abs=0.01)
