@@ -171,12 +171,29 @@ def measure(executor: str, masters: int, misses: int, transactions: int, repetit
     return min(costs)
 
 
+def rows(transactions: int, repetitions: int) -> dict[str, dict[str, float]]:
+    """What `--json` prints: a hit and a miss, of eight masters under the agenda, and a schedule of a search."""
+    from explore import SEARCHES, cost
+
+    found = {
+        name: measure("agenda", 8, misses, transactions, repetitions).timeouts
+        for name, misses in (("hit", 0), ("miss_1", 100))
+    }
+    unit = timeout_s(1)
+    found["schedule_c10"] = cost(SEARCHES[0], 1).processor_s / unit
+    return {name: {"timeouts": round(timeouts, 2)} for name, timeouts in found.items()}
+
+
 def main() -> None:
     """Print the table, and how it compares with the last one that was kept."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--transactions", type=int, default=8000, help="in each measurement (%(default)s)")
     parser.add_argument("--repetitions", type=int, default=3, help="of which the cheapest counts (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print rows instead, each as timeouts, and keep nothing")
     arguments = parser.parse_args()
+    if arguments.json:
+        print(json.dumps({"rows": rows(arguments.transactions, arguments.repetitions)}, indent=1))
+        return
     last = json.loads(LAST.read_text()) if LAST.exists() else {}
     kept: dict[str, float] = {}
     print("timeouts: how many bare SimPy timeouts cost as much as one transaction (was: when last measured here)")
