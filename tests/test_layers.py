@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "events": {"events", "spec"},
     "sim": {"sim", "simpy", "numpy", "units"},
     "isa": {"isa"},
-    "object": {"object", "isa"},
+    "object": {"object", "isa", "spec"},
     "hw": {"hw", "spec", "events", "sim", "units", "pydantic"},
     "sw": {"sw", "isa", "object", "spec", "events", "sim", "units", "pydantic"},
     "oracles": {"oracles", "spec", "events", "units"},

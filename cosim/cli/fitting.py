@@ -15,7 +15,8 @@ from cosim.shell import INTERRUPTED, SIGNALS
 CODES = """\b
 Exit codes:
   0    a fit has been found, good or bad
-  2    wrong usage, data or parameters that cannot be, a run that fails, an unusable results file
+  2    wrong usage, data or parameters that cannot be, a run that
+       fails, an unusable results file
   3    an error inside cosim
   130  interrupted by Ctrl-C or SIGTERM; what has ended is kept"""
 

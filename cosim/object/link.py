@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from cosim.object.elf import ALLOCATED, COMPRESSED, EXECUTABLE, WRITABLE, Relocatable, Relocation, Section, Symbol
 from cosim.object.relocate import KINDS, PCREL_HI20, PCREL_LO12, SET_ULEB128, SUB_ULEB128, OutOfReach, put_uleb128
+from cosim.spec.page import PAGE
 
 CODE = 0xFFFF_FFFF_8000_0000
 OUTSIDE = CODE + 0x1000_0000
-PAGE = 4096
 APART = 16
 """Bytes between two functions of the outside."""
 

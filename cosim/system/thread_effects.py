@@ -33,6 +33,13 @@ THREADS: tuple[Row, ...] = (
     ),
     Row(
         "thread",
+        ("gaps",),
+        lambda place: place.options.gap == 0,
+        ("gap",),
+        "has no effect without a gap, which is what is drawn; give `gap` its mean",
+    ),
+    Row(
+        "thread",
         ("beside",),
         lambda place: place.path[0] == "threads" or place.path[1] == 0,
         (),

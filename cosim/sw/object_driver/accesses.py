@@ -10,6 +10,7 @@ from typing import Any
 
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import Load, MmioRead, MmioWrite, Oops, Op, Store, Work
+from cosim.spec.page import PAGE_LG2
 from cosim.spec.register_map import CQH
 from cosim.sw.calls import Calls, Measured
 from cosim.sw.kernel.objects import LOWEST_VALID
@@ -87,7 +88,7 @@ class Accesses:
             if not machine.data_start <= address < machine.data_end:
                 return self._load_private(address, size, pc)
             address = machine.variable(address)
-        page = address >> 12
+        page = address >> PAGE_LG2
         if page in machine.registers:
             return self._read_register(address, size, pc)
         if address < LOWEST_VALID or address % size:
@@ -104,7 +105,7 @@ class Accesses:
             if not machine.data_start <= address < machine.data_end:
                 return self._store_private(address, size, value, pc)
             address = machine.variable(address)
-        page = address >> 12
+        page = address >> PAGE_LG2
         if page in machine.registers:
             hardware = machine.registers[page]
             machine.watch.written(hardware, address, value)
@@ -182,7 +183,7 @@ class Accesses:
 
     async def _read_register(self, address: int, size: int, pc: int) -> Loaded:
         machine = self.machine
-        hardware = machine.registers[address >> 12]
+        hardware = machine.registers[address >> PAGE_LG2]
         part = self.part or ("cq_full" if address - hardware.base == CQH.offset else "mmio")
         now = machine.kernel.sim.now
         if (skipped := self.wait.skipped(now, part)) is not None:
@@ -199,7 +200,7 @@ class Accesses:
     async def _into_ring(self, op: Store, address: int, value: int, pc: int) -> None:
         """A store to the command ring; the one that makes a command whole announces it."""
         watch = self.machine.watch
-        ring = watch.pages[address >> 12]
+        ring = watch.pages[address >> PAGE_LG2]
         if ring.holds(address) and op.size == 8:
             self._slot_words[address] = value
             start = address & -16

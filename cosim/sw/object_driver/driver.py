@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from cosim.object.image import Image
 from cosim.sim.operations import Oops
+from cosim.spec.page import PAGE, PAGE_LG2
 from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.iommu_ops import IDENTITY, Device, DevIommu, Domain, DomainKind, Gather, Hardware, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
@@ -30,7 +31,8 @@ GENERIC = "iommu_domain.is_iommupt"
 """Set in a domain of a generic page table, the flushes of which may always be deferred."""
 
 GFP_ATOMIC = 0x820
-LARGEST_ERRNO = 4095
+LARGEST_ERRNO = PAGE - 1
+"""Pointers into the last page of all addresses are errors (MAX_ERRNO)."""
 
 
 class ObjectDriver:
@@ -116,7 +118,7 @@ class ObjectDriver:
             if undo:
                 await self.machine.run(undo, bus.device, address)
             await self.structures.free(address - LINK)
-        self.machine.registers.pop(bus.hardware.base >> 12, None)
+        self.machine.registers.pop(bus.hardware.base >> PAGE_LG2, None)
         self.contexts.gone(bus.hardware.name)
         await self.structures.forget(bus)
 

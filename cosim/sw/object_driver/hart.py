@@ -9,6 +9,7 @@ from cosim.isa.instruction import Instruction
 from cosim.object.image import Nowhere
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import Amo, Atomic, Fence, Load, Work
+from cosim.spec.page import PAGE_LG2
 from cosim.sw.calls import Calls
 from cosim.sw.kernel.locks import IrqsOff
 from cosim.sw.kernel.objects import LOWEST_VALID
@@ -123,9 +124,9 @@ class ObjectHart(Accesses):
             address = self.machine.variable(address)
         if address < LOWEST_VALID or address % size:
             raise self.oops(pc, wrong("atomic", address, size))
-        if address >> 12 in self.machine.registers:
+        if address >> PAGE_LG2 in self.machine.registers:
             raise self.oops(pc, f"atomic on the register at {address:#x}")
-        if address >> 12 in self.machine.unset.pages:
+        if address >> PAGE_LG2 in self.machine.unset.pages:
             self.must_be_set(address, size, pc)
         return address
 

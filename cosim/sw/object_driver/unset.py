@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cosim.spec.page import PAGE_LG2
+
 
 class Unset:
     """Ranges of memory that were given out and not written. Nothing of it takes time."""
@@ -13,11 +15,11 @@ class Unset:
     def mark(self, address: int, size: int, what: str) -> None:
         """From now on, reading any of these bytes is a mistake."""
         for byte in range(address, address + size):
-            self.pages.setdefault(byte >> 12, {})[byte] = (what, address)
+            self.pages.setdefault(byte >> PAGE_LG2, {})[byte] = (what, address)
 
     def set(self, address: int, size: int) -> None:
         """These bytes have a value."""
-        for page in {address >> 12, address + size - 1 >> 12}:
+        for page in {address >> PAGE_LG2, address + size - 1 >> PAGE_LG2}:
             held = self.pages.get(page)
             if held:
                 for byte in range(address, address + size):
@@ -27,7 +29,7 @@ class Unset:
 
     def at(self, address: int, size: int) -> tuple[str, int] | None:
         """What unset bytes among these belong to, and the offset of the first in it."""
-        held = self.pages.get(address >> 12, {})
+        held = self.pages.get(address >> PAGE_LG2, {})
         for byte in range(address, address + size):
             if byte in held:
                 what, start = held[byte]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cosim.events import CommandSent
+from cosim.spec.page import PAGE, PAGE_LG2
 from cosim.spec.queues import Command, Opcode
 from cosim.spec.register_map import CAPABILITIES, CQB, CQH, CQT, DDTP
 from cosim.spec.registers import Capabilities, Ddtp, QueueBase
@@ -55,7 +56,7 @@ class QueueWatch:
         ring, offset = self.ring(hardware), address - hardware.base
         if offset == CQB.offset:
             base = QueueBase(value)
-            self._move(ring, base.ppn << 12, base.entries if base.ppn else 0)
+            self._move(ring, base.ppn << PAGE_LG2, base.entries if base.ppn else 0)
         elif offset == CQT.offset and ring.entries:
             ring.produced += (value - ring.produced) % ring.entries
         elif offset == DDTP.offset:
@@ -73,7 +74,7 @@ class QueueWatch:
     def _move(self, ring: Ring, base: int, entries: int) -> None:
         self.pages = {page: other for page, other in self.pages.items() if other is not ring}
         ring.base, ring.entries, ring.produced, ring.consumed = base, entries, 0, 0
-        self.pages |= dict.fromkeys(range(base >> 12, base + SLOT * entries + 4095 >> 12), ring)
+        self.pages |= dict.fromkeys(range(base >> PAGE_LG2, base + SLOT * entries + PAGE - 1 >> PAGE_LG2), ring)
 
     def tell(self, ring: Ring, thread: str, index: int, words: tuple[int, int]) -> int | None:
         """A thread puts a command into a slot; how many commands are consumed once a fence is, None for another."""

@@ -53,7 +53,8 @@ def test_every_policy_of_every_axis_is_listed():
 def test_patterns_threads_parts_and_oracles_are_what_a_topology_accepts():
     assert [name for name, _ in CATALOGUE["patterns"]()] == list(PATTERNS)
     for pattern in PATTERNS:
-        DmaOptions(kind="dma", direct=True, traffic={"pattern": pattern})
+        file = {"file": "requests.csv"} if pattern == "replay" else {}
+        DmaOptions(kind="dma", direct=True, traffic={"pattern": pattern, **file})
     assert [name for name, _ in CATALOGUE["parts"]()] == ["memory", "cpu", "iommu", "dma", "ring"]
     assert "map-unmap" in dict(CATALOGUE["threads"]())
     assert [name for name, _ in CATALOGUE["oracles"]()] == list(ORACLES)

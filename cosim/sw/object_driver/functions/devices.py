@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 
+from cosim.spec.page import PAGE_LG2
 from cosim.sw.object_driver.call import Call, Function
 
 
@@ -13,7 +14,7 @@ async def _ioremap(call: Call) -> int:
     hardware = call.machine.platform[call[0]]
     if call[1] & 0xFFFF_FFFF:
         return -errno.EINVAL
-    call.machine.registers[hardware.base >> 12] = hardware
+    call.machine.registers[hardware.base >> PAGE_LG2] = hardware
     return hardware.base
 
 
