@@ -21,6 +21,8 @@ def paths_of(name: str) -> tuple[Path, ...]:
 
 def load_objects(paths: Sequence[Path]) -> Image:
     """The image of a driver's objects. ObjectError."""
+    if Path() in paths:
+        raise ObjectError([f"a path is missing; write {PREFIX}PATH[,PATH...], such as {PREFIX}iommu.o"])
     image = load(paths, FUNCTIONS.keys(), DATA, NEEDED)
     for structure in ("iommu_ops", "platform_driver"):
         found = {one.address for one in image.info.variables if one.kind == structure}

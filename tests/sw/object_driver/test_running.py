@@ -11,11 +11,12 @@ import pytest
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
 from cosim.events import ReadSectionBegun, ReadSectionEnded
+from cosim.object.errors import ObjectError
 from cosim.sim.operations import Atomic, Body, Fence, Load, Op, Store
 from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.iommu_ops import Hardware
 from cosim.sw.object_driver import hart
-from cosim.sw.object_driver.loading import load_objects
+from cosim.sw.object_driver.loading import load_objects, paths_of
 from cosim.sw.object_driver.running import Running
 from cosim.sw.object_driver.structures import Structures
 from cosim.sw.object_driver.unset import Unset
@@ -257,3 +258,9 @@ def test_an_interface_of_registers_is_read_over_the_bus(loaded: Loaded) -> None:
     loaded.machine.registers[base + 0x20] = 9
     assert loaded.call("trouble_polls", base + 0x20, 5) == 9
     assert loaded.machine.operations["MmioRead"] == 1
+
+
+@pytest.mark.parametrize("name", ["object:", "object:a.o,", "object: ,a.o"])
+def test_a_path_that_is_missing_is_not_taken_for_a_folder(name: str) -> None:
+    with pytest.raises(ObjectError, match="a path is missing; write object:PATH"):
+        load_objects(paths_of(name))
