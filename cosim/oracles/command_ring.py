@@ -51,16 +51,23 @@ class CommandRing(Oracle):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self._rings: dict[str, _Ring] = {}
+        self._on: set[str] = set()
+        """The IOMMUs whose queue was turned on, which ignore a write of `cqb`."""
 
     def written(self, event: RegisterWritten) -> None:
         if event.offset == CQT.offset:
             ring = self._rings.get(event.who)
             if ring is not None:
                 self._moved(event, ring)
-        elif event.offset == CQB.offset and event.size == CQB.size:
+        elif event.offset == CQB.offset and event.size == CQB.size and event.who not in self._on:
             self._rings[event.who] = _Ring(QueueBase(event.value).entries)
-        elif event.offset == CQCSR.offset and not event.value & Cqcsr.cqen.mask and event.who in self._rings:
-            self._rings[event.who] = _Ring(self._rings[event.who].entries)
+        elif event.offset == CQCSR.offset:
+            if event.value & Cqcsr.cqen.mask:
+                self._on.add(event.who)
+                return
+            self._on.discard(event.who)
+            if event.who in self._rings:
+                self._rings[event.who] = _Ring(self._rings[event.who].entries)
 
     def _moved(self, event: RegisterWritten, ring: _Ring) -> None:
         entries, tail = ring.entries, event.value % ring.entries

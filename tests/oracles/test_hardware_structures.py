@@ -20,7 +20,7 @@ from cosim.hw.iommu.translate.reservations import Reservation
 from cosim.oracles import CommandRing, ContextUpdate, FaultRing, IotlbEntries
 from cosim.sim.operations import MmioWrite
 from cosim.spec.register_map import CQB, CQCSR, CQT, FQB, FQCSR, FQH
-from cosim.spec.registers import Fqcsr, QueueBase
+from cosim.spec.registers import Cqcsr, Fqcsr, QueueBase
 from cosim.spec.translation import DcTa, Fsc, IosatpMode
 from cosim.units.quantities import US
 from tests.oracles.judging import Small, judged
@@ -33,6 +33,7 @@ def of(small: Small, oracle: str) -> list[str]:
 # --- The command ring ------------------------------------------------------------------------------------------------
 
 RING = RegisterWritten(0, "iommu0", CQB.offset, 8, QueueBase.placed(0x8000_0000, 4, 16), "cpu0.boot")
+ON = RegisterWritten(5, "iommu0", CQCSR.offset, 4, Cqcsr.cqen.mask, "cpu0.boot")
 OFF = RegisterWritten(90, "iommu0", CQCSR.offset, 4, 0, "cpu0.t")
 
 
@@ -68,6 +69,8 @@ def done(slot: int, word: int = 1) -> CommandExecuted:
         ((sent(0), rung(1), sent(0)), "a slot was overwritten, published and not executed"),
         ((sent(0, 1), rung(1), fetched(0, 2)), "a command was fetched before it was in its slot"),
         ((sent(0), rung(1), OFF, sent(0), rung(1)), ""),
+        ((ON, sent(0), RING, sent(1), rung(2)), ""),
+        ((ON, sent(0), OFF, RING, sent(1), rung(2)), "a slot was published that was not filled"),
         ((sent(0, 1), rung(1), fetched(0, 1), ILLEGAL, fetched(0, 2), done(0, 2), sent(1), rung(2)), ""),
         (
             (sent(0, 1), rung(1), fetched(0, 1), FAULTED, fetched(0, 2)),

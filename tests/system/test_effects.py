@@ -35,6 +35,7 @@ BASE: dict[str, Any] = {
     "run": {"until": "60 us"},
 }
 NIC, GEOMETRY, THREAD = "parts.nic0", "parts.iommu0.geometry", "threads.0"
+RECORDING = str(Path(__file__).with_name("requests.csv"))
 MAP = {"on": "cpu0", "does": "map", "domain": "nic0", "buffer": "x"}
 TELL = {"on": "cpu0", "does": "tell", "device": "nic0", "iova": 0}
 LESS = {"threads": BASE["threads"][:1]}
@@ -145,6 +146,21 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {f"{GEOMETRY}.fault_buffer": 4},
     ),
     (f"{THREAD}.gap", {f"{THREAD}.gap": "1 us", f"{THREAD}.count": 1}, {f"{THREAD}.count": 2}),
+    (
+        f"{NIC}.traffic.size",
+        {f"{NIC}.traffic": {"pattern": "replay", "file": RECORDING, "size": "128 B"}},
+        {f"{NIC}.traffic": {"pattern": "random", "size": "128 B"}},
+    ),
+    (
+        f"{NIC}.traffic.size",
+        {f"{NIC}.traffic": {"pattern": "random", "size": "128 B", "sizes": {"64 B": 1}}},
+        {f"{NIC}.traffic": {"pattern": "random", "size": "128 B"}},
+    ),
+    (
+        f"{NIC}.traffic.burst_times",
+        {f"{NIC}.traffic": {"pattern": "random", "interval": "1 us", "burst_times": "exponential"}},
+        {f"{NIC}.traffic": {"pattern": "random", "interval": "1 us"}},
+    ),
     (f"{THREAD}.gaps", {f"{THREAD}.gaps": "exponential"}, {f"{THREAD}.gap": "1 us"}),
     (f"{THREAD}.contiguous", {f"{THREAD}.contiguous": True}, {f"{THREAD}.pages": 2}),
     (f"{THREAD}.mode", {f"{THREAD}.mode": "lazy", f"{THREAD}.domain": "off0"}, {f"{THREAD}.domain": "nic0"}),
