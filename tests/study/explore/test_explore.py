@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
@@ -143,8 +144,12 @@ def test_a_journal_of_another_version_is_refused(path: Path, tmp_path: Path) -> 
 
 
 def test_a_signal_ends_it_and_what_was_found_so_far_is_kept(path: Path) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        pytest.skip("who started the tests has signals ignored, or runs them beside the main thread, which alone hears")
+
     def signalled(row: Row, left: int) -> None:
-        if row.runs == 5:
+        # Several runs may have come in before it is told of them.
+        if row.driver == "merged" and row.runs >= 5 and not stop.asked:
             signal.raise_signal(signal.SIGINT)
 
     from cosim.study.run.stop import Stop
@@ -153,7 +158,8 @@ def test_a_signal_ends_it_and_what_was_found_so_far_is_kept(path: Path) -> None:
     with stop.listening([signal.SIGINT]):
         request = Request(first_cell=True, jobs=1, drivers=("merged", "v2"))
         rows = list(explorations([path], request, progress=signalled, stop=stop))
-    assert [(row.driver, row.stopped, row.runs) for row in rows] == [("merged", "interrupted", 5)]
+    assert [(row.driver, row.stopped) for row in rows] == [("merged", "interrupted")]
+    assert 5 <= rows[0].runs < 169
 
 
 @pytest.mark.slow
