@@ -6,7 +6,7 @@ import json
 
 import click
 
-from cosim.cli.options import guarded
+from cosim.cli.options import guarded, jobs_option
 from cosim.shell import INTERRUPTED
 
 CODES = """\b
@@ -27,7 +27,7 @@ Exit codes:
     help="Where each cell is run: a file, or a name that comes with cosim; by default a small one that shows it.",
 )
 @click.option("--costs/--no-costs", "runs", default=True, show_default=True, help="Whether anything is run.")
-@click.option(*("-j", "--jobs"), type=click.IntRange(min=1), metavar="N", help="Processes; one for each CPU.")
+@jobs_option
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @guarded

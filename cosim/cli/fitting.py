@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cosim.cli.options import guarded, name_of
+from cosim.cli.options import guarded, jobs_option, name_of
 from cosim.shell import INTERRUPTED, SIGNALS
 
 CODES = """\b
@@ -54,7 +54,7 @@ Exit codes:
 @click.option(
     *("-o", "--output"), metavar="FILE", help="The results file, in which a fit goes on; NAME.sqlite if absent."
 )
-@click.option(*("-j", "--jobs"), type=click.IntRange(min=1), metavar="N", help="Processes; one for each CPU.")
+@jobs_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @guarded

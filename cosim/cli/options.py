@@ -101,12 +101,16 @@ def topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     return gathered
 
 
+jobs_option = click.option(
+    *("-j", "--jobs"), type=click.IntRange(min=1), metavar="N", help="Processes at once; one for each CPU."
+)
+"""How many runs are made at once, for every verb that makes several."""
+
+
 def pool_options(limit_s: int) -> list[Callable[..., Any]]:
     """The options of every verb that makes many runs: where, how many at once, how long one may take by default."""
     return [
-        click.option(
-            *("-j", "--jobs"), type=click.IntRange(min=1), metavar="N", help="Processes at once; one for each CPU."
-        ),
+        jobs_option,
         click.option(
             "--cluster",
             envvar=SCHEDULER,

@@ -22,13 +22,12 @@ from cosim.sim.plain import Plain
 from cosim.sim.simulation import Sim
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_device import DeviceDriver, DeviceState, DmaDevice, RingDevice
+from cosim.sw.driver.compiled import paths_of
 from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.variants import called, variant
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import IommuDriver
 from cosim.sw.kernel.kernel import Kernel
-from cosim.sw.object_driver.driver import ObjectDriver
-from cosim.sw.object_driver.loading import load_objects, paths_of
 from cosim.sw.runtime import Origin, RingHardware, Runtime
 from cosim.system.address_map import device_registers, interrupt_files
 from cosim.system.all_memory import AllMemory
@@ -71,12 +70,7 @@ def build(topology: Topology, chooser: Chooser) -> System:
         tables=directories(topology),
     )
     row = variant(topology.driver.variant, topology.driver.cells)
-    objects = paths_of(topology.driver.variant)
-    driver: IommuDriver
-    if objects:
-        driver = ObjectDriver(kernel, load_objects(objects), topology.costs)
-    else:
-        driver = Driver(kernel, row, topology.costs)
+    driver = _compiled(kernel, topology) or Driver(kernel, row, topology.costs)
     first_cpu = next(iter(cpus))
     bases = device_registers(topology)
     rings = {path: RingHardware(bases[path], first_cpu, vectors[path][0]) for path in topology.of_kind("ring")}
@@ -88,6 +82,17 @@ def build(topology: Topology, chooser: Chooser) -> System:
     booted = plan(topology, vectors, {path: file.base for path, file in files.items()})
     named = called(row, topology.driver.cells)
     return System(topology, sim, bus, kernel, runtime, booted, memories, cpus, iommus, masters, files, named)
+
+
+def _compiled(kernel: Kernel, topology: Topology) -> IommuDriver | None:
+    """The driver that objects are, if the topology names some."""
+    objects = paths_of(topology.driver.variant)
+    if not objects:
+        return None
+    from cosim.sw.object_driver.driver import ObjectDriver  # what is not asked for is not paid for
+    from cosim.sw.object_driver.loading import load_objects
+
+    return ObjectDriver(kernel, load_objects(objects), topology.costs)
 
 
 def _drivers(kernel: Kernel, bases: Mapping[str, int], rings: Collection[str]) -> Iterator[tuple[str, DeviceDriver]]:

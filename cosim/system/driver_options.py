@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import model_validator
 
-from cosim.sw.object_driver.loading import PREFIX
+from cosim.sw.driver.compiled import name_of
 from cosim.units.options import Options
 
 
@@ -25,7 +25,7 @@ class DriverOptions(Options):
         """``object: [a.o, b.o]`` is short for ``variant: object:a.o,b.o``."""
         if isinstance(data, dict) and isinstance(data.get("object"), list):
             rest = {name: value for name, value in data.items() if name not in ("object", "variant")}
-            return rest | {"variant": PREFIX + ",".join(map(str, data["object"]))}
+            return rest | {"variant": name_of(data["object"])}
         return data
 
     @property

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 
 from cosim.config.problems import Path
 from cosim.object.errors import ObjectError
+from cosim.sw.driver.compiled import paths_of
 from cosim.sw.driver.own import VariantError
 from cosim.sw.driver.variants import check_cell, variant
-from cosim.sw.object_driver.loading import load_objects, paths_of
 from cosim.system.driver_options import DriverOptions
 
 
 def unknown_driver(driver: DriverOptions, path: Path) -> Iterator[tuple[Path, str]]:
     """What is wrong with the driver that stands at `path`: no such variant, policy or step, or cells that clash."""
     if objects := paths_of(driver.variant):
+        from cosim.sw.object_driver.loading import load_objects  # what is not asked for is not paid for
+
         for axis in driver.cells:
             text = "an object has no policies that could be set; compile the driver that you mean, and name its objects"
             yield (*path, axis), text

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cosim.sw.object_driver.loading import PREFIX, paths_of
+from cosim.sw.driver.compiled import name_of, paths_of
 from cosim.system.driver_options import DriverOptions
 
 
@@ -33,7 +33,7 @@ def moved(driver: DriverOptions, places: Mapping[str, str]) -> DriverOptions:
         return f"{places[path]}:{name}" if colon and path in places else text
 
     if objects := paths_of(driver.variant):
-        return DriverOptions(variant=PREFIX + ",".join(str(places.get(str(path), path)) for path in objects))
+        return DriverOptions(variant=name_of(places.get(str(path), path) for path in objects))
 
     def changed() -> Iterator[tuple[str, Any]]:
         yield "variant", named(driver.variant)

@@ -14,15 +14,16 @@ from typing import Any
 
 from cosim.sw.driver.axes import Variant
 from cosim.sw.driver.candidates import only_a_file, policy_hint, row_hint
+from cosim.sw.driver.compiled import COMPILED
 from cosim.sw.driver.own import VariantError, load_own, load_policy
 from cosim.sw.driver.table import CELLS, NEEDS, REFERENCE, ROWS
 from cosim.sw.steps import steps, without
 from cosim.units import quantities
 from cosim.units.nearest import nearest
 
-COMPILED, NEWEST = "object:", "latest"
-"""What begins the name of a driver that is compiled and no row. What is asked of its row beforehand (how long it waits
-at most, which pages it makes) is answered by that of the newest driver."""
+NEWEST = "latest"
+"""The row that answers what is asked beforehand of a driver that is compiled and no row: how long it waits at most, and
+which pages it makes."""
 
 
 def variant(name: str, cells: Mapping[str, Any] | None = None) -> Variant:

@@ -16,6 +16,7 @@ from cosim.sw.kernel.objects import Object
 from cosim.sw.object_driver.contexts import Contexts
 from cosim.sw.object_driver.functions.devres import let_go
 from cosim.sw.object_driver.hart import ObjectHart
+from cosim.sw.object_driver.loading import BUS, OPERATIONS, the_only
 from cosim.sw.object_driver.machine import LINK
 from cosim.sw.object_driver.running import Running
 from cosim.sw.object_driver.structures import KernelDevice, PlatformDevice, Structures
@@ -44,8 +45,8 @@ class ObjectDriver:
         self.structures = Structures(self.machine)
         self.contexts = Contexts(kernel)
         self._layout = self.machine.layout
-        self._ops = self._one("iommu_ops")
-        self._bus = self._one("platform_driver")
+        self._ops = the_only(image, OPERATIONS)
+        self._bus = the_only(image, BUS)
         self.identity = Domain(IDENTITY, DomainKind.IDENTITY, Object(self._static("identity_domain")))
         blocked = self._static("release_domain") or self._static("blocked_domain")
         self.blocked = Domain("", DomainKind.BLOCKED, Object(blocked)) if blocked else None
@@ -56,14 +57,6 @@ class ObjectDriver:
         self._capable: dict[str, bool] = {}
 
     # --- The driver's own structures ----------------------------------------------------------------------------------
-
-    def _one(self, structure: str) -> int:
-        """The address of the driver's only variable of a kind."""
-        found = {one.address for one in self.machine.image.info.variables if one.kind == structure}
-        if len(found) != 1:
-            paths = ", ".join(map(str, self.machine.image.paths))
-            raise ValueError(f"{paths}: {len(found) or 'no'} variables of struct {structure}; one driver has one")
-        return found.pop()
 
     def _initial(self, address: int, path: str) -> int:
         """A pointer in a structure of the driver's, as it was compiled; 0 without such a member."""

@@ -13,10 +13,11 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 from cosim.events import ReadSectionBegun, ReadSectionEnded
 from cosim.object.errors import ObjectError
 from cosim.sim.operations import Atomic, Body, Fence, Load, Op, Store
+from cosim.sw.driver.compiled import paths_of
 from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.iommu_ops import Hardware
 from cosim.sw.object_driver import hart
-from cosim.sw.object_driver.loading import load_objects, paths_of
+from cosim.sw.object_driver.loading import load_objects
 from cosim.sw.object_driver.running import Running
 from cosim.sw.object_driver.structures import Structures
 from cosim.sw.object_driver.unset import Unset

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import warnings
 from collections.abc import Callable
@@ -85,6 +84,8 @@ class Cluster:
         self, function: Callable[..., Any], *args: Any, wait: bool = True, within_s: float = CONNECT_S
     ) -> dict[str, Any]:
         """Call a function on every worker: what came of it by their addresses, an exception for one that failed."""
+
+        import asyncio  # as all that a cluster alone needs
 
         async def called() -> Any:
             calling = self.client.run(function, *args, wait=wait, on_error="return")

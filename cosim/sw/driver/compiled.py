@@ -1,0 +1,21 @@
+"""The name of a driver that a kernel's tree has compiled: its objects, in place of a row of policies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+COMPILED = "object:"
+"""What such a name begins with; the paths follow, with commas between them."""
+
+
+def paths_of(name: str) -> tuple[Path, ...]:
+    """The objects that the name of a driver lists; none if it is the name of another driver."""
+    if not name.startswith(COMPILED):
+        return ()
+    return tuple(Path(part.strip()) for part in name.removeprefix(COMPILED).split(","))
+
+
+def name_of(paths: Iterable[object]) -> str:
+    """The name of the driver that these objects are."""
+    return COMPILED + ",".join(map(str, paths))
