@@ -14,8 +14,6 @@ REASONS = {
     "test_what_models_count_time_for_is_in_the_list_and_nothing_else": "reads all models",
     "test_a_few_operations_leave_a_system_in_order": "the one of its kind in every run",
     "test_the_page_on_correctness_has_the_numbers": "replays every scenario",
-    "test_a_log_is_told_without_what_differs_from_run_to_run": "starts an interpreter",
-    "test_another_file_is_refused_in_a_line": "starts an interpreter",
     "test_output_goes_to_a_folder_from_which_the_run_can_be_repeated": "two whole runs with all their output",
     "test_a_trace_shows_every_register_access_and_command": "a whole run with its trace",
     "test_it_is_a_schema": "checks all of the schema",

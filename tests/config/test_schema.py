@@ -10,6 +10,11 @@ from cosim.config.source import Source
 from cosim.system.load import as_data, json_schema, load, shipped
 
 VALIDATOR = Draft202012Validator(json_schema())
+OFTEN = [
+    pytest.param(name, marks=[pytest.mark.slow] if path.parent.name == "review" else [])
+    for name, path in shipped().items()
+]
+"""Of the many experiments on the review, all are valid as they are written; how they run is for the slow tests."""
 
 
 def data_of(name: str) -> dict[str, Any]:
@@ -21,7 +26,7 @@ def test_it_is_a_schema():
     Draft202012Validator.check_schema(VALIDATOR.schema)
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", OFTEN)
 @pytest.mark.parametrize("everything", [False, True])
 def test_it_accepts_every_shipped_topology_as_it_runs(name, everything):
     VALIDATOR.validate(as_data(load(name), everything=everything))

@@ -46,9 +46,11 @@ def test_the_table_is_of_the_edition_that_the_package_names():
     assert CHAPTERS["2.3"] == "Process to translate an IOVA"
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_every_chapter_that_a_module_cites_has_that_number_and_title(module):
-    assert not list(wrong(prose(module)))
+def test_every_chapter_that_a_module_cites_has_that_number_and_title():
+    """Code is full of numbers: a text that seems wrong is judged by what it says to its readers alone."""
+    seem = [module for module in MODULES if any(wrong(module.read_text(encoding="utf-8")))]
+    assert seem
+    assert not {str(module): found for module in seem if (found := list(wrong(prose(module))))}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda file: file.name)

@@ -360,6 +360,7 @@ def test_without_the_extra_a_sentence_names_it(tmp_path: Path, monkeypatch: pyte
     assert not file.exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_here_does_not_import_what_a_cluster_needs(tmp_path: Path) -> None:
     program = f"import cosim, sys; cosim.sweep({str(tiny(tmp_path))!r}, {{'dram0.latency': ['40 ns']}}, jobs=1).runs"
     program += "; sys.exit('distributed' in sys.modules)"
