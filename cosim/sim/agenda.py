@@ -1,4 +1,4 @@
-"""One agenda for all hardware of a run: callbacks in (time, rank) order, one SimPy event for each activation."""
+"""One agenda for all hardware and CPUs of a run: callbacks in (time, rank) order, a SimPy event for each activation."""
 
 from __future__ import annotations
 
@@ -51,6 +51,11 @@ class Agenda(Executor):
         if time <= self.env._now:
             raise ValueError(f"at {time} ps: that is not after the present, {self.env._now} ps")
         self._push((time, rank, _call, call))
+
+    def schedule(self, time: int, rank: int, call: Callable[[Any], object], argument: object) -> None:
+        heappush(self._heap, (time, rank, call, argument))
+        if not self._running:
+            self._park()
 
     def start(self, task: Task, time: int) -> None:
         self._push((time, task.rank, self._advance, task))

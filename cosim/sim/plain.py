@@ -30,13 +30,13 @@ class Plain(Executor):
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
         if time <= self.env.now:
             raise ValueError(f"at {time} ps: that is not after the present, {self.env.now} ps")
+        self.schedule(time, rank, lambda _: call(), None)
 
+    def schedule(self, time: int, rank: int, call: Callable[[Any], object], argument: object) -> None:
         def happen(_: Event) -> None:
-            call()
+            call(argument)
 
-        moment = Moment(self.env)
-        moment.callbacks.append(happen)
-        self.env.schedule(moment, rank, time - self.env.now)  # type: ignore[arg-type]
+        self._after(time - self.sim.now, rank).callbacks.append(happen)
 
     def start(self, task: Task, time: int) -> None:
         self.at(time, task.rank, lambda: self.env.process(self._drive(task)))

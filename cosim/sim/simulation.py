@@ -1,4 +1,4 @@
-"""The clock, the ranks and the plain executor: one SimPy process for each hardware routine."""
+"""A run: its clock, its initiators, its chance and its probes, and the executor that lets things happen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BEFORE_ALL = -1
 
 
 class Sim:
-    """A run's clock, chance and probes. `executor` makes the hardware's executor; CPUs are SimPy processes always.
+    """A run's clock, chance and probes. `executor` makes what runs hardware and CPUs; SimPy processes may run beside.
 
     `hold_ps` is how long an action waits that the chooser holds.
     """
@@ -41,6 +41,7 @@ class Sim:
         self.exploring = False
         self.executor: Executor = (executor or Plain)(self)
         self.at = self.executor.at
+        self.schedule = self.executor.schedule
         self.resume = self.executor.resume
         self._initiators: dict[str, Initiator] = {}
         self._probes: dict[type, Probe[Any]] = {}
@@ -81,13 +82,9 @@ class Sim:
         return task
 
     def moment(self, time: int, rank: int) -> Moment:
-        """A SimPy event at `time`, for the processes (CPUs) that live on SimPy itself."""
-        return self.after(time - self.now, rank)
-
-    def after(self, delay_ps: int, rank: int) -> Moment:
-        """A SimPy event `delay_ps` from now."""
+        """A SimPy event at `time`, for processes that live on SimPy itself."""
         moment = Moment(self.env)
-        self.env.schedule(moment, rank, delay_ps)  # type: ignore[arg-type]
+        self.env.schedule(moment, rank, time - self.now)  # type: ignore[arg-type]
         return moment
 
     def stop(self) -> None:

@@ -198,7 +198,7 @@ class Machine:
 
     def _add_thread(self, path: str) -> None:
         chance = self.chance
-        plan = [(chance.randrange(5), *self._plan()) for _ in range(chance.randint(2, 6))]
+        plan = [(chance.randrange(6), *self._plan()) for _ in range(chance.randint(2, 6))]
         port = self.bus.port(path, chance.randint(0, 3))
         self.sim.env.process(self._thread(path, port, plan))
 
@@ -214,6 +214,8 @@ class Machine:
                 port.post(address, 8, (100 + key,), rank(), owner=path, agent=f"{path}.post")
             elif verb == 3:
                 sim.at(sim.now + 1 + rest, rank(), lambda key=key: self._invalidate(path, key))
+            elif verb == 4:
+                sim.schedule(sim.now + rest, rank(), lambda key: self._invalidate(path, key), key)
             else:
                 woken = Woken(sim)
                 read = Access(port, AccessKind.READ, address, 8, "mmio", owner=path, agent=f"{path}.mmio")

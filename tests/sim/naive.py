@@ -62,6 +62,11 @@ class Naive(Executor):
         moment.callbacks.append(lambda _: call())
         self.env.schedule(moment, rank, time - self.now)
 
+    def schedule(self, time: int, rank: int, call: Callable[[Any], object], argument: object) -> None:
+        moment = Moment(self.env)
+        moment.callbacks.append(lambda _: call(argument))
+        self.env.schedule(moment, rank, time - self.now)
+
     def start(self, task: Task, time: int) -> None:
         self.at(time, task.rank, lambda: self.go_on(task, None))
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from simpy.events import Event
 
+from cosim.hw.cpu.sequencer import Sequencer
 from cosim.sim.agenda import Agenda
+from cosim.sim.cpu_steps import IDLE, Delay, Steps, Wait
 from cosim.sim.executor import Executor
 from cosim.sim.gate import Gate
 from cosim.sim.plain import Plain
@@ -116,6 +118,25 @@ def test_gates_and_starts_within_the_agenda_do_not_park_it() -> None:
     sim.env.run()
     assert len(ended) == 18
     assert executor.activations == 1
+
+
+def test_a_cpu_has_no_event_of_simpy() -> None:
+    sim, executor = agenda()
+    cpu = Sequencer(sim, "cpu0")
+    seen: list[int] = []
+
+    def life() -> Steps[None]:
+        for _ in range(100):
+            yield Delay(7)
+            yield Wait(sim.now + 3, opened=True)
+            seen.append(sim.now)
+        yield IDLE
+
+    cpu.begin(life())
+    sim.start(steps(300, 3), sim.initiator("nic0").rank(Stage.TRANSACTION))
+    sim.env.run()
+    assert seen == list(range(10, 1001, 10))
+    assert executor.activations <= 2  # that of what was due first, and it was replaced once
 
 
 # --- Never too far ----------------------------------------------------------------------------------------------------

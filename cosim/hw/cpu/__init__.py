@@ -10,6 +10,6 @@ cpu.py                  fetches a thread's next operation and has it carried out
         ordering.py             the rules of a memory model, as data
         pending_writes.py       what has been issued and is not visible yet, and the barriers behind it
       store_buffer.py         when that leaves
-      sequencer.py            the CPU's steps as a SimPy process; `alarms` are the time-outs that are called off
+      sequencer.py            the CPU's steps in simulated time; `alarms` are the time-outs that are called off
 ```
 """

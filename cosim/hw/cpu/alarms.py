@@ -1,10 +1,9 @@
-"""Alarms of one CPU that can be called off: however many time-outs there are, few of them are SimPy events."""
+"""Alarms of one CPU that can be called off: however many time-outs there are, few of them are scheduled."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from typing import Any
 
 from cosim.sim.ranks import Initiator, Stage
 from cosim.sim.simulation import Sim
@@ -25,7 +24,7 @@ class Alarm:
 
 
 class Alarms:
-    """The alarms of one CPU, in a heap of their own; SimPy has an event for the earliest.
+    """The alarms of one CPU, in a heap of their own; an event is scheduled for the earliest.
 
     Called-off alarms leave no event behind: a time-out of 90 s that never comes is one event for as many as there
     were, since one that is due later than an event that is already set needs no other.
@@ -66,9 +65,9 @@ class Alarms:
             self._called_off -= 1
         if heap and (not self._events or heap[0].time < self._events[-1]):
             self._events.append(heap[0].time)
-            self._sim.moment(heap[0].time, self._initiator.rank(Stage.CPU)).callbacks.append(self._ring)
+            self._sim.schedule(heap[0].time, self._initiator.rank(Stage.CPU), self._ring, None)
 
-    def _ring(self, _: Any) -> None:
+    def _ring(self, _: None) -> None:
         now = self._events.pop()
         heap = self._heap
         while heap and heap[0].time <= now:

@@ -1,4 +1,4 @@
-"""What runs a CPU's steps in simulated time: a SimPy process whose waits may be cut short."""
+"""What runs a CPU's steps in simulated time: a task whose waits may be cut short."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Sequencer(Component):
             self._wait = self._due = None
             self._go_on()
 
-    def _go_on(self, _: object = None) -> None:
+    def _go_on(self, _: None = None) -> None:
         """Go as far as the next step that takes time."""
         step = next(self._steps)
         if isinstance(step, Delay):
-            self.sim.after(step.ps, self.initiator.rank(step.stage)).callbacks.append(self._go_on)
+            self.sim.schedule(self.sim.now + step.ps, self.initiator.rank(step.stage), self._go_on, None)
         elif isinstance(step, Wait):
             self._wait = step
             self._token = token = self._token + 1
@@ -63,7 +63,7 @@ class Sequencer(Component):
         if self._wait is not None and (self._due is None or time < self._due):
             self._due = time
             self._token = token = self._token + 1
-            self.sim.moment(time, self.initiator.rank(Stage.CPU)).callbacks.append(lambda _: self._step(token))
+            self.sim.schedule(time, self.initiator.rank(Stage.CPU), self._step, token)
 
     def poke(self) -> None:
         """Something has come up: an open wait ends at the next tick."""

@@ -26,7 +26,7 @@ Op                    threads: `await op`          the CPU, with `Body`
 
 Step                  a CPU, in what it does for   the `Sequencer` that
                       an `Op`: `yield step`        the CPU is, with `Steps`
-  Delay               let time pass                one SimPy event           exactly its duration
+  Delay               let time pass                one event                 exactly its duration
   Wait                wait for a time, or for      an alarm that can be      until then, or until something
                       what ends the wait sooner    called off                comes up
   Leave               give the CPU to the next     the run queue             until the thread is on again
