@@ -12,9 +12,9 @@ from cosim.shell import INTERRUPTED
 CODES = """\b
 Exit codes:
   0    ok, whether they differ or not
-  2    wrong usage: no such driver or topology
+  2    wrong usage: no such driver or topology, an unwritable output
   3    an error inside cosim
-  130  interrupted by Ctrl-C; what was run until then is printed"""
+  130  interrupted by Ctrl-C or SIGTERM; what was run until then is printed"""
 
 
 @click.command("diff-driver", epilog=CODES, short_help="Show in which cells two drivers differ, and what each costs.")
@@ -58,7 +58,15 @@ def diff_driver(first: str, second: str, on: str, runs: bool, jobs: int | None, 
     return INTERRUPTED if cut else 0
 
 
-@click.command(epilog=CODES, short_help="Show what differs between two studies, and what of it is no chance.")
+OF_STUDIES = """\b
+Exit codes:
+  0    ok, whether they differ or not
+  2    wrong usage: no results file, an unwritable output
+  3    an error inside cosim
+  130  interrupted by Ctrl-C or SIGTERM"""
+
+
+@click.command(epilog=OF_STUDIES, short_help="Show what differs between two studies, and what of it is no chance.")
 @click.argument("first", metavar="FIRST.sqlite")
 @click.argument("second", metavar="SECOND.sqlite")
 @click.option(

@@ -64,6 +64,7 @@ def list_(what: str) -> int:
     topologies     those that come with cosim (what is listed without WHAT)
     drivers        variants of the driver, and in which policies they differ
     policies       what a driver can be made of
+    steps          what can be taken out of a policy, each by itself
     threads        what a thread may do
     patterns       where a DMA master's requests go
     oracles        what is judged in every run

@@ -68,16 +68,16 @@ def replay(
         replayed = run_again(
             found, executor=executor, command=command, watchers=watchers, progress=not quiet, stop=stop
         )
-        lost = what_failed(outputs.close)
+        lost = [what_failed(outputs.close)]
         if as_json:
             click.echo(json.dumps(replayed.as_json(), indent=1))
         elif not (drawn and replayed.same):
             _print(replayed)
         if (drawn or page) and replayed.same:
-            lost += _drawn(replayed, command, page, printed=drawn)
-    if lost:
-        click.echo(lost, err=True)
-    return INTERRUPTED if stop.signals else 2 if lost else replayed.exit_code
+            lost.append(_drawn(replayed, command, page, printed=drawn))
+    for why in filter(None, lost):
+        click.echo(why, err=True)
+    return INTERRUPTED if stop.signals else 2 if any(lost) else replayed.exit_code
 
 
 def _print(replayed: Replayed) -> None:

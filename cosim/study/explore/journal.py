@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 from cosim.config.problems import Position, Problem, TopologyError
 from cosim.study.explore.look import Look
+from cosim.study.report.whole_file import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,15 @@ class Journal:
     def __init__(self, head: Mapping[str, Any], path: Path | None = None, *, resume: bool = False) -> None:
         self._path = path
         self._done: dict[str, Done] = {}
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
         self._head = json.loads(json.dumps(head))
         if path is None:
             return
-        if resume and path.exists():
-            self._read(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a" if resume else "w", encoding="utf-8")
+            if resume and path.exists():
+                self._read(path)
+            self._file = path.open("ab" if resume else "wb", buffering=0)
         except OSError as error:
             raise _refused(path, f"cannot be written: {error.strerror}") from None
         if self._file.tell() == 0:
@@ -74,8 +76,15 @@ class Journal:
 
     def _write(self, line: Mapping[str, Any]) -> None:
         assert self._file is not None
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        data = f"{json.dumps(line)}\n".encode()
+        try:
+            while data := data[self._file.write(data) :]:
+                pass
+        except OSError as error:
+            assert self._path is not None
+            self._file.close()
+            why = f"cannot be written: {error.strerror}; what it has so far is kept: go on with --resume"
+            raise _refused(self._path, why) from None
 
     def _read(self, path: Path) -> None:
         """Lines up to one that was cut short: the last one of a process that was ended."""
@@ -97,7 +106,7 @@ class Journal:
             run, look = data.pop("run"), data["look"] and Look(**_with_tuples(data["look"]))
             self._done[run] = Done(**_with_tuples({**data, "look": look}))
         kept = [json.dumps(self._head), *lines[1 : 1 + len(self._done)]] if lines else []
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        write_whole(path, "".join(f"{line}\n" for line in kept))
 
 
 class Notes:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 from cosim.config.problems import Position, Problem, TopologyError
+from cosim.study.report.whole_file import whole
 from cosim.study.results.extras import needed
 from cosim.study.results.frame import columns_of, tidy, to_frame
 from cosim.study.results.results import Results
@@ -21,28 +21,23 @@ def check_extras(parquet: str | None) -> None:
 
 def write_csv(results: Results, path: str, sweep: int | None = None) -> None:
     """Write a CSV file, which is whole or is not there. TopologyError."""
-    unfinished = Path(f"{path}.part")
     try:
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
+        with whole(Path(path)) as place, place.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, columns_of(results, sweep), restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(tidy(results, sweep))
-        os.replace(unfinished, path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise _refused(f"--csv {path}", error) from None
 
 
 def write_parquet(results: Results, path: str, sweep: int | None = None) -> None:
     """Write a Parquet file, which is whole or is not there. TopologyError."""
     check_extras(path)
-    unfinished = Path(f"{path}.part")
     frame = to_frame(results, sweep)
     try:
-        frame.to_parquet(unfinished, index=False)
-        os.replace(unfinished, path)
+        with whole(Path(path)) as place:
+            frame.to_parquet(place, index=False)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise _refused(f"--parquet {path}", error) from None
 
 

@@ -15,6 +15,7 @@ import pytest
 import cosim
 from cosim.config.problems import TopologyError
 from cosim.study.explore.explore import JOURNAL, Exploration, explorations
+from cosim.study.explore.journal import Journal
 from cosim.study.explore.request import Request
 from cosim.study.explore.row import Row
 from cosim.study.explore.search import draw
@@ -141,6 +142,16 @@ def test_a_journal_of_another_version_is_refused(path: Path, tmp_path: Path) -> 
     (tmp_path / JOURNAL).write_text('{"model": "0", "allocations": false}\n')
     with pytest.raises(TopologyError, match="is of another search"):
         list(explorations([path], Request(), folder=tmp_path, resume=True))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_journal_that_cannot_be_written_further_is_no_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).symlink_to("/dev/full")
+    with pytest.raises(TopologyError, match=r"journal\.jsonl: cannot be written: No space left .* go on with --resume"):
+        Journal({"model": "1"}, tmp_path / JOURNAL)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(TopologyError, match=r"cannot be written: Is a directory"):
+        Journal({"model": "1"}, tmp_path / "folder", resume=True)
 
 
 def test_a_signal_ends_it_and_what_was_found_so_far_is_kept(path: Path) -> None:

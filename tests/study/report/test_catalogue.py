@@ -33,6 +33,11 @@ def test_topologies_are_told_by_the_first_sentence_of_their_opening_comment(tmp_
     assert CATALOGUE["topologies"]() == [("one", "Ten devices share a domain, all behind one IOMMU"), ("two", "Short")]
 
 
+def test_the_help_names_every_list():
+    told = CliRunner().invoke(main, ["list", "--help"]).output
+    assert [name for name in CATALOGUE if f"\n  {name} " not in told] == []
+
+
 def test_every_shipped_topology_is_listed():
     assert [name for name, _ in CATALOGUE["topologies"]()] == list(load.shipped())
 
