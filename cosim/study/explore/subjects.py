@@ -59,19 +59,17 @@ def tasks(
 
     Raises TopologyError for what cannot be searched.
     """
-    loaded = load(topology, sets=sets, overlays=overlays, seed=seed, until=until)
+    # Values are set beside the driver that is asked for: the file's own may lack the axis' cell that they are for.
+    first, *others = request.drivers or (None,)
+    loaded = load(topology, driver=first, sets=sets, overlays=overlays, seed=seed, until=until)
     name = "topology" if isinstance(topology, Topology) else Path(topology).name.removesuffix(".yaml")
     source = name if isinstance(topology, Topology) else str(topology)
     explore = loaded.explore or ExploreOptions()
-    plain = Subject(name, loaded, source, tuple(sets), tuple(overlays), seed, until)
-    asked = [
-        replace(
-            plain,
-            topology=load(topology, driver=driver, sets=sets, overlays=overlays, seed=seed, until=until),
-            driver=driver,
-        )
-        for driver in request.drivers
-    ]
+    plain = Subject(name, loaded, source, tuple(sets), tuple(overlays), seed, until, driver=first)
+    asked = [plain] if first is not None else []
+    for driver in others:
+        under = load(topology, driver=driver, sets=sets, overlays=overlays, seed=seed, until=until)
+        asked.append(replace(plain, topology=under, driver=driver))
     own = any(text.startswith("driver") for text in sets)
     for subject, wanted in _drivers(plain, explore, asked, own=own):
         _check(subject, explore, request)

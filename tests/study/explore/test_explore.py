@@ -19,6 +19,7 @@ from cosim.study.explore.journal import Journal
 from cosim.study.explore.request import Request
 from cosim.study.explore.row import Row
 from cosim.study.explore.search import draw
+from cosim.study.explore.subjects import tasks
 from cosim.study.report.exploration import as_text
 from cosim.study.run.signs import kind
 from tests.study.explore.systems import ATTACH_BESIDE_UNMAP, written
@@ -244,3 +245,12 @@ def test_nothing_to_search_is_an_error_of_a_topology_and_not_of_one_driver_of_se
         row = SimpleNamespace(name=topology, nothing=nothing, found=found, stopped="", driver="", as_wanted=True)
         exploration.rows.append(row)  # type: ignore[arg-type]
     assert exploration.exit_code == code
+
+
+def test_what_is_set_is_set_beside_the_driver_that_is_asked_for(path: Path) -> None:
+    """The file's own driver has no such step."""
+    names = [
+        task.subject.driver_name
+        for task in tasks(str(path), Request(drivers=("ideal",)), sets=["driver.pscid.without=lock"])
+    ]
+    assert names == ["ideal pscid.without=lock"]
