@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import gc
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
+from typing import Any
 
 from cosim.sim.operations.op import Op
 
 _PACKAGES = ("cosim.sw.driver.", "cosim.sw.", "cosim.")
 """What is left out at the beginning of a module's name: the first of these that it has."""
 _AWAITS_ONE = Op.__await__.__code__
+_FRAMES = {CoroutineType: "cr_frame", GeneratorType: "gi_frame", AsyncGeneratorType: "ag_frame"}
 _NAMES: dict[tuple[CodeType, int, CodeType, str], str] = {}
 """The names of places: by the code and the instruction that is suspended, the function around it, and its module."""
 
@@ -24,37 +26,50 @@ def place_of(waiting: object) -> str:
 
     Empty for one that has not begun, has ended, or is no coroutine or generator of Python's.
     """
-    inner: object = waiting
-    frames: list[FrameType] = []
+    inner: Any = waiting
+    stack: list[Any] = []
     while True:
-        if isinstance(inner, CoroutineType):
-            suspended, frame, inner = inner.cr_suspended, inner.cr_frame, inner.cr_await
-        elif isinstance(inner, GeneratorType):
-            if inner.gi_code is _AWAITS_ONE:
+        kind = type(inner)
+        if kind is CoroutineType:
+            if not inner.cr_suspended:
                 break
-            suspended, frame, inner = inner.gi_suspended, inner.gi_frame, inner.gi_yieldfrom
-        elif isinstance(inner, AsyncGeneratorType):
-            suspended, frame, inner = True, inner.ag_frame, inner.ag_await
-        elif type(inner).__name__ in ("async_generator_asend", "async_generator_athrow"):
+            stack.append(inner)
+            inner = inner.cr_await
+        elif kind is GeneratorType:
+            if not inner.gi_suspended or inner.gi_code is _AWAITS_ONE:
+                break
+            stack.append(inner)
+            inner = inner.gi_yieldfrom
+        elif kind is AsyncGeneratorType:
+            if inner.ag_frame is None:
+                break
+            stack.append(inner)
+            inner = inner.ag_await
+        elif kind.__name__ in ("async_generator_asend", "async_generator_athrow"):
             inner = next((held for held in gc.get_referents(inner) if isinstance(held, AsyncGeneratorType)), None)
-            continue
         else:
             break
-        if frame is None or not suspended:
-            break
-        frames.append(frame)
-    return _named(frames) if frames else ""
+    if not stack:
+        return ""
+    innermost = frame = _frame_of(stack.pop())
+    while stack and frame.f_code.co_name[0] == "<":
+        frame = _frame_of(stack.pop())
+    return _named(innermost, innermost if frame.f_code.co_name[0] == "<" else frame)
+
+
+def _frame_of(suspended: object) -> FrameType:
+    """Its frame, which Python makes when it is asked for: that costs as much as to go past several without."""
+    frame: FrameType = getattr(suspended, _FRAMES[type(suspended)])
+    return frame
 
 
 def place_of_caller(frame: FrameType) -> str:
     """Where the function of `frame` stands now."""
-    return _named([frame])
+    return _named(frame, frame)
 
 
-def _named(frames: list[FrameType]) -> str:
-    """The place of the innermost frame; a comprehension belongs to the function around it (as from 3.12 on)."""
-    innermost = frames[-1]
-    function = next((frame for frame in reversed(frames) if frame.f_code.co_name[0] != "<"), innermost)
+def _named(innermost: FrameType, function: FrameType) -> str:
+    """The place of the innermost frame; a comprehension belongs to the `function` around it (as from 3.12 on)."""
     module = str(function.f_globals.get("__name__", ""))
     key = (innermost.f_code, innermost.f_lasti, function.f_code, module)
     if key not in _NAMES:

@@ -8,7 +8,7 @@ decides between two ways of doing one thing.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from functools import cache
 from typing import Any, NamedTuple, TypeVar, cast
@@ -41,15 +41,21 @@ def step(answer: object = None) -> Callable[[F], F]:
     return mark
 
 
-def steps(policy: object) -> dict[str, Step]:
+def steps(policy: object) -> Mapping[str, Step]:
     """The steps of a policy by their names: a method that overrides one is a step only if it is marked itself.
 
     `no_steps` of a policy's class names inherited methods that it does not come to.
     """
+    kind: type = type(policy)
+    return _steps_of(kind)
+
+
+@cache
+def _steps_of(policy: type) -> Mapping[str, Step]:
     found: dict[str, Step] = {}
-    for kind in reversed(type(policy).__mro__):
+    for kind in reversed(policy.__mro__):
         for method in vars(kind):
-            function = getattr(type(policy), method, None)
+            function = getattr(policy, method, None)
             if hasattr(function, "step_answer") and method not in getattr(policy, "no_steps", ()):
                 name = method.strip("_").replace("_", "-")
                 about = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ").rstrip(".")

@@ -31,18 +31,23 @@ def what_is_explored_can_be(topology: Topology) -> Iterator[Broken]:
     for index, driver in enumerate(explore.clean):
         yield from _driver(driver, ("explore", "clean", index))
         drivers.append(driver_options(driver))
+    limit = shortest_wait(drivers)
     for index, hold in enumerate(explore.holds):
         if index != explore.holds.index(hold):
             yield ("explore", "holds", index), f"{format_time(hold)} stands there twice"
-        if text := too_long(hold, explore.deviations, drivers):
+        if text := too_long(hold, explore.deviations, limit):
             yield ("explore", "holds", index), text
 
 
-def too_long(hold_ps: int, deviations: int, drivers: list[DriverOptions]) -> str:
-    """What is wrong with so many holds one after the other, if they reach a time-out of one of the drivers."""
+def shortest_wait(drivers: list[DriverOptions]) -> int | None:
+    """The shortest time-out of those drivers that are known, in picoseconds; None if there is none."""
     known = [driver for driver in drivers if not list(unknown_driver(driver, ()))]
-    limit = min((shortest_time_out(variant(driver.variant, driver.cells)) for driver in known), default=0)
-    if not known or hold_ps * max(1, deviations) < limit:
+    return min((shortest_time_out(variant(driver.variant, driver.cells)) for driver in known), default=None)
+
+
+def too_long(hold_ps: int, deviations: int, limit: int | None) -> str:
+    """What is wrong with so many holds one after the other, if they reach a time-out of `limit` (`shortest_wait`)."""
+    if limit is None or hold_ps * max(1, deviations) < limit:
         return ""
     several = f"{deviations} deviations of {format_time(hold_ps)}" if deviations > 1 else format_time(hold_ps)
     return (

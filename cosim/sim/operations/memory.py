@@ -111,10 +111,8 @@ class Atomic(Op[Loaded]):
     @property
     def touches(self) -> Footprint:
         """What changes together with the word, as an action: the page that goes back to a free list, for one."""
-        try:
-            return self._touches
-        except AttributeError:
-            return ()
+        touches: Footprint = getattr(self, "_touches", ())
+        return touches
 
     @touches.setter
     def touches(self, touches: Footprint) -> None:

@@ -25,10 +25,8 @@ class Op(Generic[T_co]):
         The CPU looks a place up where somebody asks for it (`cosim.sim.places`), and keeps one that was set. Whoever
         makes operations without a source in Python sets it: ``iommu.c:934``.
         """
-        try:
-            return self._place
-        except AttributeError:
-            return ""
+        place: str = getattr(self, "_place", "")
+        return place
 
     @place.setter
     def place(self, place: str) -> None:

@@ -11,7 +11,7 @@ from cosim.study.explore.cells import Subject
 from cosim.study.explore.request import Request
 from cosim.system.driver_options import DriverOptions
 from cosim.system.explore_options import ExploreOptions, driver_options
-from cosim.system.explore_rules import no_thread, too_long
+from cosim.system.explore_rules import no_thread, shortest_wait, too_long
 from cosim.system.load import load, shipped
 from cosim.system.topology import Topology
 
@@ -93,10 +93,11 @@ def _check(subject: Subject, explore: ExploreOptions, request: Request) -> None:
     """TopologyError for holds that could make a time-out fire, and threads that there are not."""
     deviations = explore.deviations if request.deviations is None else request.deviations
     holds = request.holds or explore.holds or (subject.topology.run.hold,)
+    limit = shortest_wait([subject.topology.driver])
     problems = [
         Problem(Position("--holds" if request.holds else subject.source), (), text)
         for hold in holds
-        if (text := too_long(hold, deviations, [subject.topology.driver]))
+        if (text := too_long(hold, deviations, limit))
     ]
     problems += [
         Problem(Position(f"--starts {name}"), (), text)
