@@ -29,7 +29,8 @@ class Hart:
     All times are those of the memory: `now` never decreases, and a load's `at` is the time from which on its value was
     there to be read *and* it was free to read it.
 
-    `floor` is that of the hart: later loads return no state that had ended by then.
+    `floor` is that of the hart: later loads return no state that had ended by then. `seen` is, for each half word that
+    it has read or written and remembers, when the newest of the states began that it has seen there.
     """
 
     __slots__ = (
@@ -39,10 +40,10 @@ class Hart:
         "_output_at",
         "_own_atomics",
         "_read_at",
-        "_seen",
         "_wrote_at",
         "floor",
         "rules",
+        "seen",
         "who",
         "writes",
     )
@@ -56,7 +57,7 @@ class Hart:
         self._memory = memory
         self._read_at = self._wrote_at = self._input_at = self._output_at = -1
         self._input_unordered = False
-        self._seen: dict[int, int] = {}
+        self.seen: dict[int, int] = {}
         self._own_atomics: dict[int, int] = {}
 
     # --- Operations in program order --------------------------------------------------------------------------------
@@ -90,8 +91,8 @@ class Hart:
         else:
             half, low = address >> 2, floor
             for place in (half, half + 1) if size == 8 else (half,):
-                if self._seen.get(place, -1) > low:
-                    low = self._seen[place]
+                if self.seen.get(place, -1) > low:
+                    low = self.seen[place]
             states = memory.states(address, size, low)
             index = pick(len(states)) if len(states) > 1 else 0
             began, value = states[index]
@@ -109,24 +110,19 @@ class Hart:
 
     def _saw(self, address: int, size: int, began: int) -> None:
         """Remember which state of these bytes this hart has read: it goes back behind none of them."""
-        seen = self._seen
+        seen = self.seen
         for half in range(address >> 2, address + size + 3 >> 2):
             if began > seen.get(half, -1):
                 seen[half] = began
 
     def _overwrote(self, address: int, size: int, now: int) -> None:
         """Remember that this hart has written these bytes now: whatever it has seen there is older."""
-        self._seen.update(dict.fromkeys(range(address >> 2, address + size + 3 >> 2), now))
+        self.seen.update(dict.fromkeys(range(address >> 2, address + size + 3 >> 2), now))
 
     def forget(self, before: int) -> None:
         """Drop what only matters for states that had ended by `before`, which no load returns any more."""
-        self._seen = {half: began for half, began in self._seen.items() if began > before}
+        self.seen = {half: began for half, began in self.seen.items() if began > before}
         self._own_atomics.clear()
-
-    @property
-    def remembered(self) -> int:
-        """Of how many places this hart remembers what it has seen."""
-        return len(self._seen)
 
     def _store(self, op: Store, now: int, pick: Pick) -> PendingWrite:
         release = op.release and self.rules.store_release
@@ -231,7 +227,7 @@ class Hart:
             self._input_at,
             self._output_at,
             self._input_unordered,
-            tuple(sorted(self._seen.items())),
+            tuple(sorted(self.seen.items())),
             tuple(sorted(self._own_atomics.items())),
         )
 
@@ -249,7 +245,7 @@ class Hart:
             atomics,
         ) = snapshot
         self.writes.restore(writes)
-        self._seen = dict(seen)
+        self.seen = dict(seen)
         self._own_atomics = dict(atomics)
 
 

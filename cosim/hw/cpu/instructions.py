@@ -48,35 +48,31 @@ _TICK = Delay(1)
 # --- Memory ----------------------------------------------------------------------------------------------------------
 
 
-def _load(cpu: Scheduler, thread: Thread, op: Load) -> Steps[Loaded]:
-    return _load_of(cpu, thread, op, op)
-
-
-def _load_of(cpu: Scheduler, thread: Thread, op: Load, awaited: Op[object]) -> Steps[Loaded]:
-    """A load takes hold at its end; it is all or part of what the thread has awaited."""
+def _load(cpu: Scheduler, thread: Thread, op: Load, whole: Atomic | None = None) -> Steps[Loaded]:
+    """A load takes hold at its end; it is what the thread has awaited, or part of the `whole`."""
     if cpu.hart.writes.pending:
         yield from cpu.stall(thread, op, "fence_instr")
     yield cpu.costs.load
     if cpu.lines is not None:
-        yield from cpu.fetch_line(cpu.lines, awaited if isinstance(awaited, Atomic) else op)
+        yield from cpu.fetch_line(cpu.lines, whole or op)
     if cpu.sim.exploring:
-        yield from ask(cpu, thread, op, awaited)
+        yield from ask(cpu, thread, op, whole or op)
     loaded: Loaded = cpu.perform(thread, op)
     return loaded
 
 
 def _store(cpu: Scheduler, thread: Thread, op: Store) -> Steps[None]:
     """A store goes into the buffer at its end, and takes hold when it leaves that."""
-    yield from _issue(cpu, thread, op, cpu.costs.store)
+    return _issue(cpu, thread, op, cpu.costs.store)
 
 
 def _store_block(cpu: Scheduler, thread: Thread, op: StoreBlock) -> Steps[None]:
-    yield from _issue(cpu, thread, op, cpu.costs.block)
+    return _issue(cpu, thread, op, cpu.costs.block)
 
 
 def _mmio_write(cpu: Scheduler, thread: Thread, op: MmioWrite) -> Steps[None]:
     """A register write is posted: it reaches its device later."""
-    yield from _issue(cpu, thread, op, cpu.costs.mmio_write)
+    return _issue(cpu, thread, op, cpu.costs.mmio_write)
 
 
 def _issue(cpu: Scheduler, thread: Thread, op: Store | StoreBlock | MmioWrite, cost: Delay) -> Steps[None]:
@@ -91,7 +87,7 @@ def _atomic(cpu: Scheduler, thread: Thread, op: Atomic) -> Steps[Loaded]:
     """An atomic takes hold at its end, ahead of every load of that time; a compare-and-swap may end with its load."""
     cost = cpu.costs.atomic
     if op.kind is Amo.CAS:
-        found = yield from _load_of(cpu, thread, op.first_load(), op)
+        found = yield from _load(cpu, thread, op.first_load(), op)
         if op.fails_with(found):
             return found
         cost = cpu.costs.swap

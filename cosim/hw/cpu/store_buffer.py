@@ -100,7 +100,7 @@ class StoreBuffer:
 
     def _try_at(self, slot: Slot, time: int) -> None:
         stage = Stage.MEMORY if slot.entry.kind == STORE else Stage.REGISTER
-        self.sim.at(time, self._initiator.rank(stage), lambda: self._try(slot))
+        self.sim.schedule(time, self._initiator.rank(stage), self._try, slot)
 
     def _try(self, slot: Slot) -> None:
         """Start leaving, if it is time and nothing has to go first; who has to wait is tried again after each leave."""
@@ -112,7 +112,7 @@ class StoreBuffer:
         elif self._lines is None or not (wait := self._line(self._lines, slot.entry)):
             self._drain(slot)
         else:
-            self.sim.at(self.sim.now + wait, self._initiator.rank(Stage.MEMORY), lambda: self._drain(slot))
+            self.sim.schedule(self.sim.now + wait, self._initiator.rank(Stage.MEMORY), self._drain, slot)
 
     def _line(self, lines: Lines, entry: PendingWrite) -> int:
         """How long until the line is here that a store writes."""

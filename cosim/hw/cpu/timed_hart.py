@@ -121,9 +121,9 @@ class TimedHart(Sequencer):
         hart.who = thread.name
         if self.order_made and not (isinstance(op, Load) and not op.acquire):
             self._tell(thread, op)
-        if hart.remembered > self._forget_above:
+        if len(hart.seen) > self._forget_above:
             hart.forget(now - self.options.history)
-            self._forget_above = max(_REMEMBERED, 2 * hart.remembered)
+            self._forget_above = max(_REMEMBERED, 2 * len(hart.seen))
         return hart.execute(op, now, self._pick_past if sim.exploring else _newest)
 
     def _tell(self, thread: Thread, op: Op[object]) -> None:
