@@ -16,6 +16,7 @@ from cosim.hw.memory.history import ANCIENT
 from cosim.hw.memory.memory import Memory
 from cosim.sim.loaded import Loaded, at_of
 from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioRead, MmioWrite, Op, Store, StoreBlock
+from cosim.spec.page import PAGE, PAGE_LG2
 
 Pick = Callable[[int], int]
 """Answers a choice among n with a number below n; 0 is the newest state."""
@@ -34,6 +35,7 @@ class Hart:
     """
 
     __slots__ = (
+        "_filled",
         "_input_at",
         "_input_unordered",
         "_memory",
@@ -58,6 +60,8 @@ class Hart:
         self._read_at = self._wrote_at = self._input_at = self._output_at = -1
         self._input_unordered = False
         self.seen: dict[int, int] = {}
+        self._filled: dict[int, int] = {}
+        """When this hart last wrote a whole page at once: it has seen nothing older anywhere in it."""
         self._own_atomics: dict[int, int] = {}
 
     # --- Operations in program order --------------------------------------------------------------------------------
@@ -93,6 +97,8 @@ class Hart:
             for place in (half, half + 1) if size == 8 else (half,):
                 if self.seen.get(place, -1) > low:
                     low = self.seen[place]
+            if self._filled.get(address >> PAGE_LG2, -1) > low:
+                low = self._filled[address >> PAGE_LG2]
             states = memory.states(address, size, low)
             index = pick(len(states)) if len(states) > 1 else 0
             began, value = states[index]
@@ -117,11 +123,15 @@ class Hart:
 
     def _overwrote(self, address: int, size: int, now: int) -> None:
         """Remember that this hart has written these bytes now: whatever it has seen there is older."""
-        self.seen.update(dict.fromkeys(range(address >> 2, address + size + 3 >> 2), now))
+        if size & PAGE - 1 or address & PAGE - 1:
+            self.seen.update(dict.fromkeys(range(address >> 2, address + size + 3 >> 2), now))
+        else:
+            self._filled.update(dict.fromkeys(range(address >> PAGE_LG2, address + size >> PAGE_LG2), now))
 
     def forget(self, before: int) -> None:
         """Drop what only matters for states that had ended by `before`, which no load returns any more."""
         self.seen = {half: began for half, began in self.seen.items() if began > before}
+        self._filled = {page: wrote for page, wrote in self._filled.items() if wrote > before}
         self._own_atomics.clear()
 
     def _store(self, op: Store, now: int, pick: Pick) -> PendingWrite:
@@ -218,7 +228,7 @@ class Hart:
         Without `reads` the hart will load nothing any more, and what it has seen makes no difference.
         """
         if not reads:
-            return (self.writes.snapshot(), -1, -1, -1, -1, -1, False, (), ())
+            return (self.writes.snapshot(), -1, -1, -1, -1, -1, False, (), (), ())
         return (
             self.writes.snapshot(),
             self.floor,
@@ -228,6 +238,7 @@ class Hart:
             self._output_at,
             self._input_unordered,
             tuple(sorted(self.seen.items())),
+            tuple(sorted(self._filled.items())),
             tuple(sorted(self._own_atomics.items())),
         )
 
@@ -242,10 +253,12 @@ class Hart:
             self._output_at,
             self._input_unordered,
             seen,
+            filled,
             atomics,
         ) = snapshot
         self.writes.restore(writes)
         self.seen = dict(seen)
+        self._filled = dict(filled)
         self._own_atomics = dict(atomics)
 
 

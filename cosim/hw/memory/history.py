@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from typing import Any
 
 WHOLE = 0xFFFF_FFFF_FFFF_FFFF
@@ -30,8 +31,10 @@ class History:
         self._states: dict[int, list[tuple[int, int, int]]] = {}
         self._recent: deque[tuple[int, int]] = deque()
 
-    def __contains__(self, word: int) -> bool:
-        return word in self._states
+    @property
+    def words(self) -> Collection[int]:
+        """The words of which a past is known."""
+        return self._states.keys()
 
     def changed(self, word: int, now: int, old: int, value: int, mask: int) -> None:
         """The bits `mask` of `word` were written at `now`, which turned `old` into `value`."""

@@ -165,17 +165,18 @@ class Memory(Component):
         if self._history is None and not self._watchers:
             self._words.update(zip(places, words, strict=True))
             return
-        stored, history, now = self._words, self._history, self.sim.now
-        watched: list[int] = []
-        for word, value in zip(places, words, strict=True):
-            old = stored.get(word, 0)
-            stored[word] = value
-            if history is not None and (old != value or word in history):
-                history.changed(word, now, old, value, WHOLE)
-            if old != value and word in self._watchers:
-                watched.append(word)
-        for word in watched:
-            self._notify(word)
+        before = tuple(map(self._words.get, places, repeat(0)))
+        self._words.update(zip(places, words, strict=True))
+        if self._history is not None:
+            now, past = self.sim.now, self._history.words
+            for word, old, value in zip(places, before, words, strict=True):
+                if old != value or word in past:
+                    self._history.changed(word, now, old, value, WHOLE)
+        if not self._watchers.keys().isdisjoint(places):
+            changes = zip(places, before, words, strict=True)
+            watched = [word for word, old, value in changes if old != value and word in self._watchers]
+            for word in watched:
+                self._notify(word)
 
     def _change(self, word: int, value: int, mask: int) -> None:
         old = self._words.get(word, 0)

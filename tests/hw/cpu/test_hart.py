@@ -6,8 +6,9 @@ from cosim.hw.cpu.hart import Hart
 from cosim.hw.cpu.ordering import MODELS
 from cosim.hw.memory.memory import Memory
 from cosim.hw.memory.options import MemoryOptions
-from cosim.sim.operations import Amo, Atomic, Load
+from cosim.sim.operations import Amo, Atomic, Load, StoreBlock
 from cosim.sim.simulation import Sim
+from cosim.spec.page import PAGE
 from cosim.study.conform.litmus.search import StillExecutor
 
 BASE = 0x8000_0000
@@ -61,3 +62,20 @@ def test_a_compare_and_swap_that_finds_another_value_stores_nothing() -> None:
     assert bench.memory.read(BASE, 8) == 3
     assert bench.hart.execute(Atomic(Amo.CAS, BASE, 9, expect=3), 7, lambda n: 0) == 3
     assert bench.memory.read(BASE, 8) == 9
+
+
+def test_a_load_is_no_older_than_the_page_that_this_hart_has_filled() -> None:
+    """Whatever of it others had written before; what they write after that may be returned."""
+    bench = Bench()
+    words = (0, 8, PAGE - 8)
+    for word in (*words, PAGE):
+        bench.write(5, BASE + word, 8, 1)
+    bench.sim.now = 6
+    bench.hart.drain(bench.hart.execute(StoreBlock(BASE, (3,) * (PAGE // 8)), 6, lambda n: 0), 6)
+    assert [bench.oldest(9, Load(BASE + word)) for word in (*words, PAGE)] == [3, 3, 3, 0]
+    kept = bench.hart.snapshot()
+    bench.hart.forget(9)
+    bench.hart.restore(kept)
+    bench.write(10, BASE + 8, 8, 4)
+    assert bench.oldest(11, Load(BASE + 8)) == 3
+    assert bench.newest(11, Load(BASE + 8)) == 4
