@@ -1,11 +1,14 @@
-"""Random systems: one to three devices behind an IOMMU, of which anything may be what limits them."""
+"""Random systems: one to three devices behind an IOMMU, of which anything may be what limits them.
+
+Or spread over two memories and two IOMMUs, where what is full may be on the way of another device alone.
+"""
 
 from __future__ import annotations
 
 import random
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cosim
@@ -17,17 +20,20 @@ MARGIN = 0.02
 """A throughput or a mean latency that is better by less than this is not better."""
 
 
-def system(seed: int) -> dict[str, Any]:
-    """The topology of a seed, as data."""
-    chance = random.Random(seed)
+def memory(chance: random.Random, node: int) -> dict[str, Any]:
     pick = chance.choice
-    dram: dict[str, Any] = {"kind": "memory", "base": 0x8000_0000, "size": "64 MiB"}
-    dram["latency"] = pick(["20 ns", "60 ns", "150 ns", "400 ns"])
+    found: dict[str, Any] = {"kind": "memory", "base": 0x8000_0000 + (node << 28), "size": "64 MiB", "node": node}
+    found["latency"] = pick(["20 ns", "60 ns", "150 ns", "400 ns"])
     if chance.random() < 0.6:
-        dram |= {"bandwidth": pick(["1 GB/s", "4 GB/s", "16 GB/s", "64 GB/s"]), "ports": pick([1, 1, 2, 4])}
-    iommu = {
+        found |= {"bandwidth": pick(["1 GB/s", "4 GB/s", "16 GB/s", "64 GB/s"]), "ports": pick([1, 1, 2, 4])}
+    return found
+
+
+def iommu(chance: random.Random, number: int) -> dict[str, Any]:
+    pick = chance.choice
+    return {
         "kind": "iommu",
-        "base": 0x0300_0000,
+        "base": 0x0300_0000 + (number << 16),
         "geometry": {
             "iotlb_entries": pick([0, 4, 16, 64, 256]),
             "nonleaf_entries": pick([0, 4, 16]),
@@ -40,7 +46,24 @@ def system(seed: int) -> dict[str, Any]:
             "turnaround": pick(["0 ns", "0 ns", "10 ns"]),
         },
     }
-    parts: dict[str, Any] = {"dram0": dram, "cpu0": {"kind": "cpu"}, "iommu0": iommu}
+
+
+def spread(seed: int) -> dict[str, Any]:
+    """The system of a seed with a second memory and a second IOMMU, over which its devices are spread."""
+    data = system(seed)
+    chance = random.Random(f"spread {seed}")
+    data["parts"] |= {"dram1": memory(chance, 1), "iommu1": iommu(chance, 1) | {"node": chance.choice([0, 1])}}
+    for device in (part for name, part in data["parts"].items() if name.startswith("dev")):
+        device["through"] = chance.choice(["iommu0", "iommu1"])
+        device["traffic"]["node"] = chance.choice([0, 1])
+    return data
+
+
+def system(seed: int) -> dict[str, Any]:
+    """The topology of a seed, as data."""
+    chance = random.Random(seed)
+    pick = chance.choice
+    parts: dict[str, Any] = {"dram0": memory(chance, 0), "cpu0": {"kind": "cpu"}, "iommu0": iommu(chance, 0)}
     for number in range(pick([1, 1, 2, 3])):
         traffic: dict[str, Any] = {
             "pattern": pick(["random", "random", "sequential", "strided"]),
@@ -76,13 +99,16 @@ def gain(before: Result, after: Result, name: str) -> float:
 
 
 def improvement(
-    seed: int, sets: list[str] | None = None, run: Mapping[str, str] | None = None
+    seed: int,
+    sets: list[str] | None = None,
+    run: Mapping[str, str] | None = None,
+    drawn: Callable[[int], dict[str, Any]] = system,
 ) -> tuple[str, float | None]:
     """The first sentence on a system, and by what fraction its proposal (or `sets`) makes better what it speaks of.
 
-    `run` changes the window. None if nothing was measured: too little time for such a system.
+    `run` changes the window, `drawn` says which system a seed is. None if nothing was measured: too little time for it.
     """
-    data = system(seed)
+    data = drawn(seed)
     data["run"] |= run or {}
     topology = load(Topology.model_validate(data))
     before = cosim.run(topology)

@@ -48,3 +48,15 @@ def test_a_node_without_memory_is_refused(path: Path) -> None:
     says = r"apart\.yaml:6:.*nic0\.traffic\.node: no memory is on node 2; there is node 0, 1"
     with pytest.raises(TopologyError, match=says):
         cosim.load(path)
+
+
+@pytest.mark.parametrize(
+    ("latency", "proposed"), [("2 us", "dram0.latency=1 us"), ("1 ns", "cache0.latency=15 ns")], ids=["data", "tables"]
+)
+def test_of_two_memories_the_one_is_named_that_the_time_goes_to(path: Path, latency: str, proposed: str) -> None:
+    """And not the one that is used most, which is that of the tables."""
+    changes = {"iommu0.node": 1, "nic0.traffic.node": 0, "iommu0.geometry.nonleaf_entries": 0, "dram0.latency": latency}
+    near = {"nic0.link": "1 ns", "iommu0.timing.link": "1 ns", "nic0.traffic.interval": "3 us"}
+    result = cosim.run(path, until="30 us", set=changes | near)
+    assert result.scalars["cache0.reads"] > 2 * result.scalars["dram0.reads"]
+    assert f"try -s '{proposed}'" in result.limit, result.limit

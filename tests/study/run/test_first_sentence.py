@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.study.run.systems import MARGIN, improvement
+from tests.study.run.systems import MARGIN, improvement, spread
 
 BEHIND_DATA = 555
 """A system whose places are full of requests that wait for walks behind data, at a port that is 84 % busy."""
@@ -56,6 +56,14 @@ def test_what_the_first_sentence_names_is_what_to_enlarge_in_a_short_window(seed
 @pytest.mark.parametrize("seed", range(200, 260))
 def test_what_the_first_sentence_names_is_what_to_enlarge(seed: int) -> None:
     check(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40, 60))
+def test_it_is_on_the_way_of_the_requests_where_there_are_other_ways(seed: int) -> None:
+    """Two memories and two IOMMUs: what is full, or used most, may be on the way of another device alone."""
+    said, better = improvement(seed, run={"warmup": "10 us", "until": "60 us"}, drawn=spread)
+    assert better is None or better > MARGIN, f"system {seed}: {said!r} made it better by {better:.1%}"
 
 
 @pytest.mark.slow
