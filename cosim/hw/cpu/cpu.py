@@ -37,6 +37,8 @@ class Cpu(Scheduler):
                     raise TypeError(f"{thread.name} awaited {op!r}, which is no operation of a CPU")
                 answer = INSTANT[kind](self, thread, op)
                 continue
+            for call in self.awaited:
+                call(thread, op)
             thread.doing = op.part
             try:
                 answer = yield from instruction(self, thread, op)

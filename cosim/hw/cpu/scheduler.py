@@ -15,7 +15,7 @@ from cosim.hw.cpu.thread import Thread, ThreadState
 from cosim.hw.cpu.timed_hart import TimedHart
 from cosim.sim.cpu_steps import BLOCKED, IDLE, LEAVE, STALLED, Delay, Leave, Steps, Wait
 from cosim.sim.footprints import running
-from cosim.sim.operations import Body, Instant, MaskInterrupt, OnInterrupt, Oops, ThreadView
+from cosim.sim.operations import Body, Instant, MaskInterrupt, OnInterrupt, Oops, Op, ThreadView
 from cosim.sim.simulation import Sim
 
 
@@ -43,6 +43,8 @@ class Scheduler(TimedHart):
         self.peers[path] = self
         self.interrupts = InterruptController()
         self.on_quiescent: list[Callable[[str], None]] = []
+        self.awaited: list[Callable[[Thread, Op[object]], None]] = []
+        """Called with each operation that takes time, of any thread or handler, before it is carried out."""
         self.spent = sim.probe(ThreadSpent)
         self.switched = sim.probe(Switched)
         self.thread_ended = sim.probe(ThreadEnded)

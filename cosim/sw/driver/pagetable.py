@@ -35,9 +35,9 @@ class LeafEntry(NamedTuple):
     size: int
 
 
-def leaf(paddr: int, *, writable: bool, dirty: bool) -> Pte:
+def leaf(paddr: int, *, writable: bool, dirty: bool, executable: bool = False) -> Pte:
     """A leaf for `paddr`. U=1, since a device's requests without a process are of user privilege; A=1 in any case."""
-    return Pte.of(v=1, r=1, w=writable, u=1, a=1, d=dirty, ppn=paddr >> PAGE_LG2)
+    return Pte.of(v=1, r=1, w=writable, x=executable, u=1, a=1, d=dirty, ppn=paddr >> PAGE_LG2)
 
 
 def cell_at(table: int, scheme: Scheme, level: int, iova: int) -> Cell:

@@ -30,6 +30,12 @@ APART = 1 << 16
 """From one stack to the next, and from one block of a task to the next."""
 
 
+class DevresLock(SpinLock):
+    """Guards the lists of what goes with devices (devres_lock)."""
+
+    __slots__ = ()
+
+
 class Machine:
     """A loaded driver: an image, and a kernel that gives it what it asks for."""
 
@@ -61,8 +67,7 @@ class Machine:
         self.held: dict[int, list[tuple[int, int]]] = {}
         """What goes with a device, by its address, in the order in which it was added: each with the driver's function
         that undoes it, 0 for an object that is freed alone."""
-        self.devres_lock = SpinLock(kernel.static(SpinLock.SIZE))
-        """Guards the lists of what goes with devices."""
+        self.devres_lock = DevresLock(kernel.static(DevresLock.SIZE))
         self.undo: dict[int, int] = {}
         """The same of what has been made and not added yet."""
         self.complaints: dict[int, tuple[int, int]] = {}

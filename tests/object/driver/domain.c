@@ -98,7 +98,9 @@ static u64 *entry_of(struct own_domain *domain, unsigned long iova, bool make)
 			if (!fresh)
 				return NULL;
 			value = PPN(fresh) << TABLE_SHIFT | VALID;
-			if (!__atomic_compare_exchange_n(entry, &none, value, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+			/* By hand: GCC 12 leaves it out of a strong exchange that need not be ordered if it fails. */
+			release_fence();
+			if (!__atomic_compare_exchange_n(entry, &none, value, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
 				iommu_free_pages(fresh);
 				value = none;
 			}

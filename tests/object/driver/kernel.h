@@ -32,6 +32,7 @@ typedef _Bool bool;
 #define WRITE_ONCE(x, value) (*(volatile __typeof__(x) *)&(x) = (value))
 
 #define smp_mb() __asm__ __volatile__("fence rw, rw" ::: "memory")
+#define release_fence() __asm__ __volatile__("fence rw, w" ::: "memory")
 #define dma_wmb() __asm__ __volatile__("fence ow, ow" ::: "memory")
 #define dma_rmb() __asm__ __volatile__("fence ir, ir" ::: "memory")
 #define mmiowb() __asm__ __volatile__("fence o, w" ::: "memory")

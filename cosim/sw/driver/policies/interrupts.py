@@ -96,6 +96,8 @@ class PrintsAndClears:
                 return head, self.unreadable
             index = await (await iommu.polling(FQT, -1, index, left))
         produced = (index - tail) % entries
+        if not produced:
+            return head, 0
         return head, await queue.tail.fetch_add(produced) + produced - head
 
     async def report(self, driver: Skeleton, iommu: IommuDevice, address: int) -> None:

@@ -27,6 +27,7 @@ from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.policies.queue import ENTRY, FENCE, StopOnError
 from cosim.sw.kernel.locks import Section
+from cosim.sw.kernel.objects import Ordering
 from cosim.sw.steps import UNGUARDED, step
 from cosim.units.quantities import S
 
@@ -95,7 +96,8 @@ class LockedQueue(StopOnError):
             head = int(await queue.head.load())
             if await queue.prod.load() - head >= entries - 1:
                 now = await iommu.read(CQH, part="cq_full")
-                await queue.head.store(head + (now - head) % entries)
+                if now < entries and now != head % entries:
+                    await queue.head.fetch_add((now - head) % entries, Ordering.RELAXED)
         return True
 
     async def sync(self, driver: Skeleton, iommu: IommuDevice, timeout_ps: int) -> bool:

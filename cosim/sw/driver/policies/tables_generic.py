@@ -38,7 +38,10 @@ NAPOT_PPN = 8
 
 @dataclass(frozen=True)
 class Generic(PerPage):
-    """Linux 7.1: plain leaves, released tables, freed ones through the gather; 64 KiB pages; all addresses."""
+    """Linux 7.1: plain leaves, released tables, freed ones through the gather; 64 KiB pages; all addresses.
+
+    Whatever is mapped may be executed: the DMA API never asks for anything else.
+    """
 
     ordering: ClassVar[Ordering] = Ordering.RELEASE
     no_steps: ClassVar = ("flush_of_replaced",)
@@ -61,6 +64,14 @@ class Generic(PerPage):
 
     async def publish_directory(self, entry: Cell, old: int, new: int) -> Loaded:
         return await entry.cmpxchg(old, new, Ordering.RELAXED)
+
+    async def free(self, driver: Skeleton, domain: DomainObject) -> None:
+        """Free all tables as they stand, a table before those below it; no IOMMU may walk them any more."""
+        root = await domain.root.load()
+        if root:
+            freelist = [int(root)]
+            await _collect(root, (await pagetable.scheme_of(domain)).levels - 1, freelist)
+            await pagetable.free_pages(driver, freelist)
 
     # --- Map -------------------------------------------------------------------------------------------------------
 
@@ -86,7 +97,8 @@ class Generic(PerPage):
             failed = await self._clear_way(driver, domain, slot, at, page_size, gather)
             if failed:
                 break
-            pte = pagetable.leaf(paddr + mapped, writable=bool(prot & Prot.WRITE), dirty=bool(prot & Prot.WRITE))
+            writable = bool(prot & Prot.WRITE)
+            pte = pagetable.leaf(paddr + mapped, writable=writable, dirty=writable, executable=True)
             await self._store(driver, slot, pte, page_size)
             mapped += page_size
         if gather.freelist:
@@ -205,6 +217,16 @@ class Generic(PerPage):
             return 0
         offset = (NAPOT if leaf.pte & Pte.n.mask else leaf.size) - 1
         return Pte.ppn.get(leaf.pte) << PAGE_LG2 & ~offset | iova & offset
+
+
+async def _collect(table: int, level: int, found: list[int]) -> None:
+    """Put the tables below `table`, whose entries are of `level`, on `found`; those of level 0 lead to none."""
+    for index in range(512 if level else 0):
+        below = await Cell(table + 8 * index).load()
+        if below & V and not below & LEAF:
+            following = Pte.ppn.get(below) << PAGE_LG2
+            found.append(int(following))
+            await _collect(following, level - 1, found)
 
 
 async def _collect_empty(pte: int, level: int, found: list[int]) -> bool:

@@ -40,7 +40,7 @@ async def _devm_kmalloc(call: Call) -> int:
 
 async def _alloc(call: Call) -> int:
     """Room for what undoes something; it is added to a device later."""
-    address = await allocate(call, call[1] + LINK, call[2] | GFP_ZERO)
+    address = await allocate(call, call[1] + LINK, call[2] | GFP_ZERO, "devres")
     if not address:
         return 0
     call.machine.undo[address + LINK] = call[0]

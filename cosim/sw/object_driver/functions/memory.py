@@ -13,18 +13,18 @@ GFP_ZERO = 0x100
 """__GFP_ZERO."""
 
 
-async def allocate(call: Call, size: int, gfp: int) -> int:
+async def allocate(call: Call, size: int, gfp: int, purpose: str = "") -> int:
     """An object of so many bytes, 0 if there is none; unless it is zeroed, its bytes are unset."""
     machine = call.machine
     zero = bool(gfp & GFP_ZERO)
     try:
-        address = await machine.kernel.pages.kmalloc(size, zero=zero, purpose=call.caller)
+        address = await machine.kernel.pages.kmalloc(size, zero=zero, purpose=purpose or call.caller)
     except KernelError:
         return 0
     machine.unset.set(address, size)
     if not zero:
         machine.unset.mark(address, size, f"what was allocated at {call.where}")
-    machine.objects[address] = (size, call.caller)
+    machine.objects[address] = (size, purpose or call.caller)
     return address
 
 
