@@ -67,6 +67,7 @@ def test_where_nothing_is_near_or_too_much_all_names_are_listed(written):
             "it is a policy of attach and queue: -s driver.attach=no-dma-wmb or -s driver.queue=no-dma-wmb",
         ),
         ("contxt-first", "did you mean -s driver.attach=context-first?"),
+        ("attach=context-first", "that is no driver, but a cell of one: -s driver.attach=context-first"),
         ("capable", "one policy is chosen with -s driver.capable=POLICY, of none, deferred-flush, coherent+deferred"),
         ("no.py", "there is no file no.py; a driver of your own is FILE.py:NAME"),
         ("no.py:Mine", "there is no file no.py"),

@@ -283,6 +283,13 @@ TABLE: tuple[Row, ...] = (
         ("/threads", "/prepare", "/parts", "/domains"),
         "has no effect, since there is no paging domain and no IOVA is given out; put a device behind an iommu",
     ),
+    Row(
+        "costs",
+        ("instruction",),
+        lambda place: not place.setting.compiled,
+        ("/driver",),
+        "has no effect, since a driver of policies has no instructions; set other costs, or use driver: object:PATH",
+    ),
     # --- The run -------------------------------------------------------------------------------------------------
     Row(
         "run",
@@ -320,7 +327,8 @@ def _places(setting: Setting) -> Iterator[tuple[Place, tuple[str, ...]]]:
         yield Place(setting, ("parts", name), part), (part.kind,)
     for path, thread in topology.workloads():
         yield Place(setting, path, thread), ("thread", thread.does)
-    sections: Mapping[str, BaseModel] = {"kernel": topology.kernel, "iova": topology.iova, "run": topology.run}
+    names = ("kernel", "iova", "costs", "run")
+    sections: Mapping[str, BaseModel] = {name: getattr(topology, name) for name in names}
     for name, options in sections.items():
         yield Place(setting, (name,), options), (name,)
 

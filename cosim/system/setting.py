@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from cosim.config.problems import Path
+from cosim.sw.driver.compiled import paths_of
 from cosim.sw.driver.own import VariantError
 from cosim.sw.driver.policies.tables import PerPage
 from cosim.sw.driver.policies.tables_generic import Generic
@@ -52,6 +53,11 @@ class Setting:
         return bool(begins - {IDENTITY}) or any(
             thread.does == "domain-cycle" for _, thread in self.topology.workloads()
         )
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the driver is one that a kernel's tree has compiled, and no row of policies."""
+        return bool(paths_of(self.topology.driver.variant))
 
     @cached_property
     def makes_napot(self) -> bool:

@@ -136,7 +136,7 @@ class DmaMaster(Requester):
     def _replay(self, token: object, iova_base: int, file: str, found: Survey) -> Routine:
         """Make the requests of a file at their times, from now on; what finds no slot waits in the device."""
         clock, began = Server(0, "slot"), self.sim.now - found.first_ps
-        self.room = room = Gate(self.sim, self.options.traffic.queue, "slot")
+        room = Gate(self.sim, self.options.traffic.queue, "slot")
         mine = (recorded for recorded in read(file) if recorded.device == self.path)
         for recorded in islice(mine, self.options.traffic.requests):
             due = began + recorded.time_ps
@@ -150,6 +150,6 @@ class DmaMaster(Requester):
                     if has_slot:
                         self.slots.release()
                     return
-                self.request(iova, size, recorded.write, has_slot=has_slot)
+                self.request(iova, size, recorded.write, has_slot=has_slot, room=room)
         if self._running is token:
             self.stop()

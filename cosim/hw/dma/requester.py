@@ -48,8 +48,6 @@ class Requester(Component):
         self.pace = pace
         self.buffer = buffer
         self.slots = Gate(sim, pace.outstanding, "slot")
-        self.room: Gate | None = None
-        """Places of those that wait for a slot, where they are limited."""
         self.occupancy = Occupancy()
         self.backlog = Occupancy()
         self.requests = [0, 0]
@@ -73,11 +71,14 @@ class Requester(Component):
         write: bool,
         *,
         has_slot: bool = False,
+        room: Gate | None = None,
         purpose: str = "data",
         words: tuple[int, ...] = (),
         then: Callable[[Transaction], None] | None = None,
     ) -> Task:
         """Start a request, which waits for a slot unless it has one; `then` is called with it when it is over.
+
+        Where those that wait have places, `room` gets one back as soon as this one waits no longer.
 
         A write without `words` carries a pattern that tells its device and number.
         """
@@ -97,11 +98,16 @@ class Requester(Component):
         )
         if self._spent:
             txn.parts = ToldParts(self.sim, self._spent, self.path, sequence, issued=self.sim.now + 1)
-        routine = self._carry_out(txn, has_slot, purpose, then)
+        routine = self._carry_out(txn, has_slot, room, purpose, then)
         return self.sim.start(routine, self.initiator.rank(Stage.TRANSACTION), txn.parts)
 
     def _carry_out(
-        self, txn: Transaction, has_slot: bool, purpose: str, then: Callable[[Transaction], None] | None
+        self,
+        txn: Transaction,
+        has_slot: bool,
+        room: Gate | None,
+        purpose: str,
+        then: Callable[[Transaction], None] | None,
     ) -> Routine:
         sim, link, write = self.sim, self.link, txn.write
         txn.issued = sim.now
@@ -109,8 +115,8 @@ class Requester(Component):
             self.backlog.enter(txn.issued)
             yield self.slots
             self.backlog.leave(sim.now, txn.issued, txn.parts["slot"])
-        if not has_slot and self.room is not None:
-            self.room.release()
+        if not has_slot and room is not None:
+            room.release()
         begun = sim.now
         self.occupancy.enter(begun)
         if self._issued:

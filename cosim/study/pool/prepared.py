@@ -34,47 +34,18 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from cosim.events import BootDone
 from cosim.sim.simulation import Sim
 from cosim.study.pool.asked import Asked, Died, Wanted, exit_code, how_it_died
 from cosim.study.pool.frames import Frames, put
-from cosim.study.pool.record import Record, Row, row_of
-from cosim.study.pool.whole_run import failed, finished, flush, import_once, kept, limited
-from cosim.study.run.run import Point, UnderWay
+from cosim.study.pool.record import Record
+from cosim.study.pool.whole_run import Booted, failed, finished, flush, import_once, limited
+from cosim.study.run.run import Point
 from cosim.system.topology import Topology
 
 FORK_S = 0.02
 """About what a fork costs this computer, in seconds, with the pages that are copied: boot pays that costs no more."""
-
-
-class Booted:
-    """A system from the beginning of its boot on, and what is read back of its run."""
-
-    def __init__(self, topology: Topology, wanted: Wanted, at_end: Callable[[Sim], Point]) -> None:
-        """`at_end` is called at the end of boot, and returns the point that is to be run."""
-        self._wanted = wanted
-        self._at_end = at_end
-        self._rows: list[Row] = []
-        self._also: Callable[[], Any] | None = None
-        self._run = UnderWay(Point(topology), [self._watch])
-
-    def record(self) -> Record:
-        """Boot, and run to the end."""
-        self._run.advance()
-        return kept(self._run, self._wanted, self._rows, self._also)
-
-    def _watch(self, sim: Sim) -> None:
-        sim.probe(BootDone).watch(lambda _: self._booted(sim))
-
-    def _booted(self, sim: Sim) -> None:
-        point, wanted = self._at_end(sim), self._wanted
-        self._run.follow(point, wanted.chooser(point) if wanted.chooser else None)
-        if wanted.actions:
-            sim.actions.watchers.append(lambda taken: self._rows.append(row_of(taken)))
-        if wanted.also:
-            self._also = wanted.also(self._run)
 
 
 class Child:
@@ -136,7 +107,7 @@ class Prepared:
 
         def record() -> Record:
             nonlocal system
-            system = Booted(self._topology, self._wanted, at_end)
+            system = Booted(Point(self._topology), self._wanted, at_end)
             return system.record()
 
         with limited(self._wanted.host_limit):

@@ -27,29 +27,51 @@ def import_once() -> None:
     model_version()
 
 
+class Booted:
+    """A system from the beginning of its boot on, and what is read back of its run.
+
+    `at_end` is called at the end of boot, and returns the point that is to be run from there on, if it is another one.
+    """
+
+    def __init__(self, point: Point, wanted: Wanted, at_end: Callable[[Sim], Point] | None = None) -> None:
+        self._wanted = wanted
+        self._at_end = at_end
+        self._rows: list[Row] = []
+        self._also: Callable[[], Any] | None = None
+        self._run = UnderWay(point, [self._watch])
+
+    def record(self) -> Record:
+        """Boot, and run to the end."""
+        self._run.advance()
+        also = self._also() if self._also else None
+        return Record.of(self._run, whole=self._wanted.results, rows=self._rows, also=also)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._run.close()
+
+    def _watch(self, sim: Sim) -> None:
+        sim.probe(BootDone).watch(lambda _: self._booted(sim))
+
+    def _booted(self, sim: Sim) -> None:
+        wanted = self._wanted
+        point = self._at_end(sim) if self._at_end else self._run.point
+        if self._at_end or wanted.chooser:
+            self._run.follow(point, wanted.chooser(point) if wanted.chooser else None)
+        if wanted.actions:
+            sim.actions.watchers.append(lambda taken: self._rows.append(row_of(taken)))
+        if wanted.also:
+            self._also = wanted.also(self._run)
+
+
 def finished(point: Point, wanted: Wanted) -> Record:
     """The record of a run from its beginning, in this process."""
-    rows: list[Row] = []
-    ends: list[Callable[[], Any]] = []
-
-    def watch(sim: Sim) -> None:
-        if wanted.actions:
-            sim.actions.watchers.append(lambda taken: rows.append(row_of(taken)))
-        sim.probe(BootDone).watch(lambda _: booted())
-
-    def booted() -> None:
-        if wanted.chooser:
-            run.follow(point, wanted.chooser(point))
-        if wanted.also:
-            ends.append(wanted.also(run))
-
-    run = UnderWay(point, [watch])
+    system = Booted(point, wanted)
     try:
         with limited(wanted.host_limit):
-            run.advance()
-        return kept(run, wanted, rows, ends[0] if ends else None)
+            return system.record()
     finally:
-        run.close()
+        system.close()
 
 
 @contextmanager
@@ -74,11 +96,6 @@ def limited(seconds: float) -> Iterator[None]:
 def failed(error: BaseException) -> Record:
     """The record of a run that has raised an exception."""
     return Record("error", (str(error) if isinstance(error, TopologyError) else describe(error),))
-
-
-def kept(run: UnderWay, wanted: Wanted, rows: list[Row], also: Callable[[], Any] | None) -> Record:
-    """What is wanted of a run that has come to its end."""
-    return Record.of(run, whole=wanted.results, rows=rows, also=also() if also else None)
 
 
 def flush() -> None:

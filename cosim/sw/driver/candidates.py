@@ -14,6 +14,9 @@ Cells = Mapping[str, Collection[str]]
 
 def row_hint(text: str, rows: Collection[str], cells: Cells) -> str:
     """What somebody meant who named the driver `text`, which is no row."""
+    axis, sets, _ = text.removeprefix("driver.").partition("=")
+    if sets and axis in cells:
+        return f"that is no driver, but a cell of one: -s driver.{text.removeprefix('driver.')}"
     if text in cells:
         return f"it is an axis; one policy is chosen with -s driver.{text}=POLICY, of {', '.join(cells[text])}"
     if policy := policy_hint(text, cells, "-s driver."):

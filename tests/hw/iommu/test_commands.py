@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from cosim.events import CommandExecuted, CommandFetched, QueueDepth
 from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.sim.agenda import Agenda
-from cosim.sim.chooser import Chooser, Scheduled
 from cosim.sim.plain import Plain
 from cosim.spec.queues import Ats, Command, Iodir, Iofence, Iotinval
 from cosim.spec.register_map import CQB, CQCSR, CQH, CQT, DDTP, IPSR
@@ -308,91 +307,6 @@ class TestStalls:
         bench.run()
         assert bench.registers.cqcsr == 0
         assert bench.translation.done == [], "a command that was not fetched is not carried out"
-
-
-class TestOutOfOrder:
-    def order(self, latitude: str, seed: int) -> list[Any]:
-        bench = Bench(chooser=Chooser(seed), timing=TIMING, latitude={"out_of_order": latitude})
-        bench.enable(log2_entries=4)
-        bench.submit(*(Iodir.inval_ddt(n) for n in range(6)), Iofence.c(), Iodir.inval_ddt(9))
-        return bench.translation.done
-
-    def test_commands_overtake_one_another_but_never_a_fence(self) -> None:
-        orders = [self.order("on", seed) for seed in range(8)]
-        assert any(order != sorted(order[:6]) + order[6:] for order in orders)
-        for order in orders:
-            assert sorted(order[:6]) == [("ddt", n) for n in range(6)]
-            assert order[6:] == [("settle", False, False), ("ddt", 9)]
-
-    def test_without_the_latitude_they_never_do(self) -> None:
-        for seed in range(8):
-            assert self.order("off", seed)[:6] == [("ddt", n) for n in range(6)]
-
-    def test_a_schedule_that_holds_a_command_lets_the_next_one_overtake_it(self) -> None:
-        def order(latitude: str) -> list[Any]:
-            schedule = Scheduled(0, {"iommu0.exec#0": 2})
-            bench = Bench(chooser=schedule, hold_ps=1_000_000, latitude={"out_of_order": latitude})
-            bench.enable()
-            bench.sim.explore()
-            bench.submit(Iodir.inval_ddt(1), Iodir.inval_ddt(2), Iofence.c())
-            return bench.translation.done[:2]
-
-        assert order("explore") == [("ddt", 2), ("ddt", 1)]
-        assert order("off") == [("ddt", 1), ("ddt", 2)]
-
-    def test_the_queue_is_not_off_while_a_command_is_under_way(self) -> None:
-        schedule = Scheduled(0, {"iommu0.exec#0": 2})
-        bench = Bench(chooser=schedule, hold_ps=1_000_000, latitude={"out_of_order": "explore"})
-        bench.enable()
-        bench.sim.explore()
-        bench.submit(Iodir.inval_ddt(1), rest=False)
-        bench.run(500_000)
-        assert bench.registers.cqh == 1, "the head passes a command that is decoded"
-        bench.write(CQCSR, 0, rest=False)
-        bench.run(900_000)
-        assert bench.registers.cqcsr.cqon
-        bench.run()
-        assert not bench.registers.cqcsr.cqon
-        assert bench.translation.done == [("ddt", 1)]
-
-
-class TestActions:
-    def test_fetches_and_executions_are_actions_with_stable_names(self) -> None:
-        bench = Bench(chooser=Scheduled(0, {}), hold_ps=1000)
-        bench.enable()
-        names: list[str] = []
-        bench.sim.actions.watchers.append(lambda taken: names.append(taken.name))
-        bench.sim.explore()
-        bench.submit(Iodir.inval_ddt(1), Iofence.c(addr=FLAG))
-        assert [name for name in names if name.startswith("iommu0")] == [
-            *("iommu0.fetch#0", "iommu0.exec#0", "iommu0.cqh#0"),
-            *("iommu0.fetch#1", "iommu0.fence#0", "iommu0.exec#1", "iommu0.cqh#1"),
-        ]
-
-    def test_a_held_fetch_reads_what_is_there_when_it_takes_hold(self) -> None:
-        bench = Bench(chooser=Scheduled(0, {"iommu0.fetch#0": 2}), hold_ps=1_000_000)
-        bench.enable()
-        bench.sim.explore()
-        bench.submit(Iodir.inval_ddt(1), rest=False)
-        bench.run(500_000)
-        bench.memory.poke(RING, 8, Iodir.inval_ddt(2)[0])
-        bench.run()
-        assert bench.translation.done == [("ddt", 2)]
-
-
-class TestDefects:
-    def test_a_lost_invalidation_is_the_one_that_was_named(self) -> None:
-        bench = consumer(defects={"lose_invalidation": 2})
-        bench.submit(*(Iotinval.vma(pscid=n) for n in (1, 2, 3)))
-        assert [command.pscid for _, command in bench.translation.done] == [1, 3]
-        assert bench.registers.cqh == 3
-
-    def test_an_early_fence_waits_for_nothing(self) -> None:
-        bench = consumer(defects={"early_fence": True})
-        bench.translation.pending.shut()
-        bench.submit(Iofence.c(pr=1, pw=1))
-        assert bench.registers.cqh == 1
-        assert bench.translation.done == []
 
 
 class TestOccupancy:
