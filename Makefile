@@ -94,6 +94,7 @@ validate: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/driver_operations.py
 	$(BIN)/python benchmarks/oracles.py
 	$(BIN)/python benchmarks/pool.py
 	$(BIN)/python benchmarks/explore.py

@@ -2,7 +2,7 @@
 
 Two threads map and unmap a page each, over and over, under RVWMO. What is counted is the operations of all threads in
 a span of simulated time, behind the boot; all oracles watch. *Explored* is the same while a search asks: each of them
-that others can see asks a chooser, which lets it take hold, and what it touched is told.
+that others can see asks a chooser, which lets it take hold.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from cosim.hw.cpu.scheduler import Scheduler
 from cosim.hw.cpu.thread import Thread
 from cosim.sim.cpu_steps import Steps
 from cosim.sim.operations import Op
-from cosim.study.pool.record import Row, row_of
 from cosim.study.run.run import Point, UnderWay
 from cosim.system.load import load
 from cosim.units.quantities import US
@@ -49,9 +48,6 @@ def _begin(executor: str, *, explored: bool, folder: Path) -> UnderWay:
     path.write_text(TOPOLOGY, encoding="utf-8")
     topology = load(path, sets=[f"run.executor={executor}"])
     run = UnderWay(Point(topology, schedule=NOBODY if explored else ()))
-    if explored:
-        rows: list[Row] = []
-        run.system.sim.actions.watchers.append(lambda taken: rows.append(row_of(taken)))
     run.system.start()
     run.system.sim.env.run(until=WARM_UP_PS)
     return run

@@ -30,7 +30,7 @@ Exit codes:
 @click.argument("finding", metavar="FINDING")
 @trace_options
 @click.option(
-    "--executor", type=click.Choice(["agenda", "plain"]), help="What executes the hardware; both do the same."
+    "--executor", type=click.Choice(["agenda", "plain"]), help="What executes hardware and CPUs; both do the same."
 )
 @click.option(
     "--picture", "drawn", is_flag=True, help="Draw it: a column for each thread, the hardware and the device."

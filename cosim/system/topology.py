@@ -75,7 +75,7 @@ class RunOptions(Options):
     hold: PositiveTime = 1 * US
     """How long a schedule can make an action wait, each time that it asks."""
     executor: Literal["agenda", "plain"] = "agenda"
-    """What executes the hardware; both give the same digest."""
+    """What executes hardware and CPUs; both give the same digest."""
 
     @model_validator(mode="after")
     def _leaves_a_window(self) -> RunOptions:
