@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cosim.cli.options import columns, guarded
+from cosim.cli.options import columns, guarded, kernel_option, with_kernel
 
 
 @click.command(short_help="Replay conformance vectors and litmus tests; hold two drivers against each other.")
@@ -19,6 +19,7 @@ from cosim.cli.options import columns, guarded
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="What random IOMMUs and scenes derive from.")
 @click.option("--driver", metavar="NAME|FILE.py:NAME", help="Compare what this driver does in each topology FILE...")
 @click.option("--against", metavar="NAME|object:PATH,...", help="... with what this one does there.")
+@kernel_option
 @click.option("--random", type=click.IntRange(min=0), default=0, metavar="N", help="Compare in N drawn scenes, too.")
 @click.option("--verbose", "-v", is_flag=True, help="Also print what passed and what was skipped, and why.")
 @guarded
@@ -28,6 +29,7 @@ def conform(
     seed: int,
     driver: str | None,
     against: str | None,
+    kernel: str | None,
     random: int,
     verbose: bool,
 ) -> int:
@@ -53,5 +55,7 @@ def conform(
 
         return replay(files, executor=executor, seed=seed, verbose=verbose, echo=click.echo, columns=columns())
     from cosim.study.conform.drivers.judge import judge
+
+    against = with_kernel(against, kernel) or against
 
     return judge(files, driver=driver, against=against, random=random, seed=seed, verbose=verbose, echo=click.echo)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cosim.cli.options import EXIT_CODES, guarded, pool_options
+from cosim.cli.options import EXIT_CODES, guarded, kernel_option, pool_options, with_kernel
 from cosim.shell import SIGNALS
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def _search_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME|FILE.py:NAME",
             help="A driver; several are searched one after the other.",
         ),
+        kernel_option,
         click.option(
             *("-s", "--set", "sets"), multiple=True, metavar="PATH=VALUE", help="Change a value, as in cosim run."
         ),
@@ -96,6 +97,8 @@ def _search_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(verb)
     def gathered(*args: Any, **given: Any) -> Any:
+        if kernel := given.pop("kernel"):
+            given["drivers"] = tuple(with_kernel(driver, kernel) for driver in given["drivers"] or (None,))
         return verb(*args, **given)
 
     for option in reversed(options):

@@ -73,6 +73,24 @@ def guarded(verb: Callable[P, int]) -> Callable[P, None]:
     return run
 
 
+kernel_option = click.option(
+    "--kernel", metavar="FILE.py", help="Functions of the kernel for objects: added, or in the place of cosim's."
+)
+"""For every verb that runs compiled drivers."""
+
+
+def with_kernel(driver: str | None, kernel: str | None) -> str | None:
+    """The driver with the functions of --kernel; UsageError if it is none of objects."""
+    if kernel is None:
+        return driver
+    from cosim.system.driver_options import with_functions
+
+    try:
+        return with_functions(driver, kernel)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
 def topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every verb that reads one topology."""
     options = [
@@ -87,6 +105,7 @@ def topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             *("-f", "--overlay", "overlays"), multiple=True, metavar="FILE", help="Lay another YAML file over it."
         ),
         click.option("--driver", metavar="NAME|FILE.py:NAME", help="Another driver variant (cosim list drivers)."),
+        kernel_option,
         click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What all chance derives from."),
         click.option("--until", metavar="TIME", help="When the run ends: 1ms, 'threads + 30 us'."),
     ]
@@ -94,6 +113,7 @@ def topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(verb)
     def gathered(topology: str, **given: Any) -> Any:
         changes = {name: given.pop(name) for name in ("sets", "overlays", "driver", "seed", "until")}
+        changes["driver"] = with_kernel(changes["driver"], given.pop("kernel"))
         return verb(topology, changes, **given)
 
     for option in reversed(options):

@@ -144,7 +144,7 @@ def link(
         asked = ", ".join(f"{name} ({asks})" for name, asks in sorted(missing.items()))
         problems.append(
             f"unknown to the kernel that drivers run on here: {asked}; build the tree without what asks for them, "
-            "or add them to cosim/sw/object_driver"
+            "or add them with --kernel FILE.py"
         )
     bug_base = data_end + PAGE
     bug_end, bugs = placing.place(bug_base, lambda section: section.name == BUGS)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import model_validator
 
-from cosim.sw.driver.compiled import name_of
+from cosim.sw.driver.compiled import COMPILED, name_of
 from cosim.units.options import Options
 
 
@@ -32,3 +32,14 @@ class DriverOptions(Options):
     def cells(self) -> dict[str, Any]:
         """The policies that replace the variant's own, by axis."""
         return dict(self.model_extra or {})
+
+
+def with_functions(driver: str | None, file: str | None) -> str | None:
+    """The name of a compiled driver with the kernel's functions that a file adds. ValueError for another driver."""
+    if not file:
+        return driver
+    if driver is None or not driver.startswith(COMPILED):
+        raise ValueError(f"--kernel adds functions to the kernel that objects call: give --driver {COMPILED}PATH,...")
+    if not file.endswith(".py"):
+        raise ValueError(f"--kernel {file}: a file of Python is wanted, such as mine.py")
+    return f"{driver},{file}"

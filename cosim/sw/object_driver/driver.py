@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 
-from cosim.object.image import Image
 from cosim.sim.operations import Oops
 from cosim.spec.page import PAGE, PAGE_LG2
+from cosim.spec.queues import Command
 from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.iommu_ops import IDENTITY, Device, DevIommu, Domain, DomainKind, Gather, Hardware, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
@@ -16,7 +16,7 @@ from cosim.sw.kernel.objects import Object
 from cosim.sw.object_driver.contexts import Contexts
 from cosim.sw.object_driver.functions.devres import let_go
 from cosim.sw.object_driver.hart import ObjectHart
-from cosim.sw.object_driver.loading import BUS, OPERATIONS, the_only
+from cosim.sw.object_driver.loading import BUS, OPERATIONS, Loaded, the_only
 from cosim.sw.object_driver.machine import LINK
 from cosim.sw.object_driver.running import Running
 from cosim.sw.object_driver.structures import KernelDevice, PlatformDevice, Structures
@@ -31,17 +31,21 @@ CAPABLE: Mapping[str, str] = {
 GENERIC = "iommu_domain.is_iommupt"
 """Set in a domain of a generic page table, the flushes of which may always be deferred."""
 
+SENDER, QUEUE, REGISTERED = "riscv_iommu_queue_send", "riscv_iommu_device.cmdq", "riscv_iommu_device.iommu"
+"""What sends a command, the queue that it is given, and what the core knows of an IOMMU in the driver's structure."""
+
 GFP_ATOMIC = 0x820
 LARGEST_ERRNO = PAGE - 1
 """Pointers into the last page of all addresses are errors (MAX_ERRNO)."""
 
 
 class ObjectDriver:
-    """One loaded driver that keeps `IommuDriver`; `image` is what was compiled."""
+    """One loaded driver that keeps `IommuDriver`."""
 
-    def __init__(self, kernel: Kernel, image: Image, costs: DriverCosts) -> None:
+    def __init__(self, kernel: Kernel, loaded: Loaded, costs: DriverCosts) -> None:
+        image = loaded.image
         self.kernel = kernel
-        self.machine = Running(kernel, image, costs)
+        self.machine = Running(kernel, image, costs, loaded.functions)
         self.structures = Structures(self.machine)
         self.contexts = Contexts(kernel)
         self._layout = self.machine.layout
@@ -128,8 +132,25 @@ class ObjectDriver:
         await self.machine.run(self._initial(self._bus, "platform_driver.shutdown"), bus.address)
 
     async def forward_command(self, iommu: Object, words: tuple[int, int]) -> None:
-        """No driver in Linux does it. KernelError EOPNOTSUPP."""
-        raise KernelError(errno.EOPNOTSUPP, "the driver forwards no commands")
+        """Send a command by the function with which the driver sends its own.
+
+        KernelError EOPNOTSUPP if it was compiled into its callers.
+        """
+        layout, symbols = self._layout, self.machine.image.linked.symbols
+        name = next((name for name in symbols if name.partition(".")[0] == SENDER), "")
+        if not name or not layout.has(QUEUE):
+            raise KernelError(errno.EOPNOTSUPP, f"the driver has no {SENDER}")
+        queue = int(iommu.address) - layout.offset(REGISTERED) + layout.offset(QUEUE)
+        hart = await self.machine.hart()
+        command = hart.reserve(Command.SIZE)
+        for number, word in enumerate(words):
+            hart.put_local(command + 8 * number, 8, word)
+        # a compiler makes one without the size, which is the same in all calls
+        size = () if "constprop" in name else (Command.SIZE,)
+        failed = _signed(await hart.call(symbols[name], queue, command, *size, 0))
+        await hart.leave()
+        if failed:
+            raise _error(failed, "the command was not sent")
 
     # --- Devices ------------------------------------------------------------------------------------------------------
 

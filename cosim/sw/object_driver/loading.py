@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cosim.object.errors import ObjectError
 from cosim.object.image import Image, load
 from cosim.sw.driver.compiled import COMPILED
+from cosim.sw.object_driver.call import Function
+from cosim.sw.object_driver.functions.own import FILE, read_own
 from cosim.sw.object_driver.functions.table import DATA, FUNCTIONS
 from cosim.sw.object_driver.layout import NEEDED
 
@@ -15,14 +18,29 @@ OPERATIONS, BUS = "iommu_ops", "platform_driver"
 """The structures by which a driver is entered; it has one of each."""
 
 
-def load_objects(paths: Sequence[Path]) -> Image:
-    """The image of a driver's objects. ObjectError."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A driver's image, and the kernel's functions that it is given."""
+
+    image: Image
+    functions: Mapping[str, Function]
+
+
+def load_objects(paths: Sequence[Path]) -> Loaded:
+    """A driver's objects; files of Python among the paths add functions of the kernel. ObjectError."""
     if Path() in paths:
         raise ObjectError([f"a path is missing; write {COMPILED}PATH[,PATH...], such as {COMPILED}iommu.o"])
-    image = load(paths, FUNCTIONS.keys(), DATA, NEEDED)
+    own = read_own([path for path in paths if path.suffix == FILE])
+    objects = [path for path in paths if path.suffix != FILE]
+    if not objects:
+        raise ObjectError([f"{', '.join(map(str, paths))}: there is no object beside it; name those of the driver"])
+    functions = {**FUNCTIONS, **own.functions}
+    image = load(objects, functions.keys(), {**DATA, **own.data}, NEEDED)
+    if problems := list(own.unasked({*image.linked.outside.values(), *image.linked.given})):
+        raise ObjectError(problems)
     for structure in (OPERATIONS, BUS):
         the_only(image, structure)
-    return image
+    return Loaded(image, functions)
 
 
 def the_only(image: Image, structure: str) -> int:

@@ -25,7 +25,7 @@ from cosim.units.quantities import MS
 from tests.sw.machine import Machine
 
 DRIVER = Path(__file__).parents[2] / "object" / "driver"
-IMAGE = load_objects([DRIVER / f"{name}.o" for name in ("queue", "domain", "trouble")])
+IMAGE = load_objects([DRIVER / f"{name}.o" for name in ("queue", "domain", "trouble")]).image
 
 
 class Loaded:
