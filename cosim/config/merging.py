@@ -1,10 +1,12 @@
 """How trees of topology files become one: overlays are merged, and a part with `count: n` is written out n times.
 
-A part `nic` with a count stands for `nic0` ... `nic(n-1)`; everything downstream sees only those.
+A part `nic` with a count stands for `nic0` ... `nic(n-1)`; everything downstream sees only those. So does a thread that
+runs `on: cpu*` for one on each CPU.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 from cosim.config.problems import Path, Problem
 from cosim.config.yaml_reader import Node
@@ -12,7 +14,10 @@ from cosim.units.quantities import show
 
 PARTS = "parts"
 COUNT = "count"
+THREADS = "threads"
+ON = "on"
 MOST_MEMBERS = 65_536
+_GLOB = frozenset("*?[")
 
 
 def merged(base: Node, overlay: Node) -> Node:
@@ -84,6 +89,21 @@ def expanded(root: Node, members: Node | None = None) -> Expansion:
     if members is not None:
         root = merged(root, Node({PARTS: members}, members.at))
     return Expansion(root, groups, tuple(problems))
+
+
+def each_cpu(root: Node) -> Node:
+    """`root` with a thread for each CPU where a glob says which one runs it, such as ``on: cpu*``."""
+    threads, parts = root.entries.get(THREADS), root.entries.get(PARTS)
+    if threads is None or parts is None or not isinstance(threads.value, list):
+        return root
+    cpus = [name for name, part in parts.entries.items() if part.entries.get("kind", part).value == "cpu"]
+    spread: list[Node] = []
+    for thread in threads.value:
+        on = thread.entries.get(ON)
+        named = on.value if on is not None else None
+        found = [cpu for cpu in cpus if fnmatchcase(cpu, named)] if isinstance(named, str) and _GLOB & {*named} else []
+        spread += [placed(thread, (ON,), replace(on, value=cpu)) for cpu in found if on] or [thread]
+    return placed(root, (THREADS,), replace(threads, value=spread))
 
 
 def apart(root: Node, overlay: Node) -> tuple[Node, Node | None]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from cosim.config.merging import apart, expanded, merged, spelled_out
+from cosim.config.merging import apart, each_cpu, expanded, merged, spelled_out
 from cosim.config.overrides import Legal, Override, apply, apply_count
 from cosim.config.problems import Path, Position, Problem, TopologyError, dotted
 from cosim.config.shape import legal_names
@@ -167,6 +167,7 @@ class Source:
                 root = spelled_out(apply(override, root, expansion.groups, legal), spell)
             except TopologyError as error:
                 problems += error.problems
+        root = each_cpu(root)
         return replace(self, root=root, problems=tuple(problems), files=tuple(files), groups=expansion.groups)
 
 

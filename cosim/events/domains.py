@@ -173,3 +173,12 @@ class FlushBegun:
 
     time: int
     domain: str
+
+
+@dataclass(slots=True)
+class FlushEnded:
+    """A flush that began at `began` has ended well: what was in a queue of the domain by then is out of reach."""
+
+    time: int
+    domain: str
+    began: int

@@ -20,6 +20,8 @@ class Bounds:
     """From one call's beginning or return to the next by the same thread, while it is waiting for hardware."""
     deferred_ps: int = 0
     """From an unmap that waits for a common flush until the timer for that is due."""
+    deferred: int = 256
+    """Entries of a CPU's queue of such unmaps, one of which stays unused."""
 
     def held(self, hold_ps: int) -> Bounds:
         """The same where a schedule may hold actions for so long in all."""

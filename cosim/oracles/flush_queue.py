@@ -8,9 +8,6 @@ from typing import ClassVar
 from cosim.events import DomainMade, FlushAwaited, FlushGivenUp, FlushQueued, FlushTimer, Unmapped
 from cosim.oracles.oracle import Oracle, exact, span
 
-ENTRIES = 256
-"""Of a CPU's ring, one of which stays unused (drivers/iommu/dma-iommu.c, IOVA_DEFAULT_FQ_SIZE)."""
-
 
 class FlushQueue(Oracle):
     """Reports each range that waits longer than its timer allows, at the moment from which on that is sure.
@@ -51,8 +48,9 @@ class FlushQueue(Oracle):
         waiting = self._waiting.setdefault(event.domain, {})
         waiting[event.iova] = event
         self._decided.discard((event.domain, event.iova))
-        together = sum(other.cpu == event.cpu for other in waiting.values()) if len(waiting) >= ENTRIES else 0
-        if together >= ENTRIES:
+        entries = self.bounds.deferred
+        together = sum(other.cpu == event.cpu for other in waiting.values()) if len(waiting) >= entries else 0
+        if together >= entries:
             self.violated(
                 f"{together} ranges of {event.domain} wait in the flush queue of {event.cpu} at {exact(event.time)}",
                 event.time,

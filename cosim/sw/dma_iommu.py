@@ -30,7 +30,8 @@ class DmaDomain(DmaApi):
     def __init__(self, core: IommuCore, domain: Domain, options: IovaOptions | None = None) -> None:
         super().__init__(core, domain)
         self._kernel, self._driver = core.kernel, core.driver
-        self._iovas = IovaAllocator(core.kernel, domain.aperture_end, options)
+        self._options = options or IovaOptions()
+        self._iovas = IovaAllocator(core.kernel, domain.aperture_end, self._options)
         self._waiting: FlushQueue | None = None
         self._begun = core.kernel.sim.probe(MapBegun)
         self._mapped = core.kernel.sim.probe(Mapped)
@@ -44,7 +45,8 @@ class DmaDomain(DmaApi):
         if not self._driver.capable("deferred_flush"):
             self._kernel.log("info", f"{self.domain.name}: the driver does not defer flushes; unmaps are strict")
             return
-        queue = FlushQueue(self._driver, self.domain, self._give_back)
+        options = self._options
+        queue = FlushQueue(self._driver, self.domain, self._give_back, options.flush_entries, options.flush_timeout)
         await queue.open()
         self._waiting = queue
 

@@ -9,18 +9,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from cosim.events import FlushAwaited, FlushBegun, FlushGivenUp, FlushQueued, FlushTimer
+from cosim.events import FlushAwaited, FlushBegun, FlushEnded, FlushGivenUp, FlushQueued, FlushTimer
 from cosim.sw.iommu_ops import Domain, IommuDriver
 from cosim.sw.kernel.barriers import smp_mb
 from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import Object, cell, embed
-from cosim.units.quantities import MS
-
-ENTRIES = 256
-"""Entries of a CPU's queue; one stays unused."""
-
-FLUSH_PS = 10 * MS
-"""How long the first entry waits at least, in ticks of the kernel's clock."""
 
 
 class FlushQueueState(Object):
@@ -59,9 +52,21 @@ class CpuFlushQueue(NamedTuple):
 
 
 class FlushQueue:
-    """The ranges of a domain that are unmapped and not flushed. `give_back` is called for each once it is."""
+    """The ranges of a domain that are unmapped and not flushed. `give_back` is called for each once it is.
 
-    def __init__(self, driver: IommuDriver, domain: Domain, give_back: Callable[[int, int], Awaitable[None]]) -> None:
+    A CPU's queue has `entries`, one of which stays unused; the first one waits for `timeout_ps` at least, in ticks of
+    the kernel's clock.
+    """
+
+    def __init__(
+        self,
+        driver: IommuDriver,
+        domain: Domain,
+        give_back: Callable[[int, int], Awaitable[None]],
+        entries: int,
+        timeout_ps: int,
+    ) -> None:
+        self._entries, self._timeout_ps = entries, timeout_ps
         self._driver = driver
         self._kernel = driver.kernel
         self._domain = domain
@@ -71,16 +76,16 @@ class FlushQueue:
         self._timer = self._kernel.timers.new("iova-flush", self._expired)
         sim = self._kernel.sim
         self._queued, self._awaited = sim.probe(FlushQueued), sim.probe(FlushAwaited)
-        self._begun = sim.probe(FlushBegun)
+        self._begun, self._ended = sim.probe(FlushBegun), sim.probe(FlushEnded)
         self._timer_told, self._given_up = sim.probe(FlushTimer), sim.probe(FlushGivenUp)
 
     async def open(self) -> None:
         """Allocate the queues, one for every CPU. KernelError ENOMEM."""
         for cpu in self._kernel.cpus:
             state = await self._kernel.pages.new(CpuFlushQueueState)
-            first = await self._kernel.pages.kmalloc(ENTRIES * FlushEntry.SIZE, purpose="FlushEntries")
-            entries = tuple(FlushEntry(first + index * FlushEntry.SIZE) for index in range(ENTRIES))
-            self._queues[cpu] = CpuFlushQueue(state, entries, [[] for _ in range(ENTRIES)])
+            first = await self._kernel.pages.kmalloc(self._entries * FlushEntry.SIZE, purpose="FlushEntries")
+            entries = tuple(FlushEntry(first + index * FlushEntry.SIZE) for index in range(self._entries))
+            self._queues[cpu] = CpuFlushQueue(state, entries, [[] for _ in entries])
 
     async def close(self) -> None:
         """Free the queues; the domain is about to go, and nothing is flushed any more."""
@@ -106,19 +111,19 @@ class FlushQueue:
         async with self._kernel.spin_irqsave(queue.state.lock):
             await self._release(queue)
             tail = int(await queue.state.tail.load())
-            if (tail + 1) % ENTRIES == await queue.state.head.load():
+            if (tail + 1) % self._entries == await queue.state.head.load():
                 await self._flush_and_release(queue)
             entry = queue.entries[tail]
             await entry.start.store(start)
             await entry.size.store(size)
             await entry.begun.store(await self._state.begun.load())
             queue.freelists[tail] = freelist
-            await queue.state.tail.store((tail + 1) % ENTRIES)
+            await queue.state.tail.store((tail + 1) % self._entries)
             if self._queued:
                 self._queued(FlushQueued(sim.now, context.thread, context.cpu, name, start, size))
         if not await self._state.timer_on.load() and not await self._state.timer_on.xchg(1):
             self._tell_timer(context.thread, "arming")
-            await self._kernel.timers.arm(self._timer, FLUSH_PS)
+            await self._kernel.timers.arm(self._timer, self._timeout_ps)
             self._tell_timer(context.thread, "armed")
         if self._awaited:
             self._awaited(FlushAwaited(sim.now, context.thread, name, start))
@@ -136,12 +141,16 @@ class FlushQueue:
     async def _flush(self) -> bool:
         """Flush the domain; whether that is done. Else the flush is as if it had not begun."""
         await self._state.begun.fetch_add(1)
+        sim, name = self._kernel.sim, self._domain.name
+        began = sim.now
         if self._begun:
-            self._begun(FlushBegun(self._kernel.sim.now, self._domain.name))
+            self._begun(FlushBegun(began, name))
         if await self._driver.flush_iotlb_all(self._domain) is False:
             await self._state.begun.fetch_add(-1)
             return False
         await self._state.ended.fetch_add(1)
+        if self._ended:
+            self._ended(FlushEnded(sim.now, name, began))
         return True
 
     async def _give_up(self, queue: CpuFlushQueue) -> None:
@@ -154,7 +163,7 @@ class FlushQueue:
             start = int(await queue.entries[head].start.load())
             if self._given_up:
                 self._given_up(FlushGivenUp(self._kernel.sim.now, self._domain.name, start))
-            head = (head + 1) % ENTRIES
+            head = (head + 1) % self._entries
         await queue.state.head.store(tail)
 
     async def _release(self, queue: CpuFlushQueue) -> None:
@@ -167,7 +176,7 @@ class FlushQueue:
                 return
             await self._free(queue.freelists[head])
             await self._give_back(int(await entry.start.load()), int(await entry.size.load()))
-            head = (head + 1) % ENTRIES
+            head = (head + 1) % self._entries
             await queue.state.head.store(head)
 
     async def _free(self, freelist: list[int]) -> None:

@@ -10,16 +10,16 @@ import errno
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cosim.sim.operations import Work
-from cosim.spec.pagetable import PAGE_LG2
+from cosim.spec.pagetable import PAGE, PAGE_LG2
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import Object, embed
-from cosim.units.field_types import Time
+from cosim.units.field_types import PositiveTime, Size, Time
 from cosim.units.options import Options
-from cosim.units.quantities import MS, NS
+from cosim.units.quantities import MS, NS, format_size
 
 if TYPE_CHECKING:
     from cosim.sw.kernel.kernel import Kernel
@@ -40,6 +40,20 @@ class IovaOptions(Options):
     """CPU time to take from a magazine or put into one."""
     search_cost: Time = 150 * NS
     """CPU time to search the ranges in use, or change them."""
+    align: Size = PAGE
+    """Where a range may begin: at multiples of this, and of its own size. 2 MiB gives each a page table of its own, as
+    an allocator may come to that has scattered what it gives out; the reach of tables is what that costs."""
+    flush_entries: int = Field(default=256, ge=2, le=1 << 16)
+    """Unmaps that a CPU lets wait for one flush in a lazy domain (IOVA_DEFAULT_FQ_SIZE); one entry stays unused."""
+    flush_timeout: PositiveTime = 10 * MS
+    """After how long they are flushed at the latest, in ticks of the kernel's clock (IOVA_DEFAULT_FQ_TIMEOUT)."""
+
+    @field_validator("align")
+    @classmethod
+    def _pages(cls, align: int) -> int:
+        if align < PAGE or align & (align - 1):
+            raise ValueError(f"{format_size(align)} is no power of two of at least 4 KiB")
+        return align
 
 
 class SearchState(Object):
@@ -59,14 +73,18 @@ class DepotState(Object):
 class Ranges:
     """The ranges in use, in page frames; the highest place that fits is taken. Plain data."""
 
-    def __init__(self, lowest: int) -> None:
+    def __init__(self, lowest: int, align: int = 1) -> None:
         self.lowest = lowest
+        self.align = align
         self._starts: list[int] = []
         self._ends: list[int] = []
 
     def take(self, count: int, limit: int) -> int | None:
-        """The start of the highest free range of `count` frames, aligned to the next power of two, up to `limit`."""
-        align = ~((1 << (count - 1).bit_length()) - 1)
+        """The start of the highest free range of `count` frames, aligned to the next power of two, up to `limit`.
+
+        Where `align` is more than that, it is aligned to this.
+        """
+        align = ~(max(1 << (count - 1).bit_length(), self.align) - 1)
         top = limit + 1
         index = bisect_left(self._starts, top)
         while True:
@@ -114,7 +132,7 @@ class IovaAllocator:
         self.options = options or IovaOptions()
         self.last = last
         self._kernel = kernel
-        self._ranges = Ranges(lowest=1)
+        self._ranges = Ranges(lowest=1, align=self.options.align >> PAGE_LG2)
         self._search_lock = SearchState(kernel.static(SearchState.SIZE)).lock
         classes = range(self.options.classes)
         self._depots: list[list[list[int]]] = [[] for _ in classes]

@@ -49,7 +49,8 @@ def build(topology: Topology, chooser: Chooser) -> System:
     bus = Bus(sim)
     memories = {path: Memory(sim, path, options) for path, options in topology.of_kind("memory").items()}
     for path, memory in memories.items():
-        bus.attach(memory.options.base, memory.options.size, memory, path)
+        options = memory.options
+        bus.attach(options.base, options.size, memory, path, node=options.node, remote_ps=options.remote)
     peers: dict[str, Scheduler] = {}
     lines = Lines()
     cpus = {path: Cpu(sim, path, options, bus, peers, lines=lines) for path, options in topology.of_kind("cpu").items()}
@@ -122,7 +123,7 @@ def _iommu(
     def wire(vector: int, level: bool) -> None:
         cpu.wire(own[vector], level)
 
-    iommu = Iommu(sim, path, options, bus.port(path, options.timing.link), wire=wire)
+    iommu = Iommu(sim, path, options, bus.port(path, options.timing.link, node=options.node), wire=wire)
     bus.attach(options.base, PAGE, iommu.registers, path)
     return iommu
 

@@ -19,6 +19,9 @@ def of_memory(path: str, memory: Memory) -> Counted:
     yield f"{path}.writes", memory.writes
     yield f"{path}.read_bytes", memory.read_bytes
     yield f"{path}.written_bytes", memory.written_bytes
+    if memory.cache is not None:
+        yield f"{path}.cache.hits", memory.cache.hits
+        yield f"{path}.cache.misses", memory.cache.misses
     yield f"{path}.port.busy_ps", memory.busy_ps
     yield f"{path}.port.waited_ps", memory.waited_ps
     if len(memory.ports) > 1:

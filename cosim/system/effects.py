@@ -201,6 +201,22 @@ TABLE: tuple[Row, ...] = (
         "has no effect, since no page is given out of a reserved memory; leave it out",
     ),
     Row(
+        "memory",
+        ("cache_latency",),
+        lambda place: not place.options.cache_lines,
+        ("cache_lines",),
+        "has no effect, since cache_lines is 0 and there is no cache; raise cache_lines",
+    ),
+    Row(
+        "memory",
+        ("remote",),
+        lambda place: all(
+            iommu.node == place.options.node for iommu in place.setting.topology.of_kind("iommu").values()
+        ),
+        ("node", "/parts"),
+        "has no effect, since no IOMMU is of another node; set its `node`",
+    ),
+    Row(
         "cpu",
         ("history",),
         lambda place: place.options.memory_model != "rvwmo",
@@ -278,7 +294,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         "iova",
-        ("magazine", "classes", "prefer_32bit", "trim", "cache_cost", "search_cost"),
+        ("magazine", "classes", "prefer_32bit", "trim", "cache_cost", "search_cost", "align"),
         lambda place: not place.setting.has_iovas,
         ("/threads", "/prepare", "/parts", "/domains"),
         "has no effect, since there is no paging domain and no IOVA is given out; put a device behind an iommu",
@@ -289,6 +305,13 @@ TABLE: tuple[Row, ...] = (
         lambda place: not place.setting.compiled,
         ("/driver",),
         "has no effect, since a driver of policies has no instructions; set other costs, or use driver: object:PATH",
+    ),
+    Row(
+        "iova",
+        ("flush_entries", "flush_timeout"),
+        lambda place: not place.setting.is_lazy,
+        ("/threads", "/prepare", "/driver"),
+        "has no effect, since no unmap waits for a flush; give a thread `mode: lazy`",
     ),
     # --- The run -------------------------------------------------------------------------------------------------
     Row(

@@ -6,19 +6,20 @@ from cosim.oracles import Bounds
 from cosim.sw.driver.time_outs import longest_time_out
 from cosim.sw.driver.variants import variant
 from cosim.system.topology import Topology
-from cosim.units.quantities import MS, S
+from cosim.units.quantities import S
 
 
 def patience(topology: Topology, held: int) -> Bounds:
     """The bounds of a run of `topology` whose schedule answers `held` questions: each may hold one action once.
 
-    Linux lets unmaps wait for 10 ms (drivers/iommu/dma-iommu.c, IOVA_DEFAULT_FQ_TIMEOUT), in whole ticks and one more.
+    Unmaps wait for `iova.flush_timeout`, in whole ticks and one more.
     """
     plain = Bounds(
         store_ps=_store(topology),
         answer_ps=_answer(topology),
         call_ps=_call(topology),
-        deferred_ps=10 * MS + 2 * S // topology.kernel.hz,
+        deferred_ps=topology.iova.flush_timeout + 2 * S // topology.kernel.hz,
+        deferred=topology.iova.flush_entries,
     )
     return plain.held(held * topology.run.hold)
 
@@ -38,7 +39,7 @@ def _answer(topology: Topology) -> int:
     times = [part.timing for part in topology.of_kind("iommu").values()]
     beats = 8  # of a device context, the longest that a walk reads
     ways = [time.link + beats * time.beat + time.walk_step + time.fill + time.context_fill for time in times]
-    return max(ways, default=0)
+    return max(ways, default=0) + max((memory.remote for memory in topology.of_kind("memory").values()), default=0)
 
 
 def _call(topology: Topology) -> int:

@@ -57,6 +57,8 @@ SCALARS: tuple[Scalar, ...] = (
     Scalar("<memory>.port.waited_ps", "ps", "time that accesses waited for their ports, added up"),
     Scalar("<memory>.port<n>.busy_ps", "ps", "the same of one port, where there are several"),
     Scalar("<memory>.port<n>.utilisation", *USE),
+    Scalar("<memory>.cache.hits", "reads", "reads by IOMMUs for themselves that its cache had, where it has one"),
+    Scalar("<memory>.cache.misses", "reads", "reads by IOMMUs for themselves that it had not"),
     Scalar("<cpu>.switches", "switches", "changes from one thread to another"),
     Scalar("<cpu>.busy_ps", "ps", "time that threads and interrupt handlers ran"),
     Scalar("<cpu>.utilisation", *USE),
@@ -117,6 +119,9 @@ SCALARS: tuple[Scalar, ...] = (
     Scalar("<device>.backlog_max", "requests", "the largest number of requests that waited in the device for a slot"),
     Scalar("<device>.link_<way>.busy_ps", "ps", "time that this direction of the link carried packets"),
     Scalar("<device>.link_<way>.utilisation", *USE),
+    Scalar("<domain>.exposed.ranges", "ranges", "ranges that a lazy domain has unmapped, and flushed since"),
+    Scalar("<domain>.exposed.mean_ps", "ps", "from an unmap until its flush has ended: devices may reach the range"),
+    Scalar("<domain>.exposed.max_ps", "ps", "the longest of them"),
     Scalar("driver.commands_sent", "commands", "commands that took hold, of all IOMMUs"),
     Scalar(
         "driver.commands_needed",

@@ -60,6 +60,11 @@ class Setting:
         return bool(paths_of(self.topology.driver.variant))
 
     @cached_property
+    def is_lazy(self) -> bool:
+        """Whether a thread asks for unmaps that wait for a common flush."""
+        return any(getattr(thread, "mode", "strict") == "lazy" for _, thread in self.topology.workloads())
+
+    @cached_property
     def makes_napot(self) -> bool:
         """Whether the driver makes pages of 64 KiB; one whose tables are not known may."""
         driver = self.topology.driver

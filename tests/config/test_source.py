@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 from pydantic import BaseModel, Field
 
-from cosim.config.source import Position, Problem, Source, TopologyError, dump, legal_names, validate
+from cosim.config.source import Override, Position, Problem, Source, TopologyError, dump, legal_names, validate
 from tests.system.little_topology import NICS, TEXT, Topology, check, edited, load, problems, resolved
 
 
@@ -270,3 +270,19 @@ def test_an_error_without_words_of_its_own_is_still_told_without_jargon(field, v
     with pytest.raises(TopologyError) as caught:
         validate(Odd, Source.parse(f"{field}: {value}\n", "f"))
     assert str(caught.value) == error
+
+
+def test_a_thread_on_several_cpus_is_one_on_each_after_all_else_was_set() -> None:
+    text = """\
+parts:
+  cpu: {kind: cpu, count: 2}
+  dram0: {kind: memory}
+threads:
+  - {on: cpu*, does: wait}
+  - {on: dram*, does: wait}
+"""
+    counted = Override.parse("cpu.count=3")
+    source = Source.parse(text, "t.yaml").resolved(overrides=[counted, Override.parse("threads.0.does=work")])
+    assert [thread["on"] for thread in source.data["threads"]] == ["cpu0", "cpu1", "cpu2", "dram*"]
+    assert [thread["does"] for thread in source.data["threads"]] == ["work"] * 3 + ["wait"]
+    assert source.where(("threads", 2, "on")) == source.where(("threads", 0, "on"))

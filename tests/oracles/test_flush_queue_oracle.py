@@ -10,6 +10,7 @@ from cosim.sw import flush_queue
 from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import Domain
+from cosim.sw.iova import IovaOptions
 from cosim.units.quantities import MS, US
 from tests.oracles.judging import judged as judged_events
 from tests.oracles.watching import watching
@@ -45,14 +46,16 @@ async def clears_its_flag_late(self: flush_queue.FlushQueue) -> None:
     self._tell_timer("cpu0.irq5", "done")
 
 
-def judged(second_at: int = DUE + 100 * US, *, rounds: int = 1, succeeds: bool = True) -> list[Violation]:
+def judged(
+    second_at: int = DUE + 100 * US, *, rounds: int = 1, succeeds: bool = True, options: IovaOptions | None = None
+) -> list[Violation]:
     """What is found when cpu0 unmaps a page at once, and cpu1 some at another time: at first during the flush."""
     machine = Machine(cpus=2, model="rvwmo")
     found = watching(machine.sim, FlushQueue, Bounds(deferred_ps=18 * MS))
     driver = SlowDriver(machine.kernel)
     driver.succeeds = succeeds
     core = IommuCore(machine.kernel, driver)
-    dma = DmaDomain(core, machine.run(core.domain_alloc("shared")))
+    dma = DmaDomain(core, machine.run(core.domain_alloc("shared")), options)
     machine.run(dma.be_lazy())
 
     async def unmap(at: int, times: int = 1) -> None:
@@ -87,16 +90,14 @@ def test_a_timer_whose_flag_is_cleared_after_its_flush_leaves_what_came_meanwhil
     assert not judged(DUE + 1 * MS)
 
 
-def test_a_timer_that_is_due_too_late_is_seen_when_it_is_armed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flush_queue, "FLUSH_PS", 100 * MS)
-    (found,) = judged(1)
+def test_a_timer_that_is_due_too_late_is_seen_when_it_is_armed() -> None:
+    (found,) = judged(1, options=IovaOptions.model_validate({"flush_timeout": "100 ms"}))
     assert found.signature == "flush-queue: a timer is due too late"
 
 
 @pytest.mark.slow
-def test_a_ring_that_is_too_long_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flush_queue, "ENTRIES", 512)
-    assert {found.signature for found in judged(1, rounds=300)} == {
+def test_a_ring_that_is_too_long_is_seen() -> None:
+    assert {found.signature for found in judged(1, rounds=300, options=IovaOptions(flush_entries=512))} == {
         "flush-queue: more ranges wait than a ring has room for"
     }
 

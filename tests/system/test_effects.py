@@ -40,6 +40,16 @@ LESS = {"threads": BASE["threads"][:1]}
 SRAM = {"kind": "memory", "base": 0x0200_0000, "size": "64 KiB", "reserved": True}
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    (
+        "parts.dram0.cache_latency",
+        {"parts.dram0.cache_latency": "20 ns"},
+        {"parts.dram0.cache_lines": 64},
+    ),
+    ("parts.dram0.remote", {"parts.dram0.remote": "100 ns"}, {"parts.iommu0.node": 1}),
+    *(
+        (f"iova.{field}", {f"iova.{field}": value}, {"threads.0.mode": "lazy"})
+        for field, value in {"flush_entries": 64, "flush_timeout": "1 ms"}.items()
+    ),
     *(
         (f"{NIC}.{field}", {f"{NIC}.{field}": value, f"{NIC}.traffic.pattern": "none"}, {f"{NIC}.traffic.pattern": ok})
         for ok in ("strided",)

@@ -15,20 +15,26 @@ from cosim.system.topology import Topology
 
 EVERYTHING = """\
 parts:
-  dram0: {kind: memory, base: 0x8000_0000, size: 32 MiB, ports: 2, bandwidth: 16 GB/s}
+  dram0: {kind: memory, base: 0x8000_0000, size: 32 MiB, ports: 2, bandwidth: 16 GB/s, cache_lines: 9}
   cpu0: {kind: cpu}
   iommu0: {kind: iommu, base: 0x0300_0000, capabilities: {igs: msi}, timing: {walk_read_interval: 9 ns}}
   nic0: {kind: ring, through: iommu0, size: 64 B, bandwidth: 8 GB/s, interval: 1 us}
+  dev0: {kind: dma, through: iommu0, traffic: {pattern: none}}
+driver: current
+iova: {flush_entries: 4}
 threads:
+  - {on: cpu0, does: map-unmap, domain: dev0, mode: lazy, count: 9}
   - {on: cpu0, does: receive-ring, device: nic0, entries: 4}
 run: {until: 130 us}
 """
-"""What no shipped topology has: several ports, limited bandwidth, interrupts by message, reads that overlap."""
+"""What no shipped topology has: ports, limits of bandwidth, a cache, messages, reads that overlap, laziness."""
 
 
 def kinds_of(row: Scalar) -> set[str]:
     """The kinds of part that a row's first word stands for."""
     kind = re.match(r"<(\w+)>", row.pattern)
+    if kind and kind[1] == "domain":
+        return set()
     return {"device": {"dma", "ring"}}.get(kind[1], {kind[1]}) if kind else set()
 
 
@@ -85,7 +91,7 @@ def test_bytes_and_rates_have_one_name_each_whatever_counts_them() -> None:
 
 def test_every_word_in_brackets_is_a_kind_of_part_or_explained() -> None:
     words = {word for row in SCALARS for word in re.findall(r"<(\w+)>", row.pattern)}
-    assert words - set(VARIABLES) == {"memory", "cpu", "iommu", "device"}
+    assert words - set(VARIABLES) == {"memory", "cpu", "iommu", "device", "domain"}
 
 
 def test_every_row_has_a_unit_and_a_meaning() -> None:

@@ -20,6 +20,9 @@ class Range(NamedTuple):
     size: int
     target: Target
     name: str
+    node: int = 0
+    remote_ps: int = 0
+    """How much longer the way from an initiator of another node is, one way."""
 
     @property
     def end(self) -> int:
@@ -38,9 +41,9 @@ class Bus:
         self._bases: list[int] = []
         self._ranges: list[Range] = []
 
-    def attach(self, base: int, size: int, target: Target, name: str) -> Range:
+    def attach(self, base: int, size: int, target: Target, name: str, *, node: int = 0, remote_ps: int = 0) -> Range:
         """Let `target` answer at `size` bytes from `base` on; ValueError if another one answers there already."""
-        added = Range(base, size, target, name)
+        added = Range(base, size, target, name, node, remote_ps)
         if base < 0 or size <= 0 or added.end > _END:
             raise ValueError(f"{name}: {size:#x} bytes from {base:#x} on are not a range of 64-bit addresses")
         index = bisect_right(self._bases, base)
@@ -68,9 +71,9 @@ class Bus:
         found = self.find(address, size)
         return NOWHERE if found is None else found.target
 
-    def port(self, path: str, hop_ps: int = 0) -> BusPort:
-        """A way onto the bus for the initiator at `path`, `hop_ps` long each way; 0 is no hop."""
-        return BusPort(self, path, hop_ps)
+    def port(self, path: str, hop_ps: int = 0, *, node: int | None = None) -> BusPort:
+        """A way onto the bus for the initiator at `path`, `hop_ps` long each way; 0 is no hop. None is on no node."""
+        return BusPort(self, path, hop_ps, node)
 
     def peek(self, address: int, size: int) -> int:
         """What is there now, untimed; LookupError where nothing answers."""

@@ -26,6 +26,13 @@ class Place(Protocol):
     @property
     def target(self) -> Target: ...
 
+    @property
+    def node(self) -> int: ...
+
+    @property
+    def remote_ps(self) -> int:
+        """How much longer the way from another node is."""
+
 
 class AddressMap(Protocol):
     """What a port asks of the bus."""
@@ -40,21 +47,23 @@ class AddressMap(Protocol):
 
 
 class BusPort:
-    """Where one initiator leaves for the bus: every access takes the same hop there and back.
+    """Where one initiator leaves for the bus: every access takes the same hop there and back, and a longer one to what
+    is on another node.
 
     What leaves by `in_order` or `post` reaches each target in the order in which it left; a plain `Access` may
     overtake it.
     """
 
-    def __init__(self, bus: AddressMap, path: str, hop_ps: int) -> None:
+    def __init__(self, bus: AddressMap, path: str, hop_ps: int, node: int | None = None) -> None:
         self.bus = bus
         self.path = path
         self.hop_ps = hop_ps
+        self.node = node
         self.initiator = bus.sim.initiator(path)
         self._nowhere = Route(NOWHERE, hop_ps, hop_ps)
         self._base = self._end = 0
         self._route = self._nowhere
-        self._landing = BusPort(bus, path, 0) if hop_ps else self
+        self._landing = BusPort(bus, path, 0, node) if hop_ps else self
         self._turns: dict[Target, Gate] = {}
 
     def __repr__(self) -> str:
@@ -68,7 +77,8 @@ class BusPort:
         if found is None:
             return self._nowhere
         self._base, self._end = found.base, found.end
-        self._route = Route(found.target, self.hop_ps, self.hop_ps)
+        hop_ps = self.hop_ps + (found.remote_ps if self.node not in (None, found.node) else 0)
+        self._route = Route(found.target, hop_ps, hop_ps)
         return self._route
 
     def in_order(self, access: Access) -> Subroutine[Access]:

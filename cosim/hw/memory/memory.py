@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from cosim.events import Busy, FreedTouched
 from cosim.hw.memory.history import ANCIENT, WHOLE, History
+from cosim.hw.memory.line_cache import LINE_LG2, LineCache
 from cosim.hw.memory.options import MemoryOptions
 from cosim.hw.memory.poison import Poison
 from cosim.sim.component import Component
@@ -15,8 +16,8 @@ from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind, Response
 
-LINE_LG2 = 6
-"""log2 of a line's bytes: lines choose ports; their upper bits are folded in, so that a stride finds all ports."""
+DATA = "memory"
+"""The latency part that a device's own access counts for."""
 
 FaultKind = Literal["access_fault", "corrupt"]
 
@@ -42,6 +43,7 @@ class Memory(Component):
         if options.write_latency is not None:
             self._latency[AccessKind.WRITE] = options.write_latency
         self._bandwidth = options.bandwidth
+        self.cache = LineCache(options.cache_lines) if options.cache_lines else None
         self._words: dict[int, int] = {}
         self._history: History | None = None
         self._poison = Poison()
@@ -61,7 +63,12 @@ class Memory(Component):
     # --- Hardware's accesses ---------------------------------------------------------------------------------------
 
     def arrive(self, access: Access, now: int) -> int:
-        """Queue for the port of this line; returns when the access takes hold."""
+        """Queue for the port of this line; returns when the access takes hold.
+
+        Lines choose ports; their upper bits are folded in, so that a stride finds all ports.
+        """
+        if self.cache is not None and self._cached(access):
+            return now + self.options.cache_latency
         ports, latency, interval = self.ports, self._latency[access.kind], 0
         line = access.address >> LINE_LG2
         port = ports[(line ^ line >> 3 ^ line >> 6 ^ line >> 9) % len(ports)]
@@ -73,6 +80,12 @@ class Memory(Component):
         if interval and self.busy:
             self.busy(Busy(now, f"{self.path}.port", interval, access.owner))
         return done
+
+    def _cached(self, access: Access) -> bool:
+        """Whether an IOMMU's read for itself finds its lines in the cache, which has them from now on."""
+        if access.part == DATA or access.kind is not AccessKind.READ:
+            return False
+        return self.cache is not None and self.cache.read(access.address, access.size)
 
     def commit(self, access: Access) -> None:
         """Take hold: all words at once. A write without `words` is one whose data does not matter here."""
@@ -146,6 +159,8 @@ class Memory(Component):
 
     def write(self, address: int, size: int, value: int) -> None:
         """Change up to 8 bytes, at the present time; those who watch them are called."""
+        if self.cache is not None:
+            self.cache.use(address, size)
         word, shift = address & -8, (address & 7) << 3
         if size == 8 and not shift:
             self._change(word, value, WHOLE)
@@ -161,6 +176,8 @@ class Memory(Component):
 
         A word without a past that stays what it is gets none: nobody could tell the two states apart.
         """
+        if self.cache is not None:
+            self.cache.use(address, 8 * len(words))
         places = range(address, address + 8 * len(words), 8)
         if self._history is None and not self._watchers:
             self._words.update(zip(places, words, strict=True))

@@ -29,7 +29,15 @@ class MemoryOptions(Options):
     """What one port carries; unlimited if absent."""
     ports: int = Field(default=1, ge=1, le=64)
     """Accesses that start at the same time; each port has a queue of its own, chosen by a hash of the line."""
+    cache_lines: int = Field(default=0, ge=0, le=1 << 24)
+    """Lines of 64 bytes that a last-level cache in front of it holds, of what CPUs write and what IOMMUs read for
+    themselves: tables, contexts, commands. Requests of devices pass it by. 0 is none."""
+    cache_latency: Time = 30 * NS
+    """From such a read to its data where the cache has them; it takes no port."""
     node: int = Field(default=0, ge=0, le=63)
     """NUMA node number."""
+    remote: Time = 0
+    """How much longer the way from an IOMMU of another node is, for its own accesses and for those of its devices, one
+    way. What a CPU's loads and stores take says the CPU."""
     reserved: bool = False
     """Whether the kernel leaves it alone: only what is hardwired lies here, and pages come out of other memories."""

@@ -10,6 +10,7 @@ from cosim.sim.simulation import Sim
 from cosim.study.run.calls_under_way import CallsUnderWay
 from cosim.study.run.counted import Counted
 from cosim.study.run.event_digest import EventDigest
+from cosim.study.run.exposures import Exposures
 from cosim.study.run.failed_requests import FailedRequests
 from cosim.study.run.failed_rounds import FailedRounds
 from cosim.study.run.kernel_lines import KernelLines
@@ -46,6 +47,7 @@ class Meter:
         self.window = Window(sim, warmup_ps, origin or Origin())
         self.counted = Counted(self.window, counters)
         self.depths = QueueDepths(sim, self.window)
+        self.exposures = Exposures(sim, self.window)
         self.over_time = OverTime(sim, self.window, occupancies, bounds or {})
         self.violations = Violations(sim, patience)
         self._needed = NeededCommands()
@@ -67,6 +69,7 @@ class Meter:
         if self.window:
             queues = [name.removesuffix(".depth_ps") for name in found if name.endswith(".depth_ps")]
             found |= self.over_time.means() | self.over_time.most() | self.depths.deepest(queues)
+            found |= self.exposures.numbers()
         return found
 
     def seen(self) -> dict[str, int]:

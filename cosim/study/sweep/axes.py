@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
+from typing import Any
 
 from cosim.study.sweep.values import ValuesError, span_of, split, values_of
 from cosim.sw.driver.table import ROWS
@@ -51,10 +52,13 @@ class Axis:
             raise AxesError(f"-x {path}={text}: {error}") from None
         if not found:
             raise AxesError(f"-x {path}={text}: there are no values")
-        twice = next((value for at, value in enumerate(found) if value in found[:at]), None)
-        if twice is not None:
-            raise AxesError(f"-x {path}={text}: {twice} is there twice")
         return cls(path, found, text)
+
+    def check(self) -> None:
+        """Raises AxesError if a value is there twice, as it may be only in an axis that varies together with others."""
+        again = _twice(self.values)
+        if again is not None:
+            raise AxesError(f"-x {self.path}={self.text}: {again} is there twice")
 
 
 class Axes:
@@ -80,7 +84,17 @@ class Axes:
         if len(set(lengths.values())) > 1:
             counts = ", ".join(f"{path} has {count}" for path, count in lengths.items())
             raise AxesError(f"{said}: axes that vary together have equally many values; {counts}")
+        twice = _twice(list(zip(*(self[path].values for path in group), strict=True)))
+        if twice is not None:
+            raise AxesError(f"{said}: {', '.join(twice)} is there twice")
         self.together.append(group)
+
+    def check_alone(self) -> None:
+        """Raises AxesError if an axis that varies by itself has a value twice."""
+        zipped = {path for group in self.together for path in group}
+        for axis in self.axes:
+            if axis.path not in zipped:
+                axis.check()
 
     def __getitem__(self, path: str) -> Axis:
         return next(axis for axis in self.axes if axis.path == path)
@@ -135,6 +149,11 @@ def _known(text: str) -> tuple[str, ...]:
         return values_of(text)
     except ValuesError:
         return ()
+
+
+def _twice(values: Sequence[Any]) -> Any:
+    """The first value that has been there before; None if there is none."""
+    return next((value for at, value in enumerate(values) if value in values[:at]), None)
 
 
 def names_of(text: str) -> list[str]:

@@ -37,6 +37,7 @@ class Plan:
     def points(self) -> tuple[Axes, list[dict[str, str]]]:
         """The axes, and what they say at each point. Raises AxesError, and TopologyError if an extra is missing."""
         axes = Axes(self.axes, self.zips)
+        axes.check_alone()
         found = list(drawn(axes, self.sample) if self.sample else axes.grid())
         if self.where:
             meets = Where(self.where, axes)

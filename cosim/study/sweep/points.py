@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from cosim.config.source import Source
 from cosim.study.run.model import model_version
 from cosim.study.run.run import Point, command_line
 from cosim.study.sweep.axes import DRIVER, Axes
+from cosim.study.sweep.named_files import contents
 from cosim.system.load import as_source, load
 from cosim.system.topology import Topology
 
@@ -95,10 +97,15 @@ class Swept:
 
 
 def swept(subject: Subject, settings: Mapping[str, str], loaded: Topology | None = None) -> Swept:
-    """The point of a topology where the axes say this; `loaded` is that, if it is known. Raises TopologyError."""
+    """The point of a topology where the axes say this; `loaded` is that, if it is known. Raises TopologyError.
+
+    Of a file that the topology names, such as a recording, what is in it counts.
+    """
     topology = (loaded or subject.at(settings)).model_copy(update={"explore": None})
     run = topology.run.model_copy(update={"seed": 0})
     text = topology.model_copy(update={"run": run}).model_dump_json(by_alias=True, exclude_defaults=True)
+    if named := contents(topology):
+        text += json.dumps(named)
     return Swept(_hash(text), settings, topology)
 
 

@@ -105,6 +105,8 @@ def _check(options: StudyOptions, gone: Iterable[str]) -> Iterable[tuple[tuple[s
     for name, values in options.axes.items():
         try:
             axes.append(Axis.of(name, values))
+            if not any(name == each or name.endswith(f".{each}") for group in options.zip for each in group):
+                axes[-1].check()
         except AxesError as error:
             yield ("axes", name), _without_option(error)
     if not options.axes:

@@ -35,7 +35,7 @@ class WorkloadOptions(Options):
     """
 
     on: CpuName
-    """The CPU it runs on."""
+    """The CPU it runs on. Of `threads:` one that names several by a glob, such as `cpu*`, is one on each of them."""
     start: Time = 0
     """When it starts, after the origin of the run; if it prepares something, after the end of boot."""
     gap: Time = 0

@@ -72,9 +72,32 @@ def test_small_magazines_go_to_the_depot_and_are_trimmed(topology: Path) -> None
     assert cosim.run(topology, set={**small, "iova.trim": "10 us"}).digest != kept.digest
 
 
+def test_aligned_ranges_begin_where_they_may(topology: Path) -> None:
+    point = Point(cosim.load(topology, set={"iova.align": "2 MiB", "iova.classes": 0, "threads.0.pages": 3}))
+    iovas: list[int] = []
+    run(point, watchers=[lambda sim: sim.probe(Mapped).watch(lambda event: iovas.append(event.iova))])
+    assert iovas
+    assert all(iova % (2 << 20) < 3 * 4096 for iova in iovas)
+
+
+def test_a_shorter_queue_or_time_out_of_a_lazy_domain_exposes_for_less_time(topology: Path) -> None:
+    def exposed(**changes: object) -> float:
+        named = {f"iova.{name}": value for name, value in changes.items()}
+        result = cosim.run(topology, set={**LAZY, "run.until": "450 us", "threads.0.gap": "4 us", **named})
+        assert result.scalars["nic0.exposed.ranges"] > 0
+        assert result.scalars["nic0.exposed.max_ps"] >= result.scalars["nic0.exposed.mean_ps"]
+        return result.scalars["nic0.exposed.max_ps"]
+
+    whole = exposed(flush_entries=64)
+    assert exposed(flush_entries=16) < whole / 3
+    assert exposed(flush_entries=64, flush_timeout="30 us") < whole
+    assert "nic0.exposed.ranges" not in cosim.run(topology).scalars
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"iova.align": "3 KiB"}, "iova.align: 3 KiB is no power of two of at least 4 KiB"),
         ({"iova.magazin": 4}, "iova.magazin: unknown field; did you mean magazine"),
         ({"iova.magazine": 0}, "iova.magazine"),
     ],

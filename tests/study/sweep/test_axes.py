@@ -80,13 +80,24 @@ def test_a_condition_that_is_none_is_told(condition: str, said: str) -> None:
     [
         ("walkers", "write PATH=VALUES"),
         ("walkers=", "write PATH=VALUES"),
-        ("walkers=1,2,1", "1 is there twice"),
         ("walkers=8..1", "a range goes up"),
     ],
 )
 def test_an_axis_that_is_none_is_told(text: str, said: str) -> None:
     with pytest.raises(AxesError, match=said):
         Axis.parse(text)
+
+
+def test_a_value_is_twice_in_an_axis_only_where_another_varies_with_it() -> None:
+    twice = Axis.parse("nic0.traffic.interval=1 us,2 us,1 us")
+    with pytest.raises(AxesError, match="1 us is there twice"):
+        Axes([twice]).check_alone()
+    once = Axis.parse("walkers=1,2,4")
+    zipped = Axes([twice, once], [["interval", "walkers"]])
+    zipped.check_alone()
+    assert [list(point.values()) for point in zipped.grid()] == [["1 us", "1"], ["2 us", "2"], ["1 us", "4"]]
+    with pytest.raises(AxesError, match="1 us, 1 is there twice"):
+        Axes([twice, Axis.parse("walkers=1,2,1")], [["interval", "walkers"]])
 
 
 def test_two_axes_of_one_path_are_one_too_many_and_a_short_name_has_to_be_clear() -> None:

@@ -190,3 +190,20 @@ def test_a_sweep_from_a_process_that_has_threads_gives_the_same(tiny: Path, tmp_
         other.join()
     assert [run.digest for run in beside] == [run.digest for run in alone]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.sqlite", "tiny.yaml"]
+
+
+def test_a_recording_that_has_changed_is_run_again(tmp_path: Path) -> None:
+    """Whatever its name: the id of a run goes by what is in the files that its topology names."""
+    recorded, path, file = tmp_path / "requests.csv", tmp_path / "tiny.yaml", tmp_path / "study.sqlite"
+    head, line = "time_ps,device,iova,size,access\n", "0,dev0,0x1000,64,read\n"
+    path.write_text(TINY.replace("requests: 2", f"pattern: replay, file: {recorded}"), encoding="utf-8")
+
+    def made() -> int:
+        return cosim.sweep(path, {"dram0.latency": ["40 ns"]}, jobs=1, file=file).made
+
+    recorded.write_text(head + line, encoding="utf-8")
+    assert (made(), made()) == (1, 0)
+    recorded.write_text(head + 2 * line, encoding="utf-8")
+    assert (made(), made()) == (1, 0)
+    recorded.write_text(head + line, encoding="utf-8")
+    assert made() == 0, "the first one is there still"

@@ -93,9 +93,10 @@ class Cluster:
 
         return dict(self.client.sync(called) or {})
 
-    def problem(self, what: str) -> TopologyError:
-        """What is told of this cluster."""
-        return TopologyError([Problem(Position(f"--cluster {self.address}"), (), what)])
+    def problem(self, *whats: str) -> TopologyError:
+        """What is told of this cluster, a line each."""
+        position = Position(f"--cluster {self.address}")
+        return TopologyError([Problem(position, (), what) for what in whats])
 
     def gone(self, error: object) -> TopologyError:
         """What is told if it goes away meanwhile."""
@@ -117,8 +118,7 @@ class Cluster:
             if (refusal := one.refusal(here) if isinstance(one, Identity) else cannot_run(one, here))
         ]
         if wrong:
-            position = Position(f"--cluster {self.address}")
-            raise TopologyError([Problem(position, (), each) for each in wrong])
+            raise self.problem(*wrong)
 
 
 def cannot_run(error: object, here: Identity) -> str:

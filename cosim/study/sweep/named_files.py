@@ -1,0 +1,45 @@
+"""What a topology says by naming a file: recordings, drivers of one's own, objects. A run is one of what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from cosim.hw.dma.options import DmaOptions
+from cosim.sw.driver.compiled import paths_of
+from cosim.system.topology import Topology
+
+
+def contents(topology: Topology) -> dict[str, str]:
+    """A digest of each file that a topology names, by its name; of one that cannot be read, none."""
+    found = {}
+    for name in dict.fromkeys(_names(topology)):
+        try:
+            stat = os.stat(name)
+            found[name] = _digest(name, stat.st_mtime_ns, stat.st_size)
+        except OSError:
+            continue  # who runs it says so
+    return found
+
+
+def _names(topology: Topology) -> Iterator[str]:
+    for device in topology.devices().values():
+        if isinstance(device, DmaOptions) and device.traffic.file:
+            yield device.traffic.file
+    driver = topology.driver
+    yield from map(str, paths_of(driver.variant))
+    for cell in (driver.variant, *driver.cells.values()):
+        policy = cell.get("policy") if isinstance(cell, dict) else cell
+        file, _, name = str(policy).rpartition(":")
+        if name and Path(file).suffix == ".py":
+            yield file
+
+
+@lru_cache(maxsize=256)
+def _digest(name: str, _changed_ns: int, _size: int) -> str:
+    """Of a file as it was at that time: it is not read again for every point."""
+    with open(name, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
