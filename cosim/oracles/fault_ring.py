@@ -25,7 +25,8 @@ class FaultRing(Oracle):
     """Judges each write of `fqh` while the queue is on: it must pass records only.
 
     To pass more than there are is, modulo the ring's size, to move back. A slot that is passed without a record counts
-    as full, and so the IOMMU drops faults for which there is room. A queue that is turned on fills its first slot next.
+    as full, and so the IOMMU drops faults for which there is room. A queue that is turned on fills its first slot next,
+    and ignores a write of `fqb`.
 
     Source: "Fault/Event-Queue (FQ)" (3.2); the driver's defect C12.
     """
@@ -43,10 +44,11 @@ class FaultRing(Oracle):
             ring.tail = (ring.tail + 1) % ring.entries
 
     def written(self, event: RegisterWritten) -> None:
-        if event.offset == FQB.offset and event.size == FQB.size:
-            self._rings[event.who] = _Ring(QueueBase(event.value).entries)
-            return
         ring = self._rings.get(event.who)
+        if event.offset == FQB.offset and event.size == FQB.size:
+            if ring is None or not ring.on:
+                self._rings[event.who] = _Ring(QueueBase(event.value).entries)
+            return
         if ring is None:
             return
         if event.offset == FQCSR.offset:

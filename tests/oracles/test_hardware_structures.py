@@ -122,6 +122,8 @@ def served(head: int) -> RegisterWritten:
         ((RECORD, RECORD, served(2), RECORD, RECORD, served(0)), ""),
         ((RECORD, served(1), switched(True), RECORD, served(2)), ""),
         ((RECORD, served(1), switched(False), served(0), switched(True), RECORD, served(1)), ""),
+        ((RECORD, FAULTS, served(1)), ""),
+        ((RECORD, switched(False), FAULTS, switched(True), served(1)), "a slot was passed that had no record"),
         ((RECORD, served(3)), "fqh moved back"),
         ((RECORD, RECORD, served(2), served(1)), "fqh moved back"),
         ((served(1),), "a slot was passed that had no record"),

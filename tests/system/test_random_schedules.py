@@ -145,7 +145,7 @@ def test_many_random_schedules_make_one_run_each(seed: int) -> None:
 
 @pytest.mark.slow
 def test_most_of_what_is_drawn_is_asked() -> None:
-    """Else the equality of two runs says little."""
+    """Else the equality of two runs says little; what one answer has changed, another may never come to."""
     drawn = [(seed % TOPOLOGIES, schedule(seed % TOPOLOGIES, Random(seed))) for seed in range(20)]
     missed = sum(len(perturbed(number, chosen, "agenda").unasked) for number, chosen in drawn)
-    assert missed < sum(len(chosen) for _, chosen in drawn) / 4
+    assert missed < sum(len(chosen) for _, chosen in drawn) / 3

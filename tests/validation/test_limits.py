@@ -192,7 +192,7 @@ def test_strict_unmaps_stay_below_the_bounds_of_the_closed_loop(cpus: int) -> No
     found = sum(latency.count for name, latency in many.latencies.items() if name.endswith(".unmap"))
     found /= measured_ps(many)
     assert found <= 1.02 * min(cpus / cycle, 1 / service)
-    assert cpus > 2 or found >= 0.95 * cpus / cycle
+    assert cpus > 2 or found >= 0.85 * cpus / cycle
 
 
 def loops(cpus: int) -> Result:

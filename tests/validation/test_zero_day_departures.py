@@ -45,8 +45,10 @@ UNMAP = Sequence(
     ["iommu0.geometry.iotlb_entries=2", "threads.0.pages=4", "threads.0.hold=5 us", "nic0.traffic.requests=80"],
     "after cpu1.map-unmap had freed it",
 )
-REATTACH = Sequence("attach", ["domains={other: {}}", ATTACH, "nic0.traffic.start=5 us"], "detached from nic0")
-FIRST_REQUEST = Sequence("attach", ["domains={other: {}}", ATTACH, "nic0.traffic.start=9 us"], "detached from nic0")
+OTHER = ["domains={other: {}}", ATTACH, "expect={violations: 0, faults: {min: 0}}"]
+"""Nothing is mapped in the domain that is entered: all later requests are refused."""
+REATTACH = Sequence("attach", [*OTHER, "nic0.traffic.start=5 us"], "detached from nic0")
+FIRST_REQUEST = Sequence("attach", [*OTHER, "nic0.traffic.start=7500 ns"], "detached from nic0")
 
 
 def perturbed(sequence: Sequence, sets: list[str], choice: str) -> tuple[Result, list[str]]:

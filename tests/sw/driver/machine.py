@@ -134,11 +134,11 @@ class Machine:
                 done.append(await body)
             except KernelError as error:
                 failed.append(error)
+            self.sim.stop()
 
         self.kernel.start(cpu, "main", keep())
-        while not (done or failed):
-            assert self.sim.env.peek() < float("inf"), f"it does not come to its end: {self.log}"
-            self.sim.env.step()
+        self.sim.env.run()
+        assert done or failed, f"it does not come to its end: {self.log}"
         self.go(self.sim.now + SETTLE)
         if failed:
             raise failed[0]

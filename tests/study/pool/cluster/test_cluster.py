@@ -51,9 +51,15 @@ class Running:
         return self.workers[-1]
 
     def end(self) -> None:
+        """All processes, and the thread that Dask leaves in this one, beside which other tests could not fork."""
         for process in (*self.workers, self.scheduler):
             process.kill()
             process.wait()
+        from distributed import Future
+
+        called_back, Future._cb_executor = Future._cb_executor, None
+        if called_back is not None:
+            called_back.shutdown()
 
     def _start(self, what: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         with (self._folder / f"{what}.log").open("ab") as log:
