@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cosim.events import FlushQueued, FlushTimer
 from cosim.oracles import Bounds, FlushQueue, Violation
 from cosim.sim.operations import Sleep, Work
 from cosim.sw import flush_queue
@@ -93,6 +94,23 @@ def test_a_timer_whose_flag_is_cleared_after_its_flush_leaves_what_came_meanwhil
 def test_a_timer_that_is_due_too_late_is_seen_when_it_is_armed() -> None:
     (found,) = judged(1, options=IovaOptions.model_validate({"flush_timeout": "100 ms"}))
     assert found.signature == "flush-queue: a timer is due too late"
+
+
+@pytest.mark.parametrize(("late_ps", "found"), [(0, []), (1, ["flush-queue: a timer is due too late"])])
+def test_a_timer_may_be_due_as_late_as_its_bound_and_no_later(late_ps: int, found: list[str]) -> None:
+    armed = FlushTimer(5 * MS, "cpu0.t", "shared", "armed", 23 * MS + late_ps)
+    assert [each.signature for each in judged_events(FlushQueue, armed, bounds=Bounds(deferred_ps=18 * MS))] == found
+
+
+@pytest.mark.parametrize(
+    ("ranges", "found"), [(255, []), (256, ["flush-queue: more ranges wait than a ring has room for"])]
+)
+def test_as_many_ranges_may_wait_on_a_cpu_as_its_ring_holds_with_one_entry_unused(
+    ranges: int, found: list[str]
+) -> None:
+    queued = [FlushQueued(5, "cpu0.t", "cpu0", "shared", page * PAGE, PAGE) for page in range(ranges)]
+    others = [FlushQueued(5, "cpu1.t", "cpu1", "shared", (1000 + page) * PAGE, PAGE) for page in range(9)]
+    assert [each.signature for each in judged_events(FlushQueue, *others, *queued)] == found
 
 
 @pytest.mark.slow
