@@ -21,11 +21,25 @@ class Nowhere(LookupError):
     """There is no code at an address."""
 
 
-class Image:
-    """Linked objects. Blocks are translated when they are first run, and shared by all that run the image."""
+NOP = 0x13
+FENCE = 0x0F
+"""The major opcode of fences."""
+ORDERING = 3 << 25
+"""The bits aq and rl of an atomic."""
 
-    def __init__(self, paths: Sequence[Path], linked: Linked, info: DebugInfo) -> None:
+
+class Image:
+    """Linked objects. Blocks are translated when they are first run, and shared by all that run the image.
+
+    At the addresses in `unordered` fences are nops, and atomics neither acquire nor release.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], linked: Linked, info: DebugInfo, unordered: frozenset[int] = frozenset()
+    ) -> None:
         self.paths = tuple(paths)
+        self._unordered = unordered
+        self._mutants: dict[frozenset[int], Image] = {}
         self.linked = linked
         self.info = info
         self.blocks: dict[int, Block] = {}
@@ -42,8 +56,33 @@ class Image:
         if found is None:
             if address & 1 or not any(start <= address < end for start, end in self.linked.text):
                 raise Nowhere(f"{address:#x} is no instruction of the driver")
-            found = self.blocks[address] = translate(address, lambda at: self.code.read(at, 4))
+            found = self.blocks[address] = translate(address, self._fetch)
         return found
+
+    def _fetch(self, address: int) -> int:
+        word = self.code.read(address, 4)
+        if address not in self._unordered:
+            return word
+        return NOP if word & 0x7F == FENCE else word & ~ORDERING
+
+    def orders(self) -> dict[str, list[int]]:
+        """Where fences stand, and atomics that acquire or release: by line, their addresses."""
+        found: dict[str, list[int]] = {}
+        for start, end in self.linked.text:
+            at = start
+            while at < end:
+                instruction = decode(self.code.read(at, 4))
+                if instruction.name == "fence" or instruction.acquire or instruction.release:
+                    found.setdefault(self.place(at), []).append(at)
+                at += instruction.length
+        return found
+
+    def without(self, addresses: Collection[int]) -> Image:
+        """The same code without the order that the instructions at these addresses make."""
+        key = frozenset(addresses)
+        if key not in self._mutants:
+            self._mutants[key] = Image(self.paths, self.linked, self.info, key)
+        return self._mutants[key]
 
     def place(self, address: int) -> str:
         """Where an instruction comes from: ``queue.c:40``; its function and the distance if no line is known."""

@@ -15,6 +15,7 @@ import cosim
 from cosim.cli.main import main
 from cosim.config.problems import TopologyError
 from cosim.sim.actions import Taken
+from cosim.study.explore.mutants import mutants
 from cosim.study.finding.driver_files import moved, names_of
 from cosim.study.report.ordering.steps import Step, Weight
 from cosim.study.run.result import Result
@@ -78,6 +79,33 @@ def test_a_race_is_seen_under_the_schedule_that_shows_it_and_not_without_the_rac
             str(RACES), driver=driver, schedule=[schedule] if schedule else [], set={"threads.0.start": start}
         )
         assert bool(result.violations) is seen
+
+
+# --- Without the order that a line makes -----------------------------------------------------------------------------
+
+
+def lines_without() -> dict[str, str]:
+    return {line: driver.variant for line, driver in mutants(load("quickstart", driver=OWN).driver)}
+
+
+def test_each_line_that_makes_order_can_be_taken_out() -> None:
+    made = lines_without()
+    assert {line.partition(":")[0] for line in made} >= {"queue.c", "domain.c"}
+    for line, driver in made.items():
+        assert line not in {other for other, _ in mutants(load("quickstart", driver=driver).driver)}
+
+
+@pytest.mark.slow
+def test_a_fence_taken_out_is_the_race_that_a_macro_switches_on() -> None:
+    _, schedule, start = RACY["RACE_DOORBELL"]
+    barrier = next(n for n, line in enumerate((DRIVER / "queue.c").read_text().splitlines(), 1) if "dma_wmb" in line)
+    driver = lines_without()[f"queue.c:{barrier}"]
+    result = cosim.run(str(RACES), driver=driver, schedule=[schedule], set={"threads.0.start": start})
+    assert result.violations
+
+
+def test_a_line_that_makes_no_order_is_refused() -> None:
+    assert "-queue.c:1: no order is made there" in problem(driver=f"{OWN},-queue.c:1")
 
 
 # --- What is refused -------------------------------------------------------------------------------------------------

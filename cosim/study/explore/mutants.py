@@ -6,13 +6,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cosim.sw.driver.axes import AXES
+from cosim.sw.driver.compiled import WITHOUT, name_of, paths_of
 from cosim.sw.driver.variants import variant
 from cosim.sw.steps import steps
 from cosim.system.driver_options import DriverOptions
 
 
 def mutants(driver: DriverOptions) -> Iterator[tuple[str, DriverOptions]]:
-    """Each step of a driver as ``AXIS: STEP``, and the driver without it."""
+    """Each step of a driver as ``AXIS: STEP``, and the driver without it; of objects each line that makes order."""
+    if objects := paths_of(driver.variant):
+        from cosim.sw.object_driver.loading import orders_of  # what is not asked for is not paid for
+
+        for line in orders_of(objects):
+            yield line, DriverOptions(variant=name_of([*objects, WITHOUT + line]))
+        return
     row = variant(driver.variant, driver.cells)
     for axis in AXES:
         for name in steps(getattr(row, axis)):

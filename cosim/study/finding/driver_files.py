@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cosim.sw.driver.compiled import name_of, paths_of
+from cosim.sw.driver.compiled import WITHOUT, name_of, paths_of
 from cosim.system.driver_options import DriverOptions
 
 
 def names_of(driver: DriverOptions) -> list[str]:
     """The paths in ``FILE.py:NAME`` of a driver and of its cells, as they are written, each once; or its objects."""
     if objects := paths_of(driver.variant):
-        return [str(path) for path in objects]
+        return [str(path) for path in objects if not str(path).startswith(WITHOUT)]
     cells = (cell.get("policy") if isinstance(cell, Mapping) else cell for cell in driver.cells.values())
     paths = (str(named).rpartition(":")[0] for named in (driver.variant, *cells))
     return [path for path in dict.fromkeys(paths) if path]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 COMPILED = "object:"
 """What such a name begins with; the paths follow, with commas between them."""
+WITHOUT = "-"
+"""What stands before a line among the paths: ``-iommu.c:453`` takes out the order that is made there."""
 
 
 def paths_of(name: str) -> tuple[Path, ...]:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from cosim.object.errors import ObjectError
 from cosim.object.image import Image, load
-from cosim.sw.driver.compiled import COMPILED
+from cosim.sw.driver.compiled import COMPILED, WITHOUT
 from cosim.sw.object_driver.call import Function
 from cosim.sw.object_driver.functions.own import FILE, read_own
 from cosim.sw.object_driver.functions.table import DATA, FUNCTIONS
 from cosim.sw.object_driver.layout import NEEDED
+from cosim.units.nearest import nearest
 
 OPERATIONS, BUS = "iommu_ops", "platform_driver"
 """The structures by which a driver is entered; it has one of each."""
@@ -30,8 +31,10 @@ def load_objects(paths: Sequence[Path]) -> Loaded:
     """A driver's objects; files of Python among the paths add functions of the kernel. ObjectError."""
     if Path() in paths:
         raise ObjectError([f"a path is missing; write {COMPILED}PATH[,PATH...], such as {COMPILED}iommu.o"])
-    own = read_own([path for path in paths if path.suffix == FILE])
-    objects = [path for path in paths if path.suffix != FILE]
+    lines = [str(path).removeprefix(WITHOUT) for path in paths if str(path).startswith(WITHOUT)]
+    files = [path for path in paths if not str(path).startswith(WITHOUT)]
+    own = read_own([path for path in files if path.suffix == FILE])
+    objects = [path for path in files if path.suffix != FILE]
     if not objects:
         raise ObjectError([f"{', '.join(map(str, paths))}: there is no object beside it; name those of the driver"])
     functions = {**FUNCTIONS, **own.functions}
@@ -40,7 +43,22 @@ def load_objects(paths: Sequence[Path]) -> Loaded:
         raise ObjectError(problems)
     for structure in (OPERATIONS, BUS):
         the_only(image, structure)
-    return Loaded(image, functions)
+    return Loaded(_without(image, lines), functions)
+
+
+def _without(image: Image, lines: Sequence[str]) -> Image:
+    """The image without the order that is made at these lines."""
+    if not lines:
+        return image
+    orders = image.orders()
+    if unknown := [line for line in lines if line not in orders]:
+        raise ObjectError(f"{WITHOUT}{line}: no order is made there; {nearest(line, orders)}" for line in unknown)
+    return image.without([address for line in lines for address in orders[line]])
+
+
+def orders_of(paths: Sequence[Path]) -> list[str]:
+    """The lines of a driver at which order is made, but those that were taken out. ObjectError."""
+    return [line for line in load_objects(paths).image.orders() if Path(WITHOUT + line) not in paths]
 
 
 def the_only(image: Image, structure: str) -> int:
