@@ -95,6 +95,7 @@ def load(
     from cosim.system.load import load as load_topology
 
     _known("load", unknown, ("set", "sets", "overlays", "driver", "seed", "until"))
+    sets, overlays = _several(sets), _several(overlays)
     return load_topology(topology, set=set, sets=sets, overlays=overlays, driver=driver, seed=seed, until=until)
 
 
@@ -139,7 +140,7 @@ def run(
 
     _known("run", unknown, run.__kwdefaults__ or ())
     keep = Keep(samples, 0 if series is None else parse_time(series), slowest)
-    chosen, overlays = tuple(schedule), tuple(overlays)
+    chosen, overlays = _several(schedule), _several(overlays)
     changed = load(topology, set=set, overlays=overlays, driver=driver, seed=seed, until=until)
     name = FilePath(topology).stem if isinstance(topology, str | FilePath) else ""
     sets = [f"{path}={value}" for path, value in (set or {}).items()]
@@ -152,14 +153,13 @@ def run(
         schedule=chosen,
         command=command if name else "",
     )
-    files = [trace] if isinstance(trace, str) or hasattr(trace, "__fspath__") else trace
     with traced(
         changed,
-        traces=[fspath(file) for file in files],  # type: ignore[arg-type]
+        traces=[fspath(file) for file in _several(trace)],
         trace_from=trace_from,
         trace_to=trace_to,
-        trace_parts=tuple(trace_parts),
-        trace_events=tuple(trace_events),
+        trace_parts=_several(trace_parts),
+        trace_events=_several(trace_events),
     ) as watchers:
         return simulate(point, watchers=watchers, progress=progress, keep=keep)
 
@@ -202,13 +202,13 @@ def sweep(
     return study(
         topology,
         axes or {},
-        drivers=drivers,
+        drivers=_several(drivers),
         zips=zip,
         where=where,
         sample=sample,
         reps=reps,
         ci=ci,
-        metrics=metrics,
+        metrics=_several(metrics),
         independent=independent,
         sets=[] if set is None else [*set.items()],
         overlays=overlays,
@@ -329,7 +329,7 @@ def explore(
         go_on=go_on,
         mutants=mutants,
         shrink=shrink,
-        drivers=tuple(drivers),
+        drivers=_several(drivers),
     )
     stop = Stop()
     with stop.listening(SIGNALS):
@@ -337,7 +337,7 @@ def explore(
             [topology, *more],
             request,
             sets=[f"{path}={value}" for path, value in (set or {}).items()],
-            overlays=[str(overlay) for overlay in overlays],
+            overlays=[str(overlay) for overlay in _several(overlays)],
             seed=seed,
             until=until,
             folder=None if folder is None else FilePath(folder),
@@ -345,6 +345,11 @@ def explore(
             stop=stop,
         )
         return Exploration(list(rows))
+
+
+def _several(given: Any) -> tuple[Any, ...]:
+    """What was given where several are asked for: a text or a path by itself is one of them, and not its letters."""
+    return (given,) if isinstance(given, str) or hasattr(given, "__fspath__") else tuple(given)
 
 
 def _known(function: str, unknown: Mapping[str, object], known: Iterable[str]) -> None:

@@ -74,3 +74,11 @@ def test_every_layer_that_a_result_depends_on_is_part_of_its_version(tmp_path):
         before = version_of(package)
         (package / layer / "new.py").write_text("")
         assert version_of(package) != before, layer
+
+
+def test_a_text_by_itself_is_one_of_several_and_not_its_letters():
+    assert cosim.load(TINY, sets="nic0.traffic.size=128 B").parts["nic0"].traffic.size == 128
+    with pytest.raises(cosim.TopologyError, match=r"^over\.yaml: no such file"):
+        cosim.run(TINY, overlays="over.yaml")
+    with pytest.raises(cosim.TopologyError, match=r"^--trace-part iomu0: "):
+        cosim.run(TINY, trace="never.jsonl", trace_parts="iomu0")
