@@ -15,7 +15,7 @@ from cosim.cli.main import main
 from cosim.study.conform.drivers.compare import Handlers, compared
 from cosim.study.conform.drivers.deed import Deed
 from cosim.study.conform.drivers.judge import deeds_of
-from cosim.study.conform.drivers.scenes import drawn
+from cosim.study.conform.drivers.scenes import drawn, loaded
 
 DRIVER = Path(__file__).parent / "driver"
 RACES = str(Path(__file__).parent / "races.yaml")
@@ -93,6 +93,8 @@ def test_scenes_are_drawn_alike_from_equal_seeds() -> None:
         return [str(scene.data) for _, scene in drawn(seed, 2)]
 
     assert texts(1) == texts(1) != texts(2)
+    for _, scene in drawn(0, 6):
+        loaded(scene, "latest")
 
 
 @pytest.mark.parametrize(

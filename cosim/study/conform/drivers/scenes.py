@@ -72,12 +72,13 @@ def _thread(draw: random.Random, devices: Sequence[str], own: Sequence[str], oth
     if draw.random() < 0.25:
         to = draw.choice(others)
         return {"on": cpu, "does": "attach-detach", "devices": draw.choice(devices), "domains": to, "count": 1}
+    pages = draw.choice(PAGES)
     return {
         "on": cpu,
         "does": "map-unmap",
         "domain": draw.choice(own),
-        "pages": draw.choice(PAGES),
-        "contiguous": draw.random() < 0.5,
+        "pages": pages,
+        "contiguous": pages > 1 and draw.random() < 0.5,
         "mode": draw.choice(("strict", "strict", "lazy")),
         "count": draw.randint(1, 2),
     }
