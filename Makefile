@@ -25,17 +25,17 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # Everything: the slow ones need Chromium for the pages, and skip what they are for where it is not installed.
 test-all: test test-slow
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
 # Which tests are slow and do not say so: that is told in processor time, so that a busy machine accuses nobody.
 slow-check: $(STAMP)
-	$(BIN)/python -m pytest -n auto --slow-check
+	$(BIN)/python -m pytest -n auto --dist worksteal --slow-check
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -3,9 +3,10 @@
 Usage: python -m tests.stress.mutants [--drivers A,B] [--schedules N] [--only TEXT] [-j N] [-o DIR]
 
 A mutant is a driver with one step less (`cosim list steps`). It is *found* if an experiment in which the whole driver
-is clean shows something with it: first the experiments that name it among their `defects:`, then all others, each at
-its first hold and starts, up to its own bound and at most so many schedules. What is not found has to be argued
-equivalent in mutants.yaml, beside this file. What was run is not run again: `make mutants` goes on where it stopped.
+is clean shows something with it: first by the schedules of the experiments that name it among their `defects:`, then
+by a search of those and of all others, each at its first hold and starts, up to its own bound and at most so many
+schedules. What is not found has to be argued in mutants.yaml, beside this file. What was searched is not searched
+again: `make mutants` goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ from pathlib import Path
 import yaml
 
 import cosim
+from cosim.study.explore.cells import cells
 from cosim.study.explore.mutants import mutants
+from cosim.study.explore.request import Request
 from cosim.study.explore.row import Row
+from cosim.study.explore.subjects import tasks
+from cosim.study.pool import Pool
 from cosim.system.driver_options import DriverOptions
 from cosim.system.explore_options import driver_options
 from cosim.system.load import shipped
@@ -43,10 +48,14 @@ class Score:
     step: str
     topology: str = ""
     row: Row | None = None
+    sign: str = ""
+    """What the schedule shows that the experiment names for it."""
     why: str = ""
 
     def __str__(self) -> str:
         name = f"{self.driver:8} {self.step:30}"
+        if self.sign:
+            return f"{name} {self.topology}, by its schedule: {self.sign}"
         if self.row is not None and self.row.found is not None:
             found = self.row.found
             return f"{name} {self.topology}, after {found.n} (k={found.deviations}): {found.sign}"
@@ -85,6 +94,24 @@ class Experiments:
 
         return sorted(self.clean(mutant.variant), key=place)
 
+    def shown(self, mutant: DriverOptions) -> tuple[str, str]:
+        """An experiment that shows the mutant by the schedule that it names, and what; the whole driver shows less."""
+        for name in self.names:
+            explore = self._explore[name]
+            for at, row in enumerate(explore.defects if explore else []):
+                if row.schedule is None or _same(row.options) != _same(mutant):
+                    continue
+                task = list(tasks(name, Request()))[at]
+                whole = task.subject.under(DriverOptions(variant=mutant.variant))
+                both = [next(cells(each, task.explore.holds, task.explore.starts)) for each in (task.subject, whole)]
+                with Pool(1, fork=False) as pool:
+                    points = [each.point(row.schedule or ("nobody#0:0",)) for each in both]
+                    (_, found), (_, clean) = pool.runs(points)
+                for sign in found.signs:
+                    if sign.startswith(row.signature) and sign not in clean.signs:
+                        return name, sign
+        return "", ""
+
     def search(self, name: str, mutant: DriverOptions) -> Row:
         """Search one experiment under a mutant."""
         (axis, cell), *_ = mutant.cells.items()
@@ -93,6 +120,15 @@ class Experiments:
         found = cosim.explore(name, drivers=[mutant.variant], set=steps, folder=folder, **self._asked)  # type: ignore[arg-type]
         (row,) = found.rows
         return row
+
+
+def _same(driver: DriverOptions) -> tuple[str, dict[str, object]]:
+    """What two drivers have in common that are one: a step taken out may be told as a list, or alone."""
+    cells = {
+        axis: {**cell, "without": _without(cell)} if isinstance(cell, Mapping) else cell
+        for axis, cell in driver.cells.items()
+    }
+    return driver.variant, cells
 
 
 def _without(cell: object) -> list[str]:
@@ -107,7 +143,9 @@ def scored(driver: str, experiments: Experiments, only: str) -> Iterator[Score]:
         score = Score(driver, step, why=known.get(f"{driver} {step}", known.get(step, "")))
         if only not in f"{driver} {step}":
             continue
-        for name in experiments.ordered(mutant) if not score.why else []:
+        if not score.why:
+            score.topology, score.sign = experiments.shown(mutant)
+        for name in experiments.ordered(mutant) if not (score.why or score.sign) else []:
             row = experiments.search(name, mutant)
             if row.stopped == "interrupted":
                 raise KeyboardInterrupt
@@ -135,7 +173,7 @@ def main(argv: list[str] | None = None) -> int:
                 scores.append(score)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on")
-    found = sum(score.row is not None for score in scores)
+    found = sum(score.row is not None or bool(score.sign) for score in scores)
     equivalent = sum(bool(score.why) for score in scores)
     neither = len(scores) - found - equivalent
     print(f"{len(scores)} mutants: {found} found, {equivalent} argued equivalent, {neither} neither")

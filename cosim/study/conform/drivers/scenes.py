@@ -48,7 +48,7 @@ def _scene(draw: random.Random) -> dict[str, Any]:
     for number, iommu in enumerate(iommus):
         parts[iommu] = {
             "kind": "iommu",
-            "base": 0x0300_0000 + 0x1000 * number,
+            "base": 0x0300_0000 + 0x1_0000 * number,
             "capabilities": capabilities,
             "geometry": {"cq_log2": RING_LG2},
         }
