@@ -8,13 +8,9 @@ from jsonschema import Draft202012Validator
 
 from cosim.config.source import Source
 from cosim.system.load import as_data, json_schema, load, shipped
+from tests.topologies.running import OFTEN
 
 VALIDATOR = Draft202012Validator(json_schema())
-OFTEN = [
-    pytest.param(name, marks=[pytest.mark.slow] if path.parent.name == "review" else [])
-    for name, path in shipped().items()
-]
-"""Of the many experiments on the review, all are valid as they are written; how they run is for the slow tests."""
 
 
 def data_of(name: str) -> dict[str, Any]:

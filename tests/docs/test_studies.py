@@ -61,6 +61,7 @@ def test_every_point_of_a_study_can_be_run(name: str) -> None:
     assert points
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_conclusion_is_contradicted_by_numbers_that_are_all_alike(made: ModuleType, name: str) -> None:
     """Whatever a study concludes, it does not follow from a system in which nothing depends on anything."""

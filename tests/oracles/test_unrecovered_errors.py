@@ -35,6 +35,7 @@ def test_an_error_is_cleared_in_time_and_its_cause_removed(events: tuple[object,
     assert [each.signature for each in judged(UnrecoveredErrors, *events, bounds=Bounds(call_ps=200))] == found
 
 
+@pytest.mark.slow
 def test_an_interrupt_thread_that_only_clears_the_error_of_an_illegal_command_is_seen():
     small = Small()
     driver, iommu = small.runtime.driver, small.runtime.core.iommus["iommu0"]

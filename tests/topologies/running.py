@@ -5,11 +5,18 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import pytest
+
 import cosim
 from cosim.study.run.result import Result
 from cosim.system.load import shipped
 
 NAMES = tuple(shipped())
+OFTEN = tuple(
+    pytest.param(name, marks=[pytest.mark.slow] if path.parent.name == "review" else [])
+    for name, path in shipped().items()
+)
+"""Those of which every run of the tests is to see what it shows of all; the many experiments on the review are slow."""
 
 
 def run(name: str, driver: str | None = None, **changes: Any) -> Result:

@@ -8,7 +8,7 @@ import cosim
 from cosim.study.report.catalogue import topologies
 from cosim.system.load import resolved, shipped
 from tests.topologies.latencies import scaled
-from tests.topologies.running import NAMES, run
+from tests.topologies.running import NAMES, OFTEN, run
 
 
 def test_the_topologies_that_are_promised_are_shipped() -> None:
@@ -25,7 +25,7 @@ def test_a_topology_says_what_it_shows_in_one_short_sentence(name: str) -> None:
     assert not sentence.endswith(".")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OFTEN)
 def test_a_topology_is_valid_and_printed_it_loads_back_to_itself(name: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
     topology = cosim.load(name)
     again = tmp_path / f"{name}.yaml"

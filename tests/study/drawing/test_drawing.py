@@ -16,7 +16,7 @@ from cosim.study.drawing.dot import dot
 from cosim.study.drawing.layout import WIDTH, Box, lay_out
 from cosim.study.drawing.nodes import Drawing, Node, drawing_of
 from cosim.study.drawing.svg import svg
-from cosim.system.load import shipped
+from tests.topologies.running import OFTEN
 
 MANY = Path(__file__).parent / "many.yaml"
 
@@ -61,7 +61,7 @@ def test_devices_stand_below_their_iommu_and_those_of_none_apart(drawing: Drawin
     }
 
 
-@pytest.mark.parametrize("name", [str(MANY), *shipped()])
+@pytest.mark.parametrize("name", [str(MANY), *OFTEN])
 def test_nothing_covers_anything_else_and_everything_is_on_the_page(name: str) -> None:
     layout = lay_out(drawing_of(cosim.load(name), name))
 

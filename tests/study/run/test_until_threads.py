@@ -200,6 +200,7 @@ def test_the_schema_takes_both() -> None:
         assert not judge.is_valid(text), text
 
 
+@pytest.mark.slow
 def test_rounds_that_fail_with_an_errno_are_told_where_all_were_to_succeed(path: Path) -> None:
     """There are 16 MiB of memory, and 8,000 pages of 4 KiB are more."""
     threads = [{"on": "cpu0", "does": "map", "domain": "nic0", "buffer": "x", "pages": 8000}]
