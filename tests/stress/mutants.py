@@ -20,15 +20,12 @@ from pathlib import Path
 import yaml
 
 import cosim
-from cosim.study.explore.cells import cells
 from cosim.study.explore.mutants import mutants
-from cosim.study.explore.request import Request
 from cosim.study.explore.row import Row
-from cosim.study.explore.subjects import tasks
-from cosim.study.pool import Pool
 from cosim.system.driver_options import DriverOptions
 from cosim.system.explore_options import driver_options
 from cosim.system.load import shipped
+from tests.topologies.experiments import first_cell, signs
 
 DRIVERS = ("ideal", "merged", "latest")
 ARGUED = Path(__file__).with_name("mutants.yaml")
@@ -101,14 +98,10 @@ class Experiments:
             for at, row in enumerate(explore.defects if explore else []):
                 if row.schedule is None or _same(row.options) != _same(mutant):
                     continue
-                task = list(tasks(name, Request()))[at]
-                whole = task.subject.under(DriverOptions(variant=mutant.variant))
-                both = [next(cells(each, task.explore.holds, task.explore.starts)) for each in (task.subject, whole)]
-                with Pool(1, fork=False) as pool:
-                    points = [each.point(row.schedule or ("nobody#0:0",)) for each in both]
-                    (_, found), (_, clean) = pool.runs(points)
-                for sign in found.signs:
-                    if sign.startswith(row.signature) and sign not in clean.signs:
+                found = signs(first_cell(name, at), row.schedule)
+                clean = signs(first_cell(name, at, under=DriverOptions(variant=mutant.variant)), row.schedule)
+                for sign in found:
+                    if sign.startswith(row.signature) and sign not in clean:
                         return name, sign
         return "", ""
 

@@ -13,12 +13,9 @@ import pytest
 import yaml
 
 import cosim
-from cosim.study.explore.cells import Cell, cells
-from cosim.study.explore.request import Request
-from cosim.study.explore.subjects import tasks
-from cosim.study.pool import Pool
 from cosim.system.explore_options import ExploreOptions
 from cosim.system.load import shipped
+from tests.topologies.experiments import first_cell, signs
 
 FILES = [name for name, path in shipped().items() if path.parent.name == "review"]
 HOLDS = 3
@@ -42,23 +39,10 @@ def shown() -> Iterator[object]:
             yield pytest.param(name, at, id=f"{name}-{at}", marks=[pytest.mark.slow] if number or turn % 2 else [])
 
 
-def first_cell(name: str, at: int) -> Cell:
-    """The first hold and starts of a file's driver: first come the defects, then those that have to be clean."""
-    task = list(tasks(name, Request()))[at]
-    return next(cells(task.subject, task.explore.holds, task.explore.starts))
-
-
-def run(cell: Cell, schedule: tuple[str, ...]) -> tuple[str, ...]:
-    """What a run shows; an empty schedule is one that answers nothing."""
-    with Pool(1, fork=False) as pool:
-        ((_, record),) = pool.runs([cell.point(schedule or ("nobody#0:0",))])
-    return record.signs
-
-
 @pytest.mark.parametrize(("name", "at"), tuple(shown()))
 def test_a_defect_is_shown_by_its_schedule(name: str, at: int) -> None:
     row = explored(name).defects[at]
-    found = run(first_cell(name, at), row.schedule or ())
+    found = signs(first_cell(name, at), row.schedule or ())
     assert any(sign.startswith(row.signature) for sign in found), found
 
 
@@ -69,7 +53,7 @@ def test_what_has_to_be_clean_is_clean_under_the_schedules_that_show_the_defects
     schedules = {row.schedule for row in explore.defects if row.schedule is not None} | {()}
     for at in range(len(explore.defects), len(explore.defects) + len(explore.clean)):
         for schedule in sorted(schedules):
-            assert not run(first_cell(name, at), schedule), (explore.clean[at - len(explore.defects)], schedule)
+            assert not signs(first_cell(name, at), schedule), (explore.clean[at - len(explore.defects)], schedule)
 
 
 @pytest.mark.parametrize("name", FILES)
