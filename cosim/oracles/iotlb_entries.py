@@ -66,9 +66,7 @@ class IotlbEntries(Oracle):
             return
         if translations.fit([domain], page, lead, False):
             return
-        if lg2 > PAGE_LG2 and any(
-            translations.fit([domain], other, lead, False) for other in range(page, page + (1 << lg2 - PAGE_LG2))
-        ):
+        if lg2 > PAGE_LG2 and translations.any_fits(domain, range(page, page + (1 << lg2 - PAGE_LG2)), lead):
             return
         if (domain, page, lead) in translations.gone:
             self._wrong(event, f"{where}, which was unmapped from {domain}", "that is unmapped")

@@ -155,6 +155,18 @@ class Translations(Book):
             if domain in found
         )
 
+    def any_fits(self, domain: str, pages: range, lead: int) -> bool:
+        """Whether a live or coming translation of one page of a range leads there.
+
+        The shorter is gone through, range or mappings: a root table's entry stands for 2**27 pages, few of them mapped.
+        """
+        found = [mapped[domain].reads for mapped in (self.live, self.coming) if domain in mapped]
+        return any(
+            reads.get(page) == lead
+            for reads in found
+            for page in (pages if len(pages) <= len(reads) else [page for page in reads if page in pages])
+        )
+
     def why_gone(self, device: str, page: int, lead: int) -> Gone | None:
         """Why a translation must not be used any more that a device could have used before."""
         for domain in self.domains(device):

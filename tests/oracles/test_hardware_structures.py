@@ -18,6 +18,7 @@ from cosim.hw.iommu.translate.iotlb import Iotlb
 from cosim.hw.iommu.translate.leaf import Leaf
 from cosim.hw.iommu.translate.reservations import Reservation
 from cosim.oracles import CommandRing, ContextUpdate, FaultRing, IotlbEntries
+from cosim.oracles.translations import Pages, Translations
 from cosim.sim.operations import MmioWrite
 from cosim.spec.register_map import CQB, CQCSR, CQT, FQB, FQCSR, FQH
 from cosim.spec.registers import Cqcsr, Fqcsr, QueueBase
@@ -203,6 +204,21 @@ def test_an_entry_that_its_owner_does_not_map_is_seen(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Iotlb, "fill", wrong)
     small.dma("nic0", other)
     assert of(small, "iotlb-entries") == ["iotlb-entries: an entry that its owner does not map"]
+
+
+def test_an_entry_of_half_a_terabyte_is_judged_by_what_is_mapped_and_not_page_by_page():
+    """The entry of a root table, as the defect `cache_invalid` keeps it: 2**27 pages, of which two are mapped."""
+
+    class Unasked(dict[int, int]):
+        def get(self, page: int, default: object = None) -> int:
+            assert page in self, f"page {page:#x} is not mapped and was asked for"
+            return self[page]
+
+    translations = Translations()
+    translations.live["d"] = Pages(Unasked({1: 0x5000, 1 << 30: 0x6000}), Unasked())
+    assert translations.any_fits("d", range(1 << 27), 0x5000)
+    assert not translations.any_fits("d", range(1 << 27), 0x6000)
+    assert not translations.any_fits("d", range(1, 2), 0x6000)
 
 
 @pytest.mark.parametrize(("defect", "found"), [("false", []), ("true", ["an entry that was invalidated before"])])
