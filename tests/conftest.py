@@ -4,6 +4,7 @@ Counted is the time that processors spent on a test, its child processes include
 that a busy machine accuses nobody; no test's verdict depends on it.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -36,6 +37,12 @@ REASONS = {
 """Tests that are slow, and worth their time in every run."""
 TOLERANCE = 2
 """Processors differ: a test is named if it takes so many times the limit."""
+
+
+def pytest_collection_finish() -> None:
+    """What stays for the whole session, thousands of tests and all modules, is looked at by no later collection."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -54,9 +54,10 @@ def test_the_repository_speaks_of_its_subject_alone(what: str) -> None:
     for path in repository():
         if path == Path(__file__) or not path.exists():
             continue
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if re.search(FOREIGN[what], line, re.IGNORECASE):
-                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+        text = path.read_text(encoding="utf-8")
+        for match in re.finditer(FOREIGN[what], text, re.IGNORECASE):
+            line = text.count("\n", 0, match.start())
+            found.append(f"{path.relative_to(ROOT)}:{line + 1}: {text.splitlines()[line].strip()}")
     assert not found, "\n".join(found)
 
 

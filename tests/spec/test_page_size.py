@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import TypeGuard
 
@@ -18,8 +19,21 @@ NOT_A_PAGE = {
 where 12 is the place of a field of an instruction."""
 
 
+NUMBER = re.compile(r"\b\d\w*")
+
+
+def number(word: str) -> int | None:
+    """What a word of a source that begins with a digit stands for; a source without the numbers need not be parsed."""
+    try:
+        return int(word, 0)
+    except ValueError:
+        return None
+
+
 def told_in(source: str) -> list[int]:
     """The lines that tell a page's size by a number; the bounds of options (``le=4096``) are none."""
+    if not any(number(word) in SIZES | {12} for word in set(NUMBER.findall(source))):
+        return []
     tree = ast.parse(source)
     nodes = list(ast.walk(tree))
     bounds = {id(keyword.value) for node in nodes if isinstance(node, ast.Call) for keyword in node.keywords}

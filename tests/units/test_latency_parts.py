@@ -16,8 +16,10 @@ NAMES = frozenset({"part", "hop_part", "wait_part", "wake_part"})
 """What the parameters and attributes are called that hold a latency part."""
 
 
-def trees(root: Path) -> list[ast.Module]:
-    return [ast.parse(path.read_text()) for street in MODELS for path in sorted((root / street).rglob("*.py"))]
+def nodes(root: Path) -> list[ast.AST]:
+    """Every node of every module of the models."""
+    paths = [path for street in MODELS for path in sorted((root / street).rglob("*.py"))]
+    return [node for path in paths for node in ast.walk(ast.parse(path.read_text()))]
 
 
 def literals(node: ast.AST | None) -> Iterator[str]:
@@ -36,27 +38,24 @@ def called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
-def places(modules: list[ast.Module]) -> dict[str, set[int]]:
+def places(scanned: list[ast.AST]) -> dict[str, set[int]]:
     """For each function or class by name: at which places its arguments are latency parts."""
     found: dict[str, set[int]] = {}
-    for module in modules:
-        for outer in ast.walk(module):
-            if not isinstance(outer, ast.Module | ast.ClassDef):
-                continue
-            for function in outer.body:
-                if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-                    name = (
-                        outer.name if function.name == "__init__" and isinstance(outer, ast.ClassDef) else function.name
-                    )
-                    parameters = [arg.arg for arg in function.args.args if arg.arg not in ("self", "cls")]
-                    found.setdefault(name, set()).update(i for i, arg in enumerate(parameters) if arg in NAMES)
+    for outer in scanned:
+        if not isinstance(outer, ast.Module | ast.ClassDef):
+            continue
+        for function in outer.body:
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                name = outer.name if function.name == "__init__" and isinstance(outer, ast.ClassDef) else function.name
+                parameters = [arg.arg for arg in function.args.args if arg.arg not in ("self", "cls")]
+                found.setdefault(name, set()).update(i for i, arg in enumerate(parameters) if arg in NAMES)
     return found
 
 
-def used(modules: list[ast.Module]) -> set[str]:
+def used(scanned: list[ast.AST]) -> set[str]:
     """Every latency part that the models name: as an argument, as a default, or as an attribute."""
-    at, found = places(modules), set[str]()
-    for node in (node for module in modules for node in ast.walk(module)):
+    at, found = places(scanned), set[str]()
+    for node in scanned:
         if isinstance(node, ast.Call):
             for keyword in node.keywords:
                 if keyword.arg in NAMES:
@@ -86,7 +85,7 @@ NOT_YET = {"pdt"}
 
 def test_what_models_count_time_for_is_in_the_list_and_nothing_else() -> None:
     known = {part.value for part in LatencyPart}
-    names = used(trees(ROOT)) - {""}
+    names = used(nodes(ROOT)) - {""}
     assert not names - known, f"{sorted(names - known)}: no member of LatencyPart in cosim/units/latency_parts.py"
     unused = known - names - NOT_YET
     assert not unused, f"{sorted(unused)}: in LatencyPart, and no model counts time for it"
@@ -106,7 +105,7 @@ def test_the_scan_sees_a_part_however_it_is_written(tmp_path: Path) -> None:
         "    Server(1, x, wait_part='by_name')\n"
         "    x.Server(1, 'one' if x else 'other')\n"
     )
-    assert used(trees(tmp_path)) == {"by_default", "as_attribute", "in_place", "by_name", "one", "other"}
+    assert used(nodes(tmp_path)) == {"by_default", "as_attribute", "in_place", "by_name", "one", "other"}
 
 
 def test_a_member_is_its_name_and_says_all_that_is_known_of_it() -> None:
