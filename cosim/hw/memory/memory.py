@@ -141,9 +141,9 @@ class Memory(Component):
             raise ValueError(f"{self.path}: {len(words)} words given for a write of {size} bytes at {address:#x}")
         if address & 7 or size & 7:
             for index, value in enumerate(words):
-                self.write(address + 8 * index, min(8, size - 8 * index), value)
+                self._put(address + 8 * index, min(8, size - 8 * index), value)
         else:
-            self.write_block(address, words)
+            self._put_block(address, words)
 
     # --- CPU's accesses, and all changes ---------------------------------------------------------------------------
 
@@ -161,6 +161,18 @@ class Memory(Component):
         """Change up to 8 bytes, at the present time; those who watch them are called."""
         if self.cache is not None:
             self.cache.use(address, size)
+        self._put(address, size, value)
+
+    def write_block(self, address: int, words: Sequence[int]) -> None:
+        """Change consecutive whole words as one; those who watch any of them are called when all have changed.
+
+        A word without a past that stays what it is gets none: nobody could tell the two states apart.
+        """
+        if self.cache is not None:
+            self.cache.use(address, 8 * len(words))
+        self._put_block(address, words)
+
+    def _put(self, address: int, size: int, value: int) -> None:
         word, shift = address & -8, (address & 7) << 3
         if size == 8 and not shift:
             self._change(word, value, WHOLE)
@@ -171,13 +183,7 @@ class Memory(Component):
             if mask:
                 self._change(at, self._words.get(at, 0) & ~mask | part, mask)
 
-    def write_block(self, address: int, words: Sequence[int]) -> None:
-        """Change consecutive whole words as one; those who watch any of them are called when all have changed.
-
-        A word without a past that stays what it is gets none: nobody could tell the two states apart.
-        """
-        if self.cache is not None:
-            self.cache.use(address, 8 * len(words))
+    def _put_block(self, address: int, words: Sequence[int]) -> None:
         places = range(address, address + 8 * len(words), 8)
         if self._history is None and not self._watchers:
             self._words.update(zip(places, words, strict=True))

@@ -60,6 +60,15 @@ def test_devices_pass_it_by(path: Path) -> None:
     assert cached.latencies["nic0.read"].parts["memory"] == 100_000
 
 
+def test_what_devices_write_pushes_no_table_out(path: Path) -> None:
+    """40 writes of 2 KiB are ten times the lines that the tables' 32 leave free."""
+    settings = {"dram0.cache_lines": 128, "nic0.traffic.read": 0, "nic0.traffic.size": "2 KiB", "run.warmup": "2 us"}
+    cached = cosim.run(path, set=settings)
+    assert cached.scalars["nic0.writes"] > 40
+    assert cached.scalars["dram0.cache.misses"] == 0
+    assert cached.scalars["dram0.cache.hits"] > 20
+
+
 def test_a_cache_of_a_line_saves_a_little(path: Path) -> None:
     few = cosim.run(path, set={"dram0.cache_lines": 1})
     assert few.scalars["dram0.cache.misses"] > 10 * few.scalars["dram0.cache.hits"]
