@@ -19,7 +19,8 @@ class FlushPromises(Oracle):
     When an unmap has returned (in lazy mode: its flush), no IOMMU may hold the page under a PSCID that a device can
     use: an IOTINVAL for it was executed after the leaf was cleared in memory, and a fence behind that. When an attach
     has returned, no IOMMU may use the device's old context: likewise with IODIR.INVAL_DDT. When a PSCID comes into
-    use, no IOMMU may hold under it what another domain, or a page that was unmapped meanwhile, has left there.
+    use, no IOMMU may hold under it what another domain, or a page that was unmapped meanwhile, has left there. With its
+    `ddtp` Off an IOMMU refuses every request, and nothing that it holds can be used.
 
     An IOMMU may hold what its contexts could have reached: what was mapped while a valid context named the PSCID.
 
@@ -92,7 +93,7 @@ class FlushPromises(Oracle):
             if not kept:
                 continue
             tag = tags.tags[key]
-            if tag.users and tag.domain == domain:
+            if tag.users and tag.domain == domain and key[0] not in tags.off:
                 self._kept(event, key, kept)
             else:
                 self._left[key] |= {leaf: (domain, since) for leaf, since in kept.items()}
@@ -118,7 +119,7 @@ class FlushPromises(Oracle):
         began = self._attaching.pop(event.device, event.time)
         for device_id in event.device_ids:
             context = self._tags.contexts.get((event.iommu, device_id))
-            if context is None or not context.old:
+            if context is None or not context.old or event.iommu in self._tags.off:
                 continue
             state = self._flushes.of_context(event.iommu, device_id, began, event.time)
             self.violated(

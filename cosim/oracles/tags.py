@@ -6,9 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
-from cosim.events import Attached, Attaching, CommandExecuted, ContextChanged
+from cosim.events import Attached, Attaching, CommandExecuted, ContextChanged, RegisterWritten
 from cosim.oracles.flushes import Named, named
 from cosim.oracles.oracle import Book
+from cosim.spec.register_map import DDTP
+from cosim.spec.registers import Ddtp, IommuMode
 from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
 
 Key = tuple[str, int]
@@ -77,9 +79,12 @@ class Tags(Book):
         Attached: "attached",
         ContextChanged: "context_changed",
         CommandExecuted: "command_executed",
+        RegisterWritten: "register_written",
     }
 
     def __init__(self) -> None:
+        self.off: set[str] = set()
+        """The IOMMUs whose `ddtp` is Off: no device can use what they hold, until `ddtp` leads to a directory again."""
         self.tags: defaultdict[Key, Tag] = defaultdict(Tag)
         self.contexts: defaultdict[Key, Context] = defaultdict(Context)
         self.of: defaultdict[str, set[Key]] = defaultdict(set)
@@ -136,6 +141,13 @@ class Tags(Book):
         if not tag.users:
             tag.uses.append(Use(tag.since, time, tag.domain))
             tag.since = -1
+
+    def register_written(self, event: RegisterWritten) -> None:
+        if event.offset == DDTP.offset:
+            if Ddtp.iommu_mode.get(event.value) == IommuMode.OFF:
+                self.off.add(event.who)
+            else:
+                self.off.discard(event.who)
 
     # --- Commands ----------------------------------------------------------------------------------------------------
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from cosim.sim.operations import MmioWrite
+from cosim.spec.register_map import DDTP
 from cosim.units.quantities import MS, US
 from tests.oracles.judging import Small
 
+IOMMU0, IOMMU1 = 0x0300_0000, 0x0300_1000
 PREFIX = "flush-promises: "
 
 
@@ -37,6 +40,36 @@ def test_an_iommu_that_is_not_told_of_an_unmap_is_seen(bonds: str, found: list[s
         small.move(device, "shared")
     iova, _ = small.map("shared")
     small.unmap("shared", iova)
+    assert promises(small) == found
+
+
+async def write(address: int, value: int) -> None:
+    await MmioWrite(address, value, 8)
+
+
+def test_an_iommu_whose_ddtp_is_off_need_not_be_told_until_it_is_on_again():
+    """It refuses every request then ("Device-directory-table pointer (ddtp)")."""
+    small = Small(sets=["driver.bonds=one-iommu-pointer"])
+    small.make("shared")
+    for device in ("nic0", "nic2"):
+        small.move(device, "shared")
+    (x, _), (y, _) = small.map("shared"), small.map("shared")
+    ddtp = int(small.system.iommus["iommu0"].registers.value(DDTP))
+    place = IOMMU0 + DDTP.offset
+    small.do(write(place, 0))
+    small.unmap("shared", x)
+    assert promises(small) == []
+    small.do(write(place, ddtp))
+    small.unmap("shared", y)
+    assert promises(small) == ["unmap returned, never invalidated"]
+
+
+@pytest.mark.parametrize(("off", "found"), [(False, ["attach returned, context never invalidated"]), (True, [])])
+def test_a_context_of_an_iommu_whose_ddtp_is_off_need_not_be_forgotten(off: bool, found: list[str]):
+    small = Small(sets=["driver.attach=keeps-invalidated"])
+    if off:
+        small.do(write(IOMMU1 + DDTP.offset, 0))
+    small.do(small.runtime.core.release_device("nic2"))
     assert promises(small) == found
 
 
