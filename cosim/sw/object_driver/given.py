@@ -18,6 +18,7 @@ SIZES: Mapping[str, int] = {
     "pci_bus_type": 512,
     "pgtable_l4_enabled": 1,
     "pgtable_l5_enabled": 1,
+    "rcu_lock_map": 256,
     "vmemmap_start_pfn": 8,
 }
 """Bytes to leave for each."""

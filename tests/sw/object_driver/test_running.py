@@ -25,7 +25,7 @@ from cosim.units.quantities import MS
 from tests.sw.machine import Machine
 
 DRIVER = Path(__file__).parents[2] / "object" / "driver"
-IMAGE = load_objects([DRIVER / f"{name}.o" for name in ("queue", "domain", "trouble")]).image
+IMAGE = load_objects([DRIVER / f"{name}.o" for name in ("queue", "domain", "trouble", "checks")]).image
 
 
 class Loaded:
@@ -205,6 +205,58 @@ def test_a_count_of_preemption_is_a_read_section_of_rcu(loaded: Loaded) -> None:
 
     loaded.machine.run(calls())
     assert told == ["begun", "ended", "returned"]
+
+
+def test_a_read_section_that_is_a_call_is_one_and_may_nest(loaded: Loaded) -> None:
+    """As where the kernel has CONFIG_PREEMPT_RCU."""
+    told: list[str] = []
+    loaded.machine.sim.probe(ReadSectionBegun).watch(lambda event: told.append("begun"))
+    loaded.machine.sim.probe(ReadSectionEnded).watch(lambda event: told.append("ended"))
+    loaded.machine.memory.write(loaded.word, 8, 0x77)
+    assert loaded.call("checks_reads", loaded.word) == 0x77
+    assert told == ["begun", "ended"]
+    assert "no RCU read section has begun" in loaded.dies("checks_ends_what_has_not_begun")
+
+
+def test_a_grace_period_is_waited_for(loaded: Loaded) -> None:
+    loaded.kernel.boot()
+    loaded.call("checks_waits")
+    assert loaded.kernel.counters()["grace_periods"] == 1
+
+
+def test_lockdep_is_told_of_a_lock_and_the_lock_is_taken_all_the_same(loaded: Loaded) -> None:
+    loaded.machine.memory.write(loaded.word, 4, 0x5A5A_5A5A)
+    loaded.call("checks_locks", loaded.word)
+    assert loaded.machine.memory.read(loaded.word, 4) == 0x0001_0001
+
+
+def test_a_list_is_looked_at_before_its_links_are_changed(loaded: Loaded) -> None:
+    """As where the kernel has CONFIG_DEBUG_LIST."""
+    head, entry = loaded.kernel.static(16), loaded.kernel.static(16)
+
+    def link(at: int, following: int, before: int) -> None:
+        loaded.machine.memory.write(at, 8, following)
+        loaded.machine.memory.write(at + 8, 8, before)
+
+    link(head, head, head)
+    assert not loaded.call("checks_adding_fails", entry, head, head)
+    assert loaded.call("checks_adding_fails", head, head, head)
+    link(head, entry, entry)
+    link(entry, head, head)
+    assert not loaded.call("checks_taking_out_fails", entry)
+    assert loaded.call("checks_adding_fails", entry, head, head)
+    link(entry, 0xDEAD_0000_0000_0100, 0xDEAD_0000_0000_0122)
+    assert loaded.call("checks_taking_out_fails", entry)
+    link(entry, head, entry)
+    assert loaded.call("checks_taking_out_fails", entry)
+    add, taken = (line_of(f"return !__list_{what}", "checks.c") for what in ("add", "del"))
+    adding, taking = "list_add corruption in checks_adding_fails", "list_del corruption in checks_taking_out_fails"
+    assert loaded.machine.log == [
+        f"error: {adding} (checks.c:{add}): {head:#x} is added twice",
+        f"error: {adding} (checks.c:{add}): its neighbours are not linked with each other",
+        f"error: {taking} (checks.c:{taken}): {entry:#x} was taken out before",
+        f"error: {taking} (checks.c:{taken}): the neighbours of {entry:#x} do not lead to it",
+    ]
 
 
 def test_a_member_of_the_task_that_nobody_has_set_faults_when_it_is_read(loaded: Loaded) -> None:

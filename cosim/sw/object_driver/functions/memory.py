@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from cosim.spec.pagetable import PAGE
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.kernel.objects import Object
 from cosim.sw.object_driver.call import Call, Function
 
 GFP_ZERO = 0x100
@@ -73,13 +72,6 @@ async def _put_pages(call: Call) -> None:
         at = following
 
 
-async def _kfree_rcu(call: Call) -> None:
-    """Free an object after a grace period."""
-    machine, address = call.machine, call[1]
-    machine.objects.pop(address, None)
-    await machine.kernel.rcu.kfree(Object(address))
-
-
 async def _memcpy(call: Call) -> int:
     to, source, size = call[0], call[1], call[2]
     for offset, step in _steps(to | source, size):
@@ -127,7 +119,6 @@ FUNCTIONS: Mapping[str, Function] = {
     "iommu_free_pages": _free_pages,
     "iommu_pages_free_incoherent": _free_pages,
     "iommu_put_pages_list": _put_pages,
-    "kvfree_call_rcu": _kfree_rcu,
     "memcpy": _memcpy,
     "memset": _memset,
     "ida_alloc_range": _ida_alloc,

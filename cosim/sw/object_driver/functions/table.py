@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cosim.sw.object_driver.call import Function
-from cosim.sw.object_driver.functions import devices, devres, interrupts, locks, memory, messages, tasks, time
+from cosim.sw.object_driver.functions import (
+    checks,
+    devices,
+    devres,
+    interrupts,
+    locks,
+    memory,
+    messages,
+    rcu,
+    tasks,
+    time,
+)
 from cosim.sw.object_driver.given import SIZES
 
 FUNCTIONS: Mapping[str, Function] = {
@@ -17,6 +28,8 @@ FUNCTIONS: Mapping[str, Function] = {
     **messages.FUNCTIONS,
     **tasks.FUNCTIONS,
     **time.FUNCTIONS,
+    **rcu.FUNCTIONS,
+    **checks.FUNCTIONS,
 }
 """By the names of their symbols."""
 
