@@ -10,7 +10,8 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from unittest.mock import patch
@@ -53,25 +54,31 @@ def _begin(executor: str, *, explored: bool, folder: Path) -> UnderWay:
     return run
 
 
-def counted(folder: Path) -> list[int]:
-    """How many operations fall into each span: the same under either executor."""
-    count = 0
+@contextmanager
+def instructions_counted() -> Iterator[list[int]]:
+    """A list whose one number grows with each operation that a thread of any CPU asks for."""
+    count = [0]
 
     def counting(instruction: Instruction) -> Instruction:
         def count_it(cpu: Scheduler, thread: Thread, op: Op[object]) -> Steps[object]:
-            nonlocal count
-            count += 1
+            count[0] += 1
             return instruction(cpu, thread, op)
 
         return count_it
 
-    found = []
     with patch.dict(INSTRUCTIONS, {kind: counting(instruction) for kind, instruction in INSTRUCTIONS.items()}):
+        yield count
+
+
+def counted(folder: Path) -> list[int]:
+    """How many operations fall into each span: the same under either executor."""
+    found = []
+    with instructions_counted() as count:
         run = _begin("agenda", explored=False, folder=folder)
         for number in range(1, SPANS + 1):
-            count = 0
+            count[0] = 0
             run.system.sim.env.run(until=WARM_UP_PS + number * SPAN_PS)
-            found.append(count)
+            found.append(count[0])
         run.close()
     return found
 

@@ -1,8 +1,9 @@
-"""What the oracles cost the host, for a DMA transaction that hits and for a call of the driver: `make bench`.
+"""What the oracles cost the host, for a DMA transaction that hits and for an operation of the driver: `make bench`.
 
 The unit is a bare SimPy timeout, measured in the same run. The events of a booted system are written down, then
 made and told to the oracles again without the system: so the cost is that of the oracles, and of the events that are
-made for them alone. A call is a map or an unmap of one page, with its flush. The cheapest of several tellings counts.
+made for them alone. Operations are those of a thread that maps and unmaps a page, over and over, with its flushes, as
+in `driver_operations.py`. The cheapest of several tellings counts.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import timeout_s
+from driver_operations import instructions_counted
 
-from cosim.events import CallDone, DmaDone
+from cosim.events import DmaDone
 from cosim.oracles import ORACLES, RECORDERS, Book, Bounds, Oracle
 from cosim.sim.chooser import Chooser
 from cosim.sim.simulation import Sim
@@ -35,11 +37,11 @@ parts:
 """
 CASES = {
     "hit": f"{PARTS}  nic: {{kind: dma, count: 8, through: iommu0, traffic: {{window: 64 KiB, outstanding: 4}}}}\n",
-    "call": f"{PARTS}  nic0: {{kind: dma, through: iommu0, traffic: {{pattern: none}}}}\n"
+    "operation": f"{PARTS}  nic0: {{kind: dma, through: iommu0, traffic: {{pattern: none}}}}\n"
     "threads: [{on: cpu0, does: map-unmap, domain: nic0}]\n",
 }
 WARM_UP_PS, SPAN_PS = 30 * US, 60 * US
-MOST = {"hit": 4, "call": 5}
+MOST = {"hit": 4, "operation": 5}
 """Timeouts that the oracles may cost."""
 
 
@@ -68,10 +70,11 @@ def story(case: str, driver: str) -> Story:
         system.sim.env.run(until=system.sim.now + 10 * US)
     system.sim.env.run(until=system.sim.now + WARM_UP_PS)
     begins = len(events)
-    system.sim.env.run(until=system.sim.now + SPAN_PS)
+    with instructions_counted() as operations:
+        system.sim.env.run(until=system.sim.now + SPAN_PS)
     system.close()
-    counted = [kind for kind, values in events[begins:] if kind is DmaDone or (kind is CallDone and _is_call(values))]
-    return Story(events, begins, len(counted), bounds)
+    hits = sum(kind is DmaDone for kind, _ in events[begins:])
+    return Story(events, begins, hits if case == "hit" else operations[0], bounds)
 
 
 def heard() -> set[type]:
@@ -86,12 +89,8 @@ def _values(event: Any) -> tuple[Any, ...]:
     return tuple([getattr(event, field) for field in event.__dataclass_fields__])
 
 
-def _is_call(values: tuple[Any, ...]) -> bool:
-    return values[2] in ("map", "unmap")
-
-
 def cost(told: Story, oracles: Collection[type[Oracle]], repetitions: int, *, recorders: bool) -> float:
-    """Bare timeouts that these cost for each transaction or call."""
+    """Bare timeouts that these cost for each transaction or operation."""
     best = unit = float("inf")
     for _ in range(repetitions):
         unit = min(unit, timeout_s(1))
@@ -121,14 +120,14 @@ def main() -> None:
     parser.add_argument("--drivers", default="merged,current", help="(%(default)s)")
     parser.add_argument("--each", action="store_true", help="also each oracle alone, with the books that it keeps")
     arguments = parser.parse_args()
-    print("timeouts: what all oracles add to a transaction or a call, in bare SimPy timeouts")
-    print("case driver   events  added   most")
+    print("timeouts: what all oracles add to a transaction or an operation, in bare SimPy timeouts")
+    print("case      driver   events  added   most")
     for case in CASES:
         for driver in arguments.drivers.split(","):
             told = story(case, driver)
             added = cost(told, tuple(ORACLES.values()), arguments.repetitions, recorders=True)
             events = (len(told.events) - told.begins) / told.count
-            print(f"{case:4} {driver:8} {events:6.1f} {added:6.1f} {MOST[case]:6}", flush=True)
+            print(f"{case:9} {driver:8} {events:6.1f} {added:6.1f} {MOST[case]:6}", flush=True)
             for oracle in ORACLES.values() if arguments.each else ():
                 alone = cost(told, (oracle,), arguments.repetitions, recorders=False)
                 print(f"  {oracle.name:20} {alone:6.2f}", flush=True)
