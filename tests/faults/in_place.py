@@ -20,12 +20,15 @@ class Functions:
 
     def __init__(self) -> None:
         self._by_file: defaultdict[str, list[FunctionType]] = defaultdict(list)
+        gc.unfreeze()  # what is frozen, as tests/conftest.py does after it has collected them, is not among the objects
         for found in gc.get_objects():
             if type(found) is FunctionType:
                 self._by_file[found.__code__.co_filename].append(found)
 
     def plant(self, file: str, source: str, planted: str) -> None:
         """Give the functions of `file` the code that they have in `planted`. Raises NotInPlace."""
+        if not self._by_file[file]:
+            raise NotInPlace(f"{file}: no function of it is here")
         old, new = (_by_name(compile(text, file, "exec", dont_inherit=True)) for text in (source, planted))
         new_of = {
             before: after

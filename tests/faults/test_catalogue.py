@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 from collections import Counter
 
 import pytest
@@ -76,13 +77,17 @@ def test_what_an_import_runs_is_told_from_what_functions_do() -> None:
 
 
 def test_functions_that_are_there_get_the_code_that_is_planted() -> None:
-    """Also those that a table or a closure holds; what was made by the import stays as it is."""
+    """Also those that a table or a closure holds, and frozen ones; what was made by the import stays as it is."""
     file = "cosim/hw/adder.py"
     source = "def adder(n):\n    return lambda m: m + n\nTABLE = {2: adder(2)}\nTABLE[3] = adder(3)\n"
     names: dict[str, dict[int, object]] = {}
     exec(compile(source, file, "exec", dont_inherit=True), names)
+    gc.freeze()
     functions = Functions()
+    gc.freeze()  # as it was before: what stays for the session is looked at by no collection
     functions.plant(file, source, source.replace("m + n", "m - n"))
     assert [call(10) for call in names["TABLE"].values()] == [8, 7]  # type: ignore[operator]
     with pytest.raises(NotInPlace):
         functions.plant(file, source, source.replace("lambda m: m + n", "n"))
+    with pytest.raises(NotInPlace, match="no function of it is here"):
+        functions.plant("cosim/hw/other.py", source, source.replace("m + n", "m - n"))

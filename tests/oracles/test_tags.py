@@ -1,0 +1,183 @@
+"""What an IOMMU may have cached under a PSCID, from contexts and commands alone: three oracles rest on it."""
+
+from __future__ import annotations
+
+import pytest
+
+from cosim.events import (
+    Attached,
+    Attaching,
+    CacheFilled,
+    CommandExecuted,
+    ContextChanged,
+    LeafCleared,
+    MapBegun,
+    Mapped,
+    UnmapBegun,
+    Unmapped,
+)
+from cosim.oracles import ContextUpdate, FlushPromises, IotlbEntries
+from cosim.spec.queues import Command, Iodir, Iofence, Iotinval
+from cosim.spec.translation import DcTa, Fsc, IosatpMode
+from tests.oracles.judging import judged
+
+FSC = Fsc.of(mode=IosatpMode.SV39, ppn=0x80)
+
+
+def named(time: int, pscid: int, device_id: int = 1, fsc: int = FSC) -> list[ContextChanged]:
+    """The context of a device names a PSCID."""
+    words = (("ta", DcTa.of(pscid=pscid)), ("fsc", fsc), ("tc", 1))
+    return [ContextChanged(time, "iommu0", device_id, field, value) for field, value in words]
+
+
+def invalid(time: int, device_id: int = 1) -> ContextChanged:
+    return ContextChanged(time, "iommu0", device_id, "tc", 0)
+
+
+def executed(time: int, command: Command) -> CommandExecuted:
+    kind = "iofence" if isinstance(command, Iofence) else "other"
+    return CommandExecuted(time, "iommu0", 0, (command[0], command[1]), kind)
+
+
+def fence(time: int) -> CommandExecuted:
+    return executed(time, Iofence.c(pr=1, pw=1))
+
+
+def filled(time: int, pscid: int, iova: int = 0x1000, address: int = 0x8000_0000) -> CacheFilled:
+    return CacheFilled(time, "iommu0.iotlb", (-1, pscid, 12, iova >> 12), False, address)
+
+
+def found(oracle: type, *events: object) -> list[str]:
+    return [violation.signature.partition(": ")[2] for violation in judged(oracle, *events)]
+
+
+# --- Contexts --------------------------------------------------------------------------------------------------------
+
+FORGOTTEN = [executed(20, Iodir.inval_ddt(1)), fence(25)]
+
+
+@pytest.mark.parametrize(
+    ("commands", "kinds"),
+    [
+        ([executed(20, Iodir.inval_ddt(2)), fence(25)], []),
+        ([executed(20, Iodir.inval_ddt()), fence(25)], []),
+        (FORGOTTEN, ["a context is changed while it may be cached"]),
+        ([executed(20, Iodir.inval_ddt(2))], ["a context is changed while it may be cached"]),
+    ],
+)
+def test_a_context_is_forgotten_by_a_command_that_names_it_and_a_fence_behind_it(commands, kinds):
+    events = [*named(1, 7, device_id=2), invalid(10, device_id=2), *commands, *named(30, 8, device_id=2)]
+    assert found(ContextUpdate, *events) == kinds
+
+
+def test_what_changes_behind_the_command_is_not_forgotten_by_the_next_fence():
+    """The second old context was there after the only IODIR: a further fence behind that does not reach it."""
+    events = [*named(1, 7), invalid(10), *FORGOTTEN, *named(30, 8), invalid(40), fence(45), *named(50, 9)]
+    assert found(ContextUpdate, *events) == ["a context is changed while it may be cached"]
+
+
+def test_two_wrong_changes_with_a_right_one_between_them_are_two():
+    right = [*named(1, 7), invalid(10), *FORGOTTEN]
+    wrong = [*named(30, 8), invalid(40), *named(41, 9), invalid(45)]
+    again = [executed(50, Iodir.inval_ddt(1)), fence(55), *named(60, 7), invalid(70), *named(71, 8)]
+    assert found(ContextUpdate, *right, *wrong, *again) == ["a context is changed while it may be cached"] * 2
+
+
+# --- Who owns a PSCID ------------------------------------------------------------------------------------------------
+
+ATTACH = Attached(0, "cpu0.boot", "nic0", (1,), "mine", "iommu0")
+MAP = [MapBegun(2, "t", "mine", 0x1000, 0x1000, 0x8000_0000), Mapped(3, "t", "mine", 0x1000, 0x1000, 0x8000_0000)]
+NOBODY = ["an entry under a PSCID that nobody owns"]
+
+
+@pytest.mark.parametrize(
+    ("events", "kinds"),
+    [
+        ([*named(1, 7)], []),
+        ([*named(1, 7), invalid(10)], []),
+        ([*named(1, 7), invalid(10), executed(20, Iodir.inval_ddt(1))], []),
+        ([*named(1, 7), invalid(10), *FORGOTTEN], NOBODY),
+        ([*named(1, 7, fsc=Fsc.of(mode=IosatpMode.BARE))], NOBODY),
+        ([*named(1, 8)], NOBODY),
+    ],
+    ids=["in use", "invalid", "told", "forgotten", "Bare", "another"],
+)
+def test_a_pscid_has_an_owner_until_the_last_context_that_names_it_is_forgotten(events, kinds):
+    assert found(IotlbEntries, ATTACH, *events, *MAP, filled(90, 7)) == kinds
+
+
+def test_a_page_that_was_invalidated_may_be_cached_again_once_it_is_being_mapped():
+    cleared = [LeafCleared(10, "t", "mine", 0x1000, 0x1000), executed(20, Iotinval.vma(pscid=7)), fence(25)]
+    flushed = [ATTACH, *named(1, 7), *MAP, UnmapBegun(9, "t", "mine", 0x1000, 0x1000), *cleared]
+    assert found(IotlbEntries, *flushed, filled(30, 7)) == ["an entry that was invalidated before"]
+    assert found(IotlbEntries, *flushed, Unmapped(28, "t", "mine", 0x1000, 0x1000), *MAP, filled(30, 7)) == []
+
+
+# --- What may be left under it ---------------------------------------------------------------------------------------
+
+UNMAP = [
+    UnmapBegun(9, "t", "mine", 0x1000, 0x1000),
+    LeafCleared(10, "t", "mine", 0x1000, 0x1000),
+    Unmapped(50, "t", "mine", 0x1000, 0x1000),
+]
+FENCED = "unmap returned, invalidated and fenced"
+NEVER = "unmap returned, never invalidated"
+UNFENCED = "unmap returned, invalidated but not fenced"
+
+
+@pytest.mark.parametrize(
+    ("began", "commands", "kinds"),
+    [
+        (1, [executed(20, Iotinval.vma(pscid=7)), fence(25)], []),
+        (1, [executed(20, Iotinval.vma()), fence(25)], []),
+        (1, [executed(20, Iotinval.vma(pscid=7, addr=0x1000)), fence(25)], []),
+        (1, [executed(5, Iotinval.vma(pscid=7)), fence(25)], [NEVER]),
+        (1, [executed(20, Iotinval.vma(pscid=8)), fence(25)], [NEVER]),
+        (1, [fence(15), executed(20, Iotinval.vma(pscid=7))], [UNFENCED]),
+        (10, [], []),
+        (9, [], [NEVER]),
+    ],
+    ids=["PSCID", "all", "page", "too early", "another", "no fence", "in use since then", "in use before"],
+)
+def test_an_unmap_needs_a_flush_if_the_pscid_was_in_use_before_the_leaf_was_cleared(began, commands, kinds):
+    """`began` is when the context has come to name it: from then on an IOMMU may have cached what is mapped."""
+    begin, clear, end = UNMAP
+    events = sorted([*named(began, 7), begin, clear, *commands], key=lambda event: event.time)
+    assert found(FlushPromises, ATTACH, *MAP, *events, end) == kinds
+
+
+TAKEN = ["PSCID taken over from another domain before its flush"]
+
+
+@pytest.mark.parametrize(
+    ("commands", "kinds"),
+    [
+        ([*FORGOTTEN, executed(30, Iotinval.vma(pscid=7)), fence(35)], []),
+        ([*FORGOTTEN, executed(30, Iotinval.vma()), fence(35)], []),
+        ([executed(19, Iotinval.vma(pscid=7)), *FORGOTTEN], TAKEN),
+        ([*FORGOTTEN, executed(30, Iotinval.vma(pscid=7, addr=0x1000)), fence(35)], TAKEN),
+        ([*FORGOTTEN, executed(30, Iotinval.vma(pscid=7))], TAKEN),
+    ],
+    ids=["PSCID", "all", "before the device has left", "a page", "no fence"],
+)
+def test_a_pscid_is_flushed_as_a_whole_once_its_last_context_is_forgotten(commands, kinds):
+    enters = [Attaching(50, "t", "nic1", "theirs", (2,), "iommu0"), *named(60, 7, device_id=2)]
+    assert found(FlushPromises, ATTACH, *named(1, 7), invalid(10), *commands, *enters) == kinds
+
+
+def test_what_an_unmap_left_is_minded_when_its_own_domain_has_the_pscid_again_and_not_when_another_has():
+    """nic0 leaves while the page is mapped; the page goes; the PSCID is flushed, or not, before nic0 is back."""
+    left = [ATTACH, *MAP, *named(1, 7), invalid(5), executed(6, Iodir.inval_ddt(1)), fence(7), *UNMAP]
+    meanwhile = "PSCID in use again before the flush of what was unmapped meanwhile"
+    back = [Attaching(70, "t", "nic0", "mine", (1,), "iommu0"), *named(80, 7)]
+    assert found(FlushPromises, *left, *back) == [meanwhile]
+    assert found(FlushPromises, *left, executed(60, Iotinval.vma(pscid=7)), fence(65), *back) == []
+    other = [Attaching(70, "t", "nic0", "theirs", (1,), "iommu0"), *named(80, 7)]
+    assert found(FlushPromises, *left, *other) == TAKEN
+
+
+def test_an_unmap_of_a_domain_that_has_left_the_pscid_is_not_judged_by_who_has_it_now():
+    """mine has left the PSCID unflushed, which is a violation of its own when theirs takes it; the unmap is none."""
+    left = [ATTACH, *MAP, *named(1, 7), invalid(4), executed(5, Iodir.inval_ddt(1)), fence(6)]
+    taken = [Attaching(7, "t", "nic1", "theirs", (2,), "iommu0"), *named(8, 7, device_id=2)]
+    assert found(FlushPromises, *left, *taken, *UNMAP) == TAKEN
