@@ -4,6 +4,8 @@
 void __rcu_read_lock(void);
 void __rcu_read_unlock(void);
 void synchronize_rcu(void);
+int dynamic_might_resched(void);
+unsigned long __virt_to_phys(unsigned long);
 void __raw_spin_lock_init(raw_spinlock_t *, const char *name, void *key, short inner);
 void lock_acquire(void *map, unsigned int subclass, int trylock, int read, int check, void *nest, unsigned long ip);
 void lock_release(void *map, unsigned long ip);
@@ -25,6 +27,8 @@ u64 checks_reads(const u64 *from)
 void checks_ends_what_has_not_begun(void) { __rcu_read_unlock(); }
 
 void checks_waits(void) { synchronize_rcu(); }
+
+unsigned long checks_translates(unsigned long at) { return __virt_to_phys(at) + dynamic_might_resched(); }
 
 void checks_locks(raw_spinlock_t *lock)
 {

@@ -224,6 +224,10 @@ def test_a_grace_period_is_waited_for(loaded: Loaded) -> None:
     assert loaded.kernel.counters()["grace_periods"] == 1
 
 
+def test_memory_is_mapped_where_it_is(loaded: Loaded) -> None:
+    assert loaded.call("checks_translates", loaded.word) == loaded.word
+
+
 def test_lockdep_is_told_of_a_lock_and_the_lock_is_taken_all_the_same(loaded: Loaded) -> None:
     loaded.machine.memory.write(loaded.word, 4, 0x5A5A_5A5A)
     loaded.call("checks_locks", loaded.word)

@@ -1,4 +1,4 @@
-"""What a kernel calls that is built to find its own bugs (lib/Kconfig.debug): lockdep, lists, sleeping.
+"""What a kernel calls that is built to find its own bugs (lib/Kconfig.debug): lockdep, lists, sleeping, addresses.
 
 Locks, sleeps and RCU are judged by the oracles, so that lockdep is told everything and says nothing. A list is looked
 at as Linux does, link by link, and what is found stands in the kernel log.
@@ -26,6 +26,11 @@ async def _no(call: Call) -> int:
 
 async def _yes(call: Call) -> int:
     return 1
+
+
+async def _same(call: Call) -> int:
+    """Memory is mapped where it is."""
+    return call[0]
 
 
 async def _lock_init(call: Call) -> None:
@@ -74,6 +79,10 @@ FUNCTIONS: Mapping[str, Function] = {
     "lockdep_rcu_suspicious": _suspicious,
     "__might_sleep": _nothing,
     "__might_resched": _nothing,
+    "__virt_to_phys": _same,
+    "__phys_addr_symbol": _same,
+    "linear_mapping_va_to_pa": _same,
+    "linear_mapping_pa_to_va": _same,
     "__raw_spin_lock_init": _lock_init,
     "__list_add_valid_or_report": _add_valid,
     "__list_del_entry_valid_or_report": _del_valid,

@@ -15,4 +15,16 @@ async def _stack_chk_fail(call: Call) -> None:
     raise call.oops("the stack is corrupted")
 
 
-FUNCTIONS: Mapping[str, Function] = {"preempt_schedule": _preempt_schedule, "__stack_chk_fail": _stack_chk_fail}
+async def _nothing_to_do(call: Call) -> int:
+    """Nobody waits for the CPU (CONFIG_PREEMPT_DYNAMIC asks where others have inlined the question)."""
+    return 0
+
+
+FUNCTIONS: Mapping[str, Function] = {
+    "preempt_schedule": _preempt_schedule,
+    "preempt_schedule_notrace": _preempt_schedule,
+    "dynamic_cond_resched": _nothing_to_do,
+    "dynamic_might_resched": _nothing_to_do,
+    "__cond_resched": _nothing_to_do,
+    "__stack_chk_fail": _stack_chk_fail,
+}
