@@ -1,6 +1,7 @@
 """Run every shipped topology under each Python that is named, in an environment of its own, and compare the digests.
 
-The places in the source of all actions of a few explored runs are compared as well.
+The places in the source of all actions of a few explored runs are compared as well. `rack` is left out: a run of it
+takes minutes.
 
 Usage: python tests/digests.py python3.11 python3.12 python3.13
 """
@@ -17,7 +18,7 @@ import hashlib, json, cosim
 from cosim.system.load import shipped
 found = {}
 for name in shipped():
-    for seed in (1, 2):
+    for seed in (1, 2) if name != "rack" else ():
         for executor in ("agenda", "plain"):
             result = cosim.run(name, seed=seed, set={"run.executor": executor})
             found[f"{name} seed {seed} {executor}"] = result.digest

@@ -7,7 +7,7 @@ import types
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -33,10 +33,7 @@ def alternatives(annotation: Any) -> Types:
 
 def child(expected: Types, data: Any, key: str | int) -> Types:
     """The types one step further down, at `key` of `data`."""
-    found: list[Any] = []
-    for type_ in meant(expected, data):
-        found += _field_types(type_).get(str(key), ()) if is_model(type_) else alternatives(_item(type_, key))
-    return tuple(found)
+    return _below(meant(expected, data), key)
 
 
 def at(model: type[BaseModel], data: Any, path: Path) -> Types:
@@ -66,7 +63,8 @@ def conformed(expected: Types, data: Any) -> Any:
     Sets are left out on purpose: their order, and with it the place of an error, would differ from run to run.
     """
     if isinstance(data, dict):
-        return {key: conformed(child(expected, data, key), value) for key, value in data.items()}
+        agreed = meant(expected, data)
+        return {key: conformed(_below(agreed, key), value) for key, value in data.items()}
     if not isinstance(data, list):
         return next((member for enum in expected if is_enum(enum) for member in enum if member.value == data), data)
     items = [conformed(child(expected, data, index), value) for index, value in enumerate(data)]
@@ -75,11 +73,13 @@ def conformed(expected: Types, data: Any) -> Any:
 
 def meant(expected: Types, data: Any) -> Types:
     """Those of several models whose tags (literals that all of them have, as `kind`) are the data's; all, if none."""
+    if len(expected) < 2 or not isinstance(data, dict):
+        return expected
     models = tuple(one for one in expected if is_model(one))
-    if len(models) < 2 or not isinstance(data, dict):
+    if len(models) < 2:
         return expected
     shared = _shared_literals(models) & data.keys()
-    agreeing = tuple(one for one in models if all(data[name] in tags((one,), name) for name in shared))
+    agreeing = tuple(one for one in models if all(data[name] in _tags_of(one, name) for name in shared))
     return agreeing or expected
 
 
@@ -128,7 +128,7 @@ def choices_of(expected: Types) -> list[Any]:
 
 def tags(expected: Types, field: str) -> list[Any]:
     """The values of the literal `field` over all models of a union."""
-    return [tag for type_ in expected if is_model(type_) for tag in choices_of(_field_types(type_).get(field, ()))]
+    return [tag for type_ in expected if is_model(type_) for tag in _tags_of(type_, field)]
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,29 @@ class LegalNames:
 def legal_names(model: type[BaseModel], open_names: Mapping[Path, Collection[str]] | None = None) -> LegalNames:
     """The names that overrides of a model's data may set."""
     return LegalNames(model, open_names or {})
+
+
+def _below(agreed: Types, key: str | int) -> Types:
+    """The types at `key` of what is of one of `agreed`."""
+    if len(agreed) == 1:
+        return _inside(agreed[0], key)
+    return tuple(one for type_ in agreed for one in _inside(type_, key))
+
+
+def _inside(type_: Any, key: str | int) -> Types:
+    return (
+        _field_types(type_).get(str(key), ()) if is_model(type_) else _items(type_, key if isinstance(key, int) else "")
+    )
+
+
+@lru_cache(maxsize=1024)
+def _items(type_: Any, key: str | int) -> Types:
+    return alternatives(_item(type_, key))
+
+
+@cache
+def _tags_of(model: type[BaseModel], field: str) -> list[Any]:
+    return choices_of(_field_types(model).get(field, ()))
 
 
 @cache

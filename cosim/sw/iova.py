@@ -137,7 +137,7 @@ class IovaAllocator:
         classes = range(self.options.classes)
         self._depots: list[list[list[int]]] = [[] for _ in classes]
         self._depot_locks = [DepotState(kernel.static(DepotState.SIZE)).lock for _ in classes]
-        self._magazines = {cpu: [Magazines() for _ in classes] for cpu in kernel.cpus}
+        self._magazines: dict[str, list[Magazines]] = {}
         self._trim = kernel.timers.new("iova-trim", self._trimmed)
 
     async def alloc(self, size: int) -> int:
@@ -197,11 +197,18 @@ class IovaAllocator:
 
     # --- Magazines -------------------------------------------------------------------------------------------------
 
+    def _mine(self, cpu: str, size_class: int) -> Magazines:
+        """What a CPU keeps of one size: made when it is first asked for, since most CPUs never use most domains."""
+        kept = self._magazines.get(cpu)
+        if kept is None:
+            kept = self._magazines[cpu] = [Magazines() for _ in self._depots]
+        return kept[size_class]
+
     async def _get(self, size_class: int, limit: int) -> int | None:
         cpu = (await self._kernel.context()).cpu
         async with self._kernel.irqs_off():
             await Work(self.options.cache_cost)
-            mine = self._magazines[cpu][size_class]
+            mine = self._mine(cpu, size_class)
             if not mine.loaded:
                 if mine.spare:
                     mine.loaded, mine.spare = mine.spare, mine.loaded
@@ -221,7 +228,7 @@ class IovaAllocator:
         full = False
         async with self._kernel.irqs_off():
             await Work(self.options.cache_cost)
-            mine = self._magazines[cpu][size_class]
+            mine = self._mine(cpu, size_class)
             if len(mine.loaded) >= self.options.magazine:
                 if len(mine.spare) < self.options.magazine:
                     mine.loaded, mine.spare = mine.spare, mine.loaded
@@ -238,11 +245,11 @@ class IovaAllocator:
         """Give back one magazine of each depot that has more than there are CPUs."""
         again = False
         for size_class, depot in enumerate(self._depots):
-            if len(depot) <= len(self._magazines):
+            if len(depot) <= len(self._kernel.cpus):
                 continue
             async with self._kernel.spin_irqsave(self._depot_locks[size_class]):
                 magazine = depot.pop() if depot else []
-                again = again or len(depot) > len(self._magazines)
+                again = again or len(depot) > len(self._kernel.cpus)
             for start in magazine:
                 await self._give(start, 1 << size_class)
         if again:
@@ -254,8 +261,8 @@ class IovaAllocator:
             async with self._kernel.spin_irqsave(self._depot_locks[size_class]):
                 cached = [start for magazine in depot for start in magazine]
                 depot.clear()
-                for per_cpu in self._magazines.values():
-                    mine = per_cpu[size_class]
+                for cpu in filter(self._magazines.__contains__, self._kernel.cpus):
+                    mine = self._mine(cpu, size_class)
                     cached += [*mine.loaded, *mine.spare]
                     mine.loaded, mine.spare = [], []
             for start in cached:

@@ -49,14 +49,16 @@ def interrupt_files(topology: Topology) -> dict[str, int]:
 
 
 def _placed(topology: Topology, field: str, parts: list[str], start: int) -> dict[str, int]:
-    taken = given(topology)
-    bases: dict[str, int] = {place.part: place.base for place in taken if place.field == field and place.part in parts}
-    base = start
+    taken = sorted(given(topology), key=lambda place: place.base)
+    bases = {place.part: place.base for place in taken if place.field == field}
+    base, ahead = start, iter(taken)
+    clash = next(ahead, None)
     for part in parts:
         if part in bases:
             continue
-        while clash := next((one for one in taken if one.base < base + PAGE and base < one.base + one.size), None):
-            base = -(-(clash.base + clash.size) // PAGE) * PAGE
+        while clash is not None and clash.base < base + PAGE:
+            base = max(base, -(-(clash.base + clash.size) // PAGE) * PAGE)
+            clash = next(ahead, None)
         bases[part] = base
         base += PAGE
     return {part: bases[part] for part in parts}

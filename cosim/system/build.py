@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from cosim.hw.bus.bus import Bus
@@ -15,6 +15,7 @@ from cosim.hw.dma.master import DmaMaster
 from cosim.hw.dma.options import DmaOptions, RingOptions
 from cosim.hw.dma.ring_device import RingMaster
 from cosim.hw.iommu.iommu import Iommu
+from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory.memory import Memory
 from cosim.sim.agenda import Agenda
 from cosim.sim.chooser import Chooser
@@ -32,13 +33,10 @@ from cosim.sw.runtime import Origin, RingHardware, Runtime
 from cosim.system.address_map import device_registers, interrupt_files
 from cosim.system.all_memory import AllMemory
 from cosim.system.devices import device_ids, untranslated
-from cosim.system.hardwired import directories, regions
+from cosim.system.hardwired import directories, regions, static_bytes
 from cosim.system.plan import interrupt_numbers, plan
 from cosim.system.system import Master, System
 from cosim.system.topology import Topology
-
-MOST_STATES = 256
-"""Of devices: more than these share them, since the kernel has only so much room for its own words."""
 
 EXECUTORS: Mapping[str, Callable[[Sim], Agenda | Plain]] = {"agenda": Agenda, "plain": Plain}
 
@@ -59,7 +57,10 @@ def build(topology: Topology, chooser: Chooser) -> System:
         memory.remember(history)
     files = dict(_interrupt_files(sim, bus, topology, cpus))
     vectors = interrupt_numbers(topology)
-    iommus = {path: _iommu(sim, bus, path, topology, cpus, vectors) for path in topology.of_kind("iommu")}
+    iommus = {
+        path: _iommu(sim, bus, path, options, cpus[options.interrupts_to], vectors[path])
+        for path, options in topology.of_kind("iommu").items()
+    }
     masters = dict(_masters(sim, bus, topology, iommus, cpus, vectors))
     kernel = Kernel(
         sim,
@@ -69,6 +70,7 @@ def build(topology: Topology, chooser: Chooser) -> System:
         topology.kernel,
         nodes={path: cpu.options.node for path, cpu in cpus.items()},
         tables=directories(topology),
+        static_bytes=static_bytes(topology),
     )
     row = variant(topology.driver.variant, topology.driver.cells)
     driver = _compiled(kernel, topology) or Driver(kernel, row, topology.costs)
@@ -97,12 +99,12 @@ def _compiled(kernel: Kernel, topology: Topology) -> IommuDriver | None:
 
 
 def _drivers(kernel: Kernel, bases: Mapping[str, int], rings: Collection[str]) -> Iterator[tuple[str, DeviceDriver]]:
-    states = [DeviceState(kernel.static(DeviceState.SIZE)) for _ in range(min(len(bases), MOST_STATES))]
-    for number, (path, base) in enumerate(bases.items()):
+    states = [DeviceState(kernel.static(DeviceState.SIZE)) for _ in bases]
+    for state, (path, base) in zip(states, bases.items(), strict=True):
         if path in rings:
             yield path, RingDevice(base)
         else:
-            yield path, DmaDevice(kernel, base, states[number % len(states)])
+            yield path, DmaDevice(kernel, base, state)
 
 
 def _interrupt_files(
@@ -114,14 +116,9 @@ def _interrupt_files(
         yield name, file
 
 
-def _iommu(
-    sim: Sim, bus: Bus, path: str, topology: Topology, cpus: Mapping[str, Cpu], vectors: Mapping[str, tuple[int, ...]]
-) -> Iommu:
-    options = topology.of_kind("iommu")[path]
-    cpu, own = cpus[options.interrupts_to], vectors[path]
-
+def _iommu(sim: Sim, bus: Bus, path: str, options: IommuOptions, cpu: Cpu, vectors: Sequence[int]) -> Iommu:
     def wire(vector: int, level: bool) -> None:
-        cpu.wire(own[vector], level)
+        cpu.wire(vectors[vector], level)
 
     iommu = Iommu(sim, path, options, bus.port(path, options.timing.link, node=options.node), wire=wire)
     bus.attach(options.base, PAGE, iommu.registers, path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
+from itertools import count
 
 from cosim.hw.dma.options import DeviceOptions
 from cosim.sw.iommu_ops import IDENTITY
@@ -24,12 +25,10 @@ def device_ids(devices: Mapping[str, DeviceOptions]) -> dict[str, tuple[int, ...
     """The `device_id`s of each device: its own, or the next one from 1 that is free behind its IOMMU."""
     taken = {(device.through, number) for device in devices.values() for number in device.ids}
     ids: dict[str, tuple[int, ...]] = {}
+    free: dict[str | None, Iterator[int]] = {}
     for name, device in devices.items():
-        number = 1
-        while not device.ids and (device.through, number) in taken:
-            number += 1
-        ids[name] = device.ids or (number,)
-        taken.add((device.through, ids[name][0]))
+        numbers, through = free.setdefault(device.through, count(1)), device.through
+        ids[name] = device.ids or (next(number for number in numbers if (through, number) not in taken),)
     return ids
 
 

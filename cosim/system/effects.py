@@ -7,7 +7,9 @@ gives it requests, and what is idle then is left out of the topology that runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -330,10 +332,9 @@ def ineffective(topology: Topology) -> Iterator[Complaint]:
     setting = Setting(topology)
     found: set[Path] = set()
     for place, kinds in _places(setting):
-        for row in TABLE:
-            if row.place not in kinds:
-                continue
-            said = [path for field in row.fields if (path := _said(place, field)) and path not in found]
+        given = {".".join(path): (*place.path, *path) for path in _given(place.options)}
+        for row in _rows(kinds):
+            said = [path for field in row.fields if (path := given.get(field)) and path not in found]
             if said and row.idle(place):
                 message = row.says if isinstance(row.says, str) else row.says(place)
                 because = tuple(
@@ -342,6 +343,11 @@ def ineffective(topology: Topology) -> Iterator[Complaint]:
                 )
                 found.update(said)
                 yield from (Complaint(path, message, because) for path in said)
+
+
+@cache
+def _rows(kinds: tuple[str, ...]) -> Sequence[Row]:
+    return [row for row in TABLE if row.place in kinds]
 
 
 def _places(setting: Setting) -> Iterator[tuple[Place, tuple[str, ...]]]:
@@ -356,15 +362,16 @@ def _places(setting: Setting) -> Iterator[tuple[Place, tuple[str, ...]]]:
         yield Place(setting, (name,), options), (name,)
 
 
-def _said(place: Place, field: str) -> Path | None:
-    """The path of a field if it was given a value that is not its default."""
-    options = place.options
-    *groups, name = field.split(".")
-    for group in groups:
-        if group not in options.model_fields_set:
-            return None
-        options = getattr(options, group)
-    if name not in options.model_fields_set:
-        return None
-    is_default = getattr(options, name) == type(options).model_fields[name].get_default(call_default_factory=True)
-    return None if is_default else (*place.path, *groups, name)
+def _given(options: BaseModel, groups: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of the fields that were given a value which is not their default, also of those within groups."""
+    for name in options.model_fields_set & type(options).model_fields.keys():
+        value = getattr(options, name)
+        if value != _default(type(options), name):
+            yield (*groups, name)
+        if isinstance(value, BaseModel):
+            yield from _given(value, (*groups, name))
+
+
+@cache
+def _default(options: type[BaseModel], name: str) -> Any:
+    return options.model_fields[name].get_default(call_default_factory=True)

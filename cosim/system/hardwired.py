@@ -14,6 +14,9 @@ from cosim.sw.kernel.buddy import Region
 from cosim.sw.kernel.kernel import STATIC_BYTES
 from cosim.system.topology import Topology
 
+DEVICES_A_PART = 256
+"""For each so many devices, the kernel's own words take `STATIC_BYTES` more."""
+
 
 class Structure(NamedTuple):
     """A queue of its largest size, or the root page of a directory: bytes `base` .. `base + size`.
@@ -62,13 +65,14 @@ def regions(topology: Topology) -> list[Region]:
         if not memory.reserved
         for piece in _without(memory, [one for one in taken if one.meets(memory.base, memory.size)])
     ]
-    first = next((index for index, region in enumerate(found) if holds_the_kernel(region)), 0)
+    needed = static_bytes(topology)
+    first = next((index for index, region in enumerate(found) if region.size > needed), 0)
     return [*found[first : first + 1], *found[:first], *found[first + 1 :]]
 
 
-def holds_the_kernel(region: Region) -> bool:
-    """Whether a region has room for the kernel's own words, and a page more."""
-    return region.size > STATIC_BYTES
+def static_bytes(topology: Topology) -> int:
+    """What the kernel keeps for its own words: it has some for each device, its group and its domain."""
+    return STATIC_BYTES * max(1, -(-len(topology.devices()) // DEVICES_A_PART))
 
 
 def _sizes(iommu: IommuOptions) -> dict[str, int]:

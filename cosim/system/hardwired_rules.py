@@ -10,8 +10,7 @@ from cosim.hw.iommu.in_memory_queue import CQ, FQ
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory.options import MemoryOptions
 from cosim.spec.pagetable import PAGE
-from cosim.sw.kernel.kernel import STATIC_BYTES
-from cosim.system.hardwired import Structure, holds_the_kernel, regions, structures
+from cosim.system.hardwired import Structure, regions, static_bytes, structures
 from cosim.system.topology import Topology
 from cosim.units.quantities import format_size
 
@@ -42,8 +41,10 @@ def broken(topology: Topology) -> Iterator[tuple[Path, str]]:
             yield one.path, message
         else:
             sound.append(one)
-    if memories and sound == every and not any(map(holds_the_kernel, regions(topology))):
-        yield _no_memory(topology, memories)
+    if memories and sound == every:
+        needed, left = static_bytes(topology), max((region.size for region in regions(topology)), default=0)
+        if left <= needed:
+            yield _no_memory(memories, needed, left)
 
 
 def _misplaced(one: Structure, iommu: IommuOptions, memories: Memories, others: Sequence[Structure]) -> str:
@@ -101,10 +102,9 @@ def _free(one: Structure, others: Sequence[Structure], memory: MemoryOptions) ->
     return None
 
 
-def _no_memory(topology: Topology, memories: Memories) -> tuple[Path, str]:
+def _no_memory(memories: Memories, needed_bytes: int, left: int) -> tuple[Path, str]:
     """Which memory to change so that the kernel has room: the largest that is not reserved, if there is one."""
-    left = max((region.size for region in regions(topology)), default=0)
-    needed = f"the kernel needs more than {format_size(STATIC_BYTES)} in one piece, and has {format_size(left)}"
+    needed = f"the kernel needs more than {format_size(needed_bytes)} in one piece, and has {format_size(left)}"
     open_to_it = {name: memory for name, memory in memories.items() if not memory.reserved}
     if not open_to_it:
         return ("parts", next(iter(memories)), "reserved"), f"{needed}; leave it out, or add a memory"

@@ -25,8 +25,8 @@ from cosim.hw.iommu.options import DefectOptions
 from cosim.oracles import ORACLES
 from cosim.study.pool import Pool, Record
 from cosim.study.run.run import Point, command_line
-from cosim.system.load import shipped
 from tests.topologies.latencies import scaled
+from tests.topologies.running import RUN
 
 DRIVERS = ("merged", "current", "latest", "ideal")
 FINDINGS = Path(__file__).parents[2] / "docs" / "findings.md"
@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-j", type=int, default=None)
     asked = parser.parse_args(argv)
     known = listed(FINDINGS.read_text())
-    names = asked.topologies or [name for name in shipped() if judged(name)]
+    names = asked.topologies or [name for name in RUN if judged(name)]
     bad = 0
     for name in names:
         for driver in asked.drivers.split(","):

@@ -9,9 +9,9 @@ import pytest
 
 import cosim
 from cosim.study.run.result import Result
-from cosim.system.load import shipped
 from cosim.system.scalars import SCALARS, VARIABLES, Scalar
 from cosim.system.topology import Topology
+from tests.topologies.running import RUN
 
 EVERYTHING = """\
 parts:
@@ -70,7 +70,7 @@ def test_every_scalar_of_a_run_has_a_row_and_every_row_is_of_some_scalar(everyth
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", RUN)
 def test_every_scalar_of_what_is_shipped_has_a_row(name: str) -> None:
     topology = cosim.load(name)
     assert rows(cosim.run(topology).scalars, topology)

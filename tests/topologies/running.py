@@ -12,8 +12,12 @@ from cosim.study.run.result import Result
 from cosim.system.load import shipped
 
 NAMES = tuple(shipped())
+LARGE = ("rack", "server")
+"""Those that take minutes, or many seconds: `test_large.py` runs each of them."""
+RUN = tuple(name for name in NAMES if name not in LARGE)
+"""All others."""
 OFTEN = tuple(
-    pytest.param(name, marks=[pytest.mark.slow] if path.parent.name == "review" else [])
+    pytest.param(name, marks=[pytest.mark.slow] if path.parent.name == "review" or name in LARGE else [])
     for name, path in shipped().items()
 )
 """Those of which every run of the tests is to see what it shows of all; the many experiments on the review are slow."""

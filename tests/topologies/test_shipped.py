@@ -8,7 +8,7 @@ import cosim
 from cosim.study.report.catalogue import topologies
 from cosim.system.load import resolved, shipped
 from tests.topologies.latencies import scaled
-from tests.topologies.running import NAMES, OFTEN, run
+from tests.topologies.running import NAMES, OFTEN, RUN, run
 
 
 def test_the_topologies_that_are_promised_are_shipped() -> None:
@@ -42,7 +42,7 @@ def shows(name: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RUN)
 def test_a_topology_runs_to_its_expectation_as_it_is_shipped(name: str) -> None:
     result = run(name)
     if signature := shows(name):
@@ -54,7 +54,7 @@ def test_a_topology_runs_to_its_expectation_as_it_is_shipped(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NAMES if shipped()[name].parent.name != "defects"])
+@pytest.mark.parametrize("name", [name for name in RUN if shipped()[name].parent.name != "defects"])
 def test_no_latency_is_tuned_to_what_it_expects(name: str) -> None:
     """For topologies that show a defect, `test_defects.py` tries more of them."""
     signature = shows(name)
@@ -67,14 +67,14 @@ def test_no_latency_is_tuned_to_what_it_expects(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RUN)
 def test_parts_of_every_mean_latency_add_up_to_it(name: str) -> None:
     for call, latency in run(name).latencies.items():
         assert sum(latency.parts.values()) == latency.mean_ps, call
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RUN)
 def test_both_executors_give_the_same_run(name: str) -> None:
     plain = run(name, run__executor="plain")
     assert plain.digest == run(name).digest

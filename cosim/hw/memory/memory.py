@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from cosim.sim.component import Component
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind, Response
+from cosim.spec.page import PAGE, PAGE_LG2
 
 DATA = "memory"
 """The latency part that a device's own access counts for."""
@@ -45,6 +46,8 @@ class Memory(Component):
         self._bandwidth = options.bandwidth
         self.cache = LineCache(options.cache_lines) if options.cache_lines else None
         self._words: dict[int, int] = {}
+        self._written: dict[int, list[int]] = {}
+        """The words of each page, by its number, that have been written since all of it was last zeroed."""
         self._history: History | None = None
         self._poison = Poison()
         self._faults: list[tuple[Response, int, int]] = []
@@ -184,12 +187,33 @@ class Memory(Component):
                 self._change(at, self._words.get(at, 0) & ~mask | part, mask)
 
     def _put_block(self, address: int, words: Sequence[int]) -> None:
-        places = range(address, address + 8 * len(words), 8)
-        if self._history is None and not self._watchers:
-            self._words.update(zip(places, words, strict=True))
+        size = 8 * len(words)
+        if not (address | size) & PAGE - 1 and not any(words):
+            pages = range(address >> PAGE_LG2, address + size >> PAGE_LG2)
+            self._clear([word for page in pages for word in sorted(self._written.pop(page, ()))])
             return
-        before = tuple(map(self._words.get, places, repeat(0)))
+        places = range(address, address + size, 8)
+        before = tuple(map(self._words.get, places))
+        if None in before:
+            self._first_written([word for word, old in zip(places, before, strict=True) if old is None])
         self._words.update(zip(places, words, strict=True))
+        self._changed(places, [old or 0 for old in before], words)
+
+    def _clear(self, places: Sequence[int]) -> None:
+        """Zero the words of whole pages that may be something else; one without a past is as if never written."""
+        before = [self._words.pop(word) for word in places]
+        if self._history is not None and places:
+            past = self._history.words
+            kept = [word for word, old in zip(places, before, strict=True) if old or word in past]
+            self._words.update(dict.fromkeys(kept, 0))
+            self._first_written(kept)
+        self._changed(places, before, (0,) * len(places))
+
+    def _first_written(self, places: Iterable[int]) -> None:
+        for word in places:
+            self._written.setdefault(word >> PAGE_LG2, []).append(word)
+
+    def _changed(self, places: Sequence[int], before: Sequence[int], words: Sequence[int]) -> None:
         if self._history is not None:
             now, past = self.sim.now, self._history.words
             for word, old, value in zip(places, before, words, strict=True):
@@ -202,7 +226,10 @@ class Memory(Component):
                 self._notify(word)
 
     def _change(self, word: int, value: int, mask: int) -> None:
-        old = self._words.get(word, 0)
+        old = self._words.get(word)
+        if old is None:
+            old = 0
+            self._first_written((word,))
         self._words[word] = value
         if self._history is not None:
             self._history.changed(word, self.sim.now, old, value, mask)
@@ -328,7 +355,8 @@ class Memory(Component):
     def restore(self, snapshot: Any) -> None:
         """Go back to what `snapshot` returned; watchers are not called."""
         words, past = snapshot
-        self._words = dict(words)
+        self._words, self._written = dict(words), {}
+        self._first_written(self._words)
         if self._history is not None:
             self._history.restore(past)
 

@@ -21,12 +21,15 @@ from cosim.sw.kernel.services import CpuLike, LockProbes
 from cosim.sw.kernel.thread_context import Deadlock, ThreadContext, deadlocks
 from cosim.sw.kernel.timers import Timers
 
+STATIC_BYTES = 64 * 1024
+"""What a kernel of few devices keeps for its own words at the start of the first region."""
+
 
 class Kernel:
     """One running kernel: pages, ids, RCU, interrupts, timers, locks, over the CPUs of a run.
 
-    `regions` is the memory to give out; the start of the first holds the kernel's own words. `tables` are pages that
-    are not given out, and lead to some that are.
+    `regions` is the memory to give out; the start of the first holds the kernel's own words, `static_bytes` of them.
+    `tables` are pages that are not given out, and lead to some that are.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Kernel:
         *,
         nodes: Mapping[str, int] | None = None,
         tables: Sequence[Region] = (),
+        static_bytes: int = STATIC_BYTES,
     ) -> None:
         self.sim = sim
         self.cpus = dict(cpus)
@@ -57,8 +61,8 @@ class Kernel:
             raise ValueError(f"housekeeping: {self.housekeeping} is not a CPU; there are: {', '.join(self.cpus)}")
         first, *others = regions
         self._static_start = self._static = first.base
-        self._static_end = first.base + STATIC_BYTES
-        given = [Region(first.base + STATIC_BYTES, first.size - STATIC_BYTES, first.node), *others]
+        self._static_end = first.base + static_bytes
+        given = [Region(first.base + static_bytes, first.size - static_bytes, first.node), *others]
         self.lock_probes = LockProbes(sim)
         self.pages = PageAllocator(self, given, memory)
         self.rcu = Rcu(self, self.pages)
@@ -193,7 +197,7 @@ class Kernel:
         address = self._static
         self._static += -(-size // WORD) * WORD
         if self._static > self._static_end:
-            raise ValueError(f"the kernel's static memory of {STATIC_BYTES} bytes is full")
+            raise ValueError(f"the kernel's static memory of {self._static_end - self._static_start} bytes is full")
         return address
 
     def leaks(self, roots: Iterable[int] = ()) -> list[Allocation]:
@@ -223,7 +227,3 @@ class Kernel:
         """What a console would show; `level` is info, warning, error or oops."""
         if self._log:
             self._log(KernelLog(self.sim.now, who, level, text))
-
-
-STATIC_BYTES = 64 * 1024
-"""What the kernel keeps for its own words at the start of the first region."""
