@@ -115,10 +115,10 @@ PRINTS = """
 import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from cosim.study.pool import Pool, prepared
+from cosim.study.pool import Pool, whole_run
 from tests.study.pool.systems import TINY, loaded, numbered
 
-class Prints(prepared.UnderWay):
+class Prints(whole_run.UnderWay):
     def __init__(self, *arguments):
         super().__init__(*arguments)
         print("boots", end=" ")
@@ -127,7 +127,7 @@ class Prints(prepared.UnderWay):
         super().follow(point, chooser)
         print("run", point.name, end=" ")
 
-prepared.UnderWay = Prints
+whole_run.UnderWay = Prints
 print("begins", end=" ")
 with Pool(1) as pool:
     list(pool.runs(numbered(loaded(Path(sys.argv[1]), TINY), 3)))
