@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 import cosim
+from cosim.events import GracePeriodOver, ObjectAllocated, ObjectFreed, OrderMade, StoreIssued
 from cosim.oracles import DataRace, Violation
 from cosim.sim.operations import Body, Work
 from cosim.sw.kernel.barriers import smp_mb
 from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import Object, cell, embed
 from cosim.units.quantities import US
+from tests.oracles.judging import judged as judged_events
 from tests.oracles.watching import watching
 from tests.sw.machine import Machine
 
@@ -171,6 +173,31 @@ def test_half_of_one_does_not(first: Step, second: Step) -> None:
 
 def test_one_cpu_does_not_race_with_itself() -> None:
     assert not judged(store, store, cpu="cpu1")
+
+
+def stores(*cpus: str) -> list[StoreIssued]:
+    """Stores to the first word of a thing, one after the other."""
+    return [StoreIssued(time, f"{cpu}.t", cpu, 0x1000, 8) for time, cpu in enumerate(cpus, 50)]
+
+
+THING = ObjectAllocated(1, "cpu2.t", "cpu2", 0x1000, 64, "Thing", ("word",))
+PUBLISHED = OrderMade(2, "cpu2", 0x9000, False, True)
+OVER = GracePeriodOver(55, "cpu3.t", "synchronize_rcu", 40)
+
+
+@pytest.mark.parametrize(("first", "second"), [("cpu0", "cpu1"), ("cpu1", "cpu0")])
+def test_a_grace_period_orders_what_was_before_it_whoever_is_looked_at_first(first: str, second: str) -> None:
+    begin = [OrderMade(3, cpu, 0x9000, True, False) for cpu in ("cpu0", "cpu1")]
+    before, after = stores(first, second)
+    assert judged_events(DataRace, THING, PUBLISHED, *begin, before, after)
+    assert not judged_events(DataRace, THING, PUBLISHED, *begin, before, OVER, after)
+
+
+def test_what_is_stored_to_an_object_that_is_freed_is_no_race_of_it() -> None:
+    """That it is touched at all is for another oracle."""
+    freed = ObjectFreed(4, "cpu2.t", 0x1000, 64, "Thing")
+    assert judged_events(DataRace, THING, PUBLISHED, *stores("cpu0", "cpu1"))
+    assert not judged_events(DataRace, THING, PUBLISHED, freed, *stores("cpu0", "cpu1"))
 
 
 @pytest.mark.slow

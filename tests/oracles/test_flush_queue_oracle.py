@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cosim.events import FlushQueued, FlushTimer
+from cosim.events import FlushAwaited, FlushQueued, FlushTimer
 from cosim.oracles import Bounds, FlushQueue, Violation
 from cosim.sim.operations import Sleep, Work
 from cosim.sw import flush_queue
@@ -111,6 +111,15 @@ def test_as_many_ranges_may_wait_on_a_cpu_as_its_ring_holds_with_one_entry_unuse
     queued = [FlushQueued(5, "cpu0.t", "cpu0", "shared", page * PAGE, PAGE) for page in range(ranges)]
     others = [FlushQueued(5, "cpu1.t", "cpu1", "shared", (1000 + page) * PAGE, PAGE) for page in range(9)]
     assert [each.signature for each in judged_events(FlushQueue, *others, *queued)] == found
+
+
+def test_a_range_is_judged_once_its_thread_has_gone_on() -> None:
+    """A callback of an earlier timer ends while the thread that has queued a range is about to arm the next one."""
+    fires, done = (FlushTimer(time, "cpu0.irq5", "shared", state, 0) for time, state in ((4, "fires"), (6, "done")))
+    queued, goes_on = FlushQueued(5, "cpu0.t", "cpu0", "shared", PAGE, PAGE), FlushAwaited(9, "cpu0.t", "shared", PAGE)
+    assert not judged_events(FlushQueue, fires, queued, done)
+    (found,) = judged_events(FlushQueue, fires, queued, done, goes_on)
+    assert (found.time_ps, found.signature) == (9, "flush-queue: a range waits without a timer")
 
 
 @pytest.mark.slow

@@ -66,6 +66,10 @@ def test_what_is_mapped_for_a_device_or_was_is_its_own(events: tuple[object, ...
             ),
             "write of a page without that permission",
         ),
+        (
+            (ATTACH, MAP, Mapped(40, "cpu0.t", "mine", 0x1000, 0x1000, 0x8000_0000, "r"), dma(0x8000_0000, write=True)),
+            "write of a page without that permission",
+        ),
         ((Attached(0, "cpu0.boot", "nic0", (1,), ""), dma(0x8000_0000)), "read of a page that is not mapped"),
         ((dma(0x8000_0000),), "read of a device in no domain"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cosim.events import (
+    Attached,
     CacheFilled,
     CommandExecuted,
     CommandFetched,
@@ -17,7 +18,7 @@ from cosim.events import (
 from cosim.hw.iommu.translate.iotlb import Iotlb
 from cosim.hw.iommu.translate.leaf import Leaf
 from cosim.hw.iommu.translate.reservations import Reservation
-from cosim.oracles import CommandRing, ContextUpdate, FaultRing, IotlbEntries
+from cosim.oracles import CommandRing, ContextUpdate, FaultRing, IotlbEntries, OneRoot
 from cosim.oracles.translations import Pages, Translations
 from cosim.sim.operations import MmioWrite
 from cosim.spec.register_map import CQB, CQCSR, CQT, FQB, FQCSR, FQH
@@ -125,6 +126,7 @@ def served(head: int) -> RegisterWritten:
         ((RECORD, served(1), switched(False), served(0), switched(True), RECORD, served(1)), ""),
         ((RECORD, FAULTS, served(1)), ""),
         ((RECORD, switched(False), FAULTS, switched(True), served(1)), "a slot was passed that had no record"),
+        ((RECORD, switched(False), served(0), switched(True), served(1)), "a slot was passed that had no record"),
         ((RECORD, served(3)), "fqh moved back"),
         ((RECORD, RECORD, served(2), served(1)), "fqh moved back"),
         ((served(1),), "a slot was passed that had no record"),
@@ -180,6 +182,21 @@ def test_two_devices_of_a_domain_that_walk_from_different_roots_are_seen(tables:
     small.move("nic0", "shared", cpu="cpu1", wait_ps=1)
     small.move("nic2", "shared", cpu="cpu2", wait_ps=60 * US)
     assert of(small, "one-root") == found
+
+
+def test_who_has_left_a_domain_says_nothing_of_its_root_any_more():
+    """nic0 leaves d, which is freed; another domain of that name has another root, and nic1 enters it."""
+
+    def entered(time: int, device: str, number: int, domain: str, root: int) -> list[object]:
+        words = [("ta", DcTa.of(pscid=number)), ("fsc", Fsc.of(mode=IosatpMode.SV39, ppn=root)), ("tc", 1)]
+        changed = [ContextChanged(time, "iommu0", number, field, value) for field, value in words]
+        return [*changed, Attached(time, "t", device, (number,), domain, "iommu0")]
+
+    first, second = entered(1, "nic0", 1, "d", 0x10), entered(9, "nic1", 2, "d", 0x20)
+    assert [each.time_ps for each in judged(OneRoot, *first, *second)] == [9]
+    for where in ("other", ""):
+        gone = Attached(5, "t", "nic0", (1,), where, "iommu0")
+        assert not judged(OneRoot, *first, gone, *second)
 
 
 # --- Entries of the IOTLB --------------------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from cosim.events import LockAsked, LockGiven, LockTaken, ThreadEnded
 from cosim.oracles import LockOrder, Violation
 from cosim.sim.operations import Body, OnInterrupt, Oops, Work
 from cosim.sw.kernel.locks import Mutex, Section, SpinLock
 from cosim.sw.kernel.objects import Object, embed
 from cosim.units.quantities import US
+from tests.oracles.judging import judged
 from tests.oracles.watching import signatures, watching
 from tests.sw.machine import Machine
 
@@ -157,3 +159,13 @@ def test_a_lock_that_its_thread_keeps_is_reported_unless_it_has_died() -> None:
     assert signatures(locks.run(keep(locks.kernel.spin(three.b)))) == {
         "lock-order: Three.b is kept by a thread that has ended"
     }
+
+
+def test_a_lock_that_another_thread_has_given_back_is_no_longer_kept_by_who_took_it() -> None:
+    taken = [LockAsked(1, "cpu0.t", "Three.a", 0x10, False, True), LockTaken(2, "cpu0.t", "Three.a", 0x10)]
+    given, ended = LockGiven(3, "cpu1.u", "Three.a", 0x10), ThreadEnded(4, "cpu0.t", "")
+    by_another = "lock-order: Three.a is given back by another"
+    assert [each.signature for each in judged(LockOrder, *taken, given, ended)] == [by_another]
+    assert [each.signature for each in judged(LockOrder, *taken, ended)] == [
+        "lock-order: Three.a is kept by a thread that has ended"
+    ]

@@ -86,6 +86,13 @@ def test_a_map_that_fails_promises_what_an_unmap_does():
     assert found.since_ps == 120_000
 
 
+def test_a_map_over_a_page_that_fails_promises_that_the_page_is_gone():
+    other = MapBegun(110_000, "cpu0.t", "shared", 0x1000, 0x1000, 0x8000_5000)
+    failed = Unmapped(120_000, "cpu0.t", "shared", 0x1000, 0x1000)
+    (found,) = judged(ATTACH, MAP, other, failed, dma(130_000, 0x8000_0000))
+    assert found.since_ps == 120_000
+
+
 def test_each_page_of_a_range_is_judged_by_itself():
     map_two = Mapped(10, "cpu0.t", "shared", 0x1000, 0x2000, 0x8000_0000)
     assert not judged(ATTACH, map_two, UNMAP, dma(130_000, 0x8000_1000, 0x2000))

@@ -176,6 +176,22 @@ def test_what_an_unmap_left_is_minded_when_its_own_domain_has_the_pscid_again_an
     assert found(FlushPromises, *left, *other) == TAKEN
 
 
+def test_a_pscid_that_came_into_use_and_went_again_while_a_page_was_being_unmapped_has_nothing_of_it():
+    begin, clear, end = UNMAP
+    used = [*named(12, 7), invalid(13), executed(14, Iodir.inval_ddt(1)), fence(15)]
+    back = [Attaching(70, "t", "nic0", "mine", (1,), "iommu0"), *named(80, 7)]
+    assert found(FlushPromises, ATTACH, *MAP, begin, clear, *used, end, *back) == []
+
+
+def test_a_page_that_was_cleared_too_late_is_told_once_and_forgotten_with_its_next_unmap():
+    """The clearing at 95 is that of a map that has failed half way: nothing was promised of it."""
+    begin, clear, end = UNMAP
+    late = ["unmap returned before its leaf was cleared in memory"]
+    assert found(FlushPromises, ATTACH, *MAP, begin, end, LeafCleared(60, "t", "mine", 0x1000, 0x1000)) == late
+    again = [*MAP, begin, clear, end, LeafCleared(95, "t", "mine", 0x1000, 0x1000)]
+    assert found(FlushPromises, ATTACH, *MAP, begin, end, *again) == []
+
+
 def test_an_unmap_of_a_domain_that_has_left_the_pscid_is_not_judged_by_who_has_it_now():
     """mine has left the PSCID unflushed, which is a violation of its own when theirs takes it; the unmap is none."""
     left = [ATTACH, *MAP, *named(1, 7), invalid(4), executed(5, Iodir.inval_ddt(1)), fence(6)]

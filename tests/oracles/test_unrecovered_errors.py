@@ -29,6 +29,7 @@ CLEARED = RegisterWritten(40, "iommu0", FQCSR.offset, 4, Fqcsr.of(fqof=1), "cpu0
         ((FULL, RunEnded(500)), []),
         ((FULL, KNOWN, CLEARED, RunEnded(500)), []),
         ((FULL, KNOWN, RunEnded(500)), ["unrecovered-error: fqcsr.fqof is never cleared"]),
+        ((ILL, KNOWN, RunEnded(500)), []),
     ],
 )
 def test_an_error_is_cleared_in_time_and_its_cause_removed(events: tuple[object, ...], found: list[str]):

@@ -174,6 +174,18 @@ def test_what_asks_nobody_ends_the_holds_that_it_conflicts_with_and_cannot_be_he
         told.sim.actions.announce("cpu0.alloc", "cpu0", pages, True)
 
 
+def test_a_footprint_that_changes_while_an_action_waits_is_looked_up_anew() -> None:
+    """Held till the first conflict, it touches another word by then, and waits for that one's."""
+    scene, word = Scene({"cpu0.st#0": 1, "cpu0.st#0.1": 1}), [0x10]
+    action = Action("cpu0.st", "cpu0.st", (), True, lambda: scene._again(action), touches=lambda: (word[0],))
+    scene.sim.at(5, 2, lambda: scene.sim.actions.attempt(action))
+    scene.sim.at(10, 2, lambda: word.__setitem__(0, 0x20))
+    for time, other in ((15, 0x10), (20, 0x10), (30, 0x20)):
+        scene.act("cpu1.st", time, other)
+    assert scene.run()["cpu0.st#0"] == 31
+    assert scene.taken[-1].footprint == (0x20,)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "common"),
     [

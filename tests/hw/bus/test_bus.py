@@ -129,6 +129,14 @@ def test_an_access_takes_the_hop_there_and_back(sim: Sim, bus: Bus) -> None:
     assert parts == {"link": 20, "memory": 7}
 
 
+@pytest.mark.parametrize(("node", "way"), [(None, 10), (1, 10), (0, 13)])
+def test_what_is_on_another_node_is_further_away_each_way(sim: Sim, bus: Bus, node: int | None, way: int) -> None:
+    cells = Cells(sim)
+    bus.attach(0x1000, 0x1000, cells, "dram1", node=1, remote_ps=3)
+    for address in (0x1000, 0x1008):
+        assert bus.port("nic0", 10, node=node).route(address, 8) == (cells, way, way)
+
+
 @pytest.mark.parametrize(("address", "size"), [(0x1FFC, 8), (0x5000, 8), (0xFF8, 16)])
 def test_an_access_that_no_target_holds_as_a_whole_is_refused(sim: Sim, bus: Bus, address: int, size: int) -> None:
     for base in (0x1000, 0x2000):

@@ -6,7 +6,7 @@ from cosim.hw.cpu.hart import Hart
 from cosim.hw.cpu.ordering import MODELS
 from cosim.hw.memory.memory import Memory
 from cosim.hw.memory.options import MemoryOptions
-from cosim.sim.operations import Amo, Atomic, Load, StoreBlock
+from cosim.sim.operations import Amo, Atomic, Load, MmioWrite, Store, StoreBlock
 from cosim.sim.simulation import Sim
 from cosim.spec.page import PAGE
 from cosim.study.conform.litmus.search import StillExecutor
@@ -52,6 +52,29 @@ def test_a_load_of_a_word_is_no_older_than_what_was_read_of_either_half() -> Non
         bench.write(5, BASE + half, 4, 1)
         assert bench.newest(9, Load(BASE + half, 4)) == 1
         assert bench.oldest(9, Load(BASE)) == 1 << 8 * half
+
+
+def test_what_is_forgotten_has_ended_and_what_has_not_is_still_coherent() -> None:
+    for before, oldest in ((4, 1), (5, 0)):
+        bench = Bench()
+        bench.write(5, BASE, 8, 1)
+        assert bench.newest(9, Load(BASE)) == 1
+        bench.hart.forget(before)
+        assert bench.oldest(9, Load(BASE)) == oldest
+
+
+def test_what_is_written_has_the_bytes_of_its_size_and_no_more() -> None:
+    hart = Bench().hart
+    for op in (Store(BASE, 0x1_0000_0005, 4), MmioWrite(0x1000, 0x1_0000_0005, 4), Store(BASE + 8, -251, 1)):
+        assert hart.execute(op, 6, lambda n: 0).words == (5,)
+
+
+def test_an_atomic_waits_for_a_store_to_any_byte_of_its_word() -> None:
+    hart = Bench().hart
+    entry = hart.execute(Store(BASE, 1), 6, lambda n: 0)
+    for offset, size, waits in ((0, 8, True), (0, 4, True), (4, 4, True), (8, 8, False)):
+        assert bool(hart.writes.blockers(Atomic(Amo.ADD, BASE + offset, 1, size))) is waits
+    assert hart.writes.blockers(Atomic(Amo.ADD, BASE, 1)) == [entry]
 
 
 def test_a_compare_and_swap_that_finds_another_value_stores_nothing() -> None:

@@ -190,6 +190,33 @@ def test_a_buffer_that_cannot_be_reached_is_marked_in_its_descriptor(rig: Rig) -
     assert driver.read(STATUS).fault == 0
 
 
+def test_a_buffer_of_which_one_piece_cannot_be_reached_is_marked_though_the_last_one_was(rig: Rig) -> None:
+    """The buffer begins in the last page below memory."""
+    driver = Driver(rig, size=4096)
+    driver.fill(0, write=1, buffer=MEMORY - 64, size=128)
+    driver.enable()
+    driver.post(1)
+    rig.run()
+    assert [event.status for event in rig.done if event.purpose == "data"] == ["ACCESS_FAULT", "SUCCESS"]
+    assert (driver.descriptor(0).done, driver.descriptor(0).fault, driver.descriptor(0).size) == (1, 1, 0)
+
+
+def test_a_ring_that_is_enabled_anew_begins_at_its_first_entry(rig: Rig) -> None:
+    driver = Driver(rig)
+    for index in range(2):
+        driver.fill(index, write=1)
+    driver.enable()
+    driver.post(2)
+    rig.run()
+    driver.write(CONTROL, 0)
+    driver.fill(0, write=1)
+    driver.enable()
+    assert (driver.read(HEAD).index, driver.read(TAIL).index) == (0, 0)
+    driver.post(1)
+    rig.run()
+    assert driver.descriptor(0).done == 1
+
+
 def test_a_ring_that_cannot_be_read_stops_until_the_fault_is_cleared(rig: Rig) -> None:
     driver = Driver(rig)
     driver.write(BASE, RingBase.of(size_lg2=3, page=0x40))

@@ -1,0 +1,102 @@
+"""In which order a driver takes its steps: each is there (test_steps), and stands where the argument for it needs it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+import pytest
+
+from cosim.sw.driver.variants import variant
+from cosim.sw.iommu_map import iommu_map, iommu_unmap
+from tests.sw.driver.machine import DRAM, Machine
+from tests.sw.driver.test_steps import BOTH, IOVA, PAGE, Listed, Noted, Tokens
+
+SHORT = {
+    "fence rw,rw": "smp_mb",
+    "fence ow,ow": "dma_wmb",
+    "IODIR.INVAL_DDT": "IODIR",
+    "IOTINVAL.VMA": "IOTINVAL-page",
+    "IOTINVAL.VMA of all": "IOTINVAL",
+    "IOFENCE.C": "IOFENCE",
+    "amo.aq.rl": "synchronize",
+    "amo": "mark",
+}
+TOLD = ("lock", "store", "store.rl", "wait", "kfree_rcu", "rcu_read_lock", *SHORT)
+
+BOND = "lock store lock store store.rl store smp_mb"
+"""The group's mutex; the bond is filled in, and published under the domain's lock; the barrier."""
+FLUSH = "IOTINVAL IOFENCE wait"
+UNBOND = f"lock store kfree_rcu {FLUSH}"
+OFF = "IODIR IOTINVAL IOFENCE"
+"""Behind each write of `ddtp`, also that which lets an IOMMU translate."""
+
+
+def contexts(forget: str) -> dict[str, str]:
+    """A new context; one in place of another, which the IOMMU forgets first; and what is left of the last one."""
+    write = f"store dma_wmb store {forget} IOFENCE wait"
+    return {
+        "attach": f"{BOND} {write} store",
+        "move": f"{BOND} store {forget} IOFENCE wait {write} {UNBOND} store",
+        "release": f"lock store {forget} IOFENCE wait {write} {UNBOND} store kfree_rcu store",
+        "remove": f"store {OFF}",
+    }
+
+
+ORDER = {
+    "merged": contexts("IODIR"),
+    "current": contexts("IODIR IOTINVAL"),
+    "latest": contexts("IODIR IOTINVAL"),
+    "ideal": {
+        "attach": f"{BOND} lock store dma_wmb store",
+        "move": f"{BOND} lock store IODIR IOFENCE wait store dma_wmb store {UNBOND} store",
+        "release": f"lock store IODIR IOFENCE wait store dma_wmb store {UNBOND} store kfree_rcu store",
+        "remove": f"mark smp_mb synchronize store {OFF}",
+    },
+}
+UNMAP = "smp_mb rcu_read_lock IOTINVAL-page IOFENCE wait"
+
+
+class Life:
+    """A driver whose calls are written down."""
+
+    def __init__(self, row: str) -> None:
+        self.said: Tokens = []
+        self.machine = Machine(replace(variant(row), queue=Listed(self.said)))
+        rcu = self.machine.kernel.rcu
+        for name, what in (("read", "rcu_read_lock"), ("kfree", "kfree_rcu")):
+            called = getattr(rcu, name)
+
+            def noted(*given: Any, called: Any = called, what: str = what) -> Any:
+                self.said.append(what)
+                return called(*given)
+
+            setattr(rcu, name, noted)
+
+    def do(self, body: Any, *unimportant: str) -> str:
+        """What the call does, in order; several of one kind in a row are told once."""
+        self.said.clear()
+
+        async def noting() -> None:
+            await Noted(body, self.said)
+
+        self.machine.run(noting())
+        told = [SHORT.get(token, token) for token in self.said if token in TOLD and token not in unimportant]
+        return " ".join(token for token, _ in groupby(told))
+
+
+@pytest.mark.parametrize("row", ORDER)
+def test_each_step_stands_where_it_is_needed(row: str) -> None:
+    life = Life(row)
+    core, driver = life.machine.core, life.machine.driver
+    assert life.do(core.probe_iommu(life.machine.hardware[0])).endswith(f"store {OFF} wait")
+    life.machine.run(core.probe_device("dev0", (0,), "iommu0"))
+    first, second = [life.machine.run(core.domain_alloc(name, "dev0")) for name in "ab"]
+    found = {"attach": life.do(core.attach("dev0", first))}
+    life.machine.run(iommu_map(driver, first, IOVA, DRAM, PAGE, BOTH))
+    assert life.do(iommu_unmap(driver, first, IOVA, PAGE), "store", "amo") == UNMAP
+    found["move"] = life.do(core.replace("dev0", second))
+    found["release"] = life.do(core.release_device("dev0"))
+    found["remove"] = life.do(core.remove_iommu("iommu0")).partition(" wait")[0]
+    assert found == ORDER[row]
