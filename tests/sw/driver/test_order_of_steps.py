@@ -1,4 +1,4 @@
-"""In which order a driver takes its steps: each is there (test_steps), and stands where the argument for it needs it."""
+"""In which order a driver takes its steps: each is there (test_steps), and stands where the argument needs it."""
 
 from __future__ import annotations
 
