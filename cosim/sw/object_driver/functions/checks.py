@@ -12,8 +12,8 @@ from cosim.sw.object_driver.call import Call, Function
 
 NEXT, PREV = 0, 8
 """The links of a struct list_head."""
-LIST_POISON1, LIST_POISON2 = 0x100, 0x122
-"""What an entry that was taken out has in the place of its links, without CONFIG_ILLEGAL_POINTER_VALUE."""
+LIST_POISON1, LIST_POISON2 = 0xDEAD_0000_0000_0100, 0xDEAD_0000_0000_0122
+"""What an entry that was taken out has in the place of its links (include/linux/poison.h), RV64."""
 
 
 async def _nothing(call: Call) -> None:
@@ -58,7 +58,7 @@ async def _del_valid(call: Call) -> int:
     following, prev = await call.load(entry + NEXT, 8), await call.load(entry + PREV, 8)
     if not prev or not following:
         return _corrupted(call, "del", "a link is null")
-    if following & 0xFFF == LIST_POISON1 or prev & 0xFFF == LIST_POISON2:
+    if following == LIST_POISON1 or prev == LIST_POISON2:
         return _corrupted(call, "del", f"{entry:#x} was taken out before")
     if await call.load(prev + NEXT, 8) != entry or await call.load(following + PREV, 8) != entry:
         return _corrupted(call, "del", f"the neighbours of {entry:#x} do not lead to it")
