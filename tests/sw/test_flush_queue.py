@@ -208,6 +208,47 @@ def test_nothing_is_given_back_by_a_flush_that_is_under_way() -> None:
     assert not bench.machine.log
 
 
+def test_what_the_flush_of_another_cpu_has_passed_is_given_back_with_the_next_unmap() -> None:
+    """Long before the timer, and though the CPU's own queue is not full."""
+    bench = Bench()
+    bench.machine.start(bench.rounds(1), cpu="cpu1")
+    bench.machine.go(until=1 * MS)
+    bench.machine.start(bench.rounds(256), cpu="cpu0")
+    bench.machine.go(until=5 * MS)
+    assert (len(bench.flushes()), len(bench.unmapped)) == (1, 255)
+    bench.machine.start(bench.rounds(1), cpu="cpu1")
+    bench.machine.go(until=6 * MS)
+    assert (len(bench.flushes()), len(bench.unmapped)) == (1, 256)
+
+
+class FailingDriver(LazyDriver):
+    """A driver whose first flush fails."""
+
+    async def flush_iotlb_all(self, domain: Domain) -> bool | None:  # type: ignore[override]
+        await super().flush_iotlb_all(domain)
+        return len([call for call in self.calls if call.startswith("flush")]) > 1
+
+
+def test_a_flush_that_fails_keeps_what_waited_and_the_next_one_frees_what_came_since() -> None:
+    bench = Bench(kind=FailingDriver)
+    pages = bench.machine.kernel.pages
+
+    async def body() -> None:
+        tables = [await pages.alloc(purpose="table") for _ in range(2)]
+        for table in tables:
+            bench.driver.tables_freed = [table]  # type: ignore[attr-defined]
+            await bench.rounds(1)
+            await Sleep(20 * MS)
+        assert [known.address for known, _ in pages.quarantined] == tables[:1]
+        assert pages.purposes()["table"] == 0, "the other was freed"
+
+    bench.machine.start(body())
+    bench.machine.go(until=1 * S)
+    assert len(bench.flushes()) == 2
+    assert len(bench.unmapped) == 1
+    assert not bench.machine.log
+
+
 PTE = BASE + (8 << 20)
 
 

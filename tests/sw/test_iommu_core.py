@@ -135,6 +135,7 @@ def test_a_return_that_fails_as_well_is_logged() -> None:
 
     bench.machine.run(body())
     assert bench.machine.log[1] == "error: nic0: could not be returned to home: -EINVAL: refused"
+    assert bench.events == [("nic0", "a")], "nobody is told that it is back"
 
 
 @pytest.mark.parametrize("model", ["", "rvwmo"])

@@ -135,6 +135,25 @@ def test_a_fence_is_not_done_while_cqh_shows_what_is_no_index() -> None:
     assert done == [False]
 
 
+@pytest.mark.parametrize("variant", ["merged", "latest", "ideal"])
+def test_there_is_no_room_while_cqh_shows_what_is_no_index(variant: str) -> None:
+    machine = Machine(variant, iommu={"geometry": {"cq_log2": 2, "fq_log2": 8}})
+    machine.boot()
+    iommu = machine.core.iommus["iommu0"]
+    machine.iommus[0].commands.stall(machine.sim.now, 1 * S)
+    rung = doorbells(machine)
+
+    async def send() -> None:
+        for _ in range(4):
+            await machine.driver.send(iommu, Iotinval.vma(pscid=1))
+
+    machine.start(send())
+    machine.go(machine.sim.now + 20 * US)
+    machine.iommus[0].registers.put(CQH, 0xFFFF_FFFF)
+    machine.go(machine.sim.now + 100 * US)
+    assert len(rung) == 3
+
+
 OVERTAKEN = {"cpu0.a.mw#0": 2}
 """The first doorbell of the first sender stays under way for as long as an action may be held."""
 
@@ -268,6 +287,24 @@ def test_from_7_1_on_an_error_of_the_queue_is_taken_for_the_completion_of_a_fenc
     finished, took = illegal(machine, 100 * US)
     assert finished is done
     assert (took < 50 * US) is done
+
+
+@pytest.mark.parametrize("error", ["cqmf", "cmd_to"])
+@pytest.mark.parametrize(("variant", "done"), [("current", True), ("latest", True), ("ideal", False)])
+def test_a_wait_ends_with_whatever_error_stops_the_queue(variant: str, done: bool, error: str) -> None:
+    machine = Machine(variant, cpus=2)
+    machine.boot()
+    machine.iommus[0].commands.stall(machine.sim.now, 1 * S)
+    found: list[bool] = []
+
+    async def fence() -> None:
+        found.append(await machine.driver.sync(machine.core.iommus["iommu0"], 10 * MS))
+
+    machine.start(fence(), "cpu1")
+    machine.go(machine.sim.now + 20 * US)
+    machine.iommus[0].commands.queue.fail(**{error: 1})
+    machine.go(machine.sim.now + 100 * US)
+    assert found == [done]
 
 
 def test_an_illegal_command_is_executed_again_each_time_its_error_is_cleared() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from cosim.spec.queues import Iotinval
+from cosim.spec.registers import Capabilities
+from cosim.sw.driver.policies.invalidate_ranges import Ranges
 from cosim.sw.iommu_map import iommu_map, iommu_unmap, iommu_unmap_fast
 from cosim.sw.iommu_ops import Gather, Prot
 from tests.sw.driver.expected import PAGE, VARIANTS, fence, page, vma
@@ -162,6 +164,22 @@ def test_a_range_is_one_command_rounded_up_to_a_power_of_two(pages: int, lg2: in
 def test_a_range_is_aligned_to_its_size() -> None:
     """Two pages that no range of two spans: IOVA + 4 KiB and IOVA + 8 KiB are in the first four."""
     assert unmapped("latest", 2, iova=IOVA + PAGE, has=("s",)) == [one_range(2), *fence("latest")]
+
+
+@pytest.mark.parametrize(("pages", "commands"), [(512, 512), (513, 1)])
+@pytest.mark.parametrize("start", [IOVA, (1 << 64) - 1024 * PAGE])
+def test_up_to_512_pages_are_named_one_by_one_and_more_are_all(pages: int, commands: int, start: int) -> None:
+    gather = Gather(stride=PAGE)
+    gather.add(start, pages * PAGE)
+    assert len(list(Ranges().needed(Capabilities(0), 1, gather))) == commands
+
+
+def test_what_spans_both_halves_of_the_address_space_is_all() -> None:
+    """No range has so many pages."""
+    gather = Gather(stride=PAGE)
+    gather.add(0, PAGE)
+    gather.add((1 << 64) - PAGE, PAGE)
+    assert list(Ranges().needed(Capabilities.of(s=1, nl=1), 1, gather)) == [Iotinval.vma(pscid=1)]
 
 
 @pytest.mark.slow

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import pytest
 
 from cosim.hw.dma.transaction import Transaction
 from cosim.sim.operations import Now
+from cosim.spec.register_map import CQH, Register
+from cosim.sw.driver.device import IommuDevice
+from cosim.sw.driver.policies.queue_locked import LOST, LockedQueue
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Prot
 from cosim.units.quantities import MS, S
@@ -107,3 +111,71 @@ def test_a_sender_that_gives_up_leaves_no_gap() -> None:
     done = executed(machine)
     machine.run(map_and_unmap(machine, machine.core.domains["d"], 3, IOVA + 64 * PAGE))
     assert [kind for _, kind in done] == 3 * ["iotinval_vma"] + ["iofence"]
+
+
+# --- Waits that other senders look into ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scripted(LockedQueue):
+    """Each look sees a `cqh`, and right behind it another sender notes a head that it has seen later."""
+
+    seen_and_noted: list[tuple[int, int]] = field(default_factory=list)
+
+    async def look(self, iommu: IommuDevice, seen: int, timeout_ps: int) -> tuple[int, bool]:
+        now, noted = self.seen_and_noted.pop(0)
+        await iommu.commands.head.store(noted)
+        return now, False
+
+
+@pytest.mark.parametrize(
+    ("place", "head", "seen_and_noted"),
+    [
+        (2, 0, [(1, 2), (3, 3)]),
+        (5, 2, [(0, 4), (2, 4)]),
+        (5, 2, [(3, 4), (1, 6)]),
+        (2, 0, [(1, 1), (2, 2), (3, 2)]),
+    ],
+    ids=["noted behind the look", "once round the ring", "noted to the end", "one by one"],
+)
+def test_a_fence_is_done_when_cqh_is_past_it_whatever_others_note(
+    place: int, head: int, seen_and_noted: list[tuple[int, int]]
+) -> None:
+    """In a ring of four: `cqh` is reckoned with the head that was noted before it was read, and with no older one."""
+    machine = Machine("latest", iommu=FOUR_SLOTS)
+    machine.boot()
+    iommu, queue = IommuDevice(machine.core.iommus["iommu0"].address), Scripted(seen_and_noted=seen_and_noted)
+
+    async def wait() -> bool:
+        await iommu.commands.head.store(head)
+        return await queue.wait(machine.driver, iommu, place, 1 * S)
+
+    assert machine.run(wait()) is True
+    assert not seen_and_noted
+
+
+def test_a_command_that_was_not_queued_is_behind_no_cqh() -> None:
+    machine = Machine("ideal")
+    machine.boot()
+    queue, iommu = machine.driver.policies.queue, IommuDevice(machine.core.iommus["iommu0"].address)
+    assert machine.run(queue.wait(machine.driver, iommu, LOST, 1 * MS)) is False
+
+
+def test_room_is_noted_only_if_cqh_is_still_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the IOMMU does not answer when the sender that saw room looks again under the lock."""
+    machine = Machine("latest", iommu=FOUR_SLOTS)
+    domain = machine.boot()
+    read, looks, done = IommuDevice.read, list[str](), executed(machine)
+
+    async def gone_once(self: IommuDevice, register: Register[Any], *, part: str = "mmio") -> int:
+        if register is CQH and part == "cq_full":
+            looks.append(part)
+            return 0xFFFF_FFFF if len(looks) == 1 else await read(self, register, part=part)
+        return await read(self, register, part=part)
+
+    monkeypatch.setattr(IommuDevice, "read", gone_once)
+    machine.start(map_and_unmap(machine, domain, 6))
+    machine.go(machine.sim.now + 10 * MS)
+    assert len(looks) > 1
+    assert [kind for _, kind in done] == 6 * ["iotinval_vma"] + ["iofence"]
+    assert not machine.log
