@@ -240,3 +240,16 @@ def test_an_error_in_a_routine_reaches_the_caller_of_the_run(executor: type[Exec
     sim.start(wrong(), sim.initiator("nic0").rank(Stage.MEMORY))
     with pytest.raises(TypeError, match="a hardware routine yielded 3; it may yield Access, Server, Service, Gate"):
         sim.env.run()
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_what_is_set_later_for_an_earlier_rank_of_a_time_is_done_before_what_simpy_has_between(
+    executor: type[Executor],
+) -> None:
+    sim, done = Sim(executor=executor), list[str]()
+    first, between, last = sorted(sim.initiator(f"cpu{n}").rank(Stage.CPU) for n in range(3))
+    sim.at(10, last, lambda: done.append("last"))
+    sim.moment(10, between).callbacks.append(lambda _: done.append("between"))
+    sim.at(10, first, lambda: done.append("first"))
+    sim.env.run()
+    assert done == ["first", "between", "last"]

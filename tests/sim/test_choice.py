@@ -131,6 +131,13 @@ def test_a_hold_renames_nothing_else_not_even_what_its_agent_does_meanwhile() ->
     assert names == [{f"cpu0.st#{number}": (0x10 + 8 * number,) for number in range(3)}] * 3
 
 
+def test_what_a_schedule_answers_and_nobody_has_asked_is_told_unless_it_is_the_usual_answer() -> None:
+    scene = Scene({"cpu0.st#0": 2, "cpu0.st#7": 1, "nic0.dma#3": 0})
+    scene.act("cpu0.st", 5, 0x10)
+    scene.run()
+    assert scene.chooser.unasked == ["cpu0.st#7:1"]
+
+
 def test_a_schedule_that_answers_what_nobody_asks_is_refused() -> None:
     scene = Scene({"cpu0.st#0": 3})
     scene.act("cpu0.st", 5, 0x10)

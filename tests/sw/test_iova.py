@@ -154,6 +154,25 @@ def test_magazines_fill_two_to_a_cpu_and_then_the_depot_which_serves_other_cpus(
     assert got == [TOP_32 - index * PAGE for index in (7, 6, 5, 4)]
 
 
+def test_what_fits_into_a_cpus_two_magazines_is_for_no_other() -> None:
+    machine = Machine()
+    iovas = allocator(machine, magazine=4, trim="0 ns")
+
+    async def fill() -> None:
+        for iova in [await iovas.alloc(PAGE) for _ in range(8)]:
+            await iovas.free(iova, PAGE)
+
+    async def take() -> None:
+        await Sleep(50_000_000)
+        got.append(await iovas.alloc(PAGE))
+
+    got: list[int] = []
+    machine.start(fill(), cpu="cpu0")
+    machine.start(take(), cpu="cpu1")
+    machine.go()
+    assert got == [TOP_32 - 8 * PAGE]
+
+
 def test_when_nothing_is_left_what_cpus_have_cached_is_given_up() -> None:
     machine = Machine()
     iovas = allocator(machine, last=16 * PAGE - 1, magazine=4, trim="0 ns")

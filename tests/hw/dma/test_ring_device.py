@@ -210,8 +210,11 @@ def test_a_ring_that_is_enabled_anew_begins_at_its_first_entry(rig: Rig) -> None
     rig.run()
     driver.write(CONTROL, 0)
     driver.fill(0, write=1)
+    before = len(rig.issued)
     driver.enable()
+    rig.run()
     assert (driver.read(HEAD).index, driver.read(TAIL).index) == (0, 0)
+    assert len(rig.issued) == before, "nothing is posted"
     driver.post(1)
     rig.run()
     assert driver.descriptor(0).done == 1

@@ -9,7 +9,7 @@ import pytest
 
 from cosim.events import CallDone, ContextChanged, RegisterWritten
 from cosim.hw.dma.transaction import Transaction
-from cosim.spec.register_map import DDTP, FQCSR
+from cosim.spec.register_map import DDTP, FQCSR, MSI_VEC_CTL
 from cosim.spec.registers import Ddtp, IommuMode
 from cosim.sw.driver.table import CELLS, NEEDS
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
@@ -115,6 +115,16 @@ def test_faults_are_served_however_the_iommu_interrupts(options: dict[str, Any],
         machine.go(machine.sim.now + 100 * US)
     assert len(machine.log) == 3
     assert bool(machine.iommus[0].registers.fctl.wsi) is ("wire" in name)
+
+
+def test_vectors_that_a_former_kernel_has_masked_send_messages_again() -> None:
+    machine = Machine(iommu={"capabilities": {"igs": "msi"}, "geometry": SMALL_QUEUES}, messages=True)
+    registers, vectors = machine.iommus[0].registers, range(len(machine.hardware[0].messages))
+    assert len(vectors) > 1
+    for vector in vectors:
+        registers.put(MSI_VEC_CTL[vector], 1)
+    machine.boot()
+    assert not [vector for vector in vectors if registers.value(MSI_VEC_CTL[vector])]
 
 
 def test_messages_that_nothing_receives_are_no_interrupts() -> None:

@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from cosim.spec.registers import Cqcsr
+from cosim.sw.driver.device import IommuDevice
+from cosim.sw.driver.policies.interrupts import Repairs
 from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
+from cosim.sw.kernel.ids import Ida
 from tests.sw.driver.machine import DRAM, Machine
 from tests.sw.driver.test_steps import BOTH, IOVA, PAGE, Listed, Noted, Tokens
 
@@ -23,7 +27,8 @@ SHORT = {
     "amo.aq.rl": "synchronize",
     "amo": "mark",
 }
-TOLD = ("lock", "store", "store.rl", "wait", "kfree_rcu", "rcu_read_lock", *SHORT)
+PLAIN = ("lock", "store", "amo", "amo.aq.rl")
+TOLD = ("lock", "store", "store.rl", "wait", "kfree_rcu", "rcu_read_lock", "free", *SHORT)
 
 BOND = "lock store lock store store.rl store smp_mb"
 """The group's mutex; the bond is filled in, and published under the domain's lock; the barrier."""
@@ -61,9 +66,9 @@ UNMAP = "smp_mb rcu_read_lock IOTINVAL-page IOFENCE wait"
 class Life:
     """A driver whose calls are written down."""
 
-    def __init__(self, row: str) -> None:
+    def __init__(self, row: str, **cells: str) -> None:
         self.said: Tokens = []
-        self.machine = Machine(replace(variant(row), queue=Listed(self.said)))
+        self.machine = Machine(replace(variant(row, cells), queue=Listed(self.said)))
         rcu = self.machine.kernel.rcu
         for name, what in (("read", "rcu_read_lock"), ("kfree", "kfree_rcu")):
             called = getattr(rcu, name)
@@ -100,3 +105,27 @@ def test_each_step_stands_where_it_is_needed(row: str) -> None:
     found["release"] = life.do(core.release_device("dev0"))
     found["remove"] = life.do(core.remove_iommu("iommu0")).partition(" wait")[0]
     assert found == ORDER[row]
+
+
+def test_a_command_in_place_of_an_illegal_one_is_in_memory_before_the_error_is_cleared() -> None:
+    life = Life("merged")
+    life.machine.run(life.machine.core.probe_iommu(life.machine.hardware[0]))
+    iommu = IommuDevice(life.machine.core.iommus["iommu0"].address)
+    assert life.do(Repairs().repair(iommu, Cqcsr(Cqcsr.of(cmd_ill=1)))) == "store dma_wmb"
+
+
+def test_a_number_goes_back_once_its_flush_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    life = Life("merged", pscid="per-iommu")
+    core = life.machine.core
+    life.machine.run(core.probe_iommu(life.machine.hardware[0]))
+    life.machine.run(core.probe_device("dev0", (0,), "iommu0"))
+    domain = life.machine.run(core.domain_alloc("a", "dev0"))
+    life.machine.run(core.attach("dev0", domain))
+    free = Ida.free
+
+    async def noted(self: Ida, number: int) -> None:
+        life.said.append("free")
+        await free(self, number)
+
+    monkeypatch.setattr(Ida, "free", noted)
+    assert f"{FLUSH} free" in life.do(core.release_device("dev0"), *PLAIN)

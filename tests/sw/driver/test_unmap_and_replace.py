@@ -75,6 +75,23 @@ def test_of_two_unmaps_of_one_page_one_has_cleared_it() -> None:
     assert sorted(found) == [0, PAGE]
 
 
+def test_of_two_maps_of_one_page_the_later_one_is_there() -> None:
+    """Both find the entry empty; who loses it looks again, and does not take the other's page for its own."""
+    machine, domain = mapped("merged", PAGE, cpus=2)
+    machine.run(iommu_unmap(machine.driver, domain, IOVA, PAGE))
+    done: list[int] = []
+
+    async def map_to(address: int) -> None:
+        await iommu_map(machine.driver, domain, IOVA, address, PAGE, BOTH)
+        done.append(address)
+
+    for number, cpu in enumerate(("cpu0", "cpu1")):
+        machine.start(map_to(DATA + number * PAGE), cpu)
+    machine.go(machine.sim.now + 1 * MS)
+    assert len(done) == 2
+    assert machine.read(1, IOVA) == done[-1]
+
+
 def test_each_id_of_a_device_gets_to_what_is_mapped() -> None:
     machine = Machine()
     domain = machine.boot(ids=lambda n: (3, 7))

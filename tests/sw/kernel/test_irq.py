@@ -7,6 +7,7 @@ import pytest
 from cosim.sim.operations import Oops, Sleep, Work
 from cosim.sw.kernel.irq import IrqReturn
 from cosim.sw.kernel.options import KernelOptions
+from cosim.sw.kernel.timers import Timer
 from cosim.units.quantities import MS, US, S
 from tests.sw.machine import Machine
 
@@ -122,6 +123,32 @@ def test_freeing_waits_for_the_thread_and_nothing_runs_afterwards(model: str) ->
     machine.go(until=1 * S)
     assert source.served == 1
     assert not machine.log
+
+
+def test_freeing_waits_for_the_hard_handler_before_the_thread_that_it_wakes_may_end() -> None:
+    """The first source's hard handler takes long; meanwhile the second one, which is asked after it, is freed."""
+    machine = Machine()
+    first, second = Source(machine, takes=10 * US), Source(machine, takes=10 * US)
+    first.beside, second.beside = [second], [first]
+
+    async def slow() -> IrqReturn:
+        await Work(100 * US)
+        return await first.handle()
+
+    async def body() -> None:
+        request = machine.kernel.irq.request
+        await request("cpu0", VECTOR, "cq", slow, first.serve)
+        action = await request("cpu0", VECTOR, "fq", second.handle, second.serve)
+        second.set(True)
+        await Sleep(50 * US)
+        await machine.kernel.irq.free(action)
+        second.set(False)
+        first.set(True)
+        await Sleep(1 * MS)
+
+    machine.start(body(), cpu="cpu1")
+    machine.go(until=1 * S)
+    assert (first.served, second.served) == (1, 1), "the line is not left masked for a thread that has ended"
 
 
 def test_a_line_can_be_requested_again_after_it_was_freed() -> None:
@@ -292,6 +319,29 @@ def test_a_timer_that_is_armed_again_fires_once_and_a_cancelled_one_never(model:
     machine.go(until=1 * S)
     (at,) = fired
     assert 0 <= at - 48 * MS < 10 * US
+
+
+def test_a_timer_that_another_cpu_arms_anew_fires_there_alone() -> None:
+    """Also where the first CPU has a timer of its own that is due at the same tick."""
+    machine = Machine()
+    timers, fired = machine.kernel.timers, list[str]()
+
+    async def note() -> None:
+        fired.append((await machine.kernel.context()).cpu)
+
+    moved, own = timers.new("moved", note), timers.new("own", note)
+
+    async def arm(timer: Timer, at: int) -> None:
+        await Sleep(at)
+        await timers.arm(timer, 30 * MS - at)
+
+    machine.start(arm(moved, 1 * MS), "cpu0")
+    machine.start(arm(own, 2 * MS), "cpu0")
+    machine.start(arm(moved, 3 * MS), "cpu1")
+    machine.go(until=1 * S)
+    assert sorted(fired) == ["cpu0", "cpu1"]
+    assert moved.cpu == "cpu1"
+    assert not [timer for pending in timers._pending.values() for timer in pending]
 
 
 def test_timers_that_are_due_at_one_tick_all_fire_and_later_ones_do_not() -> None:

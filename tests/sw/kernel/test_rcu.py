@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.events import Switched
-from cosim.sim.operations import Oops, Sleep, Work
-from cosim.sw.kernel.objects import Object, cell
+from cosim.sim.operations import Body, Oops, Sleep, Work
+from cosim.sw.kernel.objects import Cell, Object, cell
 from cosim.sw.kernel.options import KernelOptions
+from cosim.sw.kernel.rcu_callbacks import Batch
 from cosim.units.quantities import MS, US, S
 from tests.sw.machine import Machine
 
@@ -98,6 +102,22 @@ def test_a_busy_cpu_is_quiescent_at_its_tick_unless_its_interrupts_are_masked(ma
         assert ends[0] <= writers[0] < ends[0] + TICK + 2 * SCAN
     else:
         assert writers[0] < 5 * MS + TICK + 2 * SCAN < ends[0]
+
+
+def test_a_cpu_that_may_be_preempted_again_is_quiescent_at_its_next_tick() -> None:
+    """A tick has found it in a section without preemption; it computes on for long after that."""
+    machine = machine_of()
+    writers: list[int] = []
+
+    async def busy() -> None:
+        async with machine.kernel.preempt_off():
+            await Work(20 * MS)
+        await Work(200 * MS)
+
+    machine.start(busy(), cpu="cpu0")
+    machine.start(synchronize(machine, 1 * MS, writers), cpu="cpu1")
+    machine.go(until=500 * MS)
+    assert 20 * MS <= writers[0] < 20 * MS + TICK + 2 * SCAN
 
 
 def test_a_cpu_that_goes_from_one_section_to_the_next_is_quiescent_in_between() -> None:
@@ -275,6 +295,39 @@ def test_callbacks_run_in_the_order_in_which_they_were_queued() -> None:
     machine.start(body())
     machine.go(until=100 * MS)
     assert ran == [0, 1, 2, 3, 4]
+
+
+class AddedMeanwhile:
+    """The word of a batch, before whose clearing another thread adds a callback, once."""
+
+    def __init__(self, word: Cell, add: Callable[[], Body]) -> None:
+        self.word, self.add = word, [add]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.word, name)
+
+    async def xchg(self, value: int) -> int:
+        while self.add:
+            await self.add.pop()()
+        return await self.word.xchg(value)
+
+
+def test_a_callback_that_comes_while_its_batch_is_taken_waits_for_no_other() -> None:
+    machine = Machine()
+    ran: list[int] = []
+
+    async def wait() -> None:
+        await Sleep(1 * US)
+
+    async def note(number: int) -> None:
+        ran.append(number)
+
+    batch = Batch(machine.kernel, wait, "rcu_call", 0)
+    batch._word = AddedMeanwhile(batch._word, lambda: batch.add(lambda: note(1)))  # type: ignore[assignment]
+    machine.start(batch.work(), "cpu1")
+    machine.start(batch.add(lambda: note(0)))
+    machine.go(until=1 * MS)
+    assert ran == [0, 1]
 
 
 # --- Always ----------------------------------------------------------------------------------------------------------

@@ -192,3 +192,17 @@ def test_those_who_had_joined_a_walk_whose_entry_changes_before_d_is_set_start_a
     system.run()
     assert "merge_wait" in read.parts
     assert (write.address, read.address) == (NEW, NEW)
+
+
+@pytest.mark.parametrize("across", ["off", "on"])
+def test_a_request_that_an_invalidation_went_past_and_that_faults_holds_up_no_fence(across: str) -> None:
+    """It has held what it had read; with its fault it lets go of that."""
+    for after in IN_WALK:
+        system, space = machine(latitude={"walk_across_invalidation": across})
+        space.unmap(0)
+        start = system.sim.now + 1_000_000
+        system.request(0, at_ps=start)
+        system.at(start + after, lambda system=system: system.invalidate(Iotinval.vma(pscid=1)))
+        done = system.fence(True, True, at_ps=start + after + 1)
+        system.run()
+        assert len(done) == 1
