@@ -10,7 +10,7 @@ from cosim.events import CommandExecuted, RegisterWritten
 from cosim.sim.chooser import Scheduled
 from cosim.sim.operations import Now, OnInterrupt
 from cosim.spec.queues import Command, Iotinval
-from cosim.spec.register_map import CQH, CQT
+from cosim.spec.register_map import CQCSR, CQH, CQT
 from cosim.spec.registers import IommuMode
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Domain, Prot
@@ -366,3 +366,17 @@ def test_without_dma_wmb_the_doorbell_overtakes_the_command(queue: str, garbage:
     machine.start(machine.driver.send(machine.core.iommus["iommu0"], Iotinval.vma(pscid=1)), "cpu0", "a")
     machine.go(machine.sim.now + 100 * US)
     assert any("illegal 1" in line for line in machine.log) is garbage
+
+
+def test_a_queue_that_is_turned_on_anew_stands_in_no_former_error() -> None:
+    machine = Machine()
+    machine.boot()
+    queue, registers = machine.iommus[0].commands.queue, machine.iommus[0].registers
+    machine.iommus[0].commands.stall(machine.sim.now, 1 * S)
+    queue.fail(cmd_to=1)
+    assert [error.bit for error in queue.errors()] == ["cmd_to"]
+    for csr in (0, 1):
+        registers.write(CQCSR.offset, 4, csr)
+        machine.go(machine.sim.now + 100 * US)
+    assert queue.depth
+    assert not queue.errors()

@@ -125,32 +125,6 @@ def test_freeing_waits_for_the_thread_and_nothing_runs_afterwards(model: str) ->
     assert not machine.log
 
 
-def test_freeing_waits_for_the_hard_handler_before_the_thread_that_it_wakes_may_end() -> None:
-    """The first source's hard handler takes long; meanwhile the second one, which is asked after it, is freed."""
-    machine = Machine()
-    first, second = Source(machine, takes=10 * US), Source(machine, takes=10 * US)
-    first.beside, second.beside = [second], [first]
-
-    async def slow() -> IrqReturn:
-        await Work(100 * US)
-        return await first.handle()
-
-    async def body() -> None:
-        request = machine.kernel.irq.request
-        await request("cpu0", VECTOR, "cq", slow, first.serve)
-        action = await request("cpu0", VECTOR, "fq", second.handle, second.serve)
-        second.set(True)
-        await Sleep(50 * US)
-        await machine.kernel.irq.free(action)
-        second.set(False)
-        first.set(True)
-        await Sleep(1 * MS)
-
-    machine.start(body(), cpu="cpu1")
-    machine.go(until=1 * S)
-    assert (first.served, second.served) == (1, 1), "the line is not left masked for a thread that has ended"
-
-
 def test_a_line_can_be_requested_again_after_it_was_freed() -> None:
     machine = Machine(model="rvwmo")
     source = Source(machine)

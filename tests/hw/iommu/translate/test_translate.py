@@ -16,7 +16,7 @@ from cosim.hw.iommu.translate.steps import needed_by
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import SV32, SV39, Pte, Scheme
 from cosim.spec.registers import IommuMode
-from tests.hw.iommu.harness import DATA, LEAF, System
+from tests.hw.iommu.harness import DATA, DRAM, LEAF, System
 
 ATS = {
     "ats": 1,
@@ -309,3 +309,15 @@ def test_defective_hardware_caches_invalid_contexts_until_they_are_invalidated()
     system.invalidations.invalidate_ddt(1)
     assert system.translate(0x1000).status is Status.SUCCESS
     assert system.causes() == [Cause.DDT_NOT_VALID] * 2
+
+
+@pytest.mark.parametrize(("pas", "status"), [(31, Status.ACCESS_FAULT), (32, Status.SUCCESS)])
+def test_an_address_of_more_bits_than_the_iommu_has_is_refused_though_something_is_there(
+    pas: int, status: Status
+) -> None:
+    """Memory begins at 2 GiB, which is the first address of 32 bits."""
+    system = System(capabilities={"pas": pas})
+    system.mode(IommuMode.BARE)
+    txn = system.request(DRAM)
+    system.run()
+    assert txn.status is status

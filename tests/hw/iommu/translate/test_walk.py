@@ -7,6 +7,8 @@ from itertools import product
 import pytest
 
 from cosim.hw.dma.transaction import Status
+from cosim.hw.iommu.translate.leaf import HOST
+from cosim.hw.iommu.translate.tree import Tables
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import SV32, SV39, SV48, SV57, Pte, Scheme
 from tests.hw.iommu.harness import DATA, LEAF, System
@@ -309,3 +311,17 @@ def test_a_fault_leaves_nothing_in_the_iotlb_and_a_grant_serves_all_requests() -
     system.translate(0x1000)
     assert system.probe(0x1000)
     assert system.reads(lambda: cause(system, 0x1000, write=True)) == 0
+
+
+def test_a_look_at_the_pointers_behind_a_wait_is_no_look_up() -> None:
+    system = System(geometry={"nonleaf_entries": 4})
+    space = system.device()
+    space.map(0, DATA)
+    system.translate(0)
+    tables = system.translation.directory.tables["Sv39"]
+    way = Tables(tables, space.root, 3, (HOST, 1))
+    counted = [(cache.hits, cache.misses) for cache in tables.pointers.values()]
+    assert tables.peek(way, 0) is not None
+    assert [(cache.hits, cache.misses) for cache in tables.pointers.values()] == counted
+    assert tables.cached(way, 0) == tables.peek(way, 0)
+    assert [(cache.hits, cache.misses) for cache in tables.pointers.values()] != counted
