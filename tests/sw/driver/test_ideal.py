@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cosim.events import Unmapped
-from cosim.spec.queues import Command, Iotinval
+from cosim.spec.queues import Command
 from cosim.sw.dma_api import Segment
 from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.driver.domain import Bond
@@ -268,54 +268,6 @@ def test_an_error_of_the_queue_is_no_success_of_the_fence(variant: str, freed: b
         return await machine.driver.iotlb_sync(domain, gather)
 
     assert (machine.run(unmap(), "cpu1") is not False) is freed
-
-
-def test_a_lost_command_is_no_success_of_the_fence_behind_it() -> None:
-    """N1, with the same patience for room as for the fence: the ring is full for longer."""
-    machine = Machine("ideal", cells={"queue": {"turn_ps": "150 ms"}}, iommu={"geometry": {"cq_log2": 2}})
-    domain = machine.boot()
-    machine.run(iommu_map(machine.driver, domain, IOVA, DATA, 8 * PAGE, BOTH))
-    machine.iommus[0].commands.stall(machine.sim.now, 200 * MS)
-    gather = Gather()
-
-    async def unmap() -> bool | None:
-        await iommu_unmap_fast(machine.driver, domain, IOVA, 8 * PAGE, gather)
-        return await machine.driver.iotlb_sync(domain, gather)
-
-    assert machine.run(unmap()) is False
-    assert gather.kept
-
-
-def test_a_table_is_kept_from_whoever_asks_next_when_its_flush_has_failed() -> None:
-    machine, domain = stalled("ideal")
-    gather = Gather()
-    gather.add(IOVA, PAGE)
-
-    async def freed() -> tuple[int, int]:
-        table = await machine.kernel.pages.alloc(purpose="table")
-        gather.freelist.append(table)
-        assert await machine.driver.iotlb_sync(domain.domain, gather) is False
-        return table, await machine.kernel.pages.alloc(purpose="table")
-
-    table, following = machine.run(freed())
-    assert table != following
-    assert [known.address for known, _ in machine.kernel.pages.quarantined] == [table]
-
-
-def test_a_context_whose_command_was_lost_is_not_forgotten_by_the_fence_behind_it() -> None:
-    """Three commands fill the ring; the fourth, which names the context, waits 150 ms for room, and there is none."""
-    machine = Machine("ideal", cells={"queue": {"turn_ps": "150 ms"}}, iommu={"geometry": {"cq_log2": 2}})
-    machine.boot()
-    other = machine.run(machine.core.domain_alloc("other", "dev0"))
-    machine.iommus[0].commands.stall(machine.sim.now, 200 * MS)
-
-    async def move() -> None:
-        for _ in range(3):
-            await machine.driver.send(machine.core.iommus["iommu0"], Iotinval.vma(pscid=9))
-        await machine.core.replace("dev0", other)
-
-    with pytest.raises(KernelError, match="ETIMEDOUT"):
-        machine.run(move())
 
 
 @pytest.mark.slow
