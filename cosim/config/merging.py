@@ -4,7 +4,7 @@ A part `nic` with a count stands for `nic0` ... `nic(n-1)`; everything downstrea
 runs `on: cpu*` for one on each CPU.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -49,6 +49,16 @@ def spelled_out(root: Node, shorthand: Mapping[str, str]) -> Node:
         if node is not None and isinstance(node.value, str):
             root = placed(root, (section,), replace(node, value={field: node}))
     return root
+
+
+def opened(root: Node, path: Sequence[str], words: Mapping[str, str]) -> Node:
+    """Made a mapping, the entry on the way to `path` that is a single word: with `{"driver": "policy"}`, and a path to
+    `driver.attach.without`, `driver: {attach: v2}` is `{attach: {policy: v2}}`."""
+    section, name = path[0], path[1] if len(path) > 2 else ""
+    node = root.entries[section].entries.get(name) if section in words and section in root.entries else None
+    if node is None or not isinstance(node.value, str):
+        return root
+    return placed(root, (section, name), replace(node, value={words[section]: node}))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from cosim.config.merging import apart, each_cpu, expanded, merged, spelled_out
+from cosim.config.merging import apart, each_cpu, expanded, merged, opened, spelled_out
 from cosim.config.overrides import Legal, Override, apply, apply_count
 from cosim.config.problems import Path, Position, Problem, TopologyError, dotted
 from cosim.config.shape import legal_names
@@ -138,11 +138,13 @@ class Source:
         overrides: Iterable[Override] = (),
         legal: Legal | None = None,
         shorthand: Mapping[str, str] | None = None,
+        words: Mapping[str, str] | None = None,
     ) -> "Source":
         """This file with overlays merged in, counts written out, and then overrides, each later one winning.
 
         `legal` says which absent fields an override may set (any, without it); `shorthand` names sections that may be
-        given as one word, with the field that the word is for. What goes wrong joins `problems`.
+        given as one word, with the field that the word is for, and `words` those whose entries may be, below which an
+        override can go on. What goes wrong joins `problems`.
         """
         spell = dict(shorthand or {})
         root, problems, files, members = spelled_out(self.root, spell), list(self.problems), list(self.files), None
@@ -164,6 +166,7 @@ class Source:
         problems += expansion.problems
         for override in pending:
             try:
+                root = opened(root, override.path, words or {})
                 root = spelled_out(apply(override, root, expansion.groups, legal), spell)
             except TopologyError as error:
                 problems += error.problems

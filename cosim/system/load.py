@@ -29,6 +29,8 @@ _COUNT_SCHEMA = {
 
 SHORTHAND = {"driver": "variant"}
 """Sections that may be given as one word, and the field that it is for."""
+WORDS = {"driver": "policy"}
+"""Sections whose entries may be."""
 
 
 def load(
@@ -62,6 +64,7 @@ def load(
         overrides=overrides,
         legal=legal_names(Topology, {("driver",): AXES}),
         shorthand=SHORTHAND,
+        words=WORDS,
     )
     topology = validate(Topology, source, check)
     while idle := [complaint.path for complaint in ineffective(topology)]:

@@ -282,3 +282,20 @@ def test_overrides_in_turn_equal_writing_every_member_by_hand(count, changes):
     source = Source.of({"parts": {"nic": {"count": count, "x": 0}}}).resolved((), overrides)
     assert {name: part["x"] for name, part in source.data["parts"].items()} == expected
     assert len(source.problems) == refused
+
+
+# --- Entries of one word ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["driver: {attach: v2}", "driver: {attach: {policy: v2}}"])
+def test_an_override_goes_on_below_an_entry_that_is_one_word(first):
+    def set_in(text, *overrides):
+        parsed = [Override.parse(one) for one in overrides]
+        return Source.parse(text).resolved((), parsed, shorthand={"driver": "variant"}, words={"driver": "policy"}).data
+
+    fields = {"policy": "v2", "without": "barrier"}
+    assert set_in(first, "driver.attach.without=barrier") == {"driver": {"attach": fields}}
+    both = set_in("driver: merged", "driver.attach=v2", "driver.attach.without=barrier")
+    assert both == {"driver": {"variant": "merged", "attach": fields}}
+    assert set_in(first, "driver.attach=v3") == {"driver": {"attach": "v3"}}
+    assert set_in("driver: {}", "driver.attach.without=x") == {"driver": {"attach": {"without": "x"}}}

@@ -31,7 +31,7 @@ def variant(name: str, cells: Mapping[str, Any] | None = None) -> Variant:
 
     A cell is the name of a policy of its axis (or ``FILE.py:NAME``), or a mapping of `policy`, of the policy's own
     numbers, and of the steps that it is to be `without`: ``{policy: short-fence, fence_ps: 10 ms, without: barrier}``.
-    Without `policy` it is the row's own.
+    Without `policy` it is the row's own; several steps are a list, or one text with commas.
     """
     row = load_variant(name)
     if cells and name.startswith(COMPILED):
@@ -102,7 +102,8 @@ def _cell(row: Variant, axis: str, value: Any) -> Any:
     else:
         name, policy = cell_name(axis, getattr(row, axis)), getattr(row, axis)
     what = f"driver: {axis}: {name}"
-    return _without(what, _with_options(what, policy, options), (removed,) if isinstance(removed, str) else removed)
+    names = [name.strip() for name in removed.split(",")] if isinstance(removed, str) else removed
+    return _without(what, _with_options(what, policy, options), names)
 
 
 def _policy(axis: str, name: Any) -> Any:
@@ -142,7 +143,19 @@ def _with_options(what: str, policy: Any, options: Mapping[str, Any]) -> Any:
         if name not in known:
             raise VariantError(f"{what} has no option {name!r}; {nearest(name, [*known, 'without'])}")
         try:
-            values[name] = quantities.parse_time(given) if name.endswith("_ps") else known[name](given)
+            values[name] = quantities.parse_time(given) if name.endswith("_ps") else _number(given, known[name])
         except ValueError as error:
             raise VariantError(f"{what}: {name}: {error}") from None
-    return replace(policy, **values)
+    try:
+        return replace(policy, **values)
+    except ValueError as error:
+        raise VariantError(f"{what}: {error}") from None
+
+
+def _number(given: Any, kind: type) -> Any:
+    """A policy's own number, or text, as it was given. ValueError."""
+    if kind is not int:
+        return kind(given)
+    if isinstance(given, bool) or not str(given).strip().isdecimal() or not int(given):
+        raise ValueError(f"{given} is not a whole number above 0")
+    return int(given)

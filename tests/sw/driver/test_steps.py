@@ -331,8 +331,9 @@ def test_every_step_has_a_name_of_its_own_and_a_sentence() -> None:
                 assert one.about, f"{axis}: {cell}: {name} has no docstring"
 
 
-def test_several_steps_can_be_taken_out_at_once() -> None:
-    both = variant("merged", {"attach": {"without": ["barrier", "written"]}}).attach
+@pytest.mark.parametrize("names", [["barrier", "written"], "barrier,written", "barrier, written"])
+def test_several_steps_can_be_taken_out_at_once(names: object) -> None:
+    both = variant("merged", {"attach": {"without": names}}).attach
     assert not {"barrier", "written"} & set(live(both))
     assert set(live(both)) == set(steps(CELLS["attach"]["bond-first"])) - {"barrier", "written"}
 

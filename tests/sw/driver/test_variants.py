@@ -165,7 +165,24 @@ def test_without_a_policy_the_numbers_are_those_of_the_rows_own_cell() -> None:
             "driver: invalidate: per-iommu has no option 'fence'; did you mean fence_ps?",
         ),
         ("merged", {"invalidate": {"fence_ps": "10 parsecs"}}, "driver: invalidate: per-iommu: fence_ps: "),
-        ("merged", {"pscid": {"highest": "many"}}, "driver: pscid: shared: highest: "),
+        *(
+            (
+                "merged",
+                {"pscid": {"highest": wrong}},
+                f"driver: pscid: shared: highest: {wrong} is not a whole number above 0",
+            )
+            for wrong in ("many", 0, -1, 1.5, True)
+        ),
+        (
+            "merged",
+            {"pscid": {"highest": 1 << 20}},
+            "driver: pscid: shared: highest: 1048576 is no PSCID; ",
+        ),
+        (
+            "merged",
+            {"tables": {"policy": "cpu-mode", "satp": "sv99"}},
+            "driver: tables: cpu-mode: satp: sv99 is no scheme; there are: sv39, sv48, sv57",
+        ),
         ("merged", {"capable": {"policy": "none", "lazy": 1}}, "driver: capable: none has no option 'lazy'"),
     ],
 )

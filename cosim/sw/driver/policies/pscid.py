@@ -17,6 +17,8 @@ from cosim.sw.kernel.ids import Ida
 from cosim.sw.kernel.locks import Section
 from cosim.sw.steps import UNGUARDED, step
 
+LARGEST = (1 << 20) - 1
+"""The largest number that a PSCID can be."""
 EVERY = "every IOMMU"
 """The key of an allocator that serves all of them."""
 
@@ -28,8 +30,12 @@ class Shared:
     It goes back when the domain is freed, before its tables: the last bond on each IOMMU has flushed it by then.
     """
 
-    highest: int = (1 << 20) - 1
+    highest: int = LARGEST
     """The largest PSCID; a small one shows exhaustion."""
+
+    def __post_init__(self) -> None:
+        if self.highest > LARGEST:
+            raise ValueError(f"highest: {self.highest} is no PSCID; they have 20 bits, and the largest is {LARGEST}")
 
     def ids(self, driver: Skeleton, key: str = EVERY) -> Ida:
         """The allocator for `key`, made when it is first asked for."""

@@ -218,6 +218,10 @@ class CpuMode(PerPage):
     satp: str = "sv48"
     """The CPU's scheme: sv39, sv48 or sv57."""
 
+    def __post_init__(self) -> None:
+        if self.satp.lower() not in ("sv39", "sv48", "sv57"):
+            raise ValueError(f"satp: {self.satp} is no scheme; there are: sv39, sv48, sv57")
+
     async def prepare(
         self, driver: Skeleton, domain: DomainObject, iommu: IommuDevice | None
     ) -> tuple[tuple[int, ...], int]:
