@@ -26,7 +26,7 @@ def parse_end(value: object) -> int | AfterThreads:
     """Picoseconds of `1 ms`, above 0, or what `threads` and `threads + 30 us` say. Raises UnitError."""
     if isinstance(value, AfterThreads):
         return value
-    if isinstance(value, str) and value.strip().startswith(THREADS):
+    if isinstance(value, str) and THREADS[:-1] in value.lower():
         rest = value.strip().removeprefix(THREADS).strip()
         if not rest:
             return AfterThreads()
