@@ -159,7 +159,7 @@ def test_an_end_is_a_time_or_the_threads(text: str, end: object) -> None:
         ("run.until=thread + 3 us", "run.until: thread + 3 us is no end of a run; write a time, threads, or threads +"),
         ("run.until=3 us + Threads", "run.until: 3 us + Threads is no end of a run"),
         ("run.until=threads + 3", "run.until: 3 has no unit; a time is in ps, ns, us, ms or s"),
-        ("run.until=thread", "run.until: thread is not a time; write one such as 80 ns"),
+        ("run.until=thread", "run.until: thread is no end of a run; write a time, threads, or threads + 30 us"),
         ("run.until=0", "run.until: 0 is out of bounds: it must be above 0"),
         ("threads=[]", "run.until: there are no threads that it could wait for; give a time, such as 1 ms"),
         ("threads.1.count=null", "threads.1: never ends, and run.until waits for it; give a `count`"),
