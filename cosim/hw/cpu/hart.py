@@ -5,7 +5,7 @@ The CPU puts time around it; the litmus search drives it directly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from functools import cache
 from typing import Any
 
@@ -68,7 +68,7 @@ class Hart:
 
     def execute(self, op: Op[object], now: int, pick: Pick) -> Any:
         """Execute a memory operation or fence that nothing blocks; stores return what has become pending."""
-        return _EXECUTE[type(op)](self, op, now, pick)
+        return EXECUTE[type(op)](self, op, now, pick)
 
     def _load(self, op: Load, now: int, pick: Pick) -> Loaded:
         rules, address, size = self.rules, int(op.address), op.size
@@ -93,12 +93,13 @@ class Hart:
             at = max(floor, began)
             memory.judge(self.who, address, size, write=False)
         else:
-            half, low = address >> 2, floor
-            for place in (half, half + 1) if size == 8 else (half,):
-                if self.seen.get(place, -1) > low:
-                    low = self.seen[place]
-            if self._filled.get(address >> PAGE_LG2, -1) > low:
-                low = self._filled[address >> PAGE_LG2]
+            half, low, seen = address >> 2, floor, self.seen.get
+            if (when := seen(half, -1)) > low:
+                low = when
+            if size == 8 and (when := seen(half + 1, -1)) > low:
+                low = when
+            if (when := self._filled.get(address >> PAGE_LG2, -1)) > low:
+                low = when
             states = memory.states(address, size, low)
             index = pick(len(states)) if len(states) > 1 else 0
             began, value = states[index]
@@ -267,7 +268,7 @@ def _pairs(predecessor: str, successor: str) -> frozenset[str]:
     return frozenset(a + b for a in predecessor for b in successor)
 
 
-_EXECUTE: dict[type, Callable[[Hart, Any, int, Pick], Any]] = {
+EXECUTE: Mapping[type, Callable[[Hart, Any, int, Pick], Any]] = {
     Load: Hart._load,
     Store: Hart._store,
     StoreBlock: Hart._store_block,
@@ -276,3 +277,4 @@ _EXECUTE: dict[type, Callable[[Hart, Any, int, Pick], Any]] = {
     MmioWrite: Hart._write_device,
     MmioRead: Hart._read_device,
 }
+"""What `execute` does, by the type of the operation: for a caller that executes very many."""

@@ -50,7 +50,8 @@ _TICK = Delay(1)
 
 def _load(cpu: Scheduler, thread: Thread, op: Load, whole: Atomic | None = None) -> Steps[Loaded]:
     """A load takes hold at its end; it is what the thread has awaited, or part of the `whole`."""
-    if cpu.hart.writes.pending:
+    writes = cpu.hart.writes
+    if writes.pending and writes.blockers(op):
         yield from cpu.stall(thread, op, "fence_instr")
     yield cpu.costs.load
     if cpu.lines is not None:
@@ -76,9 +77,12 @@ def _mmio_write(cpu: Scheduler, thread: Thread, op: MmioWrite) -> Steps[None]:
 
 
 def _issue(cpu: Scheduler, thread: Thread, op: Store | StoreBlock | MmioWrite, cost: Delay) -> Steps[None]:
-    if cpu.hart.writes.pending:
-        yield from cpu.stall(thread, op, op.part)
-        yield from cpu.make_room(thread, op.part)
+    writes = cpu.hart.writes
+    if writes.pending:
+        if writes.blockers(op):
+            yield from cpu.stall(thread, op, op.part)
+        if cpu.buffer.full:
+            yield from cpu.make_room(thread, op.part)
     yield cost
     cpu.buffer.insert(cpu.perform(thread, op), thread.name, place_of(cpu, thread, op))
 
@@ -91,7 +95,8 @@ def _atomic(cpu: Scheduler, thread: Thread, op: Atomic) -> Steps[Loaded]:
         if op.fails_with(found):
             return found
         cost = cpu.costs.swap
-    if cpu.hart.writes.pending:
+    writes = cpu.hart.writes
+    if writes.pending and writes.blockers(op):
         yield from cpu.stall(thread, op, "fence_instr")
     yield cost
     if cpu.lines is not None:
@@ -104,7 +109,8 @@ def _atomic(cpu: Scheduler, thread: Thread, op: Atomic) -> Steps[Loaded]:
 
 def _fence(cpu: Scheduler, thread: Thread, op: Fence) -> Steps[None]:
     """A fence does not wait itself: what it keeps back waits."""
-    if cpu.hart.writes.pending:
+    writes = cpu.hart.writes
+    if writes.pending and writes.blockers(op):
         yield from cpu.stall(thread, op, op.part)
     yield cpu.costs.fence
     cpu.perform(thread, op)

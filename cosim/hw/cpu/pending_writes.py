@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from cosim.hw.cpu.ordering import Rules
 from cosim.sim.loaded import at_of
-from cosim.sim.operations import Atomic, Load, MmioRead, MmioWrite, Op
+from cosim.sim.operations import Atomic, Load, MmioRead, MmioWrite, Op, Store
 
 STORE, OUTPUT = "w", "o"
 
@@ -101,6 +101,8 @@ class PendingWrites:
             return pending
         if not self._rules.buffer:
             return list(pending)
+        if type(op) is Store:
+            return []
         barriers = self._barriers
         if isinstance(op, Load):
             stores, outputs = barriers["wr"], barriers["or"]

@@ -46,9 +46,9 @@ class Sequencer(Component):
 
     def _go_on(self, _: None = None) -> None:
         """Go as far as the next step that takes time."""
-        step = next(self._steps)
-        if isinstance(step, Delay):
-            self.sim.schedule(self.sim.now + step.ps, self.initiator.rank(step.stage), self._go_on, None)
+        step, sim = next(self._steps), self.sim
+        if type(step) is Delay:
+            sim.schedule(sim.now + step.ps, self.initiator.rank(step.stage), self._go_on, None)
         elif isinstance(step, Wait):
             self._wait = step
             self._token = token = self._token + 1

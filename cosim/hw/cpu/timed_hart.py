@@ -8,7 +8,7 @@ from typing import Any
 from cosim.events import OrderMade, StoreIssued
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.costs import Costs
-from cosim.hw.cpu.hart import Hart
+from cosim.hw.cpu.hart import EXECUTE, Hart
 from cosim.hw.cpu.lines import Lines
 from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.cpu.ordering import MODELS, Rules
@@ -74,7 +74,10 @@ class TimedHart(Sequencer):
         thread.spend(part, self.sim.now)
 
     def stall(self, thread: Thread, op: Op[object], part: str) -> Steps[None]:
-        """Wait until the hart's order lets `op` take hold; that counts for `part`."""
+        """Wait until the hart's order lets `op` take hold; that counts for `part`.
+
+        For an operation that comes often, ask `hart.writes.blockers` first: there seldom are some.
+        """
         while blockers := self.hart.writes.blockers(op):
             yield from self.await_drain(thread, blockers, part)
 
@@ -119,12 +122,12 @@ class TimedHart(Sequencer):
         hart, sim = self.hart, self.sim
         now = sim.now
         hart.who = thread.name
-        if self.order_made and not (isinstance(op, Load) and not op.acquire):
+        if self.order_made and (type(op) is not Load or op.acquire):
             self._tell(thread, op)
         if len(hart.seen) > self._forget_above:
             hart.forget(now - self.options.history)
             self._forget_above = max(_REMEMBERED, 2 * len(hart.seen))
-        return hart.execute(op, now, self._pick_past if sim.exploring else _newest)
+        return EXECUTE[type(op)](hart, op, now, self._pick_past if sim.exploring else _newest)
 
     def _tell(self, thread: Thread, op: Op[object]) -> None:
         """Tell of what orders, and of stores that do not."""
@@ -169,7 +172,7 @@ class TimedHart(Sequencer):
             self._remember(found.target)
             memory = found.target
             self._found = (found.base, found.end, memory)
-        if address & min(size, 8) - 1:
+        if address & (size if size < 8 else 8) - 1:
             raise Oops(f"{self.hart.who} accesses {size} bytes at {int(address):#x}, which is not aligned")
         return memory
 

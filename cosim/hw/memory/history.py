@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
 from typing import Any
 
 WHOLE = 0xFFFF_FFFF_FFFF_FFFF
@@ -24,23 +23,19 @@ class History:
     States that ended `keep_ps` ago or earlier are dropped, so that the cost follows the writes of that span.
     """
 
-    __slots__ = ("_recent", "_states", "keep_ps")
+    __slots__ = ("_recent", "keep_ps", "words")
 
     def __init__(self, keep_ps: int) -> None:
         self.keep_ps = keep_ps
-        self._states: dict[int, list[tuple[int, int, int]]] = {}
+        self.words: dict[int, list[tuple[int, int, int]]] = {}
+        """The words of which a past is known, with their states: when each began, the word, the bits written then."""
         self._recent: deque[tuple[int, int]] = deque()
-
-    @property
-    def words(self) -> Collection[int]:
-        """The words of which a past is known."""
-        return self._states.keys()
 
     def changed(self, word: int, now: int, old: int, value: int, mask: int) -> None:
         """The bits `mask` of `word` were written at `now`, which turned `old` into `value`."""
-        states = self._states.get(word)
+        states = self.words.get(word)
         if states is None:
-            self._states[word] = [(ANCIENT, old, WHOLE), (now, value, mask)]
+            self.words[word] = [(ANCIENT, old, WHOLE), (now, value, mask)]
         elif states[-1][0] == now:
             states[-1] = (now, value, states[-1][2] | mask)
         else:
@@ -52,29 +47,27 @@ class History:
             self._expire(recent.popleft()[1], horizon)
 
     def _expire(self, word: int, horizon: int) -> None:
-        states = self._states.get(word)
+        states = self.words.get(word)
         if states is None:
             return
         gone = 0
         while gone + 1 < len(states) and states[gone + 1][0] <= horizon:
             gone += 1
         if gone + 1 == len(states):
-            del self._states[word]
+            del self.words[word]
         else:
             del states[:gone]
 
     def forget(self, word: int) -> None:
         """Drop the past of `word`: it has always been what it is."""
-        self._states.pop(word, None)
+        self.words.pop(word, None)
 
-    def states(self, word: int, mask: int, now: int, after: int) -> list[tuple[int, int]] | None:
-        """The states of the bits `mask` that had not ended at `after`, as (beginning, word), newest first.
+    def states(self, word: int, mask: int, now: int, after: int) -> list[tuple[int, int]]:
+        """The states of the bits `mask` of one of `words` that had not ended at `after`, as (beginning, word).
 
-        None if only the present state is known: it began long ago, and nothing of it was written lately.
+        The newest comes first.
         """
-        states = self._states.get(word)
-        if states is None:
-            return None
+        states = self.words[word]
         oldest = max(after, now - self.keep_ps)
         found: list[tuple[int, int]] = []
         value: int | None = None
@@ -93,9 +86,9 @@ class History:
 
     def snapshot(self) -> Snapshot:
         """All states of all words, as a value to be given to `restore`."""
-        return tuple((word, *self._states[word]) for word in sorted(self._states))
+        return tuple((word, *self.words[word]) for word in sorted(self.words))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to what `snapshot` returned."""
-        self._states = {word: list(states) for word, *states in snapshot}
-        self._recent = deque(sorted((state[0], word) for word, states in self._states.items() for state in states))
+        self.words = {word: list(states) for word, *states in snapshot}
+        self._recent = deque(sorted((state[0], word) for word, states in self.words.items() for state in states))

@@ -255,14 +255,13 @@ class Memory(Component):
 
         Newest first; only the present one if no past is kept. The beginning is -1 for one that is old.
         """
-        word, shift = address & -8, (address & 7) << 3
+        word, shift, history = address & -8, (address & 7) << 3, self._history
         bits = (1 << 8 * size) - 1
-        states = None
-        if self._history is not None:
-            states = self._history.states(word, bits << shift, self.sim.now, after)
-        if states is None:
+        if history is None or word not in history.words:
             return ((ANCIENT, self._words.get(word, 0) >> shift & bits),)
-        return [(began, value >> shift & bits) for began, value in states]
+        return [
+            (began, value >> shift & bits) for began, value in history.states(word, bits << shift, self.sim.now, after)
+        ]
 
     # --- Freed ranges ----------------------------------------------------------------------------------------------
 
@@ -289,8 +288,10 @@ class Memory(Component):
 
         `access` is hardware's; without one it is a thread's.
         """
-        near = self._poison.near(address, size)
-        if near and self.freed_touched:
+        poison, page = self._poison, address >> PAGE_LG2
+        if page not in poison.pages and address + size <= page + 1 << PAGE_LG2:
+            return  # asked of every access, and almost always so
+        if (near := poison.near(address, size)) and self.freed_touched:
             now = self.sim.now
             hit = [freed for freed in near if freed.through(now, now)]
             if not hit and first >= 0:

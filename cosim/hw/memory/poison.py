@@ -85,7 +85,5 @@ class Poison:
     def near(self, address: int, size: int) -> Sequence[Freed]:
         """The known ranges that an access hits, whenever they were freed."""
         pages, first, last, end = self.pages, address >> PAGE_LG2, address + size - 1 >> PAGE_LG2, address + size
-        if first == last and first not in pages:
-            return ()
         freed = [freed for page in range(first, last + 1) for freed in pages.get(page, ())]
         return [one for one in freed if one.first < end and address < one.end]
