@@ -94,6 +94,7 @@ def load(
     """
     from cosim.system.load import load as load_topology
 
+    _settings("load", set)
     _known("load", unknown, ("set", "sets", "overlays", "driver", "seed", "until"))
     sets, overlays = _several(sets), _several(overlays)
     return load_topology(topology, set=set, sets=sets, overlays=overlays, driver=driver, seed=seed, until=until)
@@ -139,11 +140,13 @@ def run(
     from cosim.units.quantities import parse_time
 
     _known("run", unknown, run.__kwdefaults__ or ())
+    if slowest < 0:
+        raise ValueError(f"run() slowest: {slowest} is less than 0; it is how many of the slowest are looked at")
+    sets = [f"{path}={value}" for path, value in _settings("run", set).items()]
     keep = Keep(samples, 0 if series is None else parse_time(series), slowest)
     chosen, overlays = _several(schedule), _several(overlays)
     changed = load(topology, set=set, overlays=overlays, driver=driver, seed=seed, until=until)
     name = FilePath(topology).stem if isinstance(topology, str | FilePath) else ""
-    sets = [f"{path}={value}" for path, value in (set or {}).items()]
     command = command_line(
         topology, sets=sets, overlays=overlays, driver=driver, seed=seed, until=until, schedule=chosen
     )
@@ -210,7 +213,7 @@ def sweep(
         ci=ci,
         metrics=_several(metrics),
         independent=independent,
-        sets=[] if set is None else [*set.items()],
+        sets=[*_settings("sweep", set).items()],
         overlays=overlays,
         driver=driver,
         seed=seed,
@@ -255,12 +258,11 @@ def fit(
     from cosim.study.fit.from_python import fitted
 
     _known("fit", unknown, fit.__kwdefaults__ or ())
-    changes = {} if set is None else set
     return fitted(
         topology,
         data,
         {"value": value, "at": at, "parameters": parameters, "rows": rows or {}, "on": on or {}, "start": start or {}},
-        sets=[f"{path}={value}" for path, value in changes.items()],
+        sets=[f"{path}={value}" for path, value in _settings("fit", set).items()],
         overlays=overlays,
         driver=driver,
         seed=seed,
@@ -336,7 +338,7 @@ def explore(
         rows = explorations(
             [topology, *more],
             request,
-            sets=[f"{path}={value}" for path, value in (set or {}).items()],
+            sets=[f"{path}={value}" for path, value in _settings("explore", set).items()],
             overlays=[str(overlay) for overlay in _several(overlays)],
             seed=seed,
             until=until,
@@ -350,6 +352,14 @@ def explore(
 def _several(given: Any) -> tuple[Any, ...]:
     """What was given where several are asked for: a text or a path by itself is one of them, and not its letters."""
     return (given,) if isinstance(given, str) or hasattr(given, "__fspath__") else tuple(given)
+
+
+def _settings(function: str, given: Any) -> Mapping[str, object]:
+    """What `set` says. TypeError if it is no mapping."""
+    if given is not None and not hasattr(given, "items"):
+        kind = type(given).__name__
+        raise TypeError(f"{function}() set: a {kind} maps no paths to values; write {{'iommu0.geometry.walkers': 4}}")
+    return given or {}
 
 
 def _known(function: str, unknown: Mapping[str, object], known: Iterable[str]) -> None:

@@ -40,6 +40,15 @@ def test_an_argument_or_a_path_that_does_not_exist_is_answered_with_the_nearest(
         cosim.load(TINY, set={"iommu0.walkers": 8})
 
 
+def test_changes_are_a_mapping_and_the_slowest_are_counted():
+    with pytest.raises(TypeError, match=r"^run\(\) set: a list maps no paths to values; write \{'iommu0"):
+        cosim.run(TINY, set=["seed=3"])
+    with pytest.raises(TypeError, match=r"^sweep\(\) set: a list maps no paths"):
+        cosim.sweep(TINY, set=["seed=3"])
+    with pytest.raises(ValueError, match=r"^run\(\) slowest: -1 is less than 0"):
+        cosim.run(TINY, slowest=-1)
+
+
 def test_a_result_names_the_version_of_the_model():
     result = cosim.run(TINY, until="10 us")
     assert result.model == result.as_json()["model"] == cosim.model_version

@@ -94,6 +94,7 @@ def sweep(
     Points share their random numbers, so that they differ by what was changed and by nothing else.
     """
     from cosim.study.report.runs_progress import RunsProgress
+    from cosim.study.results.estimate import unknown_metrics
     from cosim.study.results.export import check_extras, write_csv, write_parquet
     from cosim.study.run.stop import Stop
 
@@ -106,6 +107,7 @@ def sweep(
         made.progress = bar.ran
         failed = sum(not run.ok for run in made.runs())
     with made.results as results:
+        unknown = unknown_metrics(results.runs(made.row.id, model=made.row.model), made.row.metrics)
         _print(made, results, as_json=as_json)
         if csv:
             write_csv(results, csv, made.row.id)
@@ -114,7 +116,9 @@ def sweep(
     if made.interrupted:
         click.echo(f"interrupted; what has ended is in {path}; go on with: {made.row.command}", err=True)
         return INTERRUPTED
-    return SOME_FAILED if failed else 0
+    for text in unknown:
+        click.echo(f"-m {text}", err=True)
+    return 2 if unknown else SOME_FAILED if failed else 0
 
 
 def _plan(topology: str, asked: dict[str, Any]) -> Plan:

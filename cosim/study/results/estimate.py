@@ -11,6 +11,7 @@ from typing import Any
 from cosim.study.results.numbers import PART
 from cosim.study.results.stored import Stored
 from cosim.study.statistics.student import quantile
+from cosim.units.nearest import closest
 
 LEVEL = 0.975
 """Of Student's t, for an interval of 95 %."""
@@ -101,6 +102,23 @@ def chosen(names: Iterable[str], metrics: Sequence[str]) -> list[str]:
     for metric in metrics or ACCESSES:
         found |= dict.fromkeys(name for name in known if name == metric or fnmatchcase(name, metric))
     return list(found)
+
+
+def unknown_metrics(runs: Iterable[Stored], metrics: Sequence[str]) -> list[str]:
+    """What is wrong with each metric that no good run has, with the nearest name; none if no run is good.
+
+    A part of a latency is no such metric: one that nothing waited for is not there.
+    """
+    names = dict.fromkeys(name for run in runs if run.ok for name in run.numbers)
+    if not names:
+        return []
+    wrong = [metric for metric in metrics if PART not in metric and not chosen(names, [metric])]
+    return [f"{metric}: no run has such a number; {_nearest(metric, names)}" for metric in wrong]
+
+
+def _nearest(metric: str, names: Iterable[str]) -> str:
+    near = closest(metric, names)
+    return f"did you mean {near}?" if near else "cosim list scalars has their names"
 
 
 def _estimate(runs: Sequence[Stored], metrics: Sequence[str]) -> Estimate:

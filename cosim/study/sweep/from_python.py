@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cosim.study.report.sweep_table import print_table
-from cosim.study.results.estimate import Estimate, estimates
+from cosim.study.results.estimate import Estimate, estimates, unknown_metrics
 from cosim.study.results.file import MEMORY
 from cosim.study.results.frame import to_frame
 from cosim.study.results.results import Results
@@ -71,8 +71,11 @@ class Study:
 
     @property
     def points(self) -> list[Estimate]:
-        """Every point, with the means of `metrics` and their intervals."""
-        return list(estimates(self.runs, self._sweep.row.metrics))
+        """Every point, with the means of `metrics` and their intervals. TypeError if no run has one of these."""
+        runs, metrics = self.runs, self._sweep.row.metrics
+        if unknown := unknown_metrics(runs, metrics):
+            raise TypeError("\n".join(f"sweep() metrics: {text}" for text in unknown))
+        return list(estimates(runs, metrics))
 
     def to_frame(self) -> Any:
         """A pandas DataFrame: one row for each run and number. Raises TopologyError if pandas is not there."""

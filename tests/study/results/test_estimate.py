@@ -5,7 +5,15 @@ from math import inf, sqrt
 import pytest
 
 from cosim.study.report.sweep_table import heading, short, spelled
-from cosim.study.results.estimate import Estimate, Mean, chosen, estimates, mean_of, wanted_replications
+from cosim.study.results.estimate import (
+    Estimate,
+    Mean,
+    chosen,
+    estimates,
+    mean_of,
+    unknown_metrics,
+    wanted_replications,
+)
 from tests.study.results.made import READ, stored
 
 WALK = "nic0.read.parts.walk"
@@ -24,6 +32,18 @@ def test_points_are_told_apart_and_what_failed_is_counted_and_left_out() -> None
     assert (first.point, first.replications, first.failed, first.means[READ].value) == ("a", 3, 1, 2)
     assert first.reason == "failed: in words"
     assert (second.replications, second.failed, dict(second.means)) == (1, 1, {})
+
+
+def test_a_metric_that_no_run_has_is_told_with_the_nearest() -> None:
+    """What a run that failed lacks is nobody's mistake, and neither is a part that nothing waited for."""
+    runs = [stored("a", 0, read=1), stored("a", 1, "failed")]
+    assert unknown_metrics(runs, [READ, "nic0.*", WALK]) == []
+    told = unknown_metrics(runs, ["nic0.reed.mean_ps", "gone.*"])
+    assert told == [
+        "nic0.reed.mean_ps: no run has such a number; did you mean nic0.read.mean_ps?",
+        "gone.*: no run has such a number; cosim list scalars has their names",
+    ]
+    assert unknown_metrics(runs[1:], ["nic0.reed.mean_ps"]) == []
 
 
 def test_a_part_that_a_run_lacks_is_0_there() -> None:
