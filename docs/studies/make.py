@@ -22,7 +22,18 @@ sys.path.insert(0, str(HERE))
 
 from found import Found  # noqa: E402 - it stands beside this file
 
-NAMES = ("nic", "modes", "duplicates", "timeouts", "ranges", "numa", "table_cache", "command_queue", "exposure")
+NAMES = (
+    "nic",
+    "modes",
+    "duplicates",
+    "timeouts",
+    "ranges",
+    "numa",
+    "table_cache",
+    "command_queue",
+    "exposure",
+    "iovas",
+)
 
 
 def run(name: str, results: Path) -> None:
