@@ -93,6 +93,14 @@ def recorded(items: Sequence[pytest.Item], now: dict[str, str], side_by_side: in
     return CoverageMap(folder, now, names)
 
 
+def shared(item: pytest.Item) -> frozenset[tuple[str, str]]:
+    """The fixtures of a test that are made once for its file, which has them."""
+    found = getattr(item, "_fixtureinfo", None)
+    named = {} if found is None else found.name2fixturedefs
+    once = {name: each[-1] for name, each in named.items() if each[-1].scope != "function"}
+    return frozenset((each.baseid, name) for name, each in once.items() if each.baseid.endswith(".py"))
+
+
 class Planter:
     """Plants faults in forks of a process that has collected all tests."""
 
@@ -101,6 +109,7 @@ class Planter:
     ) -> None:
         """Tests of `most_s` seconds of processor time are run for each fault at most."""
         self._items = {item.nodeid: item for item in items}
+        self._shared = {item.nodeid: shared(item) for item in items}
         self._now = now
         self._tests = tests
         self._results = results
@@ -112,7 +121,8 @@ class Planter:
     def work(self, fault: Fault, of: int) -> Work:
         """Try a fault: first on the test that killed it last, then on the likeliest."""
         former = self._results.former(fault)
-        names = [name for name in self._tests.running(fault) if name in self._items]
+        running = [name for name in self._tests.running(fault) if name in self._items]
+        names = [*running, *(name for name in self._beside(running) if name not in set(running))]
         names.sort(key=lambda name: name != former)
         spent = accumulate(self._tests.seconds.get(name, 0.0) for name in names)
         within = [name for name, seconds in zip(names, spent, strict=True) if seconds <= self._most_s]
@@ -126,6 +136,14 @@ class Planter:
             print(f"{self._done}/{of} {fault.name} {fault.breaks}: {said}", flush=True)
 
         return Work(fault.name, partial(self._try, fault, within), ended)
+
+    def _beside(self, tests: Sequence[str]) -> list[str]:
+        """The tests that judge what a fixture has made once for all of a file, of which these share one.
+
+        What the fixture runs is recorded as run by the first of them alone.
+        """
+        made = {fixture for test in tests for fixture in self._shared[test]}
+        return [name for name, fixtures in self._shared.items() if not made.isdisjoint(fixtures)]
 
     def _try(self, fault: Fault, names: Sequence[str], where: Path) -> int:
         source = self._now[fault.path]

@@ -146,6 +146,14 @@ def test_what_a_value_was_computed_from_is_known_also_behind_the_stack() -> None
     assert hart.retired == 6
 
 
+@pytest.mark.parametrize(("funct3", "taken"), [(0, False), (1, True), (4, True), (5, False), (6, False), (7, True)])
+def test_a_branch_compares_signed_numbers_or_unsigned_ones(funct3: int, taken: bool) -> None:
+    """beq, bne, blt, bge, bltu, bgeu of -1 and 1, over 8 bytes."""
+    hart = LoneHart()
+    hart.x[10], hart.x[11] = (1 << 64) - 1, 1
+    assert hart.step(11 << 20 | 10 << 15 | funct3 << 12 | 8 << 7 | 0x63, 0x1000) == (0x1008 if taken else 0x1004)
+
+
 def test_what_leads_elsewhere_is_a_trap() -> None:
     with pytest.raises(Trapped, match="ebreak"):
         LoneHart().step(0x0010_0073, 0x1000)

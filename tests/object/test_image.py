@@ -164,7 +164,6 @@ def test_one_object_of_two_lacks_what_the_other_has() -> None:
         load(PATHS[:1], FUNCTIONS, {}, {})
 
 
-@pytest.mark.slow
 def test_an_object_that_is_named_twice_defines_all_twice() -> None:
     with pytest.raises(ObjectError, match="own_send is defined in"):
         load([PATHS[0], PATHS[0], PATHS[1]], FUNCTIONS, {}, {})

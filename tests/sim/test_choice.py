@@ -322,3 +322,16 @@ def test_exponential_draws_have_the_mean_and_the_memory_of_an_exponential_distri
     for quantile, expected in ((0.5, 6_931), (0.9, 23_026), (0.99, 46_052)):
         assert 0.95 * expected < draws[int(quantile * len(draws))] < 1.05 * expected
     assert Stream(0, "test").exponential(0) == 1
+
+
+def test_components_that_are_handed_over_draw_from_the_next_ones_seed():
+    """So that runs which share their boot have each its own chance behind it."""
+
+    def drawn(first: int, then: int) -> int:
+        chooser = Chooser(first)
+        stream = chooser.stream("nic0")
+        chooser.replaced_by(Chooser(then))
+        return stream.below(1 << 60)
+
+    assert drawn(1, 2) == drawn(2, 2) == Chooser(2).stream("nic0").below(1 << 60)
+    assert drawn(1, 2) != drawn(1, 1)

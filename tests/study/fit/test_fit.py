@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 import cosim
 from cosim.cli import main
+from cosim.study.fit.parameter import Parameter
 from cosim.study.results.results import Results
 from cosim.units.quantities import parse_rate
 from tests.study.pool.systems import TINY
@@ -40,6 +41,11 @@ LATENCY = ("-p", "dram0.latency=20 ns..400 ns")
 BOTH = (*LATENCY, "-p", "dram0.bandwidth=0.2 GB/s..4 GB/s")
 THIS, ON = ("--rows", "host=this"), ("--on", "bytes=64,512")
 LINK = ("-s", f"dev0.link={LINK_NS} ns")
+
+
+def test_a_number_of_things_is_a_whole_one() -> None:
+    assert Parameter.of("iommu0.geometry.walkers", "2..9").at(0.1) == "3"
+    assert Parameter.of("dram0.latency", "2 ns..9 ns").at(0.1) == "2.7 ns"
 
 
 def fit(*words: str) -> Result:
