@@ -23,16 +23,8 @@ sys.path.insert(0, str(HERE))
 from found import Found  # noqa: E402 - it stands beside this file
 
 NAMES = (
-    "nic",
-    "modes",
-    "duplicates",
-    "timeouts",
-    "ranges",
-    "numa",
-    "table_cache",
-    "command_queue",
-    "exposure",
-    "iovas",
+    *("nic", "modes", "duplicates", "timeouts", "ranges", "numa", "table_cache", "command_queue", "exposure", "iovas"),
+    "attach",
 )
 
 
