@@ -11,10 +11,15 @@ from typing import Any
 import pytest
 
 import cosim
+from cosim.events import BootDone, CallBegun, CallDone, CommandSent, LockAsked, LockGiven, LockTaken, ThreadSpent
+from cosim.sim.simulation import Sim
 from cosim.study.run.result import Result
+from cosim.study.run.window import Window
+from cosim.study.slowest.calls import SlowCalls
 from cosim.study.slowest.longest import Longest
 from cosim.study.slowest.releases import Releases
 from cosim.study.slowest.slow import Slow, Step, joined
+from cosim.sw.runtime import Origin
 
 ONE_WALKER = Path(__file__).parents[1] / "trace" / "one_walker.yaml"
 ALL = 10_000
@@ -149,6 +154,34 @@ def test_who_waits_for_a_lock_names_who_had_it(run: Run) -> None:
         who = step.behind.split(",")[0]
         assert not slow.name.startswith(f"{who}.")
         assert any(giver == who and step.began_ps <= time <= step.began_ps + step.ps for giver, time in given)
+
+
+def waits_of(*told: Any) -> list[tuple[int, str]]:
+    """When a call of cpu1.owl began to wait, and behind whom each time, after these events."""
+    sim = Sim()
+    calls = SlowCalls(sim, Window(sim, 0, Origin()), ALL)
+    done = CallDone(9_000, "cpu1.owl", "unmap", 0, {}, "")
+    for event in (BootDone(0), CallBegun(0, "cpu1.owl", "unmap", {}), *told, done):
+        sim.probe(type(event))(event)
+    [slow] = calls.found()
+    return [(step.began_ps, step.behind) for step in slow.steps]
+
+
+def test_who_waits_for_its_turn_names_nobody_if_the_sender_before_had_passed_it_on() -> None:
+    ticket = [CommandSent(time, who, "iommu0", time, (0, 0)) for time, who in enumerate(("cpu0.fox", "cpu1.owl"))]
+    wait = ThreadSpent(9, "cpu1.owl", "ticket", 5)
+    passed_on = [ThreadSpent(2, "cpu0.fox", "mmio", 1), ThreadSpent(4, "cpu0.fox", "ticket", 2)]
+    assert waits_of(*ticket, wait) == [(5, "cpu0.fox, which had the ticket before")]
+    assert waits_of(*ticket, *passed_on, wait) == [(5, "")]
+
+
+def test_who_waits_for_a_lock_names_nobody_who_gave_it_back_before() -> None:
+    held = (LockTaken(1_000, "cpu0.fox", "Domain.lock", 64), LockGiven(5_000, "cpu0.fox", "Domain.lock", 64))
+    asked = LockAsked(3_000, "cpu1.owl", "Domain.lock", 64, in_interrupt=False, interruptible=True)
+    assert waits_of(*held, asked, ThreadSpent(6_000, "cpu1.owl", "lock", 3_000)) == [
+        (3_000, "cpu0.fox, which had Domain.lock since 0.001 us")
+    ]
+    assert waits_of(*held, asked, ThreadSpent(9_000, "cpu1.owl", "lock", 6_000)) == [(6_000, "")]
 
 
 def test_only_as_many_as_wanted_are_described() -> None:
