@@ -33,6 +33,12 @@ REASONS = {
     "test_what_is_there_is_not_run_again_and_replications_and_axes_are_added": "four sweeps",
     "test_every_point_is_run_with_every_replication_and_runs_are_those_of_cosim_run": "eight runs",
     "test_what_the_first_sentence_names_is_what_to_enlarge_in_a_short_window": "two runs each of a random system",
+    "test_what_compiled_drivers_and_clusters_need_is_not_imported_without_them": "starts interpreters",
+    "test_only_what_is_listed_changes_after_its_construction": "reads all modules of software",
+    "test_every_chapter_that_a_module_cites_has_that_number_and_title": "reads all modules",
+    "test_a_module_imports_only_from_the_layers_below_it": "reads all modules of a layer",
+    "test_each_line_that_makes_order_can_be_taken_out": "links the objects of a driver anew",
+    "test_what_cannot_be_is_answered_in_a_line_and_nothing_is_written": "the first of them imports what fits",
 }
 """Tests that are slow, and worth their time in every run."""
 TOLERANCE = 2

@@ -198,9 +198,8 @@ def test_hardware_and_drivers_that_leave_a_translation_behind_are_told_apart():
     assert after_unmap() == []
     assert after_unmap("driver.bonds=one-iommu-pointer") == []
     lost = "iommu0.defects.lose_invalidation="
-    assert "stale-dma: read, page unmapped, invalidated and fenced" in [
-        signature for number in range(1, 6) for signature in after_unmap(f"{lost}{number}")
-    ]
+    seen = "stale-dma: read, page unmapped, invalidated and fenced"
+    assert any(seen in after_unmap(f"{lost}{number}") for number in range(1, 6))
 
 
 def test_a_context_that_outlives_its_domain_is_seen():
