@@ -122,7 +122,7 @@ class Planter:
         """Try a fault: first on the test that killed it last, then on the likeliest."""
         former = self._results.former(fault)
         running = [name for name in self._tests.running(fault) if name in self._items]
-        names = [*running, *(name for name in self._beside(running) if name not in set(running))]
+        names = list(dict.fromkeys((*running, *self._beside(running))))
         names.sort(key=lambda name: name != former)
         spent = accumulate(self._tests.seconds.get(name, 0.0) for name in names)
         within = [name for name, seconds in zip(names, spent, strict=True) if seconds <= self._most_s]
