@@ -16,10 +16,8 @@ def points_of(results: Results, sweep: SweepRow, metrics: Sequence[str]) -> list
     for point, seed, outcome, reason, numbers in results.some(sweep.model, lambda names: _wanted(names, metrics)):
         if point not in runs:
             continue
-        before = runs[point].get(seed)
-        together = {**before.numbers, **numbers} if before else numbers
-        runs[point][seed] = Stored("", point, 0, seed, outcome, reason, settings=settings[point], numbers=together)
-    return list(estimates((run for point in runs.values() for run in point.values()), metrics))
+        runs[point][seed] = Stored("", point, 0, seed, outcome, reason, settings=settings[point], numbers=numbers)
+    return list(estimates((of[seed] for of in runs.values() for seed in sorted(of)), metrics))
 
 
 def _wanted(names: list[str], metrics: Sequence[str]) -> list[str]:

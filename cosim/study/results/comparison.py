@@ -8,7 +8,6 @@ and Hochberg 1995).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -178,7 +177,7 @@ class _Side:
         self.paths = list(dict.fromkeys(path for one in self.settings.values() for path in one))
         self.failed = 0
         self._rows: dict[str, list[Row]] = {}
-        waiting: list[tuple[str, int, list[str], str]] = []
+        waiting: list[tuple[str, int, list[str], bytes]] = []
         for point, seed, outcome, names, numbers in results.table(self.last.model):
             if outcome != "ok":
                 self.failed += 1
@@ -189,11 +188,12 @@ class _Side:
             waiting.append((point, seed, names, numbers))
         self._take(waiting)
 
-    def _take(self, rows: Sequence[tuple[str, int, list[str], str]]) -> None:
-        """Take in runs whose names are the same list: to read many at once costs less than half."""
+    def _take(self, rows: Sequence[tuple[str, int, list[str], bytes]]) -> None:
+        """Take in runs whose names are the same list, many at once."""
         import numpy as np
 
-        numbers = np.array(json.loads(f"[{','.join(text for *_, text in rows)}]"), dtype=np.float64)
+        together = b"".join(doubles for *_, doubles in rows)
+        numbers = np.frombuffer(together, "<f8").reshape(len(rows), len(rows[0][2]) if rows else 0)
         for (point, seed, names, _), row in zip(rows, numbers, strict=True):
             self._rows.setdefault(point, []).append((seed, names, row))
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cosim.config.problems import Position, Problem, TopologyError
-from cosim.study.results.schema import APPLICATION, TABLES, VERSION
+from cosim.study.results.schema import APPLICATION, READ, TABLES, VERSION
 
 MEMORY = ":memory:"
 """The path of results that are in no file."""
@@ -28,7 +28,7 @@ def opened(path: str, *, write: bool) -> sqlite3.Connection:
         if Path(path).is_dir():
             raise refused(path, "a folder, not a results file")
         if Path(path).exists() and (Path(path).stat().st_size or not write):
-            _check(path)
+            _check(path, write=write)
         elif not write:
             raise refused(path, "no such file; `cosim sweep ... -o FILE` writes one")
         else:
@@ -41,13 +41,15 @@ def opened(path: str, *, write: bool) -> sqlite3.Connection:
 
 @contextmanager
 def told(path: str) -> Iterator[None]:
-    """Meanwhile errors of SQLite and of the file system are a TopologyError about `path`."""
+    """Meanwhile errors of SQLite, of the file system and of what was read are a TopologyError about `path`."""
     try:
         yield
     except sqlite3.Error as error:
         raise refused(path, _words(error)) from None
     except OSError as error:
         raise refused(path, f"cannot be used: {error.strerror or error}") from None
+    except ValueError as error:  # of what is in its rows
+        raise refused(path, f"damaged ({error}); name another file with -o") from None
 
 
 def refused(path: str, why: str) -> TopologyError:
@@ -81,7 +83,7 @@ def _create(file: sqlite3.Connection) -> None:
     )
 
 
-def _check(path: str) -> None:
+def _check(path: str, *, write: bool) -> None:
     """Refuse, by its first bytes alone, a file that is none of ours, of another version, or cut short."""
     with Path(path).open("rb") as file:
         head = file.read(_HEAD)
@@ -92,8 +94,12 @@ def _check(path: str) -> None:
 
     if len(head) < _HEAD or head[:16] != b"SQLite format 3\0" or number(68) != APPLICATION:
         raise refused(path, "no results file of cosim")
-    if number(60) != VERSION:
-        raise refused(path, f"a results file of version {number(60)}, and this cosim reads version {VERSION}")
+    if number(60) not in READ:
+        known = " and ".join(map(str, READ))
+        raise refused(path, f"a results file of version {number(60)}, and this cosim reads versions {known}")
+    if write and number(60) != VERSION:
+        why = f"a results file of version {number(60)}, which is read, and not written; name another file with -o"
+        raise refused(path, why)
     whole = number(28) * (65536 if number(16, 2) == 1 else number(16, 2))
     if size < whole and not Path(f"{path}-wal").exists():
         raise refused(path, f"damaged: it has {size} of {whole} bytes")

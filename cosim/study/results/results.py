@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
+from cosim.study.results.doubles import SIZE, one_of, packed_of
 from cosim.study.results.file import opened, told
 from cosim.study.results.stored import Stored
 from cosim.study.run.model import model_version
@@ -21,8 +22,6 @@ from cosim.study.run.named import Named
 
 AT_ONCE = 500
 """So many ids are asked for in one statement."""
-AT_ONCE_OF_A_RUN = 100
-"""So many numbers of each run: SQLite's functions take no more than about that many arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,9 @@ class Results:
         self._writes = write
         self._owner = os.getpid()
         self._file = opened(self.path, write=write)
+        with told(self.path):
+            ((version_,),) = self._file.execute("PRAGMA user_version")
+        self._packed = "doubles, '[]'" if version_ > 1 else "NULL, numbers"
 
     def __enter__(self) -> Results:
         return self
@@ -109,15 +111,17 @@ class Results:
 
     def add(self, run: Stored, model: str = "") -> None:
         """Keep a run that has ended, unless it is there already; one without numbers is replaced."""
+        numbers = [_rounded(value) for value in run.numbers.values()]
         with told(self.path), self._file:
             self._file.execute("DELETE FROM runs WHERE id = ? AND columns IS NULL", (run.id,))
             self._file.execute(
-                "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(run.id, run.point, run.replication, run.seed, model or model_version()),
                     *(run.outcome, run.reason, run.digest, run.host_s, _now()),
                     self._column_of(list(run.numbers)) if run.numbers else None,
-                    json.dumps([_rounded(value) for value in run.numbers.values()]),
+                    packed_of(numbers),
+                    json.dumps(numbers),
                 ),
             )
             self._file.executemany(
@@ -216,13 +220,10 @@ class Results:
             rows = self._file.execute("SELECT name, buckets FROM histograms WHERE run = ? ORDER BY name", (run,))
             return {name: {int(ps): count for ps, count in json.loads(text).items()} for name, text in rows}
 
-    def table(self, model: str) -> Iterator[tuple[str, int, str, list[str], str]]:
-        """Point, seed, outcome, names, and numbers as JSON, of every run of a model: quick for very many."""
-        with told(self.path):
-            for point, seed, outcome, names, numbers in self._file.execute(
-                "SELECT point, seed, outcome, columns, numbers FROM runs WHERE model = ? ORDER BY rowid", (model,)
-            ):
-                yield point, seed, outcome, self._names_of(names) if names else [], numbers
+    def table(self, model: str) -> Iterator[tuple[str, int, str, list[str], bytes]]:
+        """Point, seed, outcome, names, and numbers as doubles, of every run of a model: quick for very many."""
+        for point, seed, outcome, _, names, doubles in self._doubles(model):
+            yield point, seed, outcome, names, doubles
 
     def some(
         self, model: str, choose: Callable[[list[str]], Sequence[str]]
@@ -231,25 +232,25 @@ class Results:
 
         `choose` says which, from the names of all.
         """
-        columns = "point, seed, outcome, reason"
+        places: dict[int, dict[str, int]] = {}
+        for point, seed, outcome, reason, names, doubles in self._doubles(model):
+            if id(names) not in places:
+                places[id(names)] = {name: names.index(name) for name in choose(names)}
+            yield point, seed, outcome, reason, {name: one_of(doubles, at) for name, at in places[id(names)].items()}
+
+    def _doubles(self, model: str) -> Iterator[tuple[str, int, str, str, list[str], bytes]]:
+        """Point, seed, outcome, reason, names and doubles of every run of `model`."""
+        columns = f"point, seed, outcome, reason, columns, {self._packed}"
+        none: list[str] = []
         with told(self.path):
-            kinds = [
-                kind for (kind,) in self._file.execute("SELECT DISTINCT columns FROM runs WHERE model = ?", (model,))
-            ]
-            for kind in kinds:
-                names = self._names_of(kind) if kind else []
-                places = {name: names.index(name) for name in choose(names)}
-                for begin in range(0, max(1, len(places)), AT_ONCE_OF_A_RUN):
-                    now = dict(list(places.items())[begin : begin + AT_ONCE_OF_A_RUN])
-                    paths = "".join(f", '$[{place}]'" for place in now.values())
-                    found = f"json_extract(numbers, '$[0]'{paths}, '$[0]')" if now else "'[]'"
-                    rows = self._file.execute(
-                        f"SELECT {columns}, {found} FROM runs WHERE model = ? AND columns IS ? ORDER BY point, seed",
-                        (model, kind),
-                    )
-                    for point, seed, outcome, reason, numbers in rows:
-                        values = json.loads(numbers)[1:-1]
-                        yield point, seed, outcome, reason, dict(zip(now, values, strict=True))
+            for point, seed, outcome, reason, kind, packed, numbers in self._file.execute(
+                f"SELECT {columns} FROM runs WHERE model = ? ORDER BY rowid", (model,)
+            ):
+                names = self._names_of(kind) if kind else none
+                doubles = packed or packed_of(json.loads(numbers))
+                if len(doubles) != SIZE * len(names):
+                    raise ValueError(f"{len(doubles)} bytes of {len(names)} numbers")
+                yield point, seed, outcome, reason, names, doubles
 
     def _names_of(self, columns: int) -> list[str]:
         if columns not in self._names:

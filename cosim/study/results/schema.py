@@ -5,8 +5,11 @@ from __future__ import annotations
 APPLICATION = 0x636F7369
 """SQLite's `application_id`: `cosi` in ASCII."""
 
-VERSION = 1
-"""SQLite's `user_version`: of these tables. A file of another version is not opened."""
+VERSION = 2
+"""SQLite's `user_version`: of these tables. Version 1 had no `doubles`."""
+
+READ = (1, VERSION)
+"""Versions that are read. Another one than `VERSION` is not written."""
 
 TABLES = """
 -- Each call of `cosim sweep` that has written into this file, and what it was told.
@@ -53,6 +56,7 @@ CREATE TABLE runs (
     host_s REAL NOT NULL,           -- how long it took
     ended TEXT NOT NULL,            -- UTC
     columns INTEGER REFERENCES columns(id),
+    doubles BLOB,                   -- the same numbers, little-endian: of very many quicker to read
     numbers TEXT NOT NULL           -- JSON: a list, of which `names` has the names; to 12 digits
 );
 CREATE INDEX runs_of_points ON runs(point, replication);

@@ -111,9 +111,40 @@ def test_a_file_of_another_version_or_cut_short_is_refused(tmp_path: Path, write
     with sqlite3.connect(path) as file:
         file.execute("PRAGMA user_version = 7")
     file.close()
-    assert refused(path, write=write).endswith(": a results file of version 7, and this cosim reads version 1")
+    assert refused(path, write=write).endswith(": a results file of version 7, and this cosim reads versions 1 and 2")
     path.write_bytes(whole[: len(whole) // 2])
     assert f"damaged: it has {len(whole) // 2} of {len(whole)} bytes" in refused(path, write=write)
+
+
+def older(path: Path) -> None:
+    """Make it a file of version 1, which had its numbers as text alone."""
+    with sqlite3.connect(path) as file:
+        file.executescript("PRAGMA user_version = 1; ALTER TABLE runs DROP COLUMN doubles;")
+    file.close()
+
+
+def test_a_file_of_version_1_is_read_and_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    with Results(path, write=True) as results:
+        swept(results, {"a": 16}, [stored("a", 0, read=300.5, events=7), stored("a", 1, "lost")])
+        newer = (list(results.runs()), list(results.table(model_version())))
+    older(path)
+    assert ": a results file of version 1, which is read, and not written; name another" in refused(path, write=True)
+    with Results(path) as results:
+        assert (list(results.runs()), list(results.table(model_version()))) == newer
+        (some,) = [run for run in results.some(model_version(), lambda names: names[-1:]) if run[2] == "ok"]
+        assert some == ("a", 0, "ok", "", {"events": 7})
+
+
+@pytest.mark.parametrize("column", ["numbers", "doubles"])
+def test_numbers_that_were_overwritten_are_told_and_are_no_traceback(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "study.sqlite"
+    with Results(path, write=True) as results:
+        swept(results, {"a": 16}, [stored("a", 0, read=300)])
+        results._file.execute(f"UPDATE runs SET {column} = CAST('[3' AS {'TEXT' if column == 'numbers' else 'BLOB'})")
+        results._file.commit()
+    with Results(path) as results, pytest.raises(TopologyError, match=r"study.sqlite: damaged \(.*name another file"):
+        list(results.runs() if column == "numbers" else results.table(model_version()))
 
 
 def test_a_file_that_is_not_there_is_no_empty_study(tmp_path: Path) -> None:
