@@ -117,7 +117,12 @@ def as_data(topology: Topology, *, everything: bool = False) -> dict[str, Any]:
 
 def resolved(topology: Topology, *, everything: bool = False) -> str:
     """A topology as YAML text that loads back to it."""
-    return dump(_with_plain_addresses(as_data(topology, everything=everything)))
+    return as_text(as_data(topology, everything=everything))
+
+
+def as_text(data: Mapping[str, Any]) -> str:
+    """The YAML text of a topology's plain data."""
+    return dump(_with_plain_addresses(data))
 
 
 def _with_plain_addresses(data: Any) -> Any:

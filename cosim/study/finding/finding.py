@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from cosim.oracles import Violation
 from cosim.study.finding.driver_files import hash_of, names_of
 from cosim.study.pool import Record
 from cosim.study.report.whole_file import write_whole
-from cosim.study.run.model import model_version
+from cosim.study.run.model import model_version, package_version
 from cosim.study.run.run import Point
 from cosim.study.run.signs import kind
 from cosim.sw.driver.variants import called, variant
@@ -77,7 +76,7 @@ class Finding:
             digest=record.digest,
             events=record.events,
             simulated_ps=record.simulated_ps,
-            cosim=version("cosim"),
+            cosim=package_version(),
             model=model_version(),
             command=point.command,
             driver_files={path: hash_of(Path(path)) for path in names_of(driver)},

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
 from cosim.study.results.doubles import SIZE, one_of, packed_of
 from cosim.study.results.file import opened, told
 from cosim.study.results.stored import Stored
-from cosim.study.run.model import model_version
+from cosim.study.run.model import model_version, package_version
 from cosim.study.run.named import Named
 
 AT_ONCE = 500
@@ -89,7 +88,7 @@ class Results:
                     sweep.base,
                     json.dumps({path: list(values) for path, values in sweep.axes.items()}),
                     json.dumps(sweep.metrics),
-                    version("cosim"),
+                    package_version(),
                     model_version(),
                     platform.python_version(),
                     f"{platform.node()}: {platform.machine()}, {os.cpu_count()} CPUs",

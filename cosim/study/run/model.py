@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2]
@@ -20,6 +21,12 @@ NOT_OF_THE_MODEL = (
 def model_version() -> str:
     """The version of the model that this process runs, in 16 hexadecimal digits."""
     return version_of(PACKAGE)
+
+
+@cache
+def package_version() -> str:
+    """The version of cosim that is installed."""
+    return version("cosim")
 
 
 def version_of(package: Path) -> str:

@@ -15,6 +15,7 @@ from cosim.study.run.kernel_lines import LogLine
 from cosim.study.run.latency import Latency
 from cosim.study.run.series import Series
 from cosim.study.run.signs import signs_of
+from cosim.system.load import as_text
 
 if TYPE_CHECKING:
     from cosim.study.slowest.slowest import Slowest
@@ -84,9 +85,15 @@ class Result:
     slowest: Slowest | None = None
     """What the slowest requests and calls waited for; None if that was not asked for."""
     replay: str = ""
-    resolved: str = field(default="", repr=False)
+    ran: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The topology as it ran, as plain data."""
     model: str = ""
     """The version of the model that made it (`cosim.study.run.model`)."""
+
+    @property
+    def resolved(self) -> str:
+        """The topology as it ran: YAML text that runs by itself."""
+        return as_text(self.ran)
 
     @property
     def exit_code(self) -> int:

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from cosim.config.problems import Position, Problem, TopologyError
@@ -23,7 +22,7 @@ from cosim.study.run.judged import Judged, judge
 from cosim.study.run.keep import NO_MORE, Keep
 from cosim.study.run.limit import NOTHING, limit_of
 from cosim.study.run.measure import Meter
-from cosim.study.run.model import model_version
+from cosim.study.run.model import model_version, package_version
 from cosim.study.run.named import Named
 from cosim.study.run.nearest_choice import nearest_choice
 from cosim.study.run.progress import Progress
@@ -31,7 +30,7 @@ from cosim.study.run.result import Result
 from cosim.study.run.series import Steps, check_step
 from cosim.study.run.stop import Stop
 from cosim.system.build import build
-from cosim.system.load import resolved
+from cosim.system.load import as_data
 from cosim.system.patience import patience
 from cosim.system.system import System
 from cosim.system.topology import Topology
@@ -272,7 +271,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop, steps: Steps
     found, scalars = judged.found, judged.scalars
     latencies = Named(meter.latencies.summaries())
     return Result(
-        version=version("cosim"),
+        version=package_version(),
         topology=point.name,
         driver=system.driver_name,
         seed=topology.run.seed,
@@ -304,7 +303,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop, steps: Steps
         samples=Named(meter.latencies.samples()),
         series=steps.series(),
         replay=point.command,
-        resolved=resolved(topology),
+        ran=as_data(topology),
         model=model_version(),
     )
 

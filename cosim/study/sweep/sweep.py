@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 
 from cosim.config.problems import TopologyError
@@ -202,25 +203,25 @@ class Sweep:
                 continue
             there = replace(results.run(run.stored.id), settings=run.stored.settings)
             if results is not self.results:
-                self._keep(there, results.resolved(there.point), run.swept)
+                self._keep(there, run.swept, partial(results.resolved, there.point))
             return there
         return None
 
     def _kept(self, run: _Run, record: Record) -> Stored:
         self.made += 1
         stored = replace(run.stored, host_s=record.also or 0.0)
-        if record.result is not None:
-            stored = stored.with_result(record.result)
-            self._keep(stored, record.result.resolved, run.swept)
+        if (result := record.result) is not None:
+            stored = stored.with_result(result)
+            self._keep(stored, run.swept, lambda: result.resolved)
         else:
             stored = replace(stored, outcome=record.outcome, reason="; ".join(record.failures))
-            self._keep(stored, "", run.swept)
+            self._keep(stored, run.swept, lambda: resolved(run.swept.topology))
         return stored
 
-    def _keep(self, stored: Stored, text: str, point: Swept) -> None:
+    def _keep(self, stored: Stored, point: Swept, text: Callable[[], str]) -> None:
+        """Keep a run; `text` gives the topology of its point, which is kept with the first of them."""
         if point.id not in self._noted:
-            driver = point.topology.driver.variant
-            self.results.note(point.id, driver, text or resolved(point.topology))
+            self.results.note(point.id, point.topology.driver.variant, text())
             self._noted.add(point.id)
         self.results.add(stored)
 

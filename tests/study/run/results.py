@@ -159,7 +159,7 @@ def result(**changes: Any) -> Result:
         failures=(),
         limit="",
         ended=sum(each.count for each in latencies.values()),
-        resolved="parts: {}\n",
+        ran={"parts": {}},
     )
     made = replace(made, **changes)
     return made if made.limit else replace(made, limit=limit(made.latencies, made.scalars))

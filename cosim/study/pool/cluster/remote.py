@@ -9,12 +9,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from cosim.study.pool.asked import Asked, Wanted
 from cosim.study.pool.pool import Pool
 from cosim.study.pool.record import Record
-from cosim.study.run.model import PACKAGE, model_version
+from cosim.study.run.model import PACKAGE, model_version, package_version
 from cosim.system.topology import Topology
 
 
@@ -68,7 +67,7 @@ _LOCK = threading.Lock()
 def identity() -> Identity:
     """That of this process."""
     python = f"{platform.python_implementation()} {sys.version_info.major}.{sys.version_info.minor}"
-    return Identity(model_version(), python, version("cosim"), str(PACKAGE))
+    return Identity(model_version(), python, package_version(), str(PACKAGE))
 
 
 def made(job: Job) -> list[tuple[int, Record]]:
