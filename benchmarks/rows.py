@@ -62,7 +62,7 @@ def rows(transactions: int, repetitions: int) -> dict[str, dict[str, float]]:
         "boot_device": boot_device(),
         "load": in_timeouts(lambda: lambda: load("concurrent_attach")),
         "after_run": in_timeouts(after_run),
-        "fork": nothing_cost(little()).run_s / timeout_s(1),
+        "fork": nothing_cost(little()).run,
     }
     return {name: {"timeouts": round(timeouts, 2)} for name, timeouts in found.items()}
 
