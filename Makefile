@@ -65,7 +65,8 @@ stress: $(STAMP)
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults.plant
 
-# Random schedules and latencies of the shipped topologies under four drivers: what docs/findings.md does not list.
+# Random schedules and latencies of the shipped topologies under four drivers: what docs/findings.md does not list. Hours;
+# what was stopped goes on where it was.
 unlisted: $(STAMP)
 	$(BIN)/python -m tests.stress.unlisted
 
@@ -108,4 +109,4 @@ studies: $(STAMP)
 	$(BIN)/python docs/studies/make.py $(STUDIES)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .faults .review .review-all .validation .mutants
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .faults .review .review-all .validation .mutants .unlisted

@@ -1,10 +1,13 @@
 """The program that looks for what no page lists: it sees what is not listed, and takes what is listed for known."""
 
+from pathlib import Path
+
 import pytest
 
 from cosim.study.pool import Record
 from cosim.study.run.run import Point
 from cosim.system.load import load
+from tests.stress import unlisted
 from tests.stress.unlisted import FINDINGS, Seen, judged, listed, main
 
 SIGNATURE = "flush-promises: unmap returned, invalidated but not fenced"
@@ -24,11 +27,18 @@ def test_topologies_that_show_something_by_themselves_are_not_judged() -> None:
 
 
 @pytest.mark.slow
-def test_a_violation_that_is_not_listed_is_told_with_its_command(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["concurrent_attach", "--drivers", "merged", "--latencies", "0", "--schedules", "30", "-j", "1"]
-    assert main(arguments) == 0
-    assert main([*arguments[:2], "v2", *arguments[3:]]) == 1
-    assert "cosim run concurrent_attach --driver v2" in capsys.readouterr().out
+def test_a_violation_that_is_not_listed_is_told_with_its_command_and_not_looked_for_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest = ["--latencies", "0", "--schedules", "30", "-j", "1", "-o", str(tmp_path)]
+    assert main(["concurrent_attach", "--drivers", "merged", *rest]) == 0
+    capsys.readouterr()
+    assert main(["concurrent_attach", "--drivers", "v2", *rest]) == 1
+    told = capsys.readouterr().out
+    assert "cosim run concurrent_attach --driver v2" in told
+    monkeypatch.setattr(unlisted, "one", None)
+    assert main(["concurrent_attach", "--drivers", "v2", *rest]) == 1
+    assert capsys.readouterr().out == told
 
 
 def test_what_is_expected_of_a_run_has_to_hold_in_a_perturbed_one() -> None:

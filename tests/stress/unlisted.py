@@ -1,23 +1,25 @@
 """What shipped topologies show under random schedules and latencies that `docs/findings.md` does not list.
 
-Usage: python -m tests.stress.unlisted [--schedules N] [--latencies N] [--drivers A,B] [--seconds S] [TOPOLOGY...]
+Usage: python -m tests.stress.unlisted [--schedules N] [--latencies N] [--drivers A,B] [-o DIR] [TOPOLOGY...]
 
 A schedule answers 1 to 5 questions of the unperturbed run with 1 or 2; latencies are those of the hardware, each times
 a factor of its own between a half and two. Each run has to do what its topology expects, which under another driver
 than the topology's own is judged only if the unperturbed run does. A topology that is not small gets a tenth of the
-runs. `make unlisted` runs all of it.
+runs. `make unlisted` runs all of it, which takes hours; what was run is not run again, and what was stopped goes on
+with the topology and driver where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import cosim
@@ -61,6 +63,19 @@ class Seen:
     unlisted: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
     """The command that shows each of them first."""
+    seconds: float = 0.0
+
+    @classmethod
+    def read(cls, text: str) -> Seen:
+        """What was kept as JSON."""
+        kept = json.loads(text)
+        return cls(kept["runs"], Counter(kept["unlisted"]), kept["first"], kept["seconds"])
+
+    def lines(self) -> Iterator[str]:
+        """What is printed behind the names of topology and driver."""
+        yield f"{self.runs:6,} runs {self.seconds:6.1f} s  {sum(self.unlisted.values())} unlisted"
+        for what, times in self.unlisted.most_common():
+            yield f"    {times:5}  {what}\n           {self.first[what]}"
 
     def take(self, point: Point, record: Record, known: frozenset[str], *, expected: bool) -> None:
         """Judge a run; where its topology's expectations hold without a perturbation, they have to hold with one."""
@@ -106,24 +121,31 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--drivers", default=",".join(DRIVERS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="of each topology and driver, at most")
+    parser.add_argument("-o", type=Path, default=Path(".unlisted") / cosim.model_version, help="what was run")
     parser.add_argument("-j", type=int, default=None)
     asked = parser.parse_args(argv)
     known = listed(FINDINGS.read_text())
     names = asked.topologies or [name for name in RUN if judged(name)]
+    counts = f"{asked.schedules} {asked.latencies} {asked.seed}"
+    asked.o.mkdir(parents=True, exist_ok=True)
     bad = 0
     for name in names:
         for driver in asked.drivers.split(","):
-            seen, seconds = one(name, driver, asked, known)
-            print(f"{name:20} {driver:8} {seen.runs:6,} runs {seconds:6.1f} s  {sum(seen.unlisted.values())} unlisted")
-            for what, times in seen.unlisted.most_common():
-                print(f"    {times:5}  {what}\n           {seen.first[what]}")
+            kept = asked.o / f"{name} {driver} {counts}.json"
+            if kept.exists():
+                seen = Seen.read(kept.read_text(encoding="utf-8"))
+            else:
+                seen = one(name, driver, asked, known)
+                half = kept.with_suffix(".half")
+                half.write_text(json.dumps(asdict(seen)), encoding="utf-8")
+                half.replace(kept)
+            print(f"{name:28} {driver:8}" + "\n".join(seen.lines()), flush=True)
             bad += bool(seen.unlisted)
-            sys.stdout.flush()
     return int(bad > 0)
 
 
-def one(name: str, driver: str, asked: argparse.Namespace, known: frozenset[str]) -> tuple[Seen, float]:
-    """Run one topology under one driver; what was seen, and the seconds that it took."""
+def one(name: str, driver: str, asked: argparse.Namespace, known: frozenset[str]) -> Seen:
+    """Run one topology under one driver."""
     began, seen = time.monotonic(), Seen()
     plain = Point(cosim.load(name, driver=driver), name, ("nobody#0:0",), command_line(name, driver=driver))
     with Pool(1, actions=True) as pool:
@@ -133,7 +155,7 @@ def one(name: str, driver: str, asked: argparse.Namespace, known: frozenset[str]
     share = 1 if base.events <= SMALL else 10
     parts = (
         (schedules(name, driver, held(base), asked.schedules // share, asked.seed), 8),
-        (other_latencies(name, driver, asked.latencies // share), 1),
+        (other_latencies(name, driver, asked.latencies // share), 8),
     )
     for number, (points, chunk) in enumerate(parts, 1):
         until = began + asked.seconds * number / len(parts)
@@ -142,7 +164,8 @@ def one(name: str, driver: str, asked: argparse.Namespace, known: frozenset[str]
                 seen.take(point, record, known, expected=expected)
                 if time.monotonic() > until:
                     break
-    return seen, time.monotonic() - began
+    seen.seconds = time.monotonic() - began
+    return seen
 
 
 if __name__ == "__main__":
