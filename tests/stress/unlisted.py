@@ -19,7 +19,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cosim
@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
             else:
                 seen = one(name, driver, asked, known)
                 half = kept.with_suffix(".half")
-                half.write_text(json.dumps(asdict(seen)), encoding="utf-8")
+                half.write_text(json.dumps(vars(seen)), encoding="utf-8")
                 half.replace(kept)
             print(f"{name:28} {driver:8}" + "\n".join(seen.lines()), flush=True)
             bad += bool(seen.unlisted)
