@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
 .PHONY: run test test-all test-slow slow-check check litmus conform stress unlisted replays mutants pythons faults review \
-  review-all validate bench docs studies clean
+  review-all validate bench docs studies fast fast-test fast-wheel clean
 
 run: $(STAMP)
 	$(BIN)/cosim run quickstart
@@ -101,6 +101,18 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/explore.py
 	$(BIN)/python benchmarks/sweep.py
 
+# The core compiled, from the source that is read: docs/compiled-core.md. COSIM_COMPILED=0 runs it interpreted all the same.
+fast: $(STAMP)
+	nice $(BIN)/python compiled/build.py
+
+# What shows that it is the same: digests, random twins, conformance, litmus tests.
+fast-test: fast
+	COSIM_COMPILED=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m "slow or not slow" tests/compiled tests/sim tests/hw tests/conform tests/litmus
+
+# A wheel of this Python and machine with the compiled core in it; that of `pip wheel .` has none, and runs everywhere.
+fast-wheel: fast
+	COSIM_WHEEL=compiled $(BIN)/python -m pip wheel --disable-pip-version-check --no-deps --wheel-dir dist .
+
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
 
@@ -109,4 +121,5 @@ studies: $(STAMP)
 	$(BIN)/python docs/studies/make.py $(STUDIES)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .faults .review .review-all .validation .mutants .unlisted
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .faults .review .review-all .validation .mutants .unlisted \
+	  cosim/_compiled cosim/_compiled.new cosim/_compiled.old .fast

@@ -10,6 +10,9 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing import Any, NamedTuple
 
 import simpy
 
+from cosim import compiled
 from cosim.hw.bus.bus import Bus
 from cosim.hw.dma.master import DmaMaster
 from cosim.hw.dma.options import DmaOptions
@@ -187,17 +191,34 @@ def measure(
     return min(costs)
 
 
+def rows_of(core: str, transactions: int, repetitions: int) -> dict[str, dict[str, float]]:
+    """The rows as a process of their own measures them, with the compiled core ("1") or without ("0")."""
+    command = [sys.executable, __file__, "--rows", f"--transactions={transactions}", f"--repetitions={repetitions}"]
+    environment = {**os.environ, compiled.SWITCH: core}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, dict[str, float]] = json.loads(done.stdout)
+    return found
+
+
 def main() -> None:
     """Print the table, and how it compares with the last one that was kept."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--transactions", type=int, default=8000, help="in each measurement (%(default)s)")
     parser.add_argument("--repetitions", type=int, default=3, help="of which the cheapest counts (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print rows instead, each as timeouts, and keep nothing")
+    parser.add_argument("--rows", action="store_true", help="the same of this process alone, whatever its core is")
     arguments = parser.parse_args()
-    if arguments.json:
+    if arguments.rows:
         from rows import rows  # which asks this file for most of them
 
-        print(json.dumps({"rows": rows(arguments.transactions, arguments.repetitions)}, indent=1))
+        print(json.dumps(rows(arguments.transactions, arguments.repetitions)))
+        return
+    if arguments.json:
+        found = rows_of("0", arguments.transactions, arguments.repetitions)
+        if compiled.runs():
+            for name, row in rows_of("1", arguments.transactions, arguments.repetitions).items():
+                found[name]["compiled"] = row["timeouts"]
+        print(json.dumps({"rows": found}, indent=1))
         return
     last = json.loads(LAST.read_text()) if LAST.exists() else {}
     kept: dict[str, float] = {}

@@ -7,9 +7,10 @@ and ``cosim.model_version`` are what results name: of the package, and of the so
 
 from __future__ import annotations
 
+import os.path
+
 TYPE_CHECKING = False  # as in `typing`, whose import the command line would wait for
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping
     from pathlib import Path
     from typing import Any
@@ -39,6 +40,12 @@ __all__ = [
     "run",
     "sweep",
 ]
+
+
+if os.path.isdir(os.path.join(__path__[0], "_compiled")):  # before any module that it may have
+    from cosim import compiled
+
+    compiled.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "spec": {"spec"},
     "units": {"units", "pydantic"},
     "events": {"events", "spec"},
-    "sim": {"sim", "simpy", "numpy", "units"},
+    "sim": {"sim", "simpy", "numpy", "mypy_extensions", "units"},
     "isa": {"isa"},
     "object": {"object", "isa", "spec"},
     "hw": {"hw", "spec", "events", "sim", "units", "pydantic"},
@@ -27,9 +27,10 @@ MAY_IMPORT = {
         *("study", "system", "config", "hw", "sw", "oracles", "spec", "events", "sim", "units"),
         *("rich", "numpy", "pydantic", "vcd", "perfetto", "matplotlib"),
     },
-    "cli": {"cli", "study", "system", "config", "units", "click", "shell", "__init__"},
+    "cli": {"cli", "study", "system", "config", "units", "click", "shell", "compiled", "__init__"},
     "shell": set(),
-    "__init__": {"study", "system", "config", "units"},
+    "compiled": {"shell"},
+    "__init__": {"study", "system", "config", "units", "compiled"},
     "__main__": {"cli", "__init__", "shell"},
 }
 

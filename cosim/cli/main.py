@@ -15,8 +15,10 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 def _version(context: click.Context) -> None:
     import cosim
+    from cosim import compiled
 
-    click.echo(f"cosim {cosim.__version__}, model {cosim.model_version}")
+    form = "compiled" if compiled.runs() else "interpreted"
+    click.echo(f"cosim {cosim.__version__}, model {cosim.model_version}, {form}")
     context.exit()
 
 
@@ -42,7 +44,7 @@ class _InOrder(click.Group):
     is_eager=True,
     expose_value=False,
     callback=lambda context, _, asked: _version(context) if asked else None,
-    help="Print the version of cosim, and that of the model that results name.",
+    help="Print the version of cosim, that of the model that results name, and whether its core is compiled.",
 )
 def main() -> None:
     """Co-simulate the RISC-V IOMMU, its DMA masters and its Linux driver, in simulated time.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from mypy_extensions import mypyc_attr
+
 from cosim.sim.simulation import Sim
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Component:
     """A named part of the modelled system, created complete: partners are constructor arguments.
 

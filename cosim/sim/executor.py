@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mypy_extensions import mypyc_attr
+
 from cosim.sim.task import Task
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Executor:
     """Decides when the operations that hardware routines yield take place, and when CPUs go on, which hold themselves
     what they wait for; the clock is that of `Sim.env`."""

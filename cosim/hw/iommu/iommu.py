@@ -105,12 +105,15 @@ class Iommu(Component):
         if self.sim.exploring:
             yield from self._issue(txn)
         held: Epoch | None = None
+        refused: Fault | None = None
         try:
             miss = self.translation.translate(txn)
             if miss is not None:
                 held = yield from self.translation.resolve(miss)
         except Fault as fault:
-            yield from self._abort(txn, fault, turn)
+            refused = fault
+        if refused is not None:
+            yield from self._abort(txn, refused, turn)
             return
         assert txn.address is not None
         ledger, write = self._ledger, txn.write
@@ -137,6 +140,7 @@ class Iommu(Component):
         yield self._lookup
         if self.sim.exploring:
             yield from self._issue(txn)
+        refused: Fault | None = None
         try:
             miss = self.translation.translate(txn)
             if miss is not None:
@@ -144,7 +148,9 @@ class Iommu(Component):
                 if held is not None:
                     self._ledger.release(held)
         except Fault as fault:
-            yield from self._abort(txn, fault)
+            refused = fault
+        if refused is not None:
+            yield from self._abort(txn, refused)
             return
         self._leave()
 

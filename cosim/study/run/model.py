@@ -10,7 +10,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2]
 
 NOT_OF_THE_MODEL = (
-    *("__init__.py", "__main__.py", "cli", "shell.py"),
+    *("__init__.py", "__main__.py", "cli", "compiled.py", "shell.py"),
     *("study/report", "study/trace", "study/conform", "study/pool", "study/explore", "study/finding"),
     *("study/results", "study/sweep", "study/fit", "study/compare", "study/drawing", "study/pictures", "study/html"),
 )

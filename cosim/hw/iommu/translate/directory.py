@@ -46,7 +46,9 @@ class Registers(Protocol):
 class Directory(Component):
     """The device directory as the walker sees it, and the caches of its entries: contexts, and pointers to tables."""
 
-    kind = name = part = "ddt"
+    kind = "ddt"
+    name = "ddt"
+    part = "ddt"
 
     def __init__(
         self,
@@ -191,8 +193,8 @@ class Directory(Component):
         if device_id is not None:
             self.contexts.discard(device_id)
         else:
-            self.contexts.drop(lambda *_: True)
-            self.pointers.drop(lambda *_: True)
+            self.contexts.drop(lambda key, value: True)
+            self.pointers.drop(lambda key, value: True)
 
     def _space(self, dc: Dc) -> AddressSpace:
         scheme = BARE if dc.tc.pdtv else FIRST_STAGE[dc.tc.sxl][dc.fsc.mode]
