@@ -13,6 +13,7 @@ LATITUDE = ("out_of_order", "walk_across_invalidation", "evict", "invalidate_mor
 TIMES = ("0", "1 ns", "5 ns", "20 ns", "150 ns")
 TIMING = (
     *("lookup", "lookup_interval", "walk_start", "walk_step", "beat", "context_fill", "fill", "turnaround", "link"),
+    "turnaround_line",
     *("write_start", "command_start", "command_fetch", "invalidate_entry", "invalidate_all", "fence", "fault_answer"),
     *("record_turnaround", "register_access", "interrupt"),
 )
@@ -113,6 +114,7 @@ GEOMETRY = {
     "walkers": st.sampled_from((1, 2, 4)),
     "in_flight": st.sampled_from((1, 2, 64)),
     "arbitration": st.sampled_from(("arrival", "reads-first")),
+    "place_until": st.sampled_from(("departure", "translation")),
     "fault_buffer": st.sampled_from((0, 0, 1, 4)),
     "fill_refused": st.booleans(),
     "ddt_levels": st.sampled_from((1, 2, 3)),

@@ -36,6 +36,7 @@ ALWAYS_FELT = {
     "parts.iommu.geometry.walkers": "bounds walks",
     "parts.iommu.geometry.in_flight": "bounds requests",
     "parts.iommu.geometry.arbitration": "whenever in_flight is full, which any number of requests can make it",
+    "parts.iommu.geometry.place_until": "whenever a request waits for its turn and another one for its place",
     "parts.iommu.geometry.order": "whenever a request misses and another is behind it",
     "parts.iommu.geometry.fill_refused": "whenever a page refuses a request",
     "parts.iommu.geometry.fault_buffer": "whenever a request faults",

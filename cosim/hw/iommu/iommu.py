@@ -32,6 +32,7 @@ from cosim.spec.registers import Capabilities
 if TYPE_CHECKING:
     from cosim.sim.simulation import Sim
 
+_LINE_LG2 = 6
 _STATUS = {AtsAnswer.SUCCESS: Status.SUCCESS, AtsAnswer.CA: Status.CA, AtsAnswer.UR: Status.UR}
 
 
@@ -88,7 +89,8 @@ class Iommu(Component):
         self._inside = self._taken_ps = 0
         self._answer = pause("fault", timing.fault_answer)
         self._lookup = Server(timing.lookup_interval, "iotlb", latency_ps=timing.lookup, wait_part="lookup_wait")
-        self._turnaround = timing.turnaround
+        self._turnaround, self._turnaround_line = timing.turnaround, timing.turnaround_line
+        self._keeps_place = options.geometry.place_until == "departure"
         self._initiator = sim.initiator(f"{path}.turnaround")
         self._limit = self.registers.capabilities.pas
 
@@ -118,9 +120,14 @@ class Iommu(Component):
         assert txn.address is not None
         ledger, write = self._ledger, txn.write
         epoch = ledger.enter(write)  # also while it waits for its turn: it is translated, which a fence has to know
-        if turn is not None:
+        if turn is None:
+            self._leave(txn)
+        elif self._keeps_place:
             yield from turn.wait()
-        self._leave()
+            self._leave(txn)
+        else:
+            self._leave(txn)
+            yield from turn.wait()
         if txn.address >> self._limit:
             txn.status = Status.ACCESS_FAULT
         else:
@@ -152,7 +159,7 @@ class Iommu(Component):
         if refused is not None:
             yield from self._abort(txn, refused)
             return
-        self._leave()
+        self._leave(txn)
 
     def counters(self) -> dict[str, int]:
         """Statistics by name, such as ``iotlb.hits``; all of them only ever grow."""
@@ -205,18 +212,21 @@ class Iommu(Component):
             txn.status = _STATUS[answer]
         if turn is not None:
             yield from turn.wait()
-        self._leave()
+        self._leave(txn)
         if self._answer is not None:
             yield self._answer
 
-    def _leave(self) -> None:
+    def _leave(self, txn: Transaction) -> None:
         """Give the request's place to the next one, after the turnaround."""
-        if self._turnaround <= 1:
+        after = self._turnaround
+        if self._turnaround_line and not txn.write:
+            after += self._turnaround_line * ((txn.iova + txn.size - 1 >> _LINE_LG2) - (txn.iova >> _LINE_LG2))
+        if after <= 1:
             self._free()
         else:
             # The gate's own hand-over takes the last tick of it.
             rank = self._initiator.rank(Stage.TRANSACTION)
-            self.sim.at(self.sim.now + self._turnaround - 1, rank, self._free)
+            self.sim.at(self.sim.now + after - 1, rank, self._free)
 
     def _free(self) -> None:
         self._inside -= 1

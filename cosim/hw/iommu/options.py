@@ -113,6 +113,9 @@ class GeometryOptions(Options):
     order: Order = "any"
     """Which requests of a device go on to memory in the order in which they came, so that a miss holds up those behind
     it: none, its writes, its writes and its reads each among themselves, or all."""
+    place_until: Literal["departure", "translation"] = "departure"
+    """Until when a request keeps its place among `in_flight`: until it goes on to memory, in its turn of `order`, or
+    until it is translated, so that one which waits for its turn takes nobody's place."""
     fill_refused: bool = False
     """Whether a walk for a request that the page does not let in fills the IOTLB all the same."""
     fault_buffer: int = Field(default=0, ge=0, le=1024)
@@ -172,7 +175,9 @@ class IommuTiming(Options):
     fill: Time = 0
     """To write a translation into the IOTLB before the request goes on."""
     turnaround: Time = 0
-    """From the end of a translation until its place among `in_flight` is free again."""
+    """From there (`place_until`) until a place among `in_flight` is free again."""
+    turnaround_line: Time = 0
+    """That much longer for each further line of 64 bytes that a read touches."""
     link: Time = 10 * NS
     """A hop between the IOMMU and memory, one way."""
     write_start: Time = 0

@@ -95,9 +95,10 @@ def test_nothing_overtakes_a_request_that_is_refused_and_it_overtakes_nothing() 
     assert behind > refused + READ - 10, "it reads memory once the one before it has been answered"
 
 
-def test_a_fence_waits_for_what_is_translated_and_waits_for_its_turn() -> None:
+@pytest.mark.parametrize("place_until", ["departure", "translation"])
+def test_a_fence_waits_for_what_is_translated_and_waits_for_its_turn(place_until: str) -> None:
     """A fence that did not would let its caller free a page which the request is about to read."""
-    made = system("device")
+    made = system("device", place_until=place_until)
     start = made.sim.now + 1_000_000
     made.request(MISSED * PAGE, at_ps=start)
     hit = made.request(CACHED, at_ps=start + 10)
@@ -112,7 +113,12 @@ def test_a_place_is_taken_until_its_turn_comes() -> None:
     assert ends(system("any", in_flight=2), MISS, HIT, HIT, OTHERS) == [2, 1, 1, 1]
 
 
-def test_so_is_that_of_a_request_that_is_refused() -> None:
+def test_or_until_it_is_translated() -> None:
+    made = system("device", in_flight=2, place_until="translation")
+    assert ends(made, MISS, HIT, HIT, OTHERS) == [2, 2, 2, 1]
+
+
+def test_a_place_is_taken_until_a_request_that_is_refused_has_been_answered() -> None:
     """It is refused at once, for its upper bits, and the miss before it reads three entries."""
     for order, expected in (("device", 4), ("any", 2)):
         made = system(order, in_flight=2)
@@ -124,14 +130,15 @@ def test_so_is_that_of_a_request_that_is_refused() -> None:
     st.lists(st.tuples(st.integers(0, 9), st.sampled_from([1, 2]), st.booleans()), min_size=1, max_size=16),
     st.sampled_from([1, 3, 16]),
     st.sampled_from(sorted(STREAMS)),
+    st.sampled_from(["departure", "translation"]),
 )
 def test_requests_of_a_stream_are_over_in_the_order_in_which_they_came(
-    requests: list[tuple[int, int, bool]], in_flight: int, order: Order
+    requests: list[tuple[int, int, bool]], in_flight: int, order: Order, place_until: str
 ) -> None:
     """Whatever hits, misses or is refused (pages 8 and 9), in both executors at the same times."""
     answers = []
     for executor in (Plain, Agenda):
-        made = system(order, executor=executor, in_flight=in_flight, iotlb_entries=2)
+        made = system(order, executor=executor, in_flight=in_flight, iotlb_entries=2, place_until=place_until)
         start = made.sim.now + 1_000_000
         txns = [
             made.request(page * PAGE, device, write=write, at_ps=start + 7 * n)

@@ -85,6 +85,22 @@ def test_places_go_to_who_came_first_or_to_reads_before_writes(arbitration: str,
     assert "".join("w" if txn.write else "r" for txn in sorted(txns, key=lambda txn: system.ended[txn])) == order
 
 
+@pytest.mark.parametrize(
+    ("iova", "size", "write", "lines"),
+    [(0x1000, 64, False, 1), (0x1000, 256, False, 4), (0x1020, 64, False, 2), (0x1000, 256, True, 1)],
+)
+def test_each_further_line_of_a_read_holds_its_place(iova: int, size: int, write: bool, lines: int) -> None:
+    timing = {**TIMING, "turnaround": 20_000, "turnaround_line": 5_000}
+    made = System(geometry={"in_flight": 1}, timing=timing, memory_ps=MEMORY)
+    made.device().map(0x1000, DATA)
+    made.dma(0x1000)
+    start = made.sim.now + 1_000_000
+    made.request(iova, size=size, write=write, at_ps=start)
+    behind = made.request(0x1000, at_ps=start + 1)
+    made.run()
+    assert behind.parts["place"] == 2_000 - 1 + 20_000 + 5_000 * (lines - 1)
+
+
 @pytest.mark.parametrize("executor", [Plain, Agenda])
 def test_reads_of_all_walkers_start_an_interval_apart(executor: Any) -> None:
     """Four walks at once: the reads of each come one after the other, and take turns with those of the others."""
