@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cosim.object.elf import elftools
+from cosim.object.inlined import Spot, calls, with_callers
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,18 @@ class DebugInfo:
     addresses: list[int] = field(default_factory=list)
     """Where a line begins, sorted; `places` has the file and the line of each."""
     places: list[str] = field(default_factory=list)
+    senders: list[str] = field(default_factory=list)
+    """Of each of them the line that sends a command there, if a function that sends is inlined."""
 
     def place(self, address: int) -> str:
         """The file and line of an instruction, such as ``iommu.c:934``; empty if unknown."""
         index = bisect.bisect_right(self.addresses, address) - 1
         return self.places[index] if index >= 0 else ""
+
+    def sender(self, address: int) -> str:
+        """The line that sends a command by this instruction, where functions that send are inlined; else its own."""
+        index = bisect.bisect_right(self.addresses, address) - 1
+        return self.senders[index] or self.places[index] if index >= 0 else ""
 
     def field(self, path: str) -> Member:
         """A member by its path, such as ``device.iommu`` or ``iommu_domain.geometry.aperture_end``. KeyError."""
@@ -88,7 +96,7 @@ def debug_info(files: Sequence[tuple[str, bytes]], problems: list[str]) -> Debug
     elffile, found = elftools("elf.elffile"), DebugInfo()
     origin: dict[str, str] = {}
     differ: dict[str, list[str]] = {}
-    lines: dict[int, str] = {}
+    lines: dict[int, tuple[str, str]] = {}
     for path, whole in files:
         try:
             info = elffile.ELFFile(io.BytesIO(whole)).get_dwarf_info(relocate_dwarf_sections=False)
@@ -111,28 +119,48 @@ def debug_info(files: Sequence[tuple[str, bytes]], problems: list[str]) -> Debug
             f"{', struct '.join(names[:5])}{' and more' if len(names) > 5 else ''}; build both from one tree"
         )
     found.addresses = sorted(lines)
-    found.places = [lines[address] for address in found.addresses]
+    found.places = [lines[address][0] for address in found.addresses]
+    found.senders = [lines[address][1] for address in found.addresses]
     return found
 
 
-def _lines(info: Any, unit: Any) -> Iterator[tuple[int, str]]:
+def _lines(info: Any, unit: Any) -> Iterator[tuple[int, tuple[str, str]]]:
+    """By address where each line of a compilation unit begins, which it is, and where it sends commands from.
+
+    Behind the end of its code is no line.
+    """
     program = info.line_program_for_CU(unit)
     if program is None:
         return
-    names: dict[int, str] = {}
-    files = program["file_entry"]
-    first = 0 if program["version"] >= 5 else 1
+    named = list(_files(program))
+    rows: dict[int, Spot] = {}
     for entry in program.get_entries():
         state = entry.state
-        if state is None:
-            continue
-        if state.end_sequence:
-            yield state.address, ""
-            continue
-        if state.file not in names:
-            raw = files[state.file - first].name
-            names[state.file] = (raw.decode() if isinstance(raw, bytes) else str(raw)).rpartition("/")[2]
-        yield state.address, f"{names[state.file]}:{state.line}"
+        if state is not None:
+            rows[state.address] = ("", 0) if state.end_sequence else (named[state.file], state.line)
+    for one in with_callers(sorted(rows.items()), list(calls(info, unit, named))):
+        yield one.address, (_line(one.spot), _line(one.sent) if one.sent else "")
+
+
+def _line(spot: Spot) -> str:
+    file, line = spot
+    return f"{file.rpartition('/')[2]}:{line}" if file else ""
+
+
+def _files(program: Any) -> Iterator[str]:
+    """The files that a line table numbers, with their folders, from 0."""
+    first = program["version"] < 5  # which numbers from 1, and folders likewise
+    folders = [_decoded(folder) for folder in program["include_directory"]]
+    if first:
+        folders.insert(0, "")
+        yield ""
+    for entry in program["file_entry"]:
+        folder = folders[entry.dir_index] if entry.dir_index < len(folders) else ""
+        yield f"{folder}/{_decoded(entry.name)}"
+
+
+def _decoded(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
 
 
 class _Unit:

@@ -13,6 +13,7 @@ from cosim.isa.translate import Block, translate
 from cosim.object.dwarf import DebugInfo, debug_info
 from cosim.object.elf import Relocatable, elftools, read
 from cosim.object.errors import ObjectError
+from cosim.object.inlined import sends
 from cosim.object.kept import kept
 from cosim.object.link import Linked, Region, link
 
@@ -26,12 +27,16 @@ FENCE = 0x0F
 """The major opcode of fences."""
 ORDERING = 3 << 25
 """The bits aq and rl of an atomic."""
+AUIPC, JALR = 0x17, 0x67
+"""The opcodes of the two instructions of a call."""
+FAILS, RETURN = 0xFFF0_0513, 0x8067
+"""What stands for them if a call is taken out: li a0, -1; and ret, if the call is the last that its function does."""
 
 
 class Image:
     """Linked objects. Blocks are translated when they are first run, and shared by all that run the image.
 
-    At the addresses in `unordered` fences are nops, and atomics neither acquire nor release.
+    At the addresses in `unordered` fences are nops, atomics neither acquire nor release, and calls fail at once.
     """
 
     def __init__(
@@ -63,17 +68,31 @@ class Image:
         word = self.code.read(address, 4)
         if address not in self._unordered:
             return word
-        return NOP if word & 0x7F == FENCE else word & ~ORDERING
+        opcode = word & 0x7F
+        if opcode == AUIPC:
+            return FAILS
+        if opcode == JALR:
+            return NOP if word >> 7 & 31 else RETURN
+        return NOP if opcode == FENCE else word & ~ORDERING
 
     def orders(self) -> dict[str, list[int]]:
-        """Where fences stand, and atomics that acquire or release: by line, their addresses."""
+        """Where fences stand, atomics that acquire or release, and calls that send commands: by line, their addresses.
+
+        A function that sends is one of the driver's whose name says so (`sends`).
+        """
         found: dict[str, list[int]] = {}
+        senders = {start for start, _, name in self.linked.functions if sends(name)}
         for start, end in self.linked.text:
             at = start
             while at < end:
                 instruction = decode(self.code.read(at, 4))
                 if instruction.name == "fence" or instruction.acquire or instruction.release:
                     found.setdefault(self.place(at), []).append(at)
+                elif instruction.name == "auipc":
+                    then = decode(self.code.read(at + instruction.length, 4))
+                    target = at + instruction.imm + then.imm & (1 << 64) - 1
+                    if then.name == "jalr" and then.rs1 == instruction.rd and target in senders:
+                        found.setdefault(self.info.sender(at), []).extend((at, at + instruction.length))
                 at += instruction.length
         return found
 

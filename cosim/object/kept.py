@@ -11,7 +11,7 @@ from typing import Any
 
 from cosim.object.dwarf import DebugInfo, Member, Structure, Variable
 
-FORMAT = 1
+FORMAT = 2
 """To be counted up when what is kept changes."""
 
 
@@ -48,7 +48,7 @@ def _from_json(data: dict[str, Any]) -> DebugInfo:
         for name, one in data["structures"].items()
     }
     variables = [Variable(**one) for one in data["variables"]]
-    return DebugInfo(structures, data["enumerators"], variables, data["addresses"], data["places"])
+    return DebugInfo(structures, data["enumerators"], variables, data["addresses"], data["places"], data["senders"])
 
 
 def _member(data: dict[str, Any]) -> Member:

@@ -88,7 +88,7 @@ def lines_without() -> dict[str, str]:
     return {line: driver.variant for line, driver in mutants(load("quickstart", driver=OWN).driver)}
 
 
-def test_each_line_that_makes_order_can_be_taken_out() -> None:
+def test_each_line_that_makes_order_or_sends_can_be_taken_out() -> None:
     made = lines_without()
     assert {line.partition(":")[0] for line in made} >= {"queue.c", "domain.c"}
     for line, driver in made.items():
@@ -104,7 +104,20 @@ def test_a_fence_taken_out_is_the_race_that_a_macro_switches_on() -> None:
     assert result.violations
 
 
-def test_a_line_that_makes_no_order_is_refused() -> None:
+@pytest.mark.slow
+def test_what_a_line_sends_is_not_sent_without_it() -> None:
+    """By one line IOTINVAL; by another IOFENCE, for which nobody waits then."""
+    sources = {name: (DRIVER / name).read_text().splitlines() for name in ("queue.c", "domain.c")}
+    for name, call, kind in (
+        ("queue.c", "own_send(iommu, 1 | 1ul << 10", "never invalidated"),
+        ("domain.c", "\town_sync(domain->iommu)", "invalidated but not fenced"),
+    ):
+        line = next(n for n, text in enumerate(sources[name], 1) if text.startswith(call) or call in text)
+        result = run(str(RACES), lines_without()[f"{name}:{line}"], ("threads.0.start", "6 us"))
+        assert kind in str(result.violations)
+
+
+def test_a_line_that_makes_no_order_and_sends_nothing_is_refused() -> None:
     assert "-queue.c:1: no order is made there" in problem(driver=f"{OWN},-queue.c:1")
 
 

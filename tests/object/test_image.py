@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
 from cosim.isa.decode import decode
-from cosim.object import elf, kept
+from cosim.object import elf, inlined, kept
 from cosim.object.errors import ObjectError
 from cosim.object.image import Image, Nowhere, load
 
@@ -84,6 +84,44 @@ def test_an_instruction_knows_its_line(image: Image) -> None:
     file, _, line = image.place(image.linked.symbols["own_send"]).partition(":")
     assert file == "queue.c"
     assert "own_send" in source[int(line) - 2]
+
+
+def test_what_a_header_inlines_is_told_by_the_line_that_calls_it(image: Image) -> None:
+    """The doorbell is a store of `write32` in kernel.h: own_send calls it."""
+    source = (DRIVER / "queue.c").read_text().splitlines()
+    bell = next(n for n, line in enumerate(source, 1) if "write32(" in line and "CQT" in line)
+    start, size = next((at, size) for at, size, name in image.linked.functions if name == "own_send")
+    assert f"queue.c:{bell}" in {image.place(at) for at in range(start, start + size, 2)}
+    assert not any("kernel.h" in place for place in image.info.places)
+
+
+IN = ("drivers/iommu/riscv/iommu.c", 450)
+TABLE, FORMAT = ("drivers/iommu/generic_pt/iommu_pt.h", 300), ("drivers/iommu/generic_pt/pt_defs.h", 178)
+MMIO, ASM = ("arch/riscv/include/asm/mmio.h", 34), ("./include/asm-generic/io.h", 7)
+
+
+@pytest.mark.parametrize(
+    ("own", "callers", "spot"),
+    [
+        (IN, [], IN),
+        (MMIO, [ASM, IN, ("drivers/iommu/riscv/iommu.c", 9)], IN),
+        (FORMAT, [TABLE], FORMAT),
+        (ASM, [MMIO, TABLE], TABLE),
+        (MMIO, [ASM], MMIO),
+    ],
+)
+def test_the_line_that_is_told_is_the_innermost_of_the_driver(
+    own: inlined.Spot, callers: list[inlined.Spot], spot: inlined.Spot
+) -> None:
+    assert inlined.told(own, callers) == spot
+
+
+def test_a_call_that_was_inlined_ends_where_its_addresses_do() -> None:
+    rows = [(0, IN), (4, MMIO), (16, ("", 0))]
+    within = [inlined.Call(4, 8, ("iommu.c", 1), 1, "writel"), inlined.Call(6, 8, ("iommu.c", 2), 2, "cmd_send")]
+    found = list(inlined.with_callers(rows, within))
+    assert [(one.address, one.spot[1]) for one in found] == [(0, 450), (4, 1), (6, 2), (8, 34), (16, 0)]
+    assert [one.sent for one in found] == [None, None, ("iommu.c", 2), None, None]
 
 
 @pytest.mark.slow

@@ -13,7 +13,10 @@ from cosim.system.driver_options import DriverOptions
 
 
 def mutants(driver: DriverOptions) -> Iterator[tuple[str, DriverOptions]]:
-    """Each step of a driver as ``AXIS: STEP``, and the driver without it; of objects each line that makes order."""
+    """Each step of a driver as ``AXIS: STEP``, and the driver without it.
+
+    Of objects it is each line that makes order or sends commands.
+    """
     if objects := paths_of(driver.variant):
         from cosim.sw.object_driver.loading import orders_of  # what is not asked for is not paid for
 

@@ -47,17 +47,20 @@ def load_objects(paths: Sequence[Path]) -> Loaded:
 
 
 def _without(image: Image, lines: Sequence[str]) -> Image:
-    """The image without the order that is made at these lines."""
+    """The image without the order that is made at these lines, and what they send."""
     if not lines:
         return image
     orders = image.orders()
     if unknown := [line for line in lines if line not in orders]:
-        raise ObjectError(f"{WITHOUT}{line}: no order is made there; {nearest(line, orders)}" for line in unknown)
+        raise ObjectError(
+            f"{WITHOUT}{line}: no order is made there, and no command is sent; {nearest(line, orders)}"
+            for line in unknown
+        )
     return image.without([address for line in lines for address in orders[line]])
 
 
 def orders_of(paths: Sequence[Path]) -> list[str]:
-    """The lines of a driver at which order is made, but those that were taken out. ObjectError."""
+    """The lines of a driver that make order or send a command, but those that were taken out. ObjectError."""
     return [line for line in load_objects(paths).image.orders() if Path(WITHOUT + line) not in paths]
 
 
