@@ -303,6 +303,7 @@ def explore(
     set: Mapping[str, object] | None = None,
     overlays: Iterable[str | Path] = (),
     until: str | None = None,
+    host_limit: float = 60.0,
     folder: str | Path | None = None,
     resume: bool = False,
     **unknown: object,
@@ -311,7 +312,8 @@ def explore(
 
     Times are texts: ``holds=["2 us", "5 us"], starts={"cpu1.attach": ["0 ns", "2 us"]}``. With a `folder` findings and
     a journal are written there, by which a search that was interrupted goes on with `resume`. Ctrl-C ends it early;
-    the last row then says so. `seconds`, and `schedules`, are for each row. `cluster` is the address of a Dask
+    the last row then says so. `seconds`, and `schedules`, are for each row, and a run may take `host_limit`
+    seconds of this computer. `cluster` is the address of a Dask
     scheduler whose workers make the runs. Raises TopologyError.
     """
     from pathlib import Path as FilePath
@@ -338,6 +340,7 @@ def explore(
         go_on=go_on,
         mutants=mutants,
         shrink=shrink,
+        host_limit=host_limit,
         drivers=_several(drivers),
     )
     stop = Stop()

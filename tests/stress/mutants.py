@@ -142,8 +142,7 @@ def scored(driver: str, experiments: Experiments, only: str) -> Iterator[Score]:
             row = experiments.search(name, mutant)
             if row.stopped == "interrupted":
                 raise KeyboardInterrupt
-            # A run that this computer has not ended in time, however busy it was, shows nothing of the driver.
-            if row.found is not None and not row.found.sign.startswith("error:"):
+            if row.found is not None:
                 score.topology, score.row = name, row
                 break
         yield score

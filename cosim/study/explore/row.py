@@ -9,7 +9,7 @@ from typing import Any, Literal
 from cosim.study.pool.record import Record
 from cosim.study.run.run import Point
 
-Stopped = Literal["", "found", "schedules", "time", "interrupted"]
+Stopped = Literal["", "found", "schedules", "time", "late", "interrupted"]
 
 
 @dataclass(slots=True)
@@ -75,6 +75,8 @@ class Row:
     """Combinations of starts whose unperturbed run is that of another one."""
     lost: int = 0
     """Runs that came to no end: their process died, or an exception was raised."""
+    late: int = 0
+    """Runs that took longer than they may on the computer, so that nothing is known of them."""
     stopped: Stopped = ""
     found: Found | None = None
     others: dict[str, Found] = field(default_factory=dict)
@@ -115,6 +117,7 @@ class Row:
             "orders": self.orders,
             "alike": self.alike,
             "lost": self.lost,
+            "late": self.late,
             "stopped": self.stopped,
             "found": self.found and self.found.as_json(),
             "others": {sign: found.as_json() for sign, found in self.others.items()},

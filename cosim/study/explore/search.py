@@ -61,12 +61,14 @@ class Search:
         begun = {cell.starts: done.digest for (cell, _), done in unperturbed}
         self.row.alike = len(begun) - len(set(begun.values()))
         if not self.row.stopped:
-            self.row.complete = 0
+            self.row.complete = -1 if self.row.late else 0
             if self._request.strategy == "bounded":
                 self._bounded(unperturbed)
             else:
                 self._drawn(unperturbed)
         self.row.orders = len(self._orders)
+        if self.row.late and not self.row.stopped:
+            self.row.stopped = "late"
         return self.row
 
     # --- Bounded -----------------------------------------------------------------------------------------------------
@@ -76,12 +78,12 @@ class Search:
         for level in range(1, self.row.deviations + 1):
             following = list(self._added(done, seen))
             if not following:
-                self.row.complete = self.row.deviations
+                self.row.complete = self.row.complete if self.row.late else self.row.deviations
                 return
             done = self._level(following)
             if self.row.stopped:
                 return
-            self.row.complete = level
+            self.row.complete = self.row.complete if self.row.late else level
 
     def _added(self, done: list[tuple[Try, Done]], seen: set[tuple[int, frozenset[str]]]) -> Iterator[Try]:
         """Each schedule of the next level, once."""
@@ -164,7 +166,10 @@ class Search:
                 return None
             shown = record.signs
             done = Done(shown, record.digest, record.also, told(record) if shown else ())
-            self._journal.put(name, done)
+            if record.outcome == "late":
+                self.row.late += 1
+            else:
+                self._journal.put(name, done)
             self.row.lost += record.outcome in ("lost", "error")
         if done.look is not None and done.look.order:
             self._orders.add((id(cell), done.look.order))

@@ -37,7 +37,7 @@ class Pool:
 
     With a `place`, such as a cluster, the processes are there; what they call has to be picklable.
 
-    A run that takes longer than `host_limit` seconds has failed, with the outcome ``error``; 0 is no limit.
+    A run that takes longer than `host_limit` seconds has the outcome ``late``; 0 is no limit.
 
     With `anew` each run boots for itself, in a process of its own. Without `fork`, or where there is none, runs are
     made in this process, one after the other; their digests are the same. Where other threads run in this process it

@@ -20,11 +20,11 @@ Row = tuple[Any, ...]
 class Record:
     """How a run ended, and what was seen in it.
 
-    `outcome` is that of its `Result`, or ``error`` for one that raised an exception, or ``lost`` for one whose process
-    died, twice; `failures` says in words what was wrong.
+    `outcome` is that of its `Result`, or ``error`` for one that raised an exception, ``late`` for one that took longer
+    than it may on the computer, or ``lost`` for one whose process died, twice; `failures` says in words what was wrong.
     """
 
-    outcome: Outcome | Literal["error", "lost"]
+    outcome: Outcome | Literal["error", "late", "lost"]
     failures: tuple[str, ...] = ()
     digest: str = ""
     events: int = 0
@@ -52,6 +52,8 @@ class Record:
     @property
     def signs(self) -> tuple[str, ...]:
         """What was shown: the signatures, and what else was not as expected (`cosim.study.run.signs`)."""
+        if self.outcome == "late":
+            return ()  # a busy computer shows nothing of the system
         return signs_of(self.outcome, self.signatures, self.failures)
 
     @classmethod

@@ -74,15 +74,19 @@ def finished(point: Point, wanted: Wanted) -> Record:
         system.close()
 
 
+class Late(TimeoutError):
+    """A run has taken as long as it may on this computer."""
+
+
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """TimeoutError, wherever the process then is, after so many seconds; 0 are endless."""
+    """Late, wherever the process then is, after so many seconds; 0 are endless."""
     if not seconds:
         yield
         return
 
     def late(number: int, frame: object) -> NoReturn:
-        raise TimeoutError(f"this run has not ended after {seconds:g} s of this computer's time")
+        raise Late(f"this run has not ended after {seconds:g} s of this computer's time")
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -95,6 +99,8 @@ def limited(seconds: float) -> Iterator[None]:
 
 def failed(error: BaseException) -> Record:
     """The record of a run that has raised an exception."""
+    if isinstance(error, Late):
+        return Record("late", (str(error),))
     return Record("error", (str(error) if isinstance(error, TopologyError) else describe(error),))
 
 

@@ -104,7 +104,12 @@ def _extent(row: Row) -> str:
     if not row.stopped and row.complete >= row.deviations:
         kept = " that were not skipped" if row.skipped else ""
         return f"all {row.runs:,} schedules{kept} of k <= {row.deviations}"
-    ends = {"time": "the time was over", "schedules": "as many were asked for", "interrupted": "interrupted"}
+    ends = {
+        "time": "the time was over",
+        "schedules": "as many were asked for",
+        "late": "some took too long",
+        "interrupted": "interrupted",
+    }
     part = f"all of k <= {row.complete}" if row.complete >= 0 else "not all unperturbed runs"
     level = f", {row.by_level[-1]:,} of {row.next_level:,} of k = {len(row.by_level) - 1}"
     return f"{row.runs:,} schedules, {part}{level} ({ends.get(row.stopped, row.stopped)})"
@@ -120,6 +125,8 @@ def _notes(row: Row, rows: list[Row]) -> Iterable[str]:
         yield f"{row.orders:,} partial orders"
     if row.alike and not row.stopped:
         yield f"{row.alike} of the combinations of starts make no difference: the run is that of another one"
+    if row.late:
+        yield f"{row.late:,} run{'s' * (row.late != 1)} took longer than a run may on this computer; see --host-limit"
     if row.lost:
         yield f"{row.lost:,} run{'s' * (row.lost != 1)} died, or raised an exception"
 

@@ -9,7 +9,7 @@ from cosim.study.results.numbers import numbers_of
 from cosim.study.run.named import Named
 from cosim.study.run.result import Result
 
-WITHOUT_NUMBERS = ("error", "lost", "invalid")
+WITHOUT_NUMBERS = ("error", "late", "lost", "invalid")
 """Outcomes of runs that came to no end: an exception or a time limit, a process that died, a topology that is none."""
 
 

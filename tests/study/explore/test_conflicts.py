@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from itertools import combinations
 
 from hypothesis import given, settings
@@ -24,6 +25,19 @@ KEYS: list[Footprint] = [
     (Every("iommu0"),),
     (0x1000, ("iommu0", "cqt")),
 ]
+BLOCKS: list[Footprint] = [
+    (0x1000,),
+    (range(0x0FF8, 0x1090, 8),),
+    (range(0x1040, 0x1080, 8),),
+    (0x1078,),
+    (range(0x1000, 0x3008, 8),),
+    (0x3000,),
+    (range(0x1FFFC0, 0x600008, 8),),
+    (range(0x400000, 0x401000, 8),),
+    (0x5FFFF8,),
+    (0x1000, range(0x1078, 0x1088, 8)),
+]
+"""Ranges that begin and end inside of lines, pages and megapages, and at their ends."""
 HOLD = 50
 
 
@@ -32,9 +46,9 @@ def effect(time: int, number: int, owner: str, footprint: Footprint, changes: bo
 
 
 @st.composite
-def runs(draw: st.DrawFn) -> list[Taken]:
+def runs(draw: st.DrawFn, keys: Sequence[Footprint] = KEYS) -> list[Taken]:
     each = st.tuples(
-        st.integers(0, 30), st.sampled_from("ABC"), st.sampled_from(KEYS), st.booleans(), st.integers(0, 4)
+        st.integers(0, 30), st.sampled_from("ABC"), st.sampled_from(keys), st.booleans(), st.integers(0, 4)
     )
     found, time = [], 0
     for number, (later, owner, footprint, changes, asks) in enumerate(draw(st.lists(each, max_size=24))):
@@ -43,8 +57,8 @@ def runs(draw: st.DrawFn) -> list[Taken]:
     return found
 
 
-@settings(max_examples=40)
-@given(runs())
+@settings(max_examples=80)
+@given(st.sampled_from([KEYS, BLOCKS]).flatmap(runs))
 def test_what_may_be_held_is_what_the_definition_says(taken: list[Taken]) -> None:
     by_definition = [
         one

@@ -88,6 +88,16 @@ def test_a_search_that_stops_early_says_how_far_it_came_and_is_not_called_clean(
     assert "the file names 2 drivers to be found" in text
 
 
+def test_a_run_that_this_computer_has_no_time_for_is_neither_found_nor_clean(path: Path) -> None:
+    exploration = cosim.explore(path, drivers=["merged"], one_cell=True, host_limit=1e-3, jobs=1)
+    (row,) = exploration.rows
+    assert (row.late, row.found, row.complete, row.stopped) == (1, None, -1, "late")
+    text = " ".join(as_text([row]).split())
+    assert "nothing found: 1 schedules, not all unperturbed runs" in text
+    assert "1 run took longer than a run may on this computer; see --host-limit" in text
+    assert exploration.exit_code == 4
+
+
 @pytest.mark.slow
 def test_a_grid_has_each_hold_with_each_start_and_each_command_makes_its_own(path: Path) -> None:
     (row,) = cosim.explore(path, set=CONTEXT_FIRST, deviations=0, go_on=True).rows
@@ -242,7 +252,9 @@ def test_nothing_to_search_is_an_error_of_a_topology_and_not_of_one_driver_of_se
     exploration = Exploration()
     for topology, nothing, sign in rows:
         found = SimpleNamespace(sign=sign) if sign else None
-        row = SimpleNamespace(name=topology, nothing=nothing, found=found, stopped="", driver="", as_wanted=True)
+        row = SimpleNamespace(
+            name=topology, nothing=nothing, found=found, late=0, stopped="", driver="", as_wanted=True
+        )
         exploration.rows.append(row)  # type: ignore[arg-type]
     assert exploration.exit_code == code
 

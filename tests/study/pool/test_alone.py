@@ -122,7 +122,7 @@ def hangs() -> Chooser:
     [
         (dies, "lost", "ended with 7"),
         (fails, "error", "mine"),
-        (hangs, "error", "this run has not ended after 0.5 s"),
+        (hangs, "late", "this run has not ended after 0.5 s"),
     ],
 )
 def test_a_run_that_dies_fails_or_hangs_stops_none_of_the_others(
