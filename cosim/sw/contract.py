@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 SPECIAL = frozenset({"__contains__", "__iter__"})
@@ -23,9 +24,28 @@ def breaches(contract: type, thing: Any) -> list[str]:
     """In words, every way in which the object `thing` does not keep `contract`; empty if it does.
 
     A method has to be callable as the contract calls it, by position, whatever the names of its parameters are, and
-    to be ``async`` where it is awaited. What a method returns is not looked at.
+    to be ``async`` where it is awaited, as has one that takes the place of a base class's own. What a method returns is
+    not looked at.
     """
-    return [text for name in members(contract) if (text := _breach(name, getattr(contract, name, None), thing))]
+    asked = members(contract)
+    found = [text for name in asked if (text := _breach(name, getattr(contract, name, None), thing))]
+    return found + [text for name, text in _replaced(type(thing)) if name not in asked]
+
+
+def _replaced(kind: type) -> Iterator[tuple[str, str]]:
+    """The methods that are awaited as methods of a base class, and cannot be, or the other way round; by name."""
+    for name in dict.fromkeys(name for base in kind.__mro__[:-1] for name in vars(base)):
+        own, *others = (vars(base)[name] for base in kind.__mro__[:-1] if name in vars(base))
+        if all(map(inspect.isfunction, (own, *others))) and (text := _awaited(name, others[-1], own) if others else ""):
+            yield name, text
+
+
+def _awaited(name: str, wanted: Any, found: Any) -> str:
+    """In words, that one of two functions is awaited and the other one is not; empty if they are alike."""
+    awaited = inspect.iscoroutinefunction(wanted)
+    if awaited == inspect.iscoroutinefunction(inspect.unwrap(found)):
+        return ""
+    return f"its {name} is not async, and is awaited" if awaited else f"its {name} is async, and is not awaited"
 
 
 def _breach(name: str, wanted: Any, thing: Any) -> str:
@@ -37,9 +57,8 @@ def _breach(name: str, wanted: Any, thing: Any) -> str:
         return f"it has no method {call}"
     if not callable(found):
         return f"its {name} is no method"
-    awaited = inspect.iscoroutinefunction(wanted)
-    if awaited != inspect.iscoroutinefunction(inspect.unwrap(found)):
-        return f"its {name} is not async, and is awaited" if awaited else f"its {name} is async, and is not awaited"
+    if text := _awaited(name, wanted, found):
+        return text
     try:
         inspect.signature(found).bind(*list(inspect.signature(wanted).parameters)[1:])
     except TypeError:

@@ -66,6 +66,16 @@ class Slow(Oak):
         return True
 
 
+class Creaking(Oak):
+    async def creak(self):
+        pass
+
+
+class Silent(Creaking):
+    def creak(self):
+        pass
+
+
 class Narrow(Oak):
     async def open(self):
         pass
@@ -84,6 +94,7 @@ class Demanding(Oak):
         (Painted, "its is_open is no method"),
         (Hasty, "its open is not async, and is awaited"),
         (Slow, "its is_open is async, and is not awaited"),
+        (Silent, "its creak is not async, and is awaited"),
         (Narrow, "its open() cannot be called as open(width, silently)"),
         (Demanding, "its open(width, silently, key) cannot be called as open(width, silently)"),
     ],

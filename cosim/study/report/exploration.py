@@ -104,10 +104,11 @@ def _extent(row: Row) -> str:
     if not row.stopped and row.complete >= row.deviations:
         kept = " that were not skipped" if row.skipped else ""
         return f"all {row.runs:,} schedules{kept} of k <= {row.deviations}"
+    if row.stopped == "late":
+        return f"{row.runs:,} schedule{'s' * (row.runs != 1)}, {row.late:,} of which came to no end"
     ends = {
         "time": "the time was over",
         "schedules": "as many were asked for",
-        "late": "some took too long",
         "interrupted": "interrupted",
     }
     part = f"all of k <= {row.complete}" if row.complete >= 0 else "not all unperturbed runs"
@@ -116,7 +117,7 @@ def _extent(row: Row) -> str:
 
 
 def _notes(row: Row, rows: list[Row]) -> Iterable[str]:
-    if row.found is None and not row.nothing:
+    if row.found is None and not row.nothing and row.complete >= 0:
         yield f"{_span(row.actions)} actions, {_span(row.conflicts)} in conflict"
         yield _proof(row, rows)
     if row.skipped:
@@ -126,7 +127,7 @@ def _notes(row: Row, rows: list[Row]) -> Iterable[str]:
     if row.alike and not row.stopped:
         yield f"{row.alike} of the combinations of starts make no difference: the run is that of another one"
     if row.late:
-        yield f"{row.late:,} run{'s' * (row.late != 1)} took longer than a run may on this computer; see --host-limit"
+        yield f"{row.late:,} took longer than a run may on this computer: --host-limit gives more time"
     if row.lost:
         yield f"{row.lost:,} run{'s' * (row.lost != 1)} died, or raised an exception"
 

@@ -93,8 +93,8 @@ def test_a_run_that_this_computer_has_no_time_for_is_neither_found_nor_clean(pat
     (row,) = exploration.rows
     assert (row.late, row.found, row.complete, row.stopped) == (1, None, -1, "late")
     text = " ".join(as_text([row]).split())
-    assert "nothing found: 1 schedules, not all unperturbed runs" in text
-    assert "1 run took longer than a run may on this computer; see --host-limit" in text
+    assert "nothing found: 1 schedule, 1 of which came to no end" in text
+    assert "1 took longer than a run may on this computer: --host-limit gives more time" in text
     assert exploration.exit_code == 4
 
 
