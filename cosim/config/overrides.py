@@ -86,14 +86,18 @@ def _matches(override: Override, root: Node, groups: Mapping[str, tuple[str, ...
     sections = root.entries.keys() | set((legal and legal(data, ())) or ())
     pattern = override.path if override.path[0] in sections else override.in_parts
     frontier: list[Path] = [()]
-    for depth, component in enumerate(pattern):
+    depth = 0
+    while depth < len(pattern):
+        length = legal.name_length(data, frontier[0], pattern[depth:]) if legal and depth > 1 else 1
+        component = ".".join(pattern[depth : depth + length])
         reached = [step for path in frontier for step in _steps(_Place(data, path, groups, legal), component)]
         if not reached:
             places = [_Place(data, path, groups, legal) for path in frontier]
             extra = sections if depth == 1 and pattern is not override.path else ()
             message = _nowhere(places, component, extra, pattern)
-            raise TopologyError([Problem(override.position, pattern[: depth + 1], message)])
+            raise TopologyError([Problem(override.position, pattern[: depth + length], message)])
         frontier = reached
+        depth += length
     return frontier
 
 

@@ -160,6 +160,14 @@ class LegalNames:
         """Whether a mapping is expected whose keys are free, such as the names of domains."""
         return any(map(is_mapping, at(self.model, data, path)))
 
+    def name_length(self, data: Any, path: Path, rest: tuple[str, ...]) -> int:
+        """How many of the components `rest` are one name: several, where names of plain values have dots."""
+        named = child(at(self.model, data, path), None, "")
+        if not self.may_be_added(data, path) or all(map(is_model, named)):
+            return 1
+        fields = fields_of(named)
+        return next((n for n in range(1, len(rest)) if rest[n] in fields), len(rest))
+
 
 def legal_names(model: type[BaseModel], open_names: Mapping[Path, Collection[str]] | None = None) -> LegalNames:
     """The names that overrides of a model's data may set."""

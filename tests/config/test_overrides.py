@@ -284,6 +284,25 @@ def test_overrides_in_turn_equal_writing_every_member_by_hand(count, changes):
     assert len(source.problems) == refused
 
 
+@pytest.mark.parametrize(
+    ("override", "name", "most"),
+    [
+        ("expect.scalars.nic0.reads.max=3", "nic0.reads", 3),
+        ("expect.scalars.iommu0.walks.max=9", "iommu0.walks", 9),
+        ("expect.scalars.iommu*.walks={max: 9}", "iommu0.walks", 9),
+    ],
+)
+def test_names_of_values_may_have_dots(override, name, most):
+    assert load(override).expect.scalars[name].max == most
+    assert load(override.partition(".max")[0].partition("={")[0] + "=7").expect.scalars[name] == 7
+
+
+def test_names_of_what_has_fields_have_none():
+    assert load("domains.other.devices=nic3").domains["other"].devices == "nic3"
+    with pytest.raises(TopologyError, match=r"domains.other.devies: unknown field; did you mean devices\?"):
+        load("domains.other.devies=nic3")
+
+
 # --- Entries of one word ---------------------------------------------------------------------------------------------
 
 
