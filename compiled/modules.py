@@ -13,6 +13,7 @@ INTERPRETED = {
     "options.py": "pydantic makes these classes, and software reads them",
     "sim/operations": "software makes operations, and awaits them",
     "sim/chooser.py": "searches derive choosers",
+    "sim/environment.py": "its class is one of SimPy's",
     "sim/loaded.py": "its class is an int",
     "sim/probe.py": "its class is a list",
     "sim/plain.py": "the twin that all else is compared with",

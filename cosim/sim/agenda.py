@@ -48,8 +48,8 @@ class Agenda(Executor):
         self._alarm: WakeUp | None = None
 
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
-        if time <= self.env._now:
-            raise ValueError(f"at {time} ps: that is not after the present, {self.env._now} ps")
+        if time <= self.sim.now:
+            raise ValueError(f"at {time} ps: that is not after the present, {self.sim.now} ps")
         self._push((time, rank, _call, call))
 
     def schedule(self, time: int, rank: int, call: Callable[[Any], object], argument: object) -> None:
@@ -61,7 +61,7 @@ class Agenda(Executor):
         self._push((time, task.rank, self._advance, task))
 
     def resume(self, task: Task) -> None:
-        self._push((self.env._now + 1, task.rank, self._pass, task))  # type: ignore[arg-type]
+        self._push((self.sim.now + 1, task.rank, self._pass, task))
 
     # --- When --------------------------------------------------------------------------------------------------------
 
@@ -77,12 +77,12 @@ class Agenda(Executor):
             self._parked = (time, rank)
             self._alarm = alarm = WakeUp(self.env)
             alarm.callbacks.append(self._activate)
-            self.env.schedule(alarm, rank, time - self.env._now)  # type: ignore[arg-type]
+            self.env.schedule(alarm, rank, time - self.sim.now)  # type: ignore[arg-type]
 
     def _activate(self, alarm: Any) -> None:
         if alarm is not self._alarm:
             return  # an earlier alarm has taken its place
-        env, heap, queue, events = self.env, self._heap, self.env._queue, 0
+        sim, heap, queue, events = self.sim, self._heap, self.env._queue, 0
         self.activations += 1
         self._parked = None
         self._running = True
@@ -97,7 +97,7 @@ class Agenda(Executor):
                         heappop(queue)  # a superseded alarm is no reason to stop
                         continue
                 heappop(heap)
-                env._now = time
+                sim.now = time
                 events += 1
                 call(argument)
         finally:
@@ -108,15 +108,11 @@ class Agenda(Executor):
 
     # --- What: one step of a routine each -----------------------------------------------------------------------------
 
-    def _advance(self, task: Task, answer: Access | None = None) -> None:
-        """Resume the routine with `answer`, and begin the operation that it yields next."""
-        now: int = self.env._now  # type: ignore[assignment]
-        while True:
-            try:
-                # Told apart by `kind` alone: to have the type checker follow (`type(op) is`) costs 1.5 % of a hit.
-                op: Any = task.send(answer)
-            except StopIteration:
-                return
+    def _advance(self, task: Task) -> None:
+        """Resume the routine, and begin the operation that it yields next."""
+        now = self.sim.now
+        op: Any  # told apart by `kind` alone: to have the type checker follow (`type(op) is`) costs 1.5 % of a hit
+        for op in task.routine:
             kind = type(op)
             if kind is Access:
                 task.access = op
@@ -137,7 +133,6 @@ class Agenda(Executor):
                 wait = out - op.latency_ps - now
             elif kind is Gate:
                 if op.take():
-                    answer = None
                     continue
                 op.waiting.append(task)
                 task.part = op.part
@@ -158,14 +153,14 @@ class Agenda(Executor):
 
     def _pass(self, task: Task) -> None:
         """The gate has let it through."""
-        now: int = self.env._now  # type: ignore[assignment]
+        now = self.sim.now
         parts, part = task.parts, task.part
         parts[part] = parts.get(part, 0) + now - task.since
         self._advance(task)
 
     def _arrive(self, task: Task) -> None:
         """The access is at its target."""
-        now: int = self.env._now  # type: ignore[assignment]
+        now = self.sim.now
         task.since = now
         done = task.target.arrive(task.access, now)
         heappush(self._heap, (done if done > now else now + 1, task.rank, self._commit, task))
@@ -179,7 +174,7 @@ class Agenda(Executor):
         task.target.commit(access)
         if access.on_commit is not None:
             access.on_commit(access)
-        now: int = self.env._now  # type: ignore[assignment]
+        now = self.sim.now
         parts, part, waited = task.parts, access.part, access.waited_ps
         if waited:
             task.spend(access.wait_part, waited)
@@ -187,9 +182,9 @@ class Agenda(Executor):
         if task.back_ps:
             part = access.hop_part
             parts[part] = parts.get(part, 0) + task.back_ps
-            heappush(self._heap, (now + task.back_ps, task.rank, self._come_back, task))
+            heappush(self._heap, (now + task.back_ps, task.rank, self._advance, task))
         else:
-            self._advance(task, access)
+            self._advance(task)
 
     def _explore(self, task: Task) -> None:
         """Ask whether the access may take hold, and once more whenever it has been held."""
@@ -204,10 +199,6 @@ class Agenda(Executor):
 
         action = action_of(task.access, task.target, again, place_of(task.routine))
         ask()
-
-    def _come_back(self, task: Task) -> None:
-        """The answer is where the access came from."""
-        self._advance(task, task.access)
 
 
 def _call(call: Callable[[], object]) -> None:

@@ -15,10 +15,8 @@ class Clock(Protocol):
 
     chooser: Chooser
     exploring: bool
-
-    @property
-    def now(self) -> int:
-        """The present, in integer picoseconds."""
+    now: int
+    """The present, in integer picoseconds."""
 
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
         """Call `call` at `time`, in rank order among all that happens then; ValueError unless that is later."""

@@ -54,17 +54,11 @@ class Plain(Executor):
         return task.event
 
     def _drive(self, task: Task) -> Generator[Event, Any, None]:
-        send, rank, sim = task.send, task.rank, self.sim
-        answer: Access | None = None
-        while True:
-            try:
-                op = send(answer)
-            except StopIteration:
-                return
+        rank, sim = task.rank, self.sim
+        for op in task.routine:
             now = sim.now
             if isinstance(op, Access):
                 yield from self._access(task, op)
-                answer = op
             elif isinstance(op, Server | Service):
                 if isinstance(op, Server):
                     server, latency, out = op, op.latency_ps, op.admit(now)
@@ -77,13 +71,11 @@ class Plain(Executor):
                     task.spend(server.wait_part, begun - now)
                 task.spend(server.part, out - max(begun, now))
                 yield self._after(out - now, rank)
-                answer = None
             elif isinstance(op, Gate):
                 if not op.take():
                     op.waiting.append(task)
                     yield self._blocked(task)
                     task.spend(op.part, sim.now - now)
-                answer = None
             else:
                 raise TypeError(f"a hardware routine yielded {op!r}; it may yield Access, Server, Service, Gate")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import simpy
 from simpy.core import StopSimulation
 from simpy.events import Event
 
 from cosim.sim.actions import Actions
 from cosim.sim.chooser import Chooser
+from cosim.sim.environment import Environment
 from cosim.sim.executor import Executor
 from cosim.sim.plain import Plain
 from cosim.sim.probe import Probe
@@ -36,7 +36,9 @@ class Sim:
         executor: Callable[[Sim], Executor] | None = None,
         hold_ps: int = 0,
     ) -> None:
-        self.env = simpy.Environment()
+        self.now = 0
+        """The present, in integer picoseconds."""
+        self.env = Environment(self)
         self.chooser = chooser or Chooser()
         self.exploring = False
         self.executor: Executor = (executor or Plain)(self)
@@ -46,16 +48,6 @@ class Sim:
         self._initiators: dict[str, Initiator] = {}
         self._probes: dict[type, Probe[Any]] = {}
         self.actions = Actions(self, hold_ps)
-
-    @property
-    def now(self) -> int:
-        """The present, in integer picoseconds."""
-        return self.env._now  # type: ignore[return-value]
-
-    @now.setter
-    def now(self, time: int) -> None:
-        """Set the clock: for who steps through states himself instead of running them."""
-        self.env._now = time
 
     def initiator(self, path: str) -> Initiator:
         """The initiator at `path`, numbered in the order in which they are first asked for."""
@@ -77,8 +69,7 @@ class Sim:
     ) -> Task:
         """Start a hardware routine `delay_ps` (at least one tick) from now; `parts` collects its latency."""
         task = Task(routine, rank, parts)
-        now: int = self.env._now  # type: ignore[assignment]
-        self.executor.start(task, now + (delay_ps if delay_ps > 1 else 1))
+        self.executor.start(task, self.now + (delay_ps if delay_ps > 1 else 1))
         return task
 
     def moment(self, time: int, rank: int) -> Moment:

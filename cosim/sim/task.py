@@ -13,8 +13,8 @@ from cosim.sim.transport import Access, Target
 
 T = TypeVar("T")
 
-Subroutine = Generator[Demand, Access | None, T]
-"""Part of a hardware routine, with what comes of it; a yielded `Access` is also the answer to itself."""
+Subroutine = Generator[Demand, None, T]
+"""Part of a hardware routine, with what comes of it; what an `Access` brought stands in it afterwards."""
 Routine = Subroutine[None]
 """A hardware routine: it yields demands, and is resumed when each has happened."""
 
@@ -38,7 +38,7 @@ class Task:
     yields, so they add up to its age exactly.
     """
 
-    __slots__ = ("access", "back_ps", "event", "part", "parts", "rank", "routine", "send", "since", "target")
+    __slots__ = ("access", "back_ps", "event", "part", "parts", "rank", "routine", "since", "target")
     # What it waits for, and since when: the executor's own, set when it waits.
     access: Access
     target: Target
@@ -49,7 +49,6 @@ class Task:
 
     def __init__(self, routine: Subroutine[object], rank: int, parts: dict[str, int] | None) -> None:
         self.routine = routine
-        self.send = routine.send
         self.rank = rank
         self.parts: dict[str, int] = {} if parts is None else parts
 

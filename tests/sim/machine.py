@@ -154,7 +154,8 @@ class Machine:
                     yield from self._walk(who, port, key)
             self.note(f"{who} found {key}: {self.cache[key]}")
             words = (sequence, sequence + 1) if kind is AccessKind.CAS else (sequence,)
-            access = yield Access(port, kind, address, 8, "memory", words, owner=who, agent=who, hop_part="link")
+            access = Access(port, kind, address, 8, "memory", words, owner=who, agent=who, hop_part="link")
+            yield access
             spent = {part: ps - before.get(part, 0) for part, ps in parts.items()}
             spent = {part: ps for part, ps in spent.items() if ps}
             self.occupancy.leave(self.sim.now, began, sum(spent.values()))
@@ -168,7 +169,8 @@ class Machine:
         yield self.walkers
         value = 0
         for level in range(2):
-            read = yield Access(port, AccessKind.READ, 0x1000 + 8 * level, 8, "walk", owner=who, agent=f"{who}.walk")
+            read = Access(port, AccessKind.READ, 0x1000 + 8 * level, 8, "walk", owner=who, agent=f"{who}.walk")
+            yield read
             value += read.value
         self.cache[key] = value
         self.note(f"{who} filled {key}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import simpy
 from simpy.core import EmptySchedule
 from simpy.events import Event
 
+from cosim.sim.environment import Environment
 from cosim.sim.executor import Executor
 from cosim.sim.gate import Gate
 from cosim.sim.plain import action_of
@@ -18,11 +18,11 @@ from cosim.sim.task import Moment, Task
 from cosim.sim.transport import Access
 
 
-class ListEnvironment(simpy.Environment):
+class ListEnvironment(Environment):
     """SimPy without its heap: the next event is looked for among all."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, sim: Sim) -> None:
+        super().__init__(sim)
         self.to_come: list[tuple[int, int, int, Event]] = []
         self.scheduled = 0
 
@@ -49,7 +49,7 @@ class Naive(Executor):
 
     def __init__(self, sim: Sim) -> None:
         self.sim = sim
-        sim.env = self.env = ListEnvironment()
+        sim.env = self.env = ListEnvironment(sim)
         self.behind_the_gate: dict[Task, Callable[[], None]] = {}
 
     @property
@@ -68,14 +68,14 @@ class Naive(Executor):
         self.env.schedule(moment, rank, time - self.now)
 
     def start(self, task: Task, time: int) -> None:
-        self.at(time, task.rank, lambda: self.go_on(task, None))
+        self.at(time, task.rank, lambda: self.go_on(task))
 
     def resume(self, task: Task) -> None:
         self.at(self.now + 1, task.rank, self.behind_the_gate.pop(task))
 
-    def go_on(self, task: Task, answer: Any) -> None:
+    def go_on(self, task: Task) -> None:
         try:
-            operation = task.send(answer)
+            operation = next(task.routine)
         except StopIteration:
             return
         began = self.now
@@ -83,9 +83,9 @@ class Naive(Executor):
             self.hop(task, operation)
         elif isinstance(operation, Gate):
             if operation.take():
-                self.go_on(task, None)
+                self.go_on(task)
             else:
-                self.behind_the_gate[task] = lambda: self.spend(task, operation.part, began, None)
+                self.behind_the_gate[task] = lambda: self.spend(task, operation.part, began)
                 operation.waiting.append(task)
         else:
             server, visit = (operation.server, operation) if isinstance(operation, Service) else (operation, operation)
@@ -93,11 +93,11 @@ class Naive(Executor):
             server.free_at = begin + visit.interval_ps
             end = max(begin + visit.latency_ps, began + 1)
             task.spend(server.wait_part, begin - began)
-            self.at(end, task.rank, lambda: self.spend(task, server.part, begin, None))
+            self.at(end, task.rank, lambda: self.spend(task, server.part, begin))
 
-    def spend(self, task: Task, part: str, since: int, answer: Any) -> None:
+    def spend(self, task: Task, part: str, since: int) -> None:
         task.spend(part, self.now - since)
-        self.go_on(task, answer)
+        self.go_on(task)
 
     def hop(self, task: Task, access: Access) -> None:
         target, out, back = access.port.route(access.address, access.size)
@@ -120,9 +120,9 @@ class Naive(Executor):
             task.spend(access.part, self.now - left - out - access.waited_ps)
             if back:
                 committed = self.now
-                self.at(self.now + back, task.rank, lambda: self.spend(task, access.hop_part, committed, access))
+                self.at(self.now + back, task.rank, lambda: self.spend(task, access.hop_part, committed))
             else:
-                self.go_on(task, access)
+                self.go_on(task)
 
         if out:
             self.at(left + out, task.rank, arrive)

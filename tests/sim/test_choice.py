@@ -260,7 +260,8 @@ def test_a_held_read_returns_what_was_written_meanwhile(executor: type[Executor]
     seen: list[tuple[int, int]] = []
 
     def reader() -> Generator[Any, Any, None]:
-        access = yield Access(port, AccessKind.READ, 0x1000, 8, "walk", agent="iommu0.walk", hop_part="link")
+        access = Access(port, AccessKind.READ, 0x1000, 8, "walk", agent="iommu0.walk", hop_part="link")
+        yield access
         seen.append((access.value, sim.now))
 
     def writer() -> Generator[Any, Any, None]:
