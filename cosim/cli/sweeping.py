@@ -165,7 +165,7 @@ def _plan(topology: str, asked: dict[str, Any]) -> Plan:
         host_limit=asked["host_limit"],
         retry=asked["retry"],
     )
-    return Plan(subject, tuple(axes), zips, asked["where"] or plan.where, sample, request)
+    return Plan(subject, tuple(axes), zips, asked["where"] or plan.where, sample, request, plan.places)
 
 
 def _print(made: Sweep, results: Results, *, as_json: bool) -> None:

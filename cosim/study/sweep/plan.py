@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cosim.config.problems import Position, Problem, TopologyError
+from cosim.config.problems import Position, Problem, TopologyError, dotted
 from cosim.study.pool.cluster.cluster import Cluster
 from cosim.study.results.file import MEMORY
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.run.model import model_version
 from cosim.study.run.stop import Stop
-from cosim.study.sweep.axes import Axes, AxesError, Axis
+from cosim.study.sweep.axes import DRIVER, Axes, AxesError, Axis
 from cosim.study.sweep.points import Subject, check
 from cosim.study.sweep.request import Request
 from cosim.study.sweep.samples import Sample, drawn
@@ -33,6 +33,8 @@ class Plan:
     where: str = ""
     sample: Sample | None = None
     request: Request = field(default_factory=Request)
+    places: Mapping[str, Mapping[str, Position]] = field(default_factory=dict)
+    """Where a study file says what of `axes` and of `set`, by their paths."""
 
     def points(self) -> tuple[Axes, list[dict[str, str]]]:
         """The axes, and what they say at each point. Raises AxesError, and TopologyError if an extra is missing."""
@@ -60,8 +62,11 @@ class Plan:
         """
         axes, points = self._points()
         subject = self.subject.read()
-        loaded = check(subject, axes, points)
-        base = resolved(subject.at({}))
+        try:
+            loaded = check(subject, axes, points)
+            base = resolved(subject.at({}))
+        except TopologyError as error:
+            raise TopologyError(moved(problem, self.places) for problem in error.problems) from None
         others = [Results(other) for other in reuse]
         row = SweepRow(command, subject.name, base, axes.written(), self.request.metrics, model_version())
         with ExitStack() as until_known:
@@ -77,6 +82,22 @@ class Plan:
             return self.points()
         except AxesError as error:
             raise as_topology_error(error) from None
+
+
+PLACES = {"axes": "-x", "set": "-s"}
+"""The fields of a study that have paths, and the options that say the same."""
+
+
+def moved(problem: Problem, places: Mapping[str, Mapping[str, Position]]) -> Problem:
+    """The same problem at its place in a study file, if that is where it was said; else `problem` itself."""
+    said = problem.position.file
+    for field_, option in PLACES.items():
+        for path, place in places.get(field_, {}).items():
+            start = "--driver " if (field_, path) == ("axes", DRIVER) else f"{option} {path}="
+            if said.startswith(start):
+                message = f"{said.removeprefix(start)}: {dotted(problem.path)}: {problem.message}"
+                return Problem(place, (field_, path), message)
+    return problem
 
 
 def as_topology_error(error: AxesError) -> TopologyError:

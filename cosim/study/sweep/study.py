@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from cosim.config.problems import TopologyError
+from cosim.config.problems import Position, Problem, TopologyError
 from cosim.config.source import Source, validate
 from cosim.study.sweep.axes import DRIVER, Axes, AxesError, Axis
-from cosim.study.sweep.plan import Plan, percent_of
-from cosim.study.sweep.points import Subject
+from cosim.study.sweep.plan import PLACES, Plan, moved, percent_of
+from cosim.study.sweep.points import Subject, told
 from cosim.study.sweep.request import Request
 from cosim.study.sweep.samples import Sample
 from cosim.study.sweep.where import Where
@@ -77,16 +77,10 @@ def read(path: str) -> Plan:
     """The study of a file, or of a name. Raises TopologyError with everything that is wrong with it, and the lines."""
     if not Path(path).is_file():
         path = str(shipped_studies()[path])
-    options = validate(StudyOptions, Source.load(path), _check)
-    beside = Path(path).parent / options.topology
+    source, folder = Source.load(path), Path(path).parent
+    options = validate(StudyOptions, source, lambda options, _: _check(options, folder))
     return Plan(
-        Subject(
-            str(beside) if beside.is_file() else options.topology,
-            tuple(f"{name}={Axis.of(name, [value]).text}" for name, value in options.set.items()),
-            tuple(str(Path(path).parent / overlay) for overlay in options.overlays),
-            seed=options.seed,
-            until=options.until,
-        ),
+        _subject(options, folder),
         tuple(Axis.of(name, values) for name, values in options.axes.items()),
         options.zip,
         options.where or "",
@@ -96,11 +90,27 @@ def read(path: str) -> Plan:
             reps=options.reps or 1,
             ci=percent_of(options.ci) if options.ci else 0.0,
         ),
+        places={field: {path: source.where((field, path)) for path in getattr(options, field)} for field in PLACES},
     )
 
 
-def _check(options: StudyOptions, gone: Iterable[str]) -> Iterable[tuple[tuple[str | int, ...], str]]:
-    """What is wrong between the fields, each at its place."""
+def _subject(options: StudyOptions, folder: Path) -> Subject:
+    """What the study in `folder` sweeps. Raises AxesError."""
+    beside = folder / options.topology
+    return Subject(
+        str(beside) if beside.is_file() else options.topology,
+        tuple(f"{name}={Axis.of(name, [value]).text}" for name, value in options.set.items()),
+        tuple(str(folder / overlay) for overlay in options.overlays),
+        seed=options.seed,
+        until=options.until,
+    )
+
+
+Complaints = Iterator[tuple[tuple[str | int, ...], str]]
+"""What is wrong between the fields, each at its place."""
+
+
+def _check(options: StudyOptions, folder: Path) -> Complaints:
     axes: list[Axis] = []
     for name, values in options.axes.items():
         try:
@@ -111,18 +121,16 @@ def _check(options: StudyOptions, gone: Iterable[str]) -> Iterable[tuple[tuple[s
             yield ("axes", name), _without_option(error)
     if not options.axes:
         yield ("axes",), "there are none; a study has at least one, such as iommu0.geometry.walkers: 1,2,4"
-    if len(axes) < len(options.axes):
-        return
+    wrong = options.axes.keys() - {axis.path for axis in axes}
     for at, group in enumerate(options.zip):
-        try:
-            Axes(axes, [group])
-        except AxesError as error:
-            yield ("zip", at), _without_option(error)
-    checks: Mapping[str, Any] = {
-        "where": lambda text: Where(text, Axes(axes)),
-        "sample": Sample.parse,
-        "ci": percent_of,
-    }
+        if not any(path == name or path.endswith(f".{name}") for path in wrong for name in group):
+            try:
+                Axes(axes, [group])
+            except AxesError as error:
+                yield ("zip", at), _without_option(error)
+    checks: dict[str, Any] = {"sample": Sample.parse, "ci": percent_of}
+    if not wrong:
+        checks["where"] = lambda text: Where(text, Axes(axes))
     for name, parse in checks.items():
         if text := getattr(options, name):
             try:
@@ -133,6 +141,39 @@ def _check(options: StudyOptions, gone: Iterable[str]) -> Iterable[tuple[tuple[s
         yield ("ci",), "say in `metrics` of which number the interval has to be that narrow"
     if DRIVER in options.set:
         yield ("set", DRIVER), "name the driver among the axes, also a single one"
+    else:
+        yield from _paths(options, folder, axes)
+
+
+def _paths(options: StudyOptions, folder: Path, axes: list[Axis]) -> Complaints:
+    """A topology that there is none of, and what of an axis' first value or of `set` leads nowhere."""
+    try:
+        subject = _subject(options, folder).read()
+    except AxesError:
+        return  # a value of `set`, which is told by whoever asks for the subject
+    except TopologyError as error:
+        if all(problem.position == Position(options.topology) for problem in error.problems):
+            yield from ((("topology",), f"{options.topology}: {problem.message}") for problem in error.problems)
+        return
+    first = {axis.path: axis.values[0] for axis in axes if axis.values}
+    together = _wrong(subject, first)
+    if not together:
+        return
+    for field, points in (("set", [{}]), ("axes", [{path: value} for path, value in first.items()])):
+        for point in points:
+            for problem in _wrong(subject, point) & together:
+                ours = moved(problem, {field: {path: Position("here") for path in getattr(options, field)}})
+                if ours is not problem:
+                    yield ours.path, ours.message
+
+
+def _wrong(subject: Subject, point: Mapping[str, str]) -> set[Problem]:
+    """What is wrong at a point."""
+    try:
+        subject.at(point)
+    except TopologyError as error:
+        return set(told(error, point))
+    return set()
 
 
 def _without_option(error: AxesError) -> str:

@@ -137,8 +137,12 @@ axis: {}
 axes:
   dev0.traffic.size: 256 B..64 B*2
   dram0.latency: [40 ns, 40 ns]
+  dev0.lnk: 1 ns
+  gpu*.link: 1 ns
 reps: none
 where: size <
+zip: [[lnk, nolink]]
+set: {dev1.link: 3 ns}
 ci: lots
 """
 
@@ -152,12 +156,43 @@ def test_everything_that_is_wrong_with_a_study_is_told_with_its_line(folder: Pat
         "study.yaml:3:1: axis: unknown field; did you mean axes?",
         "study.yaml:5:",
         "study.yaml:6:",
-        "study.yaml:7:7: reps: ",
+        "study.yaml:7:13: axes.dev0.lnk: 1 ns: parts.dev0.lnk: unknown field; did you mean link?",
+        "study.yaml:8:14: axes.gpu*.link: 1 ns: parts.gpu*: matches no part; ",
+        "study.yaml:9:7: reps: ",
+        "study.yaml:11:7: zip.0: nolink is no axis; ",
+        "study.yaml:12:18: set.dev1.link: 3 ns: parts.dev1: matches no part; did you mean dev0?",
+        "study.yaml:13:5: ci: write how narrow, such as 2%",
     ):
         assert any(line.startswith(said) for line in lines), (said, lines)
     assert any("a range goes up" in line for line in lines)
     assert any("40 ns is there twice" in line for line in lines)
     assert not (folder / "study.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("study", "said"),
+    [
+        (
+            "topology: tinny\naxes: {dev0.link: 1 ns}\n",
+            "study.yaml:1:11: topology: tinny: no such file, and no topology of that name comes with cosim; ",
+        ),
+        (
+            "topology: tiny.yaml\naxes:\n  dev0.link: [1 ns, 2 Z]\n  driver: [merged, mergd]\n",
+            "study.yaml:3:3: axes.dev0.link: 2 Z: parts.dev0.link: 2 Z: unknown unit Z; ",
+        ),
+        (
+            "topology: tiny.yaml\naxes:\n  dev0.link: [1 ns, 2 Z]\n  driver: [merged, mergd]\n",
+            "study.yaml:4:3: axes.driver: mergd: driver.variant: 'mergd' is not known; did you mean merged?",
+        ),
+    ],
+)
+def test_so_is_a_topology_that_there_is_none_of_and_a_value_that_is_not_the_first(
+    folder: Path, study: str, said: str
+) -> None:
+    (folder / "study.yaml").write_text(study)
+    found = cosim("sweep", "study.yaml")
+    assert found.exit_code == 2
+    assert any(line.startswith(said) for line in found.stderr.splitlines()), found.stderr
 
 
 def started(folder: Path, *words: str) -> subprocess.Popen[str]:

@@ -14,7 +14,7 @@ from cosim.study.pool.cluster.crew import DaskCrew
 from cosim.study.pool.cluster.remote import Identity, identity
 from cosim.study.results.extras import needed
 
-CONNECT_S = 10
+CONNECT_S = 5
 """How long a scheduler may take to answer."""
 WORKERS_S = 20
 """How long a cluster may have no worker at first."""
