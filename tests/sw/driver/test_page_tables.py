@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cosim.events import PageAllocated
 from cosim.sim.operations import Oops
+from cosim.spec.bits import ONES
 from cosim.spec.pagetable import FIRST_STAGE, Pte, translated
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Domain, Gather, Prot
@@ -185,6 +186,13 @@ def test_7_1_writes_a_64k_page_sixteen_times() -> None:
 def test_merged_takes_the_largest_scheme_of_the_iommu(capabilities: dict[str, bool], bits: int) -> None:
     machine = Machine(iommu={"capabilities": capabilities, "geometry": SMALL_QUEUES})
     assert machine.boot().aperture_end == (1 << bits) - 1
+
+
+@pytest.mark.parametrize("variant", ["current", "latest", "ideal"])
+def test_a_generic_table_offers_the_lower_half_though_both_can_be_mapped(variant: str) -> None:
+    sv48 = {"capabilities": {"sv57": False}, "geometry": SMALL_QUEUES}
+    assert Machine(variant, iommu=sv48).boot().aperture_end == (1 << 47) - 1
+    assert Machine(variant, cells={"tables": {"offers_all": True}}, iommu=sv48).boot().aperture_end == ONES
 
 
 def test_the_cpus_scheme_may_be_none_of_the_iommu() -> None:

@@ -19,7 +19,7 @@ from typing import ClassVar
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import Work
 from cosim.spec.bits import ONES
-from cosim.spec.pagetable import FIRST_STAGE, NAPOT_LG2, PAGE, PAGE_LG2, Pte, Scheme
+from cosim.spec.pagetable import NAPOT_LG2, PAGE, PAGE_LG2, Pte, Scheme
 from cosim.sw.driver import pagetable
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
@@ -38,17 +38,21 @@ NAPOT_PPN = 8
 
 @dataclass(frozen=True)
 class Generic(PerPage):
-    """Linux 7.1: plain leaves, released tables, freed ones through the gather; 64 KiB pages; all addresses.
+    """Linux 7.1: plain leaves, released tables, freed ones through the gather; 64 KiB pages; both halves of addresses.
 
-    Whatever is mapped may be executed: the DMA API never asks for anything else.
+    What it offers to allocators of IOVAs is the lower half (`pt_top_range`), unless it `offers_all`. Whatever is mapped
+    may be executed: the DMA API never asks for anything else.
     """
+
+    offers_all: bool = False
+    """An IOVA may be one of the upper half too, up to the last page of all addresses, as those of a direct call may."""
 
     ordering: ClassVar[Ordering] = Ordering.RELEASE
     no_steps: ClassVar = ("flush_of_replaced",)
 
     def offers(self, mode: int) -> tuple[tuple[int, ...], int]:
-        sizes = FIRST_STAGE[0][mode].page_sizes[:4]
-        return (PAGE, NAPOT, *sizes[1:]), ONES
+        sizes, last = super().offers(mode)
+        return (PAGE, NAPOT, *sizes[1:]), ONES if self.offers_all else last
 
     async def prepare(
         self, driver: Skeleton, domain: DomainObject, iommu: IommuDevice | None
