@@ -1,5 +1,6 @@
 """The program that looks for what no page lists: it sees what is not listed, and takes what is listed for known."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,16 +9,22 @@ from cosim.study.pool import Record
 from cosim.study.run.run import Point
 from cosim.system.load import load
 from tests.stress import unlisted
-from tests.stress.unlisted import FINDINGS, Seen, judged, listed, main
+from tests.stress.unlisted import DRIVERS, FINDINGS, Seen, judged, listed, main
 
 SIGNATURE = "flush-promises: unmap returned, invalidated but not fenced"
 
 
 def test_a_signature_is_listed_in_backquotes_also_over_two_lines() -> None:
-    assert listed("see `flush-promises: unmap returned,\n  invalidated but not fenced` and `cqh`, `x: y`") == {
-        SIGNATURE
-    }
+    text = "see `flush-promises: unmap returned,\n  invalidated but not fenced` and `cqh`\n```\n`x: y`\n```\n"
+    assert listed(text) == {SIGNATURE}
     assert SIGNATURE in listed(FINDINGS.read_text())
+
+
+def test_what_the_review_finds_in_the_four_drivers_is_listed() -> None:
+    rows = json.loads(FINDINGS.with_name("review.json").read_text(encoding="utf-8"))["rows"]
+    found = {row["found"]["signature"] for row in rows if row["found"] and row["driver"] in DRIVERS}
+    assert len(found) > 10
+    assert found <= listed(FINDINGS.read_text(encoding="utf-8"))
 
 
 def test_topologies_that_show_something_by_themselves_are_not_judged() -> None:

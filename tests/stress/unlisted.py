@@ -24,7 +24,6 @@ from pathlib import Path
 
 import cosim
 from cosim.hw.iommu.options import DefectOptions
-from cosim.oracles import ORACLES
 from cosim.study.pool import Pool, Record
 from cosim.study.run.run import Point, command_line
 from tests.topologies.latencies import scaled
@@ -41,10 +40,11 @@ CHOICES = 2
 
 
 def listed(text: str) -> frozenset[str]:
-    """The signatures that a page on findings lists: in backquotes, as ``oracle: kind``, perhaps over two lines."""
+    """What a page on findings lists: in backquotes, perhaps over two lines, a signature (``oracle: kind``) or what
+    else was not as expected, with N for every number in it."""
     outside_of_blocks = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     quoted = (" ".join(quote.split()) for quote in re.findall(r"`([^`]+)`", outside_of_blocks))
-    return frozenset(quote for quote in quoted if quote.partition(":")[0] in ORACLES and ": " in quote)
+    return frozenset(quote for quote in quoted if ": " in quote)
 
 
 def judged(name: str) -> bool:
@@ -82,7 +82,7 @@ class Seen:
         self.runs += 1
         found = set(record.signatures - known)
         if not found and record.outcome != "ok" and expected and not record.signatures:
-            found = {record.failures[0] if record.failures else record.outcome}
+            found = set(record.signs[:1]) - known
         for what in sorted(found):
             self.unlisted[what] += 1
             self.first.setdefault(what, point.command)
