@@ -68,10 +68,10 @@ def report(
 
 
 def _is_results(path: str) -> bool:
-    """Whether that is a file of SQLite; if it is not one of ours, it is told so where it is opened."""
+    """Whether that is a file of SQLite, or is called one; where it is opened it is told if it is none of ours."""
     try:
         with Path(path).open("rb") as file:
-            return file.read(16) == b"SQLite format 3\0"
+            return file.read(16) == b"SQLite format 3\0" or Path(path).suffix == ".sqlite"
     except OSError:
         return False
 

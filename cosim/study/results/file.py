@@ -115,4 +115,6 @@ def _words(error: sqlite3.Error) -> str:
         return "another process is writing into it; wait for it, or name another file with -o"
     if "not a database" in text or "malformed" in text or "no such" in text:
         return f"damaged ({text}); name another file with -o"
+    if "UTF-8" in text:  # followed by all of what could not be decoded
+        return "damaged (there is text that is none); name another file with -o"
     return f"cannot be used: {text}; what had ended before is kept: give the same command again"

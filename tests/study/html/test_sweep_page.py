@@ -102,6 +102,7 @@ def test_a_large_heat_map_keeps_its_numbers_in_titles() -> None:
     ("make", "words", "said"),
     [
         ("none", (), "no results file of cosim"),
+        ("noise", (), "no results file of cosim"),
         ("empty", (), "no sweep has written into it"),
         ("swept", ("-s", f"{WALKERS}=1"), "is a results file: nothing is run"),
     ],
@@ -110,6 +111,8 @@ def test_a_file_that_has_no_sweep_is_refused(tmp_path: Path, make: str, words: t
     path = tmp_path / "s.sqlite"
     if make == "none":
         path.write_bytes(b"SQLite format 3\0" + bytes(4096))
+    elif make == "noise":
+        path.write_bytes(b"\xb8" * 4096)
     elif make == "empty":
         Results(path, write=True).close()
     else:

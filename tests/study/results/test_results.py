@@ -147,6 +147,16 @@ def test_numbers_that_were_overwritten_are_told_and_are_no_traceback(tmp_path: P
         list(results.runs() if column == "numbers" else results.table(model_version()))
 
 
+def test_text_that_was_overwritten_is_told_without_all_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    with Results(path, write=True) as results:
+        swept(results, {"a": 16}, [stored("a", 0, read=300)])
+        results._file.execute("UPDATE runs SET reason = CAST(X'FF' AS TEXT)")
+        results._file.commit()
+    with Results(path) as results, pytest.raises(TopologyError, match=r"damaged \(there is text that is none\); name"):
+        list(results.runs())
+
+
 def test_a_file_that_is_not_there_is_no_empty_study(tmp_path: Path) -> None:
     assert "no such file; `cosim sweep ... -o FILE` writes one" in refused(tmp_path / "none.sqlite", write=False)
     assert not (tmp_path / "none.sqlite").exists()
