@@ -43,10 +43,13 @@ def main() -> None:
 
 
 def require_compiler() -> None:
-    """End with a sentence if there is no C compiler, or no mypyc."""
+    """End with a sentence if there is no C compiler, no mypyc, or no header of this Python."""
     command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
     if shutil.which(command) is None:
         refuse(f"there is no C compiler here ({command}); name one with: make fast CC=gcc", 2)
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.exists():
+        refuse(f"there is no {header}, which a C compiler needs; Debian has it in python3-dev", 2)
     try:
         import mypyc.build  # noqa: F401
         import setuptools  # noqa: F401
