@@ -145,7 +145,9 @@ def test_an_access_that_no_target_holds_as_a_whole_is_refused(sim: Sim, bus: Bus
     ended: list[Access] = []
 
     def routine() -> Generator[Any, Any, None]:
-        ended.append((yield Access(port, AccessKind.READ, address, size, "memory")))
+        access = Access(port, AccessKind.READ, address, size, "memory")
+        yield access
+        ended.append(access)
 
     sim.start(routine(), port.initiator.rank(Stage.TRANSACTION))
     sim.env.run()
