@@ -37,6 +37,7 @@ def main() -> None:
         return
     require_compiler()
     files, version = list(modules()), version_of(str(ROOT / "cosim"))
+    print(f"mypyc writes C for {len(files)} modules; with what comes then it takes minutes, the first time", flush=True)
     compiled(translated(files), arguments.jobs)
     put_in_place([module_name(path) for path in files], version)
     print(f"{FOLDER}: {len(files)} modules")
@@ -94,6 +95,8 @@ def compiled(extensions: list[Any], jobs: int) -> None:
 
             def at_once(*given: Any, **named: Any) -> Any:
                 objects = compile_all(*given, **named)
+                if len(waiting) > 1:
+                    print(f"{len(waiting)} of {len(objects)} files of C have changed", flush=True)
                 with ThreadPoolExecutor(jobs) as pool:
                     for done in [pool.submit(job) for job in waiting]:
                         done.result()

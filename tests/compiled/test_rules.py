@@ -66,6 +66,38 @@ def test_a_broken_rule_is_seen(source: str, rule: str) -> None:
     assert broken(source) == [rule]
 
 
+def class_attributes(source: str) -> set[str]:
+    """The attributes that a class of a compiled source does not have itself, but its objects."""
+    return {
+        f"{node.name}.{target.id}"
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef)
+        and not {"NamedTuple", "IntEnum", "Enum"} & {ast.unparse(b) for b in node.bases}
+        for statement in node.body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name) and target.id != "__slots__"
+    }
+
+
+def asked(attributes: set[str], source: str) -> list[str]:
+    """Those of the attributes that a source asks of the class."""
+    return [name for name in sorted(attributes) if name in source]
+
+
+def test_no_attribute_of_a_compiled_class_is_asked_of_the_class() -> None:
+    attributes = set().union(*(class_attributes((ROOT / path).read_text()) for path in modules()))
+    found = {str(path): asked(attributes, path.read_text()) for path in (ROOT / "cosim").rglob("*.py")}
+    assert attributes
+    assert not {path: names for path, names in found.items() if names}
+
+
+def test_an_attribute_that_is_asked_of_its_class_is_seen() -> None:
+    attributes = class_attributes("class Page:\n    SIZE = 4096\n")
+    assert asked(attributes, "x = Page.SIZE\n") == ["Page.SIZE"]
+    assert not asked(attributes, "x = page.SIZE\n")
+
+
 def test_what_waits_behind_an_except_or_in_a_function_of_its_own_is_right() -> None:
     assert not broken("def f():\n try:\n  yield 1\n except E:\n  g(lambda: (yield))\n finally:\n  yield 2\n")
 
