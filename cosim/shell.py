@@ -82,7 +82,8 @@ def leave(code: int, words: str = "") -> NoReturn:
     """End the process here and now, whatever it is doing; nothing that is being done can stand in the way."""
     if not _begun:  # inside of another program
         raise KeyboardInterrupt(words) if code == INTERRUPTED else SystemExit(code)
-    show_cursor = b"\x1b[?25h" if os.isatty(2) else b""  # a progress bar hides it
+    bars = os.isatty(2) and os.environ.get("TERM") not in ("dumb", "unknown")
+    show_cursor = b"\x1b[?25h" if bars else b""  # a progress bar hides it
     try:
         os.write(2, show_cursor + (f"{words}\n".encode() if words else b""))
     finally:

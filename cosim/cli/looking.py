@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cosim.cli.layout import Layout
 from cosim.cli.options import columns, guarded, name_of, topology_options
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def list_(what: str) -> int:
     if what not in CATALOGUE:
         raise click.UsageError(f"there is no list of {what}; {nearest(what, CATALOGUE)}")
     rows = [(name, text or "-") for name, text in CATALOGUE[what]()]
-    terminal = click.HelpFormatter(width=columns())
+    terminal = Layout(width=columns())
     terminal.write_dl(rows, col_max=max((len(name) for name, _ in rows), default=0))
     click.echo(terminal.getvalue(), nl=False)
     return 0

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cosim.cli import comparing, conforming, exploring, fitting, looking, replaying, reporting, running, sweeping
+from cosim.cli.layout import LaidOut
 from cosim.cli.options import EXIT_CODES
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -24,6 +25,8 @@ def _version(context: click.Context) -> None:
 
 class _InOrder(click.Group):
     """Lists its verbs in the order in which one needs them."""
+
+    context_class = LaidOut
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -63,4 +66,5 @@ for _verb in (
     *(looking.check, looking.show, looking.list_, looking.schema),
     conforming.conform,
 ):
+    _verb.context_class = LaidOut
     main.add_command(_verb)

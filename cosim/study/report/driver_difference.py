@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TextIO
@@ -15,6 +14,7 @@ from cosim.study.compare.difference import CellPair, Side
 from cosim.study.report.catalogue import first_sentence
 from cosim.study.report.columns import Columns
 from cosim.study.report.page import Page, words
+from cosim.study.report.terminal import console_on
 from cosim.sw.driver.axes import AXES
 
 NARROWEST, WIDEST = 40, 160
@@ -26,14 +26,14 @@ STILL_TEXT = 30
 
 def print_differences(first: str, second: str, pairs: Sequence[CellPair], file: TextIO | None = None) -> None:
     """Print the cells to `file` (standard output if not given)."""
-    console = Console(file=file or sys.stdout, highlight=False, emoji=False, markup=False)
+    console = console_on(file)
     for line in cells(first, second, pairs, _page(console)):
         console.print(line, soft_wrap=True)
 
 
 def print_costs(found: Sequence[Cost], file: TextIO | None = None) -> None:
     """Print a table for each topology to `file` (standard output if not given)."""
-    console = Console(file=file or sys.stdout, highlight=False, emoji=False, markup=False)
+    console = console_on(file)
     for line in tables(found, _page(console)):
         console.print(line, soft_wrap=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shlex
-import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TextIO
@@ -14,17 +13,18 @@ from rich.text import Text
 
 from cosim.study.explore.row import Found, Row
 from cosim.study.report.page import Page, words
+from cosim.study.report.terminal import console_on
 
 NAMED = 3
 """As many drivers that were found are named behind one that is clean."""
 SHOWN_MESSAGES = 3
 WIDEST_DRIVER = 34
-"""Characters of a driver's name that still stand in the first column."""
+"""Characters of a driver's name that still stand in the first column, where a line has twice as many."""
 
 
 def print_rows(rows: Sequence[Row], file: TextIO | None = None, *, more: bool = False) -> None:
     """Print the table to `file` (standard output if not given), and an empty line if there will be `more`."""
-    console = Console(file=file or sys.stdout, highlight=False, emoji=False, markup=False)
+    console = console_on(file)
     for line in table(rows, Page(min(110, max(40, console.width)))):
         console.print(line, soft_wrap=True)
     if more:
@@ -54,11 +54,12 @@ def _topology(rows: list[Row], page: Page) -> Iterable[Text]:
     reached = f", reached by {', '.join(first.reached_by)}" if first.reached_by else ""
     yield from words(f"{first.name}{about}{reached}", page, "bold", "", "  ")
     yield from words(f"{_bound(first)}", page, "dim", "  ", "  ")
-    room = min(WIDEST_DRIVER, max(len(row.driver) for row in rows)) + 2
+    widest = min(WIDEST_DRIVER, page.width // 2 - 4)
+    room = min(widest, max(len(row.driver) for row in rows)) + 2
     for row in rows:
         indent = " " * (2 + room)
         name = f"  {row.driver:{room}}"
-        if len(row.driver) > WIDEST_DRIVER:
+        if len(row.driver) > widest:
             yield Text(f"  {row.driver}")
             name = indent
         style = "bold red" if not row.as_wanted else "yellow" if row.found is None and row.stopped else "green"

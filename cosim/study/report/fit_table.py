@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from math import isfinite
 from typing import TextIO
 
-from rich.console import Console
 from rich.text import Text
 
 from cosim.study.fit.fitted import Fitted, FittedPoint
 from cosim.study.report.columns import Columns
 from cosim.study.report.page import Page, words
 from cosim.study.report.sweep_table import factor_of, heading, short, spelled
+from cosim.study.report.terminal import console_on
 
 
 def print_fit(fitted: Fitted, file: TextIO | None = None) -> None:
     """Print it to `file` (standard output if not given)."""
-    console = Console(file=file or sys.stdout, highlight=False, emoji=False, markup=False)
+    console = console_on(file)
     for line in fit_lines(fitted, Page(max(40, console.width))):
         console.print(line, soft_wrap=True)
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TextIO
 
-from rich.console import Console
 from rich.text import Text
 
 from cosim.study.finding.replay import Replayed
 from cosim.study.report.page import Page, words
 from cosim.study.report.report import NARROWEST, WIDEST
+from cosim.study.report.terminal import console_on
 from cosim.study.report.verdict import outcome
 
 
 def print_replayed(replayed: Replayed, file: TextIO | None = None) -> None:
     """Print it to `file` (standard output if not given)."""
-    console = Console(file=file or sys.stdout, highlight=False, emoji=False, markup=False)
+    console = console_on(file)
     page = Page(min(WIDEST, max(NARROWEST, console.width)), console.encoding.lower().startswith("utf"))
     for line in [*_compared(replayed, page), Text(), *outcome(replayed.result, page)]:
         console.print(line, soft_wrap=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from pathlib import Path
 from typing import TextIO
 
@@ -21,6 +20,7 @@ from cosim.study.report.latency_table import accesses, calls
 from cosim.study.report.masters_table import masters
 from cosim.study.report.page import Page
 from cosim.study.report.slowest import slowest
+from cosim.study.report.terminal import console_on
 from cosim.study.report.verdict import headline, outcome
 from cosim.study.report.whole_file import write_whole
 from cosim.study.run.result import Result
@@ -36,7 +36,7 @@ ALWAYS = (failed_requests, pages, kernel_log)
 
 def print_report(result: Result, file: TextIO | None = None) -> None:
     """Print the report to `file` (standard output if not given): in colour and to its width, if it is a terminal."""
-    _print(result, Console(file=file or sys.stdout, highlight=False, emoji=False, markup=False))
+    _print(result, console_on(file))
 
 
 def prepare(directory: Path) -> None:

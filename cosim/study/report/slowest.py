@@ -22,6 +22,9 @@ SMALL = 0.01
 MOST = 10
 """Of the steps that wait for nobody, so many are shown: the longest."""
 
+WORDS = 20
+"""Characters that a line needs behind its numbers for words; with less, the words stand below."""
+
 
 def slowest(result: Result, page: Page) -> list[Text]:
     """The slowest requests, then the slowest calls, each with its steps."""
@@ -53,7 +56,11 @@ def _steps(slow: Slow, page: Page) -> list[Text]:
         text = step.part + (f" in {step.call}" if step.call and step.call != slow.name.rpartition(".")[2] else "")
         behind = f", {_how(step)} {step.behind}" if step.behind else ""
         pieces = [Text(f"{word} ") for word in (text + behind).split()]
-        lines += flow(pieces, page.width, head, " " * len(head), "bold" if step.behind else "")
+        style = "bold" if step.behind else ""
+        if len(head) + WORDS > page.width:
+            lines += [Text(head.rstrip(), style), *flow(pieces, page.width, " " * 8, " " * 8, style)]
+        else:
+            lines += flow(pieces, page.width, head, " " * len(head), style)
     if rest := [step.ps for step in slow.steps if step not in shown]:
         steps = "step" if len(rest) == 1 else "steps"
         lines += words(f"and {len(rest)} shorter {steps}, {_time(sum(rest))} in all", page, "dim", "    ", "    ")

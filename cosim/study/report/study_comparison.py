@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf, isfinite
 from typing import TextIO
 
-from rich.console import Console
 from rich.text import Text
 
 from cosim.study.report.columns import Columns
 from cosim.study.report.page import Page, words
 from cosim.study.report.sweep_table import heading, short, spelled
+from cosim.study.report.terminal import console_on
 from cosim.study.results.comparison import Comparison, PointChange
 from cosim.study.results.estimate import ACCESSES, Mean, chosen
 from cosim.study.results.numbers import PART
@@ -28,7 +27,7 @@ MOST_SUMMARIES = 24
 
 def print_comparison(found: Comparison, metrics: Sequence[str] = (), file: TextIO | None = None) -> None:
     """Print it to `file` (standard output if not given)."""
-    console = Console(file=file or sys.stdout, highlight=False, emoji=False, markup=False)
+    console = console_on(file)
     page = Page(max(40, console.width))
     for lines in (_inputs(found, page), _extent(found, page), _points(found, metrics, page), _numbers(found, page)):
         for line in lines:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from math import inf, isfinite
 from typing import TextIO
 
-from rich.console import Console
 from rich.text import Text
 
 from cosim.study.report.columns import Columns
 from cosim.study.report.page import Page, words
+from cosim.study.report.terminal import console_on
 from cosim.study.results.estimate import Estimate, Mean
 
 MOST_METRICS = 6
@@ -22,7 +21,7 @@ UNITS = (("_ps", 1e-3, "ns"), ("_gbps", 1.0, "Gb/s"), ("_rate", 100.0, "%"), ("u
 
 def print_table(estimates: Sequence[Estimate], file: TextIO | None = None) -> None:
     """Print the table to `file` (standard output if not given)."""
-    console = Console(file=file or sys.stdout, highlight=False, emoji=False, markup=False)
+    console = console_on(file)
     for line in table(estimates, Page(max(40, console.width))):
         console.print(line, soft_wrap=True)
 
