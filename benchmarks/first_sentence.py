@@ -1,9 +1,10 @@
 """How often the first sentence of a report is right, over random systems.
 
-`python benchmarks/first_sentence.py [FIRST [LAST]]` takes the seeds from FIRST to below LAST. Each system is run as it
-is and with what its first sentence proposes, nothing else changed. Printed is by how much the throughput of the device,
-or the mean latency of the requests, that the sentence speaks of became better, and at the end how many were wrong, with
-the interval of Wilson that holds the rate of all such systems with a confidence of 95 %.
+`python benchmarks/first_sentence.py [FIRST [LAST [KIND]]]` takes the seeds from FIRST to below LAST of one KIND of
+systems: `system` (if not said), `spread` over two memories and IOMMUs, or `varied` in all that parts can be set to.
+Each system is run as it is and with what its first sentence proposes, nothing else changed. Printed is by how much the
+throughput of the device, or the mean latency of the requests, that the sentence speaks of became better, and at the end
+how many were wrong, with the interval of Wilson that holds the rate of all such systems with a confidence of 95 %.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.study.run.systems import MARGIN, improvement
+from tests.study.run.systems import MARGIN, improvement, spread, system, varied
+
+KINDS = {kind.__name__: kind for kind in (system, spread, varied)}
 
 CONFIDENCE = 1.96
 """Standard deviations that hold 95 % of a normal distribution."""
@@ -28,10 +31,10 @@ def interval(wrong: int, judged: int) -> tuple[float, float]:
     return max(0.0, (middle - half) / (1 + square)), min(1.0, (middle + half) / (1 + square))
 
 
-def main(first: int, last: int) -> None:
+def main(first: int, last: int, kind: str) -> None:
     wrong = judged = 0
     for seed in range(first, last):
-        said, better = improvement(seed)
+        said, better = improvement(seed, drawn=KINDS[kind])
         if better is None:
             continue
         judged += 1
@@ -42,5 +45,6 @@ def main(first: int, last: int) -> None:
 
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[1:]] or [0]
-    main(numbers[0], numbers[1] if len(numbers) > 1 else numbers[0] + 100)
+    words = sys.argv[1:]
+    begin = int(words[0]) if words else 0
+    main(begin, int(words[1]) if len(words) > 1 else begin + 100, words[2] if len(words) > 2 else "system")

@@ -96,17 +96,9 @@ def shorter(path: str, time_ps: int) -> Knob | None:
 
 
 def fullness(resource: Resource, topology: Topology, scalars: Mapping[str, int | float]) -> float:
-    """The fraction of the window that a resource was in use; of several ports that of the busiest.
-
-    A device with writes that are posted has its slots taken all the time, if it always has a request to make.
-    """
+    """The fraction of the window that a resource other than slots was in use; of several ports that of the busiest."""
     if resource.name == "port":
         ports = topology.of_kind("memory")[resource.owner].ports
         names = [f"{resource.path}{number}" for number in range(ports)] if ports > 1 else [resource.path]
         return max(scalars[f"{name}.utilisation"] for name in names)
-    if resource.name == "slots":
-        device = topology.devices()[resource.owner]
-        if device.pace.always or scalars[f"{resource.owner}.backlog_mean"] >= 1:
-            return 1.0
-        return min(1.0, scalars[f"{resource.owner}.in_flight_mean"] / device.pace.outstanding)
     return scalars[f"{resource.path}.utilisation"]

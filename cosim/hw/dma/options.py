@@ -213,6 +213,11 @@ class DmaOptions(DeviceOptions):
         """How many requests it makes, and how fast."""
         return self.traffic
 
+    @property
+    def mean_size(self) -> int:
+        """Bytes of a request on average."""
+        return self.traffic.mean_size
+
 
 class RingOptions(DeviceOptions, PaceOptions):
     """A device that moves packets to and from buffers which a thread posts in a ring of descriptors.
@@ -229,3 +234,8 @@ class RingOptions(DeviceOptions, PaceOptions):
     def pace(self) -> PaceOptions:
         """How many packets it moves, and how fast."""
         return self
+
+    @property
+    def mean_size(self) -> int:
+        """Bytes of a request on average."""
+        return self.size

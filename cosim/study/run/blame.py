@@ -34,6 +34,9 @@ ALWAYS = 0.97
 PASSES = 0.25
 """A resource passes the blame on if its holders spend this fraction of their time waiting for what is inside it."""
 
+HARDLY = 0.05
+"""A request hardly waits for what it waits for no longer than this fraction of its latency."""
+
 HALF = 0.5
 NOTABLE = 0.15
 """A wait is worth naming, though nothing is full, if it is this fraction of a latency."""
@@ -59,9 +62,9 @@ class Blame:
         self.latencies = latencies
         self.scalars = scalars
         self.resources = resources_of(topology)
-        self.uses = {path: fullness(each, topology, scalars) for path, each in self.resources.items()}
         self._placement = Placement(topology)
         self._holders = Holders(topology, latencies, scalars, self._placement)
+        self.uses = {path: self._use(each) for path, each in self.resources.items()}
         self._shortening = Shortening(topology, latencies, scalars, self.resources, self._placement, self._holders)
 
     def cause(self, name: str) -> Cause:
@@ -120,12 +123,19 @@ class Blame:
             named += [path for path in full if path not in named and self.resources[path].name == "slots"]
         return named
 
+    def _use(self, resource: Resource) -> float:
+        """The fraction of the window that a resource was in use."""
+        if resource.name == "slots":
+            return self._holders.slots_taken(resource.owner)
+        return fullness(resource, self.topology, self.scalars)
+
     def _idly_full(self, path: str, name: str) -> bool:
-        """Whether it is the slots of a device whose requests come at times of their own, and for which none waits."""
+        """Whether it is the slots of a device whose requests come at times of their own, and hardly wait for one."""
         resource = self.resources[path]
         if resource.name != "slots" or self.topology.devices()[resource.owner].pace.always:
             return False
-        return not self.latencies[name].parts.get("slot", 0)
+        latency = self.latencies[name]
+        return latency.parts.get("slot", 0) <= HARDLY * latency.mean_ps
 
     def _busiest_inside(self, path: str, way: list[str]) -> list[str]:
         """What is busiest of all that lies inside of a resource, if it is busy at least half of the time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cosim.hw.dma.options import DmaOptions, RingOptions
 from cosim.study.run.latency import Latency
 from cosim.study.run.placement import Placement
 from cosim.system.resources import Resource
@@ -52,6 +53,21 @@ class Holders:
         if resource.name == "slots":
             return _ratio(*self._slot(name))
         return 0.0
+
+    def slots_taken(self, device: str) -> float:
+        """The fraction of the window that a device's slots are taken: all of them if it always has a request to make.
+
+        A posted write is in flight for longer than it has its slot, and counts as long as it has it.
+        """
+        pace = self._topology.devices()[device].pace
+        if pace.always or self._scalars[f"{device}.backlog_mean"] >= 1:
+            return 1.0
+        kinds = [name for name in self._latencies if name.rpartition(".")[0] == device]
+        counts = {name: self._latencies[name].count for name in kinds}
+        held = sum(counts[name] * self._slot(name)[1] for name in kinds)
+        in_flight = sum(counts[name] * _without_slot(self._latencies[name]) for name in kinds)
+        share = _ratio(held, in_flight) if in_flight else 1.0
+        return min(1.0, share * self._scalars[f"{device}.in_flight_mean"] / pace.outstanding)
 
     def merged(self, iommu: str) -> float:
         """The fraction of the time that places are held in which their holders wait for walks of others to be done."""
@@ -104,12 +120,24 @@ class Holders:
         options, parts = self._topology.devices()[device], self._latencies[name].parts
         if options.posted and kind in ("write", "status"):
             inside = parts.get("link_wait", 0) + parts.get("place", 0)
-            return inside, inside + options.link
+            return inside, inside + options.link + _packet(options)
         held = {part: ps for part, ps in parts.items() if part != "slot"}
         waits: float = sum(ps for part, ps in held.items() if part in WAITS and part not in BEHIND)
         if options.through:
             waits += behind(self._latencies[name]) * self.waiting_for_walkers(options.through)
         return waits, sum(held.values())
+
+
+def _without_slot(latency: Latency) -> int:
+    """How long a kind of request is in flight, on average."""
+    return sum(ps for part, ps in latency.parts.items() if part != "slot")
+
+
+def _packet(device: DmaOptions | RingOptions) -> int:
+    """How long a write of a device is on its way out onto the link."""
+    if device.bandwidth is None:
+        return 0
+    return device.bandwidth.transfer_ps(device.header + device.mean_size)
 
 
 def _ratio(inside: float, held: float) -> float:

@@ -1,4 +1,4 @@
-"""What lowers a part of a latency that is no wait: half a hop, half an access."""
+"""What lowers a part of a latency that is no wait: half a hop, half an access, half a step of a walk."""
 
 from __future__ import annotations
 
@@ -49,23 +49,38 @@ class Shortening:
         return None
 
     def walk(self, iommu: str) -> Knob | None:
-        """What makes the walks of an IOMMU shorter: the memory that they read."""
+        """What makes the walks of an IOMMU shorter: what of them takes longest, in memory, on the way or in between."""
         path = self._most_used(self._placement.tables(iommu))
-        memory = self._placement.memories[path]
-        if memory.bandwidth is not None:
-            read = self._holders.table_wait(iommu) + memory.bandwidth.transfer_ps(8)
-            if read > memory.latency:
-                return self._resources[f"{path}.port"].knob
-        return shorter(f"{path}.latency", memory.latency)
+        memory, options = self._placement.memories[path], self._topology.of_kind("iommu")[iommu]
+        timing, remote = options.timing, memory.remote if memory.node != options.node else 0
+        cached = self._cached(path)
+        walks, reads = (self._scalars[f"{iommu}.walk{what}"] for what in ("s", "_reads"))
+        found: list[tuple[float, str, int]] = [
+            (memory.latency * (1 - cached), f"{path}.latency", memory.latency),
+            (memory.cache_latency * cached, f"{path}.cache_latency", memory.cache_latency),
+            (2 * remote, f"{path}.remote", remote),
+            (2 * timing.link, f"{iommu}.timing.link", timing.link),
+            (timing.walk_step, f"{iommu}.timing.walk_step", timing.walk_step),
+            (timing.walk_start * walks / max(reads, 1), f"{iommu}.timing.walk_start", timing.walk_start),
+        ]
+        most, longest, time_ps = max(found)
+        if memory.bandwidth is not None and self._holders.table_wait(iommu) + memory.bandwidth.transfer_ps(8) > most:
+            return self._resources[f"{path}.port"].knob
+        return shorter(longest, time_ps)
+
+    def _cached(self, memory: str) -> float:
+        """The fraction of what IOMMUs read for themselves that a memory's cache has, if it has one."""
+        hits, misses = (self._scalars.get(f"{memory}.cache.{what}", 0) for what in ("hits", "misses"))
+        return hits / (hits + misses) if hits else 0.0
 
     def _access(self, name: str, options: DmaOptions | RingOptions) -> Knob | None:
         path = self._most_used(self._placement.data(name.rpartition(".")[0]))
         memory = self._placement.memories[path]
-        if memory.bandwidth is not None and memory.bandwidth.transfer_ps(_size(options)) > memory.latency:
+        write_latency = memory.write_latency if _writes(name) else None
+        what, time_ps = ("latency", memory.latency) if write_latency is None else ("write_latency", write_latency)
+        if memory.bandwidth is not None and memory.bandwidth.transfer_ps(options.mean_size) > time_ps:
             return self._resources[f"{path}.port"].knob
-        if _writes(name) and memory.write_latency is not None:
-            return shorter(f"{path}.write_latency", memory.write_latency)
-        return shorter(f"{path}.latency", memory.latency)
+        return shorter(f"{path}.{what}", time_ps)
 
     def _most_used(self, memories: list[str]) -> str:
         return max(memories, key=lambda path: self._scalars[f"{path}.reads"] + self._scalars[f"{path}.writes"])
@@ -78,10 +93,14 @@ class Shortening:
         found: list[tuple[float, str, int]] = [(hops, f"{device}.link", options.link)]
         packets = 0.0
         if options.bandwidth is not None:
-            packets = options.bandwidth.transfer_ps((1 if one_way else 2) * options.header + _size(options))
+            packets = options.bandwidth.transfer_ps((1 if one_way else 2) * options.header + options.mean_size)
         if options.through:
-            hop = self._topology.of_kind("iommu")[options.through].timing.link
-            found.append((spent - hops - packets, f"{options.through}.timing.link", hop))
+            iommu = self._topology.of_kind("iommu")[options.through]
+            path = self._most_used(self._placement.data(device))
+            memory = self._placement.memories[path]
+            remote = 2 * memory.remote if memory.node != iommu.node else 0
+            found.append((remote, f"{path}.remote", memory.remote))
+            found.append((spent - hops - packets - remote, f"{options.through}.timing.link", iommu.timing.link))
         most, path, time_ps = max(found)
         if packets > most:
             return self._resources[f"{device}.link_up"].knob
@@ -90,8 +109,3 @@ class Shortening:
 
 def _writes(name: str) -> bool:
     return name.endswith((".write", ".status"))
-
-
-def _size(device: DmaOptions | RingOptions) -> int:
-    """Bytes of a request of a device, on average."""
-    return device.size if isinstance(device, RingOptions) else device.traffic.mean_size

@@ -1,6 +1,7 @@
 """Random systems: one to three devices behind an IOMMU, of which anything may be what limits them.
 
-Or spread over two memories and two IOMMUs, where what is full may be on the way of another device alone.
+Or spread over two memories and two IOMMUs, where what is full may be on the way of another device alone. Or varied in
+all else that parts can be set to.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import random
 import re
 import shlex
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import cosim
@@ -84,6 +86,74 @@ def system(seed: int) -> dict[str, Any]:
             device["posted"] = True
         parts[f"dev{number}"] = device | {"traffic": traffic}
     return {"parts": parts, "run": {"until": "180 us", "warmup": "110 us", "seed": seed}}
+
+
+def varied(seed: int) -> dict[str, Any]:
+    """The system of a seed, every third one spread, with all else that its parts can be set to."""
+    data = system(seed) if seed % 3 else spread(seed)
+    chance = random.Random(f"varied {seed}")
+    for part in data["parts"].values():
+        if part["kind"] == "iommu":
+            vary_iommu(chance, part["geometry"], part["timing"])
+        elif part["kind"] == "memory":
+            vary_memory(chance, part, has_remote=data["parts"].get("iommu1", {}).get("node", 0) != 0)
+        elif part["kind"] == "dma":
+            vary_device(chance, part)
+    return data
+
+
+def vary_iommu(chance: random.Random, geometry: dict[str, Any], timing: dict[str, Any]) -> None:
+    pick, some = chance.choice, partial(varies, chance)
+    some(geometry, "order", ["writes", "kind", "device"])
+    some(geometry, "arbitration", ["reads-first"])
+    some(geometry, "ddtc_entries", [0, 1, 2])
+    some(geometry, "ddt_nonleaf_entries", [0])
+    if geometry["iotlb_entries"]:
+        some(geometry, "iotlb_ways", [1, 2, 4])
+        some(geometry, "iotlb_allocation", ["miss"])
+        some(timing, "fill", ["10 ns", "100 ns"])
+    if geometry.get("ddtc_entries", 16):
+        some(timing, "context_fill", ["10 ns", "100 ns"])
+    timing |= {
+        "lookup": pick(["2 ns", "2 ns", "20 ns", "100 ns"]),
+        "walk_step": pick(["1 ns", "1 ns", "20 ns", "100 ns"]),
+    }
+    some(timing, "walk_start", ["50 ns"])
+    some(timing, "walk_read_interval", ["2 ns", "10 ns", "40 ns"])
+    some(timing, "beat", ["2 ns", "20 ns"])
+    some(timing, "turnaround", ["50 ns", "200 ns"])
+
+
+def vary_memory(chance: random.Random, memory: dict[str, Any], *, has_remote: bool) -> None:
+    varies(chance, memory, "write_latency", ["20 ns", "200 ns"])
+    varies(chance, memory, "cache_lines", [16, 1024])
+    if has_remote:
+        varies(chance, memory, "remote", ["50 ns", "300 ns"])
+
+
+def vary_device(chance: random.Random, device: dict[str, Any]) -> None:
+    traffic, some = device["traffic"], partial(varies, chance)
+    if "bandwidth" in device:
+        some(device, "header", ["0 B", "64 B"])
+    some(device, "posted", [True])
+    if chance.random() < 0.1:
+        device |= {"direct": True}
+        del device["through"]
+    some(traffic, "pattern", ["hot_cold", "zipf"])
+    if traffic["pattern"] == "strided":
+        some(traffic, "stride", ["64 B", "8 KiB"])
+    some(traffic, "page", ["2 MiB"])
+    if chance.random() < 0.2:
+        del traffic["size"]
+        traffic["sizes"] = {"64 B": 3, "1 KiB": 1}
+    if chance.random() < 0.2:
+        traffic |= {"burst_requests": chance.choice([4, 32]), "burst_off": chance.choice(["1 us", "3 us"])}
+
+
+def varies(chance: random.Random, section: dict[str, Any], name: str, values: list[Any]) -> None:
+    """Set what is often left as it is."""
+    if chance.random() < 0.25:
+        section[name] = chance.choice(values)
 
 
 def gain(before: Result, after: Result, name: str) -> float:

@@ -60,3 +60,20 @@ def test_of_two_memories_the_one_is_named_that_the_time_goes_to(path: Path, late
     result = cosim.run(path, until="30 us", set=changes | near)
     assert result.scalars["cache0.reads"] > 2 * result.scalars["dram0.reads"]
     assert f"try -s '{proposed}'" in result.limit, result.limit
+
+
+@pytest.mark.parametrize(
+    ("option", "time", "half"),
+    [
+        ("iommu0.timing.walk_step", "400 ns", "200 ns"),
+        ("iommu0.timing.walk_start", "3 us", "1.5 us"),
+        ("iommu0.timing.link", "90 ns", "45 ns"),
+        ("dram0.cache_latency", "500 ns", "250 ns"),
+        ("dram0.latency", "500 ns", "250 ns"),
+    ],
+)
+def test_what_takes_longest_of_a_walk_is_named(path: Path, option: str, time: str, half: str) -> None:
+    apart = {"nic0.traffic.node": 1, "nic0.traffic.interval": "5 us", "iommu0.geometry.nonleaf_entries": 0}
+    cache = {"dram0.cache_lines": 1024} if option == "dram0.cache_latency" else {}
+    result = cosim.run(path, until="30 us", set=apart | cache | {"dram0.latency": "50 ns", option: time})
+    assert result.limit.endswith(f"; try -s '{option}={half}'"), result.limit
