@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import warnings
 from collections.abc import Callable
@@ -20,6 +21,8 @@ WORKERS_S = 20
 """How long a cluster may have no worker at first."""
 ANSWER_S = 60
 """How long its workers may take to say who they are: they import cosim for it."""
+MOST_FRAMES = 1 << 16
+"""Parts that no message has."""
 LOOK_S = 5
 """So often it is looked how many workers there are."""
 
@@ -35,6 +38,7 @@ class Cluster:
         self.address = address
         distributed = needed("distributed", f"--cluster {address}")
         try:
+            _speaks_first(distributed, address)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of versions that differ: what matters is looked at below
                 self.client: Any = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
@@ -119,6 +123,21 @@ class Cluster:
         ]
         if wrong:
             raise self.problem(*wrong)
+
+
+def _speaks_first(distributed: Any, address: str) -> None:
+    """TimeoutError or ValueError unless whoever listens at a TCP address begins as a scheduler does, unasked.
+
+    The length of its first message, in 8 bytes. A client waits for ever for one that a stranger seems to announce.
+    """
+    scheme, rest = distributed.comm.parse_address(address)
+    if scheme != "tcp":
+        return
+    host, port = distributed.comm.addressing.parse_host_port(rest)
+    with socket.create_connection((host, port), CONNECT_S) as peer:
+        head = peer.recv(8, socket.MSG_WAITALL)
+    if len(head) < 8 or int.from_bytes(head, "little") > MOST_FRAMES:
+        raise ValueError(f"it says {head!r}")
 
 
 def cannot_run(error: object, here: Identity) -> str:

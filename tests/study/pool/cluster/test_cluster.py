@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -23,6 +24,7 @@ import cosim
 from cosim.config.problems import TopologyError
 from cosim.study.pool import Pool
 from cosim.study.pool.asked import Wanted
+from cosim.study.pool.cluster import cluster as cluster_module
 from cosim.study.pool.cluster.cluster import Cluster, cannot_run
 from cosim.study.pool.cluster.remote import Identity, Job, RefusedError, identity, made
 from cosim.study.results import extras
@@ -346,6 +348,27 @@ def test_an_address_at_which_nobody_answers_is_told_and_nothing_is_overwritten(v
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"abc"])
+def test_a_stranger_at_an_address_is_told(greeting: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of Dask would wait for ever for the message whose length it takes the greeting for."""
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(cluster_module, "CONNECT_S", 0.2)
+    told = threading.Event()
+
+    def listen(server: socket.socket) -> None:
+        with server.accept()[0] as peer:
+            peer.sendall(greeting)
+            told.wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listening = threading.Thread(target=listen, args=[server])
+        listening.start()
+        with pytest.raises(TopologyError, match="nobody answers there as a Dask scheduler does"):
+            Cluster(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+        told.set()
+        listening.join()
+
+
 def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
     with pytest.raises(TopologyError, match="--cluster nobody: nobody answers there as a Dask scheduler does"):
         cosim.sweep(tiny(tmp_path), AXES, cluster="nobody")
