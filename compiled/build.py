@@ -32,11 +32,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="C compilers at a time (%(default)s)")
     parser.add_argument("--anew", action="store_true", help="also if what is there fits")
     arguments = parser.parse_args()
-    if not arguments.anew and Path(FOLDER).is_dir() and not Core()._wrong():
+    files, version = list(modules()), version_of(str(ROOT / "cosim"))
+    core = Core()
+    if not arguments.anew and core.modules == {*map(module_name, files)} and not core._wrong():
         print(f"{FOLDER} is of this source and this Python")
         return
     require_compiler()
-    files, version = list(modules()), version_of(str(ROOT / "cosim"))
     print(f"mypyc writes C for {len(files)} modules; with what comes then it takes minutes, the first time", flush=True)
     compiled(translated(files), arguments.jobs)
     put_in_place([module_name(path) for path in files], version)
