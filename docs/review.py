@@ -22,6 +22,8 @@ PAGE = "review.md"
 FOLDER = ROOT / "topologies" / "review"
 DRIVERS = ("v2", "v2-as-posted", "merged", "current", "latest", "ideal")
 WIDTH = 80
+LAST = 19
+"""Characters of the table's last column."""
 ROW_FIELDS = ("topology", "driver", "remark", "reached_by", "wanted", "as_wanted", "deviations", "cells", "runs")
 ROW_FIELDS += ("complete", "actions", "conflicts", "stopped")
 FOUND_FIELDS = ("n", "deviations", "signature", "schedule", "cell")
@@ -89,15 +91,20 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         mutants = [row for row in group if row["found"] and is_mutant(row)]
         told = [f"{row['driver']} ({row['found']['n']}; {row['found']['deviations']})" for row in found]
         told += [f"{len(mutants)} driver{'s' * (len(mutants) != 1)} with a step less"] if mutants else []
-        clean = [row["driver"] + _bound(row) for row in group if not row["found"]]
+        clean = [_short_name(row["driver"]) + _bound(row) for row in group if not row["found"]]
         columns = (
             textwrap.wrap(group[0]["remark"], 15),
             textwrap.wrap(", ".join(told) or "nobody", 42, break_long_words=False, break_on_hyphens=False),
-            textwrap.wrap(", ".join(clean) or "nobody", 19, break_long_words=False, break_on_hyphens=False),
+            textwrap.wrap(", ".join(clean) or "nobody", LAST, break_long_words=False, break_on_hyphens=False),
         )
         for line in range(max(map(len, columns))):
             one, two, three = (column[line] if line < len(column) else "" for column in columns)
             yield f"{one:16} {two:43} {three}".rstrip()
+
+
+def _short_name(driver: str) -> str:
+    """The name of a driver in the last column: what is too long for a line of it is told without its axis."""
+    return " ".join(word.partition(".")[2] if len(word) > LAST - 1 else word for word in driver.split())
 
 
 def _bound(row: Row) -> str:

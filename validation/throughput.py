@@ -190,7 +190,7 @@ TARGET = Target(
     "what 64 B, 128 B and 256 B have in common, as the tables of what was tried say. Writes are posted and hold no "
     "places. That Haswell answers reads in order and Ivy Bridge in any is chosen by one point each, and nothing else "
     "tells: with the other order the knee is far off, and the rest is hardly touched. Farther off than the 3 % "
-    "that are wanted are reads of 128 B, by up to 6.6 %, single reads of 256 B and 512 B, by up to 5 %, writes beyond the "
-    "knee, by up to 5.2 %, and Ivy Bridge's writes of 256 B, by 11.6 %, whose walks start closer together than those of "
-    "64 B.",
+    "that are wanted are reads of 128 B, by up to 6.6 %, single reads of 256 B and 512 B, by up to 5 %, writes beyond "
+    "the knee, by up to 5.2 %, and Ivy Bridge's writes of 256 B, by 11.6 %, whose walks start closer together than "
+    "those of 64 B.",
 )
