@@ -30,7 +30,7 @@ from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode
 from cosim.spec.translation import Dc, IosatpMode
 
-DRAM, SPAN = 0x8000_0000, 400_000_000
+DRAM, SPAN = 0x8000_0000, 100_000_000
 sim = Sim(executor=Agenda)
 bus = Bus(sim)
 memory = Memory(sim, "dram0", MemoryOptions(kind="memory", base=DRAM, size="1 MiB"))
