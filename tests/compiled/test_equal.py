@@ -52,7 +52,7 @@ def measured(core: str, points: list[dict[str, Any]]) -> list[Any]:
 def test_a_few_topologies_measure_the_same() -> None:
     points: list[dict[str, Any]] = [
         {"topology": "zero_day_rtl", "until": "5 us"},
-        {"topology": "concurrent_attach", "until": "10 us", "schedule": ["nobody#0:0"]},
+        {"topology": "c10_doorbells_overtake", "schedule": ["nobody#0:0"]},
     ]
     assert measured("1", points) == measured("0", points)
 
