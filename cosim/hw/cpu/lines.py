@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-LINE_LG2 = 6
-"""Lines are of 64 bytes."""
+from cosim.spec.line import LINE_LG2
 
 
 class Lines:

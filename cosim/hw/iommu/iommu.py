@@ -27,12 +27,12 @@ from cosim.sim.server import Server
 from cosim.sim.task import Routine
 from cosim.sim.transport import Port
 from cosim.spec.faults import AtsAnswer
+from cosim.spec.line import lines_of
 from cosim.spec.registers import Capabilities
 
 if TYPE_CHECKING:
     from cosim.sim.simulation import Sim
 
-_LINE_LG2 = 6
 _STATUS = {AtsAnswer.SUCCESS: Status.SUCCESS, AtsAnswer.CA: Status.CA, AtsAnswer.UR: Status.UR}
 
 
@@ -220,7 +220,7 @@ class Iommu(Component):
         """Give the request's place to the next one, after the turnaround."""
         after = self._turnaround
         if self._turnaround_line and not txn.write:
-            after += self._turnaround_line * ((txn.iova + txn.size - 1 >> _LINE_LG2) - (txn.iova >> _LINE_LG2))
+            after += self._turnaround_line * (len(lines_of(txn.iova, txn.size)) - 1)
         if after <= 1:
             self._free()
         else:

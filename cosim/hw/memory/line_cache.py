@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-LINE_LG2 = 6
-"""log2 of a line's bytes."""
+from cosim.spec.line import lines_of
 
 
 class LineCache:
@@ -20,8 +19,7 @@ class LineCache:
     def read(self, address: int, size: int) -> bool:
         """Whether all of these bytes are held; from now on they are."""
         there = self._held
-        lines = range(address >> LINE_LG2, (address + size - 1 >> LINE_LG2) + 1)
-        hit = all(line in there for line in lines)
+        hit = all(line in there for line in lines_of(address, size))
         if hit:
             self.hits += 1
         else:
@@ -32,7 +30,7 @@ class LineCache:
     def use(self, address: int, size: int) -> None:
         """Hold the lines of these bytes from now on, in place of those that were used longest ago."""
         held = self._held
-        for line in range(address >> LINE_LG2, (address + size - 1 >> LINE_LG2) + 1):
+        for line in lines_of(address, size):
             held.pop(line, None)
             held[line] = None
         while len(held) > self._lines:

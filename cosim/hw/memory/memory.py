@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from cosim.events import Busy, FreedTouched
 from cosim.hw.memory.history import ANCIENT, WHOLE, History
-from cosim.hw.memory.line_cache import LINE_LG2, LineCache
+from cosim.hw.memory.line_cache import LineCache
 from cosim.hw.memory.options import MemoryOptions
 from cosim.hw.memory.poison import Poison
 from cosim.sim.component import Component
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind, Response
+from cosim.spec.line import LINE_LG2
 from cosim.spec.page import PAGE, PAGE_LG2
 
 DATA = "memory"

@@ -7,9 +7,10 @@ from functools import lru_cache
 
 from cosim.sim.actions import Taken
 from cosim.sim.footprints import WORD, Every
+from cosim.spec.line import LINE
 from cosim.spec.page import PAGE
 
-BLOCKS = (64, PAGE, PAGE << 9)
+BLOCKS = (LINE, PAGE, PAGE << 9)
 """Bytes of what ranges of words are cut into, as far as they hold whole ones: lines, pages, megapages."""
 
 
