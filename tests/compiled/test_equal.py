@@ -34,10 +34,13 @@ def _fits() -> bool:
 needs_a_core = pytest.mark.skipif(not _fits(), reason="there is no compiled core of this source: make fast")
 
 
-def measured(core: str, points: list[dict[str, Any]]) -> list[Any]:
-    """What a process of its own measures at the points, with the compiled core ("1") or without ("0")."""
+def printed(core: str, program: str, *arguments: str) -> list[Any]:
+    """What a program prints of itself in a process of its own, with the compiled core ("1") or without ("0").
+
+    It prints JSON: whether its core is compiled, and what it has found.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(points)],
+        [sys.executable, "-c", program, *arguments],
         env={**os.environ, SWITCH: core},
         capture_output=True,
         text=True,
@@ -46,6 +49,11 @@ def measured(core: str, points: list[dict[str, Any]]) -> list[Any]:
     compiled, found = json.loads(done.stdout)
     assert compiled == (core == "1")
     return list(found)
+
+
+def measured(core: str, points: list[dict[str, Any]]) -> list[Any]:
+    """What is measured at the points."""
+    return printed(core, PROGRAM, json.dumps(points))
 
 
 @needs_a_core

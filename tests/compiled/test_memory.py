@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
-from cosim.compiled import SWITCH
-from tests.compiled.test_equal import needs_a_core
+from tests.compiled.test_equal import needs_a_core, printed
 
 PROGRAM = """
 import gc, json
@@ -61,16 +55,7 @@ print(json.dumps([compiled.runs(), found]))
 
 @pytest.mark.parametrize("core", [pytest.param("0", marks=pytest.mark.slow), pytest.param("1", marks=needs_a_core)])
 def test_faults_leave_nothing_behind(core: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env={**os.environ, SWITCH: core},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    compiled, found = json.loads(done.stdout)
-    assert compiled == (core == "1")
-    faults, alive, objects = zip(*found, strict=True)
+    faults, alive, objects = zip(*printed(core, PROGRAM), strict=True)
     assert faults[0] > 500, "each request of both devices faults"
     assert faults[2] > 3 * faults[0]
     assert max(alive) <= 8, "of those that are under way"
