@@ -61,7 +61,7 @@ class Search:
         begun = {cell.starts: done.digest for (cell, _), done in unperturbed}
         self.row.alike = len(begun) - len(set(begun.values()))
         if not self.row.stopped:
-            self.row.complete = -1 if self.row.late else 0
+            self._complete(0)
             if self._request.strategy == "bounded":
                 self._bounded(unperturbed)
             else:
@@ -71,6 +71,11 @@ class Search:
             self.row.stopped = "late"
         return self.row
 
+    def _complete(self, level: int) -> None:
+        """All of a level was run: it is complete, unless there are runs of which nothing is known."""
+        if not self.row.late:
+            self.row.complete = level
+
     # --- Bounded -----------------------------------------------------------------------------------------------------
 
     def _bounded(self, done: list[tuple[Try, Done]]) -> None:
@@ -78,12 +83,12 @@ class Search:
         for level in range(1, self.row.deviations + 1):
             following = list(self._added(done, seen))
             if not following:
-                self.row.complete = self.row.complete if self.row.late else self.row.deviations
+                self._complete(self.row.deviations)
                 return
             done = self._level(following)
             if self.row.stopped:
                 return
-            self.row.complete = self.row.complete if self.row.late else level
+            self._complete(level)
 
     def _added(self, done: list[tuple[Try, Done]], seen: set[tuple[int, frozenset[str]]]) -> Iterator[Try]:
         """Each schedule of the next level, once."""
