@@ -142,7 +142,8 @@ def scored(driver: str, experiments: Experiments, only: str) -> Iterator[Score]:
             row = experiments.search(name, mutant)
             if row.stopped == "interrupted":
                 raise KeyboardInterrupt
-            if row.found is not None:
+            # An error inside cosim shows nothing of the driver.
+            if row.found is not None and not row.found.sign.startswith("error:"):
                 score.topology, score.row = name, row
                 break
         yield score

@@ -57,7 +57,7 @@ class Search:
         return row
 
     def sign(self, experiment: str, driver: str) -> str:
-        """Its sign; empty if nothing was found, or a run did not end here in time, which shows nothing of a driver."""
+        """Its sign; empty if nothing was found, or cosim itself has failed, which shows nothing of a driver."""
         found = self.row(experiment, driver).found
         return found.sign if found is not None and not found.sign.startswith("error:") else ""
 
