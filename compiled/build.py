@@ -34,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     files, version = list(modules()), version_of(str(ROOT / "cosim"))
     core = Core()
-    if not arguments.anew and core.modules == {*map(module_name, files)} and not core._wrong():
+    if not arguments.anew and core.modules == {*map(module_name, files)} and not core.wrong():
         print(f"{FOLDER} is of this source and this Python")
         return
     require_compiler()

@@ -312,9 +312,8 @@ def explore(
 
     Times are texts: ``holds=["2 us", "5 us"], starts={"cpu1.attach": ["0 ns", "2 us"]}``. With a `folder` findings and
     a journal are written there, by which a search that was interrupted goes on with `resume`. Ctrl-C ends it early;
-    the last row then says so. `seconds`, and `schedules`, are for each row, and a run may take `host_limit`
-    seconds of this computer. `cluster` is the address of a Dask
-    scheduler whose workers make the runs. Raises TopologyError.
+    the last row then says so. `seconds`, and `schedules`, are for each row, and a run may take `host_limit` seconds of
+    this computer. `cluster` is the address of a Dask scheduler whose workers make the runs. Raises TopologyError.
     """
     from pathlib import Path as FilePath
 

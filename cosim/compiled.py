@@ -56,13 +56,13 @@ class Core:
     def fits(self) -> bool:
         """Whether the modules come from here; found out when the first of them is asked for."""
         if self._fits is None:
-            wrong = self._wrong()
+            wrong = self.wrong()
             self._fits = not wrong
             if wrong:
                 say(f"cosim: the compiled core {wrong}: everything runs interpreted; `make fast` compiles it anew")
         return self._fits
 
-    def _wrong(self) -> str:
+    def wrong(self) -> str:
         """Why it cannot be used, empty if it can."""
         python = self._made.get("python")
         if not self.modules or python is None:

@@ -107,11 +107,7 @@ def _extent(row: Row) -> str:
         return f"all {row.runs:,} schedules{kept} of k <= {row.deviations}"
     if row.stopped == "late":
         return f"{row.runs:,} schedule{'s' * (row.runs != 1)}, {row.late:,} of which came to no end"
-    ends = {
-        "time": "the time was over",
-        "schedules": "as many were asked for",
-        "interrupted": "interrupted",
-    }
+    ends = {"time": "the time was over", "schedules": "as many were asked for", "interrupted": "interrupted"}
     part = f"all of k <= {row.complete}" if row.complete >= 0 else "not all unperturbed runs"
     level = f", {row.by_level[-1]:,} of {row.next_level:,} of k = {len(row.by_level) - 1}"
     return f"{row.runs:,} schedules, {part}{level} ({ends.get(row.stopped, row.stopped)})"
