@@ -24,6 +24,8 @@ FUNCTIONS = frozenset(
         *("__kmalloc_noprof", "kfree", "devm_kmalloc", "iommu_alloc_pages_node_sz", "iommu_free_pages"),
         *("_raw_spin_lock_irqsave", "_raw_spin_unlock_irqrestore", "ktime_get", "usleep_range_state"),
         *("devm_platform_ioremap_resource", "platform_get_irq", "request_threaded_irq", "free_irq"),
+        *("of_msi_configure", "platform_device_msi_init_and_alloc_irqs", "platform_device_msi_free_irqs_all"),
+        "msi_domain_get_virq",
         *("iommu_device_register", "iommu_device_unregister", "ida_alloc_range", "ida_free", "_dev_err", "_dev_warn"),
     }
 )
@@ -43,7 +45,7 @@ def image() -> Image:
 
 def test_structures_are_found_by_name(image: Image) -> None:
     info = image.info
-    assert (info.field("device.iommu").offset, info.structures["device"].size) == (16, 32)
+    assert (info.field("device.iommu").offset, info.structures["device"].size) == (16, 48)
     aperture = info.field("iommu_domain.geometry.aperture_end")
     assert (aperture.offset, aperture.size, aperture.kind) == (32, 8, "int")
     assert info.field("device.numa_node").signed

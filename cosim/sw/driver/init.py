@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 
-from cosim.spec.register_map import CAPABILITIES, FCTL, ICVEC, MSI_ADDR, MSI_DATA, MSI_VEC_CTL
-from cosim.spec.registers import Capabilities, Fctl, Icvec, Igs, IommuMode, MsiAddr
+from cosim.spec.register_map import CAPABILITIES, FCTL, ICVEC
+from cosim.spec.registers import Capabilities, Fctl, Icvec, Igs, IommuMode
 from cosim.sw.driver import device_directory, queue_setup
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.queue_setup import COMMANDS, FAULTS
 from cosim.sw.iommu_ops import Hardware
 from cosim.sw.kernel.errors import KernelError
+
+CAUSES = 4
+"""What an IOMMU interrupts for, and as many messages as Linux asks for, whatever the IOMMU can tell apart."""
 
 
 async def init(driver: Skeleton, iommu: IommuDevice, hardware: Hardware) -> None:
@@ -31,7 +34,7 @@ async def init(driver: Skeleton, iommu: IommuDevice, hardware: Hardware) -> None
         fctl = fctl.replace(be=0)
         await iommu.write(FCTL, fctl)
     await iommu.fctl.store(fctl)
-    await _vectors(iommu, len(hardware.vectors))
+    await _vectors(iommu, len(hardware.vectors) if fctl.wsi else CAUSES)
     await device_directory.alloc_root(driver, iommu)
     await queue_setup.alloc(driver, iommu, COMMANDS)
     await queue_setup.alloc(driver, iommu, FAULTS)
@@ -63,10 +66,6 @@ async def _interrupts_by(iommu: IommuDevice, hardware: Hardware, capabilities: C
         if fctl.wsi:
             fctl = fctl.replace(wsi=0)
             await iommu.write(FCTL, fctl)
-        for number, (address, data) in enumerate(hardware.messages):
-            await iommu.write(MSI_ADDR[number], MsiAddr.of(addr=address >> 2))
-            await iommu.write(MSI_DATA[number], data)
-            await iommu.write(MSI_VEC_CTL[number], 0)
         return fctl
     if capabilities.igs == Igs.MSI:
         raise KernelError(errno.ENODEV, "the IOMMU interrupts by message only, and nothing receives messages")

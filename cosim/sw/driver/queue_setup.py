@@ -10,6 +10,7 @@ from cosim.sim.operations import Body
 from cosim.spec.pagetable import PAGE, PAGE_LG2
 from cosim.spec.register_map import CQB, CQCSR, CQT, FQB, FQCSR, FQH, IPSR, Register
 from cosim.spec.registers import Cqcsr, Fqcsr, Interrupt, QueueBase, QueueCsr, QueueIndex
+from cosim.sw.driver import interrupt_setup
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice, Queue
 from cosim.sw.kernel.errors import KernelError
@@ -71,13 +72,12 @@ async def _memory(driver: Skeleton, iommu: IommuDevice, form: QueueForm, entries
 
 async def enable(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> None:
     """Connect the interrupt, then switch the queue on. KernelError EBUSY if it does not come on."""
-    hardware, queue = driver.hardware(iommu), form.of(iommu)
-    await queue.iommu.store(iommu.address)
-    vector = hardware.vectors[form.interrupt.vector(await iommu.icvec.load())]
-    action = await driver.kernel.irq.request(
-        hardware.cpu,
-        vector,
-        f"{hardware.name}-{form.name}",
+    await form.of(iommu).iommu.store(iommu.address)
+    action = await interrupt_setup.connect(
+        driver,
+        iommu,
+        form.interrupt,
+        f"{driver.hardware(iommu).name}-{form.name}",
         lambda: driver.policies.interrupts.pending(iommu, form.interrupt),
         lambda: form.process(driver, iommu),
     )
@@ -86,7 +86,7 @@ async def enable(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> None:
     csr = await _settled(driver, iommu, form)
     if csr.busy or not csr.on or csr.mf:
         await iommu.write(form.csr, 0)
-        await driver.kernel.irq.free(action)
+        await interrupt_setup.disconnect(driver, iommu, form.interrupt, action)
         raise KernelError(errno.EBUSY, f"the {form.name} queue does not come on")
     driver.connected(iommu, form.interrupt, action)
     await iommu.write(IPSR, form.interrupt.pending)
@@ -94,7 +94,7 @@ async def enable(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> None:
 
 async def disable(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> None:
     """Disconnect the interrupt, then switch the queue off. A thread that sends a command from now on oopses."""
-    await driver.kernel.irq.free(driver.disconnected(iommu, form.interrupt))
+    await interrupt_setup.disconnect(driver, iommu, form.interrupt, driver.disconnected(iommu, form.interrupt))
     await iommu.write(form.csr, 0)
     if (await _settled(driver, iommu, form)).on:
         driver.log("error", f"the {form.name} queue does not go off", iommu)

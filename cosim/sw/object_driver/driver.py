@@ -116,6 +116,8 @@ class ObjectDriver:
                 await self.machine.run(undo, bus.device, address)
             await self.structures.free(address - LINK)
         self.machine.registers.pop(bus.hardware.base >> PAGE_LG2, None)
+        for key in [key for key in self.machine.messages if key[0] == bus.device]:
+            del self.machine.messages[key]
         self.contexts.gone(bus.hardware.name)
         await self.structures.forget(bus)
 

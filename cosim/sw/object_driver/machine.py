@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from cosim.object.image import Image
 from cosim.object.link import Region
 from cosim.sim.operations import Fence, StoreBlock
@@ -34,6 +36,26 @@ class DevresLock(SpinLock):
     """Guards the lists of what goes with devices (devres_lock)."""
 
     __slots__ = ()
+
+
+class IrqLock(SpinLock):
+    """Guards what the kernel keeps of one interrupt (irq_desc.lock)."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A vector of a device that sends messages: its interrupt, what raises that, and who tells the device of it."""
+
+    irq: int
+    """0 where there are not so many vectors."""
+    address: int
+    data: int
+    write: int
+    """The driver's function that writes the vector's registers (irq_write_msi_msg_t)."""
+    descriptor: int
+    """The kernel's structure of it (msi_desc)."""
 
 
 class Machine:
@@ -73,10 +95,15 @@ class Machine:
         self.complaints: dict[int, tuple[int, int]] = {}
         """When an interval of a rate limit has begun, and how often it was asked in there, by its address."""
         self.actions: dict[tuple[int, int], IrqAction] = {}
+        """By the interrupt, and what its handler is given."""
+        self.messages: dict[tuple[int, int], Message] = {}
+        """Those that devices send, by the address of the device and the number of the vector."""
         self.idas: dict[int, Ida] = {}
         self.objects: dict[int, tuple[int, str]] = {}
         """What the driver has allocated: the size, and the function that asked for it, by address."""
         self._heads: dict[int, int] = {}
+        self._irq_locks: dict[int, IrqLock] = {}
+        self._parent_of_messages = 0
         self._slots: list[int] = []
         self._next_slot = 0
 
@@ -111,6 +138,19 @@ class Machine:
         if device not in self._heads:
             self._heads[device] = self.kernel.static(WORD)
         return self._heads[device]
+
+    def irq_lock(self, irq: int) -> IrqLock:
+        """The lock of an interrupt."""
+        if irq not in self._irq_locks:
+            self._irq_locks[irq] = IrqLock(self.kernel.static(IrqLock.SIZE))
+        return self._irq_locks[irq]
+
+    def parent_of_messages(self) -> int:
+        """What a device that sends messages has as msi.domain, of which no member is set."""
+        if not self._parent_of_messages:
+            self._parent_of_messages = self.kernel.static(WORD)
+            self.unset.mark(self._parent_of_messages, WORD, "irq_domain")
+        return self._parent_of_messages
 
     def take_slot(self) -> int:
         """A stack that is free, the lowest one."""

@@ -33,6 +33,16 @@ class PlatformDevice:
     hardware: Hardware
 
 
+async def set_members(machine: Machine, address: int, values: Mapping[str, int]) -> None:
+    """Set those members that the structure at an address has."""
+    layout = machine.layout
+    for path, value in values.items():
+        if layout.has(path):
+            member = layout.info.field(path)
+            machine.unset.set(address + member.offset, member.size)
+            await layout.store(address, path, value)
+
+
 class Structures:
     """Makes and frees them, in the kernel's memory."""
 
@@ -107,11 +117,7 @@ class Structures:
 
     async def set(self, address: int, values: Mapping[str, int]) -> None:
         """Set those members that the structure at an address has."""
-        for path, value in values.items():
-            if self._layout.has(path):
-                member = self._layout.info.field(path)
-                self._machine.unset.set(address + member.offset, member.size)
-                await self._layout.store(address, path, value)
+        await set_members(self._machine, address, values)
 
     async def _new(self, name: str, size: int = 0) -> int:
         size = max(size, self._layout.size(name), 8)

@@ -77,6 +77,11 @@ struct task_struct {
 struct iommu_ops;
 struct iommu_domain;
 
+struct dev_msi_info {
+	void *data;
+	struct irq_domain *domain;
+};
+
 struct iommu_device {
 	void *fwnode;
 	const struct iommu_ops *ops;
@@ -107,6 +112,7 @@ struct device {
 	int numa_node;
 	bool offline;
 	struct dev_iommu *iommu;
+	struct dev_msi_info msi;
 	const char *init_name;
 };
 
@@ -199,6 +205,21 @@ typedef enum irqreturn irqreturn_t;
 typedef irqreturn_t (*irq_handler_t)(int, void *);
 int request_threaded_irq(u32 irq, irq_handler_t, irq_handler_t thread, unsigned long flags, const char *name, void *);
 const void *free_irq(u32 irq, void *);
+
+struct msi_msg {
+	u32 data, address_hi, address_lo;
+};
+
+struct msi_desc {
+	struct device *dev;
+	int msi_index;
+	u32 irq;
+};
+
+void of_msi_configure(struct device *, const void *node);
+int platform_device_msi_init_and_alloc_irqs(struct device *, u32 count, void (*write)(struct msi_desc *, struct msi_msg *));
+void platform_device_msi_free_irqs_all(struct device *);
+u32 msi_domain_get_virq(struct device *, u32 domain, u32 index);
 
 int iommu_device_register(struct iommu_device *, const struct iommu_ops *, struct device *);
 void iommu_device_unregister(struct iommu_device *);

@@ -9,6 +9,7 @@ struct own_iommu {
 	char *registers;
 	u64 capabilities;
 	u32 irq[2];
+	bool by_message;
 
 	raw_spinlock_t queue_lock;
 	u32 entries;
@@ -23,7 +24,7 @@ struct own_iommu {
 
 /* Offsets of registers (5 "Memory-mapped registers"). */
 enum { CAPABILITIES = 0, FCTL = 8, DDTP = 16, CQB = 24, CQH = 32, CQT = 36, FQB = 40, FQH = 48, FQT = 52, CQCSR = 72,
-       FQCSR = 76, IPSR = 84, ICVEC = 760 };
+       FQCSR = 76, IPSR = 84, ICVEC = 760, MSI_ADDR = 768, MSI_DATA = 776, MSI_VEC_CTL = 780 };
 
 #define MSI_FLAT (1ul << 22)
 #define PAGE 4096ul

@@ -12,6 +12,7 @@
 #define FAULT_ENTRIES 128
 #define ON (1u << 16)
 #define BUSY (1u << 17)
+#define WIRES 2u /* fctl.WSI */
 #define FENCE_NS 10000000l
 #define ROOM_NS 10000000l
 
@@ -202,11 +203,21 @@ pages:
 	return failed;
 }
 
+static void send_to(struct msi_desc *vector, struct msi_msg *message)
+{
+	struct own_iommu *iommu = dev_get_drvdata(vector->dev);
+	char *registers = iommu->registers + 16 * vector->msi_index;
+
+	write64(registers + MSI_ADDR, (u64)message->address_hi << 32 | message->address_lo);
+	write32(registers + MSI_DATA, message->data);
+	write32(registers + MSI_VEC_CTL, 0);
+}
+
 static int own_probe(struct platform_device *pdev)
 {
 	struct own_iommu *iommu = devm_kmalloc(&pdev->dev, sizeof(*iommu), GFP_KERNEL | ZEROED);
 	u32 fctl;
-	int n;
+	int n, irq;
 
 	if (!iommu)
 		return -ENOMEM;
@@ -219,21 +230,33 @@ static int own_probe(struct platform_device *pdev)
 	fctl = read32(iommu->registers + FCTL);
 	if (fctl & 1)
 		return -EINVAL;
-	if (!(fctl & 2)) { /* wires, and not messages */
-		write32(iommu->registers + FCTL, fctl | 2);
-		if (!(read32(iommu->registers + FCTL) & 2)) {
+	of_msi_configure(iommu->dev, NULL);
+	if (fctl & WIRES) { /* messages, if it can */
+		write32(iommu->registers + FCTL, fctl & ~WIRES);
+		fctl = read32(iommu->registers + FCTL);
+	}
+	if (!(fctl & WIRES) && iommu->dev->msi.domain) {
+		n = platform_device_msi_init_and_alloc_irqs(iommu->dev, 2, send_to);
+		if (n)
+			return n;
+	} else if (!(fctl & WIRES)) {
+		write32(iommu->registers + FCTL, fctl | WIRES);
+		fctl = read32(iommu->registers + FCTL);
+		if (!(fctl & WIRES)) {
 			_dev_err(iommu->dev, "this IOMMU interrupts by message only\n");
 			return -ENODEV;
 		}
 	}
+	iommu->by_message = !(fctl & WIRES);
 	if (read64(iommu->registers + DDTP) & 0xf) {
 		_dev_err(iommu->dev, "the IOMMU is in use\n");
 		return -EBUSY;
 	}
 	write64(iommu->registers + ICVEC, 0x10);
 	for (n = 0; n < 2; n++) {
-		int irq = platform_get_irq(pdev, n);
-
+		irq = iommu->by_message ? msi_domain_get_virq(iommu->dev, 0, n) : platform_get_irq(pdev, n);
+		if (n && irq <= 0)
+			irq = iommu->irq[0]; /* one vector for both */
 		if (irq < 0)
 			return irq;
 		iommu->irq[n] = irq;
@@ -256,6 +279,8 @@ static void own_remove(struct platform_device *pdev)
 	free_irq(iommu->irq[0], iommu);
 	free_irq(iommu->irq[1], iommu);
 	own_quiet(iommu);
+	if (iommu->by_message)
+		platform_device_msi_free_irqs_all(iommu->dev);
 	iommu_free_pages(iommu->directory);
 	iommu_free_pages(iommu->commands);
 	iommu_free_pages(iommu->faults);

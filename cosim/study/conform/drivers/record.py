@@ -31,10 +31,12 @@ INLINED = ("kernel.lists.", "kernel.barriers.")
 """What of the kernel a compiler puts into the driver itself."""
 KERNEL = ("kernel.", "object_driver.")
 """Where else operations stand that the kernel makes for a driver: what it asks for is written down instead."""
-OURS = frozenset({"platform_device", "fwnode_handle", "iommu_fwspec", "dev_iommu", "device", "slab", "devres"})
+OURS = frozenset(
+    {"platform_device", "fwnode_handle", "iommu_fwspec", "dev_iommu", "device", "slab", "devres", "msi_desc"}
+)
 """What the kernel allocates for a compiled driver, which policies do without."""
-DEVRES = "DevresLock"
-"""The lock that the kernel takes for that."""
+OUR_LOCKS = frozenset({"DevresLock", "IrqLock"})
+"""The locks that the kernel takes for that."""
 PPN = (1 << 44) - 1
 
 
@@ -190,11 +192,11 @@ class Record:
             self._add(event.who, "object", "free a", name=event.purpose)
 
     def _taken(self, event: LockTaken) -> None:
-        if event.lock_class != DEVRES:
+        if event.lock_class not in OUR_LOCKS:
             self._add(event.who, "lock", "lock", name=event.lock_class)
 
     def _back(self, event: LockGiven) -> None:
-        if event.lock_class != DEVRES:
+        if event.lock_class not in OUR_LOCKS:
             self._add(event.who, "lock", "unlock", name=event.lock_class)
 
     def _sent(self, event: CommandSent) -> None:

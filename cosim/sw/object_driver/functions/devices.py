@@ -88,8 +88,7 @@ FUNCTIONS: Mapping[str, Function] = {
     **dict.fromkeys(
         (
             *("__platform_driver_register", "iommu_fwspec_add_ids", "generic_device_group", "pci_device_group"),
-            *("imsic_acpi_get_fwnode", "irq_find_matching_fwspec", "msi_domain_get_virq", "of_msi_configure"),
-            *("platform_device_msi_free_irqs_all", "platform_device_msi_init_and_alloc_irqs"),
+            *("imsic_acpi_get_fwnode", "irq_find_matching_fwspec"),
         ),
         _never,
     ),

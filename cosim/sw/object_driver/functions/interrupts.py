@@ -1,4 +1,4 @@
-"""Interrupts: request_threaded_irq and free_irq."""
+"""Interrupts, by wire or by message: request_threaded_irq and free_irq."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.irq import IrqReturn
 from cosim.sw.object_driver.call import Call, Function
 from cosim.sw.object_driver.functions.messages import string_at
+from cosim.sw.object_driver.functions.msi import activate, deactivate
+from cosim.sw.object_driver.machine import Machine
 
 WAKE_THREAD = 2
 """IRQ_WAKE_THREAD."""
@@ -38,7 +40,10 @@ async def _request(call: Call) -> int:
         action = await machine.kernel.irq.request(hardware.cpu, irq, called, hard, served)
     except KernelError as error:
         return -error.code
+    first = not _has_handler(machine, irq)
     machine.actions[irq, data] = action
+    if first:
+        await activate(call, irq)
     return 0
 
 
@@ -47,13 +52,19 @@ async def _serve(call: Call, thread: int, irq: int, data: int) -> None:
 
 
 async def _free(call: Call) -> int:
-    machine = call.machine
-    action = machine.actions.pop((call[0] & 0xFFFF_FFFF, call[1]), None)
+    machine, irq = call.machine, call[0] & 0xFFFF_FFFF
+    action = machine.actions.pop((irq, call[1]), None)
     if action is None:
         machine.kernel.log("warning", f"{call.where}: free_irq of {call[0]}, which is not requested")
         return 0
     await machine.kernel.irq.free(action)
+    if not _has_handler(machine, irq):
+        await deactivate(call, irq)
     return 0
+
+
+def _has_handler(machine: Machine, irq: int) -> bool:
+    return any(number == irq for number, _ in machine.actions)
 
 
 FUNCTIONS: Mapping[str, Function] = {"request_threaded_irq": _request, "free_irq": _free}
