@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import click
 
@@ -41,13 +42,13 @@ def diff_driver(first: str, second: str, on: str, runs: bool, jobs: int | None, 
     from cosim.study.compare.cost import costs
     from cosim.study.compare.difference import differences
     from cosim.study.report.driver_difference import print_costs, print_differences
-    from cosim.study.report.runs_progress import RunsProgress
+    from cosim.study.run.bar import Bar
 
     pairs = differences(first, second)
     if not as_json:
         print_differences(first, second, pairs)
-    with RunsProgress(shown=not quiet) as bar:
-        found = costs(first, second, pairs, on, jobs=jobs, progress=bar.ran) if runs and pairs else []
+    with Bar(shown=not quiet) as bar:
+        found = costs(first, second, pairs, on, jobs=jobs, progress=partial(bar.at, "runs")) if runs and pairs else []
     cut = bool(found) and found[-1].driver != second
     if as_json:
         cells = [{"axis": pair.axis, "first": pair.first.as_json(), "second": pair.second.as_json()} for pair in pairs]

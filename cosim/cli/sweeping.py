@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,18 +94,18 @@ def sweep(
     stopped, more --reps are added to those that there are, and other axes make use of the points that they share.
     Points share their random numbers, so that they differ by what was changed and by nothing else.
     """
-    from cosim.study.report.runs_progress import RunsProgress
     from cosim.study.results.estimate import unknown_metrics
     from cosim.study.results.export import check_extras, write_csv, write_parquet
+    from cosim.study.run.bar import Bar
     from cosim.study.run.stop import Stop
 
     plan = _plan(topology, asked)
     check_extras(parquet)
     path = output or f"{name_of(topology)}.sqlite"
     stop = Stop()
-    with stop.listening(SIGNALS), RunsProgress(shown=not quiet) as bar:
+    with stop.listening(SIGNALS), Bar(shown=not quiet) as bar:
         made = plan.sweep(path, command=shlex.join(["cosim", *sys.argv[1:]]), reuse=reuse, stop=stop)
-        made.progress = bar.ran
+        made.progress = partial(bar.at, "runs")
         failed = sum(not run.ok for run in made.runs())
     with made.results as results:
         unknown = unknown_metrics(results.runs(made.row.id, model=made.row.model), made.row.metrics)
