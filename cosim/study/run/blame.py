@@ -151,13 +151,15 @@ class Blame:
         return bool(geometry.in_flight <= geometry.walkers)
 
     def _way(self, device: str, parts: Container[str]) -> list[str]:
-        """The resources that requests of this kind pass, the innermost first."""
+        """The resources that requests of this kind pass, the innermost first; also those that others pass, for whose
+        places they wait."""
         iommu = self.topology.devices()[device].through
         data, tables = self._placement.data(device), self._placement.tables(iommu) if iommu else []
         both, apart = [path for path in data if path in tables], [path for path in data if path not in tables]
         names = [f"{path}.port" for path in both]
         if iommu:
-            if any(part in parts for part in (*WALKING, "walker_wait", "read_wait")):
+            walks = any(part in parts for part in (*WALKING, "walker_wait", "read_wait"))
+            if walks or ("place" in parts and self.blocked(f"{iommu}.places", "") >= PASSES):
                 names += [f"{path}.port" for path in tables if path not in both]
                 names += [f"{iommu}.table_reads", f"{iommu}.walkers"]
             names += [f"{iommu}.lookup", f"{iommu}.places"]

@@ -54,6 +54,8 @@ def limit_of(latencies: Operations, scalars: Mapping[str, int | float], topology
     consumer = next((use for use in saturated if use.is_consumer), None)
     if consumer and not (full and waited > sum(_time_in(latency, FOR_COMMANDS) for latency in calls.values())):
         return _consumed(operations, calls, consumer)
+    if behind := _behind(latencies, scalars, topology, accesses):
+        return behind
     if cause and full:
         return f"{_tail(name, accesses[name])}; {_were(cause)}{_try(cause)}"
     if calls and saturated:
@@ -78,14 +80,25 @@ def phrase(part: str) -> str:
 
 def _nothing(latencies: Operations, scalars: Mapping[str, int | float], topology: Topology, busy: list[Use]) -> str:
     """Nothing has a latency: nothing ran, or a device is so far behind that its requests end later than the window."""
+    return _behind(latencies, scalars, topology, {}) or "; ".join([NOTHING, *map(str, busy)])
+
+
+def _behind(latencies: Operations, scalars: Mapping[str, int | float], topology: Topology, accesses: Operations) -> str:
+    """What is in the way of a device of which no request made in the window ended in it, if it is the furthest behind.
+
+    What has a latency would not show it: that device may have what is full to itself. Empty if there is none.
+    """
     blame = Blame(topology, latencies, scalars)
+    ended = {name.rpartition(".")[0] for name in accesses}
     waiting = {device: scalars[f"{device}.backlog_mean"] for device in topology.devices()}
     for device in sorted(waiting, key=lambda device: (-waiting[device], device)):
+        if device in ended:
+            break
         if cause := blame.behind(device):
+            made = f"no request of {device} made in the window" if ended else "no request made in the window"
             backlog = f"{waiting[device]:.0f} requests wait for a slot of {device} on average"
-            said = [f"no request made in the window ended in it: {backlog}", *filter(None, [_were(cause)])]
-            return "; ".join(said) + _try(cause)
-    return "; ".join([NOTHING, *map(str, busy)])
+            return "; ".join([f"{made} ended in it: {backlog}", *filter(None, [_were(cause)])]) + _try(cause)
+    return ""
 
 
 def _were(cause: Cause) -> str:

@@ -21,6 +21,11 @@ from cosim.system.topology import Topology
 MARGIN = 0.02
 """A throughput or a mean latency that is better by less than this is not better."""
 
+FEW = 20
+"""Fewer requests than this in a window say nothing of a throughput: both runs are then measured for longer."""
+
+LONGER = {"until": "600 us"}
+
 
 def memory(chance: random.Random, node: int) -> dict[str, Any]:
     pick = chance.choice
@@ -196,4 +201,9 @@ def improvement(
         key=lambda name: before.latencies[name].count * before.latencies[name].mean_ps,
         default=f"{spoken[2]}.read",
     )
+    device = name.rpartition(".")[0]
+    if sum(before.scalars[f"{device}.{what}"] for what in ("reads", "writes")) < FEW:
+        data["run"] |= LONGER
+        topology = load(Topology.model_validate(data))
+        before = cosim.run(topology)
     return said, gain(before, cosim.run(load(topology, sets=sets)), name)

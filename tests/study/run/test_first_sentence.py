@@ -50,6 +50,25 @@ WALKED_ALIKE = (18, 108, 213, 351)
 FAR_BEHIND = (4, 30)
 """Systems in which no request made in the window ends in it."""
 
+ONE_FAR_BEHIND = 103
+"""A system of those that are `varied`, in which no request of the device ends in time that has nearly all places."""
+
+OTHERS_WALK = """
+parts:
+  dram0:  {kind: memory, base: 0x8000_0000, size: 64 MiB, latency: 400 ns}
+  cpu0:   {kind: cpu}
+  iommu0: {kind: iommu, base: 0x0300_0000, geometry: {walkers: 1, in_flight: 4}}
+  dev0:   {kind: dma, through: iommu0, traffic: {pattern: sequential, size: 64 B, window: 4 KiB, outstanding: 32}}
+  disk0:  {kind: dma, through: iommu0, WALKS}
+run: {until: 60 us, warmup: 20 us}
+"""
+"""A device whose only page is always in the IOTLB waits for places, which another has that walks for each request."""
+
+ALWAYS = "traffic: {pattern: strided, stride: 4 KiB, window: 1 MiB, outstanding: 16}"
+BEHIND = (
+    "posted: true, traffic: {pattern: strided, stride: 4 KiB, window: 1 MiB, read: 0, outstanding: 1, interval: 100 ns}"
+)
+
 
 MEDIUM = {"warmup": "10 us", "until": "60 us"}
 """A window in which most systems have come to rest."""
@@ -133,6 +152,40 @@ def test_a_device_far_behind_is_told_with_what_is_full(seed: int) -> None:
     said = check(seed)
     assert said.startswith("no request made in the window ended in it: ")
     assert " requests wait for a slot of dev0 on average; dev0's " in said
+
+
+@pytest.mark.slow
+def test_a_device_far_behind_is_told_though_requests_of_others_ended() -> None:
+    """What is full may be its alone: what the one of another device waits for would help that even less."""
+    said, better = improvement(ONE_FAR_BEHIND, drawn=varied)
+    assert said.startswith("no request of dev0 made in the window ended in it: 219 requests wait for a slot of dev0 ")
+    assert said.endswith("iommu0's walkers were 100 % busy; try -s iommu0.geometry.walkers=2")
+    assert better is not None
+    assert better > MARGIN
+
+
+@pytest.mark.parametrize(
+    ("walks", "said"),
+    [(ALWAYS, "p99 of dev0.read is "), (BEHIND, "no request of disk0 made in the window ended in it: ")],
+    ids=["places", "behind"],
+)
+def test_what_others_wait_for_in_a_place_is_what_to_enlarge(tmp_path: Path, walks: str, said: str) -> None:
+    path = tmp_path / "others.yaml"
+    path.write_text(OTHERS_WALK.replace("WALKS", walks), encoding="utf-8")
+    before = cosim.run(path)
+    assert before.limit.startswith(said)
+    assert before.limit.endswith("; iommu0's walkers were 100 % busy; try -s iommu0.geometry.walkers=2")
+    after = cosim.run(path, set={"iommu0.geometry.walkers": 2})
+    assert gain(before, after, before.limit.split()[2] if "p99" in said else "disk0.write") > 0.5
+
+
+def test_the_device_that_is_the_furthest_behind_is_told_also_if_requests_of_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "others.yaml"
+    path.write_text(OTHERS_WALK.replace("WALKS", BEHIND), encoding="utf-8")
+    found = cosim.run(path, set={"dev0.traffic.interval": "10 ns"})
+    assert found.scalars["dev0.backlog_mean"] > found.scalars["disk0.backlog_mean"] > 1
+    assert "disk0.write" not in found.latencies
+    assert " dev0.read is 98 % waiting for one of the device's own slots; iommu0's places were 99 % busy" in found.limit
 
 
 @pytest.mark.slow
