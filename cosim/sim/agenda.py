@@ -6,8 +6,11 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
 
-from cosim.sim.executor import Executor
+from mypy_extensions import i64
+
+from cosim.sim.executor import Executor, called
 from cosim.sim.gate import Gate
+from cosim.sim.heap import ADVANCE, ARRIVE, CALL, COMMIT, COMPILED, PASS, Call, Heap
 from cosim.sim.places import place_of
 from cosim.sim.plain import action_of
 from cosim.sim.server import Server, Service
@@ -15,8 +18,8 @@ from cosim.sim.simulation import Sim
 from cosim.sim.task import Moment, Task
 from cosim.sim.transport import Access
 
-Callback = tuple[int, int, Callable[[Any], object], Any]
-"""When, under which rank, what to call, and with what."""
+Due = tuple[int, int, Callable[[Any], int | None], Any]
+"""What is due, interpreted: when, under which rank, what to call, and with what; it says when what follows is due."""
 
 
 class WakeUp(Moment):
@@ -34,15 +37,28 @@ class Agenda(Executor):
     A callback that schedules into SimPy lowers the horizon at once, since the horizon is read again before each
     callback. Nothing runs ahead inside a caller's callback: only an activation takes from the heap. SimPy's clock is
     taken along, since nothing in SimPy's queue is earlier.
+
+    What is due is kept in a heap of tuples or, as `own_heap` says, in one of entries: they are told apart where
+    something enters, and where something is taken out. A step of a task says when the next is due, and its `kind` what
+    that is; 0 is not yet, or never.
     """
 
-    def __init__(self, sim: Sim) -> None:
+    def __init__(self, sim: Sim, *, own_heap: bool = COMPILED) -> None:
         self.sim = sim
         self.env = sim.env
         self.activations = 0
         self.events = 0
         """Callbacks so far."""
-        self._heap: list[Callback] = []
+        self._heap: list[Due] = []
+        self._own = Heap() if own_heap else None
+        self._steps: list[Callable[[Any], int | None]] = [
+            called,
+            self._advance,
+            self._pass,
+            self._arrive,
+            self._commit,
+        ]
+        """By kind."""
         self._running = False
         self._parked: tuple[int, int] | None = None
         self._alarm: WakeUp | None = None
@@ -50,29 +66,41 @@ class Agenda(Executor):
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
         if time <= self.sim.now:
             raise ValueError(f"at {time} ps: that is not after the present, {self.sim.now} ps")
-        self._push((time, rank, _call, call))
+        self.schedule(time, rank, called, call)
 
-    def schedule(self, time: int, rank: int, call: Callable[[Any], object], argument: object) -> None:
-        heappush(self._heap, (time, rank, call, argument))
+    def schedule(self, time: int, rank: int, call: Callable[[Any], None], argument: object) -> None:
+        if self._own is not None:
+            self._own.push(Call(time, rank, call, argument))
+        else:
+            heappush(self._heap, (time, rank, call, argument))
         if not self._running:
             self._park()
 
     def start(self, task: Task, time: int) -> None:
-        self._push((time, task.rank, self._advance, task))
+        self._enter(task, time)
 
     def resume(self, task: Task) -> None:
-        self._push((self.sim.now + 1, task.rank, self._pass, task))
+        task.kind = PASS
+        self._enter(task, self.sim.now + 1)
 
     # --- When --------------------------------------------------------------------------------------------------------
 
-    def _push(self, entry: Callback) -> None:
-        heappush(self._heap, entry)
+    def _enter(self, task: Task, time: int) -> None:
+        """Its next step is due at `time`."""
+        if self._own is not None:
+            task.time = time
+            self._own.push(task)
+        else:
+            heappush(self._heap, (time, task.rank, self._steps[task.kind], task))
         if not self._running:
             self._park()
 
     def _park(self) -> None:
-        """Make sure that a SimPy event wakes the agenda in time for its first entry."""
-        time, rank, _, _ = self._heap[0]
+        """Make sure that a SimPy event wakes the agenda in time for what is due first."""
+        if self._own is not None:
+            time, rank = int(self._own.entries[0].time), int(self._own.entries[0].rank)
+        else:
+            time, rank, _, _ = self._heap[0]
         if self._parked is None or (time, rank) < self._parked:
             self._parked = (time, rank)
             self._alarm = alarm = WakeUp(self.env)
@@ -82,13 +110,25 @@ class Agenda(Executor):
     def _activate(self, alarm: Any) -> None:
         if alarm is not self._alarm:
             return  # an earlier alarm has taken its place
-        sim, heap, queue, events = self.sim, self._heap, self.env._queue, 0
         self.activations += 1
         self._parked = None
         self._running = True
         try:
+            if self._own is not None:
+                self._run_own(self._own)
+            else:
+                self._run()
+        finally:
+            self._running = False
+        if self._own.entries if self._own is not None else self._heap:
+            self._park()
+
+    def _run(self) -> None:
+        """Let happen what is due before the horizon: a heap of tuples."""
+        sim, heap, steps, queue, events = self.sim, self._heap, self._steps, self.env._queue, 0
+        try:
             while heap:
-                time, rank, call, argument = heap[0]
+                time, rank, step, argument = heap[0]
                 if queue and time >= queue[0][0]:
                     horizon = queue[0]
                     if time > horizon[0] or rank > horizon[1]:
@@ -99,45 +139,84 @@ class Agenda(Executor):
                 heappop(heap)
                 sim.now = time
                 events += 1
-                call(argument)
+                if later := step(argument):
+                    heappush(heap, (later, rank, steps[argument.kind], argument))
         finally:
-            self._running = False
             self.events += events
-        if heap:
-            self._park()
 
-    # --- What: one step of a routine each -----------------------------------------------------------------------------
+    def _run_own(self, heap: Heap) -> None:
+        """The same of a heap of entries, whose kinds are told apart here."""
+        sim, entries, queue = self.sim, heap.entries, self.env._queue
+        horizon: Any = None
+        due: i64 = 0
+        due_rank: i64 = 0
+        while entries:
+            first = entries[0]
+            if queue:
+                if queue[0] is not horizon:
+                    horizon = queue[0]
+                    due, due_rank = horizon[0], horizon[1]
+                if first.time > due or (first.time == due and first.rank > due_rank):
+                    if type(horizon[3]) is not WakeUp:
+                        return
+                    heappop(queue)
+                    continue
+            entry = heap.pop()
+            sim.now = entry.time
+            self.events += 1
+            kind = entry.kind
+            if kind == CALL:
+                assert isinstance(entry, Call)
+                entry.call(entry.argument)
+                continue
+            assert isinstance(entry, Task)
+            if kind == ADVANCE:
+                later = self._advance(entry)
+            elif kind == ARRIVE:
+                later = self._arrive(entry)
+            elif kind == COMMIT:
+                later = self._commit(entry)
+            else:
+                later = self._pass(entry)
+            if later:
+                entry.time = later
+                heap.push(entry)
 
-    def _advance(self, task: Task) -> None:
+    # --- What: one step of a routine each, which returns when the next is due -----------------------------------------
+
+    def _advance(self, task: Task) -> int:
         """Resume the routine, and begin the operation that it yields next."""
         now = self.sim.now
         op: Any  # told apart by `kind` alone: to have the type checker follow (`type(op) is`) costs 1.5 % of a hit
         for op in task.routine:
             kind = type(op)
             if kind is Access:
-                task.access = op
-                task.target, out_ps, task.back_ps = op.port.route(op.address, op.size)
+                access: Access = op
+                task.access = access
+                task.target, out_ps, task.back_ps = access.port.route(access.address, access.size)
                 if out_ps:
-                    parts, part = task.parts, op.hop_part
+                    parts, part = task.parts, access.hop_part
                     parts[part] = parts.get(part, 0) + out_ps
-                    heappush(self._heap, (now + out_ps, task.rank, self._arrive, task))
-                else:
-                    self._arrive(task)
-                return
+                    task.kind = ARRIVE
+                    return now + out_ps
+                return self._arrive(task)
             if kind is Server:
-                server, out = op, op.admit(now)
-                wait = out - op.latency_ps - now
+                server: Server = op
+                out = server.admit(now)
+                wait = out - server.latency_ps - now
             elif kind is Service:
-                server = op.server
-                out = server.admit(now, op.interval_ps, op.latency_ps)
-                wait = out - op.latency_ps - now
+                service: Service = op
+                server = service.server
+                out = server.admit(now, service.interval_ps, service.latency_ps)
+                wait = out - service.latency_ps - now
             elif kind is Gate:
-                if op.take():
+                gate: Gate = op
+                if gate.take():
                     continue
-                op.waiting.append(task)
-                task.part = op.part
+                gate.waiting.append(task)
+                task.part = gate.part
                 task.since = now
-                return
+                return 0
             else:
                 raise TypeError(f"a hardware routine yielded {op!r}; it may yield Access, Server, Service, Gate")
             parts = task.parts
@@ -148,28 +227,30 @@ class Agenda(Executor):
                 out = now + 1
             part = server.part
             parts[part] = parts.get(part, 0) + out - now - wait
-            heappush(self._heap, (out, task.rank, self._advance, task))
-            return
+            task.kind = ADVANCE
+            return out
+        return 0
 
-    def _pass(self, task: Task) -> None:
+    def _pass(self, task: Task) -> int:
         """The gate has let it through."""
         now = self.sim.now
         parts, part = task.parts, task.part
         parts[part] = parts.get(part, 0) + now - task.since
-        self._advance(task)
+        return self._advance(task)
 
-    def _arrive(self, task: Task) -> None:
+    def _arrive(self, task: Task) -> int:
         """The access is at its target."""
         now = self.sim.now
         task.since = now
         done = task.target.arrive(task.access, now)
-        heappush(self._heap, (done if done > now else now + 1, task.rank, self._commit, task))
+        task.kind = COMMIT
+        return done if done > now else now + 1
 
-    def _commit(self, task: Task, *, allowed: bool = False) -> None:
+    def _commit(self, task: Task, *, allowed: bool = False) -> int:
         """The access takes hold, unless it is held."""
         if self.sim.exploring and not allowed:
             self._explore(task)
-            return
+            return 0
         access = task.access
         task.target.commit(access)
         if access.on_commit is not None:
@@ -182,24 +263,20 @@ class Agenda(Executor):
         if task.back_ps:
             part = access.hop_part
             parts[part] = parts.get(part, 0) + task.back_ps
-            heappush(self._heap, (now + task.back_ps, task.rank, self._advance, task))
-        else:
-            self._advance(task)
+            task.kind = ADVANCE
+            return now + task.back_ps
+        return self._advance(task)
 
     def _explore(self, task: Task) -> None:
         """Ask whether the access may take hold, and once more whenever it has been held."""
         sim = self.sim
 
         def ask(_: object = None) -> None:
-            if sim.actions.attempt(action):
-                self._commit(task, allowed=True)
+            if sim.actions.attempt(action) and (later := self._commit(task, allowed=True)):
+                self._enter(task, later)
 
         def again() -> None:
-            self._push((sim.now + 1, task.rank, ask, None))
+            self.schedule(sim.now + 1, task.rank, ask, None)
 
         action = action_of(task.access, task.target, again, place_of(task.routine))
         ask()
-
-
-def _call(call: Callable[[], object]) -> None:
-    call()

@@ -19,7 +19,7 @@ class Executor:
         """Call `call` at `time`, in rank order among all that happens then; ValueError unless that is later."""
         raise NotImplementedError
 
-    def schedule(self, time: int, rank: int, call: Callable[[Any], object], argument: object) -> None:
+    def schedule(self, time: int, rank: int, call: Callable[[Any], None], argument: object) -> None:
         """Call `call(argument)` at `time`, which may be the present, in rank order among all that happens then."""
         raise NotImplementedError
 
@@ -30,3 +30,8 @@ class Executor:
     def resume(self, task: Task) -> None:
         """Go on at the next tick with a task that waits at a gate."""
         raise NotImplementedError
+
+
+def called(call: Callable[[], object]) -> None:
+    """Call it, whatever it returns: an argument of `schedule`."""
+    call()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from simpy.events import Event
 
 from cosim.sim.actions import Action
-from cosim.sim.executor import Executor
+from cosim.sim.executor import Executor, called
 from cosim.sim.footprints import Footprint, words
 from cosim.sim.gate import Gate
 from cosim.sim.places import place_of
@@ -30,9 +30,9 @@ class Plain(Executor):
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
         if time <= self.env.now:
             raise ValueError(f"at {time} ps: that is not after the present, {self.env.now} ps")
-        self.schedule(time, rank, lambda _: call(), None)
+        self.schedule(time, rank, called, call)
 
-    def schedule(self, time: int, rank: int, call: Callable[[Any], object], argument: object) -> None:
+    def schedule(self, time: int, rank: int, call: Callable[[Any], None], argument: object) -> None:
         def happen(_: Event) -> None:
             call(argument)
 

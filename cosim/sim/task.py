@@ -9,6 +9,7 @@ import simpy
 from simpy.events import Event
 
 from cosim.sim.demand import Demand
+from cosim.sim.heap import ADVANCE, Entry
 from cosim.sim.transport import Access, Target
 
 T = TypeVar("T")
@@ -31,14 +32,14 @@ class Moment(Event):
         self.callbacks = []
 
 
-class Task:
+class Task(Entry):
     """A hardware routine in execution.
 
     `parts` maps each latency part to the picoseconds that the routine spent in it: time passes only where a routine
     yields, so they add up to its age exactly.
     """
 
-    __slots__ = ("access", "back_ps", "event", "part", "parts", "rank", "routine", "since", "target")
+    __slots__ = ("access", "back_ps", "event", "part", "parts", "routine", "since", "target")
     # What it waits for, and since when: the executor's own, set when it waits.
     access: Access
     target: Target
@@ -48,8 +49,10 @@ class Task:
     since: int
 
     def __init__(self, routine: Subroutine[object], rank: int, parts: dict[str, int] | None) -> None:
-        self.routine = routine
+        self.time = 0
         self.rank = rank
+        self.kind = ADVANCE
+        self.routine = routine
         self.parts: dict[str, int] = {} if parts is None else parts
 
     def spend(self, part: str, duration_ps: int) -> None:

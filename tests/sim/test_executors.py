@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
 
 from cosim.sim.agenda import Agenda
+from cosim.sim.heap import Entry, Heap
 from cosim.sim.plain import Plain
 from tests.seeds import seeds
 from tests.sim.machine import Machine, Outcome
@@ -34,6 +37,24 @@ def test_the_agenda_equals_the_plain_executor(seed: int) -> None:
 @pytest.mark.parametrize("seed", seeds(range(400, 600), 70))
 def test_the_agenda_equals_the_plain_executor_where_no_thread_stops_it(seed: int) -> None:
     assert run(seed, Agenda, threads=False) == run(seed, Plain, threads=False)
+
+
+@pytest.mark.parametrize("seed", seeds(range(400), 70))
+def test_the_agenda_is_the_same_with_either_heap(seed: int) -> None:
+    """Tuples in one of Python's, and entries in one of its own."""
+    of_tuples, of_entries = (partial(Agenda, own_heap=own_heap) for own_heap in (False, True))
+    share = 0.2 * (seed % 2)
+    assert run(seed, of_entries, share=share) == run(seed, of_tuples, share=share)
+
+
+def test_a_heap_gives_back_what_is_due_first() -> None:
+    draw = random.Random(1)
+    heap = Heap()
+    for rank in draw.sample(range(1000), 1000):
+        heap.push(Entry(draw.randrange(30), rank, 0))
+    taken = [heap.pop() for _ in range(1000)]
+    assert [(each.time, each.rank) for each in taken] == sorted((each.time, each.rank) for each in taken)
+    assert not heap.entries
 
 
 @pytest.mark.parametrize("seed", seeds(range(600, 800), 70))
