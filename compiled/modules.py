@@ -19,7 +19,6 @@ INTERPRETED = {
     "sim/plain.py": "the twin that all else is compared with",
     "sim/places.py": "looks at frames of Python's",
     "hw/cpu": "a compiled int forgets where it was loaded from (sim/loaded.py)",
-    "hw/iommu/translate/leaf.py": "defective hardware copies it",
     "hw/iommu/registers.py": "sets its attributes by name",
     "hw/iommu/parts.py": "a table of classes",
 }

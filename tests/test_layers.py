@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "sim": {"sim", "simpy", "numpy", "mypy_extensions", "units"},
     "isa": {"isa"},
     "object": {"object", "isa", "spec"},
-    "hw": {"hw", "spec", "events", "sim", "units", "pydantic"},
+    "hw": {"hw", "spec", "events", "sim", "units", "pydantic", "mypy_extensions"},
     "sw": {"sw", "isa", "object", "spec", "events", "sim", "units", "pydantic"},
     "oracles": {"oracles", "spec", "events", "units"},
     "config": {"config", "units", "pydantic", "yaml"},

@@ -193,7 +193,8 @@ class Agenda(Executor):
             if kind is Access:
                 access: Access = op
                 task.access = access
-                task.target, out_ps, task.back_ps = access.port.route(access.address, access.size)
+                way = access.port.route(access.address, access.size)
+                task.target, task.back_ps, out_ps = way.target, way.back_ps, way.out_ps
                 if out_ps:
                     parts, part = task.parts, access.hop_part
                     parts[part] = parts.get(part, 0) + out_ps
@@ -202,8 +203,11 @@ class Agenda(Executor):
                 return self._arrive(task)
             if kind is Server:
                 server: Server = op
-                out = server.admit(now)
-                wait = out - server.latency_ps - now
+                if server.interval_ps or server.free_at > now:
+                    out = server.admit(now)
+                    wait = out - server.latency_ps - now
+                else:  # the same of a pure delay, without a call
+                    out, wait = now + server.latency_ps, 0
             elif kind is Service:
                 service: Service = op
                 server = service.server

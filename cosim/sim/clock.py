@@ -6,23 +6,21 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cosim.sim.chooser import Chooser
+from cosim.sim.executor import Executor
 from cosim.sim.ranks import Initiator
-from cosim.sim.task import Task
 
 
 class Clock(Protocol):
     """A run, as gates and actions know it; `Sim` is one."""
 
     chooser: Chooser
+    executor: Executor
     exploring: bool
     now: int
     """The present, in integer picoseconds."""
 
     def at(self, time: int, rank: int, call: Callable[[], object]) -> None:
         """Call `call` at `time`, in rank order among all that happens then; ValueError unless that is later."""
-
-    def resume(self, task: Task) -> None:
-        """Go on at the next tick with a task that waits at a gate."""
 
     def initiator(self, path: str) -> Initiator:
         """The initiator at `path`."""

@@ -19,10 +19,10 @@ class Gate(Demand):
     * a merged wait: ``Gate(sim, 0, part)``; ``gate.open()`` lets everybody through, from then on as well.
     """
 
-    __slots__ = ("_open", "free", "part", "sim", "slots", "waiting")
+    __slots__ = ("_open", "executor", "free", "part", "slots", "waiting")
 
     def __init__(self, sim: Clock, slots: int, part: str) -> None:
-        self.sim = sim
+        self.executor = sim.executor
         self.slots = slots
         self.free = slots
         self.part = part
@@ -41,7 +41,7 @@ class Gate(Demand):
     def release(self) -> None:
         """Return a slot, or hand it to the first waiter."""
         if self.waiting:
-            self.sim.resume(self.waiting.popleft())
+            self.executor.resume(self.waiting.popleft())
         elif self.free < self.slots:
             self.free += 1
         else:
@@ -58,6 +58,6 @@ class Gate(Demand):
 
     def flush(self) -> None:
         """Let through all who wait at this moment, and nobody later."""
-        sim = self.sim
+        executor = self.executor
         while self.waiting:
-            sim.resume(self.waiting.popleft())
+            executor.resume(self.waiting.popleft())

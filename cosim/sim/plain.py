@@ -81,7 +81,8 @@ class Plain(Executor):
 
     def _access(self, task: Task, access: Access) -> Generator[Event, Any, None]:
         rank, sim = task.rank, self.sim
-        target, out_ps, back_ps = access.port.route(access.address, access.size)
+        way = access.port.route(access.address, access.size)
+        target, out_ps, back_ps = way.target, way.out_ps, way.back_ps
         if out_ps:
             task.spend(access.hop_part, out_ps)
             yield self._after(out_ps, rank)

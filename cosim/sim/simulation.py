@@ -44,7 +44,6 @@ class Sim:
         self.executor: Executor = (executor or Plain)(self)
         self.at = self.executor.at
         self.schedule = self.executor.schedule
-        self.resume = self.executor.resume
         self._initiators: dict[str, Initiator] = {}
         self._probes: dict[type, Probe[Any]] = {}
         self.actions = Actions(self, hold_ps)

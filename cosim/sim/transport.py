@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+
+from mypy_extensions import mypyc_attr
 
 from cosim.sim.demand import Demand
 from cosim.sim.footprints import Footprint
@@ -96,35 +97,44 @@ class Access(Demand):
         return f"<{self.kind.name} {self.size} B at {self.address:#x} by {self.owner}>"
 
 
-class Target(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Target:
     """What answers at a range of addresses: memory, a register file, an interrupt file."""
 
     def arrive(self, access: Access, now: int) -> int:
         """Enter the target's queue at `now`; returns when the access takes hold, and notes the wait on it."""
+        raise NotImplementedError
 
     def commit(self, access: Access) -> None:
         """Take hold, at the present time: read or change what is there; sets `words` and `response`."""
+        raise NotImplementedError
 
     def peek(self, address: int, size: int) -> int:
         """What a load would see now; takes no time and changes nothing (debug access)."""
+        raise NotImplementedError
 
     def poke(self, address: int, size: int, value: int) -> None:
         """Change what is there without time or effects (debug access)."""
+        raise NotImplementedError
 
 
-class Route(NamedTuple):
+class Route:
     """A way to a target: the hop there and the hop back, in picoseconds; 0 is no hop at all."""
 
-    target: Target
-    out_ps: int
-    back_ps: int
+    __slots__ = ("back_ps", "out_ps", "target")
+
+    def __init__(self, target: Target, out_ps: int, back_ps: int) -> None:
+        self.target = target
+        self.out_ps = out_ps
+        self.back_ps = back_ps
 
 
-class Port(Protocol):
-    """Where an initiator leaves for the bus."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Port:
+    """Where the initiator at `path` leaves for the bus."""
 
-    @property
-    def path(self) -> str: ...
+    path: str
 
     def route(self, address: int, size: int) -> Route:
         """The way to `address`; where nothing answers, one to a target that refuses every access."""
+        raise NotImplementedError

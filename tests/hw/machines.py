@@ -18,7 +18,7 @@ from cosim.sim.operations import Op
 from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind
+from cosim.sim.transport import Access, AccessKind, Target
 
 BASE = 0x8000_0000
 X, Y, Z = BASE, BASE + 64, BASE + 128
@@ -26,7 +26,7 @@ DEVICE = 0x0300_0000
 EXECUTORS: list[Callable[[Sim], Executor]] = [Plain, Agenda]
 
 
-class Device:
+class Device(Target):
     """A device of plain 4-byte registers, each read or write of which takes `latency_ps`."""
 
     def __init__(self, sim: Sim, latency_ps: int = 0) -> None:

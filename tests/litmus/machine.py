@@ -18,13 +18,13 @@ from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind
+from cosim.sim.transport import Access, AccessKind, Target
 from cosim.spec.pagetable import PAGE
 from cosim.study.conform.litmus.programs import DEVICE_BASE, MEMORY_BASE, Instruction, Outcome, Test
 from cosim.study.conform.litmus.search import operation
 
 
-class Device:
+class Device(Target):
     """The registers of one device of a test: plain words of 4 bytes."""
 
     def __init__(self) -> None:

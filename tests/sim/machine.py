@@ -22,10 +22,10 @@ from cosim.sim.occupancy import Occupancy
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind
+from cosim.sim.transport import Access, AccessKind, Target
 
 
-class Shelf:
+class Shelf(Target):
     """A memory whose service and queue take a few ticks at most."""
 
     def __init__(self, machine: Machine, interval: int, latency: int) -> None:

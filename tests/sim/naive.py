@@ -100,7 +100,8 @@ class Naive(Executor):
         self.go_on(task)
 
     def hop(self, task: Task, access: Access) -> None:
-        target, out, back = access.port.route(access.address, access.size)
+        way = access.port.route(access.address, access.size)
+        target, out, back = way.target, way.out_ps, way.back_ps
         left = self.now
 
         def arrive() -> None:

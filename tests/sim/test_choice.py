@@ -19,7 +19,7 @@ from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
 from cosim.sim.stream import Stream
-from cosim.sim.transport import Access, AccessKind
+from cosim.sim.transport import Access, AccessKind, Target
 
 BOTH = pytest.mark.parametrize("executor", [Plain, Agenda])
 HOLD = 100
@@ -227,7 +227,7 @@ def test_an_access_touches_the_words_that_its_bytes_are_in() -> None:
 # --- Accesses and routines as actions --------------------------------------------------------------------------------
 
 
-class Cell:
+class Cell(Target):
     """One word of memory, a tick away."""
 
     def __init__(self) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cosim.sim.transport import Access, AccessKind, Response
+from cosim.sim.transport import Access, AccessKind, Response, Target
 
 
-class Nowhere:
+class Nowhere(Target):
     """Answers where nothing is: it refuses after one tick, and reads as all ones."""
 
     def arrive(self, access: Access, now: int) -> int:

@@ -10,7 +10,7 @@ from cosim.sim.gate import Gate
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
 from cosim.sim.task import Subroutine, Task
-from cosim.sim.transport import Access, AccessKind, Route, Target
+from cosim.sim.transport import Access, AccessKind, Port, Route, Target
 
 
 class Place(Protocol):
@@ -46,7 +46,7 @@ class AddressMap(Protocol):
         """What answers at `address`; where nothing does, one that refuses."""
 
 
-class BusPort:
+class BusPort(Port):
     """Where one initiator leaves for the bus: every access takes the same hop there and back, and a longer one to what
     is on another node.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from cosim.sim.component import Component
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind, Response
+from cosim.sim.transport import Access, AccessKind, Response, Target
 
 
 class Messaged(Protocol):
@@ -16,7 +15,7 @@ class Messaged(Protocol):
         """A message for `vector` has come in."""
 
 
-class InterruptFile(Component):
+class InterruptFile(Target):
     """The page of one CPU that messages are written to (AIA, "Incoming MSI Controller": `seteipnum_le`, at offset 0).
 
     Only naturally aligned writes of 4 bytes to that register do anything; all else in the page is refused.
@@ -25,7 +24,8 @@ class InterruptFile(Component):
     SIZE = 4096
 
     def __init__(self, sim: Sim, path: str, base: int, cpu: Messaged) -> None:
-        super().__init__(sim, path)
+        self.sim = sim
+        self.path = path
         self.base = base
         self.cpu = cpu
         self.messages = 0

@@ -30,13 +30,13 @@ class Direct:
         txn.translated = self.sim.now
         access = self.data.begin(txn)
         if txn.accepted is not None:
-            access.port = _Accepting(access.port, self.sim, self._rank.rank(Stage.MEMORY), txn.accepted)
+            access.port = _AcceptingPort(access.port, self.sim, self._rank.rank(Stage.MEMORY), txn.accepted)
         yield access
         self.data.end(txn, access)
 
 
-class _Accepting:
-    """A port, and what answers beyond it, that also says when an access begins to be served."""
+class _AcceptingPort(Port):
+    """A port beyond which the target says when an access begins to be served."""
 
     def __init__(self, port: Port, sim: Sim, rank: int, accepted: Callable[[], None]) -> None:
         self.path = port.path
@@ -44,21 +44,39 @@ class _Accepting:
         self._sim = sim
         self._rank = rank
         self._accepted = accepted
-        self._target: Target | None = None
 
     def route(self, address: int, size: int) -> Route:
-        """The way there, with this in front of the target."""
-        target, out_ps, back_ps = self._port.route(address, size)
+        """The way there, with `_Accepting` in front of the target."""
+        way = self._port.route(address, size)
+        return Route(_Accepting(way.target, self._sim, self._rank, self._accepted), way.out_ps, way.back_ps)
+
+
+class _Accepting(Target):
+    """A target that calls `accepted` when an access begins to be served."""
+
+    def __init__(self, target: Target, sim: Sim, rank: int, accepted: Callable[[], None]) -> None:
         self._target = target
-        self.commit, self.peek, self.poke = target.commit, target.peek, target.poke
-        return Route(self, out_ps, back_ps)
+        self._sim = sim
+        self._rank = rank
+        self._accepted = accepted
 
     def arrive(self, access: Access, now: int) -> int:
         """Enter the target's queue."""
-        assert self._target is not None
         done = self._target.arrive(access, now)
         if access.waited_ps:
             self._sim.at(now + access.waited_ps, self._rank, self._accepted)
         else:
             self._accepted()
         return done
+
+    def commit(self, access: Access) -> None:
+        """Take hold there."""
+        self._target.commit(access)
+
+    def peek(self, address: int, size: int) -> int:
+        """What is there."""
+        return self._target.peek(address, size)
+
+    def poke(self, address: int, size: int, value: int) -> None:
+        """Change what is there."""
+        self._target.poke(address, size, value)

@@ -8,12 +8,12 @@ from typing import Any
 from cosim.sim.footprints import Footprint
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind, Response
+from cosim.sim.transport import Access, AccessKind, Response, Target
 from cosim.spec.bits import Word
 from cosim.spec.register_map import Register, RegisterMap
 
 
-class RegisterBlock:
+class RegisterBlock(Target):
     """The registers of a device. `written` is called after each write by software, with what was there and what came.
 
     An access has to be of one whole register; any other is refused.

@@ -13,7 +13,7 @@ def swapped(words: Sequence[int], size: int) -> tuple[int, ...]:
     return tuple(int.from_bytes(each.to_bytes(word, "little"), "big") for each in words)
 
 
-class _BigEndian:
+class _BigEndian(Target):
     """A target whose words are big-endian to those who come here."""
 
     def __init__(self, target: Target) -> None:
@@ -34,23 +34,20 @@ class _BigEndian:
         self._target.poke(address, size, *swapped((value,), size))
 
 
-class _BigEndianPort:
+class _BigEndianPort(Port):
     """A port behind which every target is big-endian."""
 
     def __init__(self, port: Port) -> None:
+        self.path = port.path
         self._port = port
         self._targets: dict[Target, Target] = {}
-
-    @property
-    def path(self) -> str:
-        return self._port.path
 
     def route(self, address: int, size: int) -> Route:
         route = self._port.route(address, size)
         target = self._targets.get(route.target)
         if target is None:
             target = self._targets[route.target] = _BigEndian(route.target)
-        return route._replace(target=target)
+        return Route(target, route.out_ps, route.back_ps)
 
 
 def both_orders(port: Port) -> tuple[Port, Port]:

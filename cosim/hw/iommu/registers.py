@@ -9,12 +9,11 @@ from cosim.events import RegisterChanged, RegisterRead, RegisterWritten
 from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.warl import Reset, rules
-from cosim.sim.component import Component
 from cosim.sim.footprints import Footprint
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.task import Routine
-from cosim.sim.transport import Access, AccessKind, Response
+from cosim.sim.transport import Access, AccessKind, Response, Target
 from cosim.spec.bits import Word
 from cosim.spec.register_map import (
     CAPABILITIES,
@@ -69,7 +68,7 @@ def capabilities_of(options: IommuOptions) -> Capabilities:
     return Capabilities.of(version=VERSION, **fields)
 
 
-class RegisterFile(Component):
+class RegisterFile(Target):
     """All registers of one IOMMU: the current value of each is the attribute of its name, such as `cqcsr`.
 
     Software's accesses arrive over the bus and obey the access kinds; `put` and `change` are the hardware's own
@@ -108,7 +107,8 @@ class RegisterFile(Component):
         capabilities: Capabilities | None = None,
         reset: Reset | None = None,
     ) -> None:
-        super().__init__(sim, path)
+        self.sim = sim
+        self.path = path
         self.reset = reset or Reset.of(options)
         """What is hardwired in this IOMMU."""
         self.server = Server(options.timing.register_access, "mmio", wait_part="mmio")

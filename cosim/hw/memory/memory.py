@@ -11,10 +11,9 @@ from cosim.hw.memory.history import ANCIENT, WHOLE, History
 from cosim.hw.memory.line_cache import LineCache
 from cosim.hw.memory.options import MemoryOptions
 from cosim.hw.memory.poison import Poison
-from cosim.sim.component import Component
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind, Response
+from cosim.sim.transport import Access, AccessKind, Response, Target
 from cosim.spec.line import LINE_LG2
 from cosim.spec.page import PAGE, PAGE_LG2
 
@@ -24,7 +23,7 @@ DATA = "memory"
 FaultKind = Literal["access_fault", "corrupt"]
 
 
-class Memory(Component):
+class Memory(Target):
     """The memory of one node. A word that was never written reads as 0; an access of several words is one change.
 
     Hardware comes here by `arrive` and `commit`, and pays latency, bandwidth and the queue of its port. A CPU's own
@@ -33,7 +32,8 @@ class Memory(Component):
     """
 
     def __init__(self, sim: Sim, path: str, options: MemoryOptions) -> None:
-        super().__init__(sim, path)
+        self.sim = sim
+        self.path = path
         self.options = options
         self.base = options.base
         self.end = options.base + options.size
@@ -132,6 +132,9 @@ class Memory(Component):
         if size < 8:
             return (self.read(address, size),)
         if not address & 7 and not size & 7:
+            first = address >> PAGE_LG2
+            if first not in self._written and address + size - 1 >> PAGE_LG2 == first:
+                return (0,) * (size >> 3)  # where nothing was ever written, as in many a buffer
             get = self._words.get
             return tuple(map(get, range(address, address + size, 8), repeat(0)))
         data = b"".join(self._words.get(word, 0).to_bytes(8, "little") for word in _words(address, size))

@@ -15,12 +15,12 @@ from cosim.sim.agenda import Agenda
 from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind, Response
+from cosim.sim.transport import Access, AccessKind, Response, Target
 
 EXECUTORS = [Plain, Agenda]
 
 
-class Cells:
+class Cells(Target):
     """A target that takes `delay_ps` and notes (time, address, words) of each write."""
 
     def __init__(self, sim: Sim, delay_ps: Callable[[int], int] = lambda address: 1) -> None:
@@ -134,7 +134,8 @@ def test_what_is_on_another_node_is_further_away_each_way(sim: Sim, bus: Bus, no
     cells = Cells(sim)
     bus.attach(0x1000, 0x1000, cells, "dram1", node=1, remote_ps=3)
     for address in (0x1000, 0x1008):
-        assert bus.port("nic0", 10, node=node).route(address, 8) == (cells, way, way)
+        route = bus.port("nic0", 10, node=node).route(address, 8)
+        assert (route.target, route.out_ps, route.back_ps) == (cells, way, way)
 
 
 @pytest.mark.parametrize(("address", "size"), [(0x1FFC, 8), (0x5000, 8), (0xFF8, 16)])

@@ -13,13 +13,14 @@ from cosim.hw.memory.memory import Memory
 from cosim.hw.memory.options import MemoryOptions
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind, Response, Route
+from cosim.sim.transport import Access, AccessKind, Port, Response, Route
+from cosim.spec.page import PAGE
 from cosim.units.quantities import NS
 
 BASE = 0x8000_0000
 
 
-class OnePort:
+class OnePort(Port):
     """A port that leads to one memory, without a hop."""
 
     path = "port"
@@ -63,6 +64,12 @@ def test_an_access_of_several_words_reads_what_one_wrote(memory: Memory) -> None
     committed(memory, AccessKind.WRITE, BASE, 32, (1, 2, 3, 4))
     assert committed(memory, AccessKind.READ, BASE + 8, 16).words == (2, 3)
     assert (memory.reads, memory.writes, memory.read_bytes, memory.written_bytes) == (1, 1, 16, 32)
+
+
+def test_a_page_that_was_never_written_ends_where_the_next_one_begins(memory: Memory) -> None:
+    committed(memory, AccessKind.WRITE, BASE + PAGE, 16, (1, 2))
+    assert committed(memory, AccessKind.READ, BASE + PAGE - 16, 32).words == (0, 0, 1, 2)
+    assert committed(memory, AccessKind.READ, BASE + PAGE - 32, 32).words == (0, 0, 0, 0)
 
 
 def test_four_bytes_are_half_of_a_word(memory: Memory) -> None:

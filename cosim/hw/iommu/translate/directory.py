@@ -43,7 +43,7 @@ class Registers(Protocol):
     reset: Reset
 
 
-class Directory(Component):
+class Directory(Component, Tree):
     """The device directory as the walker sees it, and the caches of its entries: contexts, and pointers to tables."""
 
     kind = "ddt"

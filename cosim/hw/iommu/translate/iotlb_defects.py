@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import TYPE_CHECKING
 
 from cosim.hw.iommu.options import IommuOptions
@@ -28,7 +27,7 @@ class ShortTags(Iotlb):
     def fill(self, leaf: Leaf, reserved: Reservation | None = None) -> None:
         gscid, pscid, lg2, page = leaf.key
         if pscid != ANY_PSCID:
-            leaf = copy(leaf)
+            leaf = leaf.copy()
             leaf.key = gscid, pscid & self._mask, lg2, page
         super().fill(leaf, reserved)
 
@@ -41,6 +40,6 @@ class PermitsAll(Iotlb):
     """The defect `skip_permissions`: only a walk looks at permissions, A and D of a page, a hit does not."""
 
     def fill(self, leaf: Leaf, reserved: Reservation | None = None) -> None:
-        leaf = copy(leaf)
+        leaf = leaf.copy()
         leaf.grants, leaf.must_update = -1, (False, False)
         super().fill(leaf, reserved)

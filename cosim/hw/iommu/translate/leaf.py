@@ -49,3 +49,10 @@ class Leaf:
         self.must_update = not accessed, not (accessed and dirty)
         self.mapped_globally = mapped_globally
         self.pbmt = pbmt
+
+    def copy(self) -> Leaf:
+        """Another one, which is the same."""
+        gscid, pscid, lg2, page = self.key
+        other = Leaf(gscid, pscid, page << lg2, lg2, span=self.span, base=self.base, grants=self.grants)
+        other.must_update, other.mapped_globally, other.pbmt = self.must_update, self.mapped_globally, self.pbmt
+        return other

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.pause import pause
 from cosim.hw.iommu.translate import touched
 from cosim.hw.iommu.translate.leaf import Key, Leaf
 from cosim.hw.iommu.translate.pointers import Pointers
-from cosim.hw.iommu.translate.tree import TableEntry, Tables, Tree
+from cosim.hw.iommu.translate.tree import Stage, TableEntry, Tables, Tree
 from cosim.sim.footprints import Footprint
 from cosim.sim.server import Server
 from cosim.sim.transport import Response
-from cosim.spec.pagetable import NAPOT_LG2, NON_LEAF_RESERVED, PAGE_LG2, Pbmt, Pte, Scheme, translated
+from cosim.spec.pagetable import NAPOT_LG2, NON_LEAF_RESERVED, PAGE_LG2, Pbmt, Pte, Scheme
 from cosim.spec.registers import Capabilities
 
-V, R, W, X, U, G, A, D = (Pte.field(name).mask for name in "vrwxugad")
+V: Final = Pte.v.mask
+R: Final = Pte.r.mask
+W: Final = Pte.w.mask
+X: Final = Pte.x.mask
+U: Final = Pte.u.mask
+G: Final = Pte.g.mask
+A: Final = Pte.a.mask
+D: Final = Pte.d.mask
+N: Final = Pte.n.mask
+PBMT_SHIFT: Final = Pte.pbmt.shift
+IO: Final = int(Pbmt.IO)
 
 READ_BY_USER = 1
 """The bit of `Leaf.grants` that the read of a table behind other tables needs: such a read counts as a user's."""
@@ -30,7 +41,7 @@ def grants_of(pte: int) -> int:
     return rwx << 3 | rwx << 6
 
 
-class PageTable:
+class PageTable(Stage):
     """The tables of one scheme, of either stage, as the walker sees them."""
 
     kind = "page_table"
@@ -46,7 +57,11 @@ class PageTable:
         self._split_napot = not options.geometry.iotlb_napot
         self._pointing = range(1, scheme.levels)
         """The levels of entries that point to tables, the lowest first."""
-        self._lg2 = tuple(scheme.page_lg2(level) for level in range(scheme.levels))
+        self._lg2 = [scheme.page_lg2(level) for level in range(scheme.levels)]
+        self._masks = list(scheme.masks)
+        self._size = scheme.pte_size
+        self._ppn_shift, self._ppn_ones = scheme.pte.ppn.shift, scheme.pte.ppn.ones
+        self._pbmt_ones = Pte.pbmt.ones if scheme.pte is Pte else 0
         self._reserved = scheme.pte.reserved(capabilities)
         self._no_pointer = R | W | X | NON_LEAF_RESERVED | self._reserved
         signed = scheme.index_bits == 9 and not scheme.x4
@@ -59,14 +74,14 @@ class PageTable:
         return target >> self._lg2[level]
 
     def place(self, table: int, target: int, level: int) -> tuple[int, int]:
-        scheme = self.scheme
-        return table + scheme.vpn(level, target) * scheme.pte_size, scheme.pte_size
+        size = self._size
+        return table + (target >> self._lg2[level] & self._masks[level]) * size, size
 
     def pointer(self, words: Sequence[int], level: int) -> int | None:
         pte = words[0]
         if not level or not pte & V or pte & self._no_pointer:
             return None
-        return self.scheme.pte(pte).ppn << PAGE_LG2
+        return self._address(pte)
 
     def step(self, entry: TableEntry) -> Server | None:
         return self._step
@@ -122,25 +137,34 @@ class PageTable:
         lg2 = self._leaf_lg2(entry)
         if lg2 is None:
             return None
-        pte = self.scheme.pte(entry.words[0])
+        pte = entry.words[0]
         kept = PAGE_LG2 if lg2 == NAPOT_LG2 and self._split_napot else lg2
+        offset = (1 << lg2) - 1
         return Leaf(
             *tag,
             iova,
             kept,
             span=lg2,
-            base=translated(pte, lg2, iova >> kept << kept),
+            base=self._address(pte) & ~offset | (iova >> kept << kept) & offset,
             grants=grants_of(pte),
             accessed=bool(pte & A),
             dirty=bool(pte & D),
             mapped_globally=bool(entry.flags & G),
-            pbmt=pte.pbmt,
+            pbmt=pte >> PBMT_SHIFT & self._pbmt_ones,
         )
 
     def _leaf_lg2(self, entry: TableEntry) -> int | None:
         if entry.response is not Response.OK:
             return None
-        pte = self.scheme.pte(entry.words[0])
-        if not pte & V or not pte & (R | X) or pte & (R | W) == W or pte & self._reserved or pte.pbmt > Pbmt.IO:
+        pte = entry.words[0]
+        if not pte & V or not pte & (R | X) or pte & (R | W) == W or pte & self._reserved:
             return None
-        return self.scheme.leaf_lg2(pte, entry.level)
+        if pte >> PBMT_SHIFT & self._pbmt_ones > IO:
+            return None
+        if not entry.level and not pte & N:
+            return PAGE_LG2
+        return self.scheme.leaf_lg2(self.scheme.pte(pte), entry.level)
+
+    def _address(self, pte: int) -> int:
+        """The address in an entry."""
+        return (pte >> self._ppn_shift & self._ppn_ones) << PAGE_LG2

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cosim.sim.stream import Stream
 
@@ -15,37 +15,45 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Ways(Protocol[K, V]):
+class Ways(Generic[K, V]):
     """The entries of one set, which compete for its places."""
 
     def touch(self, key: K) -> V | None:
         """The value of `key`, which was used by this; None if it is not here."""
+        raise NotImplementedError
 
     def peek(self, key: K) -> V | None:
         """The value of `key`, which was not used by this."""
+        raise NotImplementedError
 
     def put(self, key: K, value: V, place: int | None = None) -> tuple[K, V] | None:
         """Add or replace an entry, in `place` if that was reserved for it; returns the one that was given up for it.
 
         That is the new one itself where all places are reserved for others.
         """
+        raise NotImplementedError
 
     def reserve(self) -> tuple[int, tuple[K, V] | None] | None:
         """Reserve a place, and give up what is there, which comes with it; None if all are reserved."""
+        raise NotImplementedError
 
     def unreserve(self, place: int) -> None:
         """A reserved place is free again."""
+        raise NotImplementedError
 
     def discard(self, key: K) -> V | None:
         """Drop an entry, if it is here, and return its value."""
+        raise NotImplementedError
 
     def items(self) -> Iterator[tuple[K, V]]:
         """All entries."""
+        raise NotImplementedError
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        raise NotImplementedError
 
 
-class Lru(Generic[K, V]):
+class Lru(Ways[K, V]):
     """Gives up the entry that was used least recently."""
 
     def __init__(self, ways: int, stream: Stream, free_first: bool) -> None:
@@ -96,7 +104,7 @@ class Lru(Generic[K, V]):
         return len(self._entries)
 
 
-class _Slots(Generic[K, V]):
+class _Slots(Ways[K, V]):
     """Entries in numbered places; the policy says which place is given up."""
 
     def __init__(self, ways: int, free_first: bool) -> None:

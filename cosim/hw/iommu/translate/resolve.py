@@ -23,7 +23,7 @@ from cosim.hw.iommu.translate.walker import Walker
 from cosim.sim.component import Component
 from cosim.sim.footprints import Footprint
 from cosim.sim.server import Server
-from cosim.sim.task import Routine, Subroutine
+from cosim.sim.task import Routine
 from cosim.sim.transport import Response
 from cosim.spec.faults import ACCESS_FAULT, Cause
 
@@ -57,18 +57,17 @@ class Resolver(Component):
         self._fill_refused = options.geometry.fill_refused
 
     def find(self, miss: Miss, root: int, levels: int) -> Routine:
-        """Walk what `miss` lacks, and tell it. Raises Fault and StartAgain.
+        """The routine that walks what `miss` lacks, and tells it. That raises Fault and StartAgain.
 
         A device context is looked for in the directory of `levels` levels at `root`.
         """
         context, space = miss.context, miss.space
         if context is None or space is None:
-            miss.located((yield from self.locate(miss, root, levels)))
-        else:
-            miss.mapped((yield from self.walk(miss, context, space)))
+            return self.locate(miss, root, levels)
+        return self.walk(miss, context, space)
 
-    def locate(self, miss: Miss, root: int, levels: int) -> Subroutine[DeviceContext]:
-        """The device context of a request (2.3.1 "Process to locate the Device-context")."""
+    def locate(self, miss: Miss, root: int, levels: int) -> Routine:
+        """Find the device context of a request (2.3.1 "Process to locate the Device-context")."""
         directory, device_id = self.directory, miss.txn.device_id
         with self.walker.begin(miss, directory.rooted(root, levels), device_id) as walk:
             entry = yield from self.walker.walk(walk)
@@ -77,10 +76,10 @@ class Resolver(Component):
                 yield from self._before_fill(miss, directory.fill_pause, touched.contexts(self.path, device_id))
                 if miss.may_fill:
                     directory.fill(context)
-            return context
+            miss.located(context)
 
-    def walk(self, miss: Miss, context: DeviceContext, space: AddressSpace) -> Subroutine[Leaf]:
-        """The leaf that translates a request in its first stage ("Process to translate an IOVA", steps 17 and 18)."""
+    def walk(self, miss: Miss, context: DeviceContext, space: AddressSpace) -> Routine:
+        """Find the leaf of a request in its first stage ("Process to translate an IOVA", steps 17 and 18)."""
         txn, tables = miss.txn, space.tables
         assert tables is not None
         require_no_second_stage(txn, context)
@@ -102,7 +101,7 @@ class Resolver(Component):
                     self.iotlb.fill(leaf, miss.reserved)
             if refused:
                 raise page_fault(txn, context)
-            return leaf
+            miss.mapped(leaf)
 
     # --- What the entry says at which a walk has ended ---------------------------------------------------------------
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
+
+from mypy_extensions import trait
 
 from cosim.sim.footprints import Footprint
 from cosim.sim.server import Server
@@ -43,13 +45,16 @@ class TableEntry:
         self.value = None
 
 
-class Tree(Protocol):
+@trait
+class Tree:
     """A kind of table: how a target (an IOVA, a device_id) is cut into indices, and what an entry says.
 
     `walks` and `reads` count what was walked and read of it.
     """
 
     kind: str
+    name: str
+    """What tells it from other trees of this IOMMU."""
     part: str
     """The latency part of its reads."""
     start: Server | None
@@ -57,40 +62,46 @@ class Tree(Protocol):
     walks: int
     reads: int
 
-    @property
-    def name(self) -> str:
-        """What tells it from other trees of this IOMMU."""
-
     def prefix(self, target: int, level: int) -> int:
         """What all targets have in common that share their entry of this level."""
+        raise NotImplementedError
 
     def place(self, table: int, target: int, level: int) -> tuple[int, int]:
         """Address and size of an entry."""
+        raise NotImplementedError
 
     def pointer(self, words: Sequence[int], level: int) -> int | None:
         """Where the next table is; None if the walk ends at this entry, whatever the reason."""
+        raise NotImplementedError
 
     def step(self, entry: TableEntry) -> Server | None:
         """What it takes to judge an entry whose first 8 bytes are there."""
+        raise NotImplementedError
 
     def peek(self, tables: Tables[Tree], target: int) -> tuple[int, int, int] | None:
         """The deepest table that the caches know: the level of its entries, its address, the flags on the way to it."""
+        raise NotImplementedError
 
     def cached(self, tables: Tables[Tree], target: int) -> tuple[int, int, int] | None:
         """The same as a look-up, which counts."""
+        raise NotImplementedError
 
     def remember(self, tables: Tables[Tree], target: int, level: int, table: int, flags: int) -> None:
         """Cache the entry of this level, which points to `table`."""
+        raise NotImplementedError
 
     def touched(self, iommu: str, tables: Tables[Tree], target: int) -> tuple[Footprint, Footprint]:
         """What a read of a walk, and what `remember` touches besides memory, as actions; nothing if it keeps none."""
+        raise NotImplementedError
 
 
-class Stage(Tree, Protocol):
+@trait
+class Stage(Tree):
     """A tree that translates addresses, also those of another tree's tables."""
 
     def leads_to(self, entry: TableEntry, address: int) -> int | None:
         """Where `address` leads by the entry at which its walk has ended; None if a table must not be read there."""
+        raise NotImplementedError
 
 
 T_co = TypeVar("T_co", bound=Tree, covariant=True)
