@@ -6,7 +6,7 @@ until the first instruction that may lead elsewhere, and returns the address of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +28,42 @@ class Block:
     """A translated block: `run` executes it on a hart and gives the address of what follows."""
 
     start: int
+    end: int
+    """Behind its last instruction."""
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The source of a block, which needs `constants` beside what all blocks need (`names`)."""
+
     instructions: tuple[tuple[int, Instruction], ...]
     """Each with its address."""
     source: str
-    run: Run
+    constants: Mapping[str, Instruction]
+
+    @property
+    def end(self) -> int:
+        """Behind its last instruction."""
+        at, last = self.instructions[-1]
+        return at + last.length
+
+
+def names(constants: Mapping[str, Instruction]) -> dict[str, Any]:
+    """What the source of blocks takes from around it."""
+    return {**FUNCTIONS, **constants, "from_bytes": int.from_bytes}
 
 
 def translate(start: int, fetch: Callable[[int], int]) -> Block:
     """The block that begins at `start`; ``fetch(address)`` gives 32 bits of code. UnknownInstruction."""
+    written = write(start, fetch)
+    scope = names(written.constants)
+    exec(compile(written.source, f"<block {start:#x}>", "exec"), scope)
+    return Block(start, written.end, scope["block"])
+
+
+def write(start: int, fetch: Callable[[int], int], name: str = "block") -> Written:
+    """The same as a function of that name, to be compiled."""
     found: list[tuple[int, Instruction]] = []
     pc = start
     while len(found) < LONGEST:
@@ -48,10 +76,7 @@ def translate(start: int, fetch: Callable[[int], int]) -> Block:
         if instruction.name in ENDING:
             break
     writer = _Writer(tuple(found))
-    source = writer.source()
-    scope: dict[str, Any] = {**FUNCTIONS, **writer.constants, "from_bytes": int.from_bytes}
-    exec(compile(source, f"<block {start:#x}>", "exec"), scope)
-    return Block(start, tuple(found), source, scope["block"])
+    return Written(writer.instructions, writer.source(name), writer.constants)
 
 
 def _compare_and_swap(pc: int, lr: Instruction, fetch: Callable[[int], int]) -> list[tuple[int, Instruction]]:
@@ -84,8 +109,8 @@ class _Writer:
         self._written: dict[int, None] = {}
         self._local = False
 
-    def source(self) -> str:
-        """The function ``block``."""
+    def source(self, name: str) -> str:
+        """The function."""
         ended = False
         index = 0
         while index < len(self.instructions):
@@ -99,7 +124,7 @@ class _Writer:
         if not ended:
             pc, instruction = self.instructions[-1]
             self._leave(f"{pc + instruction.length:#x}")
-        head = ["async def block(h):", " x = h.x; t = h.at; r = h.retired"]
+        head = [f"async def {name}(h):", " x = h.x; t = h.at; r = h.retired"]
         if self._local:
             head.append(" lo = h.low; hi = h.high; m = h.stack; spilled = h.spilled")
         head += [f" x{number} = x[{number}]; t{number} = t[{number}]" for number in self._read]

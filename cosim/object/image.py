@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from cosim.isa.decode import decode
 from cosim.isa.instruction import UnknownInstruction
 from cosim.isa.translate import Block, translate
+from cosim.isa.translation import Translation, translate_all
 from cosim.object.dwarf import DebugInfo, debug_info
 from cosim.object.elf import Relocatable, elftools, read
 from cosim.object.errors import ObjectError
@@ -34,20 +35,25 @@ FAILS, RETURN = 0xFFF0_0513, 0x8067
 
 
 class Image:
-    """Linked objects. Blocks are translated when they are first run, and shared by all that run the image.
+    """Linked objects. Blocks are shared by all that run the image; those not in `blocks` are translated when first run.
 
     At the addresses in `unordered` fences are nops, atomics neither acquire nor release, and calls fail at once.
     """
 
     def __init__(
-        self, paths: Sequence[Path], linked: Linked, info: DebugInfo, unordered: frozenset[int] = frozenset()
+        self,
+        paths: Sequence[Path],
+        linked: Linked,
+        info: DebugInfo,
+        blocks: Mapping[int, Block],
+        unordered: frozenset[int] = frozenset(),
     ) -> None:
         self.paths = tuple(paths)
         self._unordered = unordered
         self._mutants: dict[frozenset[int], Image] = {}
         self.linked = linked
         self.info = info
-        self.blocks: dict[int, Block] = {}
+        self.blocks = dict(blocks)
         self._places: dict[int, str] = {}
 
     @property
@@ -61,10 +67,11 @@ class Image:
         if found is None:
             if address & 1 or not any(start <= address < end for start, end in self.linked.text):
                 raise Nowhere(f"{address:#x} is no instruction of the driver")
-            found = self.blocks[address] = translate(address, self._fetch)
+            found = self.blocks[address] = translate(address, self.fetch)
         return found
 
-    def _fetch(self, address: int) -> int:
+    def fetch(self, address: int) -> int:
+        """32 bits of code."""
         word = self.code.read(address, 4)
         if address not in self._unordered:
             return word
@@ -100,7 +107,8 @@ class Image:
         """The same code without the order that the instructions at these addresses make."""
         key = frozenset(addresses)
         if key not in self._mutants:
-            self._mutants[key] = Image(self.paths, self.linked, self.info, key)
+            whole = {at: one for at, one in self.blocks.items() if not any(one.start <= a < one.end for a in key)}
+            self._mutants[key] = Image(self.paths, self.linked, self.info, whole, key)
         return self._mutants[key]
 
     def place(self, address: int) -> str:
@@ -142,6 +150,15 @@ def _bytes(path: Path) -> bytes:
         raise ObjectError([f"{path}: {error.strerror or error}"]) from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """All that is made of objects."""
+
+    linked: Linked
+    info: DebugInfo
+    translation: Translation
+
+
 @lru_cache(maxsize=8)
 def _load(
     paths: tuple[Path, ...],
@@ -150,8 +167,24 @@ def _load(
     data: tuple[tuple[str, int], ...],
     structures: tuple[tuple[str, tuple[str, ...]], ...],
 ) -> Image:
-    elftools("elf.elffile")
     problems: list[str] = []
+    needs = repr((functions, data, structures)).encode()
+    found = kept([*wholes, needs], lambda: _read(paths, wholes, functions, data, structures, problems), unless=problems)
+    if problems:
+        raise ObjectError(problems)
+    return Image(paths, found.linked, found.info, found.translation.blocks())
+
+
+def _read(
+    paths: tuple[Path, ...],
+    wholes: tuple[bytes, ...],
+    functions: tuple[str, ...],
+    data: tuple[tuple[str, int], ...],
+    structures: tuple[tuple[str, tuple[str, ...]], ...],
+    problems: list[str],
+) -> _Read:
+    """What is wrong is added to `problems`; what is wrong with an object alone is an ObjectError."""
+    elftools("elf.elffile")
     objects: list[Relocatable] = []
     for path, whole in zip(paths, wholes, strict=True):
         try:
@@ -163,16 +196,12 @@ def _load(
     linked = link(objects, functions, dict(data), problems)
     info = DebugInfo()
     if all(one.section(".debug_info") for one in objects):
-        digest = hashlib.sha256(b"".join(hashlib.sha256(whole).digest() for whole in wholes)).hexdigest()
-        found: list[str] = []
-        info = kept(digest, lambda: debug_info(linked.debug, found), unless=found)
-        problems += found
+        info = debug_info(linked.debug, problems)
         problems += _missing(info, structures, paths)
-    image = Image(paths, linked, info)
+    image = Image(paths, linked, info, {})
     problems += _unknown(image)
-    if problems:
-        raise ObjectError(problems)
-    return image
+    translation = Translation() if problems else translate_all(linked.text, image.fetch)
+    return _Read(replace(linked, debug=()), info, translation)
 
 
 def _missing(

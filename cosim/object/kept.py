@@ -1,18 +1,20 @@
-"""What was read of debugging information, kept between runs under the digest of the files that it was read from."""
+"""What was read of objects, kept between runs under the digest of the files that it was read from."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+import pickle
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from cosim.object.dwarf import DebugInfo, Member, Structure, Variable
+Read = TypeVar("Read")
 
-FORMAT = 2
-"""To be counted up when what is kept changes."""
+READERS = ("object", "isa")
+"""The packages that read objects: by another version of them they are read anew."""
 
 
 def folder() -> Path:
@@ -20,37 +22,37 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cosim" / "objects"
 
 
-def kept(digest: str, read: Callable[[], DebugInfo], *, unless: Sequence[str] = ()) -> DebugInfo:
-    """What was kept for a digest; else ``read()``, which is kept from now on.
+def kept(parts: Iterable[bytes], read: Callable[[], Read], *, unless: Sequence[str] = ()) -> Read:
+    """What was kept for these bytes; else ``read()``, which is kept from now on.
 
     It is not if `unless` then says what is wrong with it. A folder that cannot be written to keeps nothing.
     """
-    path = folder() / f"{digest}.{FORMAT}.json"
+    path = folder() / f"{_digest([_version(), *parts])}.pickle"
     try:
-        return _from_json(json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError):
+        found: Read = pickle.loads(path.read_bytes())
+    except Exception:  # a file that is not there, or cut short, or anything else
         found = read()
+    else:
+        return found
     if unless:
         return found
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps(asdict(found)))
+        part.write_bytes(pickle.dumps(found, pickle.HIGHEST_PROTOCOL))
         part.replace(path)
     except OSError:
         pass
     return found
 
 
-def _from_json(data: dict[str, Any]) -> DebugInfo:
-    structures = {
-        name: Structure(one["name"], one["size"], {key: _member(value) for key, value in one["members"].items()})
-        for name, one in data["structures"].items()
-    }
-    variables = [Variable(**one) for one in data["variables"]]
-    return DebugInfo(structures, data["enumerators"], variables, data["addresses"], data["places"], data["senders"])
+def _digest(parts: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
-def _member(data: dict[str, Any]) -> Member:
-    bits = data["bits"]
-    return Member(**{**data, "bits": tuple(bits) if bits else None})
+@lru_cache(maxsize=1)
+def _version() -> bytes:
+    """What else the outcome depends on: the code that reads, and Python, whose translated code is kept."""
+    cosim = Path(__file__).parents[1]
+    sources = sorted(path for package in READERS for path in (cosim / package).glob("*.py"))
+    return (sys.version + _digest(path.read_bytes() for path in sources)).encode()

@@ -11,7 +11,7 @@ from cosim.isa.decode import decode
 from cosim.isa.encodings import AMO, AMOS, ENCODINGS, WIDTHS
 from cosim.isa.instruction import UnknownInstruction
 from cosim.isa.semantics import M
-from cosim.isa.translate import translate
+from cosim.isa.translate import write
 from tests.isa.lone_hart import LoneHart, Trapped
 
 BITS = range(64)
@@ -179,7 +179,7 @@ def test_unknown_bits_are_said_to_be_so(word: int) -> None:
 
 def test_a_block_is_cut_where_it_is_too_long() -> None:
     nop = 0x0001_0001
-    block = translate(0x1000, lambda address: nop)
+    block = write(0x1000, lambda address: nop)
     assert len(block.instructions) == 64
     assert block.source.splitlines()[-1] == f" return {0x1000 + 128:#x}"
 

@@ -135,11 +135,32 @@ def test_what_was_read_is_kept_under_the_digest_of_the_files(cache: Path, monkey
     assert len(list((cache / "cosim" / "objects").iterdir())) == 1
     _load.cache_clear()
     monkeypatch.setattr("cosim.object.image.debug_info", None)
-    assert load(PATHS, FUNCTIONS, {}, {}).info == first.info
+    again = load(PATHS, FUNCTIONS, {}, {})
+    assert (again.info, again.linked) == (first.info, first.linked)
+    assert again.blocks.keys() == first.blocks.keys()
     next(kept.folder().iterdir()).write_text("{")
-    _load.cache_clear()
-    with pytest.raises(TypeError):
-        load(PATHS, FUNCTIONS, {}, {})
+    for functions in (FUNCTIONS, FUNCTIONS | {"another"}):
+        _load.cache_clear()
+        with pytest.raises(TypeError):
+            load(PATHS, functions, {}, {})
+
+
+def test_what_another_version_has_read_is_read_anew(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kept.kept([b"object"], lambda: 1) == 1
+    assert kept.kept([b"object"], lambda: 2) == 1
+    assert kept.kept([b"other"], lambda: 3) == 3
+    assert kept.kept([b"wrong"], lambda: 4, unless=["a problem"]) == 4
+    assert kept.kept([b"wrong"], lambda: 5) == 5
+    monkeypatch.setattr(kept, "_version", lambda: b"later")
+    assert kept.kept([b"object"], lambda: 6) == 6
+
+
+def test_without_an_order_those_blocks_are_others_that_made_it(image: Image) -> None:
+    for addresses in image.orders().values():
+        other = image.without(addresses)
+        made = {at for at, one in image.blocks.items() if any(one.start <= order < one.end for order in addresses)}
+        assert made
+        assert {at for at in image.blocks if other.block(at) is not image.blocks[at]} == made
 
 
 def test_there_is_no_code_but_code(image: Image) -> None:

@@ -1,0 +1,76 @@
+"""Blocks that are translated together are those that are translated one by one, and can be kept."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from cosim.isa.instruction import UnknownInstruction
+from cosim.isa.translation import Translation, translate_all
+from tests.isa.lone_hart import LoneHart
+
+BEGIN = 0x1000
+NOP, RET = 0x0000_0013, 0x0000_8067
+ADDI_A0 = 0x0015_0513
+"""addi a0, a0, 1"""
+BEQ_12, CALL = 0x0005_0663, 0x0080_00EF
+"""beqz a0, 12 bytes ahead; jal ra, 8 bytes ahead."""
+
+
+def translated(*code: int) -> Translation:
+    def fetch(address: int) -> int:
+        at = (address - BEGIN) // 4
+        return code[at] if at < len(code) else 0xFFFF_FFFF
+
+    return translate_all([(BEGIN, BEGIN + 4 * len(code))], fetch)
+
+
+def run(translation: Translation, pc: int, a0: int = 0) -> tuple[int, int]:
+    """Run one block; where it leads, and a0 then."""
+    hart = LoneHart()
+    hart.x[10] = a0
+    body = translation.blocks()[pc].run(hart)  # type: ignore[arg-type]
+    with pytest.raises(StopIteration) as stopped:
+        body.send(None)
+    return stopped.value.value, hart.x[10]
+
+
+def test_a_block_begins_where_a_branch_leads_and_behind_it() -> None:
+    found = translated(ADDI_A0, BEQ_12, ADDI_A0, NOP, ADDI_A0, RET)
+    assert dict(found.ends) == {0x1000: 0x1008, 0x1008: 0x1018, 0x1010: 0x1018}
+    assert run(found, 0x1000, (1 << 64) - 1) == (0x1010, 0)
+    assert run(found, 0x1000, 4) == (0x1008, 5)
+
+
+def test_a_block_begins_where_a_call_leads_and_where_it_returns() -> None:
+    assert set(translated(CALL, NOP, RET).ends) == {0x1000, 0x1004, 0x1008}
+
+
+def test_what_was_translated_is_the_same_when_it_was_kept() -> None:
+    found = pickle.loads(pickle.dumps(translated(ADDI_A0, 0x0310_000F, RET)))
+    hart = LoneHart()
+    body = found.blocks()[BEGIN].run(hart)
+    with pytest.raises(StopIteration):
+        body.send(None)
+    assert hart.log == [("fence", 0x31)]
+    assert hart.x[10] == 1
+
+
+def test_a_block_that_is_too_long_goes_on_in_another() -> None:
+    found = translated(*[NOP] * 100, RET)
+    assert dict(found.ends) == {0x1000: 0x1100, 0x1100: 0x1194}
+
+
+def test_a_call_at_the_end_that_does_not_return_leads_to_no_block() -> None:
+    assert set(translated(NOP, CALL).ends) == {0x1000}
+    assert set(translated(BEQ_12, NOP, NOP).ends) == {0x1000}
+
+
+def test_what_is_unknown_is_not_passed_over() -> None:
+    with pytest.raises(UnknownInstruction):
+        translated(NOP, 0xFFFF_FFFF, RET)
+
+
+def test_without_code_there_are_no_blocks() -> None:
+    assert Translation().blocks() == {}
