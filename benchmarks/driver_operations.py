@@ -10,21 +10,17 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from unittest.mock import patch
 
 from bench import timeout_s
 
-from cosim.hw.cpu.instructions import INSTRUCTIONS, Instruction
-from cosim.hw.cpu.scheduler import Scheduler
 from cosim.hw.cpu.thread import Thread
-from cosim.sim.cpu_steps import Steps
 from cosim.sim.operations import Op
 from cosim.study.run.run import Point, UnderWay
 from cosim.system.load import load
+from cosim.system.system import System
 from cosim.units.quantities import US
 
 TOPOLOGY = """\
@@ -54,32 +50,28 @@ def _begin(executor: str, *, explored: bool, folder: Path) -> UnderWay:
     return run
 
 
-@contextmanager
-def instructions_counted() -> Iterator[list[int]]:
-    """A list whose one number grows with each operation that a thread of any CPU asks for."""
+def operations_counted(system: System) -> list[int]:
+    """A list whose one number grows with each operation that a thread of any CPU of a system asks for."""
     count = [0]
 
-    def counting(instruction: Instruction) -> Instruction:
-        def count_it(cpu: Scheduler, thread: Thread, op: Op[object]) -> Steps[object]:
-            count[0] += 1
-            return instruction(cpu, thread, op)
+    def awaited(thread: Thread, op: Op[object]) -> None:
+        count[0] += 1
 
-        return count_it
-
-    with patch.dict(INSTRUCTIONS, {kind: counting(instruction) for kind, instruction in INSTRUCTIONS.items()}):
-        yield count
+    for cpu in system.cpus.values():
+        cpu.awaited.append(awaited)
+    return count
 
 
 def counted(folder: Path) -> list[int]:
     """How many operations fall into each span: the same under either executor."""
     found = []
-    with instructions_counted() as count:
-        run = _begin("agenda", explored=False, folder=folder)
-        for number in range(1, SPANS + 1):
-            count[0] = 0
-            run.system.sim.env.run(until=WARM_UP_PS + number * SPAN_PS)
-            found.append(count[0])
-        run.close()
+    run = _begin("agenda", explored=False, folder=folder)
+    count = operations_counted(run.system)
+    for number in range(1, SPANS + 1):
+        count[0] = 0
+        run.system.sim.env.run(until=WARM_UP_PS + number * SPAN_PS)
+        found.append(count[0])
+    run.close()
     return found
 
 

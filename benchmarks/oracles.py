@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import timeout_s
-from driver_operations import instructions_counted
+from driver_operations import operations_counted
 
 from cosim.events import DmaDone
 from cosim.oracles import ORACLES, RECORDERS, Book, Bounds, Oracle
@@ -70,8 +70,8 @@ def story(case: str, driver: str) -> Story:
         system.sim.env.run(until=system.sim.now + 10 * US)
     system.sim.env.run(until=system.sim.now + WARM_UP_PS)
     begins = len(events)
-    with instructions_counted() as operations:
-        system.sim.env.run(until=system.sim.now + SPAN_PS)
+    operations = operations_counted(system)
+    system.sim.env.run(until=system.sim.now + SPAN_PS)
     system.close()
     hits = sum(kind is DmaDone for kind, _ in events[begins:])
     return Story(events, begins, hits if case == "hit" else operations[0], bounds)

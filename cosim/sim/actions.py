@@ -123,7 +123,7 @@ class Actions:
         """An effect takes hold that no schedule holds, and that others may conflict with."""
         name = self._name(agent)
         self.sim.chooser.unheld(name)
-        action = Action(agent, owner, footprint, changes, _never, size, name=name, asked=self.sim.now)
+        action = Action(agent, owner, footprint, changes, unheld, size, name=name, asked=self.sim.now)
         self._take(action, asks=False)
 
     def pick(self, agent: str, n: int) -> int:
@@ -183,5 +183,6 @@ class _Held:
             self.action.again()
 
 
-def _never() -> None:
-    raise RuntimeError("what asks nobody is not held")
+def unheld() -> None:
+    """In place of `Action.again` for as long as an action is not held."""
+    raise RuntimeError("what is not held may not ask again")

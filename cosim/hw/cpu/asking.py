@@ -4,35 +4,41 @@ from __future__ import annotations
 
 from cosim.hw.cpu.scheduler import Scheduler
 from cosim.hw.cpu.thread import Thread, ThreadState
-from cosim.sim.actions import Action
+from cosim.sim.actions import Action, unheld
 from cosim.sim.cpu_steps import Steps, Wait
 from cosim.sim.footprints import words
 from cosim.sim.operations import Atomic, Load, Op, Touch
 from cosim.sim.transport import Access
 
 
-def ask(cpu: Scheduler, thread: Thread, op: Load | Atomic, awaited: Op[object]) -> Steps[None]:
-    """Wait until a load or an atomic may take hold, which is all or part of what the thread has awaited.
+def held(cpu: Scheduler, thread: Thread, op: Load | Atomic, awaited: Op[object]) -> Action | None:
+    """Ask whether a load or an atomic takes hold, which is all or part of what the thread has awaited; None if so.
 
-    One that is held has not been executed: the CPU takes interrupts before it, and other threads have the CPU as if
-    the thread's slice had ended. When it may ask again, its order is looked at anew.
+    For the action that comes back `until_allowed` waits.
     """
-    changes, touched = isinstance(op, Atomic), words(op.address, op.size)
-    if isinstance(op, Atomic):
-        touched += op.touches
+    actions, name, touched = cpu.sim.actions, thread.name, words(op.address, op.size)
+    place = place_of(cpu, thread, awaited)
+    if type(op) is Load:
+        action = Action(f"{name}.ld", name, touched, False, unheld, op.size, place)
+    else:
+        assert isinstance(op, Atomic)
+        action = Action(f"{name}.amo", name, touched + op.touches, True, unheld, op.size, place)
+    return None if actions.attempt(action) else action
+
+
+def until_allowed(cpu: Scheduler, thread: Thread, op: Load | Atomic, action: Action) -> Steps[None]:
+    """Wait until an action that is held takes hold.
+
+    Its operation has not been executed: the CPU takes interrupts before it, and other threads have the CPU as if the
+    thread's slice had ended. When it may ask again, its order is looked at anew.
+    """
     hold = _Hold(cpu, thread)
-    action = Action(
-        f"{thread.name}.{'amo' if changes else 'ld'}",
-        thread.name,
-        touched,
-        changes,
-        hold.over,
-        op.size,
-        place_of(cpu, thread, awaited),
-    )
-    while not cpu.sim.actions.attempt(action):
+    action.again = hold.over
+    while True:
         yield from hold.others_go_on(op.part)
         yield from cpu.stall(thread, op, op.part)
+        if cpu.sim.actions.attempt(action):
+            return
 
 
 def touch(cpu: Scheduler, thread: Thread, op: Touch) -> Steps[None]:

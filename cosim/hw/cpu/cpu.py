@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from cosim.events import ThreadEnded
+from cosim.hw.cpu.asking import held, until_allowed
 from cosim.hw.cpu.instructions import INSTANT, INSTRUCTIONS
 from cosim.hw.cpu.scheduler import Scheduler
 from cosim.hw.cpu.thread import Thread
 from cosim.sim.cpu_steps import Steps
-from cosim.sim.operations import Oops
+from cosim.sim.operations import Load, Oops
 
 
 class Cpu(Scheduler):
@@ -15,7 +16,7 @@ class Cpu(Scheduler):
 
     def life(self, thread: Thread) -> Steps[None]:
         """Run a thread's body to its end, one operation after the other."""
-        sim, body = self.sim, thread.body
+        sim, body, cost, writes = self.sim, thread.body, self.costs.load, self.hart.writes
         answer: object = None
         error: Oops | None = None
         reason = ""
@@ -41,7 +42,13 @@ class Cpu(Scheduler):
                 call(thread, op)
             thread.doing = op.part
             try:
-                answer = yield from instruction(self, thread, op)
+                if type(op) is Load and self.lines is None and not writes.pending:  # what comes most often, spelled out
+                    yield cost
+                    if sim.exploring and (action := held(self, thread, op, op)) is not None:
+                        yield from until_allowed(self, thread, op, action)
+                    answer = self.perform(thread, op)
+                else:
+                    answer = yield from instruction(self, thread, op)
             except Oops as oops:
                 error = oops
             thread.spend(op.part, sim.now)

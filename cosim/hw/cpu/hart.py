@@ -76,9 +76,10 @@ class Hart:
             self.floor = now
         floor = self.floor
         if rules.address:
-            for source in (op.address, op.after):
-                if type(source) is Loaded and source.at > floor:
-                    floor = source.at
+            if type(source := op.address) is Loaded and source.at > floor:
+                floor = source.at
+            if type(source := op.after) is Loaded and source.at > floor:
+                floor = source.at
         memory = self._memory(address, size)
         held = self.writes.forwardable(address, size) if self.writes.pending else None
         if held is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
 
-from cosim.hw.cpu.asking import ask, place_of, touch
+from cosim.hw.cpu.asking import held, place_of, touch, until_allowed
 from cosim.hw.cpu.parking import park
 from cosim.hw.cpu.polling import poll, poll_either, read_register
 from cosim.hw.cpu.scheduler import Scheduler
@@ -56,8 +56,8 @@ def _load(cpu: Scheduler, thread: Thread, op: Load, whole: Atomic | None = None)
     yield cpu.costs.load
     if cpu.lines is not None:
         yield from cpu.fetch_line(cpu.lines, whole or op)
-    if cpu.sim.exploring:
-        yield from ask(cpu, thread, op, whole or op)
+    if cpu.sim.exploring and (action := held(cpu, thread, op, whole or op)) is not None:
+        yield from until_allowed(cpu, thread, op, action)
     loaded: Loaded = cpu.perform(thread, op)
     return loaded
 
@@ -101,8 +101,8 @@ def _atomic(cpu: Scheduler, thread: Thread, op: Atomic) -> Steps[Loaded]:
     yield cost
     if cpu.lines is not None:
         yield from cpu.fetch_line(cpu.lines, op)
-    if cpu.sim.exploring:
-        yield from ask(cpu, thread, op, op)
+    if cpu.sim.exploring and (action := held(cpu, thread, op, op)) is not None:
+        yield from until_allowed(cpu, thread, op, action)
     loaded: Loaded = cpu.perform(thread, op)
     return loaded
 

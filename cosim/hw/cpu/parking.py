@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cosim.hw.cpu.alarms import Alarm
-from cosim.hw.cpu.asking import ask
+from cosim.hw.cpu.asking import held, until_allowed
 from cosim.hw.cpu.scheduler import Scheduler
 from cosim.hw.cpu.thread import Thread
 from cosim.hw.memory.memory import Memory
@@ -25,8 +25,8 @@ def park(cpu: Scheduler, thread: Thread, op: Park) -> Steps[bool]:
     changed = yield from (parked.spin() if op.spin else parked.sleep())
     if cpu.lines is not None:
         yield from cpu.fetch_line(cpu.lines, op)
-    if cpu.sim.exploring:
-        yield from ask(cpu, thread, load, op)
+    if cpu.sim.exploring and (action := held(cpu, thread, load, op)) is not None:
+        yield from until_allowed(cpu, thread, load, action)
     cpu.perform(thread, load)
     return changed
 
