@@ -203,16 +203,11 @@ class Agenda(Executor):
                 return self._arrive(task)
             if kind is Server:
                 server: Server = op
-                if server.interval_ps or server.free_at > now:
-                    out = server.admit(now)
-                    wait = out - server.latency_ps - now
-                else:  # the same of a pure delay, without a call
-                    out, wait = now + server.latency_ps, 0
+                interval_ps, latency_ps = server.interval_ps, server.latency_ps
             elif kind is Service:
                 service: Service = op
                 server = service.server
-                out = server.admit(now, service.interval_ps, service.latency_ps)
-                wait = out - service.latency_ps - now
+                interval_ps, latency_ps = service.interval_ps, service.latency_ps
             elif kind is Gate:
                 gate: Gate = op
                 if gate.take():
@@ -224,9 +219,14 @@ class Agenda(Executor):
             else:
                 raise TypeError(f"a hardware routine yielded {op!r}; it may yield Access, Server, Service, Gate")
             parts = task.parts
-            if wait > 0:
-                part = server.wait_part
-                parts[part] = parts.get(part, 0) + wait
+            if interval_ps or server.free_at > now:
+                out = server.serve(now, interval_ps, latency_ps)
+                wait = out - latency_ps - now
+                if wait > 0:
+                    part = server.wait_part
+                    parts[part] = parts.get(part, 0) + wait
+            else:  # a pure delay, and nobody is in the way: the same without a call
+                out, wait = now + latency_ps, 0
             if out <= now:
                 out = now + 1
             part = server.part

@@ -64,7 +64,7 @@ class Plain(Executor):
                     server, latency, out = op, op.latency_ps, op.admit(now)
                 else:
                     server, latency = op.server, op.latency_ps
-                    out = server.admit(now, op.interval_ps, latency)
+                    out = server.serve(now, op.interval_ps, latency)
                 begun = out - latency
                 out = max(out, now + 1)
                 if begun > now:

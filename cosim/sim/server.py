@@ -32,13 +32,12 @@ class Server(Demand):
         self.busy_ps = 0
         self.waited_ps = 0
 
-    def admit(self, now: int, interval_ps: int | None = None, latency_ps: int | None = None) -> int:
-        """Enter at `now` and return when the visitor comes out; the durations are the server's own if not given."""
-        if interval_ps is None:
-            interval_ps = self.interval_ps
-            latency_ps = self.latency_ps if latency_ps is None else latency_ps
-        elif latency_ps is None:
-            latency_ps = interval_ps
+    def admit(self, now: int) -> int:
+        """Enter at `now` and return when the visitor comes out."""
+        return self.serve(now, self.interval_ps, self.latency_ps)
+
+    def serve(self, now: int, interval_ps: int, latency_ps: int) -> int:
+        """The same of a visit that takes its own time."""
         start = self.free_at
         if start > now:
             self.waited_ps += start - now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator
 from typing import Any
 
@@ -57,6 +58,18 @@ def test_a_hit_takes_eight_events_and_a_miss_that_reads_one_entry_thirteen() -> 
     assert hits.events <= 8 * TRANSACTIONS + 40
     assert misses.walks == TRANSACTIONS
     assert misses.events <= 13 * TRANSACTIONS + 40
+
+
+def test_a_request_that_missed_leaves_nothing_for_the_collector() -> None:
+    """A miss knows its walk and a walk its miss: of each million they were six million objects to be found."""
+    rig = Rig(Agenda, 1, 100, TRANSACTIONS)
+    gc.collect()
+    gc.disable()
+    try:
+        rig.sim.env.run()
+        assert gc.collect() < TRANSACTIONS
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(("misses", "least", "most"), [(0, 0, 0.01), (1, 0.01, 0.03), (10, 0.1, 0.13), (100, 0.99, 1)])

@@ -39,7 +39,7 @@ def test_a_server_admits_as_one_that_is_simulated_tick_by_tick(visits: list[tupl
             waited += 1
         free_from = begin + interval
         busy += interval
-        assert server.admit(now, interval, latency) == begin + latency
+        assert server.serve(now, interval, latency) == begin + latency
     assert (server.busy_ps, server.waited_ps) == (busy, waited)
     assert server.busy_until(server.free_at) == busy
     assert server.busy_until(now) == busy - max(0, free_from - now)
@@ -49,8 +49,8 @@ def test_a_visit_takes_the_durations_that_it_names_else_the_servers_own() -> Non
     server = Server(5, "memory", latency_ps=20)
     assert server.admit(0) == 20
     assert server.admit(0) == 25
-    assert server.admit(0, 7) == 10 + 7
-    assert server.admit(0, 1, 0) == 17
+    assert server.serve(0, 7, 7) == 10 + 7
+    assert server.serve(0, 1, 0) == 17
 
 
 @BOTH

@@ -17,6 +17,9 @@ from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
 from cosim.sim.task import Routine, Task
 
+_NAMES = [status.name for status in Status]
+"""Of each status."""
+
 
 class Requester(Component):
     """The part of a device that makes DMA requests, at most `pace.outstanding` at the same time.
@@ -165,7 +168,7 @@ class Requester(Component):
                     txn.size,
                     txn.write,
                     txn.issued,
-                    txn.status.name,
+                    _NAMES[txn.status],
                     txn.parts,
                     purpose,
                     txn.cause,

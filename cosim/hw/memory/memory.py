@@ -79,7 +79,9 @@ class Memory(Target):
         if self._bandwidth is not None:
             interval = self._bandwidth.transfer_ps(access.size)
             latency = max(latency, interval)
-        done = port.admit(now, interval, latency)
+        if not interval and port.free_at <= now:
+            return now + latency  # nobody is in the way: the same without a call
+        done = port.serve(now, interval, latency)
         access.waited_ps += done - latency - now
         if interval and self.busy:
             self.busy(Busy(now, f"{self.path}.port", interval, access.owner))

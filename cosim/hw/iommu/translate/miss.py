@@ -93,6 +93,11 @@ class Miss:
             self.reserved.let_go()
             self.reserved = None
 
+    def over(self) -> None:
+        """Its translation is decided: let go of that place and of its walk, which knows it, so that both are gone."""
+        self.give_back()
+        self.walk = None
+
     def mapped(self, leaf: Leaf) -> None:
         """Its leaf is known."""
         self.leaf = leaf

@@ -141,7 +141,8 @@ class PageTable(Stage):
         kept = PAGE_LG2 if lg2 == NAPOT_LG2 and self._split_napot else lg2
         offset = (1 << lg2) - 1
         return Leaf(
-            *tag,
+            tag[0],
+            tag[1],
             iova,
             kept,
             span=lg2,

@@ -155,7 +155,7 @@ class Translation(Component):
             self.invalidations.again(miss)
             raise
         finally:
-            miss.give_back()
+            miss.over()
             self.invalidations.end(miss)
 
     def _done(self, txn: Transaction, space: AddressSpace, address: int, hit: str) -> None:

@@ -259,13 +259,14 @@ class Walker(Component):
         """Let others join, unless an invalidation has overtaken the walk, or another one leads to the same entry."""
         walk.key = (walk.tables.key, walk.level, walk.tables.tree.prefix(walk.target, walk.level))
         if not walk.miss.overtaken:
-            leader = self._leading.get(walk.key)
-            if leader is None or leader.miss.overtaken:
+            leader = self._leading.setdefault(walk.key, walk)
+            if leader.miss.overtaken:
                 self._leading[walk.key] = walk
 
     def _give_up_lead(self, walk: Walk) -> None:
-        if self._leading.get(walk.key) is walk:
-            del self._leading[walk.key]
+        leader = self._leading.pop(walk.key, None)
+        if leader is not None and leader is not walk:
+            self._leading[walk.key] = leader
 
     def _descend(self, walk: Walk, level: int, table: int, flags: int, top: int) -> None:
         """Go on to the next table, and part from those who need another entry of it."""
