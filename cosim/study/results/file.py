@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from cosim.config.problems import Position, Problem, TopologyError
-from cosim.study.results.schema import APPLICATION, READ, TABLES, VERSION
+from cosim.study.results.schema import APPLICATION, JSON, READ, TABLES, VERSION
 
 MEMORY = ":memory:"
 """The path of results that are in no file."""
@@ -29,6 +29,8 @@ def opened(path: str, *, write: bool) -> sqlite3.Connection:
             raise refused(path, "a folder, not a results file")
         if Path(path).exists() and (Path(path).stat().st_size or not write):
             _check(path, write=write)
+            if write:
+                _check_rows(path)
         elif not write:
             raise refused(path, "no such file; `cosim sweep ... -o FILE` writes one")
         else:
@@ -103,6 +105,27 @@ def _check(path: str, *, write: bool) -> None:
     whole = number(28) * (65536 if number(16, 2) == 1 else number(16, 2))
     if size < whole and not Path(f"{path}-wal").exists():
         raise refused(path, f"damaged: it has {size} of {whole} bytes")
+
+
+def _check_rows(path: str) -> None:
+    """Refuse a file of which a page or a row is damaged before anything is written: it may be met only behind that.
+
+    A file of 100,000 runs takes a few seconds.
+    """
+    with closing(_to_read(path)) as file:
+        ((found,),) = file.execute("PRAGMA quick_check(1)")
+        if found != "ok":
+            raise ValueError(" ".join(str(found).split()))
+        for table, columns in JSON.items():
+            valid = " AND ".join(f"json_valid({column})" for column in columns) or "1"
+            for row in file.execute(f"SELECT {valid}, * FROM {table}"):  # text that is none raises here
+                if not row[0]:
+                    raise ValueError(f"{' or '.join(columns)} of a row of {table} is no JSON")
+        for (run,) in file.execute(
+            "SELECT runs.id FROM runs LEFT JOIN columns ON columns.id = runs.columns WHERE runs.columns IS NOT NULL "
+            "AND json_array_length(numbers) IS NOT json_array_length(names) LIMIT 1"
+        ):
+            raise ValueError(f"run {run} has other numbers than names")
 
 
 def _words(error: sqlite3.Error) -> str:

@@ -84,3 +84,13 @@ CREATE VIEW scalars AS
     FROM runs, json_each(runs.numbers) AS number
     JOIN names ON names.columns = runs.columns AND names.place = number.key;
 """
+
+JSON = {
+    "sweeps": ("axes", "metrics"),
+    "points": (),
+    "settings": ("settings",),
+    "runs": ("numbers",),
+    "columns": ("names",),
+    "histograms": ("buckets",),
+}
+"""Which columns of each table with text have JSON."""

@@ -173,6 +173,38 @@ def test_a_page_that_was_overwritten_is_told_when_it_is_read(tmp_path: Path) -> 
         list(results.runs())
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("UPDATE runs SET numbers = '[3'", "numbers of a row of runs is no JSON"),
+        ("UPDATE runs SET numbers = '[3, 4, 5, 6]'", "run a0 has other numbers than names"),
+        ("UPDATE histograms SET buckets = ''", "buckets of a row of histograms is no JSON"),
+        ("UPDATE runs SET reason = CAST(X'FF' AS TEXT)", "there is text that is none"),
+    ],
+)
+def test_nothing_is_written_into_a_file_with_a_damaged_row(tmp_path: Path, change: str, why: str) -> None:
+    path = tmp_path / "study.sqlite"
+    with Results(path, write=True) as results:
+        swept(results, {"a": 16}, [stored("a", 0, read=300)])
+        results._file.execute("PRAGMA journal_mode = DELETE")
+        results._file.execute(change)
+        results._file.commit()
+    before = path.read_bytes()
+    assert refused(path, write=True).endswith(f": damaged ({why}); name another file with -o")
+    assert path.read_bytes() == before
+
+
+def test_nothing_is_written_into_a_file_with_a_damaged_page(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    with Results(path, write=True) as results:
+        swept(results, {"a": 16}, [stored("a", n, read=n) for n in range(200)])
+    data = bytearray(path.read_bytes())
+    data[-4096:] = b"\xff" * 4096
+    path.write_bytes(data)
+    assert "damaged" in refused(path, write=True)
+    assert path.read_bytes() == bytes(data)
+
+
 def test_a_full_disk_keeps_what_was_there_and_says_how_to_go_on(tmp_path: Path) -> None:
     path = tmp_path / "study.sqlite"
     with Results(path, write=True) as results:
