@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from cosim.cli.options import columns, guarded, kernel_option, with_kernel
@@ -54,8 +56,8 @@ def conform(
         from cosim.study.conform.conform import conform as replay
 
         return replay(files, executor=executor, seed=seed, verbose=verbose, echo=click.echo, columns=columns())
-    from cosim.study.conform.drivers.judge import judge
+    from cosim.study.conform.drivers.judge import WIDTH, judge
 
     against = with_kernel(against, kernel) or against
-
-    return judge(files, driver=driver, against=against, random=random, seed=seed, verbose=verbose, echo=click.echo)
+    asked: dict[str, Any] = {"random": random, "seed": seed, "verbose": verbose}
+    return judge(files, driver=driver, against=against, **asked, echo=click.echo, width=columns(WIDTH))

@@ -18,6 +18,9 @@ P = ParamSpec("P")
 SCHEDULER = "DASK_SCHEDULER_ADDRESS"
 """The variable in which Dask's own clients find a cluster."""
 
+NARROWEST = 40
+"""Characters of a line for which output is laid out, if a terminal has fewer."""
+
 EXIT_CODES = """\b
 Exit codes:
   0    ok
@@ -185,9 +188,9 @@ def trace_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     return gathered
 
 
-def columns() -> int:
-    """Characters of a line: a terminal's, and as many as there are where none cuts them."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+def columns(most: int = sys.maxsize) -> int:
+    """Characters of a line: a terminal's, but at most as many; and that many where no terminal cuts them."""
+    return min(most, max(NARROWEST, shutil.get_terminal_size().columns)) if sys.stdout.isatty() else most
 
 
 def name_of(topology: str) -> str:

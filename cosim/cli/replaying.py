@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from cosim.cli.options import guarded, trace_options
+from cosim.cli.options import columns, guarded, trace_options
 from cosim.cli.running import nothing_yet, what_failed
 from cosim.shell import INTERRUPTED, SIGNALS
 
@@ -88,12 +88,12 @@ def _print(replayed: Replayed) -> None:
 
 def _drawn(replayed: Replayed, command: str, page: str | None, *, printed: bool) -> str:
     """Print the picture, or write it as a page, or both; what keeps the page from being written."""
-    from cosim.study.report.ordering import html, picture_of, plain
+    from cosim.study.report.ordering import WIDTH, html, picture_of, plain
     from cosim.study.report.whole_file import write_whole
 
     picture = picture_of(replayed.finding, command)
     if printed:
-        click.echo(plain(picture), nl=False)
+        click.echo(plain(picture, columns(WIDTH)), nl=False)
     if page:
         try:
             write_whole(Path(page), html(picture))

@@ -20,6 +20,8 @@ NAMED = 3
 SHOWN_MESSAGES = 3
 WIDEST_DRIVER = 34
 """Characters of a driver's name that still stand in the first column, where a line has twice as many."""
+NARROW = 60
+"""In a line of fewer characters there is no room beside the names of drivers: what is said of one stands below it."""
 
 
 def print_rows(rows: Sequence[Row], file: TextIO | None = None, *, more: bool = False) -> None:
@@ -54,7 +56,7 @@ def _topology(rows: list[Row], page: Page) -> Iterable[Text]:
     reached = f", reached by {', '.join(first.reached_by)}" if first.reached_by else ""
     yield from words(f"{first.name}{about}{reached}", page, "bold", "", "  ")
     yield from words(f"{_bound(first)}", page, "dim", "  ", "  ")
-    widest = min(WIDEST_DRIVER, page.width // 2 - 4)
+    widest = min(WIDEST_DRIVER, page.width // 2 - 4) if page.width >= NARROW else 0
     room = min(widest, max(len(row.driver) for row in rows)) + 2
     for row in rows:
         indent = " " * (2 + room)

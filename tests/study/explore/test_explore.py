@@ -64,6 +64,10 @@ def test_a_clean_row_has_run_all_of_its_bound_and_stands_beside_what_the_same_se
     text = as_text(exploration.rows)
     assert f"clean: all {merged.runs} schedules of k <= 1" in text
     assert "the same search finds merged attach=context-first, v2" in " ".join(text.split())
+    for width in (40, 60, 80):
+        narrow = as_text(exploration.rows, width)
+        assert max(map(len, narrow.splitlines())) <= width
+        assert narrow.split() == text.split()
     assert exploration.exit_code == 0
 
 

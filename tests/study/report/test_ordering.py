@@ -104,7 +104,7 @@ def test_to_watch_a_run_changes_nothing_of_it() -> None:
     assert picture().digest == found().digest
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_as_text_it_fits_and_has_the_rule_and_the_command_at_its_foot(width: int) -> None:
     text = plain(picture(), width)
     assert max(map(len, text.splitlines())) <= width
@@ -213,6 +213,13 @@ def test_a_word_that_has_no_room_breaks_behind_a_dot() -> None:
     line = replace(picture().lines[0], cells=(Cell("reads DevIommu.iommu_dev of it"),))
     text = plain(replace(picture(), columns=("cpu0.unmap",), lines=(line,)), 9 + 16)
     assert "reads DevIommu.\n         iommu_dev of it\n" in text
+
+
+def test_the_name_of_a_column_that_has_no_room_goes_on_in_the_next_line() -> None:
+    lines = plain(replace(picture(), columns=("cpu0.detach-in-a-hurry", "IOMMUs")), 9 + 2 * 12).splitlines()
+    at = next(number for number, line in enumerate(lines) if line.split()[:1] == ["us"])
+    heads = [line[9:21].strip() for line in lines[at : at + 3]]
+    assert heads == ["cpu0.", "detach-in-", "a-hurry"]
 
 
 def test_long_times_take_their_room_from_the_columns() -> None:

@@ -1,4 +1,4 @@
-"""A picture as text: at most 80 columns, in ASCII, so that it goes into a mail as it is."""
+"""A picture as text: at most 80 columns, or what the terminal has, in ASCII, so that it goes into a mail as it is."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ def _all(picture: Picture, width: int) -> Iterator[str]:
 
 
 def _head(name: str, room: int) -> list[str]:
-    """A column's name, over two lines where it has no room in one: the CPU, then its thread."""
+    """A column's name, over as many lines as it needs: the CPU, then its thread."""
     cpu, dot, thread = name.partition(".")
-    return [f"{cpu}{dot}", thread[: room - 1]] if dot and len(name) >= room else [name[: room - 1]]
+    parts = [f"{cpu}{dot}", thread] if dot and len(name) >= room else [name]
+    return [piece for part in parts for piece in _pieces(part, room - 1)]
 
 
 def _time(line: Line) -> str:
