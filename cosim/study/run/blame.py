@@ -97,8 +97,12 @@ class Blame:
         """
         if self.scalars[f"{device}.backlog_mean"] < 1:
             return None
-        full = [path for path in self._way(device, WALKING) if self.uses[path] >= FULL]
-        return self._of(full[:1] + [path for path in full[1:] if self._bounds(path, full[:1])])
+        way = self._way(device, WALKING)
+        full = [path for path in way if self.uses[path] >= FULL]
+        named = full[:1]
+        if full and self.resources[full[0]].name != "slots" and self.blocked(full[0], "") >= PASSES:
+            named = [*self._busiest_inside(full[0], way), full[0]]
+        return self._of(named + [path for path in full[1:] if self._bounds(path, named)])
 
     def _of(self, paths: list[str], part: str = "", knobs: tuple[Knob, ...] | None = None) -> Cause:
         """The cause that these resources are; what makes it better are their own knobs, if no others are given."""

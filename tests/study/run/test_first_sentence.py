@@ -140,7 +140,7 @@ def test_walkers_are_named_with_the_places_that_bound_how_many_are_in_use() -> N
 
 @pytest.mark.slow
 def test_slots_are_named_with_the_walk_that_all_requests_wait_for() -> None:
-    assert "try -s dev0.traffic.outstanding=8 -s 'dram0.latency=75 ns'" in check(ONE_WALK)
+    assert "try -s dev0.traffic.outstanding=8 -s 'iommu0.timing.link=50 ns'" in check(ONE_WALK)
     _, alone = improvement(ONE_WALK, sets=["dev0.traffic.outstanding=8"])
     assert alone is not None
     assert alone < MARGIN
@@ -177,6 +177,17 @@ def test_what_others_wait_for_in_a_place_is_what_to_enlarge(tmp_path: Path, walk
     assert before.limit.endswith("; iommu0's walkers were 100 % busy; try -s iommu0.geometry.walkers=2")
     after = cosim.run(path, set={"iommu0.geometry.walkers": 2})
     assert gain(before, after, before.limit.split()[2] if "p99" in said else "disk0.write") > 0.5
+
+
+def test_a_device_far_behind_is_told_with_what_is_busy_inside_of_what_is_full(tmp_path: Path) -> None:
+    """A place and the port that its holder waits for: with one of them alone the other is in the way."""
+    path = tmp_path / "others.yaml"
+    path.write_text(OTHERS_WALK.replace("WALKS", BEHIND), encoding="utf-8")
+    sets = {"iommu0.geometry.walkers": 2, "iommu0.geometry.in_flight": 1}
+    sets |= {"dram0.bandwidth": "2 GB/s", "dram0.ports": 1, "dram0.latency": "100 ns"}
+    said = cosim.run(path, set=sets).limit
+    assert "dram0's port was 82 % busy and iommu0's places were > 99 % busy" in said
+    assert said.endswith("; try -s 'dram0.bandwidth=4 GB/s' -s iommu0.geometry.in_flight=2")
 
 
 def test_the_device_that_is_the_furthest_behind_is_told_also_if_requests_of_it_ended(tmp_path: Path) -> None:
