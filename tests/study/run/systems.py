@@ -6,6 +6,7 @@ all else that parts can be set to.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import shlex
@@ -167,6 +168,8 @@ def gain(before: Result, after: Result, name: str) -> float:
     bytes_before, bytes_after = (
         sum(result.scalars[f"{device}.{what}_bytes"] for what in ("read", "written")) for result in (before, after)
     )
+    if not bytes_before:
+        return math.inf if bytes_after else 0.0
     if name not in before.latencies or name not in after.latencies:
         return bytes_after / bytes_before - 1
     mean_before, mean_after = (result.latencies[name].mean_ps for result in (before, after))
