@@ -65,7 +65,7 @@ class ObjectHart(Accesses):
             at[ARGUMENTS + number] = argument.at if isinstance(argument, Loaded) else -1
         image, outside = self.machine.image, self.machine.image.linked.outside
         blocks = image.blocks
-        pc, count, caller = entry, 0, entry
+        pc, count, before = entry, 0, None
         while pc != RETURN:
             block = blocks.get(pc)
             if block is None:
@@ -75,8 +75,9 @@ class ObjectHart(Accesses):
                 try:
                     block = image.block(pc)
                 except Nowhere as error:
-                    raise self.oops(caller, f"jumps to nowhere: {error}") from None
-            caller = pc
+                    jump = before.end - 2 if before else entry
+                    raise self.oops(jump, f"jumps to nowhere: {error}") from None
+            before = block
             pc = await block.run(self)
             count += 1
             if not count & LOOKS and self.retired - self.paid > PATIENCE:

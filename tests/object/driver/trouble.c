@@ -14,6 +14,12 @@ void trouble_loops(void)
 
 void trouble_jumps(void (*to)(void)) { to(); }
 
+void trouble_jumps_later(u64 *at, void (*to)(void))
+{
+	WRITE_ONCE(*at, 1);
+	to();
+}
+
 u64 trouble_loads(const u64 *from) { return *from; }
 
 void trouble_stores(u64 *to) { *to = 1; }

@@ -137,6 +137,12 @@ def test_what_the_kernel_does_not_survive_is_an_oops_with_its_line(loaded: Loade
         assert f"trouble.c:{line_of(name)}, in {name}" in told
 
 
+def test_a_jump_to_nowhere_has_the_line_of_the_jump(loaded: Loaded) -> None:
+    told = loaded.dies("trouble_jumps_later", loaded.word, 0x1000)
+    begun = line_of("trouble_jumps_later")
+    assert f"trouble.c:{begun + 3}, in trouble_jumps_later: jumps to nowhere" in told
+
+
 def test_a_loop_without_an_end_is_an_oops(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hart, "PATIENCE", 1000)
     monkeypatch.setattr(hart, "LOOKS", 0xF)
