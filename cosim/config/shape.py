@@ -66,7 +66,7 @@ def conformed(expected: Types, data: Any) -> Any:
         agreed = meant(expected, data)
         return {key: conformed(_below(agreed, key), value) for key, value in data.items()}
     if not isinstance(data, list):
-        return next((member for enum in expected if is_enum(enum) for member in enum if member.value == data), data)
+        return next((member for enum in _enums(expected) for member in enum if member.value == data), data)
     items = [conformed(child(expected, data, index), value) for index, value in enumerate(data)]
     return tuple(items) if any(tuple in (type_, get_origin(type_)) for type_ in expected) else items
 
@@ -75,7 +75,7 @@ def meant(expected: Types, data: Any) -> Types:
     """Those of several models whose tags (literals that all of them have, as `kind`) are the data's; all, if none."""
     if len(expected) < 2 or not isinstance(data, dict):
         return expected
-    models = tuple(one for one in expected if is_model(one))
+    models = _models(expected)
     if len(models) < 2:
         return expected
     shared = _shared_literals(models) & data.keys()
@@ -190,6 +190,16 @@ def _inside(type_: Any, key: str | int) -> Types:
 @lru_cache(maxsize=1024)
 def _items(type_: Any, key: str | int) -> Types:
     return alternatives(_item(type_, key))
+
+
+@lru_cache(maxsize=1024)
+def _models(expected: Types) -> tuple[type[BaseModel], ...]:
+    return tuple(one for one in expected if is_model(one))
+
+
+@lru_cache(maxsize=1024)
+def _enums(expected: Types) -> tuple[type[Enum], ...]:
+    return tuple(one for one in expected if is_enum(one))
 
 
 @cache

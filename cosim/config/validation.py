@@ -4,7 +4,6 @@ What one error makes unusable is left out and the rest is judged again, so that 
 even where a field is misspelled.
 """
 
-import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,7 +28,7 @@ _ROUNDS = 8
 
 def validate(model: type[M], source: "Source", check: Check[M] | None = None) -> M:
     """The model of a source's data. Raises TopologyError with all that is wrong with it, and all that `check` says."""
-    remains = _Remains(copy.deepcopy(source.data), {problem.path for problem in source.problems})
+    remains = _Remains(source.data, {problem.path for problem in source.problems})
     problems = list(source.problems)
     result = None
     for _ in range(_ROUNDS):

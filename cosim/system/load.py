@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cosim.config.merging import COUNT, MOST_MEMBERS, PARTS
@@ -99,14 +101,18 @@ def as_source(topology: str | Path | Topology | Source) -> Source:
     return Source.load(known[str(topology)], f"{topology}.yaml")
 
 
-def shipped() -> dict[str, Path]:
-    """The topologies that come with cosim, by name; those of a folder within theirs stand behind the others."""
+@cache
+def shipped() -> Mapping[str, Path]:
+    """The topologies that come with cosim, by name; those of a folder within theirs stand behind the others.
+
+    They are looked for once: what comes with cosim does not change while cosim runs.
+    """
     package = Path(__file__).parent.parent
     for folder in (package / "topologies", package.parent / "topologies"):
         if folder.is_dir():
             found = [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("*/*.yaml"))]
-            return {path.stem: path for path in found}
-    return {}
+            return MappingProxyType({path.stem: path for path in found})
+    return MappingProxyType({})
 
 
 def as_data(topology: Topology, *, everything: bool = False) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum, auto
+from functools import cache
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
@@ -79,12 +80,21 @@ NewBuffer = Annotated[str, Role.NEW_BUFFER]
 
 def references(options: BaseModel) -> Iterator[Reference]:
     """Every name that a field of `options` holds, in the order of the fields."""
-    for field, info in type(options).model_fields.items():
-        role = next((role for role in (*info.metadata, *_nested(info.annotation)) if isinstance(role, Role)), None)
+    for field, role, several in _roles(type(options)):
         value: str | tuple[str, ...] | None = getattr(options, field)
-        if role is not None and value is not None:
+        if value is not None:
             for name in (value,) if isinstance(value, str) else value:
-                yield Reference(field, name, role, _several(info.annotation))
+                yield Reference(field, name, role, several)
+
+
+@cache
+def _roles(options: type[BaseModel]) -> Sequence[tuple[str, Role, bool]]:
+    """The fields of `options` that hold names, what of, and whether several."""
+    return [
+        (field, role, _several(info.annotation))
+        for field, info in options.model_fields.items()
+        for role in [one for one in (*info.metadata, *_nested(info.annotation)) if isinstance(one, Role)][:1]
+    ]
 
 
 def _several(annotation: Any) -> bool:
