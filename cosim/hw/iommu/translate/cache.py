@@ -49,8 +49,6 @@ class Cache(Generic[K, V]):
         self._sets = [make(ways, stream, free_first) for _ in range(count)]
         self._only = self._sets[0] if count == 1 else None
         self._index = index
-        self.touch: Callable[[K], V | None] = self._touch if self._only is None else self._only.touch
-        """The value of a key, which counts as used; not counted as a look-up."""
 
     def _set(self, key: K) -> Ways[K, V]:
         if self._only is not None:
@@ -58,7 +56,10 @@ class Cache(Generic[K, V]):
         assert self._index is not None
         return self._sets[self._index(key) % len(self._sets)]
 
-    def _touch(self, key: K) -> V | None:
+    def touch(self, key: K) -> V | None:
+        """The value of `key`, which counts as used; not counted as a look-up."""
+        if self._only is not None:
+            return self._only.touch(key)
         return self._set(key).touch(key) if self.entries else None
 
     def get(self, key: K) -> V | None:

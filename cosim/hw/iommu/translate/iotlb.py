@@ -34,16 +34,17 @@ class Iotlb(Component):
         at_miss = geometry.iotlb_allocation == "miss" and geometry.iotlb_entries
         self.reservations = Reservations(self.cache, self._forget) if at_miss else None
         self._split = not geometry.iotlb_napot
-        self._kinds: dict[tuple[bool, int], int] = {}
-        """How many entries there are, global or not, of each size."""
+        self._kinds: dict[int, int] = {}
+        """How many entries there are of each kind: twice log2 of its size, and one more if it is global."""
         self._looked_up = sim.probe(CacheLookup)
         self._filled = sim.probe(CacheFilled)
 
     def find(self, gscid: int, pscid: int, iova: int, write: bool) -> Leaf | None:
         """The entry that translates `iova` as it is, and that counts as used; not counted as a look-up."""
-        touch = self.cache.touch
-        for mapped_globally, lg2 in self._kinds:
-            leaf = touch((gscid, ANY_PSCID if mapped_globally else pscid, lg2, iova >> lg2))
+        cache = self.cache
+        for kind in self._kinds:
+            lg2 = kind >> 1
+            leaf = cache.touch((gscid, ANY_PSCID if kind & 1 else pscid, lg2, iova >> lg2))
             if leaf is not None:
                 return None if leaf.must_update[write] else leaf
         return None
@@ -73,7 +74,7 @@ class Iotlb(Component):
             reserved.place = None
         else:
             given_up = self.cache.put(leaf.key, leaf)
-        kind = (leaf.mapped_globally, leaf.lg2)
+        kind = leaf.lg2 << 1 | leaf.mapped_globally
         self._kinds[kind] = self._kinds.get(kind, 0) + 1
         if given_up is not None:
             self._forget(given_up[1])
@@ -92,13 +93,14 @@ class Iotlb(Component):
             for _, leaf in self.cache.drop(lambda key, leaf: scope.names(*key[:2]) and scope.spans(leaf)):
                 self._forget(leaf)
         else:  # the same, by the keys that can be meant
-            for mapped_globally, lg2 in list(self._kinds):
-                if not mapped_globally:
+            for kind in list(self._kinds):
+                if not kind & 1:
+                    lg2 = kind >> 1
                     self._forget(self.cache.discard((gscid, pscid, lg2, (page << PAGE_LG2) >> lg2)))
 
     def _forget(self, leaf: Leaf | None) -> None:
         if leaf is not None:
-            kind = (leaf.mapped_globally, leaf.lg2)
+            kind = leaf.lg2 << 1 | leaf.mapped_globally
             self._kinds[kind] -= 1
             if not self._kinds[kind]:
                 del self._kinds[kind]

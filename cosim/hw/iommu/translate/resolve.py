@@ -73,7 +73,7 @@ class Resolver(Component):
             entry = yield from self.walker.walk(walk)
             context = self._context(device_id, entry)
             if directory.contexts.entries and directory.contexts.peek(device_id) is not context:
-                yield from self._before_fill(miss, directory.fill_pause, touched.contexts(self.path, device_id))
+                yield from self._before_fill(miss, directory.fill_pause, None)
                 if miss.may_fill:
                     directory.fill(context)
             miss.located(context)
@@ -95,8 +95,7 @@ class Resolver(Component):
                 yield from self._set_ad(walk, context, entry)
                 leaf = self._leaf(miss, context, space, tables.tree, entry)
             if self.iotlb.cache.entries and not self.iotlb.holds(leaf):
-                filled = touched.translations(self.path, space.gscid, space.pscid)
-                yield from self._before_fill(miss, self._fill, filled)
+                yield from self._before_fill(miss, self._fill, space)
                 if miss.may_fill:
                     self.iotlb.fill(leaf, miss.reserved)
             if refused:
@@ -145,15 +144,24 @@ class Resolver(Component):
         self.ad_updates += 1
         entry.updated(new)
 
-    def _before_fill(self, miss: Miss, delay: Server | None, filled: Footprint) -> Routine:
-        """Wait until a cache can be filled. Raises StartAgain."""
+    def _before_fill(self, miss: Miss, delay: Server | None, space: AddressSpace | None) -> Routine:
+        """Wait until a cache can be filled: that of translations, or without a `space` that of contexts.
+
+        Raises StartAgain.
+        """
         if delay is not None:
             yield delay
         if self.sim.exploring:
             master = miss.txn.master or self.path
-            yield from self.sim.actions.ask(f"{master}.fill", master, filled, True, "walk")
+            yield from self.sim.actions.ask(f"{master}.fill", master, self._filled(miss, space), True, "walk")
         if miss.must_restart:
             raise StartAgain
+
+    def _filled(self, miss: Miss, space: AddressSpace | None) -> Footprint:
+        """What the fill touches, as an action."""
+        if space is None:
+            return touched.contexts(self.path, miss.txn.device_id)
+        return touched.translations(self.path, space.gscid, space.pscid)
 
 
 class CachesInvalid(Resolver):
