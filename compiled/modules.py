@@ -18,7 +18,7 @@ INTERPRETED = {
     "sim/probe.py": "its class is a list",
     "sim/plain.py": "the twin that all else is compared with",
     "sim/places.py": "looks at frames of Python's",
-    "hw/cpu": "a compiled int forgets where it was loaded from (sim/loaded.py)",
+    "hw/cpu/ordering.py": "data, with copies that differ in a field",
     "hw/iommu/registers.py": "sets its attributes by name",
     "hw/iommu/parts.py": "a table of classes",
 }

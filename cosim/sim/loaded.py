@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+Value = Any
+"""An int that may be a `Loaded`. Compiled code takes what it knows to be an int out of its object, and `at` is gone."""
+
 
 class Loaded(int):
     """A value that a load returned, with the time `at` of the memory state that it came from.

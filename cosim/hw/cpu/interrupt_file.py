@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind, Response, Target
@@ -21,7 +21,7 @@ class InterruptFile(Target):
     Only naturally aligned writes of 4 bytes to that register do anything; all else in the page is refused.
     """
 
-    SIZE = 4096
+    SIZE: ClassVar = 4096
 
     def __init__(self, sim: Sim, path: str, base: int, cpu: Messaged) -> None:
         self.sim = sim

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple
 
 from cosim.hw.cpu.ordering import Rules
-from cosim.sim.loaded import at_of
+from cosim.sim.loaded import Value, at_of
 from cosim.sim.operations import Atomic, Load, MmioRead, MmioWrite, Op, Store
 
 STORE, OUTPUT = "w", "o"
@@ -63,7 +63,7 @@ class PendingWrites:
 
     # --- In program order --------------------------------------------------------------------------------------------
 
-    def store(self, address: int, size: int, words: tuple[int, ...], data_at: int, *, release: bool) -> PendingWrite:
+    def store(self, address: Value, size: int, words: tuple[int, ...], data_at: int, *, release: bool) -> PendingWrite:
         """Issue a store of `words`; the address and the data came from the states of memory at `at`."""
         after = self._number if release or self._rules.total_order else self._barriers["ww"]
         self._number += 1

@@ -9,7 +9,7 @@ from cosim.hw.cpu.asking import ask_to_read
 from cosim.hw.cpu.scheduler import Scheduler
 from cosim.hw.cpu.thread import Thread
 from cosim.sim.cpu_steps import Delay, Steps, Wait
-from cosim.sim.loaded import Loaded
+from cosim.sim.loaded import Loaded, Value
 from cosim.sim.operations import MmioRead, Poll, PollEither
 from cosim.sim.transport import Access, AccessKind, Target
 
@@ -56,13 +56,13 @@ def _take_hold(
     return Loaded(access.value, cpu.sim.now)
 
 
-def poll(cpu: Scheduler, thread: Thread, op: Poll) -> Steps[int]:
+def poll(cpu: Scheduler, thread: Thread, op: Poll) -> Steps[Value]:
     """Poll one register."""
     (value,) = yield from _Poller(cpu, thread, (op,)).run()
     return value
 
 
-def poll_either(cpu: Scheduler, thread: Thread, op: PollEither) -> Steps[tuple[int, int]]:
+def poll_either(cpu: Scheduler, thread: Thread, op: PollEither) -> Steps[tuple[Value, Value]]:
     """Poll two registers in turn."""
     if cpu.sim.exploring and op.place:
         op.first.place = op.second.place = op.place
@@ -88,7 +88,7 @@ class _Poller:
         self.pause_ps = polls[0].pause_ps
         self.wake_ps = max(1, cpu.options.timing.switch) if polls[0].sleep else 0
         self.deadline = self.sim.now + polls[0].timeout_ps
-        self.values = [0] * len(polls)
+        self.values: list[Value] = [0] * len(polls)
         self.holds_ps = [0] * len(polls)
         self.round_ps = 0
         self.next = 0
@@ -123,7 +123,7 @@ class _Poller:
     def period_ps(self) -> int:
         return self.round_ps + self.pause_ps + self.wake_ps
 
-    def run(self) -> Steps[list[int]]:
+    def run(self) -> Steps[list[Value]]:
         """The loop; returns the last value of each register."""
         skip = self.skip_asleep if self.polls[0].sleep else self.skip_spinning
         yield from self.read_all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from cosim.sim.footprints import Footprint
-from cosim.sim.loaded import Loaded
+from cosim.sim.loaded import Loaded, Value
 from cosim.sim.operations.op import Op
 
 
@@ -13,6 +13,8 @@ class Load(Op[Loaded]):
     """Load `size` bytes (4 or 8) at `address`; a `Loaded` address orders it (address dependency), so does `after`."""
 
     __slots__ = ("acquire", "address", "after", "size")
+    address: Value
+    after: Value
 
     def __init__(
         self, address: int, size: int = 8, *, after: int = 0, acquire: bool = False, part: str = "cpu"
@@ -28,6 +30,8 @@ class Store(Op[None]):
     """Store `size` bytes at `address`; `Loaded` operands and `after` (a control dependency) order it."""
 
     __slots__ = ("address", "after", "release", "size", "value")
+    address: Value
+    value: Value
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class StoreBlock(Op[None]):
     """Store `words`, of 8 bytes each, from `address` on, as one entry of the store buffer (zeroing a page)."""
 
     __slots__ = ("address", "words")
+    address: Value
 
     def __init__(self, address: int, words: tuple[int, ...], *, part: str = "cpu") -> None:
         self.address = address
@@ -84,6 +89,8 @@ class Atomic(Op[Loaded]):
     """
 
     __slots__ = ("_touches", "acquire", "address", "after", "expect", "kind", "release", "size", "value")
+    address: Value
+    after: Value
 
     def __init__(
         self,
@@ -155,6 +162,7 @@ class Park(Op[bool]):
     """
 
     __slots__ = ("address", "mask", "poll_ps", "seen", "size", "spin", "timeout_ps")
+    address: Value
 
     def __init__(
         self,

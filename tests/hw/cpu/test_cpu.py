@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.events import FreedTouched
+from cosim.sim.loaded import Loaded
 from cosim.sim.operations import (
     Amo,
     Atomic,
@@ -19,6 +20,8 @@ from cosim.sim.operations import (
     MmioWrite,
     Op,
     Park,
+    Poll,
+    PollEither,
     Store,
     StoreBlock,
     Work,
@@ -78,6 +81,16 @@ def test_a_posted_register_write_arrives_after_the_thread_has_gone_on() -> None:
 
 def test_reading_where_nothing_answers_gives_all_ones() -> None:
     assert timed(Machine(), MmioRead(0x10))[0][1] == 0xFFFF_FFFF
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_what_memory_and_registers_answer_remembers_when_it_was_there(executor: Any) -> None:
+    one, same, other = (Poll(DEVICE + offset, 0, timeout_ps=0) for offset in (0, 0, 4))
+    machine = Machine(executor=executor)
+    answers = timed(machine, Load(X), Atomic(Amo.ADD, Y, 1), MmioRead(DEVICE), one, PollEither(same, other))
+    loaded, added, read, polled, either = (value for _, value in answers)
+    assert {type(value) for value in (loaded, added, read, polled, *either)} == {Loaded}
+    assert BOOT < read.at < polled.at < either[0].at < either[1].at
 
 
 # --- Values --------------------------------------------------------------------------------------------------------

@@ -46,6 +46,20 @@ def test_a_load_may_return_what_was_there_before_another_hart_wrote() -> None:
     assert bench.oldest(9, Load(BASE)) == 1, "coherent: no older than what was read"
 
 
+def test_a_load_is_no_older_than_what_its_address_or_what_it_comes_after_was_computed_from() -> None:
+    bench = Bench()
+    bench.write(5, BASE, 8, 1)
+    bench.write(6, BASE + 64, 8, 8)
+    assert bench.oldest(9, Load(BASE)) == 0
+    bench.sim.now = 9
+    loaded = bench.hart.execute(Load(BASE + 64), 9, lambda n: 0)
+    assert bench.oldest(9, Load(BASE)) == 0, "without a dependency"
+    assert bench.oldest(9, Load(BASE, after=loaded + 1)) == 1
+    bench.hart.forget(9)
+    assert bench.oldest(9, Load(BASE)) == 0
+    assert bench.oldest(9, Load(loaded + BASE - 8)) == 1
+
+
 def test_a_load_of_a_word_is_no_older_than_what_was_read_of_either_half() -> None:
     for half in (0, 4):
         bench = Bench()
