@@ -53,7 +53,7 @@ class Miss:
     Where the IOTLB allocates at the miss, it holds an entry from `lacks_leaf` on until it has to `forget` or is over.
     """
 
-    __slots__ = ("context", "held", "leaf", "overtaken", "probed", "reserved", "space", "txn", "walk")
+    __slots__ = ("context", "held", "leaf", "must_restart", "overtaken", "probed", "reserved", "space", "txn", "walk")
 
     def __init__(self, txn: Transaction) -> None:
         self.txn = txn
@@ -65,6 +65,8 @@ class Miss:
         """Where its leaf is looked for; None while it is not."""
         self.leaf: Leaf | None = None
         self.overtaken = Overtaken.NOT
+        self.must_restart = False
+        """Whether what it has read is not to be used."""
         self.held: Epoch | None = None
         """What the ledger holds for it since it was overtaken, if anything."""
         self.reserved: Reservation | None = None
@@ -105,12 +107,14 @@ class Miss:
     def overtake(self, how: Overtaken, held: Epoch | None) -> None:
         """An invalidation names what it uses."""
         self.overtaken, self.held = how, held
+        self.must_restart = how is Overtaken.AGAIN
 
     def forget(self) -> Epoch | None:
         """Let go of all that was read or reserved, also of what the ledger held, which is returned."""
         self.give_back()
         held, self.held = self.held, None
         self.overtaken = Overtaken.NOT
+        self.must_restart = False
         self.walk = self.context = self.space = self.leaf = None
         return held
 
@@ -120,11 +124,6 @@ class Miss:
     def how(self) -> str:
         """How its leaf was found: by a walk of its own, or merged with another's."""
         return "merged" if self.walk is not None and self.walk.merged else "walk"
-
-    @property
-    def must_restart(self) -> bool:
-        """Whether what it has read is not to be used."""
-        return self.overtaken is Overtaken.AGAIN
 
     @property
     def may_fill(self) -> bool:

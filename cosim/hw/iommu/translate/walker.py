@@ -60,28 +60,64 @@ class Walker(Component):
 
     def walk(self, walk: Walk) -> Subroutine[TableEntry]:
         """Walk to the entry at which the walk ends. Raises StartAgain."""
-        miss, tree = walk.miss, walk.tables.tree
-        if (known := tree.cached(walk.tables, walk.target)) is not None:
+        miss, tables = walk.miss, walk.tables
+        tree = tables.tree
+        if (known := tree.cached(tables, walk.target)) is not None:
             walk.go_on(*known, known[0] + 1)
-        while (leader := self._leader(walk)) is not None:
-            yield self._join(walk, leader)
-            if walk.lost or miss.must_restart:
-                raise StartAgain
-            if walk.entry is not None:
-                return walk.entry
-        self._lead(walk)
-        if not self.slots.take():
-            yield self.slots
-            known = tree.peek(walk.tables, walk.target)
-            if known is not None and known[0] < walk.level:
-                self._descend(walk, *known, known[0] + 1)
-        walk.began = self.sim.now
-        if self._began:
-            txn = miss.txn
-            self._began(WalkBegun(walk.began, self.iommu, txn.device_id, tree.kind, txn.master, txn.sequence))
-        if tree.start is not None:
-            yield tree.start
-        return (yield from self._read(walk))
+        if walk.outer is None:  # an inner walk is one of a walker that is at work
+            while (leader := self._leader(walk)) is not None:
+                yield self._join(walk, leader)
+                if walk.lost or miss.must_restart:
+                    raise StartAgain
+                if walk.entry is not None:
+                    return walk.entry
+            self._lead(walk)
+            if not self.slots.take():
+                yield self.slots
+                self._catch_up(walk)
+            self._set_out(walk)
+            if tree.start is not None:
+                yield tree.start
+        while not miss.must_restart:
+            address, size = tree.place(walk.table, walk.target, walk.level)
+            blocked = None
+            if tables.behind is not None:
+                found, last = yield from self.behind(walk, address)
+                address, blocked = (address, last) if found is None else (found, None)
+            if blocked is not None or address + size - 1 >> self.address_bits:
+                entry = TableEntry(walk.level, address, Response.ACCESS_FAULT, (), walk.flags, blocked)
+            else:
+                if self.reading.interval_ps and (later := self._next_read()) is not None:
+                    yield later
+                    if miss.must_restart:
+                        break
+                walk.access = access = self._access(walk, address, size)
+                yield access
+                walk.access = None
+                walk.saw()
+                walk.reads += 1
+                flags = walk.flags if access.response is Response.ACCESS_FAULT else walk.flags | access.words[0]
+                entry = TableEntry(walk.level, address, access.response, access.words, flags)
+                if miss.must_restart:
+                    break
+            walk.read = entry
+            step = tree.step(entry)
+            if step is not None:
+                yield step
+                if miss.must_restart:
+                    break
+            table = tree.pointer(entry.words, walk.level) if entry.response is Response.OK else None
+            if table is None:
+                walk.entry = entry
+                return entry
+            if self.sim.exploring and not miss.overtaken and walk.outer is None:
+                yield from self._before_remembering(walk)
+                if miss.must_restart:
+                    break
+            if not miss.overtaken:
+                tree.remember(tables, walk.target, walk.level, table, entry.flags)
+            self._descend(walk, walk.level - 1, table, entry.flags, walk.top)
+        raise StartAgain
 
     def behind(self, walk: Walk, address: int) -> Subroutine[tuple[int | None, TableEntry]]:
         """Where an address in the tables of `walk` leads by those that they are behind, and the entry that says so.
@@ -92,10 +128,8 @@ class Walker(Component):
         assert tables is not None
         inner = walk.inner = Walk(self, walk.miss, tables, address, walk)
         tree = tables.tree
-        if (known := tree.cached(tables, address)) is not None:
-            inner.go_on(*known, known[0] + 1)
         try:
-            entry = yield from self._read(inner)
+            entry = yield from self.walk(inner)
             found = tree.leads_to(entry, address)
             if found is not None and tables.behind is not None:
                 found, entry = yield from self.behind(inner, found)
@@ -145,50 +179,18 @@ class Walker(Component):
 
     # --- Reading -----------------------------------------------------------------------------------------------------
 
-    def _read(self, walk: Walk) -> Subroutine[TableEntry]:
-        """Read entry after entry, from where the walk is to where it ends."""
-        miss, tables = walk.miss, walk.tables
-        tree = tables.tree
-        while not miss.must_restart:
-            address, size = tree.place(walk.table, walk.target, walk.level)
-            blocked = None
-            if tables.behind is not None:
-                found, last = yield from self.behind(walk, address)
-                address, blocked = (address, last) if found is None else (found, None)
-            if blocked is not None or address + size - 1 >> self.address_bits:
-                entry = TableEntry(walk.level, address, Response.ACCESS_FAULT, (), walk.flags, blocked)
-            else:
-                if self.reading.interval_ps and (later := self._next_read()) is not None:
-                    yield later
-                    if miss.must_restart:
-                        break
-                walk.access = access = self._access(walk, address, size)
-                yield access
-                walk.access = None
-                walk.saw()
-                walk.reads += 1
-                flags = walk.flags if access.response is Response.ACCESS_FAULT else walk.flags | access.words[0]
-                entry = TableEntry(walk.level, address, access.response, access.words, flags)
-                if miss.must_restart:
-                    break
-            walk.read = entry
-            step = tree.step(entry)
-            if step is not None:
-                yield step
-                if miss.must_restart:
-                    break
-            table = tree.pointer(entry.words, walk.level) if entry.response is Response.OK else None
-            if table is None:
-                walk.entry = entry
-                return entry
-            if self.sim.exploring and not miss.overtaken and walk.outer is None:
-                yield from self._before_remembering(walk)
-                if miss.must_restart:
-                    break
-            if not miss.overtaken:
-                tree.remember(tables, walk.target, walk.level, table, entry.flags)
-            self._descend(walk, walk.level - 1, table, entry.flags, walk.top)
-        raise StartAgain
+    def _catch_up(self, walk: Walk) -> None:
+        """Go on to the deepest table that has become known while the walk waited for a walker."""
+        known = walk.tables.tree.peek(walk.tables, walk.target)
+        if known is not None and known[0] < walk.level:
+            self._descend(walk, *known, known[0] + 1)
+
+    def _set_out(self, walk: Walk) -> None:
+        """The walk has a walker."""
+        walk.began = self.sim.now
+        if self._began:
+            txn, kind = walk.miss.txn, walk.tables.tree.kind
+            self._began(WalkBegun(walk.began, self.iommu, txn.device_id, kind, txn.master, txn.sequence))
 
     def _next_read(self) -> Service | None:
         """The wait until another read may start; None if it may now."""
