@@ -23,9 +23,8 @@ BASE = 0x8000_0000
 class OnePort(Port):
     """A port that leads to one memory, without a hop."""
 
-    path = "port"
-
     def __init__(self, memory: Memory) -> None:
+        self.path = "port"
         self.memory = memory
 
     def route(self, address: int, size: int) -> Route:
