@@ -70,7 +70,8 @@ class Hart:
         """Execute a memory operation or fence that nothing blocks; stores return what has become pending."""
         return EXECUTE[type(op)](self, op, now, pick)
 
-    def _load(self, op: Load, now: int, pick: Pick) -> Loaded:
+    def load(self, op: Load, now: int, pick: Pick) -> Loaded:
+        """What `execute` does of a load, for whoever knows that it is one."""
         rules, address, size = self.rules, int(op.address), op.size
         if rules.total_order and not self._input_unordered:
             self.floor = now
@@ -270,7 +271,7 @@ def _pairs(predecessor: str, successor: str) -> frozenset[str]:
 
 
 EXECUTE: Mapping[type, Callable[[Hart, Any, int, Pick], Any]] = {
-    Load: Hart._load,
+    Load: Hart.load,
     Store: Hart._store,
     StoreBlock: Hart._store_block,
     Atomic: Hart._atomic,

@@ -127,7 +127,10 @@ class TimedHart(Sequencer):
         if len(hart.seen) > self._forget_above:
             hart.forget(now - self.options.history)
             self._forget_above = max(_REMEMBERED, 2 * len(hart.seen))
-        return EXECUTE[type(op)](hart, op, now, self._pick_past if sim.exploring else _newest)
+        pick = self._pick_past if sim.exploring else _newest
+        if type(op) is Load:
+            return hart.load(op, now, pick)
+        return EXECUTE[type(op)](hart, op, now, pick)
 
     def _tell(self, thread: Thread, op: Op[object]) -> None:
         """Tell of what orders, and of stores that do not."""

@@ -341,9 +341,12 @@ class Memory(Target):
         return value
 
     def nonzero(self, address: int, size: int) -> list[int]:
-        """The words among `size` bytes that are not 0, untimed; both numbers are multiples of 8."""
+        """The words among `size` bytes that are not 0, untimed, in any order; both numbers are multiples of 8."""
         get = self._words.get
-        return [word for word in map(get, range(address, address + size, 8)) if word]
+        if (address | size) & PAGE - 1:
+            return [word for word in map(get, range(address, address + size, 8)) if word]
+        pages = range(address >> PAGE_LG2, address + size >> PAGE_LG2)
+        return [word for page in pages for place in self._written.get(page, ()) if (word := get(place))]
 
     def poke(self, address: int, size: int, value: int) -> None:
         """Change `size` bytes, untimed, as if they had always been so; watchers are called."""

@@ -72,26 +72,23 @@ def unreachable(memory: PoisonedMemory, in_use: Iterable[Allocation], roots: Ite
     """
     known = sorted((one for one in in_use if one.purpose not in DATA), key=lambda one: one.address)
     starts = [one.address for one in known]
+    ends = [one.address + one.size for one in known]
     found: set[int] = set()
-
-    def at(address: int) -> Iterator[Allocation]:
-        index = bisect_right(starts, address) - 1
-        if index >= 0 and address < known[index].address + known[index].size and starts[index] not in found:
-            found.add(starts[index])
-            yield known[index]
-
     waiting: list[Allocation] = []
+    seen: set[int] = {0}
 
     def follow(words: Iterable[int]) -> None:
-        for word in words:
-            if word:
-                for address in (word, (word >> 10 & PPN) << PAGE_LG2, (word & PPN) << PAGE_LG2):
-                    waiting.extend(at(address))
+        for word in set(words) - seen:
+            seen.add(word)
+            for address in (word, (word >> 10 & PPN) << PAGE_LG2, (word & PPN) << PAGE_LG2):
+                index = bisect_right(starts, address) - 1
+                if index >= 0 and address < ends[index] and starts[index] not in found:
+                    found.add(starts[index])
+                    waiting.append(known[index])
 
     follow(roots)
     while waiting:
         one = waiting.pop()
-        if one.purpose in POINTERLESS:
-            continue
-        follow(memory.nonzero(one.address, one.size))
+        if one.purpose not in POINTERLESS:
+            follow(memory.nonzero(one.address, one.size))
     return [one for one in known if one.address not in found]

@@ -71,6 +71,20 @@ def test_a_page_that_was_never_written_ends_where_the_next_one_begins(memory: Me
     assert committed(memory, AccessKind.READ, BASE + PAGE - 32, 32).words == (0, 0, 0, 0)
 
 
+def test_the_words_of_a_page_that_are_not_zero_are_those_that_are_found_word_by_word(memory: Memory) -> None:
+    memory.write(BASE, 8, 1)
+    memory.write_block(BASE, (0,) * (PAGE // 8))
+    memory.write(BASE + 8, 8, 2)
+    memory.write(BASE + 8, 8, 3)
+    memory.write(BASE + 64, 8, 4)
+    memory.write(BASE + 64, 8, 0)
+    memory.poke(BASE + PAGE + 4, 4, 5)
+    memory.write(BASE + 2 * PAGE, 8, 6)
+    found = [word for address in range(BASE, BASE + 2 * PAGE, 8) for word in memory.nonzero(address, 8)]
+    assert found == [3, 5 << 32]
+    assert sorted(memory.nonzero(BASE, 2 * PAGE)) == found
+
+
 def test_four_bytes_are_half_of_a_word(memory: Memory) -> None:
     committed(memory, AccessKind.WRITE, BASE, 8, (0x1111_2222_3333_4444,))
     committed(memory, AccessKind.WRITE, BASE + 4, 4, (0xAAAA_BBBB,))

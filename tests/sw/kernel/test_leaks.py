@@ -71,6 +71,18 @@ def test_a_given_root_is_followed_and_a_cycle_ends() -> None:
     assert lost(machine) == ["Node", "Node"]
 
 
+def test_what_points_into_an_object_keeps_it_and_what_points_just_behind_it_does_not() -> None:
+    machine = Machine()
+
+    async def body() -> int:
+        return int((await machine.kernel.pages.new(Node)).address)
+
+    address = machine.run(body())
+    assert not lost(machine, address + Node.SIZE - 1)
+    assert lost(machine, address + Node.SIZE) == ["Node"]
+    assert lost(machine, address - 1) == ["Node"]
+
+
 def test_what_a_thread_has_in_its_hands_is_not_lost_until_it_drops_it() -> None:
     machine = Machine(model="rvwmo")
 
