@@ -21,7 +21,7 @@ from cosim.sw.driver.compiled import COMPILED
 from cosim.sw.object_driver.loading import orders_of
 from cosim.system.load import shipped
 
-FIRST = ("cve_2026_53057", "b6_", "c14_", "n4_", "n3_", "n2_", "n1_", "b3_")
+FIRST = ("c10_doorbells", "c9_bonds", "c5_", "c3_", "c1_", "cve_2026_53057", "b6_", "c14_", "n4_", "n2_", "n1_", "b3_")
 """Beginnings of the experiments' names that are searched first, in this order."""
 
 
@@ -40,11 +40,10 @@ class Search:
     folder: Path
 
     def row(self, experiment: str, driver: str) -> Row:
-        """What the experiment's first cell shows of a driver. KeyboardInterrupt."""
+        """What the experiment shows of a driver, at all its holds and starts. KeyboardInterrupt."""
         found = cosim.explore(
             experiment,
             drivers=[driver],
-            one_cell=True,
             schedules=self.schedules,
             shrink=False,
             resume=True,
@@ -80,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("objects")
     parser.add_argument("--only", default="", help="lines that hold this")
-    parser.add_argument("--schedules", type=int, default=100, help="of one experiment and mutant, at most")
+    parser.add_argument("--schedules", type=int, default=300, help="of one experiment and mutant, at most")
     parser.add_argument("--first", action="store_true", help="leave out the experiments of other remarks")
     parser.add_argument("-j", type=int, default=1)
     parser.add_argument("-o", type=Path, default=Path(".mutants/objects"))
