@@ -15,7 +15,7 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 from cosim.isa.decode import decode
 from cosim.object import elf, inlined, kept
 from cosim.object.errors import ObjectError
-from cosim.object.image import Image, Nowhere, load
+from cosim.object.image import Image, Nowhere, _load, load
 
 DRIVER = Path(__file__).parent / "driver"
 PATHS = (DRIVER / "queue.o", DRIVER / "domain.o")
@@ -39,8 +39,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def image() -> Image:
-    return load(PATHS, FUNCTIONS, {}, {"iommu_ops": ["probe_device"], "device": ["iommu"]})
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """Linked and translated by the code that is tested: nothing is kept of another time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("none")))
+        _load.cache_clear()
+        return load(PATHS, FUNCTIONS, {}, {"iommu_ops": ["probe_device"], "device": ["iommu"]})
 
 
 def test_structures_are_found_by_name(image: Image) -> None:
@@ -128,8 +132,6 @@ def test_a_call_that_was_inlined_ends_where_its_addresses_do() -> None:
 
 @pytest.mark.slow
 def test_what_was_read_is_kept_under_the_digest_of_the_files(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cosim.object.image import _load
-
     _load.cache_clear()
     first = load(PATHS, FUNCTIONS, {}, {})
     assert len(list((cache / "cosim" / "objects").iterdir())) == 1
