@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from cosim.isa.decode import decode
 from cosim.isa.instruction import Instruction, UnknownInstruction
 from cosim.isa.semantics import BRANCHES
-from cosim.isa.translate import ENDING, Block, names, write
+from cosim.isa.translate import Block, names, write
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def translate_all(text: Iterable[tuple[int, int]], fetch: Callable[[int], int]) 
     constants: dict[str, Instruction] = {}
     ends: dict[int, int] = {}
     for begin, end in text:
-        wanted = sorted(_leaders(begin, end, fetch), reverse=True)
+        wanted = sorted(_led_to(begin, end, fetch), reverse=True)
         while wanted:
             start = wanted.pop()
             if begin <= start < end and start not in ends:
@@ -51,17 +51,16 @@ def translate_all(text: Iterable[tuple[int, int]], fetch: Callable[[int], int]) 
                 sources.append(written.source)
                 constants |= written.constants
                 ends[start] = written.end
-                wanted.append(written.end)  # one that is too long goes on there
+                wanted.append(written.end)  # a call returns there, and a block that is too long goes on
     return Translation(marshal.dumps(compile("\n".join(sources), "blocks", "exec")), constants, ends)
 
 
-def _leaders(begin: int, end: int, fetch: Callable[[int], int]) -> set[int]:
+def _led_to(begin: int, end: int, fetch: Callable[[int], int]) -> set[int]:
+    """Where jumps lead, and the beginning."""
     found, at = {begin}, begin
     while at < end:
         instruction = decode(fetch(at))
         if instruction.name == "jal" or instruction.name in BRANCHES:
             found.add(at + instruction.imm)
         at += instruction.length
-        if instruction.name in ENDING:
-            found.add(at)
     return found

@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from cosim.isa.instruction import UnknownInstruction
+from cosim.isa.translate import write
 from cosim.isa.translation import Translation, translate_all
 from tests.isa.lone_hart import LoneHart
 
@@ -45,6 +46,16 @@ def test_a_block_begins_where_a_branch_leads_and_behind_it() -> None:
 
 def test_a_block_begins_where_a_call_leads_and_where_it_returns() -> None:
     assert set(translated(CALL, NOP, RET).ends) == {0x1000, 0x1004, 0x1008}
+
+
+@pytest.mark.parametrize("acquire", [False, True])
+def test_a_swap_that_acquires_by_its_sc_alone_is_none(acquire: bool) -> None:
+    """0: lr.d a4, (a0); bne a4, a1, 1f; sc.d a5, a2, (a0); bnez a5, 0b; 1: ret"""
+    lr, sc = 0x1005_372F, 0x18C5_37AF | acquire << 26
+    code = (lr, 0x00B7_1663, sc, 0xFE07_9AE3, RET)
+    written = write(BEGIN, lambda address: code[(address - BEGIN) // 4])
+    assert ("h.load_reserved" in written.source) is acquire
+    assert ("h.atomic" in written.source) is not acquire
 
 
 def test_what_was_translated_is_the_same_when_it_was_kept() -> None:

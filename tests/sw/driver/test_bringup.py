@@ -9,7 +9,7 @@ import pytest
 
 from cosim.events import CallDone, ContextChanged, RegisterWritten
 from cosim.hw.dma.transaction import Transaction
-from cosim.spec.register_map import DDTP, FQCSR, MSI_VEC_CTL
+from cosim.spec.register_map import DDTP, FQCSR, MSI_ADDR, MSI_VEC_CTL
 from cosim.spec.registers import Ddtp, IommuMode
 from cosim.sw.driver.table import CELLS, NEEDS
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
@@ -126,6 +126,23 @@ def test_vectors_that_a_former_kernel_has_masked_send_messages_again() -> None:
     machine.boot()
     masked = [vector for vector in vectors if registers.value(MSI_VEC_CTL[vector])]
     assert masked == list(vectors[2:]), "one for each queue is in use"
+
+
+@pytest.mark.parametrize(("bits", "cleared"), [(0, [0]), (2, [0, 1])])
+def test_a_message_is_taken_back_with_the_last_of_the_queues_that_it_is_for(bits: int, cleared: list[int]) -> None:
+    geometry = SMALL_QUEUES | {"icvec_bits": bits}
+    machine = Machine(iommu={"capabilities": {"igs": "msi"}, "geometry": geometry}, messages=True)
+    machine.boot()
+    numbers = {register.offset: number for number, register in MSI_ADDR.items()}
+    written: list[tuple[int, int]] = []
+
+    def note(event: RegisterWritten) -> None:
+        if event.offset in numbers:
+            written.append((numbers[event.offset], event.value))
+
+    machine.sim.probe(RegisterWritten).watch(note)
+    machine.run(machine.core.remove_iommu("iommu0"))
+    assert written == [(number, 0) for number in cleared]
 
 
 def test_messages_that_nothing_receives_are_no_interrupts() -> None:
