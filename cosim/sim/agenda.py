@@ -10,7 +10,7 @@ from mypy_extensions import i64
 
 from cosim.sim.executor import Executor, called
 from cosim.sim.gate import Gate
-from cosim.sim.heap import ADVANCE, ARRIVE, CALL, COMMIT, COMPILED, PASS, Call, Heap
+from cosim.sim.heap import ADVANCE, ARRIVE, BITS, CALL, COMMIT, COMPILED, PASS, Call, Heap
 from cosim.sim.places import place_of
 from cosim.sim.plain import action_of
 from cosim.sim.server import Server, Service
@@ -120,6 +120,8 @@ class Agenda(Executor):
                 self._run()
         finally:
             self._running = False
+        if self.sim.now >> BITS:
+            raise OverflowError(f"the time is {self.sim.now} ps, and a run ends before 2**{BITS} ps, which are 53 days")
         if self._own.entries if self._own is not None else self._heap:
             self._park()
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from mypy_extensions import i64
 
+BITS: Final = 62
+"""Of times and ranks: compiled they are machine words, and so is the sum of two."""
 CALL: Final = 0
 """Call what a `Call` says."""
 ADVANCE: Final = 1
@@ -23,10 +25,7 @@ COMMIT: Final = 4
 
 
 class Entry:
-    """What is due at `time`, in the order of `rank` among what is due then; `kind` says what that is.
-
-    Both are below 2**62: compiled they are machine words, and the sum of two is one as well.
-    """
+    """What is due at `time`, in the order of `rank` among what is due then; `kind` says what that is."""
 
     __slots__ = ("kind", "rank", "time")
 

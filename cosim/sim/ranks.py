@@ -24,6 +24,8 @@ class Initiator:
     __slots__ = ("_first", "_next", "number", "path")
 
     def __init__(self, path: str, number: int) -> None:
+        if number >> _INITIATOR_BITS:
+            raise OverflowError(f"{path}: no run has more than {1 << _INITIATOR_BITS} initiators")
         self.path = path
         self.number = number
         self._first = [(stage << _INITIATOR_BITS | number) << _SEQUENCE_BITS for stage in range(len(Stage) + 1)]

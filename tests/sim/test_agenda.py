@@ -15,7 +15,7 @@ from cosim.sim.cpu_steps import IDLE, Delay, Steps, Wait
 from cosim.sim.executor import Executor
 from cosim.sim.gate import Gate
 from cosim.sim.plain import Plain
-from cosim.sim.ranks import Stage
+from cosim.sim.ranks import Initiator, Stage
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
 from tests.sim.machine import Machine
@@ -255,3 +255,16 @@ def test_what_is_set_later_for_an_earlier_rank_of_a_time_is_done_before_what_sim
     sim.at(10, first, lambda: done.append("first"))
     sim.env.run()
     assert done == ["first", "between", "last"]
+
+
+def test_a_run_ends_before_its_times_are_no_machine_words() -> None:
+    sim, _ = agenda()
+    sim.at(1 << 62, sim.initiator("timer").rank(Stage.INTERRUPT), lambda: None)
+    with pytest.raises(OverflowError, match="a run ends before 2"):
+        sim.env.run()
+
+
+def test_the_last_rank_is_a_machine_word_and_there_is_no_initiator_beyond() -> None:
+    assert Initiator("last", (1 << 16) - 1).rank(max(Stage)) < 1 << 62
+    with pytest.raises(OverflowError, match="nic: no run has more than 65536 initiators"):
+        Initiator("nic", 1 << 16)
