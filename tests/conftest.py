@@ -12,8 +12,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("COSIM_COMPILED", "0")  # no file beside this one has imported cosim yet
+
+settings.register_profile("the same anywhere", derandomize=True, deadline=None)
+settings.load_profile("the same anywhere")
 
 LIMIT_S = 0.25
 REASONS = {
@@ -50,10 +54,14 @@ TOLERANCE = 2
 """Processors differ: a test is named if it takes so many times the limit."""
 
 
+gc.disable()  # until all tests are collected: nothing of that is garbage, and to look for it takes long
+
+
 def pytest_collection_finish() -> None:
     """What stays for the whole session, thousands of tests and all modules, is looked at by no later collection."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
