@@ -98,10 +98,14 @@ def printed(command: str, directory: Path, wanted: int = 0) -> str:
 
 
 def environment() -> dict[str, str]:
-    """The same for everybody: 80 columns, no colour, UTF-8, and the `cosim` and `python` that run this."""
+    """The same for everybody: 80 columns, no colour, UTF-8, the `cosim` and `python` that run this, interpreted.
+
+    A compiled core prints the same, but one of another version of the source would be told in every output.
+    """
     kept = {name: value for name, value in os.environ.items() if name in ("HOME", "TMPDIR", "SYSTEMROOT")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     fixed = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}
+    fixed |= {"COSIM_COMPILED": "0"}
     return {**kept, **fixed, "PATH": path}
 
 
