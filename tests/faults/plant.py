@@ -146,6 +146,7 @@ class Planter:
         return [name for name, fixtures in self._shared.items() if not made.isdisjoint(fixtures)]
 
     def _try(self, fault: Fault, names: Sequence[str], where: Path) -> int:
+        os.environ["XDG_CACHE_HOME"] = os.devnull  # what is kept of objects was read by the code as it is
         source = self._now[fault.path]
         planted = fault.planted(source)
         if fault.statements(source) is not None:

@@ -198,8 +198,11 @@ def test_nothing_is_written_into_a_file_with_a_damaged_page(tmp_path: Path) -> N
     path = tmp_path / "study.sqlite"
     with Results(path, write=True) as results:
         swept(results, {"a": 16}, [stored("a", n, read=n) for n in range(200)])
+    with sqlite3.connect(path) as file:
+        ((root,),) = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'runs_of_points'")
+    file.close()
     data = bytearray(path.read_bytes())
-    data[-4096:] = b"\xff" * 4096
+    data[(root - 1) * 4096 : root * 4096] = b"\xff" * 4096  # an index, which is met when a row is added, or asked for
     path.write_bytes(data)
     assert "damaged" in refused(path, write=True)
     assert path.read_bytes() == bytes(data)
