@@ -146,7 +146,6 @@ class Planter:
         return [name for name, fixtures in self._shared.items() if not made.isdisjoint(fixtures)]
 
     def _try(self, fault: Fault, names: Sequence[str], where: Path) -> int:
-        os.environ["XDG_CACHE_HOME"] = os.devnull  # what is kept of objects was read by the code as it is
         source = self._now[fault.path]
         planted = fault.planted(source)
         if fault.statements(source) is not None:
@@ -180,6 +179,7 @@ def main() -> int:
     parser.add_argument("--most", type=float, default=math.inf, help="for a first look, tests of so many seconds each")
     options = parser.parse_args()
     KEPT.mkdir(exist_ok=True)
+    os.environ["XDG_CACHE_HOME"] = os.devnull  # objects are read each time: what was kept of them would hide that code
     now, began = texts(), time.monotonic()
     chosen = [
         fault

@@ -27,7 +27,7 @@ def listing(cell: Cell) -> Iterator[Listed]:
     """Every effect of the unperturbed run, in order. RuntimeError if that run does not come to its end."""
     with Pool(1, actions=True) as pool:
         ((_, record),) = pool.runs([cell.point(("nobody#0:0",))])
-    if record.outcome in ("error", "late", "lost"):
+    if record.outcome in ("error", "late", "lost", "void"):
         raise RuntimeError("; ".join(record.failures))
     held = {taken.name for taken in in_conflict(record.actions, cell.hold_ps)}
     for taken in record.actions:

@@ -21,10 +21,12 @@ class Record:
     """How a run ended, and what was seen in it.
 
     `outcome` is that of its `Result`, or ``error`` for one that raised an exception, ``late`` for one that took longer
-    than it may on the computer, or ``lost`` for one whose process died, twice; `failures` says in words what was wrong.
+    than it may on the computer, ``lost`` for one whose process died, twice, or ``void`` for one whose schedule gives a
+    choice an answer that the choice does not have there: no run has that schedule, and it shows nothing. `failures`
+    says in words what was wrong.
     """
 
-    outcome: Outcome | Literal["error", "late", "lost"]
+    outcome: Outcome | Literal["error", "late", "lost", "void"]
     failures: tuple[str, ...] = ()
     digest: str = ""
     events: int = 0
@@ -52,8 +54,8 @@ class Record:
     @property
     def signs(self) -> tuple[str, ...]:
         """What was shown: the signatures, and what else was not as expected (`cosim.study.run.signs`)."""
-        if self.outcome == "late":
-            return ()  # a busy computer shows nothing of the system
+        if self.outcome in ("late", "void"):
+            return ()  # neither a busy computer nor a schedule that cannot be shows anything of the system
         return signs_of(self.outcome, self.signatures, self.failures)
 
     @classmethod

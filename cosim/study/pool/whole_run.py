@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from cosim.config.problems import TopologyError
 from cosim.events import BootDone
+from cosim.sim.chooser import ScheduleError
 from cosim.sim.simulation import Sim
 from cosim.study.pool.asked import Wanted
 from cosim.study.pool.record import Record, Row, row_of
@@ -101,6 +102,8 @@ def failed(error: BaseException) -> Record:
     """The record of a run that has raised an exception."""
     if isinstance(error, Late):
         return Record("late", (str(error),))
+    if isinstance(error.__context__, ScheduleError):
+        return Record("void", (str(error),))
     return Record("error", (str(error) if isinstance(error, TopologyError) else describe(error),))
 
 

@@ -136,14 +136,15 @@ def test_what_is_asked_for_is_read_back(tiny: Topology) -> None:
     assert 0 < begun < ended == record.simulated_ps
 
 
-def test_what_has_no_answer_is_an_error_of_its_point_alone(tiny: Topology) -> None:
+def test_a_schedule_whose_answer_a_choice_does_not_have_is_void_and_shows_nothing(tiny: Topology) -> None:
+    """One deviation can take away the answer that another one had: then no run has that schedule."""
     wrong = Point(tiny, schedule=("dev0.dma#0:7",))
     with pytest.raises(TopologyError) as error:
         run(wrong)
     for fork in (True, False):
         with Pool(1, fork=fork) as pool:
             (_, first), (_, second) = pool.runs([wrong, Point(tiny)])
-        assert (first.outcome, first.failures) == ("error", (str(error.value),))
+        assert (first.outcome, first.failures, first.signs) == ("void", (str(error.value),), ())
         assert second.outcome == "ok"
 
 
