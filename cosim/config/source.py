@@ -91,7 +91,7 @@ class Source:
 
     @cached_property
     def data(self) -> Any:
-        """The plain data: dicts, lists and scalars, made anew each time."""
+        """The plain data: dicts, lists and scalars."""
         return self.root.plain
 
     def where(self, path: Path, key: bool = False) -> Position:

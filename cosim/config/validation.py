@@ -28,7 +28,7 @@ _ROUNDS = 8
 
 def validate(model: type[M], source: "Source", check: Check[M] | None = None) -> M:
     """The model of a source's data. Raises TopologyError with all that is wrong with it, and all that `check` says."""
-    remains = _Remains(source.data, {problem.path for problem in source.problems})
+    remains = _Remains(source.root.plain, {problem.path for problem in source.problems})
     problems = list(source.problems)
     result = None
     for _ in range(_ROUNDS):

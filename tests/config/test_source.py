@@ -12,6 +12,11 @@ from cosim.config.source import Override, Position, Problem, Source, TopologyErr
 from tests.system.little_topology import NICS, TEXT, Topology, check, edited, load, problems, resolved
 
 
+class Little(BaseModel):
+    name: str
+    size: int = 1
+
+
 def test_a_topology_becomes_a_model():
     topology = load()
     assert list(topology.parts) == ["dram0", "iommu0", *NICS]
@@ -226,6 +231,18 @@ def test_an_error_is_a_value_that_travels_between_processes():
     assert copy.problems == error.problems
     assert str(copy) == "f.yaml:3:4: run.0: is wrong"
     assert copy.exit_code == 2
+
+
+def test_a_source_with_an_error_keeps_what_it_says() -> None:
+    """What an error makes unusable is left out of a copy: the source is asked once more, such as for the same error."""
+    source = Source.parse("name: one\nsize: many\n", "little.yaml")
+    before, said = source.root.plain, []
+    for _ in range(2):
+        with pytest.raises(TopologyError) as error:
+            validate(Little, source)
+        said.append(str(error.value))
+    assert source.data == before
+    assert said[0] == said[1]
 
 
 def test_rules_speak_of_the_data_as_it_was_written():
