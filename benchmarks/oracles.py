@@ -95,10 +95,7 @@ def cost(told: Story, oracles: Collection[type[Oracle]], repetitions: int, *, re
     for _ in range(repetitions):
         unit = min(unit, timeout_s(1))
         sim = Sim(Chooser())
-        found = Violations(sim, told.bounds, oracles)
-        for recorder in RECORDERS if recorders else ():
-            for event, listener in recorder().listeners():
-                sim.probe(event).watch(listener)
+        found = Violations(sim, told.bounds, oracles, beside=[each() for each in RECORDERS] if recorders else ())
         tellings = [(kind, sim.probe(kind), values) for kind, values in told.events if sim.probe(kind)]
         begins = sum(1 for kind, _ in told.events[: told.begins] if sim.probe(kind))
         for kind, probe, values in tellings[:begins]:

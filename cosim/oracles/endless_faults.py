@@ -35,6 +35,7 @@ class EndlessFaults(Oracle):
 
     name = "endless-faults"
     watches: ClassVar = {Attaching: "attaching", Attached: "attached", DmaDone: "done", RunEnded: "ended"}
+    of_failures = True
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]

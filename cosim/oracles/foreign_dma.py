@@ -28,21 +28,22 @@ class ForeignDma(Oracle):
         self._translations = self.book(Translations)
         self._spaces = self._translations.spaces
 
-    def committed(self, event: DmaCommitted) -> None:
+    def committed(self, event: DmaCommitted) -> bool:
         page, lead, write = event.iova >> PAGE_LG2, event.address - event.iova, event.write
         spaces = self._spaces.get(event.who)
         if spaces is None:
             if lead:
                 self._foreign(event, "though its device is in no domain", "a device in no domain")
-            return
+            return not lead
         for pages in spaces:
             if pages[write].get(page) == lead:
-                return
+                return True
         domains = self._translations.domains(event.who)
         if self._translations.fit(domains, page, lead, write):
-            return
+            return False
         if self._translations.why_gone(event.who, page, lead) is None:
             self._foreign(event, *self._whose(domains, page, lead))
+        return False
 
     def _whose(self, domains: list[str], page: int, lead: int) -> tuple[str, str]:
         """Whose the translation is, in words, and of which kind."""

@@ -26,9 +26,16 @@ class Violation:
 
 
 class Listener:
-    """What listens to events: `watches` maps each type of event that it needs to its method for it."""
+    """What listens to events: `watches` maps each type of event that it needs to its method for it.
+
+    A method for `DmaCommitted` may return true: an access that is alike, by the same device through the same
+    translation, need not be shown again until a map, an unmap or an attach has returned, or an attach begun.
+    """
 
     watches: ClassVar[Mapping[type, str]]
+    of_failures: ClassVar[bool] = False
+    """Whether, of requests that are over, it needs those that failed, and the first of a device that has not, after
+    such, but no others."""
 
     def listeners(self) -> list[tuple[type, Callable[[Any], None]]]:
         """Each event type with the method that wants it."""

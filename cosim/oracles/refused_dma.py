@@ -31,6 +31,7 @@ class RefusedDma(Oracle):
         Attached: "attached",
         DmaDone: "done",
     }
+    of_failures = True
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]

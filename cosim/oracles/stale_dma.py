@@ -31,17 +31,19 @@ class StaleDma(Oracle):
         self._translations = self.book(Translations)
         self._spaces = self._translations.spaces
 
-    def committed(self, event: DmaCommitted) -> None:
+    def committed(self, event: DmaCommitted) -> bool:
         page, lead = event.iova >> PAGE_LG2, event.address - event.iova
         for pages in self._spaces.get(event.who, ()):
             if pages.reads.get(page) == lead:
-                return
+                return True
         translations, device = self._translations, event.who
-        if device not in self._spaces or translations.fit(translations.domains(device), page, lead, False):
-            return
+        if device not in self._spaces:
+            return True
+        if translations.fit(translations.domains(device), page, lead, False):
+            return False
         gone = translations.why_gone(device, page, lead)
         if gone is None:
-            return
+            return False
         verb = "wrote" if event.write else "read"
         flushes, place = self._flushes, (event.through, event.device_id)
         if gone.unmapped:
@@ -57,3 +59,4 @@ class StaleDma(Oracle):
             gone.since,
             signature=f"{'write' if event.write else 'read'}, {kind}",
         )
+        return False

@@ -29,6 +29,7 @@ class TouchedAfterwards(Listener):
         DmaCommitted: "committed",
         DmaDone: "done",
     }
+    of_failures = True
 
     def __init__(self) -> None:
         self._live: dict[tuple[str, int], int] = {}
@@ -68,20 +69,22 @@ class TouchedAfterwards(Listener):
     def attached(self, event: Attached) -> None:
         self._domain[event.device] = event.domain
 
-    def committed(self, event: DmaCommitted) -> None:
-        self._touch(event.who, event.iova, event.translated)
+    def committed(self, event: DmaCommitted) -> bool:
+        return not self._touch(event.who, event.iova, event.translated)
 
     def done(self, event: DmaDone) -> None:
         if event.status == "UR":
             self._touch(event.who, event.iova, event.issued + event.parts.get("slot", 0))
 
-    def _touch(self, who: str, iova: int, time: int) -> None:
+    def _touch(self, who: str, iova: int, time: int) -> bool:
+        """A request reaches for a page; whether something was unmapped there."""
         gone = self._gone.get((self._domain.get(who, ""), iova >> PAGE_LG2))
         if gone:
             for frame, (since, buffer) in list(gone.items()):
                 if time >= since:
                     self._touched.add(buffer)
                     del gone[frame]
+        return bool(gone)
 
 
 def _leads(event: MapBegun | Mapped) -> Iterator[tuple[int, int]]:

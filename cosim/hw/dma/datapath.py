@@ -6,6 +6,7 @@ from cosim.events import DmaCommitted
 from cosim.hw.dma.transaction import Status, Transaction
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind, Port, Response
+from cosim.spec.page import PAGE_LG2
 
 _STATUS = {
     Response.OK: Status.SUCCESS,
@@ -15,7 +16,10 @@ _STATUS = {
 
 
 class DataPath:
-    """Where transactions reach memory: by `port`, whose hops count for `link`. Fires `DmaCommitted`."""
+    """Where transactions reach memory: by `port`, whose hops count for `link`.
+
+    It shows `DmaCommitted`: what a device reads, or writes, by a page that leads where it led before is alike.
+    """
 
     def __init__(self, sim: Sim, port: Port) -> None:
         self.sim = sim
@@ -50,18 +54,24 @@ class DataPath:
     def _report(self, txn: Transaction, access: Access) -> None:
         if access.response is Response.ACCESS_FAULT:
             return
-        assert txn.address is not None
-        self.committed(
+        iova, address = txn.iova, txn.address
+        assert address is not None
+        alike = (txn.master, iova >> PAGE_LG2, address - iova, txn.write)
+        committed = self.committed
+        if alike in committed.known:
+            return
+        committed.show(
             DmaCommitted(
                 self.sim.now,
                 txn.master,
                 txn.device_id,
                 txn.sequence,
-                txn.iova,
-                txn.address,
+                iova,
+                address,
                 txn.size,
                 txn.write,
                 txn.translated,
                 self.port.path,
-            )
+            ),
+            alike,
         )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from typing import ClassVar
 
 from cosim.events import DmaDone, FaultRecorded
-from cosim.sim.simulation import Sim
+from cosim.oracles.oracle import Listener
 from cosim.spec.faults import Cause, Ttyp
 
 ByDevice = Mapping[str, Mapping[str, int]]
 """Numbers of requests by device, and by why they failed."""
 
 
-class FailedRequests:
+class FailedRequests(Listener):
     """The failed requests that have ended so far, each counted once.
 
     `faults` are those that an IOMMU refused, by device and cause; what an IOMMU could not do for itself (store a
@@ -21,11 +22,12 @@ class FailedRequests:
     poisoned data: by device and status.
     """
 
-    def __init__(self, sim: Sim) -> None:
+    watches: ClassVar = {DmaDone: "done", FaultRecorded: "recorded"}
+    of_failures = True
+
+    def __init__(self) -> None:
         self._faults: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._bus_errors: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        sim.probe(DmaDone).watch(self._dma_done)
-        sim.probe(FaultRecorded).watch(self._fault_recorded)
 
     @property
     def faults(self) -> dict[str, dict[str, int]]:
@@ -37,7 +39,8 @@ class FailedRequests:
         """Requests that failed on the bus, by device and status, sorted."""
         return _sorted(self._bus_errors)
 
-    def _dma_done(self, event: DmaDone) -> None:
+    def done(self, event: DmaDone) -> None:
+        """A request is over."""
         if event.status == "SUCCESS":
             return
         if event.cause:
@@ -45,7 +48,8 @@ class FailedRequests:
         else:
             self._bus_errors[event.who][event.status.lower()] += 1
 
-    def _fault_recorded(self, event: FaultRecorded) -> None:
+    def recorded(self, event: FaultRecorded) -> None:
+        """An IOMMU has found a fault."""
         if event.ttyp == Ttyp.NONE:  # no request of a device caused it
             self._faults[event.who][Cause(event.cause).name.lower()] += 1
 

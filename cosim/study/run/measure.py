@@ -49,15 +49,12 @@ class Meter:
         self.depths = QueueDepths(sim, self.window)
         self.exposures = Exposures(sim, self.window)
         self.over_time = OverTime(sim, self.window, occupancies, bounds or {})
-        self.violations = Violations(sim, patience)
         self._needed = NeededCommands()
         self._recorders = [recorder() for recorder in RECORDERS]
-        for recorder in (*self._recorders, self._needed):
-            for event, listener in recorder.listeners():
-                sim.probe(event).watch(listener)
+        self.failed = FailedRequests()
+        self.violations = Violations(sim, patience, beside=(*self._recorders, self._needed, self.failed))
         self._commands = Counted(self.window, self._needed.counts)
         self.digest = EventDigest(sim)
-        self.failed = FailedRequests(sim)
         self.rounds = FailedRounds(sim)
         self.latencies = LatenciesByName(sim, self.window, keep=keep_samples)
         self.calls = CallsUnderWay(sim)

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from cosim.oracles import ORACLES, Book, Bounds, Oracle, Violation
+from cosim.oracles.oracle import Listener
 from cosim.sim.simulation import Sim
+from cosim.study.run.telling import tell
 
 KEPT = 1000
 """As many violations are kept, the first ones, and the first one of each signature; all are counted."""
@@ -17,15 +19,20 @@ class Violations:
 
     __slots__ = ("_oracles", "kept", "signatures")
 
-    def __init__(self, sim: Sim, bounds: Bounds, oracles: Iterable[type[Oracle]] = tuple(ORACLES.values())) -> None:
-        """`oracles` are all of them, but for whoever measures what they cost."""
+    def __init__(
+        self,
+        sim: Sim,
+        bounds: Bounds,
+        oracles: Iterable[type[Oracle]] = tuple(ORACLES.values()),
+        *,
+        beside: Iterable[Listener] = (),
+    ) -> None:
+        """`oracles` are all of them, but for whoever measures what they cost; `beside` them others listen."""
         self.kept: list[Violation] = []
         self.signatures: Counter[str] = Counter()
         books: dict[type[Book], Book] = {}
         self._oracles = [oracle(self._violated, bounds, books) for oracle in oracles]
-        for each in (*books.values(), *self._oracles):
-            for event, listener in each.listeners():
-                sim.probe(event).watch(listener)
+        tell(sim, (*books.values(), *self._oracles, *beside))
 
     def be_patient(self, bounds: Bounds) -> None:
         """Judge by other bounds from here on."""
