@@ -20,13 +20,15 @@ class LatenciesByName:
     kept, in the order in which requests ended, however many there are.
     """
 
-    __slots__ = ("_found", "_keeps", "_returned", "_window", "ended")
+    __slots__ = ("_found", "_keeps", "_requests", "_returned", "_window", "ended")
 
     def __init__(self, sim: Sim, window: Window, *, keep: bool = False) -> None:
         self.ended = 0
         self._window = window
         self._keeps = keep
         self._found: defaultdict[str, Latencies] = defaultdict(lambda: Latencies(maxsize if keep else EXACT))
+        self._requests: dict[tuple[str, str, bool], Latencies] = {}
+        """The same of requests, by device, purpose and whether they write."""
         self._returned: Counter[str] = Counter()
         sim.probe(DmaDone).watch(self._dma_done)
         sim.probe(CallDone).watch(self._call_done)
@@ -55,9 +57,17 @@ class LatenciesByName:
             return
         self.ended += 1
         if opened <= event.issued:
-            kind = "write" if event.write else "read"
-            name = f"{event.who}.{kind if event.purpose == 'data' else event.purpose}"
-            self._found[name].add(event.time - event.issued, event.parts)
+            found = self._requests.get((event.who, event.purpose, event.write))
+            if found is None:
+                found = self._kind_of(event)
+            found.add(event.time - event.issued, event.parts)
+
+    def _kind_of(self, event: DmaDone) -> Latencies:
+        """Where the latencies of what is like this request are gathered."""
+        kind = "write" if event.write else "read"
+        found = self._found[f"{event.who}.{kind if event.purpose == 'data' else event.purpose}"]
+        self._requests[event.who, event.purpose, event.write] = found
+        return found
 
     def _call_done(self, event: CallDone) -> None:
         opened = self._window.opened

@@ -91,38 +91,76 @@ def _least(group: int, fine: int) -> int:
     return group - (shift << fine) << shift
 
 
+class Last:
+    """The parts that the last sample of a latency had, and how often they have come again since."""
+
+    __slots__ = ("again", "parts")
+
+    def __init__(self, parts: Mapping[str, int]) -> None:
+        self.parts = parts
+        self.again = 0
+
+
 class Latencies:
     """The latencies seen so far of one kind of request or call.
 
     Parts are summed for groups of samples of the same latency, or about the same if there are many, so that those of
-    the tail can be told whichever samples turn out to be its own, and none has to be kept.
+    the tail can be told whichever samples turn out to be its own, and none has to be kept. Most samples are like the
+    last one of the same latency in each part: these are counted, and summed when they are asked for.
     """
 
-    __slots__ = ("_counts", "_fine", "_samples", "_sums", "_take")
+    __slots__ = ("_counts", "_fine", "_last", "_samples", "_sums")
 
     def __init__(self, exact: int = EXACT) -> None:
         self._samples = Samples(exact)
-        self._take = self._samples.add
         self._fine = APART
         self._sums: dict[int, dict[str, int]] = {}
         self._counts: dict[int, int] = {}
+        self._last: dict[int, Last] = {}
 
     def add(self, total: int, parts: Mapping[str, int]) -> None:
-        """Add a sample; ValueError if its parts do not add up to it, for then the model lost time somewhere."""
+        """Add a sample, whose parts do not change any more.
+
+        ValueError if its parts do not add up to it, for then the model lost time somewhere.
+        """
+        last = self._last.get(total)
+        if last is not None and last.parts == parts:
+            last.again += 1
+        else:
+            self._add_another(total, parts, last)
+        self._samples.add(total)
+
+    def _add_another(self, total: int, parts: Mapping[str, int], last: Last | None) -> None:
+        """The same of one that is not like the last of this latency."""
         if sum(parts.values()) != total:
             raise ValueError(f"a latency of {total} ps has parts of {sum(parts.values())} ps: {dict(parts)}")
-        self._take(total)
+        if last is not None and last.again:
+            self._sum(total, last.parts, last.again)
+        elif last is None and len(self._last) == GROUPS:
+            self._sum_all()
+        self._last[total] = Last(parts)
+        self._sum(total, parts, 1)
+
+    def _sum(self, total: int, parts: Mapping[str, int], count: int) -> None:
+        """Add so many samples with these parts to the group that they belong to."""
         group = total if self._fine == APART else group_of(total, self._fine)
         sums = self._sums.get(group)
         if sums is None:
-            self._sums[group] = dict(parts)
-            self._counts[group] = 1
+            self._sums[group] = {part: ps * count for part, ps in parts.items()}
+            self._counts[group] = count
             if len(self._sums) > GROUPS:
                 self._coarsen()
             return
         for part, ps in parts.items():
-            sums[part] = sums.get(part, 0) + ps
-        self._counts[group] += 1
+            sums[part] = sums.get(part, 0) + ps * count
+        self._counts[group] += count
+
+    def _sum_all(self) -> None:
+        """Add all samples that were only counted so far."""
+        for total, last in self._last.items():
+            if last.again:
+                self._sum(total, last.parts, last.again)
+        self._last.clear()
 
     def _coarsen(self) -> None:
         """Put the nearest groups together, until there are few again."""
@@ -142,6 +180,7 @@ class Latencies:
 
     def summary(self) -> Latency:
         """The distribution of all samples; there must be one."""
+        self._sum_all()
         count = len(self._samples)
         error = self._samples.relative_error
         quantiles = self._samples.quantiles(QUANTILES)

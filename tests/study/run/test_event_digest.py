@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from cosim.events import CallDone, CommandExecuted, FaultRecorded
+from cosim.events import CallDone, CommandExecuted, DmaDone, FaultRecorded
 from cosim.sim.simulation import Sim
 from cosim.study.run.event_digest import EventDigest
 
@@ -15,7 +16,10 @@ COMMAND = CommandExecuted(5, "iommu0", 1, (0x1, 0x2000), "iotinval_vma")
 FAULT = FaultRecorded(5, "iommu0", 1, 13, 0x1000, 0, recorded=True, reported=True, fqcsr=0)
 
 
-def digest(*events: CallDone | CommandExecuted | FaultRecorded) -> tuple[int, str]:
+DMA = DmaDone(5, "nic0", 1, 7, 0x1000, 64, False, 1, "SUCCESS", {"link": 4})
+
+
+def digest(*events: object) -> tuple[int, str]:
     sim = Sim()
     made = EventDigest(sim)
     for event in events:
@@ -29,9 +33,16 @@ def digest(*events: CallDone | CommandExecuted | FaultRecorded) -> tuple[int, st
         (CALL, replace(CALL, failed="ENOMEM")),
         (COMMAND, replace(COMMAND, words=(0x1, 0x3000))),
         (FAULT, replace(FAULT, cause=15)),
+        (DMA, replace(DMA, status="UR")),
+        (DMA, replace(DMA, who="nic1")),
     ],
 )
-def test_events_that_differ_in_what_they_say_have_different_digests(event: CallDone, other: CallDone) -> None:
+def test_events_that_differ_in_what_they_say_have_different_digests(event: Any, other: Any) -> None:
     assert digest(event) == digest(replace(event))
     assert digest(event)[0] == digest(other)[0] == 1
     assert len({digest()[1], digest(event)[1], digest(other)[1]}) == 3
+
+
+def test_each_status_of_a_device_counts():
+    refused = replace(DMA, status="UR")
+    assert len({digest(DMA, each)[1] for each in (DMA, refused)}) == 2

@@ -68,3 +68,25 @@ def test_a_sample_whose_parts_do_not_add_up_is_refused():
 
 def test_the_largest_remainders_get_the_missing_picoseconds():
     assert share_out({"a": 5, "b": 4, "c": 0}, 2) == (5, {"a": 3, "b": 2})
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=80))
+def test_samples_that_are_alike_count_as_often_as_they_came(samples):
+    latencies, totals = Latencies(), {}
+    for walk, link in samples:
+        latencies.add(walk + link, {"walk": walk, "link": link})
+        for part, ps in (("walk", walk), ("link", link)):
+            totals[part] = totals.get(part, 0) + ps
+    assert latencies.summary().parts == share_out(totals, len(samples))[1]
+    assert latencies.summary().parts == share_out(totals, len(samples))[1], "also when it is asked again"
+
+
+def test_however_many_latencies_there_are_few_are_kept_apart():
+    latencies = Latencies()
+    for total in range(3 * GROUPS):
+        for _ in range(2):
+            latencies.add(total, {"walk": total})
+    assert len(latencies._last) <= GROUPS
+    assert latencies.summary().parts == {"walk": latencies.summary().mean_ps}
+    assert latencies.summary().count == 6 * GROUPS

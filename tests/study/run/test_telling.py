@@ -46,10 +46,10 @@ class World:
         self.sim.now = event.time
         self.sim.probe(type(event))(event)
 
-    def dma(self, time: int, who: str, iova: int, address: int, write: bool) -> None:
+    def dma(self, time: int, who: str, iova: int, address: int, write: bool, age: int = 0) -> None:
         self.sim.now = time
         txn = Transaction(1, iova, 64, write=write, master=who)
-        txn.address, txn.translated = address, time
+        txn.address, txn.translated = address, time - age
         kind = AccessKind.WRITE if write else AccessKind.READ
         self._path._report(txn, Access(self._path.port, kind, address, 64, "memory"))
 
@@ -83,10 +83,11 @@ def story(random: Random, length: int) -> list[Callable[[World], None]]:
         elif kind == 3:
             fire(random.choice((UnmapBegun, Unmapped))(time, "cpu0.t", domain, iova, PAGE))
         else:
+            offset, age = random.randrange(0, PAGE, 8), random.choice((0, 50_000))
             write, lead = random.random() < 0.5, random.choice((FRAME, FRAME, FRAME + PAGE))
             acts.append(
-                lambda world, at=time, who=who, iova=iova, lead=lead, write=write: world.dma(
-                    at, who, iova + at % PAGE // 8 * 8, lead + iova + at % PAGE // 8 * 8, write
+                lambda world, at=time, who=who, iova=iova + offset, lead=lead, write=write, age=age: world.dma(
+                    at, who, iova, lead + iova, write, age
                 )
             )
     return acts
