@@ -218,6 +218,11 @@ class DmaOptions(DeviceOptions):
         """Bytes of a request on average."""
         return self.traffic.mean_size
 
+    @property
+    def writes(self) -> bool:
+        """Whether requests of it may be writes; what a recording or a thread says may be either."""
+        return self.traffic.read < 1 or self.traffic.pattern in ("replay", "told")
+
 
 class RingOptions(DeviceOptions, PaceOptions):
     """A device that moves packets to and from buffers which a thread posts in a ring of descriptors.
@@ -239,3 +244,8 @@ class RingOptions(DeviceOptions, PaceOptions):
     def mean_size(self) -> int:
         """Bytes of a request on average."""
         return self.size
+
+    @property
+    def writes(self) -> bool:
+        """Whether requests of it may be writes, as those of its status are."""
+        return True

@@ -37,9 +37,16 @@ PASSES = 0.25
 HARDLY = 0.05
 """A request hardly waits for what it waits for no longer than this fraction of its latency."""
 
+NEARLY = 0.8
+"""A resource in use for this fraction of the window would be full with twice as much around it."""
+
 HALF = 0.5
 NOTABLE = 0.15
 """A wait is worth naming, though nothing is full, if it is this fraction of a latency."""
+
+
+HOLDING = frozenset({"walkers", "places", "slots"})
+"""Resources that are held while their holders wait for what is inside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +100,31 @@ class Blame:
     def behind(self, device: str) -> Cause | None:
         """What is in the way of a device of which no request made in the window ended in it, as its backlog was long.
 
-        None if it made none, or if nothing is full. Without a latency the innermost of what is full is the cause.
+        None if it made none, or if nothing is full. How long the holders wait for what is inside is not known without a
+        latency: named are the innermost that is full, with what is busiest inside it, since what becomes free goes to
+        other devices as well, and whatever else is full and has nothing inside.
         """
         if self.scalars[f"{device}.backlog_mean"] < 1:
             return None
         way = self._way(device, WALKING)
         full = [path for path in way if self.uses[path] >= FULL]
-        named = full[:1]
-        if full and self.resources[full[0]].name != "slots" and self.blocked(full[0], "") >= PASSES:
-            named = [*self._busiest_inside(full[0], way), full[0]]
-        return self._of(named + [path for path in full[1:] if self._bounds(path, named)])
+        iommu = self.topology.devices()[device].through
+        if f"{iommu}.places" in full and self._reads_overtake(device):
+            return self._of([f"{iommu}.places"], "place", (Knob(f"{iommu}.geometry.arbitration", "arrival"),))
+        named = [path for path in full[1:] if self.resources[path].name not in HOLDING or self._bounds(path, full)]
+        if full and self.resources[full[0]].name != "slots":
+            named = [*self._busiest_inside(full[0], way, HALF), *full[:1], *named]
+        return self._of(named or full)
+
+    def _reads_overtake(self, device: str) -> bool:
+        """Whether reads of other devices go first where no write of this one was served: they take more places, too."""
+        options = self.topology.devices()
+        through = options[device].through
+        if through is None or self.topology.of_kind("iommu")[through].geometry.arbitration == "arrival":
+            return False
+        others = (path for path, each in options.items() if path != device and each.through == through)
+        served = not options[device].writes or self.scalars[f"{device}.writes"]
+        return not served and any(self.scalars[f"{path}.reads"] for path in others)
 
     def _of(self, paths: list[str], part: str = "", knobs: tuple[Knob, ...] | None = None) -> Cause:
         """The cause that these resources are; what makes it better are their own knobs, if no others are given."""
@@ -114,14 +136,17 @@ class Blame:
     def _full(self, name: str, way: list[str]) -> list[str]:
         """What is full and does not pass the blame on to something full inside it.
 
-        Walkers come with the places that bound how many of them can be in use.
-        Where the innermost passes the blame on to what is busy and not full, both are named: either alone may not help.
-        Where none of it is in use all the time, the slots of a device that always has a request are in the way as well.
+        With the innermost what is busiest inside it is named as well, if either alone may not help: if the blame passes
+        on to that though it is not full, or if it would be with twice as much around it. Walkers come with the places
+        that bound how many of them can be in use. Where none of it is in use all the time, the slots of a device that
+        always has a request are in the way as well.
         """
         full = [path for path in way if self.uses[path] >= FULL and not self._idly_full(path, name)]
         named = [path for path in full if self.blocked(path, name) < PASSES]
-        if full and full[0] not in named and self.resources[full[0]].name != "slots":
-            named = [*self._busiest_inside(full[0], way), full[0], *named]
+        if full:
+            passes = full[0] not in named and self.resources[full[0]].name != "slots"
+            inside = self._busiest_inside(full[0], way, HALF if passes else NEARLY)
+            named = [*inside, *(full[:1] if passes else []), *named]
         named += [path for path in full if path not in named and self._bounds(path, named)]
         if named and max(self.uses[path] for path in named) < ALWAYS:
             named += [path for path in full if path not in named and self.resources[path].name == "slots"]
@@ -141,9 +166,9 @@ class Blame:
         latency = self.latencies[name]
         return latency.parts.get("slot", 0) <= HARDLY * latency.mean_ps
 
-    def _busiest_inside(self, path: str, way: list[str]) -> list[str]:
-        """What is busiest of all that lies inside of a resource, if it is busy at least half of the time."""
-        inside = [each for each in way[: way.index(path)] if self.uses[each] >= HALF]
+    def _busiest_inside(self, path: str, way: list[str], least: float) -> list[str]:
+        """What is busiest of all that lies inside of a resource, if it is for at least this fraction of the window."""
+        inside = [each for each in way[: way.index(path)] if self.uses[each] >= least]
         return [max(inside, key=lambda each: self.uses[each])] if inside else []
 
     def _bounds(self, path: str, named: list[str]) -> bool:

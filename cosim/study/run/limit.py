@@ -27,6 +27,12 @@ FOR_WALKS = frozenset({"walker_wait", "merge_wait", "read_wait"})
 FOR_COMMANDS = frozenset({"fence", "cq_full", "ticket"})
 ON_CPU = frozenset({"cpu", "preempted", "irq", "mmio", "fence_instr"})
 
+WITH_WHOM = {
+    "merge_wait": ", much of that with requests that wait for one another's walks",
+    "place": " with reads, which go first",
+}
+"""What a resource is full of, if the wait for that is what has to become shorter."""
+
 Operations = Mapping[str, Latency]
 
 
@@ -104,10 +110,7 @@ def _behind(latencies: Operations, scalars: Mapping[str, int | float], topology:
 def _were(cause: Cause) -> str:
     """How busy what is to blame was, the slots of a device last."""
     told = [were(str(resource), use) for resource, use in zip(cause.resources, cause.uses, strict=True)]
-    with_whom = (
-        ", much of that with requests that wait for one another's walks" if cause.part == "merge_wait" and told else ""
-    )
-    return " and ".join(told) + with_whom
+    return " and ".join(told) + (WITH_WHOM.get(cause.part, "") if told else "")
 
 
 def _try(cause: Cause) -> str:

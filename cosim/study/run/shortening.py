@@ -15,6 +15,10 @@ WALKING = ("walk", "ddt", "pdt", *BEHIND)
 """Parts that are a walk: one's own, or another's."""
 
 
+MOST_CONTEXTS = 1 << 20
+"""A device directory's cache has no more entries."""
+
+
 class Shortening:
     """What makes steps of a run's requests shorter; `latencies` are those of DMA requests, by name."""
 
@@ -49,7 +53,14 @@ class Shortening:
         return None
 
     def walk(self, iommu: str) -> Knob | None:
-        """What makes the walks of an IOMMU shorter: what of them takes longest, in memory, on the way or in between."""
+        """What makes the walks of an IOMMU shorter: what of them takes longest, in memory, on the way or in between.
+
+        Or fewer, if more than half of what is read are contexts of more devices than are kept: no read can be made so
+        much shorter.
+        """
+        contexts, entries = (self._scalars[f"{iommu}.{what}_reads"] for what in ("ddt", "walk"))
+        if contexts > entries and (knob := self._contexts(iommu)):
+            return knob
         path = self._most_used(self._placement.tables(iommu))
         memory, options = self._placement.memories[path], self._topology.of_kind("iommu")[iommu]
         timing, remote = options.timing, memory.remote if memory.node != options.node else 0
@@ -67,6 +78,15 @@ class Shortening:
         if memory.bandwidth is not None and self._holders.table_wait(iommu) + memory.bandwidth.transfer_ps(8) > most:
             return self._resources[f"{path}.port"].knob
         return shorter(longest, time_ps)
+
+    def _contexts(self, iommu: str) -> Knob | None:
+        """As many contexts as devices have; None if so many are kept already."""
+        kept = self._topology.of_kind("iommu")[iommu].geometry.ddtc_entries
+        devices = [options for options in self._topology.devices().values() if options.through == iommu]
+        wanted = sum(len(options.ids) or 1 for options in devices)
+        if not kept < wanted <= MOST_CONTEXTS:
+            return None
+        return Knob(f"{iommu}.geometry.ddtc_entries", str(1 << (wanted - 1).bit_length()))
 
     def _cached(self, memory: str) -> float:
         """The fraction of what IOMMUs read for themselves that a memory's cache has, if it has one."""

@@ -6,6 +6,7 @@ A range of seeds, none left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,6 +54,9 @@ FAR_BEHIND = (4, 30)
 ONE_FAR_BEHIND = 103
 """A system of those that are `varied`, in which no request of the device ends in time that has nearly all places."""
 
+WRITES_BEHIND_READS = (289, 431)
+"""Systems of those that are `varied`, in which every place goes to reads, so that a device which writes has none."""
+
 OTHERS_WALK = """
 parts:
   dram0:  {kind: memory, base: 0x8000_0000, size: 64 MiB, latency: 400 ns}
@@ -69,6 +73,28 @@ BEHIND = (
     "posted: true, traffic: {pattern: strided, stride: 4 KiB, window: 1 MiB, read: 0, outstanding: 1, interval: 100 ns}"
 )
 
+OVERTAKEN = """
+parts:
+  dram0:  {kind: memory, base: 0x8000_0000, size: 64 MiB}
+  cpu0:   {kind: cpu}
+  iommu0: {kind: iommu, base: 0x0300_0000, geometry: {in_flight: 2, arbitration: reads-first}, timing: {lookup: 100 ns}}
+  dev0:   {kind: dma, through: iommu0, traffic: {outstanding: 64}}
+  disk0:  {kind: dma, through: iommu0, traffic: {read: 0, outstanding: 4, interval: 100 ns}}
+run: {until: 60 us, warmup: 20 us}
+"""
+"""A device that always has reads to wait for a place, and one that writes."""
+
+TOO_FEW_CONTEXTS = """
+parts:
+  dram0:  {kind: memory, base: 0x8000_0000, size: 64 MiB}
+  cpu0:   {kind: cpu}
+  iommu0: {kind: iommu, base: 0x0300_0000, geometry: {ddtc_entries: 2, in_flight: 1}}
+  dev0:   {kind: dma, through: iommu0, traffic: {window: 4 KiB, outstanding: 4}}
+  dev1:   {kind: dma, through: iommu0, traffic: {window: 4 KiB, outstanding: 4}}
+  dev2:   {kind: dma, through: iommu0, traffic: {window: 4 KiB, outstanding: 4}}
+run: {until: 30 us, warmup: 10 us}
+"""
+"""Three devices that go on at the same time, behind an IOMMU that keeps the contexts of two."""
 
 MEDIUM = {"warmup": "10 us", "until": "60 us"}
 """A window in which most systems have come to rest."""
@@ -162,6 +188,56 @@ def test_a_device_far_behind_is_told_though_requests_of_others_ended() -> None:
     assert said.endswith("iommu0's walkers were 100 % busy; try -s iommu0.geometry.walkers=2")
     assert better is not None
     assert better > MARGIN
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", WRITES_BEHIND_READS)
+def test_writes_that_every_read_overtakes_are_told_with_that_order(seed: int) -> None:
+    said, better = improvement(seed, drawn=varied)
+    assert "; iommu0's places were > 99 % busy with reads, which go first; try " in said
+    assert better == math.inf
+
+
+def test_more_places_do_not_help_writes_that_every_read_overtakes(tmp_path: Path) -> None:
+    path = tmp_path / "overtaken.yaml"
+    path.write_text(OVERTAKEN, encoding="utf-8")
+    before = cosim.run(path)
+    assert before.limit.startswith("no request of disk0 made in the window ended in it: ")
+    assert before.limit.endswith(" with reads, which go first; try -s iommu0.geometry.arbitration=arrival")
+    assert gain(before, cosim.run(path, set={"iommu0.geometry.in_flight": 4}), "disk0.write") == 0
+    assert gain(before, cosim.run(path, set={"iommu0.geometry.arbitration": "arrival"}), "disk0.write") == math.inf
+
+
+def test_contexts_of_more_devices_than_are_kept_are_to_be_kept(tmp_path: Path) -> None:
+    """No read of theirs can be made so short that it is not worth leaving it out."""
+    path = tmp_path / "contexts.yaml"
+    path.write_text(TOO_FEW_CONTEXTS, encoding="utf-8")
+    before = cosim.run(path)
+    assert before.limit.endswith(" -s iommu0.geometry.ddtc_entries=4")
+    name = before.limit.split()[before.limit.split().index("of") + 1]
+    after = cosim.run(path, set={"iommu0.geometry.ddtc_entries": 4})
+    assert after.scalars["iommu0.ddt_reads"] == 0
+    assert gain(before, after, name.rstrip(",")) > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [650, 750, 781, 785])
+def test_what_would_be_full_is_named_with_what_is(seed: int) -> None:
+    said, better = improvement(seed, drawn=varied)
+    assert said.count(" -s ") == 2
+    assert better is not None
+    assert better > 0.5
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [{"disk0.traffic.read": 1.0}, {"dev0.traffic.read": 0.0}, {"iommu0.geometry.arbitration": "arrival"}],
+    ids=["no write", "no read", "no order"],
+)
+def test_an_order_of_places_is_named_only_where_reads_overtake_writes(tmp_path: Path, sets: dict[str, object]) -> None:
+    path = tmp_path / "overtaken.yaml"
+    path.write_text(OVERTAKEN, encoding="utf-8")
+    assert "arbitration" not in cosim.run(path, set=sets).limit
 
 
 @pytest.mark.parametrize(
