@@ -21,6 +21,7 @@ INTERPRETED = {
     "hw/cpu/ordering.py": "data, with copies that differ in a field",
     "hw/iommu/registers.py": "sets its attributes by name",
     "hw/iommu/parts.py": "a table of classes",
+    "hw/iommu/queue_error.py": "results hold it, and a frozen object of a compiled class cannot be unpickled",
 }
 """What stays as it is: a file by its name, a file or a folder by its place."""
 

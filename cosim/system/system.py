@@ -12,8 +12,8 @@ from cosim.hw.cpu.cpu import Cpu
 from cosim.hw.cpu.interrupt_file import InterruptFile
 from cosim.hw.dma.master import DmaMaster
 from cosim.hw.dma.ring_device import RingMaster
-from cosim.hw.iommu.in_memory_queue import QueueError
 from cosim.hw.iommu.iommu import Iommu
+from cosim.hw.iommu.queue_error import QueueError
 from cosim.hw.memory.memory import Memory
 from cosim.sim.occupancy import Occupancy
 from cosim.sim.operations import Body, Instant

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cosim.events import QueueDepth, QueueFailed
+from cosim.hw.iommu.queue_error import QueueError
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.sim.gate import Gate
 from cosim.sim.ranks import Stage
@@ -35,23 +36,6 @@ class Place:
     """In bytes."""
     errors: int
     """The bits of the CSR that stop the queue until software clears them."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueueError:
-    """An error in which a queue stands: the bit of its CSR, since when, and how many entries are in the queue."""
-
-    iommu: str
-    queue: str
-    """``cq``, ``fq`` or ``pq``."""
-    bit: str
-    since_ps: int
-    entries: int
-
-    @property
-    def name(self) -> str:
-        """With its register: ``iommu0.cqcsr.cmd_ill``."""
-        return f"{self.iommu}.{self.queue}csr.{self.bit}"
 
 
 _ENABLED = QueueCsr.of(en=1, on=1)

@@ -10,12 +10,13 @@ from cosim.hw.dma.transaction import Request, Status, Transaction
 from cosim.hw.iommu.departures import Departures, Turn
 from cosim.hw.iommu.fault_queue import FaultQueue
 from cosim.hw.iommu.faults import Fault
-from cosim.hw.iommu.in_memory_queue import PQ, InMemoryQueue, QueueError
+from cosim.hw.iommu.in_memory_queue import PQ, InMemoryQueue
 from cosim.hw.iommu.interrupt_generation import InterruptGeneration
 from cosim.hw.iommu.mode import ModeChange
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.iommu.parts import parts_of
 from cosim.hw.iommu.pause import pause
+from cosim.hw.iommu.queue_error import QueueError
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.translate.ledger import Epoch
 from cosim.hw.iommu.translate.process import Translation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from cosim.hw.iommu.in_memory_queue import QueueError
+from cosim.hw.iommu.queue_error import QueueError
 from cosim.study.run.failed_requests import ByDevice, total
 from cosim.system.topology import Bound, ExpectOptions
 from cosim.units.nearest import nearest

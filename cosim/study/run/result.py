@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from cosim.hw.iommu.in_memory_queue import QueueError
+from cosim.hw.iommu.queue_error import QueueError
 from cosim.oracles import Violation
 from cosim.study.run.calls_under_way import Unfinished
 from cosim.study.run.failed_requests import ByDevice

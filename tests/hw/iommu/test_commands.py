@@ -1,5 +1,6 @@
 """The consumer of commands: order, time, what each command asks for, errors and how the queue resumes."""
 
+import pickle
 from itertools import pairwise
 from typing import Any
 
@@ -145,6 +146,7 @@ class TestIllegalCommands:
         bench.submit(Iodir.inval_ddt(1), ILLEGAL["an unknown opcode"], Iodir.inval_ddt(3))
         (error,) = queue.errors()
         assert (error.name, error.entries) == ("iommu0.cqcsr.cmd_ill", 2)
+        assert pickle.loads(pickle.dumps(error)) == error, "results go from process to process"
         failed = bench.sim.now
         assert error.since_ps <= failed
         bench.registers.put(CQCSR, Cqcsr.of(cqen=1, cie=1, cqon=1))
