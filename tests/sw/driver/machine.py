@@ -1,10 +1,14 @@
 """A whole small system for driver tests: memory, CPUs, IOMMUs, kernel, driver and core, all of them the real ones.
 
 `Machine.trace` tells what the IOMMUs were sent, in the words of a register trace.
+
+Where the environment names a kernel's objects (`OBJECTS`), they are driven in the place of the policies of `latest`:
+``COSIM_LATEST=object:iommu.o,... pytest tests/sw/driver -k "parity and latest"`` holds them to what kernels sent.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -25,13 +29,14 @@ from cosim.sim.simulation import Sim
 from cosim.spec.queues import COMMANDS, Command
 from cosim.spec.register_map import CQCSR, CQH, CQT, REGISTERS
 from cosim.spec.registers import Ddtp, IommuMode
-from cosim.spec.translation import Ddte, ddt_split
+from cosim.spec.translation import Ddte, IosatpMode, ddt_split
 from cosim.sw.driver.axes import Variant
+from cosim.sw.driver.compiled import paths_of
 from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_core import IommuCore
-from cosim.sw.iommu_ops import Domain, Hardware
+from cosim.sw.iommu_ops import Domain, Hardware, IommuDriver
 from cosim.sw.kernel.buddy import Region
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.kernel import Kernel
@@ -40,6 +45,10 @@ from cosim.units.quantities import MIB, NS, US
 
 T = TypeVar("T")
 
+OBJECTS, STANDS_FOR = "COSIM_LATEST", "latest"
+OF_OBJECTS = ("riscv_iommu_domain.riscvpt.riscv_64pt.common.top_of_table", "riscv_iommu_domain.pscid")
+TOP_LEVELS = 8
+"""The low bits of a generic page table's root say which level it has; that of Sv39 has 2."""
 DRAM, SIZE = 0x8000_0000, 64 * MIB
 INTERRUPT_FILE = 0x2800_0000
 REGISTER_BASES = (0x0300_0000, 0x0300_1000)
@@ -112,7 +121,16 @@ class Machine:
         self.bus.attach(INTERRUPT_FILE, InterruptFile.SIZE, file, "imsic0")
         self.kernel = Kernel(sim, peers, [Region(DRAM, size - kept)], self.memory, kernel)
         self.variant = variant(driver, cells) if isinstance(driver, str) else driver
-        self.driver = Driver(self.kernel, self.variant, DriverCosts())
+        objects = paths_of(os.environ.get(OBJECTS, "")) if driver == STANDS_FOR and not cells else ()
+        self.of_objects = bool(objects)
+        self.driver: IommuDriver
+        if objects:
+            from cosim.sw.object_driver.driver import ObjectDriver
+            from cosim.sw.object_driver.loading import load_objects
+
+            self.driver = ObjectDriver(self.kernel, load_objects(objects), DriverCosts())
+        else:
+            self.driver = Driver(self.kernel, self.variant, DriverCosts())
         self.core = IommuCore(self.kernel, self.driver, self.variant.groups)
         self.log: list[str] = []
         sim.probe(KernelLog).watch(lambda event: self.log.append(f"{event.level}: {event.who}: {event.text}"))
@@ -241,6 +259,18 @@ class Machine:
 
     def _changed(self, field: str, at: int) -> None:
         self._note(f"DC.{field}={self.memory.peek(at, 8):#x}")
+
+    def table_of(self, domain: Domain) -> tuple[int, int, int]:
+        """A domain's mode of the first stage, the address of its root, and its PSCID."""
+        held = domain.object
+        if isinstance(self.driver, Driver):
+            mode, root, pscid = (self.memory.peek(word.address, 8) for word in (held.mode, held.root, held.pscid))
+            return mode, root, pscid
+        info = self.driver.machine.image.info
+        members = map(info.field, OF_OBJECTS)
+        top, pscid = (self.memory.peek(held.address + member.offset, member.size) for member in members)
+        level = top % TOP_LEVELS
+        return IosatpMode.SV39 + level - 2, top - level, pscid
 
     def context(self, device_id: int, iommu: int = 0) -> int:
         """Where the device context of `device_id` is, walking the directory in memory."""

@@ -266,7 +266,8 @@ def test_nothing_gathered_is_a_fence_in_7_1_with_a_harmless_flush_and_in_7_2_wit
     machine = Machine(variant)
     domain = machine.boot()
     machine.run(machine.driver.iotlb_sync(domain, Gather()))
-    assert machine.trace() == [*sent, *fence(variant)]
+    # an object of 7.2 has its core before it, which asks for nothing
+    assert machine.trace() == ([] if machine.of_objects else [*sent, *fence(variant)])
 
 
 @VARIANTS
@@ -278,7 +279,7 @@ def test_flushing_everything_is_one_command(variant: str) -> None:
 
 
 @VARIANTS
-def test_a_gap_in_what_is_gathered_flushes_early(variant: str) -> None:
+def test_a_gap_in_what_is_gathered_flushes_early_until_7_1_gathers_it_as_well(variant: str) -> None:
     machine = Machine(variant)
     domain = machine.boot()
 
@@ -291,7 +292,8 @@ def test_a_gap_in_what_is_gathered_flushes_early(variant: str) -> None:
         await machine.driver.iotlb_sync(domain, gather)
 
     machine.run(apart())
-    assert machine.trace() == [page(IOVA), *fence(variant), page(IOVA + 16 * PAGE), *fence(variant)]
+    early = [page(IOVA), *fence(variant), page(IOVA + 16 * PAGE), *fence(variant)]
+    assert machine.trace() == (early if variant == "merged" else [*each(17), *fence(variant)])
 
 
 @VARIANTS

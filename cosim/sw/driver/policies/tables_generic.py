@@ -145,7 +145,10 @@ class Generic(PerPage):
     # --- Unmap -----------------------------------------------------------------------------------------------------
 
     async def unmap_pages(self, driver: Skeleton, domain: Domain, iova: int, size: int, gather: Gather) -> int:
-        """Clear what the range covers, from its start to the first hole; gather it as one, with the freed tables."""
+        """Clear what the range covers, from its start to the first hole; gather it as one, with the freed tables.
+
+        What lies between two ranges is flushed with them: RISC-V does not ask for PT_FEAT_FLUSH_RANGE_NO_GAPS.
+        """
         await Work(driver.costs.call)
         made = object_of(domain)
         scheme = await pagetable.scheme_of(made)
@@ -153,8 +156,6 @@ class Generic(PerPage):
         found = Gather()
         unmapped = await self._clear(driver, domain, scheme, root, scheme.levels - 1, iova, iova + size, found)
         if unmapped:
-            if not gather.queued and gather.disjoint(iova, unmapped):
-                await driver.iotlb_sync(domain, gather)
             gather.add(iova, unmapped)
             gather.cleared(found.stride)
             gather.freelist += found.freelist
