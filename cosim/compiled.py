@@ -22,7 +22,7 @@ FOLDER = os.path.join(PACKAGE, "_compiled")
 STAMP = "stamp"
 LIBRARY = "cosim_core__mypyc"
 """What all compiled modules share; each of them is a door to it."""
-LAYERS = ("events", "hw", "sim", "spec", "units")
+LAYERS = ("events", "hw", "sim", "spec", "study/gather", "units")
 """What the core is compiled from, or relies on while it is compiled."""
 SWITCH = "COSIM_COMPILED"
 """With this variable of the environment at 0, everything runs interpreted."""

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "system": {"system", "config", "hw", "sw", "object", "oracles", "spec", "events", "sim", "units", "pydantic"},
     "study": {
         *("study", "system", "config", "hw", "sw", "oracles", "spec", "events", "sim", "units"),
-        *("rich", "numpy", "pydantic", "vcd", "perfetto", "matplotlib"),
+        *("rich", "numpy", "pydantic", "mypy_extensions", "vcd", "perfetto", "matplotlib"),
     },
     "cli": {"cli", "study", "system", "config", "units", "click", "shell", "compiled", "__init__"},
     "shell": set(),

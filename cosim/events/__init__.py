@@ -1,7 +1,7 @@
 """Every event record, a file for each street that fires them. Times are picoseconds.
 
-`who` is the path of a component or a thread. Records are slotted and mutable on purpose: making them frozen costs more
-than firing them.
+`who` is the path of a component or a thread. Records are mutable on purpose: making them frozen costs more than firing
+them.
 """
 
 from cosim.events.busy import Busy

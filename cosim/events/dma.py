@@ -1,4 +1,7 @@
-"""What DMA masters tell: a request on its way, taking hold, and over."""
+"""What DMA masters tell: a request on its way, taking hold, and over.
+
+The records of which each request has one are made by a method that is written out, since those are compiled.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class DmaSpent:
     ps: int
 
 
-@dataclass(slots=True)
+@dataclass(init=False)
 class DmaCommitted:
     """A request's memory access took hold at `address`; `translated` is when its translation was decided.
 
@@ -51,10 +54,34 @@ class DmaCommitted:
     size: int
     write: bool
     translated: int
-    through: str = ""
+    through: str
+
+    def __init__(
+        self,
+        time: int,
+        who: str,
+        device_id: int,
+        sequence: int,
+        iova: int,
+        address: int,
+        size: int,
+        write: bool,
+        translated: int,
+        through: str = "",
+    ) -> None:
+        self.time = time
+        self.who = who
+        self.device_id = device_id
+        self.sequence = sequence
+        self.iova = iova
+        self.address = address
+        self.size = size
+        self.write = write
+        self.translated = translated
+        self.through = through
 
 
-@dataclass(slots=True)
+@dataclass(init=False)
 class DmaDone:
     """A request is over; its `parts` add up to ``time - issued``. `status` is a name of `hw.dma.transaction.Status`.
 
@@ -73,5 +100,33 @@ class DmaDone:
     issued: int
     status: str
     parts: Mapping[str, int]
-    purpose: str = "data"
-    cause: int = 0
+    purpose: str
+    cause: int
+
+    def __init__(
+        self,
+        time: int,
+        who: str,
+        device_id: int,
+        sequence: int,
+        iova: int,
+        size: int,
+        write: bool,
+        issued: int,
+        status: str,
+        parts: Mapping[str, int],
+        purpose: str = "data",
+        cause: int = 0,
+    ) -> None:
+        self.time = time
+        self.who = who
+        self.device_id = device_id
+        self.sequence = sequence
+        self.iova = iova
+        self.size = size
+        self.write = write
+        self.issued = issued
+        self.status = status
+        self.parts = parts
+        self.purpose = purpose
+        self.cause = cause

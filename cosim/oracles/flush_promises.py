@@ -88,7 +88,7 @@ class FlushPromises(Oracle):
                 if cleared is None:
                     self._late[domain, page] = event.time
         tags = self._tags
-        for key in tags.of.get(domain, ()):
+        for key in sorted(tags.of.get(domain, ())):
             kept = {leaf: since for leaf, since in leaves.items() if tags.may_hold(key, domain, leaf, since)}
             if not kept:
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cosim.oracles import FlushPromises
 from cosim.sim.operations import MmioWrite
 from cosim.spec.register_map import DDTP
 from cosim.units.quantities import MS, US
@@ -144,3 +145,17 @@ def test_an_unmap_that_returns_before_memory_says_so_is_seen(invalidate: str, fo
     small.wait(50 * US)
     small.unmap("x", iova, wait_ps=50 * US)
     assert promises(small) == found
+
+
+def test_several_iommus_are_told_of_in_the_same_order_in_every_process():
+    small = Small(sets=["driver.invalidate.without=iotinval"])
+    small.make("shared")
+    for device in ("nic0", "nic2"):
+        small.move(device, "shared")
+    (oracle,) = [each for each in small.found._oracles if isinstance(each, FlushPromises)]
+    keys = oracle._tags.of["shared"]
+    oracle._tags.of["shared"] = sorted(keys, reverse=True)  # type: ignore[assignment]  # a set has any order
+    iova, _ = small.map("shared")
+    small.unmap("shared", iova)
+    said = [violation.message for violation in small.found.kept]
+    assert [("iommu0 may" in message, "iommu1 may" in message) for message in said] == [(True, False), (False, True)]

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from cosim.oracles import RECORDERS, Bounds, NeededCommands
 from cosim.sim.occupancy import Occupancy
 from cosim.sim.simulation import Sim
+from cosim.study.gather.event_digest import EventDigest
+from cosim.study.gather.latencies_by_name import LatenciesByName
 from cosim.study.run.calls_under_way import CallsUnderWay
 from cosim.study.run.counted import Counted
-from cosim.study.run.event_digest import EventDigest
 from cosim.study.run.exposures import Exposures
 from cosim.study.run.failed_requests import FailedRequests
 from cosim.study.run.failed_rounds import FailedRounds
 from cosim.study.run.kernel_lines import KernelLines
-from cosim.study.run.latencies_by_name import LatenciesByName
 from cosim.study.run.over_time import OverTime
 from cosim.study.run.queue_depths import QueueDepths
 from cosim.study.run.violations import Violations

@@ -37,13 +37,15 @@ class Samples:
 
     They take 8 bytes each until there are more than `exact`; from then on each bucket takes 8. Quantiles are
     nearest-rank: a sample that was seen, or, once `relative_error` is not 0, the middle of the bucket that holds it.
+
+    Who adds a great many appends to `new`, and calls `fold` when there are more than `room`.
     """
 
-    __slots__ = ("_blocks", "_counts", "_exact", "_folded", "_most", "_new", "_room", "_squares", "_sum")
+    __slots__ = ("_blocks", "_counts", "_exact", "_folded", "_most", "_squares", "_sum", "new", "room")
 
     def __init__(self, exact: int = EXACT) -> None:
-        self._exact = self._room = exact
-        self._new = array("q")
+        self._exact = self.room = exact
+        self.new = array("q")
         self._counts: Array | None = None
         self._folded = 0
         self._most = self._sum = self._squares = 0
@@ -51,14 +53,14 @@ class Samples:
 
     def add(self, sample: int) -> None:
         """Take in a sample."""
-        new = self._new
+        new = self.new
         new.append(sample)
-        if len(new) > self._room:
-            self._fold()
-            self._room = TOLD
+        if len(new) > self.room:
+            self.fold()
+            self.room = TOLD
 
     def __len__(self) -> int:
-        return self._folded + len(self._new)
+        return self._folded + len(self.new)
 
     @property
     def relative_error(self) -> float:
@@ -68,7 +70,7 @@ class Samples:
     @property
     def largest(self) -> int:
         """The largest sample, which is exact; 0 if there is none."""
-        return max(self._most, *self._new) if self._new else self._most
+        return max(self._most, *self.new) if self.new else self._most
 
     def quantiles(self, wanted: Mapping[str, Fraction]) -> dict[str, int]:
         """The quantiles of all samples, by name; there must be a sample."""
@@ -76,10 +78,10 @@ class Samples:
 
         count = len(self)
         if count <= self._exact:
-            ordered = np.sort(np.frombuffer(self._new, dtype=np.int64))
+            ordered = np.sort(np.frombuffer(self.new, dtype=np.int64))
             return {name: int(ordered[rank(q, count)]) for name, q in wanted.items()}
-        if self._new:
-            self._fold()
+        if self.new:
+            self.fold()
         assert self._counts is not None
         below = np.cumsum(self._counts)
         buckets = [int(np.searchsorted(below, rank(q, count), side="right")) for q in wanted.values()]
@@ -88,8 +90,8 @@ class Samples:
     @property
     def deviation(self) -> int:
         """The standard deviation, to the nearest integer below; 0 if there are not two samples."""
-        count, total = len(self), self._sum + sum(self._new)
-        squares = self._squares + sum(map(mul, self._new, self._new))
+        count, total = len(self), self._sum + sum(self.new)
+        squares = self._squares + sum(map(mul, self.new, self.new))
         return isqrt((squares * count - total * total) // (count * (count - 1))) if count > 1 else 0
 
     def distribution(self) -> dict[int, int]:
@@ -97,8 +99,8 @@ class Samples:
         import numpy as np
 
         counts = np.zeros(0, dtype=np.int64) if self._counts is None else self._counts
-        if self._new:
-            counts = _added(counts, np.bincount(bucket_of(np.frombuffer(self._new, dtype=np.int64))))
+        if self.new:
+            counts = _added(counts, np.bincount(bucket_of(np.frombuffer(self.new, dtype=np.int64))))
         return {least(bucket): int(counts[bucket]) for bucket in np.flatnonzero(counts).tolist()}
 
     def interval(self) -> Interval | str:
@@ -108,7 +110,7 @@ class Samples:
         count = len(self)
         if count < BLOCKS:
             return f"too short: {count} samples, and {BLOCKS} are needed"
-        new = np.frombuffer(self._new, dtype=np.int64)
+        new = np.frombuffer(self.new, dtype=np.int64)
         if not self._folded:
             size = count // BLOCKS
             sums = np.add.reduce(new[count - size * BLOCKS :].reshape(BLOCKS, size), axis=1)
@@ -119,21 +121,21 @@ class Samples:
 
     def all(self) -> array[int]:
         """Every sample in the order in which they came, if no more than `exact` were added."""
-        return array("q", self._new)
+        return array("q", self.new)
 
-    def _fold(self) -> None:
+    def fold(self) -> None:
         """Take the new samples into the histogram."""
         import numpy as np
 
         self._most = self.largest
-        self._folded += len(self._new)
-        self._sum += sum(self._new)
-        self._squares += sum(map(mul, self._new, self._new))
-        new = np.array(self._new, dtype=np.int64)
+        self._folded += len(self.new)
+        self._sum += sum(self.new)
+        self._squares += sum(map(mul, self.new, self.new))
+        new = np.array(self.new, dtype=np.int64)
         self._blocks.take(new)
         counts = np.bincount(bucket_of(new))
         self._counts = counts if self._counts is None else _added(self._counts, counts)
-        del self._new[:]
+        del self.new[:]
 
 
 def _added(some: Array, others: Array) -> Array:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from cosim.oracles import ORACLES, Book, Bounds, Oracle, Violation
 from cosim.oracles.oracle import Listener
 from cosim.sim.simulation import Sim
-from cosim.study.run.telling import tell
+from cosim.study.gather.telling import tell
 
 KEPT = 1000
 """As many violations are kept, the first ones, and the first one of each signature; all are counted."""

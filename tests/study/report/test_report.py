@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from cosim.config.problems import TopologyError
+from cosim.study.gather.latencies import Latencies
 from cosim.study.report.kernel_log import dmesg
 from cosim.study.report.latency_table import merged
 from cosim.study.report.report import prepare, print_report, write_results
 from cosim.study.run.kernel_lines import LogLine
-from cosim.study.run.latency import Latencies
 from tests.study.run.results import MS, NS, SCALARS, US, latency, random_latency, result, stale_dma
 
 

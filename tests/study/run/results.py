@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from cosim.oracles import Violation
+from cosim.study.gather.latencies import Latencies
 from cosim.study.run.kernel_lines import LogLine
-from cosim.study.run.latency import Latencies, Latency
+from cosim.study.run.latency import Latency
 from cosim.study.run.limit import limit_of
 from cosim.study.run.result import Result
 from cosim.system.topology import Topology

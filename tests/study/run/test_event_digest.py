@@ -9,7 +9,7 @@ import pytest
 
 from cosim.events import CallDone, CommandExecuted, DmaDone, FaultRecorded
 from cosim.sim.simulation import Sim
-from cosim.study.run.event_digest import EventDigest
+from cosim.study.gather.event_digest import EventDigest
 
 CALL = CallDone(5, "cpu0.t", "map", 0, {}, "")
 COMMAND = CommandExecuted(5, "iommu0", 1, (0x1, 0x2000), "iotinval_vma")

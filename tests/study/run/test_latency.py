@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.study.run.latency import GROUPS, Latencies, share_out
+from cosim.study.gather.latencies import GROUPS, Latencies
+from cosim.study.run.latency import share_out
 
 PARTS = st.dictionaries(st.sampled_from(["walk", "link", "memory", "queue"]), st.integers(0, 10**12), min_size=1)
 

@@ -17,8 +17,8 @@ from cosim.sim import probe
 from cosim.sim.chooser import Chooser
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind, Port
+from cosim.study.gather.telling import tell
 from cosim.study.run.failed_requests import FailedRequests
-from cosim.study.run.telling import tell
 from cosim.study.run.violations import Violations
 
 PAGE, FRAME = 0x1000, 0x8000_0000

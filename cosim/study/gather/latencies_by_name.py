@@ -8,7 +8,8 @@ from sys import maxsize
 
 from cosim.events import CallDone, DmaDone
 from cosim.sim.simulation import Sim
-from cosim.study.run.latency import Latencies, Latency
+from cosim.study.gather.latencies import Latencies
+from cosim.study.run.latency import Latency
 from cosim.study.run.samples import EXACT
 from cosim.study.run.window import Window
 
