@@ -88,8 +88,9 @@ class Blame:
             if self._holders.walks_alone(iommu):
                 return self._of([places], "", tuple(filter(None, (self.resources[places].knob, knob))))
         if full == [slots] and behind(latency) >= MERGED * latency.mean_ps:
-            both = (self.resources[slots].knob, self._shortening.walk(iommu))
-            return self._of(full, "merge_wait", tuple(knob for knob in both if knob))
+            return self._of(full, "merge_wait", self._with_a_walk(full, iommu))
+        if self.uses[slots] >= FULL and behind(latency) >= PASSES * latency.mean_ps and self._all_links(full):
+            return self._of(full, "", self._with_a_walk(full, iommu))
         if full:
             return self._of(full)
         for part in sorted(latency.parts, key=lambda part: -latency.parts[part]):
@@ -132,6 +133,14 @@ class Blame:
         if knobs is None:
             knobs = tuple(dict.fromkeys(resource.knob for resource in resources if resource.knob))
         return Cause(resources, tuple(self.uses[path] for path in paths), part, knobs)
+
+    def _with_a_walk(self, full: list[str], iommu: str) -> tuple[Knob, ...]:
+        """What makes more of what is full, and a walk shorter."""
+        return tuple(filter(None, (*(self.resources[path].knob for path in full), self._shortening.walk(iommu))))
+
+    def _all_links(self, full: list[str]) -> bool:
+        """Whether what is full are links, which carry nothing while requests wait for one another's walks together."""
+        return bool(full) and all(self.resources[path].name.startswith("link") for path in full)
 
     def _full(self, name: str, way: list[str]) -> list[str]:
         """What is full and does not pass the blame on to something full inside it.

@@ -54,6 +54,9 @@ FAR_BEHIND = (4, 30)
 ONE_FAR_BEHIND = 103
 """A system of those that are `varied`, in which no request of the device ends in time that has nearly all places."""
 
+CONVOY = 940
+"""A system whose link is full of what comes back at once to all requests that have waited for the same walk."""
+
 WRITES_BEHIND_READS = (289, 431)
 """Systems of those that are `varied`, in which every place goes to reads, so that a device which writes has none."""
 
@@ -218,6 +221,14 @@ def test_contexts_of_more_devices_than_are_kept_are_to_be_kept(tmp_path: Path) -
     after = cosim.run(path, set={"iommu0.geometry.ddtc_entries": 4})
     assert after.scalars["iommu0.ddt_reads"] == 0
     assert gain(before, after, name.rstrip(",")) > 0.5
+
+
+def test_a_link_is_named_with_the_walk_that_all_requests_wait_for() -> None:
+    """Those that waited for one walk want the link at the same time, so that half of their time is as good as lost."""
+    assert "try -s 'dev0.bandwidth=32 GB/s' -s 'iommu0.timing.link=50 ns'" in check(CONVOY, MEDIUM)
+    _, alone = improvement(CONVOY, sets=["dev0.bandwidth=32 GB/s"], run=MEDIUM)
+    assert alone is not None
+    assert alone < MARGIN
 
 
 @pytest.mark.slow
