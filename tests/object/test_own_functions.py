@@ -27,6 +27,16 @@ async def register(call):
 FUNCTIONS = {"iommu_device_register": register}
 """
 
+DIES_IN_A_FENCE = """
+async def ktime_get(call):
+    if call.hart.part == "fence":
+        raise call.oops("the clock has stopped")
+    return 0
+
+
+FUNCTIONS = {"ktime_get": ktime_get}
+"""
+
 
 def run(file: Path, text: str, *words: str) -> Result:
     file.write_text(text)
@@ -37,6 +47,12 @@ def test_a_function_of_the_kernel_is_replaced(tmp_path: Path) -> None:
     log = tmp_path / "log.dmesg"
     done = run(tmp_path / "mine.py", SAYS_SO, "--until", "1 us", "-t", str(log))
     assert "registered by own_domains_start" in log.read_text(), done.output
+
+
+def test_a_thread_that_dies_while_it_waits_for_a_fence_has_left_both_calls(tmp_path: Path) -> None:
+    done = run(tmp_path / "mine.py", DIES_IN_A_FENCE)
+    assert done.exit_code == 1, done.output
+    assert "in own_sync: ktime_get: the clock has stopped" in " ".join(done.output.split())
 
 
 def test_an_object_may_ask_for_what_only_the_file_has(tmp_path: Path) -> None:

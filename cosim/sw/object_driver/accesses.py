@@ -209,18 +209,17 @@ class Accesses:
                 self._slot_words.clear()
                 target = watch.tell(ring, self.context.thread, ring.index(start), (first, second))
                 if target is not None:
-                    if self._fence is not None:
-                        await self.fenced()
+                    await self.fenced()
                     measured = self._calls.measured("cmd_sync")
                     await measured.__aenter__()
                     self._fence, self.part = (ring.iommu, target, measured), "fence"
         await self.asked(op, pc)
 
-    async def fenced(self) -> None:
-        """The fence that was waited for is done, or given up."""
-        assert self._fence is not None
-        measured, self._fence, self.part = self._fence[2], None, ""
-        await measured.__aexit__(None, None, None)
+    async def fenced(self, error: Exception | None = None) -> None:
+        """The fence that was waited for, if there is one, is done or given up; or its thread dies of an error."""
+        if self._fence is not None:
+            measured, self._fence, self.part = self._fence[2], None, ""
+            await measured.__aexit__(type(error) if error else None, error, None)
 
 
 def wrong(what: str, address: int, size: int) -> str:

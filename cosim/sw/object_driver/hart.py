@@ -66,22 +66,28 @@ class ObjectHart(Accesses):
         image, outside = self.machine.image, self.machine.image.linked.outside
         blocks = image.blocks
         pc, count, before = entry, 0, None
-        while pc != RETURN:
-            block = blocks.get(pc)
-            if block is None:
-                if pc in outside:
-                    pc = await self._outside(outside[pc])
-                    continue
-                try:
-                    block = image.block(pc)
-                except Nowhere as error:
-                    jump = before.end - 2 if before else entry
-                    raise self.oops(jump, f"jumps to nowhere: {error}") from None
-            before = block
-            pc = await block.run(self)
-            count += 1
-            if not count & LOOKS and self.retired - self.paid > PATIENCE:
-                raise self.oops(pc, f"loops for ever: {PATIENCE} instructions without an access that anybody could see")
+        try:
+            while pc != RETURN:
+                block = blocks.get(pc)
+                if block is None:
+                    if pc in outside:
+                        pc = await self._outside(outside[pc])
+                        continue
+                    try:
+                        block = image.block(pc)
+                    except Nowhere as error:
+                        jump = before.end - 2 if before else entry
+                        raise self.oops(jump, f"jumps to nowhere: {error}") from None
+                before = block
+                pc = await block.run(self)
+                count += 1
+                if not count & LOOKS and self.retired - self.paid > PATIENCE:
+                    raise self.oops(
+                        pc, f"loops for ever: {PATIENCE} instructions without an access that anybody could see"
+                    )
+        except Exception as error:
+            await self.fenced(error)
+            raise
         return x[ARGUMENTS]
 
     async def again(self, entry: int, *arguments: int) -> int:
@@ -94,8 +100,7 @@ class ObjectHart(Accesses):
 
     async def leave(self) -> None:
         """The call is over: pay for what it has executed since its last operation, and give back the stack."""
-        if self._fence is not None:
-            await self.fenced()
+        await self.fenced()
         if owed := self.owes():
             await Work(owed, part=self.part or "cpu")
         self.machine.give_slot(self.slot)
