@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cosim.study.run.holders import MERGED, Holders, behind
 from cosim.study.run.latency import Latency
@@ -51,12 +52,19 @@ HOLDING = frozenset({"walkers", "places", "slots"})
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What a kind of request waits for in the end: resources, or if there is none, what a part of its latency is."""
+    """What a kind of request waits for in the end: resources, if there are any, and what makes it wait less."""
 
     resources: tuple[Resource, ...]
     uses: tuple[float, ...]
-    part: str
+    """The fraction of the window that each of them was in use."""
+    of: tuple[str, ...]
+    """The latency part that each is full of, if the wait for that is what has to become shorter; else empty."""
     knobs: tuple[Knob, ...]
+
+
+Filled = Mapping[str, str]
+Instead = Mapping[str, tuple[Knob | None, ...]]
+NONE: Mapping[str, Any] = {}
 
 
 class Blame:
@@ -82,21 +90,25 @@ class Blame:
         full = self._full(name, way) or self._waited_for(device, name, way)
         iommu = options.through or ""
         places, slots = f"{iommu}.places", f"{device}.slots"
-        if places in full and f"{iommu}.walkers" not in full and (knob := self._shortening.walk(iommu)):
+        of: Filled = {}
+        instead: Instead = {}
+        # With more of what requests hold while they wait for one another's walks, more of them wait for the same one.
+        if places in full and f"{iommu}.walkers" not in full and (walk := self._shortening.walk(iommu)):
             if self._holders.merged(iommu) >= MERGED:
-                return self._of([places], "merge_wait", (knob,))
-            if self._holders.walks_alone(iommu):
-                return self._of([places], "", tuple(filter(None, (self.resources[places].knob, knob))))
-        if full == [slots] and behind(latency) >= MERGED * latency.mean_ps:
-            return self._of(full, "merge_wait", self._with_a_walk(full, iommu))
-        if self.uses[slots] >= FULL and behind(latency) >= PASSES * latency.mean_ps and self._all_links(full):
-            return self._of(full, "", self._with_a_walk(full, iommu))
+                full = [path for path in full if path != slots or self.uses[places] < FULL]
+                of, instead = {places: "merge_wait"}, {places: (walk,)}
+            elif self._holders.walks_alone(iommu):
+                instead = {places: (self.resources[places].knob, walk)}
+        elif full == [slots] and behind(latency) >= MERGED * latency.mean_ps:
+            of, instead = {slots: "merge_wait"}, {slots: (self.resources[slots].knob, self._shortening.walk(iommu))}
+        elif self.uses[slots] >= FULL and behind(latency) >= PASSES * latency.mean_ps and self._all_links(full):
+            instead = {full[-1]: (self.resources[full[-1]].knob, self._shortening.walk(iommu))}
         if full:
-            return self._of(full)
+            return self._of(full, of, instead)
         for part in sorted(latency.parts, key=lambda part: -latency.parts[part]):
             if (knob := self._shortening.of(name, part)) is not None:
-                return Cause((), (), part, (knob,))
-        return Cause((), (), max(latency.parts, key=lambda part: latency.parts[part]), ())
+                return Cause((), (), (), (knob,))
+        return Cause((), (), (), ())
 
     def behind(self, device: str) -> Cause | None:
         """What is in the way of a device of which no request made in the window ended in it, as its backlog was long.
@@ -110,8 +122,10 @@ class Blame:
         way = self._way(device, WALKING)
         full = [path for path in way if self.uses[path] >= FULL]
         iommu = self.topology.devices()[device].through
-        if f"{iommu}.places" in full and self._reads_overtake(device):
-            return self._of([f"{iommu}.places"], "place", (Knob(f"{iommu}.geometry.arbitration", "arrival"),))
+        places = f"{iommu}.places"
+        if places in full and self._reads_overtake(device):
+            arrival = Knob(f"{iommu}.geometry.arbitration", "arrival")
+            return self._of([places], {places: "place"}, {places: (arrival,)})
         named = [path for path in full[1:] if self.resources[path].name not in HOLDING or self._bounds(path, full)]
         if full and self.resources[full[0]].name != "slots":
             named = [*self._busiest_inside(full[0], way, HALF), *full[:1], *named]
@@ -127,16 +141,15 @@ class Blame:
         served = not options[device].writes or self.scalars[f"{device}.writes"]
         return not served and any(self.scalars[f"{path}.reads"] for path in others)
 
-    def _of(self, paths: list[str], part: str = "", knobs: tuple[Knob, ...] | None = None) -> Cause:
-        """The cause that these resources are; what makes it better are their own knobs, if no others are given."""
-        resources = tuple(self.resources[path] for path in paths)
-        if knobs is None:
-            knobs = tuple(dict.fromkeys(resource.knob for resource in resources if resource.knob))
-        return Cause(resources, tuple(self.uses[path] for path in paths), part, knobs)
-
-    def _with_a_walk(self, full: list[str], iommu: str) -> tuple[Knob, ...]:
-        """What makes more of what is full, and a walk shorter."""
-        return tuple(filter(None, (*(self.resources[path].knob for path in full), self._shortening.walk(iommu))))
+    def _of(self, paths: list[str], of: Filled = NONE, instead: Instead = NONE) -> Cause:
+        """The cause that these resources are; what makes it better are their own knobs, or others `instead`."""
+        knobs = (knob for path in paths for knob in instead.get(path, (self.resources[path].knob,)) if knob)
+        return Cause(
+            tuple(self.resources[path] for path in paths),
+            tuple(self.uses[path] for path in paths),
+            tuple(of.get(path, "") for path in paths),
+            tuple(dict.fromkeys(knobs)),
+        )
 
     def _all_links(self, full: list[str]) -> bool:
         """Whether what is full are links, which carry nothing while requests wait for one another's walks together."""

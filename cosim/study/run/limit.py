@@ -109,8 +109,9 @@ def _behind(latencies: Operations, scalars: Mapping[str, int | float], topology:
 
 def _were(cause: Cause) -> str:
     """How busy what is to blame was, the slots of a device last."""
-    told = [were(str(resource), use) for resource, use in zip(cause.resources, cause.uses, strict=True)]
-    return " and ".join(told) + (WITH_WHOM.get(cause.part, "") if told else "")
+    told = zip(cause.resources, cause.uses, cause.of, strict=True)
+    with_whom = (were(str(resource), use) + WITH_WHOM.get(part, "") for resource, use, part in told)
+    return (", and " if any(cause.of) else " and ").join(with_whom)
 
 
 def _try(cause: Cause) -> str:

@@ -169,7 +169,7 @@ def test_walkers_are_named_with_the_places_that_bound_how_many_are_in_use() -> N
 
 @pytest.mark.slow
 def test_slots_are_named_with_the_walk_that_all_requests_wait_for() -> None:
-    assert "try -s dev0.traffic.outstanding=8 -s 'iommu0.timing.link=50 ns'" in check(ONE_WALK)
+    assert "try -s 'iommu0.timing.link=50 ns' -s dev0.traffic.outstanding=8" in check(ONE_WALK)
     _, alone = improvement(ONE_WALK, sets=["dev0.traffic.outstanding=8"])
     assert alone is not None
     assert alone < MARGIN
@@ -229,6 +229,15 @@ def test_a_link_is_named_with_the_walk_that_all_requests_wait_for() -> None:
     _, alone = improvement(CONVOY, sets=["dev0.bandwidth=32 GB/s"], run=MEDIUM)
     assert alone is not None
     assert alone < MARGIN
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "link"), [(667, "up to"), (732, "down from")])
+def test_a_full_link_is_named_with_the_one_place_that_is_full_as_well(seed: int, link: str) -> None:
+    said, better = improvement(seed, drawn=spread)
+    assert f" and dev0's link {link} the IOMMU was 100 % busy; try -s " in said
+    assert better is not None
+    assert better > 0.1
 
 
 @pytest.mark.slow
