@@ -91,6 +91,10 @@ class DebugInfo:
         return Member(path, offset, member.size, member.kind, member.signed, member.bits)
 
 
+SPLIT = {"DW_AT_dwo_name", "DW_AT_GNU_dwo_name"}
+"""What a compilation unit says whose debugging information is in another file, in DWARF 5 and before."""
+
+
 def debug_info(files: Sequence[tuple[str, bytes]], problems: list[str]) -> DebugInfo:
     """What files with relocated debugging information say; that they are of different trees is one of `problems`."""
     elffile, found = elftools("elf.elffile"), DebugInfo()
@@ -101,6 +105,12 @@ def debug_info(files: Sequence[tuple[str, bytes]], problems: list[str]) -> Debug
         try:
             info = elffile.ELFFile(io.BytesIO(whole)).get_dwarf_info(relocate_dwarf_sections=False)
             for unit in info.iter_CUs():
+                if SPLIT & unit.get_top_DIE().attributes.keys():
+                    problems.append(
+                        f"{path} has its debugging information in a file of its own; build the tree with "
+                        "CONFIG_DEBUG_INFO_SPLIT=n"
+                    )
+                    break
                 reader = _Unit(unit)
                 reader.read()
                 for structure in reader.structures.values():

@@ -17,6 +17,7 @@ RISCV = 243
 ALLOCATED, WRITABLE, EXECUTABLE, COMPRESSED = 0x2, 0x1, 0x4, 0x800
 """Flags of sections."""
 
+DEBUG_INFO = ".debug_info"
 SYMTAB, RELA, NOBITS = 2, 4, 8
 """Kinds of sections."""
 

@@ -12,7 +12,7 @@ from cosim.isa.instruction import UnknownInstruction
 from cosim.isa.translate import Block, translate
 from cosim.isa.translation import Translation, translate_all
 from cosim.object.dwarf import DebugInfo, debug_info
-from cosim.object.elf import Relocatable, elftools, read
+from cosim.object.elf import COMPRESSED, DEBUG_INFO, Relocatable, elftools, read
 from cosim.object.errors import ObjectError
 from cosim.object.inlined import sends
 from cosim.object.kept import kept
@@ -195,7 +195,7 @@ def _read(
         raise ObjectError(problems)
     linked = link(objects, functions, dict(data), problems)
     info = DebugInfo()
-    if all(one.section(".debug_info") for one in objects):
+    if all((found := one.section(DEBUG_INFO)) and not found.flags & COMPRESSED for one in objects):
         info = debug_info(linked.debug, problems)
         problems += _missing(info, structures, paths)
     image = Image(paths, linked, info, {})

@@ -12,7 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cosim.object.elf import ALLOCATED, COMPRESSED, EXECUTABLE, WRITABLE, Relocatable, Relocation, Section, Symbol
+from cosim.object.elf import (
+    ALLOCATED,
+    COMPRESSED,
+    DEBUG_INFO,
+    EXECUTABLE,
+    WRITABLE,
+    Relocatable,
+    Relocation,
+    Section,
+    Symbol,
+)
 from cosim.object.relocate import KINDS, PCREL_HI20, PCREL_LO12, SET_ULEB128, SUB_ULEB128, OutOfReach, put_uleb128
 from cosim.spec.page import PAGE
 
@@ -179,7 +189,7 @@ def unfit(one: Relocatable) -> Iterator[str]:
     pads = one.section("__patchable_function_entries") or one.section("__mcount_loc")
     if pads is not None or any(name.startswith("_mcount") for name in names):
         yield f"{one.path} has pads for ftrace; build the tree with CONFIG_FUNCTION_TRACER=n"
-    info = one.section(".debug_info")
+    info = one.section(DEBUG_INFO)
     if info is None:
         yield f"{one.path} has no debugging information; build the tree with CONFIG_DEBUG_INFO_DWARF5=y"
     elif info.flags & COMPRESSED:

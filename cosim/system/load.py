@@ -15,6 +15,7 @@ from cosim.config.source import Override, Source, dump, legal_names, validate
 from cosim.config.yaml_reader import node_of
 from cosim.config.yaml_writer import Hex
 from cosim.sw.driver.axes import AXES
+from cosim.sw.driver.compiled import in_short
 from cosim.system.checks import check
 from cosim.system.effects import ineffective
 from cosim.system.topology import Topology
@@ -53,7 +54,7 @@ def load(
     """
     overrides = []
     if driver is not None:  # the whole section: the cells of another variant are none of this one's
-        position = Position(f"--driver {driver}")
+        position = Position(f"--driver {in_short(driver)}")
         overrides.append(Override(("driver",), node_of({"variant": driver}, position), position))
     overrides += [Override.parse(text) for text in sets]
     overrides += [Override.of(path, value) for path, value in (set or {}).items()]

@@ -130,6 +130,11 @@ def problem(**options: Any) -> str:
     return str(caught.value)
 
 
+def test_a_message_names_the_first_of_several_objects_and_not_all_their_paths() -> None:
+    assert problem(driver=f"{OWN},-queue.c:1").startswith("--driver object:queue.o,...: driver.variant: -queue.c:1")
+    assert problem(driver="object:none.o").startswith("--driver object:none.o: driver.variant: none.o: No such file")
+
+
 def test_the_policies_of_an_object_cannot_be_set() -> None:
     assert "an object has no policies that could be set" in problem(driver=OWN, sets=["driver.attach=context-first"])
 

@@ -186,6 +186,20 @@ def renamed(old: str, new: str) -> Callable[[bytes], bytes]:
     return lambda whole: whole.replace(old.encode() + b"\0", new.encode().ljust(len(old), b"_") + b"\0")
 
 
+def compressed(whole: bytes) -> bytes:
+    """The section of that name says of itself that it is."""
+    at = struct.unpack_from("<Q", whole, 40)[0]
+    number = [section.name for section in elf.read(PATHS[0], whole).sections].index(elf.DEBUG_INFO)
+    return patched(at + 64 * number + 8, struct.pack("<Q", elf.COMPRESSED))(whole)
+
+
+def split(whole: bytes) -> bytes:
+    """The compilation unit's name (DW_AT_name) becomes the name of that file (DW_AT_dwo_name)."""
+    unit = bytes.fromhex("1101250e130b03")
+    assert whole.count(unit) == 1
+    return whole.replace(unit, unit[:-1] + b"\x76")
+
+
 BAD = {
     "no ELF object": patched(0, b"text"),
     "is big-endian": patched(5, b"\2"),
@@ -195,6 +209,8 @@ BAD = {
     "was cut short": lambda whole: whole[:5000],
     "no whole ELF header": lambda whole: whole[:30],
     "has no debugging information": without(".debug_info"),
+    "has its debugging information compressed": compressed,
+    "has its debugging information in a file of its own": split,
     "is built with KASAN": renamed("usleep_range_state", "__asan_load8"),
     "has pads for ftrace": renamed("_dev_warn", "_mcount"),
 }
@@ -207,6 +223,7 @@ def test_a_wrong_object_is_refused_in_a_sentence(tmp_path: Path, sentence: str) 
     with pytest.raises(ObjectError, match=sentence) as caught:
         load([bad], FUNCTIONS, {}, {})
     assert all("bad.o" in problem or "unknown to the kernel" in problem for problem in caught.value.problems)
+    assert sum("debugging information" in problem for problem in caught.value.problems) == ("debugging" in sentence)
 
 
 def test_all_that_is_unknown_is_said_at_once() -> None:

@@ -21,3 +21,9 @@ def paths_of(name: str) -> tuple[Path, ...]:
 def name_of(paths: Iterable[object]) -> str:
     """The name of the driver that these objects are."""
     return COMPILED + ",".join(map(str, paths))
+
+
+def in_short(name: str) -> str:
+    """The name of a driver as messages have it: one of several objects is the first of them, without its folders."""
+    first, *more = paths_of(name) or (None,)
+    return f"{COMPILED}{first.name},..." if first and more else name
