@@ -49,11 +49,12 @@ class Latencies:
     last one of the same latency in each part: these are counted, and summed when they are asked for.
     """
 
-    __slots__ = ("_counts", "_fine", "_last", "_new", "_samples", "_sums")
+    __slots__ = ("_counts", "_fine", "_last", "_new", "_room", "_samples", "_sums")
 
     def __init__(self, exact: int = EXACT) -> None:
         self._samples = Samples(exact)
         self._new = self._samples.new
+        self._room = self._samples.room
         self._fine = APART
         self._sums: dict[int, dict[str, int]] = {}
         self._counts: dict[int, int] = {}
@@ -71,8 +72,9 @@ class Latencies:
             self._add_another(total, parts, last)
         new = self._new
         new.append(total)
-        if len(new) > self._samples.room:
+        if len(new) > self._room:
             self._samples.fold()
+            self._room = self._samples.room
 
     def _add_another(self, total: int, parts: Mapping[str, int], last: Last | None) -> None:
         """The same of one that is not like the last of this latency."""

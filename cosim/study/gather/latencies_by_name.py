@@ -6,7 +6,7 @@ from array import array
 from collections import Counter, defaultdict
 from sys import maxsize
 
-from cosim.events import CallDone, DmaDone
+from cosim.events import CallDone
 from cosim.sim.simulation import Sim
 from cosim.study.gather.latencies import Latencies
 from cosim.study.run.latency import Latency
@@ -17,21 +17,21 @@ from cosim.study.run.window import Window
 class LatenciesByName:
     """A latency counts if its request was issued, or its call begun, inside the window and was over before its end.
 
-    `ended` is how many requests and calls ended inside the window, whenever they began. With `keep` every sample is
-    kept, in the order in which requests ended, however many there are.
+    `ended` is how many requests and calls ended inside the window, whenever they began, and `opened` when it opened, -1
+    before that. Requests come from `Requests`. With `keep` every sample is kept, in the order in which they ended,
+    however many there are.
     """
 
-    __slots__ = ("_found", "_keeps", "_requests", "_returned", "_window", "ended")
+    __slots__ = ("_found", "_keeps", "_returned", "_window", "ended", "opened")
 
     def __init__(self, sim: Sim, window: Window, *, keep: bool = False) -> None:
         self.ended = 0
+        self.opened = -1
         self._window = window
+        window.on_open.append(self._open)
         self._keeps = keep
         self._found: defaultdict[str, Latencies] = defaultdict(lambda: Latencies(maxsize if keep else EXACT))
-        self._requests: dict[tuple[str, str, bool], Latencies] = {}
-        """The same of requests, by device, purpose and whether they write."""
         self._returned: Counter[str] = Counter()
-        sim.probe(DmaDone).watch(self._dma_done)
         sim.probe(CallDone).watch(self._call_done)
 
     def summaries(self) -> dict[str, Latency]:
@@ -52,26 +52,15 @@ class LatenciesByName:
         """The longest latency of this name, in picoseconds; -1 if there is none."""
         return self._found[name].longest if name in self._found else -1
 
-    def _dma_done(self, event: DmaDone) -> None:
-        opened = self._window.opened
-        if opened < 0:
-            return
-        self.ended += 1
-        if opened <= event.issued:
-            found = self._requests.get((event.who, event.purpose, event.write))
-            if found is None:
-                found = self._kind_of(event)
-            found.add(event.time - event.issued, event.parts)
+    def of(self, name: str) -> Latencies:
+        """Where the latencies of this name are gathered; there is one at least, from here on."""
+        return self._found[name]
 
-    def _kind_of(self, event: DmaDone) -> Latencies:
-        """Where the latencies of what is like this request are gathered."""
-        kind = "write" if event.write else "read"
-        found = self._found[f"{event.who}.{kind if event.purpose == 'data' else event.purpose}"]
-        self._requests[event.who, event.purpose, event.write] = found
-        return found
+    def _open(self) -> None:
+        self.opened = self._window.opened
 
     def _call_done(self, event: CallDone) -> None:
-        opened = self._window.opened
+        opened = self.opened
         if opened < 0:
             return
         self.ended += 1

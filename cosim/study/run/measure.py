@@ -9,6 +9,7 @@ from cosim.sim.occupancy import Occupancy
 from cosim.sim.simulation import Sim
 from cosim.study.gather.event_digest import EventDigest
 from cosim.study.gather.latencies_by_name import LatenciesByName
+from cosim.study.gather.requests import Requests
 from cosim.study.run.calls_under_way import CallsUnderWay
 from cosim.study.run.counted import Counted
 from cosim.study.run.exposures import Exposures
@@ -52,11 +53,16 @@ class Meter:
         self._needed = NeededCommands()
         self._recorders = [recorder() for recorder in RECORDERS]
         self.failed = FailedRequests()
-        self.violations = Violations(sim, patience, beside=(*self._recorders, self._needed, self.failed))
-        self._commands = Counted(self.window, self._needed.counts)
         self.digest = EventDigest(sim)
-        self.rounds = FailedRounds(sim)
         self.latencies = LatenciesByName(sim, self.window, keep=keep_samples)
+        self.violations = Violations(
+            sim,
+            patience,
+            beside=(*self._recorders, self._needed, self.failed),
+            failures=Requests(self.digest, self.latencies),
+        )
+        self._commands = Counted(self.window, self._needed.counts)
+        self.rounds = FailedRounds(sim)
         self.calls = CallsUnderWay(sim)
         self.log = KernelLines(sim, awaited)
 

@@ -57,7 +57,6 @@ class Samples:
         new.append(sample)
         if len(new) > self.room:
             self.fold()
-            self.room = TOLD
 
     def __len__(self) -> int:
         return self._folded + len(self.new)
@@ -127,6 +126,7 @@ class Samples:
         """Take the new samples into the histogram."""
         import numpy as np
 
+        self.room = TOLD
         self._most = self.largest
         self._folded += len(self.new)
         self._sum += sum(self.new)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from cosim.oracles import ORACLES, Book, Bounds, Oracle, Violation
 from cosim.oracles.oracle import Listener
 from cosim.sim.simulation import Sim
+from cosim.study.gather.failures import Failures
 from cosim.study.gather.telling import tell
 
 KEPT = 1000
@@ -26,13 +27,17 @@ class Violations:
         oracles: Iterable[type[Oracle]] = tuple(ORACLES.values()),
         *,
         beside: Iterable[Listener] = (),
+        failures: Failures | None = None,
     ) -> None:
-        """`oracles` are all of them, but for whoever measures what they cost; `beside` them others listen."""
+        """`oracles` are all of them, but for whoever measures what they cost; `beside` them others listen.
+
+        `failures` tells of requests that failed, if it has more to do than that.
+        """
         self.kept: list[Violation] = []
         self.signatures: Counter[str] = Counter()
         books: dict[type[Book], Book] = {}
         self._oracles = [oracle(self._violated, bounds, books) for oracle in oracles]
-        tell(sim, (*books.values(), *self._oracles, *beside))
+        tell(sim, (*books.values(), *self._oracles, *beside), failures)
 
     def be_patient(self, bounds: Bounds) -> None:
         """Judge by other bounds from here on."""

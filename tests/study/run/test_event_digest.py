@@ -10,6 +10,10 @@ import pytest
 from cosim.events import CallDone, CommandExecuted, DmaDone, FaultRecorded
 from cosim.sim.simulation import Sim
 from cosim.study.gather.event_digest import EventDigest
+from cosim.study.gather.latencies_by_name import LatenciesByName
+from cosim.study.gather.requests import Requests
+from cosim.study.run.window import Window
+from cosim.sw.runtime import Origin
 
 CALL = CallDone(5, "cpu0.t", "map", 0, {}, "")
 COMMAND = CommandExecuted(5, "iommu0", 1, (0x1, 0x2000), "iotinval_vma")
@@ -22,6 +26,7 @@ DMA = DmaDone(5, "nic0", 1, 7, 0x1000, 64, False, 1, "SUCCESS", {"link": 4})
 def digest(*events: object) -> tuple[int, str]:
     sim = Sim()
     made = EventDigest(sim)
+    sim.probe(DmaDone).watch(Requests(made, LatenciesByName(sim, Window(sim, 0, Origin()))).done)
     for event in events:
         sim.probe(type(event))(event)
     return made.events, str(made)
