@@ -37,7 +37,7 @@ class Accesses:
         self.stack = bytearray(STACK)
         self.spilled: dict[int, int] = {}
         self.task = TASKS + self.slot * APART
-        self._block = Task(machine.kernel, machine.layout, context)
+        self.block = Task(machine.kernel, machine.layout, context)
         self.retired = 0
         self.paid = 0
         self.part = ""
@@ -128,7 +128,7 @@ class Accesses:
         if self.low <= address <= self.low + STACK - size:
             return self.local(address, size)
         if self.task <= address < self.task + APART:
-            held = self._block.load(address - self.task, size)
+            held = self.block.load(address - self.task, size)
             if held is not None:
                 return held
         if address in machine.given:
@@ -142,7 +142,7 @@ class Accesses:
         if self.low <= address <= self.low + STACK - size:
             self.put_local(address, size, value)
         elif self.task <= address < self.task + APART:
-            return self._block.store(address - self.task, size, value)
+            return self.block.store(address - self.task, size, value)
         elif FIRST <= address < END:
             self.machine.descriptors.store(address, size, value)
         elif address in self.machine.image.code or address in self.machine.given:

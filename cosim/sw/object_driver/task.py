@@ -1,6 +1,7 @@
 """The block of the task that runs: the few members that compiled code reads by itself, without a call.
 
-Where the kernel is built without PREEMPT_RCU, a read section of RCU is no call either, but a count in this block.
+Where the kernel is built without PREEMPT_RCU, a read section of RCU is a count in this block, which is no call either
+but with CONFIG_DEBUG_PREEMPT.
 """
 
 from __future__ import annotations
@@ -44,6 +45,14 @@ class Task:
         if (offset, size) == self._count and before is not None and before != value:
             return self._begin() if value > before else self._end()
         return None
+
+    async def count(self, by: int) -> bool:
+        """Change the count of preemption by a call; false if there is none, or if it would be negative."""
+        if self._count is None or (value := self._values[self._count] + by) < 0:
+            return False
+        if (changed := self.store(*self._count, value)) is not None:
+            await changed
+        return True
 
     async def _begin(self) -> None:
         await PreemptOff(self._kernel).enter(self._context)

@@ -11,6 +11,8 @@ void lock_acquire(void *map, unsigned int subclass, int trylock, int read, int c
 void lock_release(void *map, unsigned long ip);
 bool __list_add_valid_or_report(struct list_head *, struct list_head *prev, struct list_head *next);
 bool __list_del_entry_valid_or_report(struct list_head *);
+void preempt_count_add(int by);
+void preempt_count_sub(int by);
 
 u64 checks_reads(const u64 *from)
 {
@@ -45,3 +47,15 @@ bool checks_adding_fails(struct list_head *entry, struct list_head *prev, struct
 }
 
 bool checks_taking_out_fails(struct list_head *entry) { return !__list_del_entry_valid_or_report(entry); }
+
+u64 checks_reads_with_preemption_off(const u64 *from)
+{
+	u64 value;
+
+	preempt_count_add(1);
+	value = READ_ONCE(*from) + READ_ONCE(current->thread_info.preempt_count);
+	preempt_count_sub(1);
+	return value;
+}
+
+void checks_enables_preemption(void) { preempt_count_sub(1); }

@@ -200,17 +200,25 @@ def test_a_message_is_formatted_as_printk_does(loaded: Loaded) -> None:
 # --- What compiled code does without a call, or with a rare one ------------------------------------------------------
 
 
-def test_a_count_of_preemption_is_a_read_section_of_rcu(loaded: Loaded) -> None:
+@pytest.mark.parametrize("reads", ["trouble_reads_with_preemption_off", "checks_reads_with_preemption_off"])
+def test_a_count_of_preemption_is_a_read_section_of_rcu(loaded: Loaded, reads: str) -> None:
+    """It is counted by a call where the kernel has CONFIG_DEBUG_PREEMPT."""
     told: list[str] = []
     loaded.machine.sim.probe(ReadSectionBegun).watch(lambda event: told.append("begun"))
     loaded.machine.sim.probe(ReadSectionEnded).watch(lambda event: told.append("ended"))
 
     async def calls() -> None:
-        await loaded.driver.run(IMAGE.linked.symbols["trouble_reads_with_preemption_off"], loaded.word)
+        await loaded.driver.run(IMAGE.linked.symbols[reads], loaded.word)
         told.append("returned")
 
     loaded.machine.run(calls())
     assert told == ["begun", "ended", "returned"]
+
+
+def test_a_count_of_preemption_that_a_call_changes_is_that_of_the_task(loaded: Loaded) -> None:
+    loaded.machine.memory.write(loaded.word, 8, 0x77)
+    assert loaded.call("checks_reads_with_preemption_off", loaded.word) == 0x78
+    assert "preemption is not off" in loaded.dies("checks_enables_preemption")
 
 
 def test_a_read_section_that_is_a_call_is_one_and_may_nest(loaded: Loaded) -> None:

@@ -33,6 +33,16 @@ async def _same(call: Call) -> int:
     return call[0]
 
 
+async def _preempt_count_add(call: Call) -> None:
+    """Preemption is off (CONFIG_DEBUG_PREEMPT)."""
+    await call.hart.block.count(call.signed(0))
+
+
+async def _preempt_count_sub(call: Call) -> None:
+    if not await call.hart.block.count(-call.signed(0)):
+        raise call.oops("preemption is not off")
+
+
 async def _lock_init(call: Call) -> None:
     """A lock is free; its owner and its magic number, where it has them, are for nobody here."""
     await call.store(call.machine.variable(call[0]), 0, 4)
@@ -71,6 +81,8 @@ def _corrupted(call: Call, what: str, why: str) -> int:
 
 
 FUNCTIONS: Mapping[str, Function] = {
+    "preempt_count_add": _preempt_count_add,
+    "preempt_count_sub": _preempt_count_sub,
     "lock_acquire": _nothing,
     "lock_release": _nothing,
     "lock_is_held_type": _yes,
