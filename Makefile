@@ -107,7 +107,7 @@ fast: $(STAMP)
 
 # What shows that it is the same: digests, random twins, conformance, litmus tests.
 fast-test: fast
-	COSIM_COMPILED=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m "slow or not slow" tests/compiled tests/sim tests/hw tests/conform tests/litmus
+	COSIM_COMPILED=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m "slow or not slow" tests/compiled tests/sim tests/hw tests/study/run tests/conform tests/litmus
 
 # A wheel of this Python and machine with the compiled core in it; that of `pip wheel .` has none, and runs everywhere.
 fast-wheel: fast

@@ -12,17 +12,19 @@ import argparse
 import gc
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import timeout_s
 from driver_operations import operations_counted
 
-from cosim.events import DmaDone
+from cosim.events import DmaCommitted, DmaDone
 from cosim.oracles import ORACLES, RECORDERS, Book, Bounds, Oracle
 from cosim.sim.chooser import Chooser
+from cosim.sim.probe import Probe
 from cosim.sim.simulation import Sim
+from cosim.spec.page import PAGE_LG2
 from cosim.study.run.violations import Violations
 from cosim.system.build import build
 from cosim.system.load import load
@@ -43,6 +45,10 @@ CASES = {
 WARM_UP_PS, SPAN_PS = 30 * US, 60 * US
 MOST = {"hit": 4, "operation": 5}
 """Timeouts that the oracles may cost."""
+
+
+Telling = tuple[type, Probe[Any], tuple[Any, ...], Hashable]
+"""An event's kind, where it is seen, its values and, of an access, what is the same of those that are alike."""
 
 
 class Story(NamedTuple):
@@ -96,18 +102,33 @@ def cost(told: Story, oracles: Collection[type[Oracle]], repetitions: int, *, re
         unit = min(unit, timeout_s(1))
         sim = Sim(Chooser())
         found = Violations(sim, told.bounds, oracles, beside=[each() for each in RECORDERS] if recorders else ())
-        tellings = [(kind, sim.probe(kind), values) for kind, values in told.events if sim.probe(kind)]
+        tellings = [_telling(sim, kind, values) for kind, values in told.events if sim.probe(kind)]
         begins = sum(1 for kind, _ in told.events[: told.begins] if sim.probe(kind))
-        for kind, probe, values in tellings[:begins]:
-            probe(kind(*values))
+        _tell(tellings[:begins])
         rest = tellings[begins:]
         gc.collect()
         began = time.process_time()
-        for kind, probe, values in rest:
-            probe(kind(*values))
+        _tell(rest)
         best = min(best, time.process_time() - began)
         assert not found.count
     return best / told.count / unit
+
+
+def _telling(sim: Sim, kind: type, values: tuple[Any, ...]) -> Telling:
+    alike = None
+    if kind is DmaCommitted:
+        event = DmaCommitted(*values)
+        alike = (event.who, event.iova >> PAGE_LG2, event.address - event.iova, event.write)
+    return kind, sim.probe(kind), values, alike
+
+
+def _tell(tellings: Sequence[Telling]) -> None:
+    """Make the events and tell them, but for accesses of which who watches has seen enough."""
+    for kind, probe, values, alike in tellings:
+        if alike is None:
+            probe(kind(*values))
+        elif alike not in probe.known:
+            probe.show(kind(*values), alike)
 
 
 def main() -> None:
