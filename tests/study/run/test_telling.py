@@ -27,7 +27,8 @@ PAGE, FRAME = 0x1000, 0x8000_0000
 class Iommu0(Port):
     """A port that nothing goes through."""
 
-    path = "iommu0"
+    def __init__(self) -> None:
+        self.path = "iommu0"
 
 
 class World:
