@@ -98,7 +98,9 @@ class Agenda(Executor):
     def _park(self) -> None:
         """Make sure that a SimPy event wakes the agenda in time for what is due first."""
         if self._own is not None:
-            time, rank = int(self._own.entries[0].time), int(self._own.entries[0].rank)
+            first = self._own.first
+            assert first is not None
+            time, rank = int(first.time), int(first.rank)
         else:
             time, rank, _, _ = self._heap[0]
         if self._parked is None or (time, rank) < self._parked:
@@ -122,7 +124,7 @@ class Agenda(Executor):
             self._running = False
         if self.sim.now >> BITS:
             raise OverflowError(f"the time is {self.sim.now} ps, and a run ends before 2**{BITS} ps, which are 53 days")
-        if self._own.entries if self._own is not None else self._heap:
+        if self._own.first is not None if self._own is not None else self._heap:
             self._park()
 
     def _run(self) -> None:
@@ -148,12 +150,11 @@ class Agenda(Executor):
 
     def _run_own(self, heap: Heap) -> None:
         """The same of a heap of entries, whose kinds are told apart here."""
-        sim, entries, queue = self.sim, heap.entries, self.env._queue
+        sim, queue = self.sim, self.env._queue
         horizon: Any = None
         due: i64 = 0
         due_rank: i64 = 0
-        while entries:
-            first = entries[0]
+        while (first := heap.first) is not None:
             if queue:
                 if queue[0] is not horizon:
                     horizon = queue[0]

@@ -27,12 +27,16 @@ COMMIT: Final = 4
 class Entry:
     """What is due at `time`, in the order of `rank` among what is due then; `kind` says what that is."""
 
-    __slots__ = ("kind", "rank", "time")
+    __slots__ = ("below", "beside", "kind", "rank", "time")
 
     def __init__(self, time: i64, rank: i64, kind: i64) -> None:
         self.time = time
         self.rank = rank
         self.kind = kind
+        self.below: Entry | None = None
+        """In a heap: the first of those that it is due before."""
+        self.beside: Entry | None = None
+        """In a heap: the next of those."""
 
 
 class Call(Entry):
@@ -47,51 +51,62 @@ class Call(Entry):
 
 
 class Heap:
-    """A binary heap of entries, as `heapq` keeps one: `entries` is empty, or its first is due before all others."""
+    """A pairing heap: `first` is due before all others, which are below it. Entries link one another, so that nothing
+    is made or moved for them.
 
-    __slots__ = ("entries",)
+    ```
+    first             push: the later of two goes below the earlier      pop: those below are merged in pairs, from the
+      |                                                                  first on, and the pairs from the last on
+      a - b - c
+      |   |
+      d   e - f
+    ```
+    """
+
+    __slots__ = ("first",)
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.first: Entry | None = None
 
     def push(self, entry: Entry) -> None:
         """Add an entry."""
-        entries, time, rank = self.entries, entry.time, entry.rank
-        place: i64 = len(entries)
-        entries.append(entry)
-        while place > 0:
-            above = (place - 1) >> 1
-            other = entries[above]
-            if other.time < time or (other.time == time and other.rank < rank):
-                break
-            entries[place] = other
-            place = above
-        entries[place] = entry
+        first = self.first
+        self.first = entry if first is None else _merged(first, entry)
 
     def pop(self) -> Entry:
         """Take the first entry out; IndexError if there is none."""
-        entries = self.entries
-        last = entries.pop()
-        size: i64 = len(entries)
-        if not size:
-            return last
-        first, time, rank = entries[0], last.time, last.rank
-        place: i64 = 0
-        while True:
-            below = 2 * place + 1
-            if below >= size:
-                break
-            other = entries[below]
-            if below + 1 < size:
-                right = entries[below + 1]
-                if right.time < other.time or (right.time == other.time and right.rank < other.rank):
-                    below, other = below + 1, right
-            if time < other.time or (time == other.time and rank < other.rank):
-                break
-            entries[place] = other
-            place = below
-        entries[place] = last
+        first = self.first
+        if first is None:
+            raise IndexError("nothing is due")
+        left, first.below = first.below, None
+        pairs: Entry | None = None
+        while left is not None:
+            one, other = left, left.beside
+            if other is None:
+                left = None
+            else:
+                left, one.beside, other.beside = other.beside, None, None
+                one = _merged(one, other)
+            one.beside = pairs
+            pairs = one
+        merged = pairs
+        if merged is not None:
+            left, merged.beside = merged.beside, None
+            while left is not None:
+                one = left
+                left, one.beside = one.beside, None
+                merged = _merged(merged, one)
+        self.first = merged
         return first
+
+
+def _merged(one: Entry, other: Entry) -> Entry:
+    """The one of the two that is due first, with the other below it; neither has any beside it."""
+    if other.time < one.time or (other.time == one.time and other.rank < one.rank):
+        one, other = other, one
+    other.beside = one.below
+    one.below = other
+    return one
 
 
 COMPILED = not hasattr(Heap.push, "__code__")

@@ -52,6 +52,7 @@ class Task(Entry):
         self.time = 0
         self.rank = rank
         self.kind = ADVANCE
+        self.below = self.beside = None
         self.routine = routine
         self.parts: dict[str, int] = {} if parts is None else parts
 

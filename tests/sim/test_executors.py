@@ -54,7 +54,7 @@ def test_a_heap_gives_back_what_is_due_first() -> None:
         heap.push(Entry(draw.randrange(30), rank, 0))
     taken = [heap.pop() for _ in range(1000)]
     assert [(each.time, each.rank) for each in taken] == sorted((each.time, each.rank) for each in taken)
-    assert not heap.entries
+    assert heap.first is None
 
 
 @pytest.mark.parametrize("seed", seeds(range(600, 800), 70))
