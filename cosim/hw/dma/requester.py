@@ -44,6 +44,7 @@ class Requester(Component):
     ) -> None:
         super().__init__(sim, path)
         self.options = options
+        self._posts_writes = options.posted
         self.device_ids = tuple(device_ids)
         self.transport = transport
         self.initiator = sim.initiator(path)
@@ -125,7 +126,7 @@ class Requester(Component):
         if self._issued:
             self._issued(DmaIssued(sim.now, self.path, txn.device_id, txn.sequence, txn.iova, txn.size, write))
         yield link.send(link.up, txn.size if write else 0)
-        posted = write and self.options.posted
+        posted = write and self._posts_writes
         if posted:
             txn.accepted = self._accept
         yield from self.transport(txn)

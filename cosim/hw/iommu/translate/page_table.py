@@ -26,6 +26,10 @@ G: Final = Pte.g.mask
 A: Final = Pte.a.mask
 D: Final = Pte.d.mask
 N: Final = Pte.n.mask
+LOWER: Final = V | R | W | X | U | A | D
+"""The bits of which an entry that points to a table has V alone."""
+UPPER: Final = 54
+"""The lowest of the bits above addresses. In most entries they are 0, and then nobody asks which of them are wrong."""
 PBMT_SHIFT: Final = Pte.pbmt.shift
 IO: Final = int(Pbmt.IO)
 
@@ -55,15 +59,17 @@ class PageTable(Stage):
         self.pointers = pointers.levels
         self._step = pause(self.part, options.timing.walk_step)
         self._split_napot = not options.geometry.iotlb_napot
-        self._pointing = range(1, scheme.levels)
-        """The levels of entries that point to tables, the lowest first."""
+        self._keeps = pointers.levels[1].entries > 0
+        """Whether entries that point to tables are kept."""
+        self._levels = scheme.levels
         self._lg2 = [scheme.page_lg2(level) for level in range(scheme.levels)]
         self._masks = list(scheme.masks)
         self._size = scheme.pte_size
         self._ppn_shift, self._ppn_ones = scheme.pte.ppn.shift, scheme.pte.ppn.ones
         self._pbmt_ones = Pte.pbmt.ones if scheme.pte is Pte else 0
         self._reserved = scheme.pte.reserved(capabilities)
-        self._no_pointer = R | W | X | NON_LEAF_RESERVED | self._reserved
+        self._no_pointer = NON_LEAF_RESERVED | self._reserved
+        assert not self._reserved & (1 << UPPER) - 1
         signed = scheme.index_bits == 9 and not scheme.x4
         self.shift = scheme.address_bits - signed
         self.upper = (1 << 64 - self.shift) - 1 if signed else 0
@@ -79,31 +85,37 @@ class PageTable(Stage):
 
     def pointer(self, words: Sequence[int], level: int) -> int | None:
         pte = words[0]
-        if not level or not pte & V or pte & self._no_pointer:
+        if not level or pte & LOWER != V or (pte >> UPPER and pte & self._no_pointer):
             return None
-        return self._address(pte)
+        return (pte >> self._ppn_shift & self._ppn_ones) << PAGE_LG2
 
     def step(self, entry: TableEntry) -> Server | None:
         return self._step
 
     def peek(self, tables: Tables[Tree], target: int) -> tuple[int, int, int] | None:
-        for level in self._pointing:
-            if (found := self.pointers[level].peek(self._key(tables, target, level))) is not None:
-                return level - 1, *found
+        if self._keeps:
+            for level in range(1, self._levels):
+                if (found := self.pointers[level].peek(self._key(tables, target, level))) is not None:
+                    table, flags = found
+                    return level - 1, table, flags
         return None
 
     def cached(self, tables: Tables[Tree], target: int) -> tuple[int, int, int] | None:
-        for level in self._pointing:
-            if (found := self.pointers[level].get(self._key(tables, target, level))) is not None:
-                return level - 1, *found
+        for level in range(1, self._levels):
+            if not self._keeps:
+                self.pointers[level].misses += 1
+            elif (found := self.pointers[level].get(self._key(tables, target, level))) is not None:
+                table, flags = found
+                return level - 1, table, flags
         return None
 
     def remember(self, tables: Tables[Tree], target: int, level: int, table: int, flags: int) -> None:
-        self.pointers[level].put(self._key(tables, target, level), (table, flags))
+        if self._keeps:
+            self.pointers[level].put(self._key(tables, target, level), (table, flags))
 
     def touched(self, iommu: str, tables: Tables[Tree], target: int) -> tuple[Footprint, Footprint]:
-        keeps = self.pointers[1].entries
-        return touched.page_walk(iommu, *tables.tag), touched.translations(iommu, *tables.tag) if keeps else ()
+        kept = touched.translations(iommu, *tables.tag) if self._keeps else ()
+        return touched.page_walk(iommu, *tables.tag), kept
 
     def _key(self, tables: Tables[Tree], target: int, level: int) -> Key:
         """Under which the entry of this level would be cached."""
@@ -158,7 +170,7 @@ class PageTable(Stage):
         if entry.response is not Response.OK:
             return None
         pte = entry.words[0]
-        if not pte & V or not pte & (R | X) or pte & (R | W) == W or pte & self._reserved:
+        if not pte & V or not pte & (R | X) or pte & (R | W) == W or (pte >> UPPER and pte & self._reserved):
             return None
         if pte >> PBMT_SHIFT & self._pbmt_ones > IO:
             return None

@@ -61,6 +61,7 @@ class Translation(Component):
         self._translated = sim.probe(Translated)
         self._root = 0
         self._mode = IommuMode.OFF
+        self._levels = 0
         self._device_bits = 0
         self._configure(registers.ddtp, registers.ddtp)
         registers.on_write(DDTP, self._configure)
@@ -68,7 +69,8 @@ class Translation(Component):
     def _configure(self, old: Ddtp, new: Ddtp) -> None:
         self._root = new.ppn << PAGE_LG2
         self._mode = IommuMode(new.iommu_mode)
-        self._device_bits = self.directory.split.width(self._mode.levels)
+        self._levels = self._mode.levels
+        self._device_bits = self.directory.split.width(self._levels)
         if self._mode is IommuMode.OFF:
             self.invalidations.abandon()
 
@@ -143,7 +145,7 @@ class Translation(Component):
         try:
             while True:
                 try:
-                    yield from self.resolver.find(miss, self._root, self._mode.levels)
+                    yield from self.resolver.find(miss, self._root, self._levels)
                     if self.sim.exploring and miss.leaf is None:
                         yield from self._look_up(miss)
                 except StartAgain:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final, Generic, TypeVar
 
 from mypy_extensions import trait
 
 from cosim.sim.footprints import Footprint
 from cosim.sim.server import Server
 from cosim.sim.transport import Response
+
+PREFIX_BITS: Final = 55
+"""Of the number of an entry in its tables: its prefix, and the level in three bits."""
 
 
 class TableEntry:
@@ -112,7 +115,7 @@ class Tables(Generic[T_co]):
 
     The addresses in it are physical, or they are translated by the tables that it is `behind`, which may be behind
     others in turn: so stages nest, and a tree does not know in which it stands. `tag` is the GSCID and PSCID under
-    which its entries are cached; only walks of equal `key` have entries in common.
+    which its entries are cached; only walks of equal `key` have entries in common: a number that tells all of this.
     """
 
     __slots__ = ("behind", "big_endian", "key", "levels", "root", "tag", "tree")
@@ -133,4 +136,8 @@ class Tables(Generic[T_co]):
         self.tag = tag
         self.big_endian = big_endian
         self.behind = behind
-        self.key: Hashable = (tree.name, tag, root, levels, None if behind is None else behind.key)
+        key = 0 if behind is None else behind.key
+        fields = (int.from_bytes(tree.name.encode(), "big"), 64), (tag[0], 32), (tag[1], 32), (levels, 3), (root, 64)
+        for value, bits in (*fields, (0, PREFIX_BITS)):
+            key = key << bits | value & (1 << bits) - 1
+        self.key: int = key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -99,8 +98,8 @@ class Walk:
         self.reads = 0
         self.began = -1
         """When it got a walker; -1 before."""
-        self.key: Hashable = None
-        """Of the entry that it leads to; None if it does not lead."""
+        self.key = 0
+        """Of the entry that it leads to; 0 if it does not lead."""
         self.leader: Walk | None = None
         self.joined: list[Walk] = []
         self.gate: Gate | None = None
@@ -150,7 +149,8 @@ class Walk:
     def go_on(self, level: int, table: int, flags: int, top: int) -> None:
         """Take it that the next entry to read is in `table`."""
         self.level, self.table, self.flags, self.top = level, table, flags, top
-        self.saw()
+        if not self.seen:
+            self.saw()
 
     def saw(self) -> None:
         """An entry was used, also on behalf of the outer walks."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from cosim.events import Busy, WalkBegun, WalkDone, WalkJoined
@@ -46,7 +45,7 @@ class Walker(Component):
         self._joined_now = 0
         self._joined_ps = 0
         self.busy_ps = 0
-        self._leading: dict[Hashable, Walk] = {}
+        self._leading: dict[int, Walk] = {}
         self._began = sim.probe(WalkBegun)
         self._joined = sim.probe(WalkJoined)
         self._done = sim.probe(WalkDone)
@@ -94,7 +93,8 @@ class Walker(Component):
                 walk.access = access = self._access(walk, address, size)
                 yield access
                 walk.access = None
-                walk.saw()
+                if not walk.seen:
+                    walk.saw()
                 walk.reads += 1
                 flags = walk.flags if access.response is Response.ACCESS_FAULT else walk.flags | access.words[0]
                 entry = TableEntry(walk.level, address, access.response, access.words, flags)
@@ -152,10 +152,10 @@ class Walker(Component):
 
     def end(self, walk: Walk, entry: TableEntry | None) -> None:
         """Let a walk go: free its walker, and give all who have joined the entry; without one they start again."""
-        if walk.leader is not None or walk.key is None:
+        if walk.leader is not None or not walk.key:
             return
         self._give_up_lead(walk)
-        walk.key = None
+        walk.key = 0
         for other in walk.joined:
             other.entry, other.lost, other.merged = entry, entry is None, True
             other.level, other.flags = walk.level, walk.flags
@@ -229,9 +229,8 @@ class Walker(Component):
         """Who reads, or is about to read, an entry that `walk` is going to need."""
         if not self._leading:
             return None
-        key, tree, target = walk.tables.key, walk.tables.tree, walk.target
         for level in range(walk.level, -1, -1):
-            found = self._leading.get((key, level, tree.prefix(target, level)))
+            found = self._leading.get(_key(walk, level))
             if found is not None and not found.miss.overtaken:
                 return found
         return None
@@ -259,16 +258,15 @@ class Walker(Component):
 
     def _lead(self, walk: Walk) -> None:
         """Let others join, unless an invalidation has overtaken the walk, or another one leads to the same entry."""
-        walk.key = (walk.tables.key, walk.level, walk.tables.tree.prefix(walk.target, walk.level))
+        walk.key = key = _key(walk, walk.level)
         if not walk.miss.overtaken:
-            leader = self._leading.setdefault(walk.key, walk)
-            if leader.miss.overtaken:
-                self._leading[walk.key] = walk
+            leader = self._leading.get(key)
+            if leader is None or leader.miss.overtaken:
+                self._leading[key] = walk
 
     def _give_up_lead(self, walk: Walk) -> None:
-        leader = self._leading.pop(walk.key, None)
-        if leader is not None and leader is not walk:
-            self._leading[walk.key] = leader
+        if self._leading.get(walk.key) is walk:
+            del self._leading[walk.key]
 
     def _descend(self, walk: Walk, level: int, table: int, flags: int, top: int) -> None:
         """Go on to the next table, and part from those who need another entry of it."""
@@ -288,3 +286,8 @@ class Walker(Component):
                     other.go_on(level, table, flags, top)
                     self._part(other)
             walk.joined = staying
+
+
+def _key(walk: Walk, level: int) -> int:
+    """Of the entry of this level that leads to where a walk goes: what it has in common with all who need it."""
+    return walk.tables.key | walk.tables.tree.prefix(walk.target, level) << 3 | level
