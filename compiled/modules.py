@@ -17,6 +17,7 @@ INTERPRETED = {
     "sim/environment.py": "its class is one of SimPy's",
     "sim/loaded.py": "its class is an int",
     "sim/probe.py": "its class is a list",
+    "sim/spent.py": "its class is a mapping",
     "sim/plain.py": "the twin that all else is compared with",
     "sim/places.py": "looks at frames of Python's",
     "hw/cpu/ordering.py": "data, with copies that differ in a field",

@@ -199,8 +199,9 @@ class Agenda(Executor):
                 way = access.port.route(access.address, access.size)
                 task.target, task.back_ps, out_ps = way.target, way.back_ps, way.out_ps
                 if out_ps:
-                    parts, part = task.parts, access.hop_part
-                    parts[part] = parts.get(part, 0) + out_ps
+                    task.spent[access.counts.hop] += out_ps
+                    if task.told is not None:
+                        task.told.tell(access.counts.hop, out_ps)
                     task.kind = ARRIVE
                     return now + out_ps
                 return self._arrive(task)
@@ -221,28 +222,25 @@ class Agenda(Executor):
                 return 0
             else:
                 raise TypeError(f"a hardware routine yielded {op!r}; it may yield Access, Server, Service, Gate")
-            parts = task.parts
             if interval_ps or server.free_at > now:
                 out = server.serve(now, interval_ps, latency_ps)
                 wait = out - latency_ps - now
                 if wait > 0:
-                    part = server.wait_part
-                    parts[part] = parts.get(part, 0) + wait
+                    task.spend(server.wait_part, wait)
             else:  # a pure delay, and nobody is in the way: the same without a call
                 out, wait = now + latency_ps, 0
             if out <= now:
                 out = now + 1
-            part = server.part
-            parts[part] = parts.get(part, 0) + out - now - wait
+            task.spent[server.part] += out - now - wait
+            if task.told is not None:
+                task.told.tell(server.part, out - now - wait)
             task.kind = ADVANCE
             return out
         return 0
 
     def _pass(self, task: Task) -> int:
         """The gate has let it through."""
-        now = self.sim.now
-        parts, part = task.parts, task.part
-        parts[part] = parts.get(part, 0) + now - task.since
+        task.spend(task.part, self.sim.now - task.since)
         return self._advance(task)
 
     def _arrive(self, task: Task) -> int:
@@ -263,13 +261,16 @@ class Agenda(Executor):
         if access.on_commit is not None:
             access.on_commit(access)
         now = self.sim.now
-        parts, part, waited = task.parts, access.part, access.waited_ps
+        spent, told, counts, waited = task.spent, task.told, access.counts, access.waited_ps
         if waited:
-            task.spend(access.wait_part, waited)
-        parts[part] = parts.get(part, 0) + now - task.since - waited
+            task.spend(counts.wait, waited)
+        spent[counts.part] += now - task.since - waited
+        if told is not None:
+            told.tell(counts.part, now - task.since - waited)
         if task.back_ps:
-            part = access.hop_part
-            parts[part] = parts.get(part, 0) + task.back_ps
+            spent[counts.hop] += task.back_ps
+            if told is not None:
+                told.tell(counts.hop, task.back_ps)
             task.kind = ADVANCE
             return now + task.back_ps
         return self._advance(task)

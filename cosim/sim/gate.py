@@ -6,6 +6,7 @@ from collections import deque
 
 from cosim.sim.clock import Clock
 from cosim.sim.demand import Demand
+from cosim.sim.spent import part_number
 from cosim.sim.task import Task
 
 
@@ -25,7 +26,7 @@ class Gate(Demand):
         self.executor = sim.executor
         self.slots = slots
         self.free = slots
-        self.part = part
+        self.part = part_number(part)
         self.waiting: deque[Task] = deque()
         self._open = False
 

@@ -84,7 +84,7 @@ class Plain(Executor):
         way = access.port.route(access.address, access.size)
         target, out_ps, back_ps = way.target, way.out_ps, way.back_ps
         if out_ps:
-            task.spend(access.hop_part, out_ps)
+            task.spend(access.counts.hop, out_ps)
             yield self._after(out_ps, rank)
         arrived = sim.now
         done = max(target.arrive(access, arrived), arrived + 1)
@@ -99,10 +99,10 @@ class Plain(Executor):
         if access.on_commit is not None:
             access.on_commit(access)
         if access.waited_ps:
-            task.spend(access.wait_part, access.waited_ps)
-        task.spend(access.part, sim.now - arrived - access.waited_ps)
+            task.spend(access.counts.wait, access.waited_ps)
+        task.spend(access.counts.part, sim.now - arrived - access.waited_ps)
         if back_ps:
-            task.spend(access.hop_part, back_ps)
+            task.spend(access.counts.hop, back_ps)
             yield self._after(back_ps, rank)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cosim.sim.demand import Demand
+from cosim.sim.spent import part_number
 
 
 class Server(Demand):
@@ -26,8 +27,8 @@ class Server(Demand):
     def __init__(self, interval_ps: int, part: str, *, latency_ps: int | None = None, wait_part: str = "queue") -> None:
         self.interval_ps = interval_ps
         self.latency_ps = interval_ps if latency_ps is None else latency_ps
-        self.part = part
-        self.wait_part = wait_part
+        self.part = part_number(part)
+        self.wait_part = part_number(wait_part)
         self.free_at = 0
         self.busy_ps = 0
         self.waited_ps = 0

@@ -63,11 +63,9 @@ class Sim:
         for probe in self._probes.values():
             probe.clear()
 
-    def start(
-        self, routine: Subroutine[object], rank: int, parts: dict[str, int] | None = None, delay_ps: int = 1
-    ) -> Task:
-        """Start a hardware routine `delay_ps` (at least one tick) from now; `parts` collects its latency."""
-        task = Task(routine, rank, parts)
+    def start(self, routine: Subroutine[object], rank: int, spent: list[int] | None = None, delay_ps: int = 1) -> Task:
+        """Start a hardware routine `delay_ps` (at least one tick) from now; `spent` collects its latency."""
+        task = Task(routine, rank, spent)
         self.executor.start(task, self.now + (delay_ps if delay_ps > 1 else 1))
         return task
 

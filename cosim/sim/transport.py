@@ -9,6 +9,7 @@ from mypy_extensions import mypyc_attr
 
 from cosim.sim.demand import Demand
 from cosim.sim.footprints import Footprint
+from cosim.sim.spent import part_number
 
 
 class AccessKind(IntEnum):
@@ -30,29 +31,41 @@ class Response(IntEnum):
     """The data that was read is poisoned."""
 
 
+class CountsFor:
+    """The latency parts that an access counts for, by number: hops for `hop`, queueing for `wait`, the rest for `part`.
+
+    Where the first two are not given, they are `part` as well; its name is `name`.
+    """
+
+    __slots__ = ("hop", "name", "part", "wait")
+
+    def __init__(self, part: str, *, hop_part: str = "", wait_part: str = "") -> None:
+        self.name = part
+        self.part = part_number(part)
+        self.hop = part_number(hop_part or part)
+        self.wait = part_number(wait_part or part)
+
+
 class Access(Demand):
     """One access of a hardware routine: ``yield access``, and it has happened.
 
-    `size` is in bytes: 4, or a multiple of 8. `words` are little-endian integers, one of 4 bytes or several of 8.
-    All the time it takes counts for `part`, but hops for `hop_part` and queueing for `wait_part` where these are
-    given. `agent` names the action (``iommu0.fetch``), `owner` who acts. `on_commit` is called with the access when
-    it has taken hold, at that time: before it is back where it came from. `touches` is what it touches besides the
-    words at its address, as an action; it is not set unless somebody explores.
+    `size` is in bytes: 4, or a multiple of 8. `words` are little-endian integers, one of 4 bytes or several of 8. The
+    time it takes counts for `counts`. `agent` names the action (``iommu0.fetch``), `owner` who acts. `on_commit` is
+    called with the access when it has taken hold, at that time: before it is back where it came from. `touches` is what
+    it touches besides the words at its address, as an action; it is not set unless somebody explores.
     """
 
     __slots__ = (
         "address",
         "agent",
-        "hop_part",
+        "counts",
         "kind",
         "on_commit",
         "owner",
-        "part",
         "port",
         "response",
         "size",
         "touches",
-        "wait_part",
         "waited_ps",
         "words",
     )
@@ -65,25 +78,21 @@ class Access(Demand):
         kind: AccessKind,
         address: int,
         size: int,
-        part: str,
+        counts: CountsFor,
         words: Sequence[int] = (),
         *,
         agent: str = "",
         owner: str = "",
-        hop_part: str | None = None,
-        wait_part: str | None = None,
         on_commit: Callable[[Access], None] | None = None,
     ) -> None:
         self.port = port
         self.kind = kind
         self.address = address
         self.size = size
-        self.part = part
+        self.counts = counts
         self.words = words
         self.agent = agent or port.path
         self.owner = owner or port.path
-        self.hop_part = hop_part or part
-        self.wait_part = wait_part or part
         self.on_commit = on_commit
         self.waited_ps = 0
         self.response = Response.OK

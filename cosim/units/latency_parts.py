@@ -12,19 +12,22 @@ class LatencyPart(StrEnum):
     """What latencies are split into. A member is its name as a string, so that models may write either.
 
     `about` is what the time goes into; `phrase` how a sentence says that; `remedy` what one changes to lower it;
-    `waits` whether it is spent waiting for somebody else.
+    `waits` whether it is spent waiting for somebody else; `number` its place in the list, by which models count. Parts
+    of a device's request come first, up to `ORDER`.
     """
 
     about: str
     phrase: str
     remedy: str
     waits: bool
+    number: int
 
     def __new__(cls, name: str, about: str, phrase: str, remedy: str, waits: bool = False) -> LatencyPart:
         """A member, from its name and what is known of it."""
         member = str.__new__(cls, name)
         member._value_ = name
         member.about, member.phrase, member.remedy, member.waits = about, phrase, remedy, waits
+        member.number = len(cls.__members__)
         return member
 
     SLOT = (

@@ -18,7 +18,7 @@ from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind, Target
+from cosim.sim.transport import Access, AccessKind, CountsFor, Target
 from cosim.spec.pagetable import PAGE
 from cosim.study.conform.litmus.programs import DEVICE_BASE, MEMORY_BASE, Instruction, Outcome, Test
 from cosim.study.conform.litmus.search import operation
@@ -118,7 +118,7 @@ class LitmusMachine:
             kind = AccessKind.WRITE if instruction.op in ("dma_store", "reg_set") else AccessKind.READ
             words = (int(instruction.stored(registers)),) if kind is AccessKind.WRITE else ()
             address = self.test.addresses[instruction.location]
-            access = Access(self.port, kind, address, 4, "memory", words, owner=f"device{number}")
+            access = Access(self.port, kind, address, 4, CountsFor("memory"), words, owner=f"device{number}")
             yield access
             if instruction.register:
                 registers[instruction.register] = Loaded(access.value, -1)

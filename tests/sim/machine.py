@@ -22,7 +22,8 @@ from cosim.sim.occupancy import Occupancy
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind, Target
+from cosim.sim.spent import NAMES, Parts
+from cosim.sim.transport import Access, AccessKind, CountsFor, Target
 
 
 class Shelf(Target):
@@ -131,19 +132,19 @@ class Machine:
         port = self.bus.port(path, chance.randint(0, 3))
         for number in range(chance.randint(1, 3)):
             plan = [self._plan() for _ in range(chance.randint(1, 4))]
-            parts: dict[str, int] = {}
-            routine = self._master(f"{path}.{number}", port, plan, parts)
-            self.sim.start(routine, initiator.rank(Stage.TRANSACTION), parts, delay_ps=chance.randint(0, 3))
+            spent = [0] * len(NAMES)
+            routine = self._master(f"{path}.{number}", port, plan, spent)
+            self.sim.start(routine, initiator.rank(Stage.TRANSACTION), spent, delay_ps=chance.randint(0, 3))
 
     def _plan(self) -> tuple[int, AccessKind, int, int]:
         chance = self.chance
         address = 0x1000 * chance.randint(1, len(self.shelves)) + 8 * chance.randint(0, 2)
         return chance.randrange(self.keys), AccessKind(chance.randrange(3)), address, chance.randint(0, 3)
 
-    def _master(self, who: str, port: Any, plan: list[Any], parts: dict[str, int]) -> Generator[Any, Any, None]:
+    def _master(self, who: str, port: Any, plan: list[Any], spent: list[int]) -> Generator[Any, Any, None]:
         pause = Server(0, "link")
         for sequence, (key, kind, address, rest) in enumerate(plan):
-            began, before = self.sim.now, dict(parts)
+            began, before = self.sim.now, list(spent)
             self.occupancy.enter(began)
             self.transactions += 1
             yield self.lookup
@@ -154,12 +155,11 @@ class Machine:
                     yield from self._walk(who, port, key)
             self.note(f"{who} found {key}: {self.cache[key]}")
             words = (sequence, sequence + 1) if kind is AccessKind.CAS else (sequence,)
-            access = Access(port, kind, address, 8, "memory", words, owner=who, agent=who, hop_part="link")
+            access = Access(port, kind, address, 8, CountsFor("memory", hop_part="link"), words, owner=who, agent=who)
             yield access
-            spent = {part: ps - before.get(part, 0) for part, ps in parts.items()}
-            spent = {part: ps for part, ps in spent.items() if ps}
-            self.occupancy.leave(self.sim.now, began, sum(spent.values()))
-            self.latencies.setdefault(who, []).append((self.sim.now - began, spent))
+            now_spent = [after - then for after, then in zip(spent, before, strict=True)]
+            self.occupancy.leave(self.sim.now, began, sum(now_spent))
+            self.latencies.setdefault(who, []).append((self.sim.now - began, dict(Parts(now_spent))))
             self.digest.add(number_of(who), sequence, self.sim.now, access.words[0])
             if rest:
                 yield pause.taking(0, rest)
@@ -169,7 +169,9 @@ class Machine:
         yield self.walkers
         value = 0
         for level in range(2):
-            read = Access(port, AccessKind.READ, 0x1000 + 8 * level, 8, "walk", owner=who, agent=f"{who}.walk")
+            read = Access(
+                port, AccessKind.READ, 0x1000 + 8 * level, 8, CountsFor("walk"), owner=who, agent=f"{who}.walk"
+            )
             yield read
             value += read.value
         self.cache[key] = value
@@ -220,7 +222,7 @@ class Machine:
                 sim.schedule(sim.now + rest, rank(), lambda key: self._invalidate(path, key), key)
             else:
                 woken = Woken(sim)
-                read = Access(port, AccessKind.READ, address, 8, "mmio", owner=path, agent=f"{path}.mmio")
+                read = Access(port, AccessKind.READ, address, 8, CountsFor("mmio"), owner=path, agent=f"{path}.mmio")
                 sim.start(self._answer(port.in_order(read), woken, rank()), rank())
                 yield woken
                 self.note(f"{path} got {read.value}")

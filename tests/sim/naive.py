@@ -95,7 +95,7 @@ class Naive(Executor):
             task.spend(server.wait_part, begin - began)
             self.at(end, task.rank, lambda: self.spend(task, server.part, begin))
 
-    def spend(self, task: Task, part: str, since: int) -> None:
+    def spend(self, task: Task, part: int, since: int) -> None:
         task.spend(part, self.now - since)
         self.go_on(task)
 
@@ -105,7 +105,7 @@ class Naive(Executor):
         left = self.now
 
         def arrive() -> None:
-            task.spend(access.hop_part, out)
+            task.spend(access.counts.hop, out)
             done = max(left + out + 1, target.arrive(access, left + out))
             self.at(done, task.rank, explore)
 
@@ -117,11 +117,11 @@ class Naive(Executor):
 
         def commit() -> None:
             target.commit(access)
-            task.spend(access.wait_part, access.waited_ps)
-            task.spend(access.part, self.now - left - out - access.waited_ps)
+            task.spend(access.counts.wait, access.waited_ps)
+            task.spend(access.counts.part, self.now - left - out - access.waited_ps)
             if back:
                 committed = self.now
-                self.at(self.now + back, task.rank, lambda: self.spend(task, access.hop_part, committed))
+                self.at(self.now + back, task.rank, lambda: self.spend(task, access.counts.hop, committed))
             else:
                 self.go_on(task)
 

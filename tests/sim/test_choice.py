@@ -18,8 +18,9 @@ from cosim.sim.footprints import Every, Footprint, meet, words
 from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
+from cosim.sim.spent import NAMES, Parts
 from cosim.sim.stream import Stream
-from cosim.sim.transport import Access, AccessKind, Target
+from cosim.sim.transport import Access, AccessKind, CountsFor, Target
 
 BOTH = pytest.mark.parametrize("executor", [Plain, Agenda])
 HOLD = 100
@@ -260,19 +261,20 @@ def test_a_held_read_returns_what_was_written_meanwhile(executor: type[Executor]
     seen: list[tuple[int, int]] = []
 
     def reader() -> Generator[Any, Any, None]:
-        access = Access(port, AccessKind.READ, 0x1000, 8, "walk", agent="iommu0.walk", hop_part="link")
+        access = Access(port, AccessKind.READ, 0x1000, 8, CountsFor("walk", hop_part="link"), agent="iommu0.walk")
         yield access
         seen.append((access.value, sim.now))
 
     def writer() -> Generator[Any, Any, None]:
-        yield Access(port, AccessKind.WRITE, 0x1000, 8, "memory", (7,), owner="cpu0")
+        yield Access(port, AccessKind.WRITE, 0x1000, 8, CountsFor("memory"), (7,), owner="cpu0")
 
-    parts: dict[str, int] = {}
-    sim.start(reader(), sim.initiator("iommu0").rank(Stage.TRANSACTION), parts)
+    spent = [0] * len(NAMES)
+    sim.start(reader(), sim.initiator("iommu0").rank(Stage.TRANSACTION), spent)
     sim.start(writer(), sim.initiator("cpu0").rank(Stage.CPU), delay_ps=10)
     sim.env.run()
     ((value, time),) = seen
     assert value == read
+    parts = Parts(spent)
     assert parts == {"link": 6, "walk": time - 1 - 6}
     assert parts["walk"] == {0: 1, 1: 12, 2: 1 + HOLD + 1}[answer]
 
@@ -287,11 +289,11 @@ def test_a_routine_asks_for_an_effect_that_is_no_access(executor: type[Executor]
             yield from scene.sim.actions.ask("iommu0.exec", "iommu0", ("tag",), True, "order")
             done.append(scene.sim.now)
 
-    parts: dict[str, int] = {}
-    scene.sim.start(consumer(), scene.sim.initiator("iommu0").rank(Stage.COMMAND), parts)
+    spent = [0] * len(NAMES)
+    scene.sim.start(consumer(), scene.sim.initiator("iommu0").rank(Stage.COMMAND), spent)
     scene.sim.env.run()
     assert done == [1 + HOLD + 1] * 2
-    assert parts == {"order": HOLD + 1}
+    assert Parts(spent) == {"order": HOLD + 1}
 
 
 # --- Chance ----------------------------------------------------------------------------------------------------------

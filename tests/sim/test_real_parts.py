@@ -18,7 +18,7 @@ from cosim.sim.chooser import Chooser
 from cosim.sim.digest import Digest, number_of
 from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage
-from cosim.sim.transport import Access, AccessKind
+from cosim.sim.transport import Access, AccessKind, CountsFor
 from cosim.spec.pagetable import PAGE
 from cosim.spec.queues import Command, Iodir, Iofence, Iotinval
 from cosim.spec.register_map import CQB, CQCSR, CQH, CQT
@@ -125,7 +125,7 @@ class Scenario:
             while head != tail:
                 yield sim.moment(sim.now + 5, rank())
                 woken = Woken(sim)
-                read = Access(port, AccessKind.READ, REGISTERS + CQH.offset, 4, "mmio", owner="cpu0")
+                read = Access(port, AccessKind.READ, REGISTERS + CQH.offset, 4, CountsFor("mmio"), owner="cpu0")
                 sim.start(self._read(port.in_order(read), woken, rank()), rank())
                 yield woken
                 head = read.value

@@ -17,6 +17,7 @@ from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
+from cosim.sim.spent import NAMES, Parts
 
 BOTH = pytest.mark.parametrize("executor", [Plain, Agenda])
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=40)
@@ -64,18 +65,18 @@ def test_visitors_leave_a_server_in_the_order_in_which_they_came(
     occupancy = Occupancy()
     left: list[int] = []
 
-    def visitor(number: int, parts: dict[str, int]) -> Generator[Any, Any, None]:
+    def visitor(number: int, spent: list[int]) -> Generator[Any, Any, None]:
         since = sim.now
         occupancy.enter(since)
         yield server
         left.append(number)
-        assert sum(parts.values()) == sim.now - since
-        occupancy.leave(sim.now, since, sum(parts.values()))
+        assert sum(spent) == sim.now - since
+        occupancy.leave(sim.now, since, sum(spent))
 
     for number, arrival in enumerate(arrivals):
-        parts: dict[str, int] = {}
+        spent = [0] * len(NAMES)
         rank = sim.initiator(f"nic{number}").rank(Stage.TRANSACTION)
-        sim.start(visitor(number, parts), rank, parts, delay_ps=1 + arrival)
+        sim.start(visitor(number, spent), rank, spent, delay_ps=1 + arrival)
     sim.env.run()
     assert left == sorted(range(len(arrivals)), key=lambda number: (arrivals[number], number))
     integral, residence = occupancy.law(sim.now)
@@ -93,12 +94,12 @@ class Crowd:
         self.gate = Gate(self.sim, slots, "walker_wait")
         self.passed: list[tuple[int, int]] = []
         self.inside = self.most = 0
-        self.parts: dict[int, dict[str, int]] = {}
+        self.spent: dict[int, list[int]] = {}
 
     def add(self, number: int, arrival: int, stay: int) -> None:
-        parts = self.parts[number] = {}
+        spent = self.spent[number] = [0] * len(NAMES)
         rank = self.sim.initiator(f"nic{number}").rank(Stage.TRANSACTION)
-        self.sim.start(self._visit(number, stay), rank, parts, delay_ps=1 + arrival)
+        self.sim.start(self._visit(number, stay), rank, spent, delay_ps=1 + arrival)
 
     def _visit(self, number: int, stay: int) -> Generator[Any, Any, None]:
         yield self.gate
@@ -147,7 +148,7 @@ def test_a_gate_hands_its_slots_over_as_one_that_is_simulated_tick_by_tick(
     assert crowd.most <= slots
     assert crowd.gate.free == slots
     waits = {number: time - 1 - visits[number][0] for time, number in expected}
-    assert {number: parts.get("walker_wait", 0) for number, parts in crowd.parts.items()} == waits
+    assert {number: Parts(spent).get("walker_wait", 0) for number, spent in crowd.spent.items()} == waits
 
 
 @BOTH

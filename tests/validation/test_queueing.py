@@ -18,7 +18,7 @@ from cosim.sim.gate import Gate
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
 from cosim.sim.stream import Stream
-from cosim.sim.transport import Access, AccessKind
+from cosim.sim.transport import Access, AccessKind, CountsFor
 from cosim.spec.queues import Iofence, Iotinval
 from cosim.spec.register_map import CQT
 from tests.hw.iommu.register_bench import BASE, RING, Bench
@@ -75,7 +75,7 @@ class Queue:
             self.bench.memory.poke(RING + 16 * (number % (1 << LOG2_ENTRIES)) + 8 * n, 8, word)
         self.submitted.append(self.sim.now + 1)
         tail = (number + 1) % (1 << LOG2_ENTRIES)
-        yield Access(self.port, AccessKind.WRITE, BASE + CQT.offset, 4, "mmio", (tail,))
+        yield Access(self.port, AccessKind.WRITE, BASE + CQT.offset, 4, CountsFor("mmio"), (tail,))
 
     def submit_and_wait(self, command: Iofence) -> Iterator[Any]:
         """Submit a command, and go on when it is executed."""

@@ -9,8 +9,9 @@ from cosim.hw.bus.nowhere import NOWHERE
 from cosim.sim.gate import Gate
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
+from cosim.sim.spent import NAMES
 from cosim.sim.task import Subroutine, Task
-from cosim.sim.transport import Access, AccessKind, Port, Route, Target
+from cosim.sim.transport import Access, AccessKind, CountsFor, Port, Route, Target
 
 
 class Place(Protocol):
@@ -83,14 +84,14 @@ class BusPort(Port):
 
     def in_order(self, access: Access) -> Subroutine[Access]:
         """Make `access` behind everything that left here in order for the same target before it."""
-        hop = Server(0, access.hop_part, latency_ps=self.hop_ps)
+        hop = Server(0, NAMES[access.counts.hop], latency_ps=self.hop_ps)
         if self.hop_ps:
             yield hop
         access.port = self._landing
         target = self.bus.target(access.address, access.size)
         turn = self._turns.get(target)
         if turn is None:
-            turn = self._turns[target] = Gate(self.bus.sim, 1, access.wait_part)
+            turn = self._turns[target] = Gate(self.bus.sim, 1, NAMES[access.counts.wait])
         yield turn
         yield access
         turn.release()
@@ -110,5 +111,5 @@ class BusPort(Port):
         part: str = "mmio",
     ) -> Task:
         """Send a write on its way in order, and do not wait for it; `rank` is one of the writer's."""
-        access = Access(self, AccessKind.WRITE, address, size, part, words, agent=agent, owner=owner)
+        access = Access(self, AccessKind.WRITE, address, size, CountsFor(part), words, agent=agent, owner=owner)
         return self.bus.sim.start(self.in_order(access), rank)

@@ -13,7 +13,9 @@ from cosim.sim.actions import Action
 from cosim.sim.footprints import Footprint, words
 from cosim.sim.ranks import Initiator, Stage
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind
+from cosim.sim.transport import Access, AccessKind, CountsFor
+
+_MMIO = CountsFor("mmio")
 
 
 class Slot:
@@ -133,7 +135,7 @@ class StoreBuffer:
             AccessKind.WRITE,
             entry.address,
             entry.size,
-            "mmio",
+            _MMIO,
             entry.words,
             agent=f"{slot.who}.mw",
             owner=slot.who,

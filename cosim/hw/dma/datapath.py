@@ -5,9 +5,10 @@ from __future__ import annotations
 from cosim.events import DmaCommitted
 from cosim.hw.dma.transaction import Status, Transaction
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind, Port, Response
+from cosim.sim.transport import Access, AccessKind, CountsFor, Port, Response
 from cosim.spec.page import PAGE_LG2
 
+_DATA = CountsFor("memory", hop_part="link", wait_part="queue")
 _STATUS = {
     Response.OK: Status.SUCCESS,
     Response.ACCESS_FAULT: Status.ACCESS_FAULT,
@@ -34,12 +35,10 @@ class DataPath:
             AccessKind.WRITE if txn.write else AccessKind.READ,
             txn.address,
             txn.size,
-            "memory",
+            _DATA,
             txn.words,
             agent=txn.agent,
             owner=txn.master,
-            hop_part="link",
-            wait_part="queue",
         )
         if self.committed:
             access.on_commit = lambda done: self._report(txn, done)

@@ -15,8 +15,10 @@ from cosim.sim.gate import Gate
 from cosim.sim.occupancy import Occupancy
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
+from cosim.sim.spent import part_number
 from cosim.sim.task import Routine, Task
 
+_SLOT = part_number("slot")
 _NAMES = [status.name for status in Status]
 """Of each status."""
 
@@ -100,10 +102,11 @@ class Requester(Component):
             agent=self._agent,
             sequence=sequence,
         )
-        if self._spent:
-            txn.parts = ToldParts(self.sim, self._spent, self.path, sequence, issued=self.sim.now + 1)
         routine = self._carry_out(txn, has_slot, room, purpose, then)
-        return self.sim.start(routine, self.initiator.rank(Stage.TRANSACTION), txn.parts)
+        task = self.sim.start(routine, self.initiator.rank(Stage.TRANSACTION), txn.spent)
+        if self._spent:
+            task.told = ToldParts(self.sim, self._spent, self.path, sequence, issued=self.sim.now + 1)
+        return task
 
     def _carry_out(
         self,
@@ -118,7 +121,7 @@ class Requester(Component):
         if not has_slot and not self.slots.take():
             self.backlog.enter(txn.issued)
             yield self.slots
-            self.backlog.leave(sim.now, txn.issued, txn.parts["slot"])
+            self.backlog.leave(sim.now, txn.issued, txn.spent[_SLOT])
         if not has_slot and room is not None:
             room.release()
         begun = sim.now
@@ -153,7 +156,7 @@ class Requester(Component):
 
     def _conclude(self, txn: Transaction, begun: int, purpose: str) -> None:
         now = self.sim.now
-        self.occupancy.leave(now, begun, sum(txn.parts.values()) - txn.parts.get("slot", 0))
+        self.occupancy.leave(now, begun, sum(txn.spent) - txn.spent[_SLOT])
         self.statuses[txn.status] += 1
         self.requests[txn.write] += 1
         if txn.status is Status.SUCCESS:

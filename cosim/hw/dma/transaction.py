@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 
+from cosim.sim.spent import OF_REQUESTS, Parts
+
 
 class Request(IntEnum):
     """How the device addresses memory."""
@@ -31,9 +33,10 @@ class Status(IntEnum):
 class Transaction:
     """One request of a device with id `device_id`, from its issue to its response.
 
-    `parts` collects its latency, in picoseconds for each part. `address` is set once it is translated, `status`
-    when it is over; `translated` is the time when the translation was decided. `words` is the data to write, or that
-    was read: doublewords from `iova` on, the last one perhaps in part. `agent` names the access of memory as an action.
+    `spent` collects its latency, in picoseconds for each part by its number; `parts` is the same by name. `address` is
+    set once it is translated, `status` when it is over; `translated` is the time when the translation was decided.
+    `words` is the data to write, or that was read: doublewords from `iova` on, the last one perhaps in part. `agent`
+    names the access of memory as an action.
     `cause` is the fault (`spec.faults.Cause`) with which an IOMMU refused it, 0 if none did.
     `accepted` is called, if there is one, when the way to memory has taken the transaction over from the device.
     """
@@ -50,13 +53,13 @@ class Transaction:
         "issued",
         "master",
         "no_write",
-        "parts",
         "pbmt",
         "privileged",
         "process_id",
         "request",
         "sequence",
         "size",
+        "spent",
         "status",
         "translated",
         "words",
@@ -101,4 +104,9 @@ class Transaction:
         self.pbmt = 0
         self.status = Status.SUCCESS
         self.cause = 0
-        self.parts: dict[str, int] = {}
+        self.spent = [0] * OF_REQUESTS
+
+    @property
+    def parts(self) -> Parts:
+        """Its latency by the names of parts."""
+        return Parts(self.spent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cosim.hw.iommu.byte_order import both_orders
-from cosim.sim.transport import Access, AccessKind, Port
+from cosim.sim.transport import Access, AccessKind, CountsFor, Port
 
 
 class MemoryPort:
@@ -18,8 +18,10 @@ class MemoryPort:
 
     def __init__(self, port: Port, owner: str, *, hop_part: str = "link", wait_part: str = "queue") -> None:
         self.owner = owner
-        self.hop_part = hop_part
-        self.wait_part = wait_part
+        self._hop_part = hop_part
+        self._wait_part = wait_part
+        self._counts: dict[str, CountsFor] = {}
+        """By the part that accesses themselves count for."""
         self._orders = both_orders(port)
 
     def access(
@@ -37,15 +39,17 @@ class MemoryPort:
 
         `agent` is the access's name as an action; without one that of the port.
         """
+        counts = self._counts.get(part)
+        if counts is None:
+            counts = CountsFor(part, hop_part=self._hop_part, wait_part=self._wait_part)
+            self._counts[part] = counts
         return Access(
             self._orders[big_endian],
             kind,
             address,
             size,
-            part,
+            counts,
             words,
             agent=agent,
             owner=self.owner,
-            hop_part=self.hop_part,
-            wait_part=self.wait_part,
         )

@@ -179,7 +179,7 @@ class RegisterFile(Target):
     def _stall(self, register: Register[Word], duration_ps: int) -> Routine:
         self._unreadable.add(register.name)
         self._tell(register.name)
-        yield Server(0, "", latency_ps=duration_ps)
+        yield Server(0, "mmio", latency_ps=duration_ps)
         self._unreadable.discard(register.name)
         self._tell(register.name)
 

@@ -89,7 +89,7 @@ class Memory(Target):
 
     def _cached(self, access: Access) -> bool:
         """Whether an IOMMU's read for itself finds its lines in the cache, which has them from now on."""
-        if access.part == DATA or access.kind is not AccessKind.READ:
+        if access.counts.name == DATA or access.kind is not AccessKind.READ:
             return False
         return self.cache is not None and self.cache.read(access.address, access.size)
 
@@ -373,7 +373,7 @@ class Memory(Target):
 
 def _purpose(access: Access) -> str:
     """What hardware wants of memory: the latency part of a walk, and of others the last word of their action's name."""
-    return access.agent.rpartition(".")[2] if access.part == "memory" else access.part
+    return access.agent.rpartition(".")[2] if access.counts.name == DATA else access.counts.name
 
 
 def _words(address: int, size: int) -> range:

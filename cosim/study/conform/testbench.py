@@ -19,7 +19,7 @@ from cosim.sim.executor import Executor
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
 from cosim.sim.task import Routine
-from cosim.sim.transport import Access, AccessKind
+from cosim.sim.transport import Access, AccessKind, CountsFor
 from cosim.spec.queues import Iofence
 from cosim.spec.register_map import IOCOUNTINH, IOHPMEVT, REGISTERS, RegisterMap
 from cosim.spec.registers import Iohpmevt
@@ -215,7 +215,7 @@ class Testbench:
             raise Differs(name, " or ".join(f"{x:#x}" for x in allowed), f"{value:#x}")
 
     def _access(self, kind: AccessKind, offset: int, size: int, *words: int) -> int:
-        access = Access(self._cpu, kind, offset, size, "mmio", words, owner="cpu0")
+        access = Access(self._cpu, kind, offset, size, CountsFor("mmio"), words, owner="cpu0")
 
         def routine() -> Routine:
             yield access

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 
+from cosim.sim.spent import Parts, spent_in
 from cosim.study.run.latency import QUANTILES, Latency, share_out
 from cosim.study.run.samples import EXACT, Samples, sums_of
 from cosim.study.statistics.interval import Interval
@@ -34,10 +35,10 @@ def _least(group: int, fine: int) -> int:
 class Last:
     """The parts that the last sample of a latency had, and how often they have come again since."""
 
-    __slots__ = ("again", "parts")
+    __slots__ = ("again", "spent")
 
-    def __init__(self, parts: Mapping[str, int]) -> None:
-        self.parts = parts
+    def __init__(self, spent: list[int]) -> None:
+        self.spent = spent
         self.again = 0
 
 
@@ -56,7 +57,7 @@ class Latencies:
         self._new = self._samples.new
         self._room = self._samples.room
         self._fine = APART
-        self._sums: dict[int, dict[str, int]] = {}
+        self._sums: dict[int, list[int]] = {}
         self._counts: dict[int, int] = {}
         self._last: dict[int, Last] = {}
 
@@ -65,47 +66,49 @@ class Latencies:
 
         ValueError if its parts do not add up to it, for then the model lost time somewhere.
         """
+        spent = parts.spent if isinstance(parts, Parts) else spent_in(parts)
         last = self._last.get(total)
-        if last is not None and last.parts == parts:
+        if last is not None and last.spent == spent:
             last.again += 1
         else:
-            self._add_another(total, parts, last)
+            self._add_another(total, spent, last)
         new = self._new
         new.append(total)
         if len(new) > self._room:
             self._samples.fold()
             self._room = self._samples.room
 
-    def _add_another(self, total: int, parts: Mapping[str, int], last: Last | None) -> None:
+    def _add_another(self, total: int, spent: list[int], last: Last | None) -> None:
         """The same of one that is not like the last of this latency."""
-        if sum(parts.values()) != total:
-            raise ValueError(f"a latency of {total} ps has parts of {sum(parts.values())} ps: {dict(parts)}")
+        if sum(spent) != total:
+            raise ValueError(f"a latency of {total} ps has parts of {sum(spent)} ps: {Parts(spent)}")
         if last is not None and last.again:
-            self._sum(total, last.parts, last.again)
+            self._sum(total, last.spent, last.again)
         elif last is None and len(self._last) == GROUPS:
             self._sum_all()
-        self._last[total] = Last(parts)
-        self._sum(total, parts, 1)
+        self._last[total] = Last(spent)
+        self._sum(total, spent, 1)
 
-    def _sum(self, total: int, parts: Mapping[str, int], count: int) -> None:
+    def _sum(self, total: int, spent: list[int], count: int) -> None:
         """Add so many samples with these parts to the group that they belong to."""
         group = total if self._fine == APART else group_of(total, self._fine)
         sums = self._sums.get(group)
         if sums is None:
-            self._sums[group] = {part: ps * count for part, ps in parts.items()}
+            self._sums[group] = [ps * count for ps in spent]
             self._counts[group] = count
             if len(self._sums) > GROUPS:
                 self._coarsen()
             return
-        for part, ps in parts.items():
-            sums[part] = sums.get(part, 0) + ps * count
+        for part, ps in enumerate(spent):
+            if ps:
+                sums[part] += ps * count
         self._counts[group] += count
 
     def _sum_all(self) -> None:
         """Add all samples that were only counted so far."""
         for total, last in self._last.items():
             if last.again:
-                self._sum(total, last.parts, last.again)
+                self._sum(total, last.spent, last.again)
         self._last.clear()
 
     def _coarsen(self) -> None:
@@ -130,7 +133,7 @@ class Latencies:
         count = len(self._samples)
         error = self._samples.relative_error
         quantiles = self._samples.quantiles(QUANTILES)
-        mean, parts = share_out(sums_of(list(self._sums.values())), count)
+        mean, parts = share_out(Parts(sums_of(list(self._sums.values()))), count)
         first = group_of(quantiles["p99_ps"], self._fine)
         slow = [group for group in self._sums if group >= first]
         slow = slow or [max(self._sums)]
@@ -141,7 +144,7 @@ class Latencies:
             mean_ps=mean,
             max_ps=self.longest,
             parts=parts,
-            tail=share_out(tail, sum(self._counts[group] for group in slow))[1],
+            tail=share_out(Parts(tail), sum(self._counts[group] for group in slow))[1],
             relative_error=error,
             sd_ps=self._samples.deviation,
             ci95_ps=(round(known.low), round(known.high)) if isinstance(known, Interval) else None,

@@ -170,10 +170,6 @@ def middle(bucket: int) -> int:
     return least(bucket) + ((1 << shift) >> 1)
 
 
-def sums_of(groups: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """The sum of each part over all groups."""
-    sums: dict[str, int] = {}
-    for parts in groups:
-        for part, ps in parts.items():
-            sums[part] = sums.get(part, 0) + ps
-    return sums
+def sums_of(groups: Sequence[Sequence[int]]) -> list[int]:
+    """The sum of each part, by its number, over all groups."""
+    return [sum(of_part) for of_part in zip(*groups, strict=True)]

@@ -15,7 +15,8 @@ from cosim.sim.agenda import Agenda
 from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind, Response, Target
+from cosim.sim.spent import NAMES, Parts
+from cosim.sim.transport import Access, AccessKind, CountsFor, Response, Target
 
 EXECUTORS = [Plain, Agenda]
 
@@ -119,14 +120,14 @@ def test_an_access_takes_the_hop_there_and_back(sim: Sim, bus: Bus) -> None:
     ended: list[int] = []
 
     def routine() -> Generator[Any, Any, None]:
-        yield Access(port, AccessKind.WRITE, 0x1000, 8, "memory", (5,), hop_part="link")
+        yield Access(port, AccessKind.WRITE, 0x1000, 8, CountsFor("memory", hop_part="link"), (5,))
         ended.append(sim.now)
 
-    parts: dict[str, int] = {}
-    sim.start(routine(), port.initiator.rank(Stage.TRANSACTION), parts)
+    spent = [0] * len(NAMES)
+    sim.start(routine(), port.initiator.rank(Stage.TRANSACTION), spent)
     sim.env.run()
     assert ended == [1 + 10 + 7 + 10]
-    assert parts == {"link": 20, "memory": 7}
+    assert Parts(spent) == {"link": 20, "memory": 7}
 
 
 @pytest.mark.parametrize(("node", "way"), [(None, 10), (1, 10), (0, 13)])
@@ -146,7 +147,7 @@ def test_an_access_that_no_target_holds_as_a_whole_is_refused(sim: Sim, bus: Bus
     ended: list[Access] = []
 
     def routine() -> Generator[Any, Any, None]:
-        access = Access(port, AccessKind.READ, address, size, "memory")
+        access = Access(port, AccessKind.READ, address, size, CountsFor("memory"))
         yield access
         ended.append(access)
 
@@ -174,15 +175,15 @@ def test_a_read_in_order_pushes_the_posted_writes_before_it(sim: Sim, bus: Bus) 
     read: list[tuple[int, int]] = []
 
     def reader() -> Generator[Any, Any, None]:
-        access = yield from port.in_order(Access(port, AccessKind.READ, 0x1000, 8, "mmio"))
+        access = yield from port.in_order(Access(port, AccessKind.READ, 0x1000, 8, CountsFor("mmio")))
         read.append((sim.now, access.value))
 
     port.post(0x1000, 8, (9,), port.initiator.rank(Stage.CPU))
-    parts: dict[str, int] = {}
-    sim.start(reader(), port.initiator.rank(Stage.CPU), parts)
+    spent = [0] * len(NAMES)
+    sim.start(reader(), port.initiator.rank(Stage.CPU), spent)
     sim.env.run()
     assert [value for _, value in read] == [9]
-    assert sum(parts.values()) == read[0][0] - 1
+    assert sum(spent) == read[0][0] - 1
 
 
 def test_posted_writes_of_two_initiators_do_not_wait_for_each_other(sim: Sim, bus: Bus) -> None:

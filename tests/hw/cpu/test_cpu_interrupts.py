@@ -24,7 +24,7 @@ from cosim.sim.operations import (
     Work,
 )
 from cosim.sim.ranks import Stage
-from cosim.sim.transport import Access, AccessKind, Response
+from cosim.sim.transport import Access, AccessKind, CountsFor, Response
 from cosim.units.quantities import NS, US
 from tests.hw.machines import Machine, X, Y
 
@@ -269,7 +269,7 @@ def test_a_write_to_the_interrupt_file_is_a_message() -> None:
     machine.bus.attach(0x2800_0000, InterruptFile.SIZE, file, "imsic")
 
     def write(address: int, size: int = 4) -> Response:
-        access = Access(machine.cpu.port, AccessKind.WRITE, address, size, "memory", (LINE,))
+        access = Access(machine.cpu.port, AccessKind.WRITE, address, size, CountsFor("memory"), (LINE,))
         machine.bus.target(address).commit(access)
         return access.response
 

@@ -14,7 +14,7 @@ from cosim.hw.dma.traffic import split
 from cosim.hw.dma.transaction import Status, Transaction
 from cosim.sim.agenda import Agenda
 from cosim.sim.plain import Plain
-from cosim.sim.transport import Access, AccessKind
+from cosim.sim.transport import Access, AccessKind, CountsFor
 from cosim.spec.dma_device import CONTROL, SIZE, STATUS, WINDOW, DmaControl, DmaStatus
 from cosim.spec.register_map import Register
 from cosim.units.quantities import NS
@@ -367,7 +367,9 @@ def test_a_device_that_is_told_of_too_small_a_window_says_so_and_does_nothing() 
     port = rig.bus.port("cpu0")
 
     def write(register: Register[Any], value: int) -> None:
-        master.registers.commit(Access(port, AccessKind.WRITE, register.offset, register.size, "mmio", (value,)))
+        master.registers.commit(
+            Access(port, AccessKind.WRITE, register.offset, register.size, CountsFor("mmio"), (value,))
+        )
 
     for size, begins in ((63, False), (64, True)):
         write(WINDOW, BASE)

@@ -9,7 +9,7 @@ import pytest
 from cosim.sim.agenda import Agenda
 from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage
-from cosim.sim.transport import Access, AccessKind, Response
+from cosim.sim.transport import Access, AccessKind, CountsFor, Response
 from cosim.spec.descriptor_ring import (
     BASE,
     CONTROL,
@@ -273,7 +273,7 @@ def test_an_abandoned_ring_makes_no_further_request(rig: Rig) -> None:
 @pytest.mark.parametrize(("offset", "size"), [(0, 4), (4, 4), (16, 8), (24, 4), (0xFF8, 8)])
 def test_an_access_that_is_not_of_one_whole_register_is_refused(rig: Rig, offset: int, size: int) -> None:
     driver = Driver(rig)
-    access = Access(driver.port, AccessKind.READ, REGISTERS + offset, size, "mmio")
+    access = Access(driver.port, AccessKind.READ, REGISTERS + offset, size, CountsFor("mmio"))
     driver.device.registers.commit(access)
     assert access.response is Response.ACCESS_FAULT
 

@@ -236,7 +236,7 @@ class System:
             issued=start,
         )
         rank = self._initiator.rank(Stage.TRANSACTION)
-        self.sim.start(self._carry_out(txn, translate_only), rank, txn.parts, start - self.sim.now)
+        self.sim.start(self._carry_out(txn, translate_only), rank, txn.spent, start - self.sim.now)
         return txn
 
     def _carry_out(self, txn: Transaction, translate_only: bool) -> Iterator[Any]:

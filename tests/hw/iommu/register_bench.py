@@ -23,7 +23,7 @@ from cosim.sim.chooser import Chooser
 from cosim.sim.gate import Gate
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind
+from cosim.sim.transport import Access, AccessKind, CountsFor
 from cosim.spec.queues import Command, FaultRecord, Iotinval
 from cosim.spec.register_map import CQB, CQCSR, CQT, FQB, FQCSR, Register
 from cosim.spec.registers import Capabilities, QueueBase
@@ -127,7 +127,7 @@ class Bench:
 
     def issue(self, kind: AccessKind, address: int, size: int, *words: int, delay_ps: int = 1) -> Access:
         """Send an access on its way; `run` carries it out."""
-        access = Access(self._cpu, kind, address, size, "mmio", words, agent="cpu0.mmio", owner="cpu0")
+        access = Access(self._cpu, kind, address, size, CountsFor("mmio"), words, agent="cpu0.mmio", owner="cpu0")
 
         def routine() -> Iterator[Any]:
             yield access

@@ -13,7 +13,7 @@ from cosim.hw.memory.memory import Memory
 from cosim.hw.memory.options import MemoryOptions
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind, Port, Response, Route
+from cosim.sim.transport import Access, AccessKind, CountsFor, Port, Response, Route
 from cosim.spec.page import PAGE
 from cosim.units.quantities import NS
 
@@ -46,7 +46,7 @@ def memory(sim: Sim) -> Memory:
 
 
 def committed(memory: Memory, kind: AccessKind, address: int, size: int, words: tuple[int, ...] = ()) -> Access:
-    access = Access(OnePort(memory), kind, address, size, "memory", words, owner="nic0")
+    access = Access(OnePort(memory), kind, address, size, CountsFor("memory"), words, owner="nic0")
     memory.commit(access)
     return access
 
@@ -137,7 +137,7 @@ def finished(memory: Memory, accesses: list[tuple[int, int]]) -> list[tuple[int,
     """When reads of (address, size), all arriving at 0, take hold, and how long each had waited."""
     done = []
     for address, size in accesses:
-        access = Access(OnePort(memory), AccessKind.READ, address, size, "memory")
+        access = Access(OnePort(memory), AccessKind.READ, address, size, CountsFor("memory"))
         done.append((memory.arrive(access, 0), access.waited_ps))
     return done
 
@@ -149,7 +149,7 @@ def test_an_access_takes_the_latency(sim: Sim) -> None:
 @pytest.mark.parametrize(("write_latency", "takes"), [({}, 80), ({"write_latency": "30 ns"}, 30)])
 def test_a_write_takes_its_own_latency_if_it_has_one(sim: Sim, write_latency: dict[str, str], takes: int) -> None:
     memory = memory_of(sim, **write_latency)
-    write = Access(OnePort(memory), AccessKind.WRITE, BASE, 8, "memory", (1,))
+    write = Access(OnePort(memory), AccessKind.WRITE, BASE, 8, CountsFor("memory"), (1,))
     assert memory.arrive(write, 0) == takes * NS
     assert finished(memory, [(BASE, 64)]) == [(80 * NS, 0)]
 

@@ -137,7 +137,7 @@ def result(**changes: Any) -> Result:
         "nic0.write": random_latency(2, 500),
         "dma_map": latency(257, cpu=800 * NS, lock=120 * NS, mmio=0),
         "dma_unmap": latency(
-            257, 40 * US, fence=3_200 * NS, cpu=900 * NS, mmio=480 * NS, ticket=210 * NS, ring=3, lock=77 * NS
+            257, 40 * US, fence=3_200 * NS, cpu=900 * NS, mmio=480 * NS, ticket=210 * NS, irq=3, lock=77 * NS
         ),
     }
     made = Result(

@@ -16,7 +16,7 @@ from cosim.sim.executor import Executor
 from cosim.sim.loaded import Loaded, at_of
 from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioRead, MmioWrite, Op, Store
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind
+from cosim.sim.transport import Access, AccessKind, CountsFor
 from cosim.spec.pagetable import PAGE_LG2
 from cosim.study.conform.litmus.programs import MEMORY_BASE, Instruction, Outcome, Test
 
@@ -252,11 +252,11 @@ class Search:
             now = state.now + self._tick * (instruction.op == "dma_store")
             self._set_time(now)
             if instruction.op == "dma_load":
-                access = Access(self.port, AccessKind.READ, address, 4, "memory")
+                access = Access(self.port, AccessKind.READ, address, 4, CountsFor("memory"))
                 self.memory.commit(access)
                 result = access.value
             else:
-                self.memory.commit(Access(self.port, AccessKind.WRITE, address, 4, "memory", (value,)))
+                self.memory.commit(Access(self.port, AccessKind.WRITE, address, 4, CountsFor("memory"), (value,)))
                 state = state._replace(now=now, memory=self.memory.snapshot())
         yield from self._issued(state, thread, self._advanced(thread, agent, instruction, result, None))
 
