@@ -24,6 +24,6 @@ def name_of(paths: Iterable[object]) -> str:
 
 
 def in_short(name: str) -> str:
-    """The name of a driver as messages have it: one of several objects is the first of them, without its folders."""
+    """The name of a driver as messages have it: of several objects the first alone."""
     first, *more = paths_of(name) or (None,)
-    return f"{COMPILED}{first.name},..." if first and more else name
+    return f"{COMPILED}{first},..." if first and more else name
