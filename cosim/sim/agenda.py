@@ -199,9 +199,10 @@ class Agenda(Executor):
                 way = access.port.route(access.address, access.size)
                 task.target, task.back_ps, out_ps = way.target, way.back_ps, way.out_ps
                 if out_ps:
-                    task.spent[access.counts.hop] += out_ps
+                    spent, part = task.spent, access.counts.hop
+                    spent[part] = spent[part] + out_ps  # as `+=` it would be compiled to calls of Python's
                     if task.told is not None:
-                        task.told.tell(access.counts.hop, out_ps)
+                        task.told.tell(part, out_ps)
                     task.kind = ARRIVE
                     return now + out_ps
                 return self._arrive(task)
@@ -231,9 +232,10 @@ class Agenda(Executor):
                 out, wait = now + latency_ps, 0
             if out <= now:
                 out = now + 1
-            task.spent[server.part] += out - now - wait
+            spent, part = task.spent, server.part
+            spent[part] = spent[part] + out - now - wait
             if task.told is not None:
-                task.told.tell(server.part, out - now - wait)
+                task.told.tell(part, out - now - wait)
             task.kind = ADVANCE
             return out
         return 0
@@ -264,11 +266,11 @@ class Agenda(Executor):
         spent, told, counts, waited = task.spent, task.told, access.counts, access.waited_ps
         if waited:
             task.spend(counts.wait, waited)
-        spent[counts.part] += now - task.since - waited
+        spent[counts.part] = spent[counts.part] + now - task.since - waited
         if told is not None:
             told.tell(counts.part, now - task.since - waited)
         if task.back_ps:
-            spent[counts.hop] += task.back_ps
+            spent[counts.hop] = spent[counts.hop] + task.back_ps
             if told is not None:
                 told.tell(counts.hop, task.back_ps)
             task.kind = ADVANCE

@@ -72,6 +72,7 @@ class Task(Entry):
 
     def spend(self, part: int, duration_ps: int) -> None:
         """Count `duration_ps` for the part of this number."""
-        self.spent[part] += duration_ps
+        spent = self.spent
+        spent[part] = spent[part] + duration_ps
         if self.told is not None:
             self.told.tell(part, duration_ps)

@@ -1,7 +1,9 @@
 """The size of a cache block ("Cache-block management"): 64 bytes, as the extension Zic64b has it."""
 
-LINE_LG2 = 6
-LINE = 1 << LINE_LG2
+from typing import Final
+
+LINE_LG2: Final = 6
+LINE: Final = 1 << LINE_LG2
 """In bytes."""
 
 

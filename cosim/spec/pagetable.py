@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from typing import Final
 
 from cosim.spec.bits import Word, bit, bits
 from cosim.spec.page import PAGE as PAGE
@@ -16,7 +17,7 @@ from cosim.spec.page import PAGE_LG2 as PAGE_LG2
 from cosim.spec.registers import Capabilities
 from cosim.spec.translation import IohgatpMode, IohgatpMode32, IosatpMode, IosatpMode32
 
-NAPOT_LG2 = 16
+NAPOT_LG2: Final = 16
 """The one page size that Svnapot adds: 64 KiB."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from cosim.events import DmaDone, DmaIssued, DmaSpent
 from cosim.hw.dma.direct import Transport
@@ -18,7 +19,7 @@ from cosim.sim.simulation import Sim
 from cosim.sim.spent import part_number
 from cosim.sim.task import Routine, Task
 
-_SLOT = part_number("slot")
+_SLOT: Final = part_number("slot")
 _NAMES = [status.name for status in Status]
 """Of each status."""
 
