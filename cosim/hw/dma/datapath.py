@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from cosim.events import DmaCommitted
 from cosim.hw.dma.transaction import Status, Transaction
 from cosim.sim.simulation import Sim
@@ -14,6 +16,12 @@ _STATUS = {
     Response.ACCESS_FAULT: Status.ACCESS_FAULT,
     Response.CORRUPT: Status.CORRUPT,
 }
+
+
+# Looked up once: up to Python 3.11 each look at a member of an enumeration costs as much as a call.
+_WRITE: Final = AccessKind.WRITE
+_READ: Final = AccessKind.READ
+_REFUSED: Final = Response.ACCESS_FAULT
 
 
 class DataPath:
@@ -32,7 +40,7 @@ class DataPath:
         assert txn.address is not None
         access = Access(
             self.port,
-            AccessKind.WRITE if txn.write else AccessKind.READ,
+            _WRITE if txn.write else _READ,
             txn.address,
             txn.size,
             _DATA,
@@ -51,7 +59,7 @@ class DataPath:
             txn.words = access.words
 
     def _report(self, txn: Transaction, access: Access) -> None:
-        if access.response is Response.ACCESS_FAULT:
+        if access.response is _REFUSED:
             return
         iova, address = txn.iova, txn.address
         assert address is not None

@@ -24,6 +24,10 @@ _NAMES = [status.name for status in Status]
 """Of each status."""
 
 
+# Looked up once: up to Python 3.11 each look at a member of an enumeration costs as much as a call.
+_SUCCESS: Final = Status.SUCCESS
+
+
 class Requester(Component):
     """The part of a device that makes DMA requests, at most `pace.outstanding` at the same time.
 
@@ -137,7 +141,7 @@ class Requester(Component):
         if posted:
             self._settle()
         else:
-            yield link.send(link.down, 0 if write or txn.status is not Status.SUCCESS else txn.size)
+            yield link.send(link.down, 0 if write or txn.status is not _SUCCESS else txn.size)
             self.slots.release()
         self._conclude(txn, begun, purpose)
         if then is not None:
@@ -160,7 +164,7 @@ class Requester(Component):
         self.occupancy.leave(now, begun, sum(txn.spent) - txn.spent[_SLOT])
         self.statuses[txn.status] += 1
         self.requests[txn.write] += 1
-        if txn.status is Status.SUCCESS:
+        if txn.status is _SUCCESS:
             self.bytes[txn.write] += txn.size
         if self._done:
             over = DmaDone(
@@ -187,7 +191,7 @@ class Requester(Component):
         ``failed`` both.
         """
         refused = self.statuses[Status.UR] + self.statuses[Status.CA]
-        failed = sum(self.requests) - self.statuses[Status.SUCCESS]
+        failed = sum(self.requests) - self.statuses[_SUCCESS]
         return {
             "reads": self.requests[False],
             "writes": self.requests[True],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from typing import Final
 
 from cosim.sim.spent import OF_REQUESTS, Parts
 
@@ -28,6 +29,10 @@ class Status(IntEnum):
     """Translated, and then refused by the memory system."""
     CORRUPT = 4
     """Translated and read, but the data is poisoned."""
+
+
+# Looked up once: up to Python 3.11 each look at a member of an enumeration costs as much as a call.
+_SUCCESS: Final = Status.SUCCESS
 
 
 class Transaction:
@@ -102,7 +107,7 @@ class Transaction:
         self.address: int | None = None
         self.translated = 0
         self.pbmt = 0
-        self.status = Status.SUCCESS
+        self.status = _SUCCESS
         self.cause = 0
         self.spent = [0] * OF_REQUESTS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from cosim.events import Busy, FreedTouched
 from cosim.hw.memory.history import ANCIENT, WHOLE, History
@@ -21,6 +21,13 @@ DATA = "memory"
 """The latency part that a device's own access counts for."""
 
 FaultKind = Literal["access_fault", "corrupt"]
+
+
+# Looked up once: up to Python 3.11 each look at a member of an enumeration costs as much as a call.
+_READ: Final = AccessKind.READ
+_WRITE: Final = AccessKind.WRITE
+_REFUSED: Final = Response.ACCESS_FAULT
+_CORRUPT: Final = Response.CORRUPT
 
 
 class Memory(Target):
@@ -43,7 +50,7 @@ class Memory(Target):
         self.freed_touched = sim.probe(FreedTouched)
         self._latency = dict.fromkeys(AccessKind, options.latency)
         if options.write_latency is not None:
-            self._latency[AccessKind.WRITE] = options.write_latency
+            self._latency[_WRITE] = options.write_latency
         self._bandwidth = options.bandwidth
         self.cache = LineCache(options.cache_lines) if options.cache_lines else None
         self._words: dict[int, int] = {}
@@ -89,7 +96,7 @@ class Memory(Target):
 
     def _cached(self, access: Access) -> bool:
         """Whether an IOMMU's read for itself finds its lines in the cache, which has them from now on."""
-        if access.counts.name == DATA or access.kind is not AccessKind.READ:
+        if access.counts.name == DATA or access.kind is not _READ:
             return False
         return self.cache is not None and self.cache.read(access.address, access.size)
 
@@ -98,18 +105,18 @@ class Memory(Target):
         address, size = access.address, access.size
         if self._faults and (response := self._faulty(access)):
             access.response = response
-            if response is Response.ACCESS_FAULT:
+            if response is _REFUSED:
                 return
         if self._poison.pages:
-            self.judge(access.owner, address, size, write=access.kind is not AccessKind.READ, access=access)
-        if access.kind is AccessKind.READ:
+            self.judge(access.owner, address, size, write=access.kind is not _READ, access=access)
+        if access.kind is _READ:
             self.reads += 1
             self.read_bytes += size
             if size == 8 and not address & 7:
                 access.words = (self._words.get(address, 0),)
             else:
                 access.words = self._read_words(address, size)
-        elif access.kind is AccessKind.WRITE:
+        elif access.kind is _WRITE:
             self.writes += 1
             self.written_bytes += size
             self._write_words(address, size, access.words)
@@ -125,7 +132,7 @@ class Memory(Target):
     def _faulty(self, access: Access) -> Response | None:
         end = access.address + access.size
         for response, first, last in self._faults:
-            corrupts = response is Response.CORRUPT and access.kind is AccessKind.WRITE
+            corrupts = response is _CORRUPT and access.kind is _WRITE
             if first < end and access.address < last and not corrupts:
                 return response
         return None
@@ -310,7 +317,7 @@ class Memory(Target):
 
     def fault(self, kind: FaultKind, address: int, size: int) -> None:
         """Refuse hardware's accesses to a range, or answer its reads with corrupt data."""
-        response = Response.ACCESS_FAULT if kind == "access_fault" else Response.CORRUPT
+        response = _REFUSED if kind == "access_fault" else _CORRUPT
         self._faults.append((response, address, address + size))
 
     def clear_faults(self) -> None:

@@ -45,6 +45,10 @@ def grants_of(pte: int) -> int:
     return rwx << 3 | rwx << 6
 
 
+# Looked up once: up to Python 3.11 each look at a member of an enumeration costs as much as a call.
+_OK: Final = Response.OK
+
+
 class PageTable(Stage):
     """The tables of one scheme, of either stage, as the walker sees them."""
 
@@ -133,7 +137,7 @@ class PageTable(Stage):
 
     def is_empty(self, entry: TableEntry) -> bool:
         """Whether V is 0."""
-        return entry.response is Response.OK and not entry.words[0] & V
+        return entry.response is _OK and not entry.words[0] & V
 
     def reach(self, level: int) -> int:
         """log2 of the bytes that an entry of this level spans."""
@@ -167,7 +171,7 @@ class PageTable(Stage):
         )
 
     def _leaf_lg2(self, entry: TableEntry) -> int | None:
-        if entry.response is not Response.OK:
+        if entry.response is not _OK:
             return None
         pte = entry.words[0]
         if not pte & V or not pte & (R | X) or pte & (R | W) == W or (pte >> UPPER and pte & self._reserved):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cosim.events import Busy, WalkBegun, WalkDone, WalkJoined
 from cosim.hw.iommu.memory_port import MemoryPort
@@ -15,6 +15,11 @@ from cosim.sim.gate import Gate
 from cosim.sim.server import Server, Service
 from cosim.sim.task import Routine, Subroutine
 from cosim.sim.transport import Access, AccessKind, Port, Response
+
+# Looked up once: up to Python 3.11 each look at a member of an enumeration costs as much as a call.
+_READ: Final = AccessKind.READ
+_OK: Final = Response.OK
+_REFUSED: Final = Response.ACCESS_FAULT
 
 if TYPE_CHECKING:
     from cosim.sim.simulation import Sim
@@ -84,7 +89,7 @@ class Walker(Component):
                 found, last = yield from self.behind(walk, address)
                 address, blocked = (address, last) if found is None else (found, None)
             if blocked is not None or address + size - 1 >> self.address_bits:
-                entry = TableEntry(walk.level, address, Response.ACCESS_FAULT, (), walk.flags, blocked)
+                entry = TableEntry(walk.level, address, _REFUSED, (), walk.flags, blocked)
             else:
                 if self.reading.interval_ps and (later := self._next_read()) is not None:
                     yield later
@@ -96,7 +101,7 @@ class Walker(Component):
                 if not walk.seen:
                     walk.saw()
                 walk.reads += 1
-                flags = walk.flags if access.response is Response.ACCESS_FAULT else walk.flags | access.words[0]
+                flags = walk.flags if access.response is _REFUSED else walk.flags | access.words[0]
                 entry = TableEntry(walk.level, address, access.response, access.words, flags)
                 if miss.must_restart:
                     break
@@ -106,7 +111,7 @@ class Walker(Component):
                 yield step
                 if miss.must_restart:
                     break
-            table = tree.pointer(entry.words, walk.level) if entry.response is Response.OK else None
+            table = tree.pointer(entry.words, walk.level) if entry.response is _OK else None
             if table is None:
                 walk.entry = entry
                 return entry
@@ -200,7 +205,7 @@ class Walker(Component):
 
     def _access(self, walk: Walk, address: int, size: int) -> Access:
         tables = walk.tables
-        access = self.memory.access(AccessKind.READ, address, size, tables.tree.part, big_endian=tables.big_endian)
+        access = self.memory.access(_READ, address, size, tables.tree.part, big_endian=tables.big_endian)
         if self.sim.exploring:
             access.agent = f"{self._master(walk)}.walk"
             access.touches, _ = tables.tree.touched(self.iommu, tables, walk.target)
