@@ -16,7 +16,7 @@ from cosim.oracles.oracle import Listener
 from cosim.sim import probe
 from cosim.sim.chooser import Chooser
 from cosim.sim.simulation import Sim
-from cosim.sim.transport import Access, AccessKind, Port
+from cosim.sim.transport import Access, AccessKind, CountsFor, Port
 from cosim.study.gather.telling import tell
 from cosim.study.run.failed_requests import FailedRequests
 from cosim.study.run.violations import Violations
@@ -52,7 +52,7 @@ class World:
         txn = Transaction(1, iova, 64, write=write, master=who)
         txn.address, txn.translated = address, time - age
         kind = AccessKind.WRITE if write else AccessKind.READ
-        self._path._report(txn, Access(self._path.port, kind, address, 64, "memory"))
+        self._path._report(txn, Access(self._path.port, kind, address, 64, CountsFor("memory")))
 
     @property
     def known(self) -> int:
