@@ -72,7 +72,8 @@ def story(random: Random, length: int) -> list[Callable[[World], None]]:
 
     for time in range(1000, 1000 * length, 1000):
         who, domain = random.choice(("nic0", "nic1")), random.choice(("mine", "theirs"))
-        iova, address = random.randrange(3) * PAGE, FRAME + random.randrange(4) * PAGE
+        iova = random.randrange(3) * PAGE
+        address = iova + random.choice((FRAME, FRAME, FRAME + PAGE))
         kind = random.randrange(16)
         if kind == 0:
             fire(Attaching(time, "cpu0.t", who, domain))
@@ -107,6 +108,18 @@ def test_what_is_not_shown_again_changes_nothing_of_what_is_found():
         violations += world.found.count
     assert violations > 1000
     assert spared > 1000
+
+
+def test_an_access_of_before_an_unmap_does_not_hide_one_like_it_from_afterwards():
+    world = World()
+    world.fire(Attached(0, "cpu0.t", "nic0", (1,), "mine"))
+    world.fire(Mapped(1000, "cpu0.t", "mine", PAGE, PAGE, FRAME))
+    world.fire(Unmapped(2000, "cpu0.t", "mine", PAGE, PAGE))
+    world.fire(Mapped(3000, "cpu0.t", "mine", PAGE, PAGE, FRAME + PAGE))
+    world.dma(4000, "nic0", PAGE, FRAME + PAGE, False, 3000)
+    assert world.touched.counts()["touched"] == 0
+    world.dma(5000, "nic0", PAGE, FRAME + PAGE, False)
+    assert world.touched.counts()["touched"] == 1
 
 
 def test_who_wants_to_see_each_access_does():
