@@ -2,10 +2,11 @@
 
 Usage: python -m tests.stress.object_mutants OBJECT[,OBJECT...] [--only TEXT] [--schedules N] [-j N] [-o DIR]
 
-A mutant is `object:...,-LINE`. It is *found* if an experiment shows with it, within so many schedules, what the whole
-driver does not show there within `WHOLE` times as many: with less to hold, a mutant's search comes earlier to what is
-wrong with the driver anyway. The experiments are those of the remarks that are told of objects; a mutant that none of
-them finds is tried in all others. What was searched is not searched again: the same command goes on.
+A mutant is `object:...,-LINE`. It is *found* if an experiment shows with it, at its first hold and starts and within so
+many schedules, what the whole driver does not show there within `WHOLE` times as many: with less to hold, a mutant's
+search comes earlier to what is wrong with the driver anyway. The experiments are those of the remarks that are told of
+objects; a mutant that none of them finds is tried in all others. What was searched is not searched again: the same
+command goes on.
 """
 
 from __future__ import annotations
@@ -42,11 +43,12 @@ class Search:
     folder: Path
 
     def row(self, experiment: str, driver: str, times: int) -> Row:
-        """What the experiment shows of a driver, at all its holds and starts. KeyboardInterrupt."""
+        """What the experiment shows of a driver, at its first hold and starts. KeyboardInterrupt."""
         found = cosim.explore(
             experiment,
             drivers=[driver],
             schedules=self.schedules * times,
+            one_cell=True,
             shrink=False,
             resume=True,
             jobs=self.jobs,
