@@ -190,7 +190,7 @@ class Machine:
         made = self.iommus[iommu]
         initiator = self.sim.initiator("devices")
         for request in requests:
-            self.sim.start(made.transport(request), initiator.rank(Stage.TRANSACTION), request.parts)
+            self.sim.start(made.transport(request), initiator.rank(Stage.TRANSACTION), request.spent)
 
     def read(self, device_id: int, iova: int, *, iommu: int = 0, settle_ps: int = SETTLE) -> int | None:
         """Where a device's read of 8 bytes goes, given `settle_ps`; None if it faults or is not answered by then."""
