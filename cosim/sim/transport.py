@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from functools import cache
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -45,6 +46,12 @@ class CountsFor:
         self.part = part_number(part)
         self.hop = part_number(hop_part or part)
         self.wait = part_number(wait_part or part)
+
+
+@cache
+def counts_for(part: str) -> CountsFor:
+    """What counts for one part alone: made once, since it is the same for all such accesses."""
+    return CountsFor(part)
 
 
 # Looked up once: up to Python 3.11 each look at a member of an enumeration costs as much as a call.

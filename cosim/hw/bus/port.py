@@ -11,7 +11,7 @@ from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
 from cosim.sim.spent import NAMES
 from cosim.sim.task import Subroutine, Task
-from cosim.sim.transport import Access, AccessKind, CountsFor, Port, Route, Target
+from cosim.sim.transport import Access, AccessKind, Port, Route, Target, counts_for
 
 
 class Place(Protocol):
@@ -66,6 +66,8 @@ class BusPort(Port):
         self._route = self._nowhere
         self._landing = BusPort(bus, path, 0, node) if hop_ps else self
         self._turns: dict[Target, Gate] = {}
+        self._hops: dict[int, Server] = {}
+        """By the latency part that a hop counts for: a pure delay, in which nobody is in the way of another."""
 
     def __repr__(self) -> str:
         return f"<BusPort {self.path}>"
@@ -84,7 +86,9 @@ class BusPort(Port):
 
     def in_order(self, access: Access) -> Subroutine[Access]:
         """Make `access` behind everything that left here in order for the same target before it."""
-        hop = Server(0, NAMES[access.counts.hop], latency_ps=self.hop_ps)
+        hop = self._hops.get(access.counts.hop)
+        if hop is None:
+            hop = self._hops[access.counts.hop] = Server(0, NAMES[access.counts.hop], latency_ps=self.hop_ps)
         if self.hop_ps:
             yield hop
         access.port = self._landing
@@ -111,5 +115,5 @@ class BusPort(Port):
         part: str = "mmio",
     ) -> Task:
         """Send a write on its way in order, and do not wait for it; `rank` is one of the writer's."""
-        access = Access(self, AccessKind.WRITE, address, size, CountsFor(part), words, agent=agent, owner=owner)
+        access = Access(self, AccessKind.WRITE, address, size, counts_for(part), words, agent=agent, owner=owner)
         return self.bus.sim.start(self.in_order(access), rank)

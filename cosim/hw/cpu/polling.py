@@ -11,7 +11,7 @@ from cosim.hw.cpu.thread import Thread
 from cosim.sim.cpu_steps import Delay, Steps, Wait
 from cosim.sim.loaded import Loaded, Value
 from cosim.sim.operations import MmioRead, Poll, PollEither
-from cosim.sim.transport import Access, AccessKind, CountsFor, Target
+from cosim.sim.transport import Access, AccessKind, Target, counts_for
 
 
 def _nothing() -> None:
@@ -40,7 +40,13 @@ def read_register(
 
 def _access(cpu: Scheduler, thread: Thread, op: MmioRead | Poll) -> tuple[Access, Target]:
     access = Access(
-        cpu.port, AccessKind.READ, op.address, op.size, CountsFor(op.part), agent=f"{thread.name}.mr", owner=thread.name
+        cpu.port,
+        AccessKind.READ,
+        op.address,
+        op.size,
+        counts_for(op.part),
+        agent=f"{thread.name}.mr",
+        owner=thread.name,
     )
     return access, cpu.port.route(op.address, op.size).target
 
