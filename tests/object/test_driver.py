@@ -91,7 +91,7 @@ def lines_without() -> dict[str, str]:
 def test_each_line_that_makes_order_or_sends_can_be_taken_out() -> None:
     made = lines_without()
     assert {line.partition(":")[0] for line in made} >= {"queue.c", "domain.c"}
-    for line, driver in list(made.items())[::2]:
+    for line, driver in made.items():
         assert line not in {other for other, _ in mutants(load("quickstart", driver=driver).driver)}
 
 
