@@ -46,7 +46,8 @@ REASONS = {
     "test_only_what_is_listed_changes_after_its_construction": "reads all modules of software",
     "test_every_chapter_that_a_module_cites_has_that_number_and_title": "reads all modules",
     "test_a_module_imports_only_from_the_layers_below_it": "reads all modules of a layer",
-    "test_each_line_that_makes_order_can_be_taken_out": "links the objects of a driver anew",
+    "test_each_line_that_makes_order_or_sends_can_be_taken_out": "links the objects of a driver anew",
+    "test_a_few_topologies_measure_the_same": "starts an interpreter with the core, and one without",
     "test_what_cannot_be_is_answered_in_a_line_and_nothing_is_written": "the first of them imports what fits",
 }
 """Tests that are slow, and worth their time in every run."""
@@ -83,12 +84,17 @@ def _name(nodeid: str) -> str:
 
 
 class SlowCheck:
-    """Gathers the time of every test, of all workers, and fails the session if one is slow without the marker."""
+    """Gathers the time of every test, of all workers, and fails the session if one is slow without the marker.
+
+    It fails as well if a reason is told for a test that was not run, since it is called otherwise now.
+    """
 
     def __init__(self) -> None:
         self.slow: dict[str, float] = {}
+        self.gone = set(REASONS)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.gone.discard(_name(report.nodeid))
         if report.when == "call":
             spent = dict(report.user_properties).get("processor_s", 0.0)
             assert isinstance(spent, float)
@@ -97,7 +103,7 @@ class SlowCheck:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self.slow and session.exitstatus == pytest.ExitCode.OK:
+        if (self.slow or self.gone) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -106,6 +112,8 @@ class SlowCheck:
         )
         for name, spent in sorted(self.slow.items(), key=lambda found: -found[1]):
             terminalreporter.line(f"{spent:6.2f} s  {name}")
+        for name in sorted(self.gone):
+            terminalreporter.line(f"there is a reason for it in tests/conftest.py, and no such test: {name}")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -95,9 +95,10 @@ def story(random: Random, length: int) -> list[Callable[[World], None]]:
     return acts
 
 
-def test_what_is_not_shown_again_changes_nothing_of_what_is_found():
+@pytest.mark.parametrize("seeds", [range(20), range(20, 40)], ids=["first", "second"])
+def test_what_is_not_shown_again_changes_nothing_of_what_is_found(seeds: range) -> None:
     violations = spared = 0
-    for seed in range(40):
+    for seed in seeds:
         acts = story(Random(seed), 400)
         world, thorough = World(), World(each=True)
         for act in acts:
@@ -106,8 +107,8 @@ def test_what_is_not_shown_again_changes_nothing_of_what_is_found():
             spared += world.known > 0
         assert world.told == thorough.told, seed
         violations += world.found.count
-    assert violations > 1000
-    assert spared > 1000
+    assert violations > 500
+    assert spared > 500
 
 
 def test_an_access_of_before_an_unmap_does_not_hide_one_like_it_from_afterwards():
