@@ -157,6 +157,15 @@ class CommandExecuted:
 
 
 @dataclass(slots=True)
+class CommandPassed:
+    """`cqh` has passed the command at `index`: its slot is free, though out of order it may still be under way."""
+
+    time: int
+    who: str
+    index: int
+
+
+@dataclass(slots=True)
 class QueueFailed:
     """An error bit of a queue of an IOMMU was set: `queue` is cq, fq or pq, `index` the entry that was its turn."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import CommandExecuted, CommandFetched, CommandSent, QueueFailed, RegisterWritten
+from cosim.events import CommandFetched, CommandPassed, CommandSent, QueueFailed, RegisterWritten
 from cosim.oracles.oracle import Oracle, exact
 from cosim.spec.register_map import CQB, CQCSR, CQT
 from cosim.spec.registers import Cqcsr, QueueBase
@@ -13,7 +13,7 @@ FILLED, PUBLISHED = "filled", "published"
 
 
 class _Ring:
-    """A ring: its length, `cqt` as it was written last, the first slot that is not executed, and what slots hold."""
+    """A ring: its length, `cqt` as it was written last, where `cqh` stands, and what slots hold."""
 
     __slots__ = ("entries", "filled", "head", "sent", "tail", "told")
 
@@ -23,7 +23,7 @@ class _Ring:
         self.told = False
         """Whether the driver tells of what it puts into slots; one of a user's own need not."""
         self.sent: dict[int, tuple[int, int]] = {}
-        """The words of each command that is in its slot and not executed."""
+        """The words of each command that is in its slot and that `cqh` has not passed."""
         self.filled: set[int] = set()
         """The slots that are filled, and that `cqt` has not passed."""
 
@@ -32,9 +32,9 @@ class CommandRing(Oracle):
     """Judges each write of `cqt`, each command that goes into its slot, and each that is fetched.
 
     `cqt` must not move beyond the slots that are free: modulo the ring's size that is to move back. It moves over
-    slots that were filled since it passed them last. A slot is filled when the IOMMU has executed what was there, and
-    what it fetches is what was sent; into the slot of an illegal command another one may be put. The ring is new
-    whenever the queue is turned off.
+    slots that were filled since it passed them last. A slot is filled when `cqh` has passed what was there, whether
+    or not that is executed (of commands out of order it need not be), and what the IOMMU fetches is what was sent;
+    into the slot of an illegal command another one may be put. The ring is new whenever the queue is turned off.
 
     Source: "Command-Queue (CQ)" (3.1); the driver's defect C10, and the tickets of its queue.
     """
@@ -44,7 +44,7 @@ class CommandRing(Oracle):
         RegisterWritten: "written",
         CommandSent: "command_sent",
         CommandFetched: "fetched",
-        CommandExecuted: "executed",
+        CommandPassed: "passed",
         QueueFailed: "failed",
     }
 
@@ -62,12 +62,18 @@ class CommandRing(Oracle):
         elif event.offset == CQB.offset and event.size == CQB.size and event.who not in self._on:
             self._rings[event.who] = _Ring(QueueBase(event.value).entries)
         elif event.offset == CQCSR.offset:
-            if event.value & Cqcsr.cqen.mask:
-                self._on.add(event.who)
-                return
+            self._switched(event, self._rings.get(event.who))
+
+    def _switched(self, event: RegisterWritten, ring: _Ring | None) -> None:
+        on, was_on = bool(event.value & Cqcsr.cqen.mask), event.who in self._on
+        if not on:
             self._on.discard(event.who)
-            if event.who in self._rings:
-                self._rings[event.who] = _Ring(self._rings[event.who].entries)
+            if ring is not None:
+                self._rings[event.who] = _Ring(ring.entries)
+        elif not was_on:
+            self._on.add(event.who)
+            if ring is not None:
+                ring.head = 0  # as `cqh` is now, though a command of before may have been passed since the ring was off
 
     def _moved(self, event: RegisterWritten, ring: _Ring) -> None:
         entries, tail = ring.entries, event.value % ring.entries
@@ -101,10 +107,10 @@ class CommandRing(Oracle):
             state = FILLED if slot in ring.filled else PUBLISHED
             self.violated(
                 f"{event.who} put a command into slot {slot} of {event.iommu} at {exact(event.time)}, and the one "
-                f"there, {state}, is not executed",
+                f"there, {state}, has not been passed by cqh",
                 event.time,
                 event.time,
-                signature=f"a slot was overwritten, {state} and not executed",
+                signature=f"a slot was overwritten, {state} and not passed",
             )
         ring.sent[slot] = event.words
         ring.filled.add(slot)
@@ -126,14 +132,11 @@ class CommandRing(Oracle):
         if ring is not None and (event.queue, event.bit) == ("cq", Cqcsr.cmd_ill.name):
             ring.sent.pop(event.index, None)
 
-    def executed(self, event: CommandExecuted) -> None:
+    def passed(self, event: CommandPassed) -> None:
         ring = self._rings.get(event.who)
         if ring is not None:
             ring.sent.pop(event.index, None)
-            if not ring.told:
-                ring.head = (event.index + 1) % ring.entries
-            while ring.told and ring.head != ring.tail and ring.head not in ring.sent:
-                ring.head = (ring.head + 1) % ring.entries
+            ring.head = (event.index + 1) % ring.entries
 
 
 def _hex(words: tuple[int, int]) -> str:

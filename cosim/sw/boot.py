@@ -69,8 +69,33 @@ async def boot(runtime: Runtime, plan: Plan) -> None:
     starts = {device.name: runtime.origin.time_ps + device.start_ps for device in plan.devices}
     for name, (iova, size) in windows.items():
         await runtime.master(name).start(iova, size, not_before_ps=starts[name])
+    await _start(runtime, threads)
+
+
+async def _start(runtime: Runtime, threads: Sequence[tuple[WorkloadOptions, str]]) -> None:
+    """Start all threads; one that follows another waits until that has ended."""
+    followed = dict.fromkeys(thread.after for thread, _ in threads if thread.after is not None)
+    ended = {path: Cell(runtime.kernel.static(WORD)) for path in followed}
     for thread, name in threads:
-        await kernel.spawn(name, thread.run(runtime), thread.on)
+        body = _following(runtime, thread, ended[thread.after]) if thread.after is not None else thread.run(runtime)
+        if (path := f"{thread.on}.{name}") in ended:
+            body = _followed(body, ended[path])
+        await runtime.kernel.spawn(name, body, thread.on)
+
+
+async def _following(runtime: Runtime, thread: WorkloadOptions, ended: Cell) -> None:
+    await _reached(ended, 1)
+    await thread.run(runtime)
+
+
+async def _followed(body: Body, ended: Cell) -> None:
+    """However the thread ends, the one that follows it may begin."""
+    try:
+        await body
+    except (KernelError, Oops):
+        await ended.fetch_add(1)
+        raise
+    await ended.fetch_add(1)
 
 
 async def _prepare(runtime: Runtime, threads: Sequence[tuple[WorkloadOptions, str]]) -> None:

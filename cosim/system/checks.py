@@ -29,7 +29,13 @@ from cosim.system.devices import matching, patterns, starts_in, untranslated
 from cosim.system.driver_rules import unknown_driver
 from cosim.system.effects import ineffective
 from cosim.system.explore_rules import what_is_explored_can_be
-from cosim.system.preparation import buffers, buffers_are_there_in_time, what_is_waited_for_ends, what_prepares_ends
+from cosim.system.preparation import (
+    buffers,
+    buffers_are_there_in_time,
+    what_follows_has_something_before_it,
+    what_is_waited_for_ends,
+    what_prepares_ends,
+)
 from cosim.system.topology import Topology
 from cosim.units.nearest import nearest
 from cosim.units.quantities import format_size, format_time
@@ -282,6 +288,7 @@ RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     lambda this: buffers_are_there_in_time(this.topology),
     lambda this: what_prepares_ends(this.topology),
     lambda this: what_is_waited_for_ends(this.topology),
+    lambda this: what_follows_has_something_before_it(this.topology),
     _stalls_name_a_consumer,
     _departures_are_for_parts_of_their_own,
     _expected_errors_can_be,

@@ -40,6 +40,13 @@ THREADS: tuple[Row, ...] = (
     ),
     Row(
         "thread",
+        ("after",),
+        lambda place: place.path[0] == "prepare",
+        (),
+        "has no effect in `prepare:`, where each entry follows the one before it; leave it out",
+    ),
+    Row(
+        "thread",
         ("beside",),
         lambda place: place.path[0] == "threads" or place.path[1] == 0,
         (),

@@ -7,8 +7,8 @@ import pytest
 from cosim.events import (
     Attached,
     CacheFilled,
-    CommandExecuted,
     CommandFetched,
+    CommandPassed,
     CommandSent,
     ContextChanged,
     FaultRecorded,
@@ -55,8 +55,8 @@ def fetched(slot: int, word: int = 1) -> CommandFetched:
     return CommandFetched(30, "iommu0", slot, (word, 0))
 
 
-def done(slot: int, word: int = 1) -> CommandExecuted:
-    return CommandExecuted(40, "iommu0", slot, (word, 0), "iofence")
+def done(slot: int) -> CommandPassed:
+    return CommandPassed(40, "iommu0", slot)
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,21 @@ def done(slot: int, word: int = 1) -> CommandExecuted:
     [
         ((sent(0), rung(1), fetched(0), done(0), sent(1), sent(2), rung(3)), ""),
         ((sent(0), sent(1), rung(2), done(0), done(1), sent(2), sent(3), sent(0), rung(1)), ""),
-        ((sent(0), sent(1), rung(2), done(1), done(0), sent(2), sent(3), sent(0), rung(1)), ""),
+        ((sent(0), sent(1), rung(2), done(0), sent(2), sent(3), rung(0)), ""),
+        (
+            (sent(0), sent(1), rung(2), done(0), sent(2), sent(3), sent(0), rung(1)),
+            "cqt moved back",
+        ),
+        ((sent(0), rung(1), OFF, done(0), ON, sent(0), sent(1), sent(2), rung(3)), ""),
         ((sent(0), sent(1), rung(2), rung(1)), "cqt moved back"),
         ((sent(0), rung(1), rung(2)), "a slot was published that was not filled"),
-        ((sent(0), sent(0)), "a slot was overwritten, filled and not executed"),
-        ((sent(0), rung(1), sent(0)), "a slot was overwritten, published and not executed"),
+        ((sent(0), sent(0)), "a slot was overwritten, filled and not passed"),
+        ((sent(0), rung(1), sent(0)), "a slot was overwritten, published and not passed"),
         ((sent(0, 1), rung(1), fetched(0, 2)), "a command was fetched before it was in its slot"),
         ((sent(0), rung(1), OFF, sent(0), rung(1)), ""),
         ((ON, sent(0), RING, sent(1), rung(2)), ""),
         ((ON, sent(0), OFF, RING, sent(1), rung(2)), "a slot was published that was not filled"),
-        ((sent(0, 1), rung(1), fetched(0, 1), ILLEGAL, fetched(0, 2), done(0, 2), sent(1), rung(2)), ""),
+        ((sent(0, 1), rung(1), fetched(0, 1), ILLEGAL, fetched(0, 2), done(0), sent(1), rung(2)), ""),
         (
             (sent(0, 1), rung(1), fetched(0, 1), FAULTED, fetched(0, 2)),
             "a command was fetched before it was in its slot",

@@ -64,6 +64,7 @@ ALWAYS_FELT = {
     "threads.*.count": "ends it",
     "threads.*.gap": "spaces rounds",
     "threads.*.gaps": "spaces them by chance, where they have a gap",
+    "threads.*.after": "what it waits for; a row says where that is of no matter",
     "threads.*.beside": "when what is prepared begins; a row says where that is of no matter",
     "threads.*.for": "how long it takes",
     "threads.*.domain": "where it maps",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cosim.events import CommandExecuted, CommandFetched
+from cosim.events import CommandExecuted, CommandFetched, CommandPassed
 from cosim.hw.iommu.command_order import InOrder
 from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.hw.iommu.in_memory_queue import CQ, InMemoryQueue
@@ -101,6 +101,7 @@ class CommandQueue(Component):
         self._initiator = sim.initiator(self.path)
         self._fetched = sim.probe(CommandFetched)
         self._executed = sim.probe(CommandExecuted)
+        self._passed = sim.probe(CommandPassed)
         for register in (CQCSR, CQH, CQT):
             registers.watch(register.offset, self._wake)
         sim.start(self._consume(), self._initiator.rank(Stage.COMMAND))
@@ -157,7 +158,7 @@ class CommandQueue(Component):
         if isinstance(command, Iofence):
             yield from self._fence(command, index)
         else:
-            yield from self._order.carry_out(self._invalidate(command, index), self.queue.advance)
+            yield from self._order.carry_out(self._invalidate(command, index), self._pass)
 
     def _fetch(self, index: int) -> Subroutine[tuple[int, int] | None]:
         access = self._access(AccessKind.READ, self.queue.address(index), Command.SIZE, "fetch")
@@ -220,7 +221,7 @@ class CommandQueue(Component):
                 return
         yield from self._take_hold((), (CQH, CQCSR) if command.wsi else (CQH,))
         self._complete(command, index)
-        self.queue.advance()
+        self._pass()
         if command.wsi:
             self.registers.change(CQCSR, fence_w_ip=1)
 
@@ -238,6 +239,13 @@ class CommandQueue(Component):
         self.counts[name] += 1
         if self._executed:
             self._executed(CommandExecuted(self.sim.now, self.iommu, index, (command[0], command[1]), name))
+
+    def _pass(self) -> None:
+        """Move `cqh` past the command where it stands."""
+        index = self.queue.index
+        self.queue.advance()
+        if self._passed:
+            self._passed(CommandPassed(self.sim.now, self.iommu, index))
 
     def _take_hold(self, dropped: Footprint, registers: tuple[Register[Any], ...]) -> Routine:
         """Wait until the schedule lets the command take hold, as the action ``iommu0.exec#n``."""

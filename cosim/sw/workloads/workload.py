@@ -38,6 +38,9 @@ class WorkloadOptions(Options):
     """The CPU it runs on. Of `threads:` one that names several by a glob, such as `cpu*`, is one on each of them."""
     start: Time = 0
     """When it starts, after the origin of the run; if it prepares something, after the end of boot."""
+    after: str | None = None
+    """The thread that it follows, as a trace calls it (`cpu0.attach`): it starts when that one has ended, and at
+    `start` at the earliest."""
     gap: Time = 0
     """How long it sleeps after each round."""
     gaps: Literal["regular", "exponential"] = "regular"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cosim.events import CommandExecuted, CommandPassed
 from cosim.sim.chooser import Chooser, Scheduled
 from cosim.spec.queues import Iodir, Iofence, Iotinval
 from cosim.spec.register_map import CQCSR
@@ -38,6 +39,17 @@ class TestOutOfOrder:
 
         assert order("explore") == [("ddt", 2), ("ddt", 1)]
         assert order("off") == [("ddt", 1), ("ddt", 2)]
+
+    def test_the_head_passes_what_is_still_under_way_and_says_so(self) -> None:
+        schedule = Scheduled(0, {"iommu0.exec#0": 2})
+        bench = Bench(chooser=schedule, hold_ps=1_000_000, latitude={"out_of_order": "explore"})
+        seen: list[Any] = []
+        bench.sim.probe(CommandExecuted).watch(lambda event: seen.append(("executed", event.index)))
+        bench.sim.probe(CommandPassed).watch(lambda event: seen.append(("passed", event.index)))
+        bench.enable()
+        bench.sim.explore()
+        bench.submit(Iodir.inval_ddt(1), Iodir.inval_ddt(2), Iofence.c())
+        assert seen == [("passed", 0), ("passed", 1), ("executed", 1), ("executed", 0), ("executed", 2), ("passed", 2)]
 
     def test_the_queue_is_not_off_while_a_command_is_under_way(self) -> None:
         schedule = Scheduled(0, {"iommu0.exec#0": 2})

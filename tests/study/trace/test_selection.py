@@ -49,7 +49,13 @@ def test_a_glob_takes_a_part_with_everything_on_it(whole: list[dict[str, Any]], 
 
 def test_events_are_chosen_by_their_names(tmp_path: Path) -> None:
     told = traced(tmp_path, trace_events=["Command*", "BootDone"])
-    assert {line["event"] for line in told} == {"BootDone", "CommandSent", "CommandFetched", "CommandExecuted"}
+    assert {line["event"] for line in told} == {
+        "BootDone",
+        "CommandSent",
+        "CommandFetched",
+        "CommandExecuted",
+        "CommandPassed",
+    }
 
 
 @pytest.mark.parametrize(
