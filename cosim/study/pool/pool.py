@@ -135,9 +135,12 @@ class Pool:
                     open_points |= chunk.points
                     waiting.append(chunk)
                 crew.take(waiting)
+                given = following
                 while (number := following if in_order else next(iter(done), -1)) in done:
                     yield open_points.pop(number), done.pop(number)
                     following += 1
+                if following > given:
+                    continue  # there is room for more; if all that was open is given, nobody has anything to wait for
                 if not open_points and feed.ended:
                     return
                 with self._listening() as told:
