@@ -95,6 +95,8 @@ validate: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/alternatives.py
 	$(BIN)/python benchmarks/driver_operations.py
 	$(BIN)/python benchmarks/oracles.py
 	$(BIN)/python benchmarks/pool.py

@@ -31,13 +31,15 @@ from cosim.hw.memory.options import MemoryOptions
 from cosim.sim.agenda import Agenda
 from cosim.sim.plain import Plain
 from cosim.sim.simulation import Sim
-from cosim.spec.pagetable import PAGE, SV39, Pte
+from cosim.spec.pagetable import PAGE, SV39, Pte, Scheme
 from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode
-from cosim.spec.translation import Dc, IosatpMode
+from cosim.spec.translation import DDT_BASE, Dc, Ddte, IosatpMode
 
 EXECUTORS = {"plain": Plain, "agenda": Agenda}
-MASTERS = (1, 8, 64)
+MASTERS = (1, 8, 64, 256)
+MOST_PROCESSES = 64
+"""The unit is measured in as many SimPy processes as there are masters, and in no more."""
 STRIDES = {0: (64, 4096), 1: (64, 2 << 20), 10: (448, 2 << 20), 100: (4096, 2 << 20)}
 """For each percentage of misses, about: the stride in bytes, and how much of the window is used."""
 
@@ -46,7 +48,10 @@ LAST = Path(__file__).with_name("last.json")
 
 
 class Rig:
-    """Masters behind one IOMMU, each with a device context and 2 MiB of pages of its own, written into memory."""
+    """Masters behind IOMMUs, shared out in turn, each with a device context and 2 MiB of IOVAs of its own.
+
+    Contexts and tables are written into memory; of an IOVA window those pages are mapped that the master uses.
+    """
 
     def __init__(
         self,
@@ -57,16 +62,24 @@ class Rig:
         *,
         outstanding: int = 4,
         nonleaf_entries: int = 16,
+        iommus: int = 1,
+        scheme: Scheme = SV39,
     ) -> None:
         self.sim = Sim(executor=executor)
-        bus = Bus(self.sim)
-        self.memory = Memory(self.sim, "dram0", MemoryOptions(kind="memory", base=DRAM, size="1 GiB"))
-        bus.attach(DRAM, 1 << 30, self.memory, "dram0")
-        geometry = {"iotlb_entries": 256, "ddtc_entries": 64, "ddt_levels": 1, "nonleaf_entries": nonleaf_entries}
-        options = IommuOptions.model_validate({"kind": "iommu", "base": 0, "geometry": geometry})
-        self.iommu = Iommu(self.sim, "iommu0", options, bus.port("iommu0", 10_000), wire=lambda vector, level: None)
+        self._bus = Bus(self.sim)
+        self.memory = Memory(self.sim, "dram0", MemoryOptions(kind="memory", base=DRAM, size="16 GiB"))
+        self._bus.attach(DRAM, 16 << 30, self.memory, "dram0")
+        each = -(-masters // iommus)
+        self._levels = 1 if each < 1 << DDT_BASE.width(1) else 2
+        geometry = {
+            "iotlb_entries": max(256, each),
+            "ddtc_entries": max(64, each),
+            "ddt_levels": self._levels,
+            "nonleaf_entries": nonleaf_entries,
+        }
+        self.iommus = [self._iommu(f"iommu{number}", geometry) for number in range(iommus)]
         self._free = DRAM
-        directory, root = self._page(), self._page()
+        root, directories = self._page(), [self._page() for _ in self.iommus]
         stride, used = STRIDES[misses]
         traffic = {
             "pattern": "strided",
@@ -76,35 +89,48 @@ class Rig:
             "requests": transactions // masters,
         }
         self.masters = []
+        made = DmaOptions.model_validate({"kind": "dma", "through": "iommu0", "traffic": traffic})
         for number in range(masters):
-            self._map(root, number * WINDOW)
-            self._context(directory, number + 1, root)
-            made = DmaOptions.model_validate({"kind": "dma", "through": "iommu0", "traffic": traffic})
-            master = DmaMaster(self.sim, f"nic{number}", made, (number + 1,), self.iommu.transport)
+            self._map(scheme, root, number * WINDOW, used)
+            turn, device_id = number % iommus, number // iommus + 1
+            self._context(directories[turn], device_id, scheme, root)
+            master = DmaMaster(self.sim, f"nic{number}", made, (device_id,), self.iommus[turn].transport)
             master.start(number * WINDOW, used)
             self.masters.append(master)
-        self.iommu.registers.write(DDTP.offset, 8, Ddtp.of(iommu_mode=IommuMode.LVL1, ppn=directory >> 12))
+        mode = IommuMode.LVL1 if self._levels == 1 else IommuMode.LVL2
+        for iommu, directory in zip(self.iommus, directories, strict=True):
+            iommu.registers.write(DDTP.offset, 8, Ddtp.of(iommu_mode=mode, ppn=directory >> 12))
+
+    def _iommu(self, path: str, geometry: dict[str, int]) -> Iommu:
+        options = IommuOptions.model_validate({"kind": "iommu", "base": 0, "geometry": geometry})
+        return Iommu(self.sim, path, options, self._bus.port(path, 10_000), wire=lambda vector, level: None)
 
     def _page(self) -> int:
         self._free += PAGE
         return self._free - PAGE
 
-    def _map(self, root: int, iova: int) -> None:
-        """Map a window to memory, page by page, in leaf tables of its own."""
+    def _map(self, scheme: Scheme, root: int, iova: int, used: int) -> None:
+        """Map what is used of a window to memory, page by page, in leaf tables of its own."""
         table = root
-        for level in (2, 1):
-            entry = table + 8 * SV39.vpn(level, iova)
-            pointer = self.memory.peek(entry, 8) or Pte.of(v=1, ppn=self._page() >> 12)
-            self.memory.poke(entry, 8, pointer)
-            table = Pte(pointer).ppn << 12
-        for index in range(WINDOW // PAGE):
+        for level in reversed(range(1, scheme.levels)):
+            table = self._below(table + 8 * scheme.vpn(level, iova), Pte)
+        for index in range(-(-used // PAGE)):
             leaf = Pte.of(v=1, r=1, w=1, u=1, a=1, d=1, ppn=(DRAM + 0x2000_0000 + iova >> 12) + index)
             self.memory.poke(table + 8 * index, 8, leaf)
 
-    def _context(self, directory: int, device_id: int, root: int) -> None:
-        dc = Dc.of(tc=1, ta=1 << 12, fsc=IosatpMode.SV39 << 60 | root >> 12)
+    def _context(self, directory: int, device_id: int, scheme: Scheme, root: int) -> None:
+        table = directory
+        if self._levels == 2:
+            table = self._below(directory + DDT_BASE.offset(1, device_id), Ddte)
+        dc = Dc.of(tc=1, ta=1 << 12, fsc=IosatpMode[scheme.name.upper()] << 60 | root >> 12)
         for word, value in enumerate(dc):
-            self.memory.poke(directory + Dc.SIZE * device_id + 8 * word, 8, value)
+            self.memory.poke(table + DDT_BASE.offset(0, device_id) + 8 * word, 8, value)
+
+    def _below(self, entry: int, form: type[Pte] | type[Ddte]) -> int:
+        """The table that the entry at this address leads to, made if it is not there."""
+        pointer = self.memory.peek(entry, 8) or form.of(v=1, ppn=self._page() >> 12)
+        self.memory.poke(entry, 8, pointer)
+        return form(pointer).ppn << 12
 
     def counts(self) -> Counts:
         """What has happened so far."""
@@ -113,7 +139,7 @@ class Rig:
             events, activations = executor.events, executor.activations
         else:
             events = activations = next(self.sim.env._eid)
-        walks = self.iommu.counters()["walks"]
+        walks = sum(iommu.counters()["walks"] for iommu in self.iommus)
         return Counts(sum(sum(master.requests) for master in self.masters), walks, events, activations)
 
     def run(self) -> tuple[float, Counts]:
@@ -169,15 +195,15 @@ def measure(
     misses: int,
     transactions: int,
     repetitions: int,
-    **rig_options: int,
+    **rig_options: Any,
 ) -> Cost:
     """The cheapest of several repetitions, each between two measurements of the unit."""
     costs = []
     for _ in range(repetitions):
         rig = Rig(EXECUTORS[executor], masters, misses, transactions, **rig_options)
-        unit = timeout_s(masters)
+        unit = timeout_s(min(masters, MOST_PROCESSES))
         seconds, counts = rig.run()
-        unit = min(unit, timeout_s(masters))
+        unit = min(unit, timeout_s(min(masters, MOST_PROCESSES)))
         done = counts.transactions
         costs.append(
             Cost(
