@@ -226,7 +226,9 @@ class _Writer:
         self._emit("else:")
         self._emit(f" h.retired = r + {index + 1}")
         self._emit(f" v = h.load(a, {self._at(instruction.rs1)}, {size}, {pc:#x}); s = -1")
-        self._emit(" if type(v) is not int: v = await v; s = v.at; v = int(v)")
+        self._emit(" if type(v) is not int:")
+        self._emit("  v = await v")
+        self._emit("  if type(v) is not int: s = v.at; v = int(v)")
         self._set(rd, extended("v", size) if signed else "v", "s")
 
     def _store(self, index: int, pc: int, instruction: Instruction) -> None:

@@ -14,7 +14,7 @@ from cosim.hw.cpu.ordering import Rules
 from cosim.hw.cpu.pending_writes import PendingWrite, PendingWrites
 from cosim.hw.memory.history import ANCIENT
 from cosim.hw.memory.memory import Memory
-from cosim.sim.loaded import Loaded, at_of
+from cosim.sim.loaded import Loaded, Value, at_of
 from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioRead, MmioWrite, Op, Store, StoreBlock
 from cosim.spec.page import PAGE, PAGE_LG2
 
@@ -70,8 +70,11 @@ class Hart:
         """Execute a memory operation or fence that nothing blocks; stores return what has become pending."""
         return EXECUTE[type(op)](self, op, now, pick)
 
-    def load(self, op: Load, now: int, pick: Pick) -> Loaded:
-        """What `execute` does of a load, for whoever knows that it is one."""
+    def load(self, op: Load, now: int, pick: Pick) -> Value:
+        """What `execute` does of a load, for whoever knows that it is one.
+
+        It is a `Loaded` if its state is newer than the floor, which orders whatever depends on it, else.
+        """
         rules, address, size = self.rules, int(op.address), op.size
         if rules.total_order and not self._input_unordered:
             self.floor = now
@@ -115,7 +118,7 @@ class Hart:
             self._read_at = at
         if at > self.floor and (rules.total_order or (op.acquire and rules.load_acquire)):
             self.floor = at
-        return Loaded(value, at)
+        return Loaded(value, at) if at > self.floor else value
 
     def _saw(self, address: int, size: int, began: int) -> None:
         """Remember which state of these bytes this hart has read: it goes back behind none of them."""

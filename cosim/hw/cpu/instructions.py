@@ -11,7 +11,7 @@ from cosim.hw.cpu.polling import poll, poll_either, read_register
 from cosim.hw.cpu.scheduler import Scheduler
 from cosim.hw.cpu.thread import Thread
 from cosim.sim.cpu_steps import Delay, Steps
-from cosim.sim.loaded import Loaded
+from cosim.sim.loaded import Loaded, Value
 from cosim.sim.operations import (
     Amo,
     Atomic,
@@ -48,7 +48,7 @@ _TICK = Delay(1)
 # --- Memory ----------------------------------------------------------------------------------------------------------
 
 
-def _load(cpu: Scheduler, thread: Thread, op: Load, whole: Atomic | None = None) -> Steps[Loaded]:
+def _load(cpu: Scheduler, thread: Thread, op: Load, whole: Atomic | None = None) -> Steps[Value]:
     """A load takes hold at its end; it is what the thread has awaited, or part of the `whole`."""
     writes = cpu.hart.writes
     if writes.pending and writes.blockers(op):
@@ -58,8 +58,7 @@ def _load(cpu: Scheduler, thread: Thread, op: Load, whole: Atomic | None = None)
         yield from cpu.fetch_line(cpu.lines, whole or op)
     if cpu.sim.exploring and (action := held(cpu, thread, op, whole or op)) is not None:
         yield from until_allowed(cpu, thread, op, action)
-    loaded: Loaded = cpu.perform(thread, op)
-    return loaded
+    return cpu.perform(thread, op)
 
 
 def _store(cpu: Scheduler, thread: Thread, op: Store) -> Steps[None]:
@@ -93,7 +92,7 @@ def _atomic(cpu: Scheduler, thread: Thread, op: Atomic) -> Steps[Loaded]:
     if op.kind is Amo.CAS:
         found = yield from _load(cpu, thread, op.first_load(), op)
         if op.fails_with(found):
-            return found
+            return found if type(found) is Loaded else Loaded(found, -1)
         cost = cpu.costs.swap
     writes = cpu.hart.writes
     if writes.pending and writes.blockers(op):

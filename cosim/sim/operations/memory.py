@@ -9,8 +9,11 @@ from cosim.sim.loaded import Loaded, Value
 from cosim.sim.operations.op import Op
 
 
-class Load(Op[Loaded]):
-    """Load `size` bytes (4 or 8) at `address`; a `Loaded` address orders it (address dependency), so does `after`."""
+class Load(Op[int]):
+    """Load `size` bytes (4 or 8) at `address`; a `Loaded` address orders it (address dependency), so does `after`.
+
+    What comes back is itself a `Loaded`, unless it orders nothing: all that follows is as new anyway.
+    """
 
     __slots__ = ("acquire", "address", "after", "size")
     address: Value

@@ -31,7 +31,7 @@ class LeafEntry(NamedTuple):
     """An entry that maps, or is empty: its place, its value, the bytes that it spans."""
 
     entry: Cell
-    pte: Loaded
+    pte: int
     size: int
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar, overload
 
-from cosim.sim.loaded import Loaded
 from cosim.sim.operations import Amo, Atomic, Load, Now, Oops, Park, Store
 from cosim.spec.pagetable import PAGE
 
@@ -95,7 +94,7 @@ class Cell:
         timeout_ps: int | None = None,
         poll_ps: int = 1,
         part: str = "lock",
-    ) -> Loaded | None:
+    ) -> int | None:
         """Load until the value is `wanted` and return it; None if `timeout_ps` passes first (it is read once more).
 
         With `spin` the thread keeps its CPU; without, the CPU is given to others until the word changes.

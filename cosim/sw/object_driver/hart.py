@@ -52,7 +52,7 @@ class ObjectHart(Accesses):
     ) -> None:
         super().__init__(machine, context, calls)
         self._functions = functions
-        self._reserved: tuple[int, Loaded] | None = None
+        self._reserved: tuple[int, int] | None = None
 
     # --- Calls --------------------------------------------------------------------------------------------------------
 
@@ -170,9 +170,9 @@ class ObjectHart(Accesses):
         op = Load(
             address if at < 0 else Loaded(address, at), size, acquire=instruction.acquire, part=self.part or "cpu"
         )
-        value: Loaded = await self.asked(op, pc)
+        value: int = await self.asked(op, pc)
         self._reserved = (address, value)
-        return value
+        return value if isinstance(value, Loaded) else Loaded(value, -1)
 
     async def store_conditional(
         self, instruction: Instruction, address: int, at: int, value: int, value_at: int, size: int, pc: int

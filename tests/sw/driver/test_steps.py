@@ -16,7 +16,7 @@ import pytest
 
 from cosim.sim import operations as ops
 from cosim.sim.chooser import Scheduled
-from cosim.sim.loaded import Loaded
+from cosim.sim.loaded import Loaded, at_of
 from cosim.spec.queues import Command, Iotinval
 from cosim.sw.driver.own import VariantError
 from cosim.sw.driver.policies.queue import FENCE
@@ -57,7 +57,7 @@ class Listed:
 
 
 class Noted:
-    """A routine whose operations are noted."""
+    """A routine whose operations are noted; what depends on a load is seen, also where it orders nothing."""
 
     def __init__(self, body: Coroutine[Any, Any, Any], said: Tokens) -> None:
         self.body, self.said = body, said
@@ -71,6 +71,8 @@ class Noted:
                 return done.value
             self.said.extend(token(op))
             answer = yield op
+            if isinstance(op, ops.Load):
+                answer = Loaded(answer, at_of(answer))
 
 
 def token(op: object) -> Tokens:

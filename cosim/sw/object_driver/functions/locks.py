@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cosim.sim.loaded import Loaded
 from cosim.sim.operations import Amo, Atomic, Load, Park, Store
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.locks import IrqsOff, PreemptOff, SpinLock, Spinning
@@ -35,7 +34,7 @@ class WordLock(SpinLock):
         old = int(await Atomic(Amo.ADD, self.address, 1 << NEXT, 4, part="lock"))
         ticket = old >> NEXT
         while True:
-            value: Loaded = await Load(self.address, 4, acquire=True, part="lock")
+            value = await Load(self.address, 4, acquire=True, part="lock")
             if value & HALF == ticket:
                 return
             await Park(self.address, int(value), 4, mask=HALF, spin=spin, part="lock")
