@@ -17,21 +17,30 @@ class LeafWatch:
         self._kernel = kernel
         self._cleared = kernel.sim.probe(LeafCleared)
 
-    def cleared(self, domain: str, iova: int, size: int, entry: Cell) -> None:
-        """A thread has stored to `entry` that nothing is mapped there; the store may still wait in its buffer."""
-        if not self._cleared:
-            return
-        memory, address = self._kernel.pages.memory, int(entry.address)
+    def cleared(self, domain: str, iova: int, size: int, *way: Cell) -> Callable[[], None]:
+        """A thread has stored to the entry that nothing is mapped there, or is about to; that may wait in its buffer.
+
+        `way` leads to it, through those that may be cleared with all below them. What comes back is called if it is not
+        cleared after all.
+        """
+        memory, addresses = self._kernel.pages.memory, [int(entry.address) for entry in way]
         stop: list[Callable[[], None]] = []
 
-        def tell() -> None:
-            if memory.peek(address, WORD) & Pte.v.mask:
-                return
+        def over() -> None:
             for each in stop:
                 each()
+            stop.clear()
+
+        def tell() -> None:
+            if all(memory.peek(address, WORD) & Pte.v.mask for address in addresses):
+                return
+            over()
             self._cleared(LeafCleared(self._kernel.sim.now, domain, domain, iova, size))
 
-        if memory.peek(address, WORD) & Pte.v.mask:
-            stop.append(memory.watch(address, tell))
+        if not self._cleared:
+            return over
+        if all(memory.peek(address, WORD) & Pte.v.mask for address in addresses):
+            stop += [memory.watch(address, tell) for address in addresses]
         else:
             tell()
+        return over

@@ -22,6 +22,9 @@ LEVELS: dict[int, int] = {IommuMode.LVL1: 1, IommuMode.LVL2: 2, IommuMode.LVL3: 
 """By ddtp.iommu_mode."""
 VALID = 1
 
+Leaf = tuple[int, int, tuple[int, ...]]
+"""Its IOVA, its size, and where the entries are that lead to it, with its own."""
+
 
 class Contexts:
     """Follows the directories of all IOMMUs."""
@@ -77,24 +80,24 @@ class Contexts:
         fsc = Fsc(self._memory.peek(int(DeviceContext(found).fsc.address), WORD))
         return fsc if fsc.mode else None
 
-    def leaves(self, fsc: Fsc, iova: int, size: int) -> Iterator[tuple[int, int, int]]:
-        """The leaves that map a range: IOVA, size, and where the entry is."""
+    def leaves(self, fsc: Fsc, iova: int, size: int) -> Iterator[Leaf]:
+        """The leaves that map a range."""
         end = iova + size
         while iova < end:
             level, table = fsc.mode - 6, fsc.ppn << PAGE_LG2
+            way: tuple[int, ...] = ()
             while True:
                 span = 1 << PAGE_LG2 + 9 * level
                 entry = table + WORD * (iova >> PAGE_LG2 + 9 * level & 511)
-                value = self._memory.peek(entry, WORD)
+                value, way = self._memory.peek(entry, WORD), (*way, entry)
                 if not value & Pte.v.mask or value & (Pte.r.mask | Pte.x.mask) or not level:
                     break
                 table, level = (value >> 10 & (1 << 44) - 1) << PAGE_LG2, level - 1
             start = iova & -span
             if value & Pte.v.mask:
-                yield start, span, entry
+                yield start, span, way
             iova = start + span
 
-    def cleared(self, domain: str, leaves: Iterable[tuple[int, int, int]]) -> None:
-        """A thread has cleared leaves."""
-        for iova, size, entry in leaves:
-            self._leaves.cleared(domain, iova, size, Cell(entry))
+    def clearing(self, domain: str, leaves: Iterable[Leaf]) -> list[tuple[int, Callable[[], None]]]:
+        """A thread is about to clear leaves: the IOVA of each, and what to call if it has not."""
+        return [(iova, self._leaves.cleared(domain, iova, size, *map(Cell, way))) for iova, size, way in leaves]

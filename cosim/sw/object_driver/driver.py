@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from cosim.sim.operations import Oops
 from cosim.spec.page import PAGE, PAGE_LG2
 from cosim.spec.queues import Command
+from cosim.spec.translation import Fsc
 from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.iommu_ops import IDENTITY, Device, DevIommu, Domain, DomainKind, Gather, Hardware, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
@@ -58,6 +59,9 @@ class ObjectDriver:
         self._platform: dict[int, PlatformDevice] = {}
         self._devices: dict[str, KernelDevice] = {}
         self._in: dict[str, tuple[Domain, Device]] = {}
+        """By name of each device the domain that it was to enter last."""
+        self._tables: dict[int, Fsc] = {}
+        """By the address of its domain each page table that a device has had in its context."""
         self._capable: dict[str, bool] = {}
 
     # --- The driver's own structures ----------------------------------------------------------------------------------
@@ -183,11 +187,12 @@ class ObjectDriver:
         entry = await self._operation(domain, "attach_dev")
         before = int(old.object.address) if old is not None else 0
         address = int(domain.object.address)
+        self._in[device.name] = (domain, device)
         failed = _signed(await self.machine.run(entry, address, self._devices[device.name].device, before))
         self._look_for(device)
         if failed:
             raise _error(failed)
-        self._in[device.name] = (domain, device)
+        self._table_of(domain)
 
     def capable(self, what: str) -> bool:
         """Whether the driver has claimed a capability when it was asked of its first device."""
@@ -226,6 +231,7 @@ class ObjectDriver:
 
     async def domain_free(self, domain: Domain) -> None:
         """See `IommuDriver`."""
+        self._tables.pop(int(domain.object.address), None)
         await self.machine.run(await self._operation(domain, "free"), int(domain.object.address))
 
     async def map_pages(
@@ -252,23 +258,30 @@ class ObjectDriver:
         form: tuple[int, ...] = (page_size, count)
         if not entry:
             entry, form = await self._table(domain, "unmap_range"), (page_size * count,)
-        leaves = self._leaves(domain, iova, page_size * count)
+        fsc = self._table_of(domain)
+        leaves = self.contexts.leaves(fsc, iova, page_size * count) if fsc is not None else ()
+        clearing = self.contexts.clearing(domain.name, leaves)
         hart = await self.machine.hart()
         held = self._gather_on(hart, gather)
         done = await hart.call(entry, int(domain.object.address), iova, *form, held)
         await hart.leave()
         self._gather_from(hart, held, gather)
-        self.contexts.cleared(domain.name, [leaf for leaf in leaves if leaf[0] < iova + done])
+        for at, stop in clearing:
+            if at >= iova + done:
+                stop()
         return done
 
-    def _leaves(self, domain: Domain, iova: int, size: int) -> list[tuple[int, int, int]]:
-        """The leaves that map a range, as a device that is in the domain finds them."""
-        if self.contexts.wanted:
+    def _table_of(self, domain: Domain) -> Fsc | None:
+        """The page table of a domain as a device finds it, whose context may not have it yet, but that of another."""
+        address = int(domain.object.address)
+        if self.contexts.wanted and address not in self._tables:
+            of_others = {fsc.ppn for fsc in self._tables.values()}
             for entered, device in self._in.values():
                 if entered is domain:
                     fsc = self.contexts.table_of(self._ring(device.iommu), device.ids[0])
-                    return list(self.contexts.leaves(fsc, iova, size)) if fsc is not None else []
-        return []
+                    if fsc is not None and fsc.ppn not in of_others:
+                        self._tables[address] = fsc
+        return self._tables.get(address)
 
     def _gather_on(self, hart: ObjectHart, gather: Gather) -> int:
         """The gather as a structure on the caller's stack."""
