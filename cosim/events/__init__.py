@@ -5,7 +5,7 @@ them.
 """
 
 from cosim.events.busy import Busy
-from cosim.events.calls import BootDone, CallAbandoned, CallBegun, CallDone, RoundFailed, ThreadSpent
+from cosim.events.calls import BootDone, CallAbandoned, CallBegun, CallDone, LineReached, RoundFailed, ThreadSpent
 from cosim.events.dma import DmaCommitted, DmaDone, DmaIssued, DmaSpent
 from cosim.events.domains import (
     Attached,
@@ -97,6 +97,7 @@ __all__ = [
     "KernelLog",
     "LeafCleared",
     "Leaked",
+    "LineReached",
     "LockAsked",
     "LockGiven",
     "LockTaken",

@@ -52,6 +52,19 @@ class CallAbandoned:
 
 
 @dataclass(slots=True)
+class LineReached:
+    """A thread in a compiled driver's code fences, sends a command or calls a function of the kernel at `place`.
+
+    That is ``iommu.c:930, in riscv_iommu_bond_unlink``; of a command it is where the driver asks for it to be sent. It
+    is empty when the thread has left the driver.
+    """
+
+    time: int
+    who: str
+    place: str
+
+
+@dataclass(slots=True)
 class RoundFailed:
     """A round of what a thread does has failed with an errno, such as ``ENOMEM``."""
 

@@ -54,7 +54,10 @@ class Image:
         self.linked = linked
         self.info = info
         self.blocks = dict(blocks)
+        self.senders = frozenset(start for start, _, name in linked.functions if sends(name))
+        """Where the driver's functions begin by which it sends commands, as their names say (`sends`)."""
         self._places: dict[int, str] = {}
+        self._spots: dict[int, str] = {}
 
     @property
     def code(self) -> Region:
@@ -83,12 +86,8 @@ class Image:
         return NOP if opcode == FENCE else word & ~ORDERING
 
     def orders(self) -> dict[str, list[int]]:
-        """Where fences stand, atomics that acquire or release, and calls that send commands: by line, their addresses.
-
-        A function that sends is one of the driver's whose name says so (`sends`).
-        """
+        """Where fences stand, atomics that acquire or release, calls that send commands: by line, their addresses."""
         found: dict[str, list[int]] = {}
-        senders = {start for start, _, name in self.linked.functions if sends(name)}
         for start, end in self.linked.text:
             at = start
             while at < end:
@@ -98,7 +97,7 @@ class Image:
                 elif instruction.name == "auipc":
                     then = decode(self.code.read(at + instruction.length, 4))
                     target = at + instruction.imm + then.imm & (1 << 64) - 1
-                    if then.name == "jalr" and then.rs1 == instruction.rd and target in senders:
+                    if then.name == "jalr" and then.rs1 == instruction.rd and target in self.senders:
                         found.setdefault(self.info.sender(at), []).extend((at, at + instruction.length))
                 at += instruction.length
         return found
@@ -117,6 +116,18 @@ class Image:
         if found is None:
             found = self._places[address] = self.info.place(address) or self.function(address)
         return found
+
+    def spot(self, address: int) -> str:
+        """The same with its function, without what a compiler adds to names: ``queue.c:40, in own_send``."""
+        found = self._spots.get(address)
+        if found is None:
+            found = self._spots[address] = f"{self.place(address)}, in {self.function(address).partition('.')[0]}"
+        return found
+
+    def sent_from(self, address: int) -> str:
+        """The same of where a command is asked for by an instruction that calls a sender, or has one inlined."""
+        line = self.info.sender(address) or self.place(address)
+        return f"{line}, in {self.function(address).partition('.')[0]}"
 
     def function(self, address: int) -> str:
         """The function that an instruction is in; its address if none is known."""

@@ -14,10 +14,8 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 import cosim
 from cosim.cli.main import main
 from cosim.config.problems import TopologyError
-from cosim.sim.actions import Taken
 from cosim.study.explore.mutants import mutants
 from cosim.study.finding.driver_files import moved, names_of
-from cosim.study.report.ordering.steps import Step, Weight
 from cosim.study.run.result import Result
 from cosim.system.load import load
 
@@ -168,13 +166,13 @@ def test_a_finding_names_the_objects_and_finds_them_where_they_were_moved() -> N
     assert elsewhere.variant == f"object:/elsewhere/queue.o,{DRIVER / 'domain.o'}"
 
 
-def test_a_step_of_a_picture_says_which_line_of_c_it_is() -> None:
-    def step(place: str) -> Step:
-        taken = Taken(0, "cpu0.attach.st", "cpu0.attach", (), True, 8, place, 0, 0, True)
-        return Step(0, "cpu0.attach", "V=0", Weight.DETAIL, head="DC nic0", taken=taken)
-
-    assert step("domain.c:230").line == "DC nic0: V=0 (domain.c:230)"
-    assert step("policies.attach.FenceFirst.paging+7").line == "DC nic0: V=0"
+def test_the_list_of_actions_has_the_line_of_c_of_each_that_the_driver_asks_for() -> None:
+    listed = CliRunner().invoke(main, ["explore", str(RACES), "--driver", OWN, "--one-cell", "--list-actions"])
+    clears = next(n for n, line in enumerate((DRIVER / "domain.c").read_text().splitlines(), 1) if "*entry, 0)" in line)
+    lines = [line for line in listed.output.splitlines() if ".unmap." in line]
+    named = {next(word for word in line.split() if "#" in word): line for line in lines}
+    assert named["cpu0.unmap.st#0"].endswith(f"  domain.c:{clears}, in own_unmap_pages")
+    assert named["cpu0.unmap.ld#0"].split()[-3:-1] == ["looks", "at"], "what the core reads has none"
 
 
 @pytest.mark.slow

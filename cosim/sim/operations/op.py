@@ -23,7 +23,7 @@ class Op(Generic[T_co]):
         """Where in the source it is asked for, such as ``policies.bonds.GroupedBonds.link+7``; empty while unknown.
 
         The CPU looks a place up where somebody asks for it (`cosim.sim.places`), and keeps one that was set. Whoever
-        makes operations without a source in Python sets it: ``iommu.c:934``.
+        makes operations without a source in Python sets it: ``iommu.c:930, in riscv_iommu_bond_unlink``.
         """
         place: str = getattr(self, "_place", "")
         return place

@@ -13,7 +13,10 @@ from cosim.study.pool import Pool
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An effect: when it took hold, its name, what it touches, and whether a bounded search holds it."""
+    """An effect: when it took hold, its name, what it touches, and whether a bounded search holds it.
+
+    `place` is the line of a compiled driver that has asked for it, with its function; empty if none has.
+    """
 
     time_ps: int
     name: str
@@ -21,6 +24,7 @@ class Listed:
     changes: bool
     asks: bool
     in_conflict: bool
+    place: str
 
 
 def listing(cell: Cell) -> Iterator[Listed]:
@@ -32,7 +36,8 @@ def listing(cell: Cell) -> Iterator[Listed]:
     held = {taken.name for taken in in_conflict(record.actions, cell.hold_ps)}
     for taken in record.actions:
         touches = tuple(map(spelled, taken.footprint))
-        yield Listed(taken.time, taken.name, touches, taken.changes, taken.asks, taken.name in held)
+        place = taken.place if ":" in taken.place else ""  # those of Python have no colon
+        yield Listed(taken.time, taken.name, touches, taken.changes, taken.asks, taken.name in held, place)
 
 
 def spelled(key: Hashable) -> str:

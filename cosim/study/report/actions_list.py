@@ -25,4 +25,5 @@ def print_actions(cell: Cell, effects: Sequence[Listed], file: TextIO | None = N
         mark = "!" if each.in_conflict else " " if each.asks else "-"
         what = "changes" if each.changes else "looks at"
         touches = " ".join(each.touches) or "nothing"
-        file.write(f"{mark} {format_time(each.time_ps):>14}  {each.name:{room}}  {what} {touches}\n")
+        place = f"  {each.place}" if each.place else ""
+        file.write(f"{mark} {format_time(each.time_ps):>14}  {each.name:{room}}  {what} {touches}{place}\n")

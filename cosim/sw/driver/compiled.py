@@ -23,6 +23,11 @@ def name_of(paths: Iterable[object]) -> str:
     return COMPILED + ",".join(map(str, paths))
 
 
+def without_folders(name: str) -> str:
+    """The name of a driver as a title has it: objects without where they are."""
+    return name_of(path.name for path in paths_of(name)) if name.startswith(COMPILED) else name
+
+
 def in_short(name: str) -> str:
     """The name of a driver as messages have it: of several objects the first alone."""
     first, *more = paths_of(name) or (None,)

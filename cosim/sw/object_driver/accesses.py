@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
+from cosim.events import LineReached
+from cosim.object.inlined import sends
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import Load, MmioRead, MmioWrite, Oops, Op, Store, Work
 from cosim.spec.page import PAGE_LG2
@@ -47,6 +49,11 @@ class Accesses:
         self._cost = machine.costs.instruction
         self._slot_words: dict[int, int] = {}
         self._fence: tuple[str, int, Measured] | None = None
+        self._reached = machine.kernel.sim.probe(LineReached)
+        self.entry = 0
+        """The function that the core has called."""
+        self._sending = -1
+        """The instruction that has called the sender which runs now; -1 if the core has."""
         self.x[2] = self.low + STACK - 16
         self.x[4] = self.task
 
@@ -142,6 +149,7 @@ class Accesses:
         if self.low <= address <= self.low + STACK - size:
             self.put_local(address, size, value)
         elif self.task <= address < self.task + APART:
+            self.reached(pc)
             return self.block.store(address - self.task, size, value)
         elif FIRST <= address < END:
             self.machine.descriptors.store(address, size, value)
@@ -171,11 +179,19 @@ class Accesses:
 
     def asked(self, op: Op[Any], pc: int) -> Any:
         """An operation at a line of the driver, behind the work that was done before it."""
-        op.place = self.machine.image.place(pc)
+        op.place = self.machine.image.spot(pc)
         if not isinstance(op, (MmioRead, Load)):
             self.wait.over()
         owed = self.owes()
         return self._behind_work(owed, op) if owed else op
+
+    def reached(self, pc: int) -> None:
+        """Tell who watches that what comes now is of this line, beside the accesses that have it themselves."""
+        if self._reached:
+            self._tell(self.machine.image.spot(pc))
+
+    def _tell(self, place: str) -> None:
+        self._reached(LineReached(self.machine.kernel.sim.now, self.context.thread, place))
 
     async def _behind_work(self, owed: int, op: Op[Any]) -> Any:
         await Work(owed, part=self.part or "cpu")
@@ -207,6 +223,8 @@ class Accesses:
             first, second = self._slot_words.get(start), self._slot_words.get(start + 8)
             if first is not None and second is not None:
                 self._slot_words.clear()
+                if self._reached:
+                    self._tell(self._asked_from(pc))
                 target = watch.tell(ring, self.context.thread, ring.index(start), (first, second))
                 if target is not None:
                     await self.fenced()
@@ -214,6 +232,15 @@ class Accesses:
                     await measured.__aenter__()
                     self._fence, self.part = (ring.iommu, target, measured), "fence"
         await self.asked(op, pc)
+
+    def _asked_from(self, pc: int) -> str:
+        """Where the command is asked for whose slot is filled here."""
+        return self.machine.image.sent_from(self._sending if self._sending >= 0 and self.in_sender(pc) else pc)
+
+    def in_sender(self, pc: int) -> bool:
+        """Whether the driver itself has called a sender that has this instruction: what the core calls is none."""
+        name = self.machine.image.function(pc)
+        return sends(name) and name != self.machine.image.function(self.entry)
 
     async def fenced(self, error: Exception | None = None) -> None:
         """The fence that was waited for, if there is one, is done or given up; or its thread dies of an error."""

@@ -53,7 +53,9 @@ class Call:
 
     async def again(self, entry: int, *arguments: int) -> int:
         """Call a function of the driver; what is in a0 when it returns."""
-        return await self.hart.again(entry, *arguments)
+        result = await self.hart.again(entry, *arguments)
+        self.hart.reached(self.pc)
+        return result
 
     async def load(self, address: int, size: int) -> int:
         """Load as the driver would itself."""

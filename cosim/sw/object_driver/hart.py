@@ -58,20 +58,20 @@ class ObjectHart(Accesses):
 
     async def call(self, entry: int, *arguments: int) -> int:
         """Call a function of the driver; what is in a0 when it returns. Oops where the kernel would not survive it."""
-        x, at = self.x, self.at
+        x, at, self.entry = self.x, self.at, entry
         x[1] = RETURN
         for number, argument in enumerate(arguments):
             x[ARGUMENTS + number] = int(argument) & (1 << 64) - 1
             at[ARGUMENTS + number] = argument.at if isinstance(argument, Loaded) else -1
         image, outside = self.machine.image, self.machine.image.linked.outside
-        blocks = image.blocks
+        blocks, senders = image.blocks, image.senders
         pc, count, before = entry, 0, None
         try:
             while pc != RETURN:
                 block = blocks.get(pc)
                 if block is None:
                     if pc in outside:
-                        pc = await self._outside(outside[pc])
+                        pc = await self._outside(outside[pc], before.end - 2 if before else x[1] - 4)
                         continue
                     try:
                         block = image.block(pc)
@@ -80,6 +80,8 @@ class ObjectHart(Accesses):
                         raise self.oops(jump, f"jumps to nowhere: {error}") from None
                 before = block
                 pc = await block.run(self)
+                if pc in senders:
+                    self._calls_sender(block.end - 2)
                 count += 1
                 if not count & LOOKS and self.retired - self.paid > PATIENCE:
                     raise self.oops(
@@ -94,8 +96,9 @@ class ObjectHart(Accesses):
         """Call a function of the driver from one of the kernel's that the driver has called."""
         x, at = list(self.x), list(self.at)
         self.x[2] -= 64
+        outer = self.entry
         result = await self.call(entry, *arguments)
-        self.x[:], self.at[:] = x, at
+        self.x[:], self.at[:], self.entry = x, at, outer
         return result
 
     async def leave(self) -> None:
@@ -103,16 +106,24 @@ class ObjectHart(Accesses):
         await self.fenced()
         if owed := self.owes():
             await Work(owed, part=self.part or "cpu")
+        if self._reached:
+            self._tell("")
         self.machine.give_slot(self.slot)
 
-    async def _outside(self, name: str) -> int:
-        """Carry out a function of the kernel; where the driver goes on."""
+    def _calls_sender(self, pc: int) -> None:
+        """A sender is called; one that another sender calls sends what that was asked for."""
+        if not self.in_sender(pc):
+            self._sending = pc
+
+    async def _outside(self, name: str, pc: int) -> int:
+        """Carry out a function of the kernel that is called at `pc`; where the driver goes on."""
         back = self.x[1]
         if name != CLOCK:
             self.wait.over()
         if owed := self.owes():
             await Work(owed, part=self.part or "cpu")
-        result = await self._functions[name](Call(self, name, back - 4))
+        self.reached(pc)
+        result = await self._functions[name](Call(self, name, pc))
         if result is not None:
             self.x[ARGUMENTS] = int(result) & (1 << 64) - 1
             self.at[ARGUMENTS] = result.at if isinstance(result, Loaded) else -1
@@ -199,6 +210,7 @@ class ObjectHart(Accesses):
         """See `Hart`."""
         predecessor, successor = _set(instruction.imm >> 4), _set(instruction.imm)
         if predecessor and successor:
+            self.reached(pc)
             tso = instruction.imm >> 8 == 8
             await self.asked(Fence(predecessor, successor, tso=tso, part=self.part or "fence_instr"), pc)
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
-from cosim.events import ReadSectionBegun, ReadSectionEnded
+from cosim.events import LineReached, ReadSectionBegun, ReadSectionEnded
 from cosim.object.errors import ObjectError
 from cosim.sim.operations import Atomic, Body, Fence, Load, Op, Store
 from cosim.sw.driver.compiled import paths_of
@@ -73,7 +73,9 @@ def line_of(text: str, source: str = "trouble.c") -> int:
 def test_an_access_that_others_see_is_an_operation_with_its_line(loaded: Loaded) -> None:
     loaded.machine.memory.write(loaded.word, 8, 0x1234)
     assert loaded.call("trouble_loads", loaded.word) == 0x1234
-    assert [(type(op), op.place) for op in loaded.asked] == [(Load, f"trouble.c:{line_of('trouble_loads')}")]
+    assert [(type(op), op.place) for op in loaded.asked] == [
+        (Load, f"trouble.c:{line_of('trouble_loads')}, in trouble_loads")
+    ]
 
 
 def test_what_is_on_the_stack_is_no_operation_and_costs_instructions(loaded: Loaded) -> None:
@@ -230,6 +232,30 @@ def test_a_read_section_that_is_a_call_is_one_and_may_nest(loaded: Loaded) -> No
     assert loaded.call("checks_reads", loaded.word) == 0x77
     assert told == ["begun", "ended"]
     assert "no RCU read section has begun" in loaded.dies("checks_ends_what_has_not_begun")
+
+
+@pytest.mark.parametrize(
+    ("reads", "source", "begins", "ends"),
+    [
+        ("checks_reads", "checks.c", "\t__rcu_read_lock();", "\treturn value;"),
+        ("trouble_reads_with_preemption_off", "trouble.c", "preempt_count + 1", "\treturn value;"),
+    ],
+)
+def test_who_watches_is_told_of_the_line_before_what_comes_of_it(
+    loaded: Loaded, reads: str, source: str, begins: str, ends: str
+) -> None:
+    """By a call or by a count: each end of a read section; and that the thread is back from the driver."""
+    told: list[str] = []
+    loaded.machine.sim.probe(LineReached).watch(lambda event: told.append(event.place))
+    loaded.machine.sim.probe(ReadSectionBegun).watch(lambda event: told.append("begun"))
+    loaded.machine.sim.probe(ReadSectionEnded).watch(lambda event: told.append("ended"))
+    loaded.machine.memory.write(loaded.word, 8, 0x77)
+    loaded.call(reads, loaded.word)
+    first = line_of(begins, source)
+    lines = (DRIVER / source).read_text().splitlines()
+    last = next(number for number in range(first, len(lines)) if ends in lines[number])  # the line above that
+    places = [f"{source}:{line}, in {reads}" for line in (first, last)]
+    assert [told[told.index("begun") - 1], told[told.index("ended") - 1], told[-1]] == [*places, ""]
 
 
 def test_a_grace_period_is_waited_for(loaded: Loaded) -> None:

@@ -12,7 +12,7 @@ from cosim.sim.actions import Taken
 from cosim.sim.footprints import conflict
 from cosim.spec.pagetable import PAGE_LG2
 from cosim.study.report.ordering.memory import PURPOSES, Subject, covers
-from cosim.study.report.ordering.steps import FENCE, PAGE_HERE, SEND, Part, Step, Weight
+from cosim.study.report.ordering.steps import FENCE, PAGE_HERE, SEND, Part, Source, Step, Weight
 
 MOST_LINES = 44
 """Of so many lines a picture is made at most; those that tell least are left out."""
@@ -174,12 +174,12 @@ def _of_those_involved(steps: Sequence[Step]) -> list[Step]:
 
 def _said_once(steps: Sequence[Step], times: Collection[int]) -> list[Step]:
     """Without what was said before, of steps that are to be said once; but for what was violated."""
-    said: set[tuple[str, str]] = set()
+    said: set[tuple[str, str, Source | None]] = set()
     kept = []
     for step in steps:
-        if not step.once or step.time in times or (step.who, step.line) not in said:
+        if not step.once or step.time in times or (step.who, step.line, step.source) not in said:
             kept.append(step)
-        said.add((step.who, step.line))
+        said.add((step.who, step.line, step.source))
     return kept
 
 

@@ -8,13 +8,15 @@ from cosim.sim.actions import Taken
 from cosim.sim.simulation import Sim
 from cosim.study.report.ordering import steps
 from cosim.study.report.ordering.memory import Memory
-from cosim.study.report.ordering.steps import FENCE, Step, Weight
+from cosim.study.report.ordering.steps import Source, Step, Weight, source_of
 from cosim.system.topology import Topology
 
 ON_THE_IOMMU = frozenset({"issue", "lookup", "walk", "fill", "nonleaf"})
 """What is done for a device's request, and in its IOMMU."""
 
 STORED = "st"
+BUFFERED = frozenset({STORED, "mw"})
+"""What takes hold after its thread has gone on."""
 EXECUTED = frozenset({"ld", "amo", "mr"})
 """What takes hold as it is executed; stores do later."""
 
@@ -34,8 +36,12 @@ class Effects:
         """Who has acted last on each CPU."""
         self._slots: dict[int, int] = {}
         """By address, the slot of a command queue that a store was issued to."""
-        self._fences: dict[str, str] = {}
-        """By CPU, whose fence waits."""
+        self._fences: dict[str, Step] = {}
+        """By CPU, the fence that waits."""
+        self._lines: dict[str, Source] = {}
+        """By thread, the line of a compiled driver that it has reached last, for as long as it is in there."""
+        self._stores: dict[tuple[str, int], Source] = {}
+        """By thread and word, the line at which the driver has asked the kernel for what stores there."""
         self._effect: Step | None = None
         """The effect that has just taken hold, and of which nothing was told yet."""
         self._sim: Sim
@@ -48,7 +54,7 @@ class Effects:
             self.steps.append(step)
 
     def _say(self, time: int, who: str, text: str, weight: Weight = Weight.EFFECT, **more: Any) -> Step:
-        step = Step(time, who, text, weight, **more)
+        step = Step(time, who, text, weight, **{"source": self._lines.get(who), **more})
         self._add(step)
         return step
 
@@ -58,7 +64,7 @@ class Effects:
         if effect is None or effect.time != time or who not in ("", effect.who):
             self._say(time, who, text, weight, **more)
             return
-        step = Step(time, who or effect.who, text, weight, taken=effect.taken, **more)
+        step = Step(time, who or effect.who, text, weight, taken=effect.taken, source=effect.source, **more)
         if self.steps and self.steps[-1] is effect:
             self.steps.pop()
         self._add(step)
@@ -75,11 +81,14 @@ class Effects:
             if kind in EXECUTED:
                 self._fence_over(part)
         word = taken.footprint[0] if taken.footprint and isinstance(taken.footprint[0], int) else None
+        source = source_of(taken.place) or (
+            self._stores.get((who, word or 0)) if kind in BUFFERED else self._lines.get(who)
+        )
         queue = None
         if word in self._slots and taken.changes:
             text, queue = f"fill slot {self._slots[word]}", ""
-        once = queue is not None and not taken.holds
-        self._effect = Step(taken.time, who, text, Weight.DETAIL, taken=taken, queue=queue, once=once)
+        weight, once = Weight.DETAIL, queue is not None and not taken.holds
+        self._effect = Step(taken.time, who, text, weight, taken=taken, queue=queue, once=once, source=source)
         self._add(self._effect)
         if word is not None:
             self._list_changed(taken, word)
@@ -101,5 +110,6 @@ class Effects:
 
     def _fence_over(self, cpu: str) -> None:
         """A fence is told as it begins to wait; it is over before what its CPU executes next."""
-        if who := self._fences.pop(cpu, ""):
-            self._say(self._sim.now, who, FENCE, Weight.ORDER)
+        if (fence := self._fences.pop(cpu, None)) is not None:
+            fence.time = self._sim.now
+            self._add(fence)

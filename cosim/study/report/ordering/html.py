@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from html import escape
 
 from cosim.study.report.ordering.picture import Cell, Line, Picture
+from cosim.study.report.ordering.steps import sources_told
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2430; --paper: #fdfdfb; --faint: #6a7280; --line: #d9dce1;
@@ -19,7 +20,7 @@ h1 { font-size: 1.25rem; margin: 0 0 .25rem; }
 code, td, th, time { font-family: ui-monospace, monospace; font-size: .85rem; }
 code { overflow-wrap: anywhere; }
 p { margin: .4rem 0; }
-.faint, time { color: var(--faint); }
+.faint, time, small { color: var(--faint); }
 table { width: 100%; border-collapse: collapse; margin: 1rem 0; table-layout: fixed; }
 th { text-align: left; border-bottom: 2px solid var(--line); position: sticky; top: 0; background: var(--paper); }
 th:first-child { width: 5.5rem; }
@@ -86,4 +87,5 @@ def _cell(cell: Cell, who: str) -> str:
     names += ["held", cell.held.replace(" ", "-")] if cell.held else []
     attributes = f' class="{" ".join(names)}"' if names else ""
     attributes += f' data-who="{escape(who)}"' if cell.text else ""
-    return f"<td{attributes}>{escape(cell.text)}</td>"
+    source = f" <small>{escape(sources_told(cell.sources))}</small>" if cell.sources else ""
+    return f"<td{attributes}>{escape(cell.text)}{source}</td>"

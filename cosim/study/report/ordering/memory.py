@@ -43,8 +43,12 @@ class Memory:
 
     def allocated(self, event: PageAllocated) -> None:
         """Pages have been given out."""
-        for address in range(event.address, event.address + event.size, PAGE):
-            self._pages[address >> PAGE_LG2] = event.purpose
+        self.used(event.address, event.size, event.purpose)
+
+    def used(self, address: int, size: int, purpose: str) -> None:
+        """The pages of a range are for this, whatever they were asked for as."""
+        for page in range(address, address + size, PAGE):
+            self._pages[page >> PAGE_LG2] = purpose
 
     def mapped(self, event: MapBegun) -> None:
         """Memory is mapped in a domain."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cosim.sim.actions import Taken
@@ -11,8 +11,9 @@ from cosim.study.report.catalogue import oracles
 from cosim.study.report.ordering.choosing import chosen
 from cosim.study.report.ordering.memory import Subject
 from cosim.study.report.ordering.recording import Recording
-from cosim.study.report.ordering.steps import PAGE_HERE, Step, Weight
+from cosim.study.report.ordering.steps import PAGE_HERE, Source, Step, Weight
 from cosim.study.run.run import Point, UnderWay
+from cosim.sw.driver.compiled import without_folders
 from cosim.sw.workloads import thread_names
 from cosim.system.topology import Topology
 from cosim.units.quantities import US, format_time
@@ -27,10 +28,16 @@ HARDWARE, DEVICES, IOMMUS = "hardware", "devices", "IOMMUs"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What stands in one column of a line. `held` is ``begins``, ``ends``, ``goes on`` or empty."""
+    """What stands in one column of a line. `held` is ``begins``, ``ends``, ``goes on`` or empty.
+
+    `sources` are the lines of a compiled driver that do it; `anew` says that they are of another function than those
+    above them in the column.
+    """
 
     text: str = ""
     held: str = ""
+    sources: tuple[Source, ...] = ()
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,8 @@ def picture_of(finding: Finding, command: str = "") -> Picture:
     columns = _columns(picked.steps, point.topology)
     letters = {subject: LETTERS[number] for number, subject in enumerate(picked.subjects)}
     return Picture(
-        title=f"{finding.name}, driver {finding.driver}, seed {finding.seed}{_hold(point.topology, finding)}",
+        title=f"{finding.name}, driver {without_folders(finding.driver)}, seed {finding.seed}"
+        f"{_hold(point.topology, finding)}",
         schedule=finding.schedule,
         columns=tuple(dict.fromkeys(columns.values())),
         lines=tuple(_lines(picked.steps, columns, letters, recording.boot_ps, times)),
@@ -108,13 +116,15 @@ def _hold(topology: Topology, finding: Finding) -> str:
 def _note_answers(recording: Recording, held: Sequence[Taken]) -> None:
     """Answers of the schedule that have held nothing, such as which state of memory a load returns, are steps, too."""
     names = {taken.name for taken in held}
+    sources = {step.taken.name: step.source for step in recording.steps if step.taken is not None}
     for time, name, answer in recording.given:
         agent, _, number = name.rpartition("#")
         if f"{agent}#{number.partition('.')[0]}" in names and not number.endswith(".past"):
             continue
         who, _, what = agent.rpartition(".")
         text = "reads an older value" if number.endswith(".past") else f"{what}#{number} is answered {answer}"
-        recording.steps.append(Step(time, who, text, Weight.CAUSE))
+        source = sources.get(name.removesuffix(".past"))
+        recording.steps.append(Step(time, who, text, Weight.CAUSE, source=source))
     recording.steps.sort(key=lambda step: step.time)
 
 
@@ -161,7 +171,7 @@ def _lines(
         column = columns[step.who]
         text = _text(step, letters)
         again = previous is not None and not held and (previous.who, previous.head) == (step.who, step.head)
-        if again and previous is not None and previous.line == step.line:
+        if again and previous is not None and previous.says(step):
             continue
         merged = again and step.head != ""
         if column != step.who:
@@ -171,17 +181,32 @@ def _lines(
         elif held == "ends":
             holding.remove(column)
         cells = {name: Cell(held="goes on") for name in holding}
+        sources: tuple[Source, ...] = (step.source,) if step.source else ()
         if merged:
-            text = f"{lines.pop().cells[names.index(column)].text}, {step.text}"
-        cells[column] = Cell(text, held or ("goes on" if column in holding else ""))
+            before = lines.pop().cells[names.index(column)]
+            text, sources = f"{before.text}, {step.text}", tuple(dict.fromkeys(before.sources + sources))
+        cells[column] = Cell(text, held or ("goes on" if column in holding else ""), sources)
         lines.append(Line(time - origin, tuple(cells.get(name, Cell()) for name in names)))
         if held == "begins":
             holding.append(column)
         previous = None if held else step
+    lines = list(_with_functions(lines))
     last = {line.time: at for at, line in enumerate(lines)}
     for at in {last[time] for time in {time - origin for time in violated} if time in last}:
         lines[at] = replace(lines[at], violates=True)
     return lines
+
+
+def _with_functions(lines: Sequence[Line]) -> Iterator[Line]:
+    """Those in which a column comes to another function marked so."""
+    last: dict[int, str] = {}
+    for line in lines:
+        cells = list(line.cells)
+        for at, cell in enumerate(cells):
+            if cell.sources:
+                cells[at] = replace(cell, anew={one.function for one in cell.sources} != {last.get(at)})
+                last[at] = cell.sources[-1].function
+        yield replace(line, cells=tuple(cells))
 
 
 def _text(step: Step, letters: dict[Subject, str]) -> str:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from cosim.study.report.ordering.picture import Cell, Line, Picture
+from cosim.study.report.ordering.steps import sources_told
 
 WIDTH = 80
 _TIME = 8
@@ -34,6 +35,8 @@ def _all(picture: Picture, width: int) -> Iterator[str]:
     for line in picture.lines:
         yield from _drawn(line, times, room)
     yield ""
+    if any(cell.sources and not cell.anew for line in picture.lines for cell in line.cells):
+        yield from _wrapped("a line of C without a function is in the last one named above it", width)
     yield from picture.pages
     rule = f"violated: {picture.oracle}: {picture.rule}" if picture.oracle else "failed, with no violation of its own:"
     yield from _wrapped(rule, width)
@@ -69,7 +72,13 @@ def _drawn(line: Line, times: int, room: int) -> Iterator[str]:
 def _cell(cell: Cell, room: int) -> list[str]:
     gutter = _GUTTER.get(cell.held, "")
     width = room - 1 - len(gutter)
-    return textwrap.wrap(" ".join(_pieces(cell.text, width)), width) or [""]
+    lines = textwrap.wrap(" ".join(_pieces(cell.text, width)), width) or [""]
+    if not cell.sources:
+        return lines
+    source = f"({sources_told(cell.sources, functions=cell.anew)})"
+    if len(lines[-1]) + 1 + len(source) <= width:
+        return [*lines[:-1], f"{lines[-1]} {source}"]
+    return lines + textwrap.wrap(" ".join(_pieces(source, width)), width)
 
 
 def _pieces(text: str, width: int) -> Iterator[str]:

@@ -7,17 +7,19 @@ from typing import Any
 
 from cosim import events
 from cosim.sim.chooser import Scheduled
+from cosim.sim.footprints import WORD
 from cosim.sim.simulation import Sim
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import PAGE, PAGE_LG2
-from cosim.spec.register_map import REGISTERS
+from cosim.spec.queues import Command
+from cosim.spec.register_map import CQB, DDTP, REGISTERS
+from cosim.spec.registers import Ddtp, QueueBase
 from cosim.study.report.ordering import steps
 from cosim.study.report.ordering.effects import Effects
-from cosim.study.report.ordering.memory import PURPOSES, Subject
-from cosim.study.report.ordering.steps import PAGE_HERE, SEND, Part, Weight
+from cosim.study.report.ordering.memory import Subject
+from cosim.study.report.ordering.steps import FENCE, PAGE_HERE, SEND, Part, Step, Weight
 from cosim.system.topology import Topology
 
-QUEUE = PURPOSES["queue"]
 QUEUE_REGISTERS = ("cqt", "cqh")
 
 
@@ -49,8 +51,8 @@ class Recording(Effects):
         self._freed: set[int] = set()
         self._hits: dict[tuple[int, int], str] = {}
         self._dropped: dict[str, events.Invalidated] = {}
-        self._filling: dict[str, int] = {}
-        """By thread, the slot that it fills."""
+        self._rings: dict[str, range] = {}
+        """By IOMMU, where the slots of its command queue are."""
 
     def watch(self, sim: Sim) -> None:
         """Begin to watch, before anything has happened."""
@@ -112,7 +114,10 @@ class Recording(Effects):
     def _freed_touched(self, event: events.FreedTouched) -> None:
         if event.by != "dma":
             what = "writes" if event.write else "reads"
-            self._say(event.time, event.who, f"{what} freed {event.what}", Weight.CAUSE)
+            text, effect = f"{what} freed {event.what}", self._effect
+            own = effect is not None and (effect.time, effect.who) == (event.time, event.who)
+            more = {"source": effect.source} if effect is not None and own else {}
+            self._say(event.time, event.who, text, Weight.CAUSE, **more)
 
     def _attaching(self, event: events.Attaching) -> None:
         self._devices |= {(event.iommu, number): event.device for number in event.device_ids}
@@ -136,7 +141,6 @@ class Recording(Effects):
         where = f" to {event.iommu}" if len(self._iommus) > 1 else ""
         slot = f" in slot {event.index}"
         self._say(event.time, event.who, f"{SEND}{text}{where}", Weight.ORDER, covers=covers, queue=slot)
-        self._filling[event.who] = event.index
 
     def _fetched(self, event: events.CommandFetched) -> None:
         text, covers = self._command(event.who, event.words)
@@ -144,6 +148,13 @@ class Recording(Effects):
 
     def _register(self, event: events.RegisterWritten) -> None:
         register = REGISTERS.at(event.offset)
+        if register is CQB:
+            base = QueueBase(event.value)
+            start, size = base.ppn << PAGE_LG2, base.entries * Command.SIZE
+            self._rings[event.who] = range(start, start + size)
+            self._memory.used(start, size, "queue")
+        elif register is DDTP and (directory := Ddtp(event.value)).ppn:
+            self._memory.used(directory.ppn << PAGE_LG2, PAGE, "ddt")
         if register is not None and event.by in self._threads.values():
             of_queue = register.name in QUEUE_REGISTERS
             text = f"write {register.name} = {event.value if of_queue else hex(event.value)}"
@@ -192,13 +203,32 @@ class Recording(Effects):
 
     def _ordered(self, event: events.OrderMade) -> None:
         self._fence_over(event.cpu)
-        if not event.address and event.cpu in self._threads:
-            self._fences[event.cpu] = self._threads[event.cpu]
+        who = self._threads.get(event.cpu, "")
+        if event.address:
+            self._asked_to_store(who, event.address)
+        elif who:
+            self._fences[event.cpu] = Step(event.time, who, FENCE, Weight.ORDER, source=self._lines.get(who))
 
     def _issued(self, event: events.StoreIssued) -> None:
         self._fence_over(event.cpu)
-        if self._memory.word(event.address) == QUEUE and event.who in self._filling:
-            self._slots[event.address] = self._filling[event.who]
+        self._asked_to_store(event.who, event.address)
+        for ring in self._rings.values():
+            if event.address in ring:
+                self._slots[event.address] = (event.address - ring.start) // Command.SIZE
+
+    def _asked_to_store(self, who: str, address: int) -> None:
+        word = address & -WORD
+        self._stores.pop((who, word), None)
+        if source := self._lines.get(who):
+            self._stores[who, word] = source
+
+    def _line(self, event: events.LineReached) -> None:
+        self._threads[event.who.partition(".")[0]] = event.who
+        source = steps.source_of(event.place)
+        if source is not None:
+            self._lines[event.who] = source
+        else:
+            self._lines.pop(event.who, None)
 
     def _grace_period(self, event: events.GracePeriodOver) -> None:
         self._say(event.time, event.who, f"grace period over: {event.what}")
@@ -217,6 +247,7 @@ class Recording(Effects):
         self._say(event.time, event.who, f"fails with {event.error}", Weight.CAUSE)
 
     def _ended(self, event: events.ThreadEnded) -> None:
+        self._lines.pop(event.who, None)
         if event.reason:
             self._say(event.time, event.who, f"dies: {event.reason}", Weight.CAUSE)
 
@@ -252,6 +283,7 @@ _LISTENERS: Mapping[str, Callable[[Recording, Any], None]] = {
     "QueueFailed": Recording._queue_failed,
     "OrderMade": Recording._ordered,
     "StoreIssued": Recording._issued,
+    "LineReached": Recording._line,
     "GracePeriodOver": Recording._grace_period,
     "ReadSectionBegun": Recording._reads,
     "ReadSectionEnded": Recording._has_read,

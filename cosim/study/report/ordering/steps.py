@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
+from itertools import groupby
+from typing import NamedTuple
 
 from cosim.sim.actions import Taken
 from cosim.sim.footprints import Every
@@ -13,8 +17,8 @@ from cosim.spec.queues import COMMANDS, Command, Iodir, Iofence, Iotinval
 from cosim.spec.translation import DcTa, Fsc, Tc
 from cosim.study.report.ordering.memory import Memory, Subject
 
-LINE_OF_C = re.compile(r"[\w.-]+\.[ch]:\d+")
-"""A place in the source of a compiled driver, such as ``iommu.c:934``."""
+IN_C = re.compile(r"([\w.-]+\.[chS]):(\d+), in (\w+)")
+"""A place in the source of a compiled driver, such as ``iommu.c:930, in riscv_iommu_bond_unlink``."""
 
 PAGE_HERE = "{page}"
 """Stands in a step's text for the letter of its subject."""
@@ -44,6 +48,30 @@ class Part(IntEnum):
     CLOSES = 2
 
 
+class Source(NamedTuple):
+    """A line of C, and the function that it was compiled in."""
+
+    file: str
+    line: int
+    function: str
+
+
+def sources_told(sources: Sequence[Source], *, functions: bool = True) -> str:
+    """Lines of C with their functions: ``domain.c:236, 237 in switch_contexts``."""
+    told = []
+    for (file, function), group in groupby(sources, lambda one: (one.file, one.function)):
+        lines = ", ".join(str(one.line) for one in group)
+        told.append(f"{file}:{lines}{f' in {function}' if functions else ''}")
+    return "; ".join(told)
+
+
+@lru_cache
+def source_of(place: str) -> Source | None:
+    """The line of C that a place names; None for one of Python."""
+    found = IN_C.fullmatch(place)
+    return Source(found[1], int(found[2]), found[3]) if found else None
+
+
 @dataclass(slots=True, eq=False)
 class Step:
     """One line: when, in whose column, and what; `of` is the range of IOVAs or the page that it is about.
@@ -66,13 +94,17 @@ class Step:
     """Said once, however often it happens."""
     queue: str | None = None
     """Of a step that matters where the command queue does: what is added to its text there."""
+    source: Source | None = None
+    """Where a compiled driver does it."""
 
     @property
     def line(self) -> str:
-        """All of its text, with the line of C where a compiled driver has asked for it."""
-        told = f"{self.head}: {self.text}" if self.head else self.text
-        place = self.taken.place if self.taken is not None else ""
-        return f"{told} ({place})" if LINE_OF_C.fullmatch(place) else told
+        """All of its text."""
+        return f"{self.head}: {self.text}" if self.head else self.text
+
+    def says(self, other: Step) -> bool:
+        """Whether it says the same as another step, in the same place."""
+        return (self.line, self.source) == (other.line, other.source)
 
 
 def command(words: tuple[int, int], device: str) -> tuple[str, tuple[None, int, int] | None]:
@@ -122,7 +154,9 @@ def effect(taken: Taken, memory: Memory) -> str:
     kind = taken.agent.rpartition(".")[2]
     key = taken.footprint[0] if taken.footprint else ""
     named = _key(key, memory)
-    if named.startswith("0x") and taken.place:
+    if named.startswith("0x") and source_of(taken.place):
+        named = "a word"
+    elif named.startswith("0x") and taken.place:
         routine = ".".join(taken.place.partition("+")[0].split(".")[-2:])
         if routine in ROUTINES:
             return ROUTINES[routine]

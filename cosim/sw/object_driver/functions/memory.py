@@ -15,15 +15,15 @@ GFP_ZERO = 0x100
 async def allocate(call: Call, size: int, gfp: int, purpose: str = "") -> int:
     """An object of so many bytes, 0 if there is none; unless it is zeroed, its bytes are unset."""
     machine = call.machine
-    zero = bool(gfp & GFP_ZERO)
+    zero, purpose = bool(gfp & GFP_ZERO), purpose or f"object of {call.caller}"
     try:
-        address = await machine.kernel.pages.kmalloc(size, zero=zero, purpose=purpose or call.caller)
+        address = await machine.kernel.pages.kmalloc(size, zero=zero, purpose=purpose)
     except KernelError:
         return 0
     machine.unset.set(address, size)
     if not zero:
         machine.unset.mark(address, size, f"what was allocated at {call.where}")
-    machine.objects[address] = (size, purpose or call.caller)
+    machine.objects[address] = (size, purpose)
     return address
 
 
