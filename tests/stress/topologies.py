@@ -13,7 +13,7 @@ LATITUDE = ("out_of_order", "walk_across_invalidation", "evict", "invalidate_mor
 TIMES = ("0", "1 ns", "5 ns", "20 ns", "150 ns")
 TIMING = (
     *("lookup", "lookup_interval", "walk_start", "walk_step", "beat", "context_fill", "fill", "turnaround", "link"),
-    "turnaround_line",
+    *("turnaround_line", "turnaround_large", "walker_turnaround"),
     *("write_start", "command_start", "command_fetch", "invalidate_entry", "invalidate_all", "fence", "fault_answer"),
     *("record_turnaround", "register_access", "interrupt"),
 )

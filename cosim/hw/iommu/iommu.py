@@ -91,6 +91,7 @@ class Iommu(Component):
         self._answer = pause("fault", timing.fault_answer)
         self._lookup = Server(timing.lookup_interval, "iotlb", latency_ps=timing.lookup, wait_part="lookup_wait")
         self._turnaround, self._turnaround_line = timing.turnaround, timing.turnaround_line
+        self._turnaround_large = timing.turnaround_large
         self._keeps_place = options.geometry.place_until == "departure"
         self._initiator = sim.initiator(f"{path}.turnaround")
         self._limit = self.registers.capabilities.pas
@@ -220,8 +221,9 @@ class Iommu(Component):
     def _leave(self, txn: Transaction) -> None:
         """Give the request's place to the next one, after the turnaround."""
         after = self._turnaround
-        if self._turnaround_line and not txn.write:
-            after += self._turnaround_line * (len(lines_of(txn.iova, txn.size)) - 1)
+        if (self._turnaround_line or self._turnaround_large) and not txn.write:
+            lines = len(lines_of(txn.iova, txn.size))
+            after += self._turnaround_line * (lines - 1) + (self._turnaround_large if lines > 2 else 0)
         if after <= 1:
             self._free()
         else:

@@ -165,6 +165,8 @@ class IommuTiming(Options):
     """To start a walker."""
     walk_step: Time = 1 * NS
     """To judge an entry that was read and go on."""
+    walker_turnaround: Time = 0
+    """From the end of a walk until its walker is free again; who asked for the walk has gone on by then."""
     walk_read_interval: Time = 0
     """Between the starts of two reads of tables, of all walkers together: `walkers` are then the walks that one
     pipelined walker has in hand, and its rate need not be a whole number of walkers over the time of a walk."""
@@ -178,6 +180,8 @@ class IommuTiming(Options):
     """From there (`place_until`) until a place among `in_flight` is free again."""
     turnaround_line: Time = 0
     """That much longer for each further line of 64 bytes that a read touches."""
+    turnaround_large: Time = 0
+    """That much longer for a read that touches more than two lines."""
     link: Time = 10 * NS
     """A hop between the IOMMU and memory, one way."""
     write_start: Time = 0

@@ -12,6 +12,7 @@ from cosim.hw.iommu.translate.tree import TableEntry, Tables, Tree
 from cosim.hw.iommu.translate.walk import Walk
 from cosim.sim.component import Component
 from cosim.sim.gate import Gate
+from cosim.sim.ranks import Stage
 from cosim.sim.server import Server, Service
 from cosim.sim.task import Routine, Subroutine
 from cosim.sim.transport import Access, AccessKind, Port, Response
@@ -31,7 +32,7 @@ class Walker(Component):
     A walk that reaches an entry which another one is reading, or is about to read, joins it. Where their ways part
     it goes on by itself, from the table that they had in common; whoever stays is given the entry that ends the walk.
     Counters: `merged` (walks that joined another), `merge_wait_ps` (how long they waited, added up), `busy_ps` (the
-    time of all walkers, added up).
+    time of all walkers, added up, with ``timing.walker_turnaround``).
 
     Walks nest: each address of tables that are behind others is first walked through those, by the same walker and
     for this walk alone. Each walker has one read under way. With ``timing.walk_read_interval`` the walkers are the
@@ -44,6 +45,7 @@ class Walker(Component):
         self.memory = MemoryPort(port, self.path)
         self.address_bits = address_bits
         self.slots = Gate(sim, options.geometry.walkers, "walker_wait")
+        self._turnaround = options.timing.walker_turnaround
         self.reading = Server(options.timing.walk_read_interval, "read_wait", latency_ps=0)
         self._later = Server(0, "read_wait")
         self.merged = 0
@@ -168,19 +170,29 @@ class Walker(Component):
         walk.joined = []
         if walk.began < 0:
             return
-        self.slots.release()
         now = self.sim.now
-        self.busy_ps += now - walk.began
+        if self._turnaround > 1:
+            # The gate's own hand-over takes the last tick of it.
+            rank = self.sim.initiator(f"{self.path}.turnaround").rank(Stage.TRANSACTION)
+            self.sim.at(now + self._turnaround - 1, rank, lambda: self._free(walk.began))
+        else:
+            self._free(walk.began)
         tree = walk.tables.tree
         tree.walks += 1
         tree.reads += walk.reads
-        if self._busy:
-            self._busy(Busy(now, f"{self.iommu}.walkers", now - walk.began))
         if self._done:
             fault, txn, kind = entry is None or entry.value is None, walk.miss.txn, tree.kind
             self._done(
                 WalkDone(now, self.iommu, txn.device_id, kind, walk.reads, walk.began, fault, txn.master, txn.sequence)
             )
+
+    def _free(self, began: int) -> None:
+        """Give a walker that was taken at `began` to the next walk."""
+        self.slots.release()
+        now = self.sim.now
+        self.busy_ps += now - began
+        if self._busy:
+            self._busy(Busy(now, f"{self.iommu}.walkers", now - began))
 
     # --- Reading -----------------------------------------------------------------------------------------------------
 

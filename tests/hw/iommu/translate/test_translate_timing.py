@@ -101,6 +101,45 @@ def test_each_further_line_of_a_read_holds_its_place(iova: int, size: int, write
     assert behind.parts["place"] == 2_000 - 1 + 20_000 + 5_000 * (lines - 1)
 
 
+@pytest.mark.parametrize(
+    ("iova", "size", "write", "large"),
+    [(0x1000, 128, False, False), (0x1020, 128, False, True), (0x1000, 256, False, True), (0x1000, 256, True, False)],
+)
+def test_a_read_of_more_than_two_lines_holds_its_place(iova: int, size: int, write: bool, large: bool) -> None:
+    timing = {**TIMING, "turnaround": 20_000, "turnaround_large": 7_000}
+    made = System(geometry={"in_flight": 1}, timing=timing, memory_ps=MEMORY)
+    made.device().map(0x1000, DATA)
+    made.dma(0x1000)
+    start = made.sim.now + 1_000_000
+    made.request(iova, size=size, write=write, at_ps=start)
+    behind = made.request(0x1000, at_ps=start + 1)
+    made.run()
+    assert behind.parts["place"] == 2_000 - 1 + 20_000 + 7_000 * large
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_a_walker_is_free_a_turnaround_after_its_walk(executor: Any) -> None:
+    """The walk itself takes no longer; who waits for the walker does, and it counts as busy."""
+    waits, busy = [], []
+    for turnaround in (0, 20_000):
+        timing = {**TIMING, "walker_turnaround": turnaround}
+        made = System(memory_ps=MEMORY, timing=timing, geometry={"walkers": 1}, executor=executor)
+        space = made.device()
+        for page in range(3):
+            space.map(page * 0x1000, DATA)
+        made.dma(0)
+        made.run()
+        start, before = made.sim.now + 1_000_000, made.iommu.counters()["walkers.busy_ps"]
+        first, second = (made.request(page * 0x1000, at_ps=start + page) for page in (1, 2))
+        made.run()
+        assert first.parts["walk"] == second.parts["walk"] == 1_100 + MEMORY + 700 + 530
+        assert made.latency(first) == sum(first.parts.values()) == 2_000 + first.parts["walk"] + MEMORY
+        waits.append(second.parts["walker_wait"])
+        busy.append(made.iommu.counters()["walkers.busy_ps"] - before)
+    assert waits[1] - waits[0] == 20_000 - 1  # of which the last tick is the hand-over that there is anyway
+    assert round((busy[1] - busy[0]) / 1000) == 40
+
+
 @pytest.mark.parametrize("executor", [Plain, Agenda])
 def test_reads_of_all_walkers_start_an_interval_apart(executor: Any) -> None:
     """Four walks at once: the reads of each come one after the other, and take turns with those of the others."""
