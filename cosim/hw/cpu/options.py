@@ -29,6 +29,9 @@ class CpuTiming(Options):
     line_move: Time = 0
     """What a cache line costs that another CPU has written, or that others have read and this one writes; CPUs that
     ask for the same one get it one after the other. 0 is none of it: the line is wherever it is needed."""
+    line_remote: Time = 0
+    """How much longer such a line is on its way if its memory is of another node than the CPU; nobody else waits for
+    that."""
     fence: Time = 10 * NS
     """A fence whose conditions hold already."""
     mmio_read: Time = 150 * NS

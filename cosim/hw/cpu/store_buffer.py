@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.hart import Hart
-from cosim.hw.cpu.lines import Lines
+from cosim.hw.cpu.lines import Lines, remote_ps
 from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.cpu.pending_writes import OUTPUT, STORE, PendingWrite
 from cosim.sim.actions import Action
@@ -61,7 +61,7 @@ class StoreBuffer:
         self.hart = hart
         self._options = options
         self._initiator: Initiator = sim.initiator(path)
-        self._port = bus.port(path)
+        self._port, self._bus = bus.port(path), bus
         self._changed = changed
         self._touched = touched
         self._slots: dict[int, Slot] = {}
@@ -118,7 +118,8 @@ class StoreBuffer:
 
     def _line(self, lines: Lines, entry: PendingWrite) -> int:
         """How long until the line is here that a store writes."""
-        return lines.wait(self.path, entry.address, self.sim.now, self._options.timing.line_move, write=True)
+        remote = remote_ps(self._bus, self._options, entry.address)
+        return lines.wait(self.path, entry.address, self.sim.now, self._options.timing.line_move, remote, write=True)
 
     def _drain(self, slot: Slot) -> None:
         entry = slot.entry

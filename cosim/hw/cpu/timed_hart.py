@@ -9,7 +9,7 @@ from cosim.events import OrderMade, StoreIssued
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.costs import Costs
 from cosim.hw.cpu.hart import EXECUTE, Hart
-from cosim.hw.cpu.lines import Lines
+from cosim.hw.cpu.lines import Lines, remote_ps
 from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.cpu.ordering import MODELS, Rules
 from cosim.hw.cpu.pending_writes import STORE, PendingWrite
@@ -50,7 +50,7 @@ class TimedHart(Sequencer):
         self.port = bus.port(path)
         self.hart = Hart(rules or MODELS[options.memory_model], self.memory, self._device)
         self.move_ps = options.timing.line_move
-        self.lines = (lines or Lines()) if self.move_ps else None
+        self.lines = (lines or Lines()) if self.move_ps or options.timing.line_remote else None
         self.buffer = StoreBuffer(sim, path, options, self.hart, bus, self._drained, self.touched, self.lines)
         self.store_issued = sim.probe(StoreIssued)
         self.order_made = sim.probe(OrderMade)
@@ -91,7 +91,8 @@ class TimedHart(Sequencer):
     def fetch_line(self, lines: Lines, op: Load | Atomic | Park) -> Steps[None]:
         """Wait until the line of `op` is here, as a part of it."""
         write = isinstance(op, Atomic)
-        if wait := lines.wait(self.path, op.address, self.sim.now, self.move_ps, write=write):
+        remote = remote_ps(self.bus, self.options, op.address)
+        if wait := lines.wait(self.path, op.address, self.sim.now, self.move_ps, remote, write=write):
             yield Delay(wait, Stage.MEMORY if write else Stage.CPU)
 
     def make_room(self, thread: Thread, part: str) -> Steps[None]:

@@ -14,9 +14,12 @@ MOVE: dict[str, Any] = {"line_move": "100 ns", "switch": 0, "drain": 0}
 BESIDE, FAR = X + 8, X + 64
 
 
-def ends(bodies: list[list[Op[Any]]], executor: Any = EXECUTORS[0], **timing: Any) -> list[list[int]]:
-    """When each operation of each CPU's thread ends, in nanoseconds from the start of the threads."""
-    machine = Machine(len(bodies), timing={**MOVE, **timing}, executor=executor)
+def ends(bodies: list[list[Op[Any]]], executor: Any = EXECUTORS[0], node: int = 0, **timing: Any) -> list[list[int]]:
+    """When each operation of each CPU's thread ends, in nanoseconds from the start of the threads.
+
+    The memory is of node 0, and the CPUs of `node`.
+    """
+    machine = Machine(len(bodies), timing={**MOVE, **timing}, executor=executor, node=node)
     found: list[list[int]] = [[] for _ in bodies]
 
     async def body(which: int, ops: list[Op[Any]]) -> None:
@@ -60,13 +63,28 @@ def test_cpus_that_want_the_same_line_get_it_one_after_the_other(executor: Any) 
     assert sorted(each[-1] for each in found[1:]) == [1120, 1220, 1320]
 
 
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize(("node", "longer"), [(0, 0), (1, 30)])
+def test_a_line_of_another_node_is_longer_on_its_way_and_holds_nobody_up(node: int, longer: int, executor: Any) -> None:
+    """The moves are 100 ns apart all the same."""
+    bodies = [[Atomic(Amo.ADD, X, 1)], *[later(Atomic(Amo.ADD, X, 1)) for _ in range(3)]]
+    found = ends(bodies, executor, node, line_remote="30 ns")
+    assert found[0] == [20], "nobody has had it"
+    assert sorted(each[-1] for each in found[1:]) == [1120 + longer, 1220 + longer, 1320 + longer]
+    (_, (_, first, again)) = ends(
+        [[Atomic(Amo.ADD, X, 1)], [*later(Load(X)), Load(BESIDE)]], executor, node, line_move=0, line_remote="30 ns"
+    )
+    assert (first, again) == (1002 + longer, 1004 + longer)
+
+
 def test_a_compare_and_swap_asks_for_the_line_once() -> None:
     swap = Atomic(Amo.CAS, X, 5, expect=0)
     assert ends([[Load(X)], later(swap)])[1][-1] == 1000 + 20 + 100
 
 
-def test_a_store_waits_for_its_line_as_it_leaves_the_buffer_and_not_before() -> None:
-    machine = Machine(2, timing=MOVE)
+@pytest.mark.parametrize(("node", "longer"), [(0, 0), (1, 30)])
+def test_a_store_waits_for_its_line_as_it_leaves_the_buffer_and_not_before(node: int, longer: int) -> None:
+    machine = Machine(2, timing={**MOVE, "line_remote": "30 ns"}, node=node)
     seen: list[tuple[int, int]] = []
 
     async def writer() -> None:
@@ -81,7 +99,7 @@ def test_a_store_waits_for_its_line_as_it_leaves_the_buffer_and_not_before() -> 
     machine.cpus[1].start("writer", writer())
     machine.memory.watch(X, lambda: seen.append((round(machine.sim.now / NS), machine.memory.read(X, 8))))
     machine.run()
-    assert seen == [(20, 1), (1001, 1), (1101, 7)]
+    assert seen == [(20, 1), (1001, 1), (1101 + longer, 7)]
 
 
 def test_who_spins_on_a_word_fetches_its_line_after_each_change() -> None:
