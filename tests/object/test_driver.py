@@ -183,6 +183,8 @@ def test_a_search_finds_a_race_of_the_objects_and_names_its_file_by_them(tmp_pat
         [*("explore", str(RACES), "--driver", objects, "--one-cell", "-j", "1", "-q"), *("-o", str(tmp_path))],
     )
     assert done.exit_code == 1, done.output
+    valid = next(n for n, line in enumerate((DRIVER / "domain.c").read_text().splitlines(), 1) if "->tc, 0)" in line)
+    assert f"held: cpu1.attach.st#0, which is domain.c:{valid} in enter\n" in done.output
     assert [path.name for path in tmp_path.glob("races*.json")] == [
         "races-object-queue.race-doorbell.o-domain.o-context-update-3us.json"
     ]

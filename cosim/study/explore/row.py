@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,6 +26,8 @@ class Found:
     """The violations, or what else was not as expected, in words."""
     path: str = ""
     """The file of the finding, if there is one."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """Where a compiled driver asks for what the schedule holds, by the names of the actions."""
 
     def as_json(self) -> dict[str, Any]:
         """The object that `explore --json` prints for it."""
@@ -35,6 +37,7 @@ class Found:
             "signature": self.sign,
             "cell": self.cell,
             "schedule": list(self.point.schedule),
+            "held": dict(self.held),
             "digest": self.digest,
             "messages": list(self.messages),
             "command": self.point.command,

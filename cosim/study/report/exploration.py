@@ -77,6 +77,8 @@ def _unwanted(found: Found, page: Page, indent: str) -> Iterable[Text]:
     for message in found.messages[:SHOWN_MESSAGES]:
         for line in message.splitlines():
             yield from words(line, page, "", "    ", "      ")
+    for name, place in found.held.items():
+        yield from words(f"held: {name}, which is {place}", page, "", "    ", "      ")
     if found.path:
         yield Text(f"    to see it: cosim replay --picture {shlex.quote(found.path)}")
     yield Text(f"    to run it: {found.point.command}")

@@ -10,9 +10,8 @@ from cosim.study.finding.finding import Finding
 from cosim.study.report.catalogue import oracles
 from cosim.study.report.ordering.choosing import chosen
 from cosim.study.report.ordering.memory import Subject
-from cosim.study.report.ordering.recording import Recording
+from cosim.study.report.ordering.recording import Recording, recorded
 from cosim.study.report.ordering.steps import PAGE_HERE, Source, Step, Weight
-from cosim.study.run.run import Point, UnderWay
 from cosim.sw.driver.compiled import without_folders
 from cosim.sw.workloads import thread_names
 from cosim.system.topology import Topology
@@ -71,8 +70,7 @@ class Picture:
 def picture_of(finding: Finding, command: str = "") -> Picture:
     """Run a finding again and draw it; `command` is what replays it from a shell. Raises TopologyError."""
     point = finding.point()
-    recording = Recording(point.topology, point.schedule)
-    digest = _run(point, recording)
+    recording, digest = recorded(point)
     held = [step.taken for step in recording.steps if step.taken is not None and step.taken.holds]
     _note_answers(recording, held)
     shown = finding.shown
@@ -96,17 +94,6 @@ def picture_of(finding: Finding, command: str = "") -> Picture:
         digest=digest,
         command=command or finding.command,
     )
-
-
-def _run(point: Point, recording: Recording) -> str:
-    """Have the run recorded; its digest."""
-    begun = UnderWay(point, [recording.watch])
-    try:
-        begun.advance()
-        begun.judge()
-        return str(begun.meter.digest)
-    finally:
-        begun.close()
 
 
 def _hold(topology: Topology, finding: Finding) -> str:

@@ -18,6 +18,7 @@ from cosim.study.report.ordering import steps
 from cosim.study.report.ordering.effects import Effects
 from cosim.study.report.ordering.memory import Subject
 from cosim.study.report.ordering.steps import FENCE, PAGE_HERE, SEND, Part, Step, Weight
+from cosim.study.run.run import Point, UnderWay
 from cosim.system.topology import Topology
 
 QUEUE_REGISTERS = ("cqt", "cqh")
@@ -250,6 +251,30 @@ class Recording(Effects):
         self._lines.pop(event.who, None)
         if event.reason:
             self._say(event.time, event.who, f"dies: {event.reason}", Weight.CAUSE)
+
+
+def recorded(point: Point) -> tuple[Recording, str]:
+    """The record of a point's run, and its digest."""
+    recording = Recording(point.topology, point.schedule)
+    begun = UnderWay(point, [recording.watch])
+    try:
+        begun.advance()
+        begun.judge()
+        return recording, str(begun.meter.digest)
+    finally:
+        begun.close()
+
+
+def held_in_c(point: Point) -> dict[str, str]:
+    """Of what a schedule holds, the lines of the compiled driver that ask for it, by the names of the actions."""
+    asked = (answer.rpartition(":")[0].rpartition("#") for answer in point.schedule)
+    held = {f"{agent}#{number.partition('.')[0]}" for agent, _, number in asked}
+    recording, _ = recorded(point)
+    return {
+        step.taken.name: steps.sources_told([step.source])
+        for step in recording.steps
+        if step.source is not None and step.taken is not None and step.taken.name in held
+    }
 
 
 def _range(event: Any) -> tuple[str, int, int]:
