@@ -118,7 +118,9 @@ class Hart:
             self._read_at = at
         if at > self.floor and (rules.total_order or (op.acquire and rules.load_acquire)):
             self.floor = at
-        return Loaded(value, at) if at > self.floor else value
+        if at > self.floor:
+            return Loaded(value, at)
+        return value
 
     def _saw(self, address: int, size: int, began: int) -> None:
         """Remember which state of these bytes this hart has read: it goes back behind none of them."""
