@@ -86,35 +86,29 @@ def test_places_go_to_who_came_first_or_to_reads_before_writes(arbitration: str,
 
 
 @pytest.mark.parametrize(
-    ("iova", "size", "write", "lines"),
-    [(0x1000, 64, False, 1), (0x1000, 256, False, 4), (0x1020, 64, False, 2), (0x1000, 256, True, 1)],
+    ("timing", "iova", "size", "write", "longer"),
+    [
+        ("turnaround_line", 0x1000, 64, False, 0),
+        ("turnaround_line", 0x1000, 256, False, 3),
+        ("turnaround_line", 0x1020, 64, False, 1),
+        ("turnaround_line", 0x1000, 256, True, 0),
+        ("turnaround_large", 0x1000, 128, False, 0),
+        ("turnaround_large", 0x1020, 128, False, 1),
+        ("turnaround_large", 0x1000, 256, False, 1),
+        ("turnaround_large", 0x1000, 256, True, 0),
+    ],
 )
-def test_each_further_line_of_a_read_holds_its_place(iova: int, size: int, write: bool, lines: int) -> None:
-    timing = {**TIMING, "turnaround": 20_000, "turnaround_line": 5_000}
-    made = System(geometry={"in_flight": 1}, timing=timing, memory_ps=MEMORY)
+def test_a_read_holds_its_place_by_its_further_lines_or_if_it_is_large(
+    timing: str, iova: int, size: int, write: bool, longer: int
+) -> None:
+    made = System(geometry={"in_flight": 1}, timing={**TIMING, "turnaround": 20_000, timing: 5_000}, memory_ps=MEMORY)
     made.device().map(0x1000, DATA)
     made.dma(0x1000)
     start = made.sim.now + 1_000_000
     made.request(iova, size=size, write=write, at_ps=start)
     behind = made.request(0x1000, at_ps=start + 1)
     made.run()
-    assert behind.parts["place"] == 2_000 - 1 + 20_000 + 5_000 * (lines - 1)
-
-
-@pytest.mark.parametrize(
-    ("iova", "size", "write", "large"),
-    [(0x1000, 128, False, False), (0x1020, 128, False, True), (0x1000, 256, False, True), (0x1000, 256, True, False)],
-)
-def test_a_read_of_more_than_two_lines_holds_its_place(iova: int, size: int, write: bool, large: bool) -> None:
-    timing = {**TIMING, "turnaround": 20_000, "turnaround_large": 7_000}
-    made = System(geometry={"in_flight": 1}, timing=timing, memory_ps=MEMORY)
-    made.device().map(0x1000, DATA)
-    made.dma(0x1000)
-    start = made.sim.now + 1_000_000
-    made.request(iova, size=size, write=write, at_ps=start)
-    behind = made.request(0x1000, at_ps=start + 1)
-    made.run()
-    assert behind.parts["place"] == 2_000 - 1 + 20_000 + 7_000 * large
+    assert behind.parts["place"] == 2_000 - 1 + 20_000 + 5_000 * longer
 
 
 @pytest.mark.parametrize("executor", [Plain, Agenda])
