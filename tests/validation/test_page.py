@@ -9,6 +9,7 @@ import pytest
 
 from validation import kept, page
 from validation.__main__ import main, within
+from validation.command_queue import FAR, NEAR
 from validation.runs import Runs
 from validation.small_checks import AGILEX, T100
 from validation.target import Outcome, Row
@@ -91,6 +92,10 @@ def test_what_the_page_says_of_throughput_in_words_is_what_came_out() -> None:
 
 def test_what_the_page_says_of_the_command_queue_in_words_is_what_came_out() -> None:
     rows = {(row.series, row.at): row.error for row in KEPT["command-queue"].outcome.rows}
-    for series in ("no cost of lines", "lines that move"):
+    for series in (NEAR, FAR):
         assert 0.10 < rows[series, "4 CPUs"] < rows[series, "8 CPUs"] < 0.25
-    assert rows["lines that move", "96 CPUs"] < 0 < rows["no cost of lines", "96 CPUs"]
+    assert abs(rows[FAR, "32 CPUs"]) < 0.10 < rows[NEAR, "32 CPUs"]
+    assert rows[FAR, "96 CPUs"] == pytest.approx(-0.203, abs=5e-4)
+    assert 0.15 < rows[NEAR, "96 CPUs"] < 0.25
+    law = [float(error) for error in KEPT["command-queue"].outcome.tables[0].rows[-1][1:]]
+    assert law == [-2.8, -4.8]
