@@ -10,7 +10,7 @@ from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind, CountsFor, Port, Response
 from cosim.spec.page import PAGE_LG2
 
-_DATA = CountsFor("memory", hop_part="link", wait_part="queue")
+_DATA: Final = CountsFor("memory", hop_part="link", wait_part="queue")
 _STATUS = {
     Response.OK: Status.SUCCESS,
     Response.ACCESS_FAULT: Status.ACCESS_FAULT,

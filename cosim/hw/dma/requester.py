@@ -20,7 +20,7 @@ from cosim.sim.spent import part_number
 from cosim.sim.task import Routine, Task
 
 _SLOT: Final = part_number("slot")
-_NAMES = [status.name for status in Status]
+_NAMES: Final = [status.name for status in Status]
 """Of each status."""
 
 
@@ -162,10 +162,11 @@ class Requester(Component):
     def _conclude(self, txn: Transaction, begun: int, purpose: str) -> None:
         now = self.sim.now
         self.occupancy.leave(now, begun, sum(txn.spent) - txn.spent[_SLOT])
-        self.statuses[txn.status] += 1
-        self.requests[txn.write] += 1
+        statuses, requests, moved, write = self.statuses, self.requests, self.bytes, txn.write
+        statuses[txn.status] = statuses[txn.status] + 1  # as `+=` it would be compiled to calls of Python's
+        requests[write] = requests[write] + 1
         if txn.status is _SUCCESS:
-            self.bytes[txn.write] += txn.size
+            moved[write] = moved[write] + txn.size
         if self._done:
             over = DmaDone(
                 now,

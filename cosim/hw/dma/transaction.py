@@ -33,6 +33,7 @@ class Status(IntEnum):
 
 # Looked up once: up to Python 3.11 each look at a member of an enumeration costs as much as a call.
 _SUCCESS: Final = Status.SUCCESS
+_PARTS: Final = OF_REQUESTS
 
 
 class Transaction:
@@ -109,7 +110,7 @@ class Transaction:
         self.pbmt = 0
         self.status = _SUCCESS
         self.cause = 0
-        self.spent = [0] * OF_REQUESTS
+        self.spent = [0] * _PARTS
 
     @property
     def parts(self) -> Parts:

@@ -36,7 +36,7 @@ class Cell:
     address: int
 
     def __init__(self, address: int) -> None:
-        object.__setattr__(self, "address", address)
+        _put_at(self, address)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a cell is simulated memory: use store() rather than setting {name!r}")
@@ -113,6 +113,9 @@ class Cell:
                 return value
 
 
+_put_at = vars(Cell)["address"].__set__
+"""What sets the address of a cell, which refuses to be set."""
+
 O = TypeVar("O", bound="Object")  # noqa: E741 - the field's usual letter for an object type
 
 
@@ -148,7 +151,8 @@ class CellMember(Member):
     def __get__(self, instance: Object | None, owner: type[Object]) -> CellMember | Cell:
         if instance is None:
             return self
-        instance.check(self)
+        if instance.address < LOWEST_VALID:
+            instance.refuse(self)
         return Cell(instance.address + self.offset)
 
 
@@ -194,8 +198,8 @@ class Object:
     member: Member | None
 
     def __init__(self, address: int, member: Member | None = None) -> None:
-        object.__setattr__(self, "address", address)
-        object.__setattr__(self, "member", member)
+        _see_at(self, address)
+        _see_through(self, member)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -235,8 +239,11 @@ class Object:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {int(self.address):#x}>"
 
-    def check(self, member: Member) -> None:
-        """Raise Oops if `member` cannot be reached: this is no pointer to an object."""
-        if self.address < LOWEST_VALID:
-            at = int(self.address) + member.offset
-            raise Oops(f"null pointer dereference at {at:#x}: {member!r} of {int(self.address):#x}")
+    def refuse(self, member: Member) -> NoReturn:
+        """Raise Oops: `member` cannot be reached, since this is no pointer to an object."""
+        at = int(self.address) + member.offset
+        raise Oops(f"null pointer dereference at {at:#x}: {member!r} of {int(self.address):#x}")
+
+
+_see_at, _see_through = (vars(Object)[slot].__set__ for slot in ("address", "member"))
+"""What sets the two words of a view, which refuse to be set."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-HOST = -1
+from typing import Final
+
+HOST: Final = -1
 """The GSCID of address spaces whose second stage is Bare."""
-ANY_PSCID = -1
+ANY_PSCID: Final = -1
 """The PSCID of global mappings: they are in every address space of their GSCID."""
 
 Key = tuple[int, int, int, int]

@@ -72,6 +72,7 @@ class Walk:
         "tables",
         "target",
         "top",
+        "tree",
         "walker",
     )
 
@@ -81,6 +82,7 @@ class Walk:
         self.walker = walker
         self.miss = miss
         self.tables = tables
+        self.tree: Tree = tables.tree
         self.target = target
         self.outer = outer
         """The walk whose tables are behind these, and which waits for this one."""

@@ -67,9 +67,10 @@ class Walker(Component):
     def walk(self, walk: Walk) -> Subroutine[TableEntry]:
         """Walk to the entry at which the walk ends. Raises StartAgain."""
         miss, tables = walk.miss, walk.tables
-        tree = tables.tree
+        tree = walk.tree
         if (known := tree.cached(tables, walk.target)) is not None:
-            walk.go_on(*known, known[0] + 1)
+            level, table, flags = known
+            walk.go_on(level, table, flags, level + 1)
         if walk.outer is None:  # an inner walk is one of a walker that is at work
             while (leader := self._leader(walk)) is not None:
                 yield self._join(walk, leader)
@@ -113,8 +114,8 @@ class Walker(Component):
                 yield step
                 if miss.must_restart:
                     break
-            table = tree.pointer(entry.words, walk.level) if entry.response is _OK else None
-            if table is None:
+            next_table = tree.pointer(entry.words, walk.level) if entry.response is _OK else None
+            if next_table is None:
                 walk.entry = entry
                 return entry
             if self.sim.exploring and not miss.overtaken and walk.outer is None:
@@ -122,8 +123,8 @@ class Walker(Component):
                 if miss.must_restart:
                     break
             if not miss.overtaken:
-                tree.remember(tables, walk.target, walk.level, table, entry.flags)
-            self._descend(walk, walk.level - 1, table, entry.flags, walk.top)
+                tree.remember(tables, walk.target, walk.level, next_table, entry.flags)
+            self._descend(walk, walk.level - 1, next_table, entry.flags, walk.top)
         raise StartAgain
 
     def behind(self, walk: Walk, address: int) -> Subroutine[tuple[int | None, TableEntry]]:
@@ -148,7 +149,7 @@ class Walker(Component):
 
     def swap(self, walk: Walk, entry: TableEntry, new: int, agent: str) -> Subroutine[Access]:
         """Change an entry that was read, unless memory holds something else by now; returns the access, made."""
-        _, size = walk.tables.tree.place(0, walk.target, entry.level)
+        _, size = walk.tree.place(0, walk.target, entry.level)
         words, big_endian = (entry.words[0], new), walk.tables.big_endian
         walk.access = access = self.memory.access(
             AccessKind.CAS, entry.address, size, "ad_update", words, big_endian=big_endian, agent=agent
@@ -177,7 +178,7 @@ class Walker(Component):
             self.sim.at(now + self._turnaround - 1, rank, lambda: self._free(walk.began))
         else:
             self._free(walk.began)
-        tree = walk.tables.tree
+        tree = walk.tree
         tree.walks += 1
         tree.reads += walk.reads
         if self._done:
@@ -198,15 +199,17 @@ class Walker(Component):
 
     def _catch_up(self, walk: Walk) -> None:
         """Go on to the deepest table that has become known while the walk waited for a walker."""
-        known = walk.tables.tree.peek(walk.tables, walk.target)
-        if known is not None and known[0] < walk.level:
-            self._descend(walk, *known, known[0] + 1)
+        known = walk.tree.peek(walk.tables, walk.target)
+        if known is not None:
+            level, table, flags = known
+            if level < walk.level:
+                self._descend(walk, level, table, flags, level + 1)
 
     def _set_out(self, walk: Walk) -> None:
         """The walk has a walker."""
         walk.began = self.sim.now
         if self._began:
-            txn, kind = walk.miss.txn, walk.tables.tree.kind
+            txn, kind = walk.miss.txn, walk.tree.kind
             self._began(WalkBegun(walk.began, self.iommu, txn.device_id, kind, txn.master, txn.sequence))
 
     def _next_read(self) -> Service | None:
@@ -217,10 +220,10 @@ class Walker(Component):
 
     def _access(self, walk: Walk, address: int, size: int) -> Access:
         tables = walk.tables
-        access = self.memory.access(_READ, address, size, tables.tree.part, big_endian=tables.big_endian)
+        access = self.memory.access(_READ, address, size, walk.tree.part, big_endian=tables.big_endian)
         if self.sim.exploring:
             access.agent = f"{self._master(walk)}.walk"
-            access.touches, _ = tables.tree.touched(self.iommu, tables, walk.target)
+            access.touches, _ = walk.tree.touched(self.iommu, tables, walk.target)
         return access
 
     def _master(self, walk: Walk) -> str:
@@ -229,11 +232,11 @@ class Walker(Component):
 
     def _before_remembering(self, walk: Walk) -> Routine:
         """Wait until the schedule lets an entry that points to a table be cached."""
-        tables = walk.tables
-        _, kept = tables.tree.touched(self.iommu, tables, walk.target)
+        tree = walk.tree
+        _, kept = tree.touched(self.iommu, walk.tables, walk.target)
         if kept:
             master = self._master(walk)
-            yield from self.sim.actions.ask(f"{master}.nonleaf", master, kept, True, tables.tree.part)
+            yield from self.sim.actions.ask(f"{master}.nonleaf", master, kept, True, tree.part)
 
     @property
     def merge_wait_ps(self) -> int:
@@ -294,10 +297,11 @@ class Walker(Component):
         walk.go_on(level, table, flags, top)
         self._lead(walk)
         if walk.joined:
-            prefix, mine = walk.tables.tree.prefix, walk.tables.tree.prefix(walk.target, level)
+            tree = walk.tree
+            mine = tree.prefix(walk.target, level)
             staying = []
             for other in walk.joined:
-                if prefix(other.target, level) == mine:
+                if tree.prefix(other.target, level) == mine:
                     staying.append(other)
                 else:
                     other.go_on(level, table, flags, top)
@@ -307,4 +311,4 @@ class Walker(Component):
 
 def _key(walk: Walk, level: int) -> int:
     """Of the entry of this level that leads to where a walk goes: what it has in common with all who need it."""
-    return walk.tables.key | walk.tables.tree.prefix(walk.target, level) << 3 | level
+    return walk.tables.key | walk.tree.prefix(walk.target, level) << 3 | level
