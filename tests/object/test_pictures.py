@@ -12,6 +12,7 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 
 from cosim import events
 from cosim.sim.simulation import Sim
+from cosim.spec.register_map import CQB
 from cosim.study.finding import Finding
 from cosim.study.report.ordering import Picture, html, picture_of, plain
 from cosim.study.report.ordering.picture import Cell
@@ -100,6 +101,19 @@ def test_what_the_core_calls_is_no_sender_though_its_name_is_like_that_of_one() 
         Source("queue.c", line_of("queue.c", "own_send(iommu, 1 | 1ul << 10"), "own_forget_page"),
         Source("domain.c", line_of("domain.c", "\town_sync(domain->iommu)"), "own_iotlb_sync"),
     ]
+
+
+def test_a_driver_may_ask_how_large_a_queue_can_be_before_it_has_one() -> None:
+    """As Linux does: where it has none yet, nothing is a queue."""
+    at = point(*ATTACH)
+    sim, recording = Sim(), Recording(at.topology, ())
+    recording.watch(sim)
+    sim.probe(events.BootDone)(events.BootDone(1))
+    for value in (15, 0x80001 << 10 | 6):
+        sim.probe(events.RegisterWritten)(events.RegisterWritten(1, "iommu0", CQB.offset, 8, value, "cpu0.unmap"))
+    for address in (0x8FF8, 0x8000_1010):
+        sim.actions.announce("cpu0.unmap.st", "cpu0.unmap", (address,), changes=True, size=8)
+    assert [step.text for step in recording.steps] == ["writes 0x8ff8", "writes a queue"]
 
 
 def test_a_fence_has_the_line_that_makes_it() -> None:

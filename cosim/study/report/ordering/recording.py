@@ -149,8 +149,7 @@ class Recording(Effects):
 
     def _register(self, event: events.RegisterWritten) -> None:
         register = REGISTERS.at(event.offset)
-        if register is CQB:
-            base = QueueBase(event.value)
+        if register is CQB and (base := QueueBase(event.value)).ppn:  # without, its size is asked for
             start, size = base.ppn << PAGE_LG2, base.entries * Command.SIZE
             self._rings[event.who] = range(start, start + size)
             self._memory.used(start, size, "queue")
