@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TextIO
 
@@ -14,6 +14,7 @@ from rich.text import Text
 from cosim.study.explore.row import Found, Row
 from cosim.study.report.page import Page, words
 from cosim.study.report.terminal import console_on
+from cosim.sw.driver.compiled import without_folders
 
 NAMED = 3
 """As many drivers that were found are named behind one that is clean."""
@@ -57,19 +58,28 @@ def _topology(rows: list[Row], page: Page) -> Iterable[Text]:
     yield from words(f"{first.name}{about}{reached}", page, "bold", "", "  ")
     yield from words(f"{_bound(first)}", page, "dim", "  ", "  ")
     widest = min(WIDEST_DRIVER, page.width // 2 - 4) if page.width >= NARROW else 0
-    room = min(widest, max(len(row.driver) for row in rows)) + 2
+    names = _names([row.driver for row in rows], page.width - 2)
+    room = min(widest, max(map(len, names.values()))) + 2
     for row in rows:
-        indent = " " * (2 + room)
-        name = f"  {row.driver:{room}}"
-        if len(row.driver) > widest:
-            yield Text(f"  {row.driver}")
-            name = indent
+        indent, name = " " * (2 + room), names[row.driver]
+        begins = f"  {name:{room}}"
+        if len(name) > widest:
+            yield Text(f"  {name}")
+            begins = indent
         style = "bold red" if not row.as_wanted else "yellow" if row.found is None and row.stopped else "green"
-        yield from words(_verdict(row), page, style, name, indent)
-        for note in _notes(row, rows):
+        yield from words(_verdict(row), page, style, begins, indent)
+        for note in _notes(row, rows, names):
             yield from words(note, page, "", f"{indent}  ", f"{indent}  ")
         if row.found is not None and not row.as_wanted:
             yield from _unwanted(row.found, page, indent)
+
+
+def _names(drivers: Sequence[str], width: int) -> dict[str, str]:
+    """What drivers are called: objects without their folders where these have no room and make no difference."""
+    short = {name: without_folders(name) for name in drivers}
+    if max(map(len, drivers)) <= width or len(set(short.values())) < len(short):
+        return {name: name for name in drivers}
+    return short
 
 
 def _unwanted(found: Found, page: Page, indent: str) -> Iterable[Text]:
@@ -117,10 +127,10 @@ def _extent(row: Row) -> str:
     return f"{row.runs:,} schedules, {part}{level} ({ends.get(row.stopped, row.stopped)})"
 
 
-def _notes(row: Row, rows: list[Row]) -> Iterable[str]:
+def _notes(row: Row, rows: list[Row], names: Mapping[str, str]) -> Iterable[str]:
     if row.found is None and not row.nothing and row.complete >= 0:
         yield f"{_span(row.actions)} actions, {_span(row.conflicts)} in conflict"
-        yield _proof(row, rows)
+        yield _proof(row, rows, names)
     if row.skipped:
         yield f"skipped what {row.skipped:,} schedules lead to whose partial order had been seen"
     elif row.orders:
@@ -133,7 +143,7 @@ def _notes(row: Row, rows: list[Row]) -> Iterable[str]:
         yield f"{row.lost:,} run{'s' * (row.lost != 1)} died, or raised an exception"
 
 
-def _proof(row: Row, rows: list[Row]) -> str:
+def _proof(row: Row, rows: list[Row], names: Mapping[str, str]) -> str:
     """What shows that a search which found nothing could have."""
     found = [other for other in rows if other is not row and other.found is not None]
     seen = [mutant for mutant in row.mutants if mutant.found is not None]
@@ -145,7 +155,7 @@ def _proof(row: Row, rows: list[Row]) -> str:
         of_them = f", {len(own)} of them {row.driver} with a change" if own else ""
         return f"the same search finds {len(found)} other drivers{of_them}"
     if found:
-        return f"the same search finds {', '.join(other.driver for other in found)}"
+        return f"the same search finds {', '.join(names[other.driver] for other in found)}"
     if row.defects > len(rows) - 1:
         return f"the file names {row.defects} drivers to be found, which shows that it could be: leave --driver out"
     return f"{_BLIND}; --mutants takes steps out of the driver"

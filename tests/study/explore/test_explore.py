@@ -92,6 +92,21 @@ def test_a_search_that_stops_early_says_how_far_it_came_and_is_not_called_clean(
     assert "the file names 2 drivers to be found" in text
 
 
+def test_objects_are_named_without_their_folders_where_these_have_no_room_and_make_no_difference() -> None:
+    def table(*drivers: str) -> list[str]:
+        rows = [Row("races", f"object:{driver}", runs=1, complete=1, conflicts=(1, 1)) for driver in drivers]
+        return as_text(rows, 80).splitlines()
+
+    far = "/home/somebody/trees/linux-7.2/drivers/iommu"
+    two = table(f"{far}/riscv/iommu.o,{far}/generic_pt/iommu_riscv64.o", f"{far}/riscv/iommu.o,-iommu.c:453")
+    assert any(line.startswith("  object:iommu.o,iommu_riscv64.o") for line in two)
+    assert any(line.startswith("  object:iommu.o,-iommu.c:453 ") for line in two)
+    assert max(map(len, two)) <= 80
+    assert "  object:riscv/iommu.o  clean: all 1 schedules of k <= 1" in table("riscv/iommu.o")
+    same = table(f"{far}/before/iommu.o,{far}/x/iommu.o", f"{far}/behind/iommu.o,{far}/x/iommu.o")
+    assert f"  object:{far}/behind/iommu.o,{far}/x/iommu.o" in same
+
+
 def test_a_run_that_this_computer_has_no_time_for_is_neither_found_nor_clean(path: Path) -> None:
     exploration = cosim.explore(path, drivers=["merged"], one_cell=True, host_limit=1e-3, jobs=1)
     (row,) = exploration.rows
