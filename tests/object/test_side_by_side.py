@@ -48,6 +48,18 @@ def test_a_driver_does_what_it_does_itself() -> None:
         assert any(what.startswith(kind) for what in told), kind
 
 
+def test_what_the_kernel_is_asked_for_has_the_line_of_the_call_and_a_command_that_of_who_asks_for_it() -> None:
+    lines = (DRIVER / "queue.c").read_text().splitlines()
+    sends, gives = (
+        [number for number, line in enumerate(lines, 1) if text in line] for text in ("own_send(iommu, 3", "unlock_irq")
+    )
+    deeds = own()["cpu1.attach"]
+    sent = {deed.place for deed in deeds if deed.what.startswith("send IODIR")}
+    assert sent == {f"queue.c:{sends[0]}, in own_forget_context"}
+    given = {deed.place for deed in deeds if deed.what.startswith("unlock") and deed.place.startswith("queue.c")}
+    assert given == {f"queue.c:{gives[0]}, in own_send", f"queue.c:{gives[1]}, in own_sync"}
+
+
 def test_the_release_that_a_compiler_left_out_of_an_exchange_is_there_by_hand() -> None:
     deeds = own()["cpu0.prepare-map"]
     swaps = [number for number, deed in enumerate(deeds) if deed.what.startswith("cas of page")]

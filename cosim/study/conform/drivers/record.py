@@ -9,6 +9,7 @@ from cosim.events import (
     CallBegun,
     CallDone,
     CommandSent,
+    LineReached,
     LockGiven,
     LockTaken,
     ObjectAllocated,
@@ -60,6 +61,7 @@ class Record:
         sim.probe(CallBegun).watch(self._begun)
         sim.probe(CallDone).watch(self._done)
         sim.probe(CommandSent).watch(self._sent)
+        sim.probe(LineReached).watch(self._reached)
         sim.probe(LockTaken).watch(self._taken)
         sim.probe(LockGiven).watch(self._back)
         sim.probe(PageAllocated).watch(self._page)
@@ -198,6 +200,11 @@ class Record:
     def _back(self, event: LockGiven) -> None:
         if event.lock_class not in OUR_LOCKS:
             self._add(event.who, "lock", "unlock", name=event.lock_class)
+
+    def _reached(self, event: LineReached) -> None:
+        """What a thread asks the kernel for has the line of the call; a command that of who asks for it."""
+        if event.place:
+            self._place[event.who] = event.place
 
     def _sent(self, event: CommandSent) -> None:
         self._slot[event.who, event.iommu] = event.index
