@@ -16,6 +16,7 @@ from cosim.spec.pagetable import PAGE
 from cosim.spec.register_map import FQT
 from cosim.sw.iommu_ops import IDENTITY
 from cosim.sw.kernel.buddy import MAX_ORDER
+from cosim.sw.workloads import thread_paths
 from cosim.sw.workloads.references import DOMAINS, Role
 from cosim.system import hardwired_rules
 from cosim.system.address_map import given
@@ -196,6 +197,7 @@ def _threads_name_what_there_is(this: _Checker) -> Iterator[Broken]:
         Role.PAGING_DOMAIN: paging,
         Role.ANY_DOMAIN: [*paging, IDENTITY],
         Role.BUFFER: {buffer: None for _, buffer in buffers(topology)},
+        Role.THREAD: thread_paths(topology.threads),
     }
     for place, thread in topology.workloads():
         for field, name, role, several in thread.references():

@@ -8,7 +8,6 @@ from cosim.config.problems import Path, dotted
 from cosim.sw.workloads import thread_paths
 from cosim.sw.workloads.references import Role
 from cosim.system.topology import Topology
-from cosim.units.nearest import nearest
 from cosim.units.run_end import AfterThreads
 
 
@@ -47,12 +46,10 @@ def what_follows_has_something_before_it(topology: Topology) -> Iterator[tuple[P
     """A thread follows one that stands before it, and ends: so that no two wait for one another."""
     paths = thread_paths(topology.threads)
     for index, thread in enumerate(topology.threads):
-        if thread.after is None:
+        if thread.after not in paths:
             continue
         place: Path = ("threads", index, "after")
-        if thread.after not in paths:
-            yield place, f"{thread.after} is none of `threads:`; {nearest(thread.after, paths)}"
-        elif paths.index(thread.after) >= index:
+        if paths.index(thread.after) >= index:
             yield place, f"{thread.after} does not stand before it; move it there"
         elif topology.threads[paths.index(thread.after)].count is None:
             yield place, f"{thread.after} never ends; give it a `count`, such as `count: 1`"

@@ -200,7 +200,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("prepare.0.contiguous", {"prepare": [MAP | {"contiguous": True}]}, {"prepare.0.pages": 2}),
     ("prepare.0.mode", {"prepare": [MAP | {"mode": "lazy", "domain": "off0"}]}, {"prepare.0.domain": "nic0"}),
-    ("prepare.0.after", {"prepare": [MAP | {"after": "cpu0.map"}]}, {"prepare": [MAP]}),
+    ("prepare.0.after", {"prepare": [MAP | {"after": "cpu0.map-unmap"}]}, {"prepare": [MAP]}),
     ("prepare.0.beside", {"prepare": [MAP | {"beside": True}]}, {"prepare": [MAP, TELL | {"beside": True}]}),
     (
         "threads.1.beside",

@@ -34,6 +34,8 @@ class Role(Enum):
     """A buffer that a thread leaves mapped."""
     NEW_BUFFER = auto()
     """What such a thread calls it: a name that there was not."""
+    THREAD = auto()
+    """One of `threads:`, as a trace calls it."""
 
     @property
     def words(self) -> str:
@@ -49,6 +51,7 @@ _WORDS: Mapping[Role, str] = {
     Role.RING: "a ring device",
     Role.BUFFER: "a buffer that a thread maps",
     Role.NEW_BUFFER: "a new buffer",
+    Role.THREAD: "a thread of `threads:`",
 }
 
 DOMAINS = frozenset(Role) - frozenset(_WORDS)
@@ -76,6 +79,7 @@ DomainName = Annotated[str, Role.ANY_DOMAIN]
 DomainNames = Annotated[Names, Role.ANY_DOMAIN]
 BufferName = Annotated[str, Role.BUFFER]
 NewBuffer = Annotated[str, Role.NEW_BUFFER]
+ThreadName = Annotated[str, Role.THREAD]
 
 
 def references(options: BaseModel) -> Iterator[Reference]:

@@ -14,7 +14,7 @@ from cosim.sw.dma_api import BOTH, Piece
 from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
-from cosim.sw.workloads.references import CpuName, Reference, references
+from cosim.sw.workloads.references import CpuName, Reference, ThreadName, references
 from cosim.units.field_types import Time
 from cosim.units.options import Options
 from cosim.units.quantities import US
@@ -38,7 +38,7 @@ class WorkloadOptions(Options):
     """The CPU it runs on. Of `threads:` one that names several by a glob, such as `cpu*`, is one on each of them."""
     start: Time = 0
     """When it starts, after the origin of the run; if it prepares something, after the end of boot."""
-    after: str | None = None
+    after: ThreadName | None = None
     """The thread that it follows, as a trace calls it (`cpu0.attach`): it starts when that one has ended, and at
     `start` at the earliest."""
     gap: Time = 0

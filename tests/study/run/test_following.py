@@ -88,7 +88,7 @@ def test_it_begins_as_well_when_the_other_dies(path: Path, monkeypatch: pytest.M
     [
         (
             "threads.1.after=cpu0.computes",
-            "threads.1.after: cpu0.computes is none of `threads:`; did you mean cpu0.comp",
+            "threads.1.after: cpu0.computes is not a thread of `threads:`; did you mean cpu0.comp",
         ),
         ("threads.0.after=cpu1.unmap", "threads.0.after: cpu1.unmap does not stand before it; move it there"),
         ("threads.1.after=cpu1.unmap", "threads.1.after: cpu1.unmap does not stand before it; move it there"),
