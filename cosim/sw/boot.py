@@ -5,8 +5,9 @@ Then what a topology wants prepared is done by threads of their own, before anyt
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from cosim.events import BootDone
 from cosim.sim.operations import Body, Oops
@@ -79,7 +80,7 @@ async def _start(runtime: Runtime, threads: Sequence[tuple[WorkloadOptions, str]
     for thread, name in threads:
         body = _following(runtime, thread, ended[thread.after]) if thread.after is not None else thread.run(runtime)
         if (path := f"{thread.on}.{name}") in ended:
-            body = _followed(body, ended[path])
+            body = _then(body, partial(ended[path].fetch_add, 1))
         await runtime.kernel.spawn(name, body, thread.on)
 
 
@@ -88,14 +89,14 @@ async def _following(runtime: Runtime, thread: WorkloadOptions, ended: Cell) -> 
     await thread.run(runtime)
 
 
-async def _followed(body: Body, ended: Cell) -> None:
-    """However the thread ends, the one that follows it may begin."""
+async def _then(body: Body, tell: Callable[[], Awaitable[object]]) -> None:
+    """However a thread ends, those that wait for that are told, and may begin."""
     try:
         await body
     except (KernelError, Oops):
-        await ended.fetch_add(1)
+        await tell()
         raise
-    await ended.fetch_add(1)
+    await tell()
 
 
 async def _prepare(runtime: Runtime, threads: Sequence[tuple[WorkloadOptions, str]]) -> None:
@@ -116,12 +117,7 @@ async def _reached(cell: Cell, count: int) -> None:
 
 async def _part(runtime: Runtime, thread: WorkloadOptions, ended: Cell) -> None:
     """What a thread prepares. However it ends, the next one may begin; what it could not do is in the kernel log."""
-    try:
-        await thread.run(runtime)
-    except (KernelError, Oops):
-        await _over(runtime, ended)
-        raise
-    await _over(runtime, ended)
+    await _then(thread.run(runtime), lambda: _over(runtime, ended))
 
 
 async def _over(runtime: Runtime, ended: Cell) -> None:
