@@ -22,6 +22,10 @@ from cosim.sw.runtime import Runtime
 from cosim.sw.workloads import PREPARE, WorkloadOptions, thread_names
 
 
+BOOT = "boot"
+"""The thread that boots."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What there is to boot. `domains` names those that no device starts in.

@@ -20,7 +20,7 @@ from cosim.sim.operations import Body, Instant
 from cosim.sim.simulation import Sim
 from cosim.spec.pagetable import PAGE
 from cosim.spec.register_map import FQT
-from cosim.sw.boot import Plan, boot
+from cosim.sw.boot import BOOT, Plan, boot
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.page_allocator import Allocation
 from cosim.sw.runtime import Runtime
@@ -69,7 +69,7 @@ class System:
             self._preparing |= set(thread_paths(self.topology.prepare, PREPARE))
             self.sim.probe(KernelLog).watch(self._logged)
         self.kernel.boot()
-        self.kernel.start(next(iter(self.cpus)), "boot", boot(self.runtime, self.plan))
+        self.kernel.start(next(iter(self.cpus)), BOOT, boot(self.runtime, self.plan))
 
     def _booted(self, event: BootDone) -> None:
         self.booted = True
@@ -115,6 +115,11 @@ class System:
     def running(self) -> list[str]:
         """The topology's threads that have not ended."""
         return list(self._running)
+
+    @property
+    def boot_died(self) -> str:
+        """By which oops boot has ended; "" if it has not."""
+        return self.kernel.died.get(f"{next(iter(self.cpus))}.{BOOT}", "")
 
     def unfinished(self) -> dict[str, str]:
         """The topology's threads that have not ended, or have died: what is to be said of each."""

@@ -52,11 +52,19 @@ def test_if_nothing_is_said_it_is_made_for_the_first_device(tried, domain: str) 
 
 
 @pytest.mark.parametrize("domain", ["{alloc_for: null}", "{devices: nic0, alloc_for: null}"])
-def test_a_driver_that_needs_a_device_makes_no_domain_without_one_and_loses_nothing(tried, domain: str) -> None:  # type: ignore[no-untyped-def]
-    result = tried(domain)
+def test_a_driver_that_refuses_a_domain_for_no_device_loses_nothing(tried, domain: str) -> None:  # type: ignore[no-untyped-def]
+    result = tried(domain, "ideal")
     assert any(text.endswith("-ENODEV: a domain is made for a device, and none is given") for text in texts(result))
     assert result.violation_count == 0
     assert not any("none is given" in text for text in texts(tried(domain, "v2")))
+
+
+@pytest.mark.parametrize("driver", ["merged", "current", "latest"])
+def test_a_driver_that_takes_the_device_for_granted_dies_of_a_domain_for_none(tried, driver: str) -> None:  # type: ignore[no-untyped-def]
+    result = tried("{alloc_for: null}", driver)
+    why = "null pointer dereference: the device that a domain is made for"
+    assert result.signatures == {f"kernel: {why}": 1}
+    assert f"nothing was measured: boot has died: {why}" in result.failures
 
 
 def test_who_does_not_fit_goes_elsewhere_if_the_driver_says_einval_as_ideal_does(tried) -> None:  # type: ignore[no-untyped-def]

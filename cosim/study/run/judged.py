@@ -100,5 +100,7 @@ def _why_nothing(meter: Meter, system: System) -> str:
         )
     if meter.window.boot_ps >= 0:
         return f"the window opens only at {format_time(meter.window.opens)} at {now}; raise run.until"
+    if system.boot_died:
+        return f"boot has died: {system.boot_died}"
     what = f"what {', '.join(system.runtime.preparing)} prepares" if system.runtime.preparing else "boot"
     return f"{what} had not ended at {now}; raise run.{'boot_limit' if run.origin == 'boot' else 'until'}"

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import pytest
 
 from cosim.hw.dma.transaction import Transaction
-from cosim.sim.operations import Now
+from cosim.sim.operations import Now, Work
+from cosim.spec.register_map import CQH
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.policies.queue_locked import LOST, LockedQueue
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Prot
-from cosim.units.quantities import MS, S
+from cosim.units.quantities import MS, US, S
 from tests.sw.driver.machine import DRAM, SIZE, Machine
 from tests.sw.driver.test_command_queue import executed, map_and_unmap
 
@@ -151,6 +152,53 @@ def test_a_fence_is_done_when_cqh_is_past_it_whatever_others_note(
 
     assert machine.run(wait()) is True
     assert not seen_and_noted
+
+
+class RoundAgain(NamedTuple):
+    """What one learns whose ring has come round while `cqh` was not read, and after which time."""
+
+    answer: bool
+    took: int
+
+
+def round_again(driver: str, what: str) -> RoundAgain:
+    """Wait for a fence or for room in a ring of four; 10 us later others have sent four commands, which are executed."""
+    machine = Machine(driver, cpus=2, iommu=FOUR_SLOTS)
+    machine.boot()
+    iommu, queue = IommuDevice(machine.core.iommus["iommu0"].address), machine.driver.policies.queue
+    answers: list[RoundAgain] = []
+
+    async def waits() -> None:
+        began, head = (await Now()).time, 4 + await iommu.read(CQH)
+        await iommu.commands.head.store(head)
+        if what == "fence":
+            answer = await queue.wait(machine.driver, iommu, head + 1, 1 * S)
+        else:
+            answer = await queue.room(machine.driver, iommu, head, 4)
+        answers.append(RoundAgain(answer, (await Now()).time - began))
+
+    async def others() -> None:
+        await Work(10 * US)
+        await iommu.commands.head.fetch_add(4)
+
+    machine.start(waits(), "cpu0")
+    machine.start(others(), "cpu1")
+    machine.go(machine.sim.now + 100 * S)
+    return answers[0]
+
+
+def test_who_waits_by_cqh_alone_does_not_see_that_the_ring_has_come_round() -> None:
+    room, fence = round_again("latest", "room"), round_again("latest", "fence")
+    assert not room.answer
+    assert room.took == pytest.approx(150 * MS, rel=0.01)
+    assert fence.took == pytest.approx(1 * S, rel=0.01)
+
+
+@pytest.mark.parametrize("what", ["room", "fence"])
+def test_who_looks_at_head_as_well_sees_it_after_twice_as_long(what: str) -> None:
+    found = round_again("ideal", what)
+    assert found.answer
+    assert 10 * US < found.took < 50 * US
 
 
 def test_a_command_that_was_not_queued_is_behind_no_cqh() -> None:

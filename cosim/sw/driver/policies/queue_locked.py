@@ -29,7 +29,7 @@ from cosim.sw.driver.policies.queue import ENTRY, FENCE, StopOnError
 from cosim.sw.kernel.locks import Section
 from cosim.sw.kernel.objects import Ordering
 from cosim.sw.steps import UNGUARDED, step
-from cosim.units.quantities import S
+from cosim.units.quantities import US, S
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,12 @@ class LockedQueue(StopOnError):
 
     async def room(self, driver: Skeleton, iommu: IommuDevice, ticket: int, entries: int) -> bool:
         """Wait, without the lock, until `cqh` has left the slot of `ticket`, the head that was seen; then note it."""
+        return await self.freed(driver, iommu, ticket, entries, self.turn_ps)
+
+    async def freed(self, driver: Skeleton, iommu: IommuDevice, ticket: int, entries: int, timeout_ps: int) -> bool:
+        """Whether `cqh` was seen to leave that slot in this time; if it has come round to it meanwhile, it was not."""
         last = ticket % entries
-        if await self.index(iommu, last, entries, self.turn_ps, part="cq_full") == last:
+        if await self.index(iommu, last, entries, timeout_ps, part="cq_full") == last:
             return False
         queue = iommu.commands
         async with self.section(driver, iommu):
@@ -118,11 +122,12 @@ class LockedQueue(StopOnError):
         """
         queue = iommu.commands
         entries = int(await queue.entries.load(part="fence"))
-        deadline = (await Now()).time + timeout_ps
+        began = (await Now()).time
+        deadline = began + timeout_ps
         head = int(await queue.head.load(part="fence"))
         seen = head % entries
         while head <= ticket and timeout_ps > 0:
-            seen, stop = await self.look(iommu, seen, timeout_ps)
+            seen, stop = await self.look(iommu, seen, self.look_ps((await Now()).time - began, timeout_ps))
             if seen < entries and head + (seen - head) % entries > ticket:
                 return True
             if stop:
@@ -133,19 +138,51 @@ class LockedQueue(StopOnError):
             await self.expired(driver, iommu)
         return head > ticket
 
+    def look_ps(self, waited_ps: int, left_ps: int) -> int:
+        """How long one who has waited so long reads `cqh` alone before `head` is looked at: until the time is over."""
+        return left_ps
+
 
 LOST = -1
 """The place of a command that was not queued."""
+
+FIRST_LOOK_PS = 1 * US
+"""How long `cqh` is read alone at first, before `head` is looked at."""
 
 
 @dataclass(frozen=True)
 class CheckedQueue(LockedQueue):
     """`LockedQueue` that says what it could not do: a lost command has the place -1, and an error is no success.
 
-    Room is waited for as long as a fence is.
+    Room is waited for as long as a fence is. Neither wait rests on `cqh` alone: between two reads of one who waits others
+    can fill the ring, and the IOMMU empty it. `head`, which those others have to move for that, tells.
+
+        P1: waits for room                      P2: unmap                       IOMMU
+        cqh is 0: full                          .                               goes on: cqh = 3
+            .                                   notes it: head = 3              .
+            .                                   send, ring                      cqh = 0, and idle
+        cqh is 0: full, for ever                .                               .
+        head is 3: look again                   .                               .
+
+    It is looked at each time that as long again was waited.
     """
 
     turn_ps: int = 90 * S
+
+    def look_ps(self, waited_ps: int, left_ps: int) -> int:
+        return min(left_ps, max(FIRST_LOOK_PS, waited_ps))
+
+    async def room(self, driver: Skeleton, iommu: IommuDevice, ticket: int, entries: int) -> bool:
+        """The wait for a free slot, which ends as well when `head` is no longer `ticket`."""
+        began = (await Now()).time
+        waited = 0
+        while waited < self.turn_ps:
+            if await self.freed(driver, iommu, ticket, entries, self.look_ps(waited, self.turn_ps - waited)):
+                return True
+            if int(await iommu.commands.head.load(part="cq_full")) != ticket:
+                return True
+            waited = (await Now()).time - began
+        return False
 
     async def send(self, driver: Skeleton, iommu: IommuDevice, command: Command) -> int:
         place, failed = await self.enter(driver, iommu, command)

@@ -49,9 +49,12 @@ class PerPage:
     async def prepare(
         self, driver: Skeleton, domain: DomainObject, iommu: IommuDevice | None
     ) -> tuple[tuple[int, ...], int]:
-        """Set a new domain up for `iommu`; the page sizes and the last IOVA that it offers. KernelError ENODEV."""
+        """Set a new domain up for `iommu`; the page sizes and the last IOVA that it offers. KernelError ENODEV.
+
+        The device that a domain is made for leads to its IOMMU, and is not looked at first.
+        """
         if iommu is None:
-            raise KernelError(errno.ENODEV, "a domain is made for a device, and none is given")
+            raise Oops("null pointer dereference: the device that a domain is made for")
         capabilities = await capabilities_of(iommu)
         mode = best_mode(capabilities)
         await domain.mode.store(mode)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 from cosim.sim.loaded import Loaded
 from cosim.spec.pagetable import PAGE_LG2, Pte
 from cosim.sw.driver.axes import Skeleton
+from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.domain import DomainObject, DoubtfulDomain
 from cosim.sw.driver.doubt import keep_domain
 from cosim.sw.driver.policies.tables_generic import NAPOT, Generic
 from cosim.sw.iommu_ops import Gather
+from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Cell, Ordering
 from cosim.sw.steps import step
 
@@ -18,6 +21,13 @@ from cosim.sw.steps import step
 @dataclass(frozen=True)
 class KeptTables(Generic):
     """`Generic` that notes which pages were unmapped, and publishes tables of the device directory by a release too."""
+
+    async def prepare(
+        self, driver: Skeleton, domain: DomainObject, iommu: IommuDevice | None
+    ) -> tuple[tuple[int, ...], int]:
+        if iommu is None:
+            raise KernelError(errno.ENODEV, "a domain is made for a device, and none is given")
+        return await super().prepare(driver, domain, iommu)
 
     async def publish_directory(self, entry: Cell, old: int, new: int) -> Loaded:
         return await entry.cmpxchg(old, new, self.directory_release())
