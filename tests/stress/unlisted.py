@@ -26,6 +26,7 @@ import cosim
 from cosim.hw.iommu.options import DefectOptions
 from cosim.study.pool import Pool, Record
 from cosim.study.run.run import Point, command_line
+from cosim.system.load import as_source
 from tests.topologies.latencies import scaled
 from tests.topologies.running import RUN
 
@@ -100,11 +101,13 @@ def schedules(topology: str, driver: str, actions: list[str], count: int, seed: 
 
 def other_latencies(topology: str, driver: str, count: int) -> Iterator[Point]:
     """Points with random latencies of the hardware."""
-    plain = cosim.load(topology, driver=driver)
+    source = as_source(topology)
+    plain = cosim.load(source, driver=driver)
     for number in range(count):
         changes = scaled(plain, number, *FACTORS)
         sets = [f"{path}={value}" for path, value in changes.items()]
-        yield Point(cosim.load(topology, driver=driver, set=changes), topology, (), command_line(topology, sets=sets))
+        command = command_line(topology, driver=driver, sets=sets)
+        yield Point(cosim.load(source, driver=driver, set=changes), topology, (), command)
 
 
 def held(record: Record) -> list[str]:
@@ -160,7 +163,7 @@ def one(name: str, driver: str, asked: argparse.Namespace, known: frozenset[str]
     for number, (points, chunk) in enumerate(parts, 1):
         until = began + asked.seconds * number / len(parts)
         with Pool(asked.j, chunk=chunk) as pool:
-            for point, record in pool.runs(points):
+            for point, record in pool.runs(points, alone=lambda point: not point.schedule):
                 seen.take(point, record, known, expected=expected)
                 if time.monotonic() > until:
                     break
