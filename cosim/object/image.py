@@ -121,12 +121,14 @@ class Image:
         """The same with its function, without what a compiler adds to names: ``queue.c:40, in own_send``."""
         found = self._spots.get(address)
         if found is None:
-            found = self._spots[address] = f"{self.place(address)}, in {self.function(address).partition('.')[0]}"
+            found = self._spots[address] = self._in_function(self.place(address), address)
         return found
 
     def sent_from(self, address: int) -> str:
         """The same of where a command is asked for by an instruction that calls a sender, or has one inlined."""
-        line = self.info.sender(address) or self.place(address)
+        return self._in_function(self.info.sender(address) or self.place(address), address)
+
+    def _in_function(self, line: str, address: int) -> str:
         return f"{line}, in {self.function(address).partition('.')[0]}"
 
     def function(self, address: int) -> str:

@@ -21,7 +21,6 @@ from cosim.sw.kernel.objects import WORD, Cell
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads import PREPARE, WorkloadOptions, thread_names
 
-
 BOOT = "boot"
 """The thread that boots."""
 

@@ -11,7 +11,8 @@ from cosim.units.options import Options
 from cosim.units.quantities import NS
 
 Replacement = Literal["lru", "plru", "random"]
-Entries = Annotated[int, Field(ge=0, le=1 << 20)]
+MOST_ENTRIES = 1 << 20
+Entries = Annotated[int, Field(ge=0, le=MOST_ENTRIES)]
 Ways = Annotated[int, Field(ge=0, le=1 << 12)]
 Latitude = Literal["off", "on", "explore"]
 Order = Literal["any", "writes", "kind", "device"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cosim.hw.dma.options import DmaOptions, RingOptions
+from cosim.hw.iommu.options import MOST_ENTRIES
 from cosim.study.run.holders import BEHIND, Holders
 from cosim.study.run.latency import Latency
 from cosim.study.run.placement import Placement
@@ -13,10 +14,6 @@ from cosim.system.topology import Topology
 
 WALKING = ("walk", "ddt", "pdt", *BEHIND)
 """Parts that are a walk: one's own, or another's."""
-
-
-MOST_CONTEXTS = 1 << 20
-"""A device directory's cache has no more entries."""
 
 
 class Shortening:
@@ -84,7 +81,7 @@ class Shortening:
         kept = self._topology.of_kind("iommu")[iommu].geometry.ddtc_entries
         devices = [options for options in self._topology.devices().values() if options.through == iommu]
         wanted = sum(len(options.ids) or 1 for options in devices)
-        if not kept < wanted <= MOST_CONTEXTS:
+        if not kept < wanted <= MOST_ENTRIES:
             return None
         return Knob(f"{iommu}.geometry.ddtc_entries", str(1 << (wanted - 1).bit_length()))
 

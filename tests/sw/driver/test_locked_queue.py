@@ -162,7 +162,7 @@ class RoundAgain(NamedTuple):
 
 
 def round_again(driver: str, what: str) -> RoundAgain:
-    """Wait for a fence or for room in a ring of four; 10 us later others have sent four commands, which are executed."""
+    """Wait for a fence or for room in a ring of four; 10 us later others have sent four commands, all executed."""
     machine = Machine(driver, cpus=2, iommu=FOUR_SLOTS)
     machine.boot()
     iommu, queue = IommuDevice(machine.core.iommus["iommu0"].address), machine.driver.policies.queue

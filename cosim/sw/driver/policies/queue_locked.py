@@ -154,8 +154,8 @@ FIRST_LOOK_PS = 1 * US
 class CheckedQueue(LockedQueue):
     """`LockedQueue` that says what it could not do: a lost command has the place -1, and an error is no success.
 
-    Room is waited for as long as a fence is. Neither wait rests on `cqh` alone: between two reads of one who waits others
-    can fill the ring, and the IOMMU empty it. `head`, which those others have to move for that, tells.
+    Room is waited for as long as a fence is. Neither wait rests on `cqh` alone: between two reads of one who waits
+    others can fill the ring, and the IOMMU empty it. `head`, which those others have to move for that, tells.
 
         P1: waits for room                      P2: unmap                       IOMMU
         cqh is 0: full                          .                               goes on: cqh = 3
