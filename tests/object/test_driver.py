@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,8 @@ def test_the_list_of_actions_has_the_line_of_c_of_each_that_the_driver_asks_for(
     clears = next(n for n, line in enumerate((DRIVER / "domain.c").read_text().splitlines(), 1) if "*entry, 0)" in line)
     lines = [line for line in listed.output.splitlines() if ".unmap." in line]
     named = {next(word for word in line.split() if "#" in word): line for line in lines}
-    assert named["cpu0.unmap.st#0"].endswith(f"  domain.c:{clears}, in own_unmap_pages")
+    assert named["cpu0.unmap.st#0"].endswith(f"  domain.c:{clears} in own_unmap_pages")
+    assert re.search(r"changes 0x\w+  queue.c:\d+ in own_send$", named["cpu0.unmap.amo#0"]), "the lock of the queue"
     assert named["cpu0.unmap.ld#0"].split()[-3:-1] == ["looks", "at"], "what the core reads has none"
 
 

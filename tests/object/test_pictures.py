@@ -16,7 +16,7 @@ from cosim.spec.register_map import CQB
 from cosim.study.finding import Finding
 from cosim.study.report.ordering import Picture, html, picture_of, plain
 from cosim.study.report.ordering.picture import Cell
-from cosim.study.report.ordering.recording import Recording, held_in_c
+from cosim.study.report.ordering.recording import Recording, lines_held
 from cosim.study.report.ordering.steps import Source, Step, source_of
 from cosim.study.run.run import Point, UnderWay
 from cosim.system.load import load
@@ -164,8 +164,8 @@ def test_what_a_schedule_holds_is_told_with_its_line_however_often_it_asks() -> 
     driver, _, start = DOORBELL
     valid = f"domain.c:{line_of('domain.c', 'WRITE_ONCE(context->tc, 0)')} in enter"
     for schedule in (("cpu1.attach.st#0:1", "nic0.issue#0:1"), ("cpu1.attach.st#0:1", "cpu1.attach.st#0.1:2")):
-        assert held_in_c(point(driver, schedule, start)) == {"cpu1.attach.st#0": valid}
-    assert held_in_c(point(driver, ("cpu1.attach.st#0.1:1",), start)) == {"cpu1.attach.st#0": valid}
+        assert lines_held(point(driver, schedule, start)) == {"cpu1.attach.st#0": valid}
+    assert lines_held(point(driver, ("cpu1.attach.st#0.1:1",), start)) == {"cpu1.attach.st#0": valid}
 
 
 def test_places_of_python_are_no_lines_of_c() -> None:

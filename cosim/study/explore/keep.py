@@ -13,10 +13,9 @@ from cosim.study.explore.row import Found, Row
 from cosim.study.finding import Finding
 from cosim.study.finding.shrink import NotShownError, shrink
 from cosim.study.pool import Pool
-from cosim.study.report.ordering.recording import held_in_c
+from cosim.study.report.ordering.recording import lines_held
 from cosim.study.report.whole_file import write_whole
 from cosim.study.run.stop import Stop
-from cosim.sw.driver.compiled import paths_of
 from cosim.units.quantities import format_time
 
 if TYPE_CHECKING:
@@ -54,8 +53,7 @@ def keep(row: Row, folder: Path, *, small: bool, jobs: int | None, stop: Stop) -
         folder.mkdir(parents=True, exist_ok=True)
         Finding.of(point, record, found.sign).write(path)
         found.path = str(path)
-    if paths_of(found.point.topology.driver.variant):
-        found.held = held_in_c(found.point)
+    found.held = lines_held(found.point)
 
 
 def kept(exploration: Exploration, folder: Path) -> None:

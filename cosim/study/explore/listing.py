@@ -9,13 +9,14 @@ from cosim.sim.footprints import Every
 from cosim.study.explore.cells import Cell
 from cosim.study.explore.conflicts import in_conflict
 from cosim.study.pool import Pool
+from cosim.study.report.ordering.recording import lines_of_c
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
     """An effect: when it took hold, its name, what it touches, and whether a bounded search holds it.
 
-    `place` is the line of a compiled driver that has asked for it, with its function; empty if none has.
+    `line` is that of a compiled driver that has asked for it, with its function; empty if none has.
     """
 
     time_ps: int
@@ -24,20 +25,22 @@ class Listed:
     changes: bool
     asks: bool
     in_conflict: bool
-    place: str
+    line: str
 
 
 def listing(cell: Cell) -> Iterator[Listed]:
     """Every effect of the unperturbed run, in order. RuntimeError if that run does not come to its end."""
+    point = cell.point(("nobody#0:0",))
     with Pool(1, actions=True) as pool:
-        ((_, record),) = pool.runs([cell.point(("nobody#0:0",))])
+        ((_, record),) = pool.runs([point])
     if record.outcome in ("error", "late", "lost", "void"):
         raise RuntimeError("; ".join(record.failures))
     held = {taken.name for taken in in_conflict(record.actions, cell.hold_ps)}
+    lines = lines_of_c(point)
     for taken in record.actions:
         touches = tuple(map(spelled, taken.footprint))
-        place = taken.place if ":" in taken.place else ""  # those of Python have no colon
-        yield Listed(taken.time, taken.name, touches, taken.changes, taken.asks, taken.name in held, place)
+        line = lines.get(taken.name, "")
+        yield Listed(taken.time, taken.name, touches, taken.changes, taken.asks, taken.name in held, line)
 
 
 def spelled(key: Hashable) -> str:

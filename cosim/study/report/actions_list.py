@@ -1,14 +1,23 @@
-"""The list of what may be held in a run, and what each of it touches."""
+"""The list of what may be held in a run, and what each of it touches; the lines of C of what was held."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TextIO
+
+from rich.text import Text
 
 from cosim.study.explore.cells import Cell
 from cosim.study.explore.listing import Listed
+from cosim.study.report.page import Page, words
 from cosim.units.quantities import format_time
+
+
+def held_in_c(lines: Mapping[str, str], page: Page, indent: str) -> list[Text]:
+    """The lines of a compiled driver that ask for what a schedule holds, by the names of these actions, in words."""
+    told = [f"held: {name}, which is {line}" for name, line in lines.items()]
+    return [text for line in told for text in words(line, page, "", indent, f"{indent}  ")]
 
 
 def print_actions(cell: Cell, effects: Sequence[Listed], file: TextIO | None = None) -> None:
@@ -25,5 +34,5 @@ def print_actions(cell: Cell, effects: Sequence[Listed], file: TextIO | None = N
         mark = "!" if each.in_conflict else " " if each.asks else "-"
         what = "changes" if each.changes else "looks at"
         touches = " ".join(each.touches) or "nothing"
-        place = f"  {each.place}" if each.place else ""
-        file.write(f"{mark} {format_time(each.time_ps):>14}  {each.name:{room}}  {what} {touches}{place}\n")
+        line = f"  {each.line}" if each.line else ""
+        file.write(f"{mark} {format_time(each.time_ps):>14}  {each.name:{room}}  {what} {touches}{line}\n")

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cosim.study.explore.row import Found, Row
+from cosim.study.report.actions_list import held_in_c
 from cosim.study.report.page import Page, words
 from cosim.study.report.terminal import console_on
 from cosim.sw.driver.compiled import without_folders
@@ -87,8 +88,7 @@ def _unwanted(found: Found, page: Page, indent: str) -> Iterable[Text]:
     for message in found.messages[:SHOWN_MESSAGES]:
         for line in message.splitlines():
             yield from words(line, page, "", "    ", "      ")
-    for name, place in found.held.items():
-        yield from words(f"held: {name}, which is {place}", page, "", "    ", "      ")
+    yield from held_in_c(found.held, page, "    ")
     if found.path:
         yield Text(f"    to see it: cosim replay --picture {shlex.quote(found.path)}")
     yield Text(f"    to run it: {found.point.command}")

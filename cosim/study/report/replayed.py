@@ -7,6 +7,8 @@ from typing import TextIO
 from rich.text import Text
 
 from cosim.study.finding.replay import Replayed
+from cosim.study.report.actions_list import held_in_c
+from cosim.study.report.ordering.recording import lines_held
 from cosim.study.report.page import Page, words
 from cosim.study.report.report import NARROWEST, WIDEST
 from cosim.study.report.terminal import console_on
@@ -26,7 +28,8 @@ def _compared(replayed: Replayed, page: Page) -> list[Text]:
     if result.outcome == "interrupted":
         return words("interrupted, so that nothing can be said of it", page, "yellow")
     if replayed.same:
-        return words(f"the same again, to the last of {found.events:,} events: {found.signature}", page, "bold")
+        lines = words(f"the same again, to the last of {found.events:,} events: {found.signature}", page, "bold")
+        return lines + held_in_c(lines_held(found.point()), page, "  ")
     lines = words(f"not the same again: {found.signature}", page, "bold red")
     then, now = f"{found.events:,} events, digest {found.digest}", f"{result.events:,} events, digest {result.digest}"
     lines += words(f"found {then}", page, "red", "  ", "    ") + words(f"replayed {now}", page, "red", "  ", "    ")

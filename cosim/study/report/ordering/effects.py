@@ -80,9 +80,11 @@ class Effects:
             self._threads[part] = who
             if kind in EXECUTED:
                 self._fence_over(part)
-        word = taken.footprint[0] if taken.footprint and isinstance(taken.footprint[0], int) else None
+        first = taken.footprint[0] if taken.footprint else None
+        word = first if isinstance(first, int) else None
+        begins = first.start if isinstance(first, range) else word or 0
         source = source_of(taken.place) or (
-            self._stores.get((who, word or 0)) if kind in BUFFERED else self._lines.get(who)
+            self._stores.get((who, begins)) if kind in BUFFERED else self._lines.get(who)
         )
         queue = None
         if word in self._slots and taken.changes:

@@ -19,6 +19,7 @@ from cosim.study.report.ordering.effects import Effects
 from cosim.study.report.ordering.memory import Subject
 from cosim.study.report.ordering.steps import FENCE, PAGE_HERE, SEND, Part, Step, Weight
 from cosim.study.run.run import Point, UnderWay
+from cosim.sw.driver.compiled import paths_of
 from cosim.system.topology import Topology
 
 QUEUE_REGISTERS = ("cqt", "cqh")
@@ -264,16 +265,23 @@ def recorded(point: Point) -> tuple[Recording, str]:
         begun.close()
 
 
-def held_in_c(point: Point) -> dict[str, str]:
-    """Of what a schedule holds, the lines of the compiled driver that ask for it, by the names of the actions."""
-    asked = (answer.rpartition(":")[0].rpartition("#") for answer in point.schedule)
-    held = {f"{agent}#{number.partition('.')[0]}" for agent, _, number in asked}
+def lines_of_c(point: Point) -> dict[str, str]:
+    """The lines of a compiled driver that ask for the effects of a run, by the names of these; empty of any other."""
+    if not paths_of(point.topology.driver.variant):
+        return {}
     recording, _ = recorded(point)
     return {
         step.taken.name: steps.sources_told([step.source])
         for step in recording.steps
-        if step.source is not None and step.taken is not None and step.taken.name in held
+        if step.source is not None and step.taken is not None
     }
+
+
+def lines_held(point: Point) -> dict[str, str]:
+    """The same, of what the point's schedule holds."""
+    asked = (answer.rpartition(":")[0].rpartition("#") for answer in point.schedule)
+    held = {f"{agent}#{number.partition('.')[0]}" for agent, _, number in asked}
+    return {name: line for name, line in lines_of_c(point).items() if name in held}
 
 
 def _range(event: Any) -> tuple[str, int, int]:
