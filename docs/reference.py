@@ -62,6 +62,7 @@ SOURCES: Mapping[str, str] = {
     "iommu.timing.fence": "assumption; 0.3 to 2 us as its sender sees it, which is mostly registers and memory",
     "iommu.geometry.iotlb_entries": "choice; 16 in the RTL, about 118 and 126 on two Xeons (pcie-bench raw data)",
     "iommu.geometry.nonleaf_entries": "choice; the RTL has none",
+    "iommu.geometry.command_burst": "choice; the RTL reads one at a time",
     "dma.link": "assumption for a device on the SoC; 450 ns one way is used for PCIe (HyperSIO)",
     "dma.header": "a PCIe TLP has 12 to 28 bytes besides its data",
     "costs.csr_poll": "Linux polls these registers every 10 us",

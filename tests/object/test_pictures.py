@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from functools import cache
 from pathlib import Path
@@ -13,12 +14,17 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 from cosim import events
 from cosim.sim.simulation import Sim
 from cosim.spec.register_map import CQB
-from cosim.study.finding import Finding
+from cosim.study.explore.keep import keep
+from cosim.study.explore.row import Found, Row
+from cosim.study.finding import Finding, read
+from cosim.study.finding.replay import replay
 from cosim.study.report.ordering import Picture, html, picture_of, plain
 from cosim.study.report.ordering.picture import Cell
 from cosim.study.report.ordering.recording import Recording, lines_held
 from cosim.study.report.ordering.steps import Source, Step, source_of
+from cosim.study.report.replayed import print_replayed
 from cosim.study.run.run import Point, UnderWay
+from cosim.study.run.stop import Stop
 from cosim.system.load import load
 from tests.study.finding.systems import found, record_of
 
@@ -166,6 +172,19 @@ def test_what_a_schedule_holds_is_told_with_its_line_however_often_it_asks() -> 
     for schedule in (("cpu1.attach.st#0:1", "nic0.issue#0:1"), ("cpu1.attach.st#0:1", "cpu1.attach.st#0.1:2")):
         assert lines_held(point(driver, schedule, start)) == {"cpu1.attach.st#0": valid}
     assert lines_held(point(driver, ("cpu1.attach.st#0.1:1",), start)) == {"cpu1.attach.st#0": valid}
+
+
+def test_a_finding_that_is_kept_and_one_that_is_replayed_say_which_line_of_c_is_held(tmp_path: Path) -> None:
+    driver, schedule, start = DOORBELL
+    line = f"domain.c:{line_of('domain.c', 'WRITE_ONCE(context->tc, 0)')} in enter"
+    at = point(driver, schedule, start)
+    row = Row("races", driver, found=Found(1, 1, record_of(at).signs[0], "", at, ""))
+    keep(row, tmp_path, small=False, jobs=1, stop=Stop())
+    assert row.found
+    assert row.found.held == {"cpu1.attach.st#0": line}
+    told = io.StringIO()
+    print_replayed(replay(read(row.found.path)), told)
+    assert f"  held: cpu1.attach.st#0, which is {line}\n" in told.getvalue()
 
 
 def test_places_of_python_are_no_lines_of_c() -> None:

@@ -118,6 +118,7 @@ GEOMETRY = {
     "fault_buffer": st.sampled_from((0, 0, 1, 4)),
     "fill_refused": st.booleans(),
     "ddt_levels": st.sampled_from((1, 2, 3)),
+    "command_burst": st.sampled_from((1, 2, 8)),
     "cq_log2": st.just(8),
     "fq_log2": st.sampled_from((2, 3, 6)),
     "icvec_bits": st.sampled_from((0, 2)),

@@ -41,6 +41,7 @@ ALWAYS_FELT = {
     "parts.iommu.geometry.fill_refused": "whenever a page refuses a request",
     "parts.iommu.geometry.fault_buffer": "whenever a request faults",
     "parts.iommu.geometry.ddt_levels": "the depth of the directory",
+    "parts.iommu.geometry.command_burst": "whenever a command waits behind another",
     "parts.iommu.geometry.*_log2": "the length of a queue that software reads",
     "parts.iommu.geometry.icvec_bits": "how many vectors software finds",
     "parts.iommu.hardwired": "the group",

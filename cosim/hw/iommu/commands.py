@@ -17,7 +17,7 @@ from cosim.sim.footprints import Footprint
 from cosim.sim.gate import Gate
 from cosim.sim.ranks import Stage
 from cosim.sim.server import Server
-from cosim.sim.task import Routine, Subroutine
+from cosim.sim.task import Routine
 from cosim.sim.transport import Access, AccessKind, Port, Response
 from cosim.spec.queues import (
     Command,
@@ -87,6 +87,9 @@ class CommandQueue(Component):
         self.memory = MemoryPort(port, self.path)
         self.translation = translation
         self.timing = options.timing
+        self._burst = options.geometry.command_burst
+        self._brought: deque[tuple[int, int]] = deque()
+        """Commands from `cqh` on that have been read already."""
         self._order = order(sim, self.path, options.timing.invalidate_all)
         self.queue = InMemoryQueue(
             sim, path, registers, CQ, busy_ps=options.timing.busy, part="queue", unfinished=self._order.finished
@@ -122,6 +125,7 @@ class CommandQueue(Component):
             self._work.open()
         else:
             self._work.shut()
+            self._brought.clear()
 
     # --- One command after the other ---------------------------------------------------------------------------------
 
@@ -144,11 +148,15 @@ class CommandQueue(Component):
 
     def _next(self) -> Routine:
         index, timing = self.queue.index, self.timing
-        yield from self._spend(timing.command_start)
-        words = yield from self._fetch(index)
-        if words is None:
-            return
-        yield from self._spend(timing.beat + timing.command_fetch)
+        beats = 0
+        if not self._brought:
+            yield from self._spend(timing.command_start)
+            yield from self._fetch(index)
+            if not self._brought:
+                return
+            beats = 2 * len(self._brought) - 1
+        words = self._brought.popleft()
+        yield from self._spend(beats * timing.beat + timing.command_fetch)
         try:
             command = self._decode(words)
         except IllegalCommandError:
@@ -160,18 +168,21 @@ class CommandQueue(Component):
         else:
             yield from self._order.carry_out(self._invalidate(command, index), self._pass)
 
-    def _fetch(self, index: int) -> Subroutine[tuple[int, int] | None]:
-        access = self._access(AccessKind.READ, self.queue.address(index), Command.SIZE, "fetch")
+    def _fetch(self, index: int) -> Routine:
+        """Read the command at `index`, and as many of those behind it as one read brings; none if memory refuses."""
+        count = min(self._burst, self.queue.following)
+        access = self._access(AccessKind.READ, self.queue.address(index), count * Command.SIZE, "fetch")
         if self.sim.exploring:
             access.touches = self._named(CQT, CQCSR, CQB)
         yield access
         if access.response is not Response.OK:
             self._memory_fault()
-            return None
-        words = (access.words[0], access.words[1])
-        if self._fetched:
-            self._fetched(CommandFetched(self.sim.now, self.iommu, index, words))
-        return words
+            return
+        for number in range(count):
+            words = (access.words[2 * number], access.words[2 * number + 1])
+            self._brought.append(words)
+            if self._fetched:
+                self._fetched(CommandFetched(self.sim.now, self.iommu, index + number, words))
 
     def _access(self, kind: AccessKind, address: int, size: int, what: str, words: tuple[int, ...] = ()) -> Access:
         agent, big_endian = f"{self.iommu}.{what}", self.registers.fctl.be

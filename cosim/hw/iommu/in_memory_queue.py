@@ -125,6 +125,11 @@ class InMemoryQueue:
         """The integral of the depth over time so far, in entries times picoseconds."""
         return self._integral + self.depth * (self.sim.now - self._since)
 
+    @property
+    def following(self) -> int:
+        """Entries from the IOMMU's own index on that follow one another in memory."""
+        return min(self.depth, self._mask + 1 - self.index)
+
     def address(self, index: int) -> int:
         """Where the entry `index` is in memory."""
         return self.registers.value(self.place.base).address + index * self.place.entry

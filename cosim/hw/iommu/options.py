@@ -125,6 +125,9 @@ class GeometryOptions(Options):
     """The largest `ddtp.iommu_mode`: 1LVL, 2LVL or 3LVL."""
     cq_log2: int = Field(default=15, ge=1, le=31)
     """The largest command queue, log2 of its entries."""
+    command_burst: int = Field(default=1, ge=1, le=64)
+    """Commands that one read of the command queue brings, as far as there are any and the ring goes on. All but the
+    first of them are carried out without a read of their own, and no read is under way meanwhile."""
     fq_log2: int = Field(default=15, ge=1, le=31)
     """The largest fault queue, log2 of its entries."""
     icvec_bits: int = Field(default=2, ge=0, le=4)

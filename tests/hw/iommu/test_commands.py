@@ -83,6 +83,69 @@ class TestInOrder:
         assert log(Plain) == log(Agenda)
 
 
+class TestBursts:
+    """One read brings several commands (`command_burst`)."""
+
+    def fetched(self, bench: Bench) -> list[tuple[int, int]]:
+        """The time and the index of each command that is fetched from now on."""
+        seen: list[tuple[int, int]] = []
+        bench.sim.probe(CommandFetched).watch(lambda event: seen.append((event.time, event.index)))
+        return seen
+
+    def test_commands_that_came_with_another_take_no_read_of_their_own(self) -> None:
+        bench = consumer(timing={**TIMING, "beat": 1_000}, memory_ps=80_000, geometry={"command_burst": 4})
+        fetched, executed = self.fetched(bench), list[tuple[int, int]]()
+        bench.sim.probe(CommandExecuted).watch(lambda event: executed.append((event.time, event.index)))
+        bench.submit(*map(Iodir.inval_ddt, range(6)), rest=False)
+        first = bench.sim.now + 80_000
+        bench.run()
+        each = 20_000 + 40_000
+        second = first + 7 * 1_000 + 4 * each + 80_000
+        assert fetched == [(first, n) for n in range(4)] + [(second, n) for n in (4, 5)]
+        begun = [first + 7 * 1_000] * 4 + [second + 3 * 1_000] * 2
+        assert executed == [(at + (1 + n % 4) * each, n) for n, at in enumerate(begun)]
+
+    def test_a_read_brings_what_there_is_up_to_the_end_of_the_ring(self) -> None:
+        bench = consumer(memory_ps=80_000, geometry={"command_burst": 64})
+        bench.submit(*map(Iodir.inval_ddt, range(5)))
+        fetched = self.fetched(bench)
+        bench.submit(*map(Iodir.inval_ddt, range(5, 10)))
+        assert [index for _, index in fetched] == [5, 6, 7, 0, 1]
+        times = [time for time, _ in fetched]
+        assert times[0] == times[2] < times[3] == times[4]
+        assert bench.translation.done == [("ddt", n) for n in range(10)]
+
+    def test_what_was_read_behind_an_illegal_command_is_read_again(self) -> None:
+        bench = consumer(geometry={"command_burst": 8})
+        bench.submit(Iodir.inval_ddt(1), ILLEGAL["an unknown opcode"], Iodir.inval_ddt(3))
+        for n, word in enumerate((*Iodir.inval_ddt(2), *Iodir.inval_ddt(4))):
+            bench.memory.poke(RING + 16 + 8 * n, 8, word)
+        bench.write(CQCSR, Cqcsr.of(cqen=1, cie=1, cmd_ill=1))
+        assert bench.translation.done == [("ddt", 1), ("ddt", 2), ("ddt", 4)]
+
+    def test_what_was_read_is_forgotten_when_the_queue_is_turned_off(self) -> None:
+        bench = consumer(geometry={"command_burst": 8})
+        bench.translation.pending.shut()
+        bench.submit(Iofence.c(), Iodir.inval_ddt(1))
+        bench.write(CQCSR, 0)
+        bench.translation.pending.open()
+        bench.run()
+        for n, word in enumerate((*Iodir.inval_ddt(5), *Iodir.inval_ddt(6))):
+            bench.memory.poke(RING + 8 * n, 8, word)
+        bench.write(CQCSR, 3)
+        assert [entry for entry in bench.translation.done if entry[0] == "ddt"] == [("ddt", 5), ("ddt", 6)]
+
+    def test_if_memory_refuses_the_read_none_of_its_commands_is_carried_out(self) -> None:
+        bench = consumer(geometry={"command_burst": 8})
+        bench.memory.fault("access_fault", RING + 16, 16)
+        bench.submit(Iodir.inval_ddt(1), Iodir.inval_ddt(2))
+        assert bench.registers.cqcsr.cqmf
+        assert (bench.registers.cqh, bench.translation.done) == (0, [])
+        bench.memory.clear_faults()
+        bench.write(CQCSR, Cqcsr.of(cqen=1, cie=1, cqmf=1))
+        assert bench.translation.done == [("ddt", 1), ("ddt", 2)]
+
+
 class TestDecoding:
     @settings(derandomize=True, deadline=None, max_examples=20)
     @given(
