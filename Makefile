@@ -59,6 +59,7 @@ pythons: $(STAMP)
 	$(BIN)/python tests/digests.py $(PYTHONS)
 
 stress: $(STAMP)
+	$(BIN)/python -m tests.stress.equal
 	$(BIN)/python -m tests.stress.stress --operations 100000
 
 # Plants one fault after the other, and says which test sees each; what was stopped goes on where it was.
@@ -110,6 +111,7 @@ fast: $(STAMP)
 # What shows that it is the same: digests, random twins, conformance, litmus tests.
 fast-test: fast
 	COSIM_COMPILED=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m "slow or not slow" tests/compiled tests/sim tests/hw tests/study/run tests/conform tests/litmus
+	$(BIN)/python -m tests.stress.equal --needs-core
 
 # A wheel of this Python and machine with the compiled core in it; that of `pip wheel .` has none, and runs everywhere.
 fast-wheel: fast
