@@ -11,7 +11,7 @@ from rich.text import Text
 from cosim.study.explore.cells import Cell
 from cosim.study.explore.listing import Listed
 from cosim.study.report.page import Page, words
-from cosim.units.quantities import format_time
+from cosim.units.quantities import US
 
 
 def held_in_c(lines: Mapping[str, str], page: Page, indent: str) -> list[Text]:
@@ -35,4 +35,4 @@ def print_actions(cell: Cell, effects: Sequence[Listed], file: TextIO | None = N
         what = "changes" if each.changes else "looks at"
         touches = " ".join(each.touches) or "nothing"
         line = f"  {each.line}" if each.line else ""
-        file.write(f"{mark} {format_time(each.time_ps):>14}  {each.name:{room}}  {what} {touches}{line}\n")
+        file.write(f"{mark} {each.time_ps / US:>13,.6f} us  {each.name:{room}}  {what} {touches}{line}\n")
