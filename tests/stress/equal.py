@@ -77,13 +77,7 @@ def differences(all_told: Mapping[str, Told]) -> list[str]:
     return [
         f"{first} and {other}: {', '.join(sorted(what))}"
         for other in others
-        if (
-            what := {
-                name
-                for name, value in all_told[first].items() | all_told[other].items()
-                if all_told[first].get(name) != all_told[other].get(name)
-            }
-        )
+        if (what := {name for name, _ in all_told[first].items() ^ all_told[other].items()})
     ]
 
 
