@@ -27,7 +27,7 @@ POLICY = "latest"
 _PAGES = re.compile(r"\b(?:page of \w+|table|queue|directory) page\b")
 """A page of the driver's own: an object's is named by the function that asks for it, a policy's by what it is for."""
 
-_NULL = re.compile(r"^(kernel: ).*(null pointer dereference).*")
+_NULL = re.compile(r"(?:\S+, in \w+: )?null pointer dereference\b.*")
 """A null pointer that is followed: an object's is named by its line, a policy's by what is taken to be there."""
 
 
@@ -58,7 +58,7 @@ class Pair:
 
 def shown(record: Record) -> set[str]:
     """The kinds of violation, whether they were expected or not, and what else was not as expected."""
-    return {_NULL.sub(r"\1\2", _PAGES.sub("page of the driver", sign)) for sign in (*record.signatures, *record.signs)}
+    return {_NULL.sub("null pointer dereference", _PAGES.sub("page of the driver", sign)) for sign in (*record.signatures, *record.signs)}
 
 
 def requests(record: Record) -> int:
