@@ -58,7 +58,10 @@ class Pair:
 
 def shown(record: Record) -> set[str]:
     """The kinds of violation, whether they were expected or not, and what else was not as expected."""
-    return {_NULL.sub("null pointer dereference", _PAGES.sub("page of the driver", sign)) for sign in (*record.signatures, *record.signs)}
+    return {
+        _NULL.sub("null pointer dereference", _PAGES.sub("page of the driver", sign))
+        for sign in (*record.signatures, *record.signs)
+    }
 
 
 def requests(record: Record) -> int:
