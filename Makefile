@@ -108,7 +108,7 @@ bench: $(STAMP)
 fast: $(STAMP)
 	nice $(BIN)/python compiled/build.py
 
-# What shows that it is the same: digests, random twins, conformance, litmus tests.
+# What shows that it is the same: digests, conformance, litmus tests, random systems full of ties.
 fast-test: fast
 	COSIM_COMPILED=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m "slow or not slow" tests/compiled tests/sim tests/hw tests/study/run tests/conform tests/litmus
 	$(BIN)/python -m tests.stress.equal --needs-core

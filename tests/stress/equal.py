@@ -17,30 +17,28 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from queue import SimpleQueue
 from typing import Any
 
 from cosim.compiled import SWITCH, Core
 from cosim.spec.register_map import REGISTERS
+from cosim.study.finding.replay import Executor, on
 from cosim.study.run.keep import Keep
 from cosim.study.run.run import Point, UnderWay
 from cosim.system.load import resolved
 from cosim.system.system import System
 from tests.stress.ties import tied
 
-EXECUTORS = ("agenda", "plain")
+EXECUTORS: tuple[Executor, ...] = ("agenda", "plain")
 EVERYTHING = Keep(samples=True)
 
 Told = Mapping[str, str]
 """A hash of each thing that a run has come to, by what it is."""
 
 
-def told(number: int, executor: str) -> Told:
+def told(number: int, executor: Executor) -> Told:
     """What the system of that number comes to on an executor: what is measured, and the state in which it ends."""
-    topology = tied(number)
-    run = topology.run.model_copy(update={"executor": executor})
-    begun = UnderWay(Point(topology.model_copy(update={"run": run}), str(number)), keep=EVERYTHING)
+    begun = UnderWay(on(Point(tied(number), str(number)), executor), keep=EVERYTHING)
     try:
         begun.advance()
         result = begun.result()
@@ -79,13 +77,6 @@ def differences(all_told: Mapping[str, Told]) -> list[str]:
         for other in others
         if (what := {name for name, _ in all_told[first].items() ^ all_told[other].items()})
     ]
-
-
-def batched(numbers: Iterable[int], size: int) -> Iterator[list[int]]:
-    """So many of them at a time."""
-    rest = iter(numbers)
-    while some := list(islice(rest, size)):
-        yield some
 
 
 # --- Other processes -------------------------------------------------------------------------------------------------
@@ -143,8 +134,7 @@ def compared(numbers: Iterable[int], cores: Sequence[str], jobs: int) -> Iterato
 
     try:
         with ThreadPoolExecutor(jobs) as side_by_side:
-            for some in batched(numbers, 10 * jobs):
-                yield from side_by_side.map(one, some)
+            yield from side_by_side.map(one, numbers)
     finally:
         for servers in every:
             for server in servers:
