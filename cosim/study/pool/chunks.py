@@ -41,7 +41,8 @@ class Feed:
 
     def __init__(self, points: Iterable[Point], size: int, alone: Callable[[Point], bool]) -> None:
         self._points = iter(points)
-        self._size = size
+        self.size = size
+        """How many points make a chunk, at most: of those to come."""
         self._alone = alone
         self._next: Point | None = None
         self._key = ""
@@ -55,7 +56,7 @@ class Feed:
         """A chunk after the other, until there are no more points."""
         while (first := self._next) is not None:
             chunk = Chunk(self._key, first.topology)
-            while self._next is not None and self._key == chunk.key and len(chunk.points) < self._size:
+            while self._next is not None and self._key == chunk.key and len(chunk.points) < self.size:
                 chunk.points[self.taken] = self._next
                 self.taken += 1
                 self._advance()

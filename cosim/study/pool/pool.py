@@ -23,6 +23,9 @@ from cosim.study.run.run import Point, UnderWay
 
 AHEAD = 4
 """So many chunks for each process are taken from the points before the first record of them is fetched."""
+FIRST, MOST, SHARE = 8, 32, 4
+"""How many points make a chunk at first and at most. A fork is shared by as many as the chunk has, so that chunks grow,
+but never beyond this part of what each process has done so far: nobody waits long for the one that has the last."""
 
 
 class Pool:
@@ -30,7 +33,7 @@ class Pool:
 
     Each process boots one topology, once, and runs fork from it; it is kept while others of the same topology may
     come. `jobs` is how many there are at most, by default as many as this process has CPUs; `chunk` is how many points
-    one of them is given at once. A record has an outcome, a digest and violations; with `actions` also every effect
+    one of them is given at once, by default more of them the more there are. A record has an outcome, a digest and violations; with `actions` also every effect
     that took hold, with `results` the whole `Result`. ``also(run)`` is called at the end of boot, and what it returns
     at the end of the run: what that gives is in the record's `also`. `chooser(point)` makes what answers instead of
     the point's schedule.
@@ -49,7 +52,7 @@ class Pool:
         self,
         jobs: int | None = None,
         *,
-        chunk: int = 8,
+        chunk: int | None = None,
         fork: bool = True,
         anew: bool = False,
         actions: bool = False,
@@ -122,7 +125,7 @@ class Pool:
     def _side_by_side(
         self, crew: Crew, points: Iterable[Point], alone: Callable[[Point], bool], in_order: bool
     ) -> Generator[tuple[Point, Record]]:
-        feed = Feed(points, self._chunk, alone)
+        feed = Feed(points, self._chunk_after(0, crew), alone)
         chunks = feed.chunks()
         waiting: deque[Chunk] = deque()
         open_points: dict[int, Point] = {}
@@ -130,7 +133,8 @@ class Pool:
         following = 0
         try:
             while True:
-                while not feed.ended and len(open_points) < AHEAD * self._chunk * crew.jobs:
+                feed.size = self._chunk_after(following, crew)
+                while not feed.ended and len(open_points) < AHEAD * feed.size * crew.jobs:
                     chunk = next(chunks)
                     open_points |= chunk.points
                     waiting.append(chunk)
@@ -153,6 +157,10 @@ class Pool:
                 yield open_points[number], done[number]
         finally:
             crew.forget()
+
+    def _chunk_after(self, done: int, crew: Crew) -> int:
+        """How many points make a chunk when so many have come to their end."""
+        return self._chunk or min(MOST, max(FIRST, done // (SHARE * max(1, crew.jobs))))
 
     @contextmanager
     def _listening(self) -> Iterator[tuple[int, ...]]:

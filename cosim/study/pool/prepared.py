@@ -29,6 +29,7 @@ import os
 import pickle
 import select
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -44,8 +45,12 @@ from cosim.study.pool.whole_run import Booted, failed, finished, flush, import_o
 from cosim.study.run.run import Point
 from cosim.system.topology import Topology
 
-FORK_S = 0.02
-"""About what a fork costs this computer, in seconds, with the pages that are copied: boot pays that costs no more."""
+FORK_S = 0.01
+"""About what a fork costs this computer, in seconds, with the pages that are copied."""
+SOME = 24
+"""At least so many points are taken to come, of which nobody knows."""
+NESTED = 50
+"""So many more calls may be under way for each boot that lies inside of another: it takes some 20."""
 
 
 class Child:
@@ -100,7 +105,7 @@ class Prepared:
         system: Booted
 
         def at_end(sim: Sim) -> Point:
-            self._boot_s = self._boot_s or time.process_time() - begun
+            self._boot_s = time.process_time() - begun
             self._systems.append(system)
             self._serve()
             return self._next(sim)
@@ -120,6 +125,7 @@ class Prepared:
         gc.freeze()  # a collection writes into what it looks at, and so would copy it into each child
         while self._asked or self._hear():
             if self._another_pays():
+                sys.setrecursionlimit(sys.getrecursionlimit() + NESTED)
                 self._boot()
                 if not self._child:
                     self._boot_s = math.inf  # what has booted once does not boot again
@@ -137,9 +143,13 @@ class Prepared:
         return bool(come)
 
     def _another_pays(self) -> bool:
-        """Whether one more system costs less than forks for all points so far did without it."""
+        """Whether one more system costs less than it saves of forks, if as many points come as came so far, and some.
+
+        Of n systems in each child, n boots and 1 / n of a fork for each point cost least if both are equal.
+        """
         systems = len(self._systems)
-        return 0 < systems < len(self._asked) and systems * self._boot_s < (self._told + len(self._asked)) * FORK_S
+        points = self._told + len(self._asked) + SOME
+        return 0 < systems < len(self._asked) and systems**2 * self._boot_s < points * FORK_S
 
     def _next(self, sim: Sim) -> Point:
         """In a child, the point that the system which has booted is to run; without one, it ends.

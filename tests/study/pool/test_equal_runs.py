@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from cosim.study.pool import Pool, Record
+from cosim.study.pool import Pool, Record, prepared
+from cosim.study.pool.pool import MOST
+from cosim.study.pool.prepared import Prepared
 from cosim.study.run.run import Point, run
 from cosim.system.topology import Topology
-from tests.study.pool.systems import RACE, loaded
+from tests.study.pool.systems import RACE, loaded, numbered
 
 
 def points(topology: Topology, count: int) -> list[Point]:
@@ -109,6 +111,31 @@ def test_a_process_with_another_hash_seed_gives_equal_digests(tmp_path: Path) ->
             check=True,
         )
         assert fresh.stdout.split() == forked
+
+
+@pytest.mark.parametrize("executor", ["agenda", "plain"])
+def test_many_systems_that_boot_inside_of_one_another_give_the_records_of_one(
+    tmp_path: Path, executor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as a chunk has at most: their boots are under way at the same time, and the calls that they have made."""
+    monkeypatch.setattr(prepared, "SOME", 1_000_000)
+    booted = tmp_path / "booted"
+    seen = Prepared._boot
+
+    def boot(self: Prepared) -> None:
+        if not booted.exists():
+            sys.setrecursionlimit(400)  # as where calls lie deeper
+        with booted.open("a", encoding="utf-8") as file:
+            file.write("one\n")
+        seen(self)
+
+    monkeypatch.setattr(Prepared, "_boot", boot)
+    several = numbered(loaded(tmp_path, RACE, run__executor=executor), MOST + 1)
+    with Pool(1, chunk=MOST) as pool:
+        records = [told(record) for _, record in pool.runs(several)]
+    assert len(booted.read_text(encoding="utf-8").split()) == MOST
+    assert {record[0] for record in records} == {"ok"}
+    assert len(set(map(repr, records))) == 1
 
 
 PRINTS = """

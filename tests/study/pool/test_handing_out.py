@@ -21,6 +21,8 @@ class AllAtOnce:
     jobs = 1
 
     def __init__(self) -> None:
+        self.sizes: list[int] = []
+        """How many points each chunk had that was taken."""
         self._taken: list[Came] = []
 
     def crew(self, wanted: Wanted, jobs: int | None) -> AllAtOnce:
@@ -29,6 +31,7 @@ class AllAtOnce:
     def take(self, waiting: deque[Chunk]) -> None:
         while waiting:
             chunk = waiting.popleft()
+            self.sizes.append(len(chunk.points))
             self._taken += [Came(chunk, number, point, Record("ok")) for number, point in chunk.points.items()]
 
     def wait(self, told: Sequence[int]) -> Iterator[Came]:
@@ -49,3 +52,24 @@ def test_more_is_taken_once_all_that_was_open_has_ended_at_the_same_time(tmp_pat
         found = [point for point, _ in pool.runs(points, in_order=in_order)]
     assert sorted(found, key=points.index) == points
     assert found == points or not in_order
+
+
+def test_chunks_grow_with_what_has_ended_but_no_chunk_is_a_large_part_of_it(tmp_path: Path) -> None:
+    crew = AllAtOnce()
+    points = numbered(loaded(tmp_path, TINY), 600)
+    with Pool(place=crew) as pool:
+        assert len(list(pool.runs(points))) == 600
+    *sizes, _ = crew.sizes
+    assert sizes == sorted(sizes)
+    assert (sizes[0], sizes[-1]) == (8, 32)
+    ended = 0
+    for size in sizes:
+        assert size == 8 or size <= ended / 4
+        ended += size
+
+
+def test_a_chunk_that_is_asked_for_stays_as_large(tmp_path: Path) -> None:
+    crew = AllAtOnce()
+    with Pool(place=crew, chunk=5) as pool:
+        assert len(list(pool.runs(numbered(loaded(tmp_path, TINY), 300)))) == 300
+    assert set(crew.sizes) == {5}

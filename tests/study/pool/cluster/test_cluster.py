@@ -36,15 +36,17 @@ ROOT = Path(cosim.__file__).parents[1]
 
 
 class Running:
-    """A scheduler and its workers, which are ended by their ids."""
+    """A scheduler, which listens already, and its workers; they are ended by their ids."""
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+            port = free.getsockname()[1]
+        self.address = f"tcp://127.0.0.1:{port}"
         self._folder = folder
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", self.address.rpartition(":")[2])
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(port))
         self.workers: list[subprocess.Popen[bytes]] = []
+        until(lambda: listens(port))
 
     def worker(self, **environment: str) -> subprocess.Popen[bytes]:
         """One worker more, of one thread."""
@@ -91,6 +93,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     found.worker()
     yield found.address
     found.end()
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections at `port` of this machine."""
+    with socket.socket() as asks:
+        return asks.connect_ex(("127.0.0.1", port)) == 0
 
 
 def until(met: Callable[[], bool]) -> None:
