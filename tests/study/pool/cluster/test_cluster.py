@@ -46,7 +46,8 @@ class Running:
         self._folder = folder
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(port))
         self.workers: list[subprocess.Popen[bytes]] = []
-        until(lambda: listens(port))
+        with socket.socket() as asks:
+            until(lambda: asks.connect_ex(("127.0.0.1", port)) == 0)
 
     def worker(self, **environment: str) -> subprocess.Popen[bytes]:
         """One worker more, of one thread."""
@@ -93,12 +94,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     found.worker()
     yield found.address
     found.end()
-
-
-def listens(port: int) -> bool:
-    """Whether somebody takes connections at `port` of this machine."""
-    with socket.socket() as asks:
-        return asks.connect_ex(("127.0.0.1", port)) == 0
 
 
 def until(met: Callable[[], bool]) -> None:
