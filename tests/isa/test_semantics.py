@@ -135,15 +135,16 @@ def test_a_pair_of_lr_and_sc_that_compares_is_one_atomic() -> None:
 
 
 def test_what_a_value_was_computed_from_is_known_also_behind_the_stack() -> None:
-    """ld a0, 0(a1); addi a0, a0, 1; sd a0, 8(sp); ld a2, 8(sp); xor a3, a3, a2"""
+    """ld a0, 0(a1); addi a0, a0, 1; sd a0, 8(sp); ld a2, 8(sp); xor a3, a3, a2; sd zero, 8(sp); ld a4, 8(sp)"""
     hart = LoneHart(low=0x7000, high=0x7FF8, stack=bytearray(0x1000))
     hart.x[2], hart.x[11] = 0x7800, 0x100
-    code = (0x0005_B503, 0x0015_0513, 0x00A1_3423, 0x0081_3603, 0x00C6_C6B3, 0x0000_006F)
+    code = (0x0005_B503, 0x0015_0513, 0x00A1_3423, 0x0081_3603, 0x00C6_C6B3, 0x0001_3423, 0x0081_3703, 0x0000_006F)
     hart.run(b"".join(word.to_bytes(4, "little") for word in code), 0x1000)
     assert hart.x[13] == hart.x[12] == 1
     assert [hart.at[number] for number in (10, 11, 12, 13)] == [7, -1, 7, 7]
+    assert (hart.x[14], hart.at[14]) == (0, -1), "a constant was stored over it"
     assert hart.log == [("load", 0x100, -1, 8)]
-    assert hart.retired == 6
+    assert hart.retired == 8
 
 
 @pytest.mark.parametrize(("funct3", "taken"), [(0, False), (1, True), (4, True), (5, False), (6, False), (7, True)])
@@ -175,6 +176,24 @@ def test_a_fence_tells_its_sets() -> None:
 def test_unknown_bits_are_said_to_be_so(word: int) -> None:
     with pytest.raises(UnknownInstruction, match="no instruction of RV64IMAC"):
         decode(word)
+
+
+RESERVED = {
+    "c.addi4spn": 0x0004,
+    "c.addiw": 0x2005,
+    "c.addi16sp": 0x6101,
+    "c.lui": 0x6501,
+    "c.lwsp": 0x4012,
+    "c.ldsp": 0x6022,
+    "c.jr or c.mv": 0x8002,
+}
+"""Without the operand, or with the zero, that each must not have: c.addiw of x0, c.lui of 0, c.jr to x0."""
+
+
+@pytest.mark.parametrize("form", RESERVED)
+def test_a_compressed_form_whose_operand_must_not_be_zero_is_none_with_a_zero(form: str) -> None:
+    with pytest.raises(UnknownInstruction, match="no instruction of RV64IMAC"):
+        decode(RESERVED[form])
 
 
 def test_a_block_is_cut_where_it_is_too_long() -> None:
