@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 
 from cosim.isa.decode import decode
 from cosim.object import elf, inlined, kept
+from cosim.object.dwarf import DebugInfo
 from cosim.object.errors import ObjectError
 from cosim.object.image import Image, Nowhere, _load, load
+from cosim.object.link import CODE, Region
 
 DRIVER = Path(__file__).parent / "driver"
 PATHS = (DRIVER / "queue.o", DRIVER / "domain.o")
@@ -58,7 +61,7 @@ def test_structures_are_found_by_name(image: Image) -> None:
 
 def test_a_function_of_one_object_is_called_by_the_other(image: Image) -> None:
     """own_probe of queue.c calls own_domains_start of domain.c, and the kernel."""
-    called = {image.linked.symbols.get(name): name for name in ("own_domains_start", "own_sync")}
+    called = {image.linked.symbols[name]: name for name in ("own_domains_start", "own_sync")}
     called |= image.linked.outside
     found = {called.get(target) for target in calls(image, "own_probe")}
     assert {"own_domains_start", "request_threaded_irq", "devm_kmalloc"} <= found
@@ -90,6 +93,14 @@ def test_an_instruction_knows_its_line(image: Image) -> None:
     file, _, line = image.place(image.linked.symbols["own_send"]).partition(":")
     assert file == "queue.c"
     assert "own_send" in source[int(line) - 2]
+
+
+def test_behind_the_code_of_an_object_there_is_no_line(image: Image) -> None:
+    """The code of the second object begins where that of the first one ends."""
+    (_, middle), (_, end) = image.linked.text
+    files = [image.info.place(at).partition(":")[0] for at in (middle - 2, middle, end - 2, end)]
+    assert files == ["queue.c", "domain.c", "domain.c", ""]
+    assert image.info.sender(end) == ""
 
 
 def test_what_a_header_inlines_is_told_by_the_line_that_calls_it(image: Image) -> None:
@@ -165,6 +176,29 @@ def test_without_an_order_those_blocks_are_others_that_made_it(image: Image) -> 
         assert {at for at in image.blocks if other.block(at) is not image.blocks[at]} == made
 
 
+ORDERS = (
+    0x0310_000F,  # fence rw, w
+    0x00B5_352F,  # amoadd.d a0, a1, (a0)
+    0x04B5_352F,  # amoadd.d.aq a0, a1, (a0)
+    0x02B5_352F,  # amoadd.d.rl a0, a1, (a0)
+    0x06B5_352F,  # amoadd.d.aqrl a0, a1, (a0)
+    0x1405_352F,  # lr.d.aq a0, (a0)
+    0x1AB5_352F,  # sc.d.rl a0, a1, (a0)
+    0x0000_8067,  # ret
+)
+
+
+def test_what_makes_order_is_a_fence_and_an_atomic_that_acquires_or_releases(image: Image) -> None:
+    code = Region(CODE, b"".join(word.to_bytes(4, "little") for word in ORDERS))
+    text, functions = ((CODE, code.end),), ((CODE, len(code.data), "orders"),)
+    small = Image([], replace(image.linked, code=code, text=text, functions=functions), DebugInfo(), {})
+    orders = [CODE + 4 * index for index in (0, 2, 3, 4, 5, 6)]
+    assert small.orders() == {"orders": orders}
+    found = [decode(small.without(orders).fetch(at)) for at in range(CODE, code.end, 4)]
+    assert [one.name for one in found] == ["addi", *["amoadd.d"] * 4, "lr.d", "sc.d", "jalr"]
+    assert not any(one.acquire or one.release for one in found)
+
+
 def test_there_is_no_code_but_code(image: Image) -> None:
     for address in (0, image.linked.data.base, image.linked.symbols["own_send"] + 1, 0x8000_0000):
         with pytest.raises(Nowhere, match="no instruction of the driver"):
@@ -214,6 +248,21 @@ BAD = {
     "is built with KASAN": renamed("usleep_range_state", "__asan_load8"),
     "has pads for ftrace": renamed("_dev_warn", "_mcount"),
 }
+
+
+def last_section(kind: int, beyond: int) -> bytes:
+    """The object, with its last section of another kind and so many bytes longer than the rest of the file."""
+    whole = PATHS[0].read_bytes()
+    at = struct.unpack_from("<Q", whole, 40)[0] + 64 * (struct.unpack_from("<H", whole, 60)[0] - 1)
+    size = len(whole) - struct.unpack_from("<Q", whole, at + 24)[0] + beyond
+    return patched(at + 4, struct.pack("<I", kind))(patched(at + 32, struct.pack("<Q", size))(whole))
+
+
+def test_a_section_reaches_to_the_end_of_its_file_and_no_further() -> None:
+    strings = 3
+    elf.read(PATHS[0], last_section(strings, 0))
+    with pytest.raises(ObjectError, match=f"was cut short.* of at least {PATHS[0].stat().st_size + 1};"):
+        elf.read(PATHS[0], last_section(strings, 1))
 
 
 @pytest.mark.parametrize("sentence", BAD)
