@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cosim.events import ThreadEnded
 from cosim.sim.operations import Load, MmioRead, Now, Op, Park, Poll, PollEither, Sleep, Work
 from cosim.sim.ranks import Stage
 from cosim.units.quantities import NS, US, S
@@ -93,6 +94,16 @@ def test_a_word_that_has_changed_already_ends_the_wait_at_the_first_poll() -> No
     machine = Machine(timing=FREE_SWITCH)
     machine.memory.poke(X, 8, 1)
     assert outcome(machine, awaited(Park(X, 0, poll_ps=50))) == [True, 52]
+
+
+def test_a_thread_that_parks_on_no_memory_is_named_in_its_oops() -> None:
+    """Not the one that did something on this CPU before it."""
+    machine, reasons = Machine(timing=FREE_SWITCH), []
+    machine.sim.probe(ThreadEnded).watch(lambda event: reasons.append(event.reason))
+    machine.cpu.start("loads", awaited(Load(X))(machine))
+    machine.cpu.start("parks", awaited(Park(DEVICE, 0))(machine))
+    machine.run()
+    assert reasons == ["", f"cpu0.parks accesses {DEVICE:#x} as memory, where device0 is"]
 
 
 def test_four_bytes_are_watched_alone() -> None:
