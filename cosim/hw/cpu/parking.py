@@ -17,6 +17,7 @@ def park(cpu: Scheduler, thread: Thread, op: Park) -> Steps[bool]:
     """Wait for a word to change, as a loop would whose load takes hold every `poll_ps`."""
     load = Load(op.address, op.size, part=op.part)
     yield from cpu.stall(thread, load, op.part)
+    cpu.hart.who = thread.name
     memory = cpu.memory(op.address, op.size)
     memory.judge(thread.name, int(op.address), op.size, write=False)
     parked = _Parked(cpu, thread, op, memory)

@@ -33,10 +33,10 @@ class Pool:
 
     Each process boots one topology, once, and runs fork from it; it is kept while others of the same topology may
     come. `jobs` is how many there are at most, by default as many as this process has CPUs; `chunk` is how many points
-    one of them is given at once, by default more of them the more there are. A record has an outcome, a digest and violations; with `actions` also every effect
-    that took hold, with `results` the whole `Result`. ``also(run)`` is called at the end of boot, and what it returns
-    at the end of the run: what that gives is in the record's `also`. `chooser(point)` makes what answers instead of
-    the point's schedule.
+    one of them is given at once, by default more of them the more there are. A record has an outcome, a digest and
+    violations; with `actions` also every effect that took hold, with `results` the whole `Result`. ``also(run)`` is
+    called at the end of boot, and what it returns at the end of the run: what that gives is in the record's `also`.
+    `chooser(point)` makes what answers instead of the point's schedule.
 
     With a `place`, such as a cluster, the processes are there; what they call has to be picklable.
 

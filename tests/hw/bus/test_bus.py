@@ -81,7 +81,16 @@ def test_neighbours_do_not_overlap(sim: Sim, bus: Bus) -> None:
     assert len(bus.ranges()) == 3
 
 
-@pytest.mark.parametrize(("base", "size"), [(0, 0), (-8, 8), ((1 << 64) - 8, 16)])
+def test_the_whole_address_space_may_be_attached_up_to_its_last_byte(sim: Sim, bus: Bus) -> None:
+    low, high = Cells(sim), Cells(sim)
+    bus.attach(0, 0x1000, low, "low")
+    bus.attach(0x1000, (1 << 64) - 0x1000, high, "high")
+    assert bus.target(0) is low
+    assert bus.target((1 << 64) - 8, 8) is bus.port("nic0").route((1 << 64) - 8, 8).target is high
+    assert bus.target((1 << 64) - 8, 9) is NOWHERE
+
+
+@pytest.mark.parametrize(("base", "size"), [(0, 0), (-8, 8), (-1, 1), ((1 << 64) - 8, 9), (1 << 64, 1)])
 def test_a_range_outside_64_bits_is_refused(sim: Sim, bus: Bus, base: int, size: int) -> None:
     with pytest.raises(ValueError, match=r"odd: .* are not a range of 64-bit addresses"):
         bus.attach(base, size, Cells(sim), "odd")

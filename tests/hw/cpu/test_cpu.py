@@ -73,6 +73,13 @@ def test_a_register_read_takes_hold_half_way_and_adds_the_time_of_the_device() -
     assert machine.device.log == [(BOOT + 75 * NS + 40 * NS, "read", 0, 0)]
 
 
+@pytest.mark.parametrize("takes", [2, 7, 75_001])
+def test_a_register_read_of_an_odd_time_takes_all_of_it_and_its_way_back_is_the_longer_one(takes: int) -> None:
+    machine = Machine(timing={"mmio_read": f"{takes} ps"})
+    assert took(machine, MmioRead(DEVICE)) == [takes]
+    assert machine.device.log == [(BOOT + takes // 2, "read", 0, 0)]
+
+
 def test_a_posted_register_write_arrives_after_the_thread_has_gone_on() -> None:
     machine = Machine()
     assert took(machine, MmioWrite(DEVICE, 3)) == [30 * NS]
@@ -203,6 +210,18 @@ def test_a_full_buffer_makes_the_next_store_wait_until_the_oldest_has_left() -> 
     assert times == [BOOT + 3 * NS]
 
 
+@pytest.mark.parametrize(("second", "ends"), [(Store(X, 1), [30, 31, 33]), (MmioWrite(DEVICE, 2), [30, 60, 131])])
+def test_a_full_buffer_hurries_its_oldest_store_and_no_register_write(second: Op[Any], ends: list[int]) -> None:
+    """A register write arrives 100 ns after it was issued, whoever waits; a store behind it does not wait for that."""
+    machine = Machine(store_buffer=2)
+    times = drained_at(machine, X)
+    assert [end - BOOT for end, _ in timed(machine, MmioWrite(DEVICE, 1), second, Store(Y, 1))] == [
+        end * NS for end in ends
+    ]
+    assert times == ([BOOT + 32 * NS] if isinstance(second, Store) else [])
+    assert machine.device.log[0] == (BOOT + 130 * NS, "write", 0, 1)
+
+
 def test_a_fence_makes_a_later_load_wait_for_earlier_stores_and_hurries_them() -> None:
     machine = Machine(timing={"drain": "1 us"})
     times = drained_at(machine, X)
@@ -279,18 +298,39 @@ def test_a_lock_alone_does_not_keep_the_doorbells_of_its_holders_in_order() -> N
 # --- Freed memory --------------------------------------------------------------------------------------------------
 
 
-def test_a_thread_that_touches_freed_memory_is_named() -> None:
-    machine = Machine()
+@pytest.mark.parametrize("model", MODELS)
+def test_a_thread_that_touches_freed_memory_is_named(model: str) -> None:
+    """Also where its own store answers the load: then the load is told before the store, which is still buffered."""
+    machine = Machine(memory_model=model)
     touched: list[FreedTouched] = []
     machine.sim.probe(FreedTouched).watch(touched.append)
     machine.at(1, lambda: machine.memory.poison(X, 64, "cpu1.free", "bond"))
-    timed(machine, Load(X), Store(X + 8, 1), Load(Y), Fence("rw", "rw"), Load(X + 8))
-    assert [(event.who, event.address - X, event.write) for event in touched] == [
-        ("cpu0.t0", 0, False),
-        ("cpu0.t0", 8, True),
-        ("cpu0.t0", 8, False),
-    ]
-    assert touched[0].freed_by == "cpu1.free"
+    timed(machine, Load(X), Store(X + 8, 1), Load(X + 8), Load(Y), Fence("rw", "rw"), Load(X + 8))
+    buffered = [(8, False), (8, True)]
+    if model == "sequential":
+        buffered.reverse()
+    assert [(event.address - X, event.write) for event in touched] == [(0, False), *buffered, (8, False)]
+    assert {(event.who, event.freed_by) for event in touched} == {("cpu0.t0", "cpu1.free")}
+
+
+def test_a_store_that_leaves_the_buffer_is_its_own_threads_whoever_has_the_cpu_by_then() -> None:
+    machine = Machine(timing={"switch": 0, "drain": "1 us"})
+    touched: list[tuple[str, bool]] = []
+    machine.sim.probe(FreedTouched).watch(lambda event: touched.append((event.who, event.write)))
+    machine.at(1, lambda: machine.memory.poison(X, 64, "cpu1.free", "bond"))
+
+    async def stores() -> None:
+        await Store(X, 1)
+
+    async def goes_on() -> None:
+        await Store(Y, 1)
+        await Work(2 * US)
+        await Load(X + 8)
+
+    machine.cpu.start("stores", stores())
+    machine.cpu.start("goes_on", goes_on())
+    machine.run()
+    assert touched == [("cpu0.stores", True), ("cpu0.goes_on", False)]
 
 
 def test_waiting_for_a_word_of_freed_memory_is_touching_it() -> None:

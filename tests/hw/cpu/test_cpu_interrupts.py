@@ -73,6 +73,26 @@ def test_a_handler_runs_on_an_idle_cpu() -> None:
     assert bench.run(work(1)).log == [51000]
 
 
+@pytest.mark.parametrize("how", ["store", "time-out"])
+def test_an_idle_cpu_changes_to_a_thread_that_has_woken_meanwhile_when_the_handler_has_ended(how: str) -> None:
+    """It is woken while the handler runs, from 6 us to 9 us, and the change takes 2 us."""
+
+    async def handler() -> None:
+        bench.machine.cpu.wire(LINE, False)
+        if how == "store":
+            await Store(X, 1)
+        await Work(3 * US)
+
+    async def body() -> None:
+        await Park(X, 0, spin=False, timeout_ps=None if how == "store" else 4500 * NS)
+        bench.log.append(bench.machine.sim.now // NS)
+
+    bench = Bench(timing={"switch": "2 us", "store": 0})
+    bench.raise_at(5 * US)
+    bench.run(body(), handler)
+    assert bench.log == [11_000]
+
+
 def test_disabled_interrupts_wait_until_they_are_enabled() -> None:
     async def body() -> None:
         await IrqDisable()
@@ -269,8 +289,8 @@ def test_a_write_to_the_interrupt_file_is_a_message() -> None:
     file = InterruptFile(machine.sim, "cpu0.imsic", 0x2800_0000, machine.cpu)
     machine.bus.attach(0x2800_0000, InterruptFile.SIZE, file, "imsic")
 
-    def write(address: int, size: int = 4) -> Response:
-        access = Access(machine.cpu.port, AccessKind.WRITE, address, size, CountsFor("memory"), (LINE,))
+    def write(address: int, size: int = 4, value: int = LINE) -> Response:
+        access = Access(machine.cpu.port, AccessKind.WRITE, address, size, CountsFor("memory"), (value,))
         machine.bus.target(address).commit(access)
         return access.response
 
@@ -279,3 +299,20 @@ def test_a_write_to_the_interrupt_file_is_a_message() -> None:
     assert write(0x2800_0004) is Response.ACCESS_FAULT
     assert write(0x2800_0000, 8) is Response.ACCESS_FAULT
     assert file.messages == 1
+
+
+def test_a_write_of_0_to_the_interrupt_file_is_accepted_and_no_message() -> None:
+    """0 is no interrupt's number, and so not that of one with a handler either."""
+
+    async def body() -> None:
+        await OnInterrupt(0, bench.handler)
+        await Work(10 * US)
+
+    bench = Bench()
+    cpu = bench.machine.cpu
+    file = InterruptFile(bench.machine.sim, "cpu0.imsic", 0x2800_0000, cpu)
+    access = Access(cpu.port, AccessKind.WRITE, 0x2800_0000, 4, CountsFor("memory"), (0,))
+    bench.machine.at(5 * US, lambda: file.commit(access))
+    bench.machine.at(6 * US, lambda: file.poke(0x2800_0000, 4, 0))
+    assert bench.run(body()).log == []
+    assert access.response is Response.OK

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.sim.operations import Load, MmioRead, Now, Op, Park, Poll, PollEither, Sleep, Work
+from cosim.events import ThreadEnded
+from cosim.sim.operations import Load, MmioRead, Now, Op, Park, Poll, PollEither, Sleep, Store, Work
 from cosim.sim.ranks import Stage
 from cosim.units.quantities import NS, US, S
 from tests.hw.machines import DEVICE, EXECUTORS, Machine, UnwatchedDevice, X
@@ -93,6 +94,31 @@ def test_a_word_that_has_changed_already_ends_the_wait_at_the_first_poll() -> No
     machine = Machine(timing=FREE_SWITCH)
     machine.memory.poke(X, 8, 1)
     assert outcome(machine, awaited(Park(X, 0, poll_ps=50))) == [True, 52]
+
+
+@pytest.mark.parametrize("spin", [True, False])
+@pytest.mark.parametrize(("address", "size"), [(X, 8), (X + 4, 4)])
+def test_a_thread_finds_its_own_store_that_is_still_in_the_buffer(address: int, size: int, spin: bool) -> None:
+    """As the loop would: it does not take it for a change later on, and what it expects there is no change."""
+    value = 3 << 8 * (address - X)
+    for seen, changed in ((0, True), (value, False)):
+
+        async def body(machine: Machine, seen: int = seen) -> bool:
+            await Store(address, 3, size)
+            return await Park(X, seen, timeout_ps=10 * US, poll_ps=500, spin=spin)
+
+        found, ended = outcome(Machine(timing={"switch": 0, "drain": "1 us"}), body)
+        assert (found, ended // US) == (changed, 0 if changed else 10), "what it waits for leaves at once"
+
+
+def test_a_thread_that_parks_on_no_memory_is_named_in_its_oops() -> None:
+    """Not the one that did something on this CPU before it."""
+    machine, reasons = Machine(timing=FREE_SWITCH), []
+    machine.sim.probe(ThreadEnded).watch(lambda event: reasons.append(event.reason))
+    machine.cpu.start("loads", awaited(Load(X))(machine))
+    machine.cpu.start("parks", awaited(Park(DEVICE, 0))(machine))
+    machine.run()
+    assert reasons == ["", f"cpu0.parks accesses {DEVICE:#x} as memory, where device0 is"]
 
 
 def test_four_bytes_are_watched_alone() -> None:

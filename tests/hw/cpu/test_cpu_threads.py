@@ -8,6 +8,8 @@ import pytest
 
 from cosim.events import Switched, ThreadEnded
 from cosim.sim.operations import (
+    Amo,
+    Atomic,
     Fence,
     Instant,
     IrqDisable,
@@ -31,6 +33,7 @@ from tests.hw.machines import DEVICE, Machine, X, Y, timed
 
 BOOT = 1500 * NS
 """The change to the first thread."""
+CAS = Atomic(Amo.CAS, Y, 1, expect=0, part="lock")
 
 
 # --- Accounting ----------------------------------------------------------------------------------------------------
@@ -75,6 +78,16 @@ def test_parts_name_where_the_time_went() -> None:
     machine.cpu.start("t0", body())
     machine.run()
     assert spent == [{"cpu": 5 * NS, "lock": 2 * NS, "mmio": 150 * NS, "sleep": 10 * NS, "preempted": BOOT}]
+
+
+@pytest.mark.parametrize(
+    ("op", "takes"), [(Load(Y, part="lock"), 2), (Atomic(Amo.SWAP, Y, 1, part="lock"), 20), (CAS, 20)]
+)
+def test_what_a_fence_keeps_back_waits_as_a_part_of_the_fence(op: Op[Any], takes: int) -> None:
+    """The fence takes 10 ns, and what it keeps back waits for a nanosecond until the store has left."""
+    machine = Machine(timing={"drain": "1 us"})
+    before, *_, after = (value for _, value in timed(machine, Now(), Store(X, 1), Fence("w", "rw"), op, Now()))
+    assert after.since(before) == {"cpu": 1 * NS, "fence_instr": 11 * NS, "lock": takes * NS}
 
 
 # --- The life of threads -------------------------------------------------------------------------------------------

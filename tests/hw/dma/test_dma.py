@@ -104,6 +104,17 @@ def test_a_request_over_a_page_boundary_is_made_in_pieces() -> None:
     assert [(event.iova - BASE, event.size) for event in rig.issued] == [(4000, 96), (4096, 4096), (8192, 1808)]
 
 
+def test_the_pieces_of_a_request_are_all_reads_or_all_writes() -> None:
+    rig = Rig()
+    rig.master(requests=30, read=0.5, size=6000, window=6000).start(BASE + 4000)
+    rig.run()
+    assert len(rig.issued) == 90
+    requests = [{event.write for event in rig.issued[first : first + 3]} for first in range(0, 90, 3)]
+    assert {False} in requests
+    assert {True} in requests
+    assert {False, True} not in requests
+
+
 def test_what_a_master_writes_is_in_memory() -> None:
     rig = Rig()
     rig.master(requests=2, read=0, size=24).start(BASE)

@@ -72,6 +72,22 @@ def test_requests_of_any_size_are_inside_the_window(pattern: str, size: int, win
     assert all(0 <= offset <= window - size and offset % 8 == 0 for offset in found)
 
 
+@pytest.mark.parametrize(
+    ("options", "pages"),
+    [
+        ({"window": "4 KiB"}, 1),
+        ({"window": "4097 B"}, 2),
+        ({"window": "64 B"}, 1),
+        ({"window": "3 MiB", "page": "2 MiB"}, 2),
+        ({"window": "4 MiB", "page": "2 MiB"}, 2),
+        ({"pattern": "told"}, 0),
+    ],
+)
+def test_what_is_mapped_are_whole_pages_that_hold_all_of_the_window(options: dict[str, Any], pages: int) -> None:
+    traffic = TrafficOptions.model_validate(options)
+    assert traffic.mapped == pages * traffic.page_size
+
+
 # --- How large --------------------------------------------------------------------------------------------------------
 
 
@@ -80,6 +96,14 @@ def test_sizes_occur_as_often_as_their_weights_say() -> None:
     found = Counter(draw() for _ in range(6000))
     assert deviation([found[size] for size in (64, 576, 1500)], [7 / 12, 4 / 12, 1 / 12]) < CRITICAL
     assert deviation([found[size] for size in (64, 576, 1500)], [6 / 12, 5 / 12, 1 / 12]) > CRITICAL
+
+
+def test_a_mix_of_one_size_is_that_size_and_nothing_is_drawn_for_it() -> None:
+    for mix, size in (({576: 3}, 576), ({}, 64)):
+        stream = Chooser(0).stream("nic0.sizes")
+        draw = sizes(64, mix, stream)
+        assert {draw() for _ in range(10)} == {size}
+        assert stream.untouched
 
 
 def test_a_mix_of_sizes_changes_no_address_and_no_time() -> None:
@@ -114,6 +138,16 @@ def arrivals(count: int, seed: int = 0, **options: Any) -> list[int]:
 def test_requests_at_an_interval_come_in_bursts_of_a_length() -> None:
     """In bursts of 100 ns the clock of arrivals goes on, between them it stands still."""
     assert arrivals(6, interval="40 ns", burst_on="100 ns", burst_off="1 us") == [40, 80, 1120, 1160, 2200, 2240]
+
+
+def test_a_request_at_the_very_end_of_a_burst_is_the_first_of_the_next_one() -> None:
+    """A burst is over when its time has passed, whether requests come at an interval or as fast as slots allow."""
+    options: dict[str, Any] = {"burst_on": "100 ns", "burst_off": "1 us"}
+    assert arrivals(4, interval="50 ns", **options) == [50, 1100, 1150, 2200]
+    bursts = Bursts.of(pace(**options), Chooser(0).stream("nic0.bursts"))
+    assert bursts is not None
+    waits = {0: 0, 100 * NS - 1: 0, 100 * NS: 1000 * NS, 1100 * NS: 0, 1200 * NS - 1: 0, 1200 * NS + 1: 1000 * NS - 1}
+    assert {now: bursts.held(now) for now in waits} == waits
 
 
 def test_requests_at_an_interval_come_in_bursts_of_a_number() -> None:

@@ -9,7 +9,7 @@ import pytest
 from cosim.sim.agenda import Agenda
 from cosim.sim.plain import Plain
 from cosim.spec.register_map import FQCSR
-from tests.hw.iommu.harness import NS, System
+from tests.hw.iommu.harness import FAULTS, NS, System
 
 LOOKUP, START, BEAT, ANSWER, MEMORY = 2 * NS, 3 * NS, 1 * NS, 5 * NS, 100 * NS
 RECORD = START + 3 * BEAT + MEMORY
@@ -74,6 +74,15 @@ def test_the_next_record_is_begun_a_turnaround_after_the_one_before_it(executor:
     machine = Machine(executor, turnaround=4 * NS)
     assert machine.answered(2) == [LOOKUP + RECORD + ANSWER, LOOKUP + RECORD + period + ANSWER]
     assert machine.answered(1) == [LOOKUP + RECORD + ANSWER], "the queue has been idle for long"
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_a_record_that_memory_refuses_takes_its_time_and_the_turnaround_behind_it(executor: Any) -> None:
+    """The fault behind it, lost since the queue has stopped, waits for its place in the buffer as ever."""
+    machine = Machine(executor, turnaround=4 * NS, fault_buffer=1)
+    machine.memory.fault("access_fault", FAULTS, 32)
+    assert machine.answered(2) == [LOOKUP + ANSWER, LOOKUP + RECORD + 4 * NS + ANSWER]
+    assert machine.iommu.fault_queue.lost == 2
 
 
 def test_every_fault_is_in_the_queue_in_order() -> None:

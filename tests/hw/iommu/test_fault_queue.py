@@ -31,17 +31,18 @@ def recorder(*, log2_entries: int = 3, **options: Any) -> Bench:
 
 
 class TestRecords:
-    def test_a_record_says_who_asked_for_what_and_where(self) -> None:
+    @pytest.mark.parametrize(("process", "privileged"), [(0x54321, True), (0x54321, False), (0, True), (0, False)])
+    def test_a_record_says_who_asked_for_what_and_where(self, process: int, privileged: bool) -> None:
         bench = recorder()
-        txn = Transaction(0xABCDEF, 0x1234_5678_9ABC, 64, write=True, process_id=0x54321, privileged=True)
+        txn = Transaction(0xABCDEF, 0x1234_5678_9ABC, 64, write=True, process_id=process, privileged=privileged)
         bench.report(Fault(Cause.WRITE_PAGE_FAULT, iotval2=0x8888), txn)
         assert bench.record(0) == FaultRecord.of(
             cause=Cause.WRITE_PAGE_FAULT,
             ttyp=Ttyp.UNTRANSLATED_WRITE,
             did=0xABCDEF,
             pv=1,
-            pid=0x54321,
-            priv=1,
+            pid=process,
+            priv=int(privileged),
             iotval=0x1234_5678_9ABC,
             iotval2=0x8888,
         )

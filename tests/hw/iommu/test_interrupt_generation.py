@@ -120,8 +120,10 @@ class TestWires:
     def test_two_causes_on_one_wire_keep_it_high_together(self) -> None:
         bench = wired()
         fault(bench), bench.submit(BAD)
+        assert bench.read(IPSR) == 3
         assert [entry[1:] for entry in bench.wires] == [(0, True)]
         bench.write(IPSR, 2)
+        assert bench.read(IPSR) == 1
         assert [entry[1:] for entry in bench.wires] == [(0, True)]
         bench.write(CQCSR, Cqcsr.of(cqen=0, cmd_ill=1)), bench.write(IPSR, 1)
         assert [entry[1:] for entry in bench.wires] == [(0, True), (0, False)]

@@ -85,6 +85,25 @@ def test_the_words_of_a_page_that_are_not_zero_are_those_that_are_found_word_by_
     assert sorted(memory.nonzero(BASE, 2 * PAGE)) == found
 
 
+@pytest.mark.parametrize("keep_ps", [0, 1000])
+def test_a_memory_that_went_back_to_a_snapshot_is_what_it_was(sim: Sim, keep_ps: int) -> None:
+    memory = memory_of(sim)
+    memory.remember(keep_ps)
+    memory.write(BASE + 8, 8, 1)
+    memory.write(BASE + PAGE, 8, 2)
+    kept = memory.snapshot()
+    memory.write_block(BASE, (0,) * (PAGE // 8))
+    memory.write(BASE + PAGE, 8, 3)
+    memory.write(BASE + 2 * PAGE, 8, 4)
+    memory.restore(kept)
+    assert memory.snapshot() == kept
+    assert [committed(memory, AccessKind.READ, BASE + at, 16).words for at in (0, PAGE)] == [(0, 1), (2, 0)]
+    assert committed(memory, AccessKind.READ, BASE + 2 * PAGE, 16).words == (0, 0)
+    assert sorted(memory.nonzero(BASE, 3 * PAGE)) == [1, 2]
+    memory.write_block(BASE, (0,) * (PAGE // 8))
+    assert memory.peek(BASE + 8, 8) == 0
+
+
 def test_four_bytes_are_half_of_a_word(memory: Memory) -> None:
     committed(memory, AccessKind.WRITE, BASE, 8, (0x1111_2222_3333_4444,))
     committed(memory, AccessKind.WRITE, BASE + 4, 4, (0xAAAA_BBBB,))
@@ -237,6 +256,22 @@ def test_memory_in_use_again_may_be_touched_and_what_lies_beside_it_may_not(
     committed(memory, AccessKind.WRITE, BASE + 0x2000, 8, (1,))
     assert [event.address for event in touched] == [BASE + 0xFF8, BASE + 0x2000]
     assert all(event.write for event in touched)
+
+
+def test_what_is_left_of_a_freed_range_was_freed_when_all_of_it_was(sim: Sim, touched: list[FreedTouched]) -> None:
+    """What lies between its beginning and its end is in use again, and half of it freed once more after that."""
+    memory = memory_of(sim)
+    at(sim, 10, lambda: memory.poison(BASE, 0x3000, "cpu0.unmap", "buffer"))
+    at(sim, 20, lambda: memory.unpoison(BASE + 0x1000, 0x1000))
+    at(sim, 30, lambda: memory.poison(BASE + 0x1800, 0x800, "cpu1.free", "bond"))
+    for offset in (0, 0x1000, 0x1800, 0x2000):
+        at(sim, 40, lambda offset=offset: committed(memory, AccessKind.READ, BASE + offset, 8))
+    sim.env.run()
+    assert [(event.address - BASE, event.freed, event.freed_by, event.what) for event in touched] == [
+        (0, 10, "cpu0.unmap", "buffer"),
+        (0x1800, 30, "cpu1.free", "bond"),
+        (0x2000, 10, "cpu0.unmap", "buffer"),
+    ]
 
 
 def test_an_access_that_may_have_happened_while_memory_was_in_use_is_no_violation(

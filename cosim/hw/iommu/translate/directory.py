@@ -173,13 +173,8 @@ class Directory(Component, Tree):
         else:
             contexts.hits += 1
         if self._looked_up:
-            self.tell_lookup(context is not None)
+            self._looked_up(CacheLookup(self.sim.now, self.path, context is not None))
         return context
-
-    def tell_lookup(self, hit: bool) -> None:
-        """Say that a context was looked up."""
-        if self._looked_up:
-            self._looked_up(CacheLookup(self.sim.now, self.path, hit))
 
     def fill(self, context: DeviceContext) -> None:
         """Keep a context."""

@@ -47,11 +47,10 @@ class EvictingIotlb(Iotlb):
         self.eviction = eviction
 
     def lookup(self, gscid: int, pscid: int, iova: int, write: bool) -> Leaf | None:
-        leaf = super().lookup(gscid, pscid, iova, write)
+        leaf = self.find(gscid, pscid, iova, write)
         if leaf is not None and self.eviction.happens():
             self.evict(leaf)
-            return None
-        return leaf
+        return super().lookup(gscid, pscid, iova, write)
 
 
 class EvictingDirectory(Directory):
@@ -70,9 +69,6 @@ class EvictingDirectory(Directory):
         self.eviction = eviction
 
     def lookup(self, device_id: int) -> DeviceContext | None:
-        context = self.contexts.get(device_id)
-        if context is not None and self.eviction.happens():
+        if self.contexts.touch(device_id) is not None and self.eviction.happens():
             self.contexts.discard(device_id)
-            context = None
-        self.tell_lookup(context is not None)
-        return context
+        return super().lookup(device_id)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cosim.hw.dma.transaction import Status
 from cosim.hw.iommu.options import Replacement
+from cosim.hw.iommu.translate.leaf import HOST
 from cosim.sim.agenda import Agenda
 from cosim.sim.plain import Plain
 from cosim.spec.queues import Iotinval
@@ -98,6 +99,20 @@ def test_misses_of_one_page_reserve_one_entry(replacement: str) -> None:
     assert made.count("iotlb.evictions") == (0,)
 
 
+@pytest.mark.parametrize(
+    ("gscid", "pscid", "iova", "one"),
+    [(HOST, 1, PAGE + 8, True), (HOST, 1, 2 * PAGE, False), (HOST, 2, PAGE, False), (0, 1, PAGE, False)],
+)
+def test_only_misses_of_one_page_of_one_address_space_share_an_entry(
+    gscid: int, pscid: int, iova: int, one: bool
+) -> None:
+    reservations = system(iotlb_allocation="miss").translation.iotlb.reservations
+    assert reservations is not None
+    first, second = reservations.reserve(HOST, 1, PAGE), reservations.reserve(gscid, pscid, iova)
+    assert len(reservations) == (1 if one else 2)
+    assert (first is second) == one
+
+
 @pytest.mark.parametrize("replacement", POLICIES)
 def test_a_walk_that_fails_gives_its_entry_back(replacement: str) -> None:
     made = system(iotlb_allocation="miss", iotlb_replacement=replacement)
@@ -131,7 +146,8 @@ def test_a_superpage_takes_one_entry_whatever_its_misses_reserved() -> None:
     made.run()
     assert [txn.address for txn in txns] == [DATA + n * PAGE for n in range(4)]
     assert made.probe(1 << 21, pscid=2)
-    assert len(made.translation.iotlb.cache) == 1
+    fills, evictions, dropped = made.count("iotlb.fills", "iotlb.evictions", "iotlb.dropped")
+    assert fills - evictions - dropped == len(made.translation.iotlb.cache) == 1
 
 
 def test_each_set_reserves_its_own() -> None:

@@ -116,11 +116,11 @@ def test_tree_plru_gives_up_the_half_that_was_not_used_last(
 
 
 @settings(derandomize=True, deadline=None, max_examples=15)
-@given(st.integers(1, 6), st.integers(0, 9), STEPS)
+@given(st.integers(1, 6), st.integers(0, 9), st.booleans(), STEPS)
 def test_random_replacement_gives_up_one_entry_and_only_when_full(
-    ways: int, seed: int, steps: list[tuple[str, int]]
+    ways: int, seed: int, plru_free_first: bool, steps: list[tuple[str, int]]
 ) -> None:
-    cache: Cache[int, str] = Cache(ways, 0, "random", stream=Stream(seed, "test"))
+    cache: Cache[int, str] = Cache(ways, 0, "random", stream=Stream(seed, "test"), free_first=plru_free_first)
     for what, key in steps:
         before = dict(cache.items())
         if what == "put":

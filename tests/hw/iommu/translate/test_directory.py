@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from cosim.events import CacheLookup
 from cosim.hw.dma.transaction import Status
 from cosim.hw.iommu.translate.context_checks import misconfigured
 from cosim.hw.iommu.warl import Reset
+from cosim.sim.chooser import Scheduled
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import SV39
 from cosim.spec.registers import Capabilities, Fctl, IommuMode
@@ -284,6 +286,22 @@ def test_latitude_may_drop_a_context_at_any_time_and_costs_only_walks() -> None:
     for evict in ("off", "on"):
         system = System(latitude={"evict": evict}, seed=3)
         system.device().map(0, DATA)
+        seen: list[CacheLookup] = []
+        system.sim.probe(CacheLookup).watch(seen.append)
         assert [system.translate(0).address for _ in range(20)] == [DATA] * 20
-        walks[evict] = system.count("ddt_walks")[0]
+        walked = walks[evict] = system.count("ddt_walks")[0]
+        counts = system.count("ddtc.hits", "ddtc.misses", "ddtc.fills", "ddtc.dropped")
+        assert counts == (20 - walked, walked, walked, walked - 1)
+        assert sum(event.hit for event in seen if event.who == "iommu0.ddtc") == 20 - walked
     assert walks["off"] == 1 < walks["on"] < 20
+
+
+@pytest.mark.parametrize(("answers", "reads"), [({}, 0), ({"iommu0.evict#0": 1}, 1), ({"iommu0.evict#1": 1}, 3)])
+def test_a_schedule_may_drop_a_context_or_a_translation_just_before_it_is_looked_up(
+    answers: dict[str, int], reads: int
+) -> None:
+    system = System(latitude={"evict": "explore"}, geometry={"nonleaf_entries": 0}, chooser=Scheduled(0, answers))
+    system.device().map(0, DATA)
+    system.translate(0)
+    system.sim.explore()
+    assert system.reads(lambda: system.translate(0)) == reads

@@ -11,6 +11,7 @@ neither an access by the old translation nor a read of the old tables is under w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.events import DmaCommitted
+from cosim.events import DmaCommitted, Invalidated
+from cosim.hw.iommu.translate.invalidations import Invalidations
 from cosim.sim.agenda import Agenda
 from cosim.sim.chooser import Scheduled
 from cosim.sim.plain import Plain
@@ -168,10 +170,14 @@ def test_a_page_that_is_remapped_while_its_bits_are_set_is_not_given_out_as_it_w
 # --- Latitude and defects ---------------------------------------------------------------------------------------------
 
 
-def test_latitude_lets_an_overtaken_walk_complete_but_the_fence_waits_for_its_access() -> None:
+@pytest.mark.parametrize("step", [0, READ])
+def test_latitude_lets_an_overtaken_walk_complete_but_the_fence_waits_for_its_access(step: int) -> None:
+    """With a `step`, invalidations also come between the reads of the walk."""
     seen_old = 0
-    for after in range(0, WALK, 900):
-        system, space = machine(latitude={"walk_across_invalidation": "on"}, geometry={"nonleaf_entries": 4})
+    for after in range(0, WALK + 3 * step, 900 + step // 10):
+        system, space = machine(
+            latitude={"walk_across_invalidation": "on"}, geometry={"nonleaf_entries": 4}, timing={"walk_step": step}
+        )
         committed: list[tuple[int, int]] = []
         system.sim.probe(DmaCommitted).watch(lambda e, committed=committed: committed.append((e.time, e.address)))
         start = system.sim.now + 1_000_000
@@ -199,6 +205,33 @@ def test_a_schedule_decides_whether_an_overtaken_walk_completes() -> None:
         system.run()
         addresses[answer] = txn.address
     assert addresses == {0: NEW, 1: OLD}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(lambda by: by.invalidate_ddt(2), id="of another device"),
+        pytest.param(lambda by: by.invalidate_vma(Iotinval.vma(pscid=2)), id="of another process"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("setting", "answer", "more"), [("off", 0, 0), ("on", 0, 1), ("explore", 0, 0), ("explore", 1, 1)]
+)
+def test_an_invalidation_that_drops_more_than_it_names_overtakes_those_who_use_that(
+    command: Callable[[Invalidations], None], setting: str, answer: int, more: int
+) -> None:
+    """In the cache that it goes to is one entry, and one request is under way."""
+    chooser = Scheduled(0, {"iommu0.more#0": answer} if answer else {})
+    system, _ = machine(latitude={"invalidate_more": setting}, chooser=chooser)
+    told: list[tuple[int, int]] = []
+    system.sim.probe(Invalidated).watch(lambda event: told.append((event.dropped, event.overtaken)))
+    system.sim.explore()
+    start = system.sim.now + 1_000_000
+    system.request(0, at_ps=start)
+    system.at(start + FIRST_READ, partial(command, system.invalidations))
+    system.run()
+    assert told == [(more, more)]
+    assert system.count("overtaken", "restarts") == (more, more)
 
 
 @pytest.mark.parametrize("defective", [False, True])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.events import CacheFilled
+from cosim.events import CacheFilled, CacheLookup
 from cosim.hw.dma.transaction import Status
 from cosim.spec.pagetable import SV32, SV39, SV48, Pte, Scheme
 from tests.hw.iommu.harness import DATA, LEAF, System
@@ -132,10 +132,15 @@ def test_latitude_may_drop_an_entry_at_any_time_and_costs_only_walks() -> None:
     results = {}
     for evict in ("off", "on"):
         system = System(latitude={"evict": evict}, seed=3)
+        seen: list[CacheLookup] = []
+        system.sim.probe(CacheLookup).watch(seen.append)
         space = system.device()
         for page in range(4):
             space.map(page * PAGE, DATA + page * PAGE)
         results[evict] = [system.translate(page * PAGE).address for page in [0, 1, 2, 3] * 5], system.count("walks")[0]
+        walks, counts = results[evict][1], system.count("iotlb.hits", "iotlb.misses", "iotlb.fills", "iotlb.dropped")
+        assert counts == (20 - walks, walks, walks, walks - 4)
+        assert sum(event.hit for event in seen if event.who == "iommu0.iotlb") == 20 - walks
     assert results["on"][0] == results["off"][0]
     assert results["on"][1] > results["off"][1] == 4
 

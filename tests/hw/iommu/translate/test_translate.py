@@ -15,6 +15,7 @@ from cosim.hw.iommu.translate.page_table import grants_of
 from cosim.hw.iommu.translate.steps import needed_by
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import SV32, SV39, Pte, Scheme
+from cosim.spec.queues import Iotinval
 from cosim.spec.registers import IommuMode
 from tests.hw.iommu.harness import DATA, DRAM, LEAF, System
 
@@ -138,15 +139,17 @@ def test_a_fault_record_says_who_asked_for_what() -> None:
 
 
 def test_dtf_keeps_the_faults_of_translation_from_being_recorded_and_no_others() -> None:
-    system = System()
+    system = System(capabilities=ATS)
     system.device(dtf=1).map(0x1000, DATA)
     assert system.translate(0x2000).status is Status.UR
     assert system.translate(1 << 60).status is Status.UR
     assert system.translate(0x1000, process_id=1).status is Status.UR
+    for kind in (Request.TRANSLATED, Request.ATS):
+        assert system.translate(0x1000, kind=kind).status is Status.UR
     assert system.faults() == []
     system.translate(0x1000, 3)
     assert system.causes() == [Cause.DDT_NOT_VALID]
-    assert system.count("faults") == (4,)
+    assert system.count("faults") == (6,)
 
 
 def test_a_fault_makes_no_access_and_frees_its_place() -> None:
@@ -292,6 +295,25 @@ def test_every_look_up_is_counted_once_and_seen() -> None:
     assert seen.count(("iommu0.ddtc", False)) == 1
 
 
+@pytest.mark.parametrize(("reads", "of"), [(1, "context"), (2, "context"), (2, "pages")])
+def test_the_look_ups_of_a_request_that_starts_again_are_counted_once(reads: int, of: str) -> None:
+    """It has read its context, or a page table as well, when it is overtaken."""
+    read, hop = 100_000, 10_000
+    system = System(memory_ps=read, hop_ps=hop)
+    system.device().map(0x1000, DATA)
+    seen: list[str] = []
+    system.sim.probe(CacheLookup).watch(lambda event: seen.append(event.who))
+    invalidations = system.invalidations
+    system.request(0x1000)
+    system.at(
+        system.sim.now + reads * (read + 2 * hop) - hop // 2,
+        lambda: invalidations.invalidate_ddt(1) if of == "context" else system.invalidate(Iotinval.vma()),
+    )
+    system.run()
+    assert system.count("restarts", "ddtc.hits", "ddtc.misses", "iotlb.hits", "iotlb.misses") == (1, 0, 1, 0, 1)
+    assert seen == ["iommu0.ddtc", "iommu0.iotlb"]
+
+
 @pytest.mark.parametrize("defective", [False, True])
 def test_only_defective_hardware_keeps_that_a_page_was_not_mapped(defective: bool) -> None:
     system = System(defects={"cache_invalid": defective})
@@ -311,13 +333,16 @@ def test_defective_hardware_caches_invalid_contexts_until_they_are_invalidated()
     assert system.causes() == [Cause.DDT_NOT_VALID] * 2
 
 
+@pytest.mark.parametrize("write", [False, True])
 @pytest.mark.parametrize(("pas", "status"), [(31, Status.ACCESS_FAULT), (32, Status.SUCCESS)])
 def test_an_address_of_more_bits_than_the_iommu_has_is_refused_though_something_is_there(
-    pas: int, status: Status
+    pas: int, status: Status, write: bool
 ) -> None:
-    """Memory begins at 2 GiB, which is the first address of 32 bits."""
+    """Memory begins at 2 GiB, which is the first address of 32 bits. A fence finds that the request is over."""
     system = System(capabilities={"pas": pas})
     system.mode(IommuMode.BARE)
-    txn = system.request(DRAM)
-    system.run()
+    txn = system.dma(DRAM, write=write)
     assert txn.status is status
+    fenced = system.fence(pr=True, pw=True)
+    system.run()
+    assert fenced

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -40,6 +41,31 @@ def test_an_unloaded_miss_takes_the_sum_of_its_parts_to_the_picosecond(levels: i
     assert hit.parts == {"iotlb": 2_000, "memory": MEMORY, "link": 2 * HOP}
     for txn in (miss, hit):
         assert sum(txn.parts.values()) == system.latency(txn)
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+@pytest.mark.parametrize(
+    ("device_id", "before", "part"),
+    [
+        pytest.param(1, 1_100, "queue", id="for its tables"),
+        pytest.param(1 << 20, 3 * 90, "fault", id="for its fault record"),
+    ],
+)
+def test_the_wait_for_a_busy_memory_is_a_part_of_its_own_but_for_a_fault(
+    device_id: int, before: int, part: str, executor: Any
+) -> None:
+    """All that a fault record takes counts for the fault."""
+    busy, parts = 200_000, []
+    for interval in (0, busy):
+        system = System(timing=TIMING, memory_ps=MEMORY, hop_ps=HOP, executor=executor)
+        system.device().map(0x1000, DATA)
+        start, port = system.sim.now + 1_000_000, system.memory.ports[0]
+        system.at(start, partial(port.serve, start, interval, MEMORY))
+        txn = system.request(0x1000, device_id, at_ps=start)
+        system.run()
+        parts.append(txn.parts)
+    alone, waited = parts
+    assert waited == {**alone, part: alone.get(part, 0) + busy - 2_000 - before - HOP}
 
 
 @pytest.mark.parametrize("executor", [Plain, Agenda])
