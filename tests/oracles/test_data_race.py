@@ -185,6 +185,21 @@ PUBLISHED = OrderMade(2, "cpu2", 0x9000, False, True)
 OVER = GracePeriodOver(55, "cpu3.t", "synchronize_rcu", 40)
 
 
+@pytest.mark.parametrize(
+    ("before", "races"),
+    [
+        ((), 0),
+        ((OrderMade(2, "cpu2", 0x9000, True, False),), 0),
+        ((OrderMade(2, "cpu1", 0x9000, False, True),), 0),
+        ((PUBLISHED,), 1),
+        ((PUBLISHED, THING), 0),
+    ],
+    ids=["new", "acquired", "another has released", "released", "new again"],
+)
+def test_an_object_is_its_cpu_s_own_from_its_allocation_until_that_releases(before: tuple[object, ...], races: int):
+    assert len(judged_events(DataRace, THING, *before, *stores("cpu2", "cpu0"))) == races
+
+
 @pytest.mark.parametrize(("first", "second"), [("cpu0", "cpu1"), ("cpu1", "cpu0")])
 def test_a_grace_period_orders_what_was_before_it_whoever_is_looked_at_first(first: str, second: str) -> None:
     begin = [OrderMade(3, cpu, 0x9000, True, False) for cpu in ("cpu0", "cpu1")]

@@ -103,8 +103,13 @@ def test_a_call_gets_on_when_it_calls_or_returns() -> None:
     assert not judged(begun(0), CallDone(80, "cpu0.t", "unmap", 0, {"cpu": 80}, ""), left(900))
 
 
-def test_after_a_warning_time_outs_add_up_and_deadlocks_are_judged_still() -> None:
-    late = KernelLog(5, "iommu0", "error", "a fence has not completed in time")
+@pytest.mark.parametrize("level", ["warning", "error", "oops"])
+def test_after_a_warning_time_outs_add_up_and_deadlocks_are_judged_still(level: str) -> None:
+    late = KernelLog(5, "iommu0", level, "a fence has not completed in time")
     assert not judged(late, begun(0), left(900))
     (found,) = judged(late, begun(0), Deadlocked(90 * S, "cpu0.t", "Pair.a", "cpu1.t", False, 480_000))
     assert found.message == "cpu0.t waits for Pair.a, which cpu1.t holds, since 480 ns"
+
+
+def test_what_the_kernel_says_beside_warnings_leaves_calls_no_more_time() -> None:
+    assert judged(KernelLog(5, "iommu0", "info", "has taken a while"), begun(0), left(101))

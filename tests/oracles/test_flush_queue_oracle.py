@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cosim.events import FlushAwaited, FlushQueued, FlushTimer
+from cosim.events import DomainMade, FlushAwaited, FlushQueued, FlushTimer
 from cosim.oracles import Bounds, FlushQueue, Violation
 from cosim.sim.operations import Sleep, Work
 from cosim.sw import flush_queue
@@ -115,11 +115,25 @@ def test_as_many_ranges_may_wait_on_a_cpu_as_its_ring_holds_with_one_entry_unuse
 
 def test_a_range_is_judged_once_its_thread_has_gone_on() -> None:
     """A callback of an earlier timer ends while the thread that has queued a range is about to arm the next one."""
-    fires, done = (FlushTimer(time, "cpu0.irq5", "shared", state, 0) for time, state in ((4, "fires"), (6, "done")))
+    fires, done = timer(4, "fires"), timer(6, "done")
     queued, goes_on = FlushQueued(5, "cpu0.t", "cpu0", "shared", PAGE, PAGE), FlushAwaited(9, "cpu0.t", "shared", PAGE)
     assert not judged_events(FlushQueue, fires, queued, done)
     (found,) = judged_events(FlushQueue, fires, queued, done, goes_on)
     assert (found.time_ps, found.signature) == (9, "flush-queue: a range waits without a timer")
+
+
+def timer(time: int, state: str) -> FlushTimer:
+    return FlushTimer(time, "cpu0.irq5", "shared", state, 0)
+
+
+@pytest.mark.parametrize("state", ["arming", "armed", "fires"])
+def test_a_domain_that_takes_the_name_of_another_has_nothing_of_its_flush_queue(state: str) -> None:
+    """Neither the timer of that one, nor what waits there."""
+    queued, goes_on = FlushQueued(5, "cpu0.t", "cpu0", "shared", PAGE, PAGE), FlushAwaited(9, "cpu0.t", "shared", PAGE)
+    before, made = timer(4, state), DomainMade(7, "shared")
+    assert not judged_events(FlushQueue, before, queued, goes_on)
+    assert len(judged_events(FlushQueue, before, made, queued, goes_on)) == 1
+    assert not judged_events(FlushQueue, before, queued, goes_on, made, timer(8, "fires"), timer(9, "done"))
 
 
 @pytest.mark.slow

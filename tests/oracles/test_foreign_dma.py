@@ -50,6 +50,10 @@ def test_what_is_mapped_for_a_device_or_was_is_its_own(events: tuple[object, ...
         ((ATTACH, MAP, dma(0x8000_0010, 0x1008)), "read of another frame than the page's"),
         ((ATTACH, MAP, OTHERS, dma(0x9000_0000, 0x5000, write=True)), "write of a page of another domain"),
         (
+            (ATTACH, MapBegun(10, "cpu0.t", "theirs", 0x5000, 0x1000, 0x9000_0000), dma(0x9000_0000, 0x5000)),
+            "read of a page of another domain",
+        ),
+        (
             (ATTACH, OTHERS, Unmapped(30, "cpu0.t", "theirs", 0x5000, 0x1000), dma(0x9000_0000, 0x5000)),
             "read of a page unmapped from another domain",
         ),

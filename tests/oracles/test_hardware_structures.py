@@ -72,8 +72,13 @@ def done(slot: int) -> CommandPassed:
         ((sent(0), rung(1), OFF, done(0), ON, sent(0), sent(1), sent(2), rung(3)), ""),
         ((sent(0), sent(1), rung(2), rung(1)), "cqt moved back"),
         ((sent(0), rung(1), rung(2)), "a slot was published that was not filled"),
+        (
+            (sent(0), sent(1), rung(2), done(0), done(1), sent(2), sent(3), rung(0), done(2), done(3), rung(1)),
+            "a slot was published that was not filled",
+        ),
         ((sent(0), sent(0)), "a slot was overwritten, filled and not passed"),
         ((sent(0), rung(1), sent(0)), "a slot was overwritten, published and not passed"),
+        ((sent(0), sent(1), rung(2), sent(1)), "a slot was overwritten, published and not passed"),
         ((sent(0, 1), rung(1), fetched(0, 2)), "a command was fetched before it was in its slot"),
         ((sent(0), rung(1), OFF, sent(0), rung(1)), ""),
         ((ON, sent(0), RING, sent(1), rung(2)), ""),
@@ -189,15 +194,26 @@ def test_two_devices_of_a_domain_that_walk_from_different_roots_are_seen(tables:
     assert of(small, "one-root") == found
 
 
+def entered(time: int, device: str, roots: dict[int, int]) -> list[object]:
+    """A device enters d, where the context of each of its ids names a root."""
+    events: list[object] = []
+    for number, root in roots.items():
+        words = [("ta", DcTa.of(pscid=number)), ("fsc", Fsc.of(mode=IosatpMode.SV39, ppn=root)), ("tc", 1)]
+        events += [ContextChanged(time, "iommu0", number, field, value) for field, value in words]
+    return [*events, Attached(time, "t", device, tuple(roots), "d", "iommu0")]
+
+
+@pytest.mark.parametrize(
+    ("roots", "times"), [({2: 0x10, 3: 0x10}, []), ({2: 0x10, 3: 0x20}, [9]), ({2: 0x20, 3: 0x10}, [9, 9])]
+)
+def test_each_id_of_a_device_walks_from_the_root_of_its_domain(roots: dict[int, int], times: list[int]) -> None:
+    found = judged(OneRoot, *entered(1, "nic0", {1: 0x10}), *entered(9, "nic1", roots))
+    assert [each.time_ps for each in found] == times
+
+
 def test_who_has_left_a_domain_says_nothing_of_its_root_any_more():
     """nic0 leaves d, which is freed; another domain of that name has another root, and nic1 enters it."""
-
-    def entered(time: int, device: str, number: int, domain: str, root: int) -> list[object]:
-        words = [("ta", DcTa.of(pscid=number)), ("fsc", Fsc.of(mode=IosatpMode.SV39, ppn=root)), ("tc", 1)]
-        changed = [ContextChanged(time, "iommu0", number, field, value) for field, value in words]
-        return [*changed, Attached(time, "t", device, (number,), domain, "iommu0")]
-
-    first, second = entered(1, "nic0", 1, "d", 0x10), entered(9, "nic1", 2, "d", 0x20)
+    first, second = entered(1, "nic0", {1: 0x10}), entered(9, "nic1", {2: 0x20})
     assert [each.time_ps for each in judged(OneRoot, *first, *second)] == [9]
     for where in ("other", ""):
         gone = Attached(5, "t", "nic0", (1,), where, "iommu0")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import permutations
+
+import pytest
+
 from cosim.events import LockAsked, LockGiven, LockTaken, ThreadEnded
 from cosim.oracles import LockOrder, Violation
 from cosim.sim.operations import Body, OnInterrupt, Oops, Work
@@ -117,13 +122,19 @@ def test_a_lock_that_a_handler_takes_may_be_held_only_with_interrupts_masked() -
     )
 
 
-def test_so_may_one_for_which_its_holder_waits_elsewhere() -> None:
+@pytest.mark.parametrize("order", list(permutations(("handler", "masked", "held"))), ids=" ".join)
+def test_so_may_one_for_which_its_holder_waits_elsewhere(order: tuple[str, ...]) -> None:
     """cpu1 holds b with interrupts on, its handler waits for a, whose holder on cpu0 waits for b."""
     locks = Locks()
     kernel, three = locks.kernel, locks.three()
-    masked = nested(kernel.spin_irqsave(three.a), kernel.spin(three.b))
-    assert not locks.run(interrupted(locks, kernel.spin(three.a)), masked)
-    (found,) = locks.run(nested(kernel.spin(three.b)))
+    bodies: dict[str, Callable[[], Body]] = {
+        "handler": lambda: interrupted(locks, kernel.spin(three.a)),
+        "masked": lambda: nested(kernel.spin_irqsave(three.a), kernel.spin(three.b)),
+        "held": lambda: nested(kernel.spin(three.b)),
+    }
+    first, second, last = (bodies[name] for name in order)
+    assert not locks.run(first(), second())
+    (found,) = locks.run(last())
     assert "a handler that takes Three.a -> Three.b" in found.message
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 import pytest
 
 from cosim.oracles import Sleep as SleepOracle
@@ -20,8 +22,8 @@ class Guarded(Object):
     word = cell()
 
 
-def judged(section: str, *, woken: bool = False) -> list[Violation]:
-    """A thread sleeps inside of a section, for some time or until a word changes, without asking the kernel."""
+def judged(*entered: str, woken: bool = False) -> list[Violation]:
+    """A thread sleeps inside of sections, for some time or until a word changes, without asking the kernel."""
     machine = Machine(model="rvwmo")
     found = watching(machine.sim, SleepOracle)
     kernel, guarded = machine.kernel, Guarded(machine.kernel.static(Guarded.SIZE))
@@ -33,7 +35,9 @@ def judged(section: str, *, woken: bool = False) -> list[Violation]:
     }
 
     async def body() -> None:
-        async with sections[section]():
+        async with AsyncExitStack() as stack:
+            for section in entered:
+                await stack.enter_async_context(sections[section]())
             if woken:
                 await guarded.word.wait_until(bool, spin=False, timeout_ps=10 * US)
             else:
@@ -50,6 +54,13 @@ def test_a_sleep_where_none_is_allowed_is_seen(why: str, woken: bool) -> None:
     (found,) = judged(why, woken=woken)
     assert found.signature == f"sleep: {why}"
     assert found.message.startswith(f"cpu0.t sleeps {why}, at ")
+
+
+@pytest.mark.parametrize("lock", ["with preemption disabled", "with interrupts masked"])
+def test_of_a_lock_and_a_read_section_the_lock_is_told(lock: str) -> None:
+    """Whichever of them lies in the other."""
+    for entered in (("in an RCU read section", lock), (lock, "in an RCU read section")):
+        assert [found.signature for found in judged(*entered)] == [f"sleep: {lock}"]
 
 
 def test_a_mutex_s_holder_may_sleep() -> None:

@@ -117,6 +117,11 @@ def test_when_it_has_returned_the_domain_that_was_left_is_forbidden():
     assert found.message.endswith("5 ns after it was detached from other")
 
 
+def test_so_is_what_is_unmapped_there_afterwards() -> None:
+    (found,) = judged(ATTACH, MAP, OTHER, *LEAVE, UNMAP, dma(130_000, 0x8000_0000))
+    assert found.message.endswith("100 ns after it was detached from shared")
+
+
 def test_an_unmap_of_the_domain_that_is_being_entered_holds_at_once():
     gone = Unmapped(22_000, "cpu0.t", "other", 0x1000, 0x1000)
     (found,) = judged(ATTACH, MAP, OTHER, LEAVE[0], gone, dma(25_000, 0x9000_0000))
@@ -170,6 +175,18 @@ FENCE = Iofence.c(pr=1, pw=1)
 def test_the_signature_says_what_the_iommu_was_told_since_the_unmap_began(commands, state):
     (found,) = judged(CONTEXT, ATTACH, MAP, UNMAPPING, *commands, UNMAP, dma(130_000, 0x8000_0000))
     assert found.signature == f"stale-dma: write, page unmapped, {state}"
+
+
+def test_an_iommu_was_told_of_the_pscid_that_a_context_named_last() -> None:
+    """It names none when it is cleared, and PSCID 0 is another one's."""
+    told = [executed(93_000, PAGE), executed(94_000, FENCE)]
+    cleared = [ContextChanged(110_000, "iommu0", 1, field, 0) for field in ("tc", "fsc", "ta")]
+    used = dma(130_000, 0x8000_0000)
+    (found,) = judged(CONTEXT, ATTACH, MAP, UNMAPPING, *told, UNMAP, *cleared, used)
+    assert found.signature.endswith("invalidated and fenced")
+    again = ContextChanged(120_000, "iommu0", 1, "ta", DcTa.of(pscid=8))
+    (found,) = judged(CONTEXT, ATTACH, MAP, UNMAPPING, *told, UNMAP, *cleared, again, used)
+    assert found.signature.endswith("never invalidated")
 
 
 def test_for_a_device_that_has_left_it_says_what_became_of_its_context():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cosim.events import (
@@ -83,6 +85,15 @@ def test_two_wrong_changes_with_a_right_one_between_them_are_two():
     assert found(ContextUpdate, *right, *wrong, *again) == ["a context is changed while it may be cached"] * 2
 
 
+@pytest.mark.parametrize(
+    "before", [[*named(1, 7)], [*named(1, 7), invalid(10), *named(30, 8)]], ids=["right", "while it may be cached"]
+)
+def test_a_change_of_a_valid_context_is_told_whatever_was_told_before(before: list[ContextChanged]) -> None:
+    told = found(ContextUpdate, *before)
+    changed = [ContextChanged(40, "iommu0", 1, "ta", DcTa.of(pscid=9)), invalid(50)]
+    assert found(ContextUpdate, *before, *changed) == [*told, "a context is changed while it is valid"]
+
+
 # --- Who owns a PSCID ------------------------------------------------------------------------------------------------
 
 ATTACH = Attached(0, "cpu0.boot", "nic0", (1,), "mine", "iommu0")
@@ -104,6 +115,14 @@ NOBODY = ["an entry under a PSCID that nobody owns"]
 )
 def test_a_pscid_has_an_owner_until_the_last_context_that_names_it_is_forgotten(events, kinds):
     assert found(IotlbEntries, ATTACH, *events, *MAP, filled(90, 7)) == kinds
+
+
+@pytest.mark.parametrize(
+    ("reached", "kinds"), [("mine", []), ("theirs", ["an entry that its owner does not map"])], ids=["failed", "done"]
+)
+def test_the_owner_is_the_domain_that_the_attach_has_reached(reached: str, kinds: list[str]) -> None:
+    attach = [Attaching(4, "t", "nic0", "theirs", (1,), "iommu0"), Attached(5, "t", "nic0", (1,), reached, "iommu0")]
+    assert found(IotlbEntries, ATTACH, *attach, *named(6, 7), *MAP, filled(90, 7)) == kinds
 
 
 def test_a_page_that_was_invalidated_may_be_cached_again_once_it_is_being_mapped():
@@ -146,6 +165,37 @@ def test_an_unmap_needs_a_flush_if_the_pscid_was_in_use_before_the_leaf_was_clea
     assert found(FlushPromises, ATTACH, *MAP, *events, end) == kinds
 
 
+def moved(iova: int, size: int) -> list[object]:
+    """`MAP` and `UNMAP` of another range."""
+    return [replace(event, iova=iova, size=size) for event in (*MAP, *UNMAP)]  # type: ignore[type-var]
+
+
+LARGE, LARGE_SIZE = 0x10_0000, 0x1_0000
+"""A leaf of 16 pages."""
+
+
+@pytest.mark.parametrize(
+    ("addr", "pages_lg2", "kinds"),
+    [
+        (LARGE, 0, []),
+        (LARGE + 0x7000, 0, []),
+        (LARGE + 0xF000, 0, []),
+        (LARGE - 0x1000, 0, [NEVER]),
+        (LARGE + 0x1_0000, 0, [NEVER]),
+        (LARGE, 1, []),
+        (LARGE + 0x8000, 2, []),
+        (LARGE + 0xE000, 1, []),
+        (LARGE & ~0x1F_FFFF, 9, []),
+        (LARGE - 0x1_0000, 4, [NEVER]),
+        (LARGE + 0x1_0000, 4, [NEVER]),
+    ],
+)
+def test_a_large_leaf_is_flushed_by_way_of_any_of_its_pages(addr: int, pages_lg2: int, kinds: list[str]) -> None:
+    *mapped, begin, clear, end = moved(LARGE, LARGE_SIZE)
+    flush = [executed(20, Iotinval.vma(pscid=7, addr=addr, pages_lg2=pages_lg2)), fence(25)]
+    assert found(FlushPromises, ATTACH, *named(1, 7), *mapped, begin, clear, *flush, end) == kinds
+
+
 TAKEN = ["PSCID taken over from another domain before its flush"]
 
 
@@ -174,6 +224,18 @@ def test_what_an_unmap_left_is_minded_when_its_own_domain_has_the_pscid_again_an
     assert found(FlushPromises, *left, executed(60, Iotinval.vma(pscid=7)), fence(65), *back) == []
     other = [Attaching(70, "t", "nic0", "theirs", (1,), "iommu0"), *named(80, 7)]
     assert found(FlushPromises, *left, *other) == TAKEN
+
+
+@pytest.mark.parametrize("flushed", [(), (0x1000,), (0x2000,), (0x1000, 0x2000)], ids=str)
+def test_of_what_several_unmaps_left_each_is_minded(flushed: tuple[int, ...]) -> None:
+    one, other = moved(0x1000, 0x1000), moved(0x2000, 0x1000)
+    left = [ATTACH, *one[:2], *other[:2], *named(1, 7), invalid(5), executed(6, Iodir.inval_ddt(1)), fence(7)]
+    unmaps = [*one[2:], *other[2:]]
+    flushes = [executed(60, Iotinval.vma(pscid=7, addr=iova)) for iova in flushed]
+    back = [Attaching(70, "t", "nic0", "mine", (1,), "iommu0"), *named(80, 7)]
+    told = [each.message for each in judged(FlushPromises, *left, *unmaps, *flushes, fence(65), *back)]
+    assert len(told) == (len(flushed) < 2)
+    assert all(f"{['2 leaves', '1 leaf'][len(flushed)]} that mine had there" in message for message in told)
 
 
 def test_a_pscid_that_came_into_use_and_went_again_while_a_page_was_being_unmapped_has_nothing_of_it():

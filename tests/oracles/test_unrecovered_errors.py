@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cosim.events import CommandExecuted, InterruptRaised, QueueFailed, RegisterWritten, RunEnded
 from cosim.oracles import Bounds, UnrecoveredErrors
 from cosim.spec.queues import Command
-from cosim.spec.register_map import FQCSR
+from cosim.spec.register_map import CQCSR, FQCSR
 from cosim.spec.registers import Fqcsr
 from cosim.units.quantities import MS
 from tests.oracles.judging import Small, judged
@@ -17,6 +19,7 @@ FULL = QueueFailed(10, "iommu0", "fq", "fqof", 0)
 DONE = CommandExecuted(20, "iommu0", 3, (2, 0), "iofence")
 KNOWN = InterruptRaised(30, "iommu0", "fip", 1, False)
 CLEARED = RegisterWritten(40, "iommu0", FQCSR.offset, 4, Fqcsr.of(fqof=1), "cpu0.t")
+STANDS = ["unrecovered-error: fqcsr.fqof is never cleared"]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +31,10 @@ CLEARED = RegisterWritten(40, "iommu0", FQCSR.offset, 4, Fqcsr.of(fqof=1), "cpu0
         ((FULL, KNOWN, RunEnded(100)), []),
         ((FULL, RunEnded(500)), []),
         ((FULL, KNOWN, CLEARED, RunEnded(500)), []),
-        ((FULL, KNOWN, RunEnded(500)), ["unrecovered-error: fqcsr.fqof is never cleared"]),
+        ((FULL, KNOWN, RunEnded(500)), STANDS),
+        ((FULL, KNOWN, replace(CLEARED, who="iommu1"), RunEnded(500)), STANDS),
+        ((FULL, KNOWN, replace(CLEARED, offset=CQCSR.offset), RunEnded(500)), STANDS),
+        ((FULL, KNOWN, replace(CLEARED, value=Fqcsr.of(fqmf=1)), RunEnded(500)), STANDS),
         ((ILL, KNOWN, RunEnded(500)), []),
     ],
 )
