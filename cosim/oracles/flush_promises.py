@@ -100,7 +100,7 @@ class FlushPromises(Oracle):
 
     def _kept(self, event: Unmapped, key: Key, kept: dict[Leaf, int]) -> None:
         (iommu, pscid), (leaf, since) = key, next(iter(kept.items()))
-        state = self._flushes.of_pscid(iommu, pscid, leaf.first, since, event.time)
+        state = self._flushes.of_pages(iommu, pscid, leaf.first, leaf.last, since, event.time)
         self.violated(
             f"an unmap of {event.size:#x} bytes at IOVA {event.iova:#x} in {event.domain} by {event.who} returned at "
             f"{exact(event.time)}, and {iommu} may hold {_leaves(len(kept))} of it under PSCID {pscid}, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
@@ -30,11 +30,9 @@ class Named(NamedTuple):
     first: int | None = None
     last: int | None = None
 
-    def covers(self, kind: str, number: int, page: int | None = None) -> bool:
-        """Whether it names page `page` (None: all pages) of PSCID `number`, or the context of device `number`."""
-        if self.kind != kind or self.id not in (None, number):
-            return False
-        return self.first is None or (page is not None and self.last is not None and self.first <= page <= self.last)
+    def names(self, device_id: int) -> bool:
+        """Whether it names the context of a device."""
+        return self.kind == "ddt" and self.id in (None, device_id)
 
     def meets(self, pscid: int, first: int, last: int) -> bool:
         """Whether it names any of the pages from `first` to `last` of a PSCID."""
@@ -97,20 +95,20 @@ class Flushes(Book):
     def of_page(self, iommu: str, device_id: int, page: int, began: int, ended: int) -> str:
         """Whether an IOMMU was told to forget a page, for a device, from `began` to `ended`."""
         pscid = self._pscids.get((iommu, device_id))
-        return NEVER if pscid is None else self.of_pscid(iommu, pscid, page, began, ended)
+        return NEVER if pscid is None else self.of_pages(iommu, pscid, page, page, began, ended)
 
-    def of_pscid(self, iommu: str, pscid: int, page: int, began: int, ended: int) -> str:
-        """Whether an IOMMU was told to forget a page of a PSCID, from `began` to `ended`."""
-        return self._state(iommu, "vma", pscid, page, began, ended)
+    def of_pages(self, iommu: str, pscid: int, first: int, last: int, began: int, ended: int) -> str:
+        """Whether an IOMMU was told to forget any of the pages from `first` to `last` of a PSCID: one leaf's."""
+        return self._state(iommu, lambda what: what.meets(pscid, first, last), began, ended)
 
     def of_context(self, iommu: str, device_id: int, began: int, ended: int) -> str:
         """Whether an IOMMU was told to forget a device's context."""
-        return self._state(iommu, "ddt", device_id, None, began, ended)
+        return self._state(iommu, lambda what: what.names(device_id), began, ended)
 
-    def _state(self, iommu: str, kind: str, number: int, page: int | None, began: int, ended: int) -> str:
+    def _state(self, iommu: str, fits: Callable[[Named], bool], began: int, ended: int) -> str:
         def first(all_times: Times) -> int | None:
-            covering = [times for what, times in all_times[iommu].items() if what.covers(kind, number, page)]
-            return min((time for times in covering for time in _within(times, began, ended)), default=None)
+            fitting = [times for what, times in all_times[iommu].items() if fits(what)]
+            return min((time for times in fitting for time in _within(times, began, ended)), default=None)
 
         executed = first(self._executed)
         if executed is not None and next(_within(self._fenced[iommu], executed, ended), None) is not None:

@@ -192,8 +192,10 @@ LARGE, LARGE_SIZE = 0x10_0000, 0x1_0000
 )
 def test_a_large_leaf_is_flushed_by_way_of_any_of_its_pages(addr: int, pages_lg2: int, kinds: list[str]) -> None:
     *mapped, begin, clear, end = moved(LARGE, LARGE_SIZE)
-    flush = [executed(20, Iotinval.vma(pscid=7, addr=addr, pages_lg2=pages_lg2)), fence(25)]
-    assert found(FlushPromises, ATTACH, *named(1, 7), *mapped, begin, clear, *flush, end) == kinds
+    before = [ATTACH, *named(1, 7), *mapped, begin, clear]
+    flush = executed(20, Iotinval.vma(pscid=7, addr=addr, pages_lg2=pages_lg2))
+    assert found(FlushPromises, *before, flush, fence(25), end) == kinds
+    assert found(FlushPromises, *before, flush, end) == (kinds or [UNFENCED])
 
 
 TAKEN = ["PSCID taken over from another domain before its flush"]
