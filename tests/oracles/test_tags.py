@@ -94,6 +94,24 @@ def test_a_change_of_a_valid_context_is_told_whatever_was_told_before(before: li
     assert found(ContextUpdate, *before, *changed) == [*told, "a context is changed while it is valid"]
 
 
+@pytest.mark.parametrize(
+    ("commands", "state"),
+    [
+        ([], "never invalidated"),
+        ([executed(20, Iodir.inval_ddt(2))], "never invalidated"),
+        ([executed(20, Iotinval.vma())], "never invalidated"),
+        ([executed(20, Iodir.inval_ddt(1))], "invalidated but not fenced"),
+        ([executed(20, Iodir.inval_ddt())], "invalidated but not fenced"),
+        (FORGOTTEN, None),
+    ],
+    ids=["nothing", "another device", "translations", "the device", "all", "fenced"],
+)
+def test_an_attach_that_returns_says_what_became_of_the_old_context(commands: list[object], state: str | None) -> None:
+    changed = [Attaching(5, "t", "nic0", "theirs", (1,), "iommu0"), invalid(10), *commands, *named(30, 8)]
+    kinds = found(FlushPromises, *named(1, 7), *changed, Attached(40, "t", "nic0", (1,), "theirs", "iommu0"))
+    assert kinds == ([] if state is None else [f"attach returned, context {state}"])
+
+
 # --- Who owns a PSCID ------------------------------------------------------------------------------------------------
 
 ATTACH = Attached(0, "cpu0.boot", "nic0", (1,), "mine", "iommu0")
