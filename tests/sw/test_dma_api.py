@@ -132,11 +132,16 @@ def test_a_buffer_is_mapped_with_the_permission_that_was_asked_for(prot: Prot) -
     assert bench.driver.permitted["shared", iova] == prot
 
 
-def test_without_translation_each_piece_keeps_its_place_and_size() -> None:
+@pytest.mark.parametrize("count", [1, 3])
+def test_without_translation_each_piece_keeps_its_place_and_size_and_costs_its_time(count: int) -> None:
     bench = Bench()
-    pieces = [Piece(0x8030_0010, 64), Piece(0x8010_0000, 2 * PAGE)]
-    segments = bench.machine.run(DmaDirect(bench.core).map_sg(pieces))
+    direct = DmaDirect(bench.core)
+    pieces = [Piece(0x8030_0010, 64), Piece(0x8010_0000, 2 * PAGE), Piece(0x8020_0000, PAGE)][:count]
+    segments = bench.machine.run(direct.map_sg(pieces))
     assert segments == tuple((piece.address, piece.size) for piece in pieces)
+    bench.machine.run(direct.unmap_sg(segments))
+    took = count * bench.machine.kernel.options.dma_direct_cost
+    assert [(call.call, call.time - call.began) for call in bench.calls] == [("map", took), ("unmap", took)]
     assert not bench.driver.named("map")
 
 

@@ -13,6 +13,7 @@ from cosim.sim.simulation import Sim
 from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import Domain, Gather
+from cosim.sw.runtime import Runtime
 from cosim.units.quantities import MS, US, S
 from tests.sw.fake_driver import FakeDriver
 from tests.sw.machine import BASE, Machine
@@ -123,6 +124,22 @@ def test_each_cpu_has_a_ring_of_its_own_and_the_timer_empties_all() -> None:
     assert len(bench.unmapped) == 200
 
 
+def test_a_domain_that_is_made_lazy_again_keeps_its_rings() -> None:
+    """Every thread that is lazy asks for it: what waits is flushed with what comes later."""
+    bench = Bench()
+    before = bench.machine.kernel.pages.purposes()
+
+    async def body() -> None:
+        await bench.rounds(1)
+        await bench.dma.be_lazy()
+        await bench.rounds(1)
+
+    bench.machine.start(body())
+    bench.machine.go(until=1 * S)
+    assert (len(bench.flushes()), len(bench.unmapped)) == (1, 2)
+    assert bench.machine.kernel.pages.purposes() == before
+
+
 def test_table_pages_are_freed_with_the_flush_and_not_before() -> None:
     bench = Bench()
     pages = bench.machine.kernel.pages
@@ -140,15 +157,25 @@ def test_table_pages_are_freed_with_the_flush_and_not_before() -> None:
     assert not bench.machine.log
 
 
-def test_a_domain_that_goes_takes_its_rings_and_what_waits_along() -> None:
-    bench = Bench()
+class SlowToFree(LazyDriver):
+    """A driver that takes longer to free a domain than a flush waits for its timer."""
+
+    async def domain_free(self, domain: Domain) -> None:
+        await Sleep(20 * MS)
+        await super().domain_free(domain)
+
+
+@pytest.mark.parametrize("kind", [LazyDriver, SlowToFree])
+def test_a_domain_that_goes_takes_its_rings_and_what_waits_along(kind: type[FakeDriver]) -> None:
+    """Its timer first: nothing is flushed for a domain that is about to go."""
+    bench = Bench(kind=kind)
     pages = bench.machine.kernel.pages
+    runtime = Runtime(bench.machine.kernel, bench.driver, bench.core, dma={"shared": bench.dma})
 
     async def body() -> None:
         bench.driver.tables_freed = [await pages.alloc(purpose="table")]  # type: ignore[attr-defined]
         await bench.rounds(1)
-        await bench.dma.close()
-        await bench.core.domain_free("shared")
+        await runtime.free_domain("shared")
         await Sleep(20 * MS)
 
     bench.machine.start(body())

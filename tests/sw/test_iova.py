@@ -190,6 +190,43 @@ def test_when_nothing_is_left_what_cpus_have_cached_is_given_up() -> None:
     machine.run(body())
 
 
+def test_what_is_given_up_is_used_also_above_4_gib() -> None:
+    """All is in use below; above, there are 16 pages, which were given out one by one."""
+    machine = Machine()
+    iovas = allocator(machine, last=0x1_0000_FFFF)
+
+    async def body() -> int:
+        for lg2 in range(31, 11, -1):
+            assert await iovas.alloc(1 << lg2) < 1 << 32
+        above = [await iovas.alloc(PAGE) for _ in range(16)]
+        assert min(above) == 1 << 32
+        for iova in above:
+            await iovas.free(iova, PAGE)
+        return await iovas.alloc(8 * PAGE)
+
+    assert machine.run(body()) == 0x1_0000_8000
+
+
+def test_of_two_cpus_that_ask_the_depot_for_its_last_magazine_one_searches() -> None:
+    """Both see that it is there, and then wait for its lock."""
+    machine = Machine(cpus=3)
+    iovas = allocator(machine, magazine=4, trim="0 ns")
+    got: list[int] = []
+
+    async def fill() -> None:
+        for iova in [await iovas.alloc(PAGE) for _ in range(12)]:
+            await iovas.free(iova, PAGE)
+
+    async def take() -> None:
+        got.append(await iovas.alloc(PAGE))
+
+    machine.run(fill())
+    for cpu in ("cpu1", "cpu2"):
+        machine.start(take(), cpu=cpu)
+    machine.go()
+    assert sorted(got) == [TOP_32 - 12 * PAGE, TOP_32 - 7 * PAGE]
+
+
 def test_a_depot_with_more_magazines_than_cpus_gives_one_back_every_100_ms() -> None:
     machine = Machine(cpus=1)
     iovas = allocator(machine, magazine=4)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 from cosim.sim.chooser import Chooser
+from cosim.sim.operations import OnInterrupt, Sleep, Work
+from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
+from cosim.spec.descriptor_ring import STATUS, Descriptor, RingStatus
 from cosim.sw.dma_api import Coherent, DmaApi
 from cosim.sw.kernel.irq import IrqReturn
 from cosim.sw.receive_ring import DONE, ReceiveRing
 from cosim.sw.runtime import RingHardware
+from cosim.units.quantities import US
 from tests.hw.machines import Device
-from tests.sw.machine import BASE, Machine
+from tests.sw.machine import BASE, STEP, Machine
 
 DEVICES = 0x1000_0000
 RING = BASE + (8 << 20)
 BUFFER = BASE + (9 << 20)
 PACKET = 0x1234
+ROUNDS = 20
 
 
 class Late(Chooser):
@@ -45,13 +51,13 @@ class NoIommu:
 class Bench:
     """A ring of four entries whose device the test plays by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, interrupts: str = "cpu0") -> None:
         self.chooser = Late(0)
         self.machine = Machine(model="rvwmo", sim=Sim(self.chooser))
         self.device = Device(self.machine.sim)
         self.machine.cpus["cpu0"].bus.attach(DEVICES, 4096, self.device, "nic0")
         self.machine.kernel.boot()
-        hardware = RingHardware(DEVICES, "cpu0", 40)
+        hardware = RingHardware(DEVICES, interrupts, 40)
         self.ring = ReceiveRing(self.machine.kernel, cast("DmaApi", NoIommu()), hardware, 4, 64)
 
     def run(self, body: Any) -> Any:
@@ -73,6 +79,34 @@ def test_who_takes_a_packet_finds_what_the_device_wrote_before_it_said_so() -> N
         return await bench.ring.read(address)
 
     assert bench.run(body()) == PACKET
+
+
+def test_who_waits_for_a_packet_is_woken_wherever_another_interrupt_keeps_it() -> None:
+    """For longer than the packet takes, and its interrupt on another CPU: before, between and behind two looks."""
+    bench = Bench(interrupts="cpu1")
+    machine, memory = bench.machine, bench.machine.memory
+    bench.device.set(STATUS.offset, RingStatus.ip.mask)
+    rank = machine.sim.initiator("nic0").rank(Stage.TRANSACTION)
+
+    async def keep() -> None:
+        await Work(10 * US)
+
+    def finish(status: int) -> None:
+        memory.write(status, 8, memory.peek(status, 8) | DONE)
+        machine.cpus["cpu1"].message(40)
+
+    async def body() -> None:
+        await OnInterrupt(99, keep)
+        await bench.ring.open(interrupts=True)
+        for taken in range(ROUNDS):
+            await bench.ring.post(BUFFER)
+            now, status = machine.sim.now, RING + taken % 4 * Descriptor.SIZE + 8
+            machine.sim.at(now + 1 + taken * STEP // 2, rank, lambda: machine.cpus["cpu0"].message(99))
+            machine.sim.at(now + 1 * US, rank, partial(finish, status))
+            assert await bench.ring.take(poll_ps=1) == BUFFER
+            await Sleep(20 * US)
+
+    bench.run(body())
 
 
 def test_an_interrupt_that_is_not_the_rings_is_left_to_others() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from cosim.events import Attached, BootDone, Mapped
 from cosim.sim.operations import Oops
 from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import Plan, boot
+from cosim.sw.device_plan import DevicePlan
+from cosim.sw.iommu_ops import IDENTITY
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads.waiting import Compute
 from cosim.sw.workloads.workload import WorkloadOptions
@@ -116,6 +119,32 @@ def test_an_attach_moves_devices_for_good() -> None:
     bench = Bench().run(workload("attach", devices="nic*", domain="other"))
     moves = [(event.device, event.domain) for event in bench.events if isinstance(event, Attached)][2:]
     assert moves == [("nic0", "other"), ("nic1", "other")]
+
+
+class Looks(WorkloadOptions):
+    """A thread that asks where the buffers of each device are mapped."""
+
+    async def round(self, runtime: Runtime) -> None:
+        for device in ("nic0", "nic1", "nic2"):
+            found = (await runtime.domain_of(device)).domain.name
+            runtime.kernel.log("info", f"{device}: {found}")
+
+
+def test_a_device_that_begins_untranslated_is_so_until_it_is_attached() -> None:
+    """One behind no IOMMU is always; the others leave the identity domain, or enter it."""
+    bench = Bench()
+    bench.runtime = replace(bench.runtime, untranslated=frozenset({"nic0", "nic2"}))
+    first, second = bench.plan.devices
+    devices = (replace(first, domain=IDENTITY), second, DevicePlan("nic2", (3,), "", ""))
+    bench.plan = Plan(bench.plan.iommus, devices, ("other",))
+    bench.run(
+        Looks(on="cpu0", count=1),
+        workload("attach", devices="nic0", domain="other", start="1 ms"),
+        workload("attach", devices="nic1", domain=IDENTITY, start="1 ms"),
+        Looks(on="cpu0", count=1, start="2 ms"),
+    )
+    before, after = (IDENTITY, "shared", IDENTITY), ("other", IDENTITY, IDENTITY)
+    assert bench.machine.log == [f"info: nic{n}: {name}" for names in (before, after) for n, name in enumerate(names)]
 
 
 def test_a_domain_is_freed_and_then_the_pages_of_its_buffers() -> None:

@@ -14,13 +14,13 @@ from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import Plan, boot
 from cosim.sw.device_plan import DevicePlan
 from cosim.sw.iommu_core import IommuCore
-from cosim.sw.iommu_ops import Hardware
+from cosim.sw.iommu_ops import IDENTITY, Hardware
 from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads import AnyWorkload, thread_names
 from cosim.units.quantities import MIB, MS, US
 from tests.sw.fake_driver import FakeDriver
-from tests.sw.machine import Machine
+from tests.sw.machine import BASE, Machine
 
 WORKLOAD: TypeAdapter[Any] = TypeAdapter(AnyWorkload)
 TOP = 0xFFFF_F000
@@ -46,8 +46,9 @@ class FakeMaster:
 class Bench:
     """Real CPUs, a fake driver, two devices in the domain `shared`, and the domain `other`."""
 
-    def __init__(self, *, size: int = 16 * MIB, window: int = 0) -> None:
-        self.machine = Machine(cpus=3, model="rvwmo", size=size, options=KernelOptions(kfree_rcu_delay="0 ns"))
+    def __init__(self, *, size: int = 16 * MIB, window: int = 0, nodes: int = 1) -> None:
+        options = KernelOptions(kfree_rcu_delay="0 ns")
+        self.machine = Machine(cpus=3, model="rvwmo", size=size, nodes=nodes, options=options)
         kernel = self.kernel = self.machine.kernel
         self.driver = FakeDriver(kernel)
         core = IommuCore(kernel, self.driver)
@@ -82,12 +83,12 @@ class Bench:
 
 
 def test_boot_attaches_devices_maps_their_windows_and_starts_them() -> None:
-    bench = Bench(window=3 * PAGE).run()
+    bench = Bench(window=3 * PAGE - 8).run()
     attached = [(event.device, event.domain) for event in bench.events if isinstance(event, Attached)]
     assert attached == [("nic0", "shared"), ("nic1", "shared")]
     assert set(bench.runtime.dma) == {"shared", "other"}
     starts = [bench.masters[name].told for name in ("nic0", "nic1")]
-    assert starts == [[(TOP - 3 * PAGE, 3 * PAGE)], [(TOP - 7 * PAGE, 3 * PAGE)]]
+    assert starts == [[(TOP - 3 * PAGE, 3 * PAGE - 8)], [(TOP - 7 * PAGE, 3 * PAGE - 8)]]
     assert {bench.masters[name].not_before_ps for name in ("nic0", "nic1")} == {bench.runtime.origin.time_ps} != {0}
     assert bench.buffers() == 6
     assert not bench.machine.log
@@ -109,6 +110,41 @@ def test_boot_without_memory_for_a_window_starts_the_device_nowhere() -> None:
         "error: nic1: no window: -ENOMEM: no page for buffer",
     ]
     assert bench.buffers() == 0
+
+
+def test_boot_gives_back_a_window_that_cannot_be_mapped_and_starts_the_device_nowhere() -> None:
+    bench = Bench(window=3 * PAGE)
+    bench.driver.refuses.add(("shared", TOP - 2 * PAGE))
+    bench.run()
+    assert [line for line in bench.machine.log if "no window" in line] == [
+        f"error: {name}: no window: -ENOMEM: map of {TOP - 2 * PAGE:#x} in shared" for name in bench.masters
+    ]
+    assert not any(master.told for master in bench.masters.values())
+    assert bench.buffers() == 0
+
+
+@pytest.mark.parametrize(("window", "pages"), [(1, 1), (PAGE, 1), (PAGE + 1, 2), (2 * PAGE + 1, 4), (5 * PAGE, 8)])
+@pytest.mark.parametrize("iommu", ["", "iommu0"])
+def test_a_window_without_translation_is_one_block_with_room_for_its_end(iommu: str, window: int, pages: int) -> None:
+    """Of a device behind no IOMMU, and of one in the identity domain."""
+    bench = Bench()
+    device = DevicePlan("nic0", (1,), iommu, IDENTITY if iommu else "", window=window)
+    bench.plan = Plan(bench.plan.iommus, (device,))
+    bench.run()
+    (block,) = (known for known in bench.kernel.pages.in_use() if known.purpose == "buffer")
+    assert bench.masters["nic0"].told == [(block.address, window)]
+    assert block.size == pages * PAGE
+    assert not bench.driver.named("map")
+
+
+@pytest.mark.parametrize("domain", ["", IDENTITY, "shared"])
+def test_a_window_is_of_its_devices_node_wherever_boot_runs(domain: str) -> None:
+    bench = Bench(nodes=2)
+    device = DevicePlan("nic0", (1,), "iommu0" if domain else "", domain, node=1, window=2 * PAGE)
+    bench.plan = Plan(bench.plan.iommus, (device,))
+    bench.run()
+    blocks = [known.address for known in bench.kernel.pages.in_use() if known.purpose == "buffer"]
+    assert min(blocks) >= BASE + 8 * MIB
 
 
 def test_threads_are_named_by_what_they_do() -> None:

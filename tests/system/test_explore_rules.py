@@ -18,9 +18,10 @@ PARTS = {
 }
 
 
-def exploring(**explore: Any) -> Topology:
+def exploring(driver: str = "merged", **explore: Any) -> Topology:
     threads = [{"on": "cpu0", "does": "map-unmap", "domain": "nic0", "count": 1}]
-    return load(Topology.model_validate({"parts": PARTS, "threads": threads, "explore": explore}))
+    given = {"parts": PARTS, "driver": {"variant": driver}, "threads": threads, "explore": explore}
+    return load(Topology.model_validate(given))
 
 
 def test_what_is_explored_loads_back_from_what_is_shown() -> None:
@@ -51,8 +52,9 @@ def test_a_mistake_is_told_at_its_place(explore: dict[str, Any], words: str) -> 
     assert words in str(raised.value)
 
 
-def test_a_hold_is_as_long_as_every_time_out_of_its_drivers_permits() -> None:
+@pytest.mark.parametrize(("driver", "others"), [("merged", ["ideal"]), ("ideal", ["merged"]), ("ideal", [])])
+def test_a_hold_is_as_long_as_every_time_out_of_its_drivers_permits(driver: str, others: list[str]) -> None:
     """`ideal` waits for room for 90 s, but for a queue that is being switched on for 150 ms."""
-    exploring(holds=["149 ms"], clean=["ideal"])
-    with pytest.raises(TopologyError):
-        exploring(holds=["150 ms"], clean=["ideal"])
+    exploring(driver, holds=["149 ms"], clean=others)
+    with pytest.raises(TopologyError, match="a time-out of 150 ms"):
+        exploring(driver, holds=["150 ms"], clean=others)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from cosim.spec.pagetable import PAGE_LG2, Pte
+from cosim.spec.pagetable import NAPOT_LG2, PAGE_LG2, Pte
 from cosim.sw.driver import pagetable
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IN_DOUBT, IommuDevice
@@ -49,8 +49,9 @@ async def _below(table: int, level: int) -> AsyncIterator[tuple[int, int]]:
         pte = await Cell(table + 8 * index).load()
         if not pte & pagetable.V:
             continue
-        address, size = int(Pte.ppn.get(pte) << PAGE_LG2), 1 << PAGE_LG2 + pagetable.INDEX_BITS * level
+        address = int(Pte.ppn.get(pte) << PAGE_LG2)
         if pte & pagetable.LEAF:
+            size = 1 << (NAPOT_LG2 if pte & Pte.n.mask else PAGE_LG2 + pagetable.INDEX_BITS * level)
             yield address & ~(size - 1), size
             continue
         async for found in _below(address, level - 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -11,11 +12,12 @@ from cosim.events import CallDone, ContextChanged, RegisterWritten
 from cosim.hw.dma.transaction import Transaction
 from cosim.spec.register_map import DDTP, FQCSR, MSI_ADDR, MSI_VEC_CTL
 from cosim.spec.registers import Ddtp, IommuMode
+from cosim.sw.driver.device_directory import DDTP_BUSY_PS
 from cosim.sw.driver.table import CELLS, NEEDS
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
-from cosim.units.quantities import KIB, MS, US
+from cosim.units.quantities import KIB, MS, US, S
 from tests.sw.driver.machine import DRAM, SIZE, SMALL_QUEUES, Machine
 
 PAGE = 4096
@@ -59,6 +61,26 @@ def test_an_iommu_in_use_is_left_alone() -> None:
     assert error.value.code == errno.EBUSY
     assert machine.log == ["error: iommu0: probe failed: -EBUSY: the IOMMU is in use, in mode 2"]
     assert machine.kernel.pages.purposes() == {}
+
+
+@pytest.mark.parametrize(
+    ("variant", "busy_ps", "probed"),
+    [("merged", 1 * MS, False), ("v2", 1 * MS, True), ("v2", DDTP_BUSY_PS + 1 * S, False)],
+)
+def test_an_iommu_that_is_busy_at_first_is_waited_for_by_v2_alone(variant: str, busy_ps: int, probed: bool) -> None:
+    """For 10 s at most."""
+    machine = Machine(variant)
+    registers = machine.iommus[0].registers
+    registers.put(DDTP, Ddtp.of(busy=1))
+
+    async def settle() -> None:
+        await machine.kernel.sleep(busy_ps)
+        registers.put(DDTP, Ddtp(0))
+
+    machine.start(settle())
+    with nullcontext() if probed else pytest.raises(KernelError, match="EBUSY"):
+        machine.run(machine.core.probe_iommu(machine.hardware[0]))
+    assert (registers.ddtp.iommu_mode == IommuMode.LVL3) is probed
 
 
 def test_a_failed_probe_gives_everything_back() -> None:

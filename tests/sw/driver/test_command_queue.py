@@ -317,6 +317,16 @@ def test_an_illegal_command_is_executed_again_each_time_its_error_is_cleared() -
     assert machine.iommus[0].registers.cqh != machine.iommus[0].registers.cqt
 
 
+def test_an_illegal_command_that_is_replaced_stops_the_queue_once() -> None:
+    """The slot holds a fence by the time at which the queue goes on; what is behind it is then executed."""
+    machine = Machine(cells={"interrupts": "repairs"}, cpus=2)
+    machine.boot()
+    finished, _ = illegal(machine, 100 * US)
+    assert finished
+    assert len([line for line in machine.log if "illegal 1" in line]) == 1
+    assert machine.iommus[0].registers.cqh == machine.iommus[0].registers.cqt
+
+
 def test_a_command_after_the_removal_of_its_iommu_oopses() -> None:
     machine = Machine()
     machine.boot()

@@ -192,7 +192,10 @@ ONE_LEVEL = {"geometry": {"cq_log2": 8, "fq_log2": 8, "ddt_levels": 1}}
 
 @pytest.mark.parametrize(("variant", "cells"), [("v2", {}), ("merged", {"attach": "half-way"})])
 def test_c7_an_attach_fails_half_way_and_leaves_the_first_id_switched(variant: str, cells: dict[str, str]) -> None:
-    """The second id has no context: the attach fails, but the first id is live, and its bond is on no list."""
+    """The second id has no context: the attach fails, but the first id is live, and its bond is on no list.
+
+    What it has cached is therefore flushed by no unmap.
+    """
     machine = Machine(variant, cells=cells, iommu=ONE_LEVEL)
     machine.boot()
 
@@ -207,6 +210,13 @@ def test_c7_an_attach_fails_half_way_and_leaves_the_first_id_switched(variant: s
         machine.run(attach())
     assert machine.memory.peek(machine.context(5), 8) & 1
     assert machine.kernel.pages.purposes()["Bond"] > before
+    domain = machine.core.domains["own"]
+    mapped(machine, domain)
+    assert machine.read(5, IOVA) == DATA
+    machine.trace()
+    machine.run(iommu_unmap(machine.driver, domain, IOVA, PAGE))
+    assert machine.commands() == []
+    assert machine.read(5, IOVA) == DATA
 
 
 def test_c7_merged_finds_out_in_the_probe() -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 
 from cosim.spec.queues import Iotinval
-from cosim.sw.iommu_map import iommu_map, iommu_unmap_fast
+from cosim.sw.iommu_map import iommu_map, iommu_unmap, iommu_unmap_fast
 from cosim.sw.iommu_ops import Gather
 from cosim.sw.kernel.errors import KernelError
-from cosim.units.quantities import MS
+from cosim.units.quantities import KIB, MS, S
 from tests.sw.driver.expected import PAGE
 from tests.sw.driver.machine import Machine
 from tests.sw.driver.test_ideal import BOTH, DATA, IOVA, stalled
+
+SIZE = 64 * KIB
+"""Of a page that sixteen entries map."""
 
 
 def test_a_lost_command_is_no_success_of_the_fence_behind_it() -> None:
@@ -44,6 +47,48 @@ def test_a_table_is_kept_from_whoever_asks_next_when_its_flush_has_failed() -> N
     table, following = machine.run(freed())
     assert table != following
     assert [known.address for known, _ in machine.kernel.pages.quarantined] == [table]
+
+
+def test_an_unmap_of_which_a_part_was_not_flushed_has_failed_though_the_rest_was() -> None:
+    """The driver of a device may sync in between; and what was flushed is not kept."""
+    machine, domain = stalled("ideal", 95 * S)
+    gather, told = Gather(), list[bool | None]()
+
+    async def unmap() -> list[int]:
+        pages = [await machine.kernel.pages.alloc(purpose="buffer") for _ in range(2)]
+        for n, page in enumerate(pages):
+            await iommu_map(machine.driver, domain.domain, IOVA + n * PAGE, page, PAGE, BOTH)
+        for n in range(3):
+            if n < len(pages):
+                await iommu_unmap_fast(machine.driver, domain.domain, IOVA + n * PAGE, PAGE, gather)
+            told.append(await machine.driver.iotlb_sync(domain.domain, gather))
+        return pages
+
+    pages = machine.run(unmap())
+    assert told == [False] * 3, "also the last one, which has nothing to flush"
+    assert [known.address for known, _ in machine.kernel.pages.quarantined] == pages[:1]
+
+
+@pytest.mark.parametrize("unmapped", [True, False])
+def test_a_64k_page_that_an_iommu_may_still_use_is_kept_to_its_end(unmapped: bool) -> None:
+    """Though its sixteen pages were allocated one by one; it was unmapped, or goes with its domain."""
+    machine, domain = stalled("ideal")
+    pages = machine.kernel.pages
+
+    async def leave() -> int:
+        taken = {await pages.alloc(zero=False, purpose="buffer") for _ in range(31)}
+        start = next(page for page in taken if not page % SIZE and {*range(page, page + SIZE, PAGE)} <= taken)
+        await iommu_map(machine.driver, domain.domain, IOVA, start, SIZE, BOTH)
+        if unmapped:
+            await iommu_unmap(machine.driver, domain.domain, IOVA, SIZE)
+        else:
+            await machine.core.release_device("dev0")
+            await machine.core.domain_free("d")
+        return start
+
+    start = machine.run(leave())
+    kept = sorted(known.address for known, _ in pages.quarantined if known.purpose == "buffer")
+    assert kept == [*range(start, start + SIZE, PAGE)]
 
 
 def test_a_context_whose_command_was_lost_is_not_forgotten_by_the_fence_behind_it() -> None:

@@ -94,6 +94,14 @@ def test_unmap_of_a_2m_page_and_a_4k_page() -> None:
 
 
 @VARIANTS
+def test_unmap_of_4k_pages_and_a_2m_page_behind_them(variant: str) -> None:
+    """7.2 counts in pages of the smallest size, of which there are too many to be named one by one."""
+    start = IOVA + HUGE - 3 * PAGE
+    early = [*each(3, start), *fence(variant)] if variant == "merged" else []
+    assert unmapped(variant, 515, base=DRAM + HUGE - 3 * PAGE, iova=start) == [*early, vma(1), *fence(variant)]
+
+
+@VARIANTS
 def test_unmap_of_two_2m_pages(variant: str) -> None:
     sent = each(2, size=HUGE) if variant == "latest" else [vma(1)]
     assert unmapped(variant, 1024) == [*sent, *fence(variant)]

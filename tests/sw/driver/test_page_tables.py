@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.events import PageAllocated
+from cosim.hw.dma.transaction import Status, Transaction
 from cosim.sim.operations import Oops
 from cosim.spec.bits import ONES
 from cosim.spec.pagetable import FIRST_STAGE, Pte, translated
@@ -16,7 +17,7 @@ from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Domain, Gather, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import MIB
-from tests.sw.driver.machine import DRAM, SMALL_QUEUES, Machine
+from tests.sw.driver.machine import DRAM, SETTLE, SIZE, SMALL_QUEUES, Machine
 
 PAGE, HUGE = 4096, 2 << 20
 IOVA = 0x4000_0000
@@ -155,6 +156,22 @@ def test_an_entry_allows_what_was_asked(bench: Bench) -> None:
     assert (read[1].r, read[1].w, read[1].u, read[1].a, read[1].d) == (1, 0, 1, 1, 0)
     assert (written[1].r, written[1].w, written[1].u, written[1].a, written[1].d) == (1, 1, 1, 1, 1)
     bench.free(domain)
+
+
+@pytest.mark.parametrize("variant", ["merged", "v2", "current", "latest", "ideal"])
+def test_a_write_gets_through_whether_the_iommu_sets_d_or_the_driver_has(variant: str) -> None:
+    """v2 and 6.13 leave D to an IOMMU that can set it, and let it; from 7.1 on it is set with the entry."""
+    bench = Bench(variant, iommu={"capabilities": {"amo_hwad": True}, "geometry": SMALL_QUEUES})
+    machine, domain = bench.machine, bench.domain()
+    machine.run(machine.core.replace("dev0", domain))
+    machine.run(iommu_map(machine.driver, domain, IOVA, DRAM + SIZE // 2, PAGE, BOTH))
+    dirty = [bench.walk(domain, IOVA)[1].d]  # type: ignore[index]
+    write = Transaction(1, IOVA, 8, write=True)
+    machine.dma(write)
+    machine.go(machine.sim.now + SETTLE)
+    assert write.status is Status.SUCCESS
+    dirty.append(bench.walk(domain, IOVA)[1].d)  # type: ignore[index]
+    assert dirty == [int(variant not in ("merged", "v2")), 1]
 
 
 # --- Page sizes -----------------------------------------------------------------------------------------------------
