@@ -75,6 +75,13 @@ def test_anchors_aliases_and_merged_defaults_are_followed():
     assert source.where(("d",)) == Position("<text>", 2, 1)
 
 
+@pytest.mark.parametrize("given", ["<<: [*x, *y]", "<<: *x, <<: *y", "<<: [*x], <<: [*y]", "<<: [*x, *y], <<: *x"])
+def test_of_several_defaults_the_first_one_that_has_an_entry_counts(given):
+    source = Source.parse(f"a: &x {{b: 1, c: 2}}\nd: &y {{c: 3, e: 4, f: 5}}\ng: {{{given}, f: 6}}\n")
+    assert source.data["g"] == {"b": 1, "c": 2, "e": 4, "f": 6}
+    assert source.where(("g", "c")) == Position("<text>", 1, 17)
+
+
 def test_every_value_knows_its_place():
     source = Source.parse("parts:\n  nic: {size: 64, on: [a,\n    b]}\n# é\nü: 1\n", "f.yaml")
     assert str(source.where(("parts", "nic", "size"))) == "f.yaml:2:15"

@@ -108,7 +108,7 @@ def run(
     `seconds` is how long each takes without a fault, `around` is called before each.
     """
     first = FirstFailure()
-    for item, following in zip(items, [*items[1:], None], strict=True):
+    for item, following in zip(items, [*items, None][1:], strict=True):
         if not item.config.pluginmanager.is_registered(first):
             item.config.pluginmanager.register(first)
         where.write_text(item.nodeid)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import gc
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from tests.faults.catalogue import ROOT, Fault, NotPlantable, faults
+from tests.faults.child import run
 from tests.faults.in_place import Functions, NotInPlace
 
 
@@ -74,6 +76,10 @@ def test_what_an_import_runs_is_told_from_what_functions_do() -> None:
     assert fault("def clear(self):", "def clear(self, now):").statements(SOURCE) is None
     assert fault("class Buffer:", "class Buffer(list):").statements(SOURCE) is None
     assert fault("self.entries = []", "pass").statements(SOURCE) == range(10, 11)
+
+
+def test_a_fault_whose_lines_no_test_runs_is_killed_by_none(tmp_path: Path) -> None:
+    assert run([], {}, tmp_path / "where") == 0
 
 
 def test_functions_that_are_there_get_the_code_that_is_planted() -> None:

@@ -11,20 +11,21 @@ from cosim.system.topology import Topology
 
 PARTS = """\
 parts:
-  dram0: {{kind: memory, base: 0x8000_0000, size: 16 MiB}}
+  dram0: {{kind: memory, base: {dram0}, size: 16 MiB}}
   cpu0: {{kind: cpu}}
   cpu1: {{kind: cpu{cpu1}}}
   iommu0: {{kind: iommu, base: {iommu0}, interrupts_to: cpu1, capabilities: {{igs: {igs}}}}}
   nic0: {{kind: ring, through: iommu0}}
   nic1: {{kind: ring, through: iommu0{nic1}}}
 """
+GIVEN = {"dram0": "0x8000_0000", "iommu0": "0x0300_0000", "igs": "wsi", "cpu1": "", "nic1": ""}
 
 
 @pytest.fixture
 def topology(tmp_path: Path):
-    def made(iommu0: str = "0x0300_0000", igs: str = "wsi", cpu1: str = "", nic1: str = "") -> Topology:
+    def made(**given: str) -> Topology:
         path = tmp_path / "topology.yaml"
-        path.write_text(PARTS.format(iommu0=iommu0, igs=igs, cpu1=cpu1, nic1=nic1))
+        path.write_text(PARTS.format(**(GIVEN | given)))
         return load(path)
 
     return made
@@ -50,9 +51,14 @@ def test_only_a_cpu_that_is_sent_messages_has_an_interrupt_file(topology):
     [
         ({"nic1": ", base: 0x8000_1000"}, "7:45: parts.nic1.base: 0x80001000..0x80001fff overlaps with dram0"),
         ({"nic1": ", base: 0x1000_0800"}, "parts.nic1.base: 0x10000800 of 0x1000 bytes is not a whole number"),
+        ({"dram0": "0xff_ffff_ff00_1000"}, "2:31: parts.dram0.base: 0x100000000000fff needs more than the 56 bits"),
         ({"cpu1": ", interrupt_file: 0x0300_0000"}, "4:37: parts.cpu1.interrupt_file: 0x3000000..0x3000fff overlaps"),
     ],
 )
-def test_what_would_be_on_top_of_something_else_is_an_error(topology, given, message):
+def test_what_would_be_on_top_of_something_else_or_beyond_all_addresses_is_an_error(topology, given, message):
     with pytest.raises(TopologyError, match=message.replace(".", r"\.")):
         topology(**given)
+
+
+def test_a_memory_may_end_where_physical_addresses_do(topology):
+    assert topology(dram0="0xff_ffff_ff00_0000").parts["dram0"].base == (1 << 56) - (16 << 20)

@@ -318,6 +318,19 @@ def test_what_idles_a_field_may_be_laid_over_it(written, field, idle, mended):
     assert resolved(again) == text
 
 
+@pytest.mark.parametrize(
+    ("said", "over", "gone"),
+    [
+        ({f"{THREAD}.gap": "1 us", f"{THREAD}.gaps": "exponential"}, {f"{THREAD}.count": 1}, ["gap", "gaps"]),
+        ({f"{THREAD}.mode": "lazy", "iova.flush_entries": 64}, {f"{THREAD}.domain": "off0"}, ["mode", "flush_entries"]),
+    ],
+)
+def test_what_has_its_effect_by_an_idle_field_alone_is_left_out_with_it(written, said, over, gone):
+    topology = load(written(said), set=over)
+    assert not list(ineffective(topology))
+    assert not {*gone} & (topology.threads[0].model_fields_set | topology.iova.model_fields_set)
+
+
 def test_an_override_that_is_idle_itself_is_an_error(written):
     with pytest.raises(TopologyError, match=r"-s nic0\.traffic\.stride=8192"):
         load(written(), sets=["nic0.traffic.stride=8192"])

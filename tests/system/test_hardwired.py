@@ -15,7 +15,7 @@ from cosim.sim.chooser import Chooser
 from cosim.spec.pagetable import PAGE
 from cosim.sw.kernel.kernel import STATIC_BYTES
 from cosim.system.build import build
-from cosim.system.hardwired import regions, structures
+from cosim.system.hardwired import regions, static_bytes, structures
 from cosim.system.load import load
 from cosim.system.topology import Topology
 
@@ -67,6 +67,13 @@ def test_the_kernel_s_own_words_are_where_there_is_room_for_them(topology):
     assert ranges(topology("cqb: 0x8000_8000"))[0] == (0x8000_9000, 0x8100_0000)
     system = build(topology("cqb: 0x8000_8000"), Chooser())
     assert 0x8000_9000 <= system.kernel.static(8) < 0x8000_9000 + STATIC_BYTES
+
+
+@pytest.mark.parametrize(("devices", "parts"), [(0, 1), (1, 1), (256, 1), (257, 2), (300, 2), (512, 2), (513, 3)])
+def test_the_kernel_has_as_much_room_again_for_its_words_with_every_256_devices(devices, parts):
+    held = {"dram0": {"kind": "memory", "base": 0x8000_0000, "size": "16 MiB"}, "cpu0": {"kind": "cpu"}}
+    nics = {f"nic{number}": {"kind": "dma", "direct": True} for number in range(devices)}
+    assert static_bytes(Topology.model_validate({"parts": held | nics})) == parts * STATIC_BYTES
 
 
 @settings(derandomize=True, deadline=None, max_examples=12)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Iterator, Sequence
+from itertools import combinations, permutations, product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,3 +91,22 @@ def test_runs_have_one_order_exactly_if_their_conflicting_effects_come_in_one_or
         if one and two and one.owner != two.owner and (not conflict(one, two) or chance.random() < 0.1):
             other[at : at + 2] = [two, one]
     assert (order_of(taken) == order_of(other)) == (pairs(taken) == pairs(other))
+
+
+def interleaved(one: list[Taken], other: list[Taken]) -> Iterator[list[Taken]]:
+    """All runs in which the effects of two owners come, each owner's own in order."""
+    count = len(one) + len(other)
+    for places in combinations(range(count), len(one)):
+        ones, others = iter(one), iter(other)
+        yield [next(ones if at in places else others) for at in range(count)]
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_two_owners_have_as_many_orders_as_the_definition_says_whichever_way_their_keys_come(changes: bool) -> None:
+    """Of an owner the last effect that conflicts counts, be it of the same key, of a wider or of a narrower one."""
+    wide, entry, beside = KEYS[7], KEYS[4], KEYS[3]
+    for mine, theirs in product(permutations([wide, entry, beside]), repeat=2):
+        one = [effect(0, number, "A", footprint, True) for number, footprint in enumerate(mine)]
+        other = [effect(0, number, "B", footprint, changes) for number, footprint in enumerate(theirs)]
+        found = {(order_of(taken), frozenset(pairs(taken))) for taken in interleaved(one, other)}
+        assert len({order for order, _ in found}) == len({held for _, held in found}) == len(found) > 1

@@ -11,9 +11,11 @@ import pytest
 
 from cosim.config.problems import TopologyError
 from cosim.study.finding import Finding, read
+from cosim.study.finding.driver_files import moved
 from cosim.study.finding.finding import checksum_of
 from cosim.study.pool import Record
 from cosim.study.run.run import Point
+from cosim.system.driver_options import DriverOptions
 from cosim.system.load import load
 from tests.study.finding.systems import HELD, UNFLUSHED, beside, found, record_of, recorded, written
 
@@ -198,6 +200,24 @@ def test_a_driver_of_ones_own_is_named_with_what_was_in_it(tmp_path: Path) -> No
     assert "mine.py is not the one that it was found in: its content has changed" in refused(tmp_path / "found.json")
     (tmp_path / "mine.py").unlink()
     assert "mine.py is gone: there is no file" in refused(tmp_path / "found.json")
+
+
+def test_where_the_files_of_a_driver_have_moved_all_else_of_it_stays() -> None:
+    cells = {
+        "attach": "/a/mine.py:Mine",
+        "invalidate": {"policy": "/a/mine.py:Own", "fence_ps": "1 s"},
+        "pscid": {"without": "lock"},
+        "bonds": "grouped",
+        "tables": "/a/other.py:Tables",
+    }
+    driver = DriverOptions(variant="/a/mine.py:ROW", **cells)
+    assert moved(driver, {"/a/mine.py": "/b/mine.py"}) == DriverOptions(
+        variant="/b/mine.py:ROW",
+        **cells | {"attach": "/b/mine.py:Mine", "invalidate": {"policy": "/b/mine.py:Own", "fence_ps": "1 s"}},
+    )
+    assert moved(driver, {}) == driver
+    objects = DriverOptions(variant="object:/a/x.o,/a/y.o")
+    assert moved(objects, {"/a/y.o": "/b/y.o"}).variant == "object:/a/x.o,/b/y.o"
 
 
 @pytest.mark.slow

@@ -63,6 +63,10 @@ run: {until: 80 us}
 """
 
 
+DOZEN = LONELY + "threads:\n" + "".join(f"  - {{on: cpu0, does: synchronize-rcu, start: {n} us}}\n" for n in range(12))
+"""More threads than there are digits."""
+
+
 def lonely(*schedule: str) -> Point:
     return Point(load(Source.parse(LONELY, "lonely")), "lonely", schedule)
 
@@ -195,6 +199,20 @@ def test_a_thread_that_is_called_otherwise_afterwards_is_so_in_the_schedule() ->
     made = without(point, [("threads", 0)])
     assert made is not None
     assert made.schedule == ("cpu0.unmap.st#3:1", *point.schedule[2:])
+
+
+@pytest.mark.parametrize("gone", [(2, 10), (10, 2), (9, 10, 11), (0,)])
+def test_of_many_threads_those_go_that_are_meant(gone: tuple[int, ...]) -> None:
+    dozen = load(Source.parse(DOZEN, "dozen"))
+    agents = ["cpu0.synchronize-rcu", *(f"cpu0.synchronize-rcu{number}" for number in range(2, 13))]
+    made = without(
+        Point(dozen, "dozen", tuple(f"{agent}.st#{n}:1" for n, agent in enumerate(agents))),
+        [("threads", index) for index in gone],
+    )
+    left = [index for index in range(12) if index not in gone]
+    assert made is not None
+    assert made.topology.threads == tuple(dozen.threads[index] for index in left)
+    assert made.schedule == tuple(f"{agent}.st#{n}:1" for n, agent in zip(left, agents, strict=False))
 
 
 def test_a_device_goes_from_lists_of_names_and_with_it_what_names_it_alone() -> None:

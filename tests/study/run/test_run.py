@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import cosim
-from cosim.events import WalkDone
-from cosim.study.run.run import Point, run
+from cosim.events import BootDone, WalkDone
+from cosim.study.run.run import Point, UnderWay, run
 from cosim.study.run.stop import Stop
 
 TINY = Path(__file__).parents[2] / "tiny.yaml"
@@ -25,6 +25,19 @@ def tiny():
 @pytest.fixture(scope="module")
 def result(tiny):
     return cosim.run(tiny)
+
+
+def at_its_end(topology, look, follows=None):
+    """What `look` sees of a run that has come to its end, as that of `follows` from the end of its boot on."""
+
+    def watch(sim):
+        sim.probe(BootDone).watch(lambda _: begun.follow(follows) if follows else None)
+
+    begun = UnderWay(Point(topology), [watch])
+    begun.advance()
+    found = look(begun)
+    begun.close()
+    return found
 
 
 def test_the_smallest_system_runs_clean(result):
@@ -117,6 +130,31 @@ def test_an_expectation_that_does_not_hold_fails_the_run(tiny):
     assert unknown == "nic0.raeds: no such scalar in the result; did you mean nic0.reads?"
 
 
+@pytest.mark.parametrize("least", [1, 1_000_000])
+def test_a_run_of_which_only_the_verdict_is_asked_for_has_the_same_one(tiny, least):
+    """Numbers that something is expected of are looked up for that, and no others."""
+    for expect in ({"scalars": {"nic0.reads": {"min": least}}}, {}):
+        topology = cosim.load(tiny, set={"expect": expect, "run.until": "5 us"})
+        judged, whole = at_its_end(topology, UnderWay.judge), cosim.run(topology)
+        assert (judged.outcome, judged.failures) == (whole.outcome, whole.failures)
+        assert bool(judged.scalars) == bool(expect)
+
+
+LATER = [
+    ({"run.warmup": "5 us"}, ()),
+    ({"run.hold": "3 us", "expect.violations": 3}, ("cpu0.map-unmap.st#7:2",)),
+    ({"stalls": [{"part": "iommu0.commands", "at": "1 us", "for": "7 us"}]}, ()),
+]
+
+
+@pytest.mark.parametrize(("changes", "schedule"), LATER)
+def test_at_the_end_of_boot_a_run_may_become_that_of_another_point(tiny, changes, schedule):
+    point = Point(cosim.load(tiny, set={"run.until": "10 us", **changes}), "other", schedule)
+    alone = run(point)
+    assert at_its_end(tiny, UnderWay.result, point) == alone
+    assert not alone.unasked
+
+
 def test_the_hosts_time_limit_ends_a_run_and_keeps_what_was_measured(tiny):
     stop = Stop()
     with stop.listening((), 0.0):
@@ -147,6 +185,15 @@ def test_an_action_that_asks_again_is_answered_by_its_own_number_and_how_often_i
     assert twice.digest != once.digest
     assert not twice.unasked
     assert cosim.run(tiny, schedule=["cpu0.map-unmap.st#7.1:2"]).unasked == ("cpu0.map-unmap.st#7.1:2",)
+
+
+def test_a_call_may_take_longer_by_every_hold_of_a_schedule(tiny):
+    """Without any hold 180 s are too long, twice the time-out of a fence; so 290 s are with a single one of 100 s."""
+    held = ["cpu0.map-unmap.ld#30:2", "cpu0.map-unmap.ld#30.1:2", "cpu0.map-unmap.ld#30.2:2"]
+    quiet = {"nic0.traffic.pattern": "none", "threads.0.count": 1, "run.hold": "100 s"}
+    result = cosim.run(tiny, set={**quiet, "run.until": "290 s"}, schedule=held)
+    assert list(result.unfinished) == ["cpu0.map-unmap.unmap"]
+    assert not result.violations
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""Which schedules a search runs, whatever runs show: a stand-in makes them, which says what may be added to each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+import cosim
+from cosim.study.explore.cells import Subject, cells
+from cosim.study.explore.journal import Journal
+from cosim.study.explore.look import Look
+from cosim.study.explore.request import Request
+from cosim.study.explore.row import Row
+from cosim.study.explore.search import Schedule, Search
+from cosim.study.pool import Pool, Record
+from cosim.study.run.run import Point
+from cosim.study.run.stop import Stop
+from cosim.units.quantities import US
+
+TINY = Path(__file__).parents[2] / "tiny.yaml"
+HOLDS = (1 * US, 2 * US)
+
+
+class Runs:
+    """In place of a pool: to each run the same may be added, and `order` says which partial order it has."""
+
+    def __init__(self, added: tuple[str, ...], order: Callable[[Point], int]) -> None:
+        self._added = added
+        self._order = order
+        self.made: list[tuple[int, Schedule]] = []
+
+    def runs(self, points: Iterable[Point]) -> Iterator[tuple[Point, Record]]:
+        for point in points:
+            self.made.append((point.topology.run.hold, point.schedule))
+            yield point, Record("ok", also=Look(3, 2, 1, self._added, self._added, self._order(point)))
+
+
+def searched(
+    *added: str, order: Callable[[Point], int] = lambda point: 1, deviations: int = 2, **asked: Any
+) -> tuple[Row, list[tuple[int, Schedule]]]:
+    """What has come out, and the runs in order: the hold, and the schedule."""
+    subject = Subject("tiny", cosim.load(TINY), str(TINY))
+    runs = Runs(added, order)
+    row = Search(
+        Row("tiny", "merged", deviations=deviations),
+        list(cells(subject, HOLDS, {})),
+        Request(**asked),
+        cast(Pool, runs),
+        Journal({}).of(""),
+        lambda row, left: None,
+        Stop(),
+    ).run()
+    return row, runs.made
+
+
+def in_each(*schedules: Schedule) -> list[tuple[int, Schedule]]:
+    return [(hold, schedule) for hold in HOLDS for schedule in schedules]
+
+
+def test_every_set_of_answers_to_different_questions_is_run_once_in_each_cell() -> None:
+    row, made = searched("a#0:1", "a#0:2", "b#0:1")
+    assert made == [
+        *in_each(()),
+        *in_each(("a#0:1",), ("a#0:2",), ("b#0:1",)),
+        *in_each(("a#0:1", "b#0:1"), ("a#0:2", "b#0:1")),
+    ]
+    assert (row.by_level, row.complete, row.skipped, row.stopped) == ([2, 6, 4], 2, 0, "")
+
+
+def test_where_nothing_can_be_added_any_more_the_search_is_complete() -> None:
+    row, made = searched("a#0:1", deviations=5)
+    assert made == [*in_each(()), *in_each(("a#0:1",))]
+    assert row.complete == 5
+
+
+def test_of_runs_with_one_partial_order_only_the_first_of_each_cell_is_added_to_if_that_is_asked() -> None:
+    row, made = searched("a#0:1", "b#0:1", "c#0:1", skip_equal=True)
+    assert made == [
+        *in_each(()),
+        *in_each(("a#0:1",), ("b#0:1",), ("c#0:1",)),
+        *in_each(("a#0:1", "b#0:1"), ("a#0:1", "c#0:1")),
+    ]
+    assert (row.skipped, row.orders) == (4, 2)
+
+
+def test_runs_with_several_partial_orders_are_all_added_to() -> None:
+    row, made = searched("a#0:1", "b#0:1", order=lambda point: 1 + len(",".join(point.schedule)), skip_equal=True)
+    assert (row.skipped, row.orders) == (2, 6), "a and b are alike"
+    row, made = searched("a#0:1", "bb#0:1", order=lambda point: 1 + len(",".join(point.schedule)), skip_equal=True)
+    assert (row.skipped, row.orders) == (0, 8)
+    assert made == searched("a#0:1", "bb#0:1")[1]
+
+
+@pytest.mark.parametrize("strategy", ["pct", "random"])
+def test_drawn_schedules_are_shared_out_among_the_cells(strategy: str) -> None:
+    row, made = searched("a#0:1", "b#0:1", strategy=strategy, schedules=7)
+    assert row.by_level == [2, 7]
+    assert [sum(hold == each for hold, _ in made[2:]) for each in HOLDS] == [4, 3]
