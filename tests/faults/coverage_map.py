@@ -88,14 +88,17 @@ class CoverageMap:
             self._data.append(data)
 
     def running(self, fault: Fault) -> list[str]:
-        """The tests that run what the fault replaces, or its file if the import runs that; the likeliest first."""
+        """The tests that run what the fault replaces, or its file if the import runs that; the likeliest first.
+
+        What no test is seen to run may be run by a process that one of them forks: then it is all tests.
+        """
         lines = fault.statements(self._now[fault.path])
         old = None if lines is None else self._then_at(fault.path, lines)
         found = set(self.new)
         for line, names in self._lines(fault.path).items():
             if old is None or line in old:
                 found |= names
-        return self._in_order(fault.path, found)
+        return self._in_order(fault.path, found - self.new and found or {*self.new, *self.seconds})
 
     def _lines(self, path: str) -> dict[int, set[str]]:
         """The tests that ran each line of a file; the last file that was asked for is kept, since it takes a while."""
