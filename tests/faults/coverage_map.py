@@ -94,11 +94,11 @@ class CoverageMap:
         """
         lines = fault.statements(self._now[fault.path])
         old = None if lines is None else self._then_at(fault.path, lines)
-        found = set(self.new)
+        found: set[str] = set()
         for line, names in self._lines(fault.path).items():
             if old is None or line in old:
                 found |= names
-        return self._in_order(fault.path, found - self.new and found or {*self.new, *self.seconds})
+        return self._in_order(fault.path, (found or set(self.seconds)) | self.new)
 
     def _lines(self, path: str) -> dict[int, set[str]]:
         """The tests that ran each line of a file; the last file that was asked for is kept, since it takes a while."""
