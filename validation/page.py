@@ -29,7 +29,7 @@ def page() -> str:
         *_table(("target", "kind", "predicted points", "worst", "wanted"), [_summary(each, kept) for each in done]),
         "",
         f"{sum(kept[target.name].runs for target in done):,} runs, {_minutes(kept, done)} of one processor in all; "
-        f"by the models {', '.join(sorted({kept[target.name].model for target in done}))}.",
+        f"by {_models(kept, done)}.",
         "",
     ]
     for target in done:
@@ -38,6 +38,11 @@ def page() -> str:
     for what, why in NOT_VALIDATED:
         lines += [f"* {what}: {why}"]
     return "\n".join(lines) + "\n"
+
+
+def _models(kept: dict[str, Kept], done: Sequence[Target]) -> str:
+    names = sorted({kept[target.name].model for target in done})
+    return f"the model{'s' * (len(names) > 1)} {', '.join(names)}"
 
 
 def _minutes(kept: dict[str, Kept], done: Sequence[Target]) -> str:
