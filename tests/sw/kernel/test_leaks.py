@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+
+import pytest
 
 from cosim.sim.operations import Store
 from cosim.spec.pagetable import PAGE
@@ -83,7 +85,18 @@ def test_what_points_into_an_object_keeps_it_and_what_points_just_behind_it_does
     assert lost(machine, address - 1) == ["Node"]
 
 
-def test_what_a_thread_has_in_its_hands_is_not_lost_until_it_drops_it() -> None:
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda page: page,
+        lambda page: (Node(page),),
+        lambda page: {page},
+        lambda page: [Piece(page, PAGE)],
+        lambda page: {"first": page},
+        lambda page: {"all": [Piece(page, PAGE)]},
+    ],
+)
+def test_what_a_thread_has_in_its_hands_is_not_lost_until_it_drops_it(hold: Callable[[int], object]) -> None:
     machine = Machine(model="rvwmo")
 
     async def helper(node: Node) -> None:
@@ -91,9 +104,9 @@ def test_what_a_thread_has_in_its_hands_is_not_lost_until_it_drops_it() -> None:
         assert node
 
     async def body() -> None:
-        held = [Piece(await machine.kernel.pages.alloc(purpose="table"), PAGE)]
+        held = hold(await machine.kernel.pages.alloc(purpose="table"))
         await helper(await machine.kernel.pages.new(Node))
-        held.clear()
+        del held
         await machine.kernel.pages.alloc(purpose="buffer")
         await machine.kernel.sleep(100 * US)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.sim.loaded import Loaded
+from cosim.sim.loaded import Loaded, at_of
 from cosim.sim.operations import Oops, Work
 from cosim.sw.kernel.lists import LIST_POISON2, ListHead
 from cosim.sw.kernel.locks import SpinLock
@@ -202,6 +202,22 @@ def test_a_list_is_in_the_order_of_its_operations(operations: list[tuple[str, in
 
     machine.run(body())
     assert not machine.log
+
+
+@pytest.mark.parametrize("dependent", [True, False])
+def test_each_step_along_a_list_and_what_is_read_of_an_entry_depend_on_the_pointer_to_it(dependent: bool) -> None:
+    """Unless that is not wanted."""
+    walk = ListHead(0x2000).each(Item, Item.list, dependent=dependent)
+    step = walk.__anext__()
+    step.send(None)
+    with pytest.raises(StopIteration) as found:
+        step.send(Loaded(0x3000 + Item.list.offset, at=77))
+    entry = found.value.value
+    assert entry == Item(0x3000)
+    onward = walk.__anext__()
+    for address in (entry.number.address, onward.send(None).address):
+        assert (isinstance(address, Loaded), at_of(address)) == ((True, 77) if dependent else (False, -1))
+    onward.close()
 
 
 def test_a_reader_on_a_deleted_entry_still_finds_the_rest_of_the_list() -> None:

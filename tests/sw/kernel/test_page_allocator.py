@@ -79,6 +79,17 @@ def test_pages_that_lie_on_the_stack_merge_when_a_block_is_wanted() -> None:
     assert buddies.take(1) == 0
 
 
+def test_of_the_pages_on_a_full_stack_those_that_were_freed_first_fall_off() -> None:
+    buddies = Buddies(0, hot_pages=4)
+    buddies.add([Region(0, MIB)])
+    pages = [buddies.take(0) for _ in range(8)]
+    for page in pages[:5]:
+        assert page is not None
+        buddies.give(page, 0)
+    assert buddies.take(1) == pages[0], "the two that fell off have merged"
+    assert [buddies.take(0) for _ in range(3)] == [*reversed(pages[2:5])]
+
+
 def test_what_falls_off_the_stack_merges_again() -> None:
     buddies = Buddies(0, hot_pages=0)
     buddies.add([Region(0, PAGE << MAX_ORDER)])
