@@ -11,7 +11,7 @@ from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import Piece
 from cosim.sw.kernel.irq import IrqReturn
 from cosim.sw.kernel.objects import Cell, Object, cell
-from cosim.units.quantities import US
+from cosim.units.quantities import MS, US
 from tests.sw.machine import Machine
 
 
@@ -118,7 +118,9 @@ def test_what_a_thread_has_in_its_hands_is_not_lost_until_it_drops_it(hold: Call
 
 
 def test_what_waits_to_be_freed_and_what_an_interrupt_holds_is_not_lost() -> None:
+    """What is given out in the place of the one that was freed, is."""
     machine = Machine()
+    found: list[bool] = []
     machine.kernel.boot()
 
     async def handle() -> IrqReturn:
@@ -129,12 +131,18 @@ def test_what_waits_to_be_freed_and_what_an_interrupt_holds_is_not_lost() -> Non
 
     async def body() -> None:
         await machine.kernel.irq.request("cpu0", 17, "iommu", handle, serve)
-        await machine.kernel.rcu.kfree(await machine.kernel.pages.new(Node))
+        freed = int((await machine.kernel.pages.new(Node)).address)
+        await machine.kernel.rcu.kfree(Node(freed))
         assert not lost(machine)
+        await machine.kernel.sleep(100 * MS)
+        found.append(int((await machine.kernel.pages.new(Node)).address) == freed)
 
     machine.start(body())
-    machine.go(until=1000 * US)
+    machine.go(until=1 * MS)
     assert "Node" in machine.kernel.pages.purposes()
+    machine.go(until=200 * MS)
+    assert found == [True]
+    assert lost(machine) == ["Node"]
 
 
 def test_what_an_expression_holds_that_waits_for_its_other_half_is_not_lost() -> None:
