@@ -111,6 +111,45 @@ def test_timers_that_are_due_at_one_tick_all_fire_and_later_ones_do_not() -> Non
     assert fired == [("one", 16), ("other", 16), ("late", 44)]
 
 
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("cpu", ["cpu0", "cpu1"])
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_timer_that_is_changed_while_others_of_its_tick_run_does_not_fire_then(
+    model: str, cpu: str, anew: bool
+) -> None:
+    """It is cancelled or armed anew by one of them, or by another CPU."""
+    machine = Machine(model=model)
+    timers, fired = machine.kernel.timers, list[tuple[str, int]]()
+
+    async def change() -> None:
+        assert await (timers.arm(other, 20 * MS) if anew else timers.cancel(other))
+
+    async def slow() -> None:
+        fired.append(("slow", machine.sim.now // MS))
+        if cpu == "cpu0":
+            await change()
+        await Work(20 * US)
+
+    async def note() -> None:
+        fired.append(("other", machine.sim.now // MS))
+
+    first, other = timers.new("slow", slow), timers.new("other", note)
+
+    async def body() -> None:
+        for timer in (first, other):
+            await timers.arm(timer, 1 * MS)
+
+    async def elsewhere() -> None:
+        await Sleep(8 * MS + 10 * US)
+        if cpu == "cpu1":
+            await change()
+
+    machine.start(body(), "cpu0")
+    machine.start(elsewhere(), "cpu1")
+    machine.go(until=1 * S)
+    assert fired == [("slow", 8), *([("other", 32)] if anew else [])]
+
+
 def test_a_cancelled_timer_costs_no_tick() -> None:
     """Besides arming and cancelling, nobody touches the timer's word."""
     machine = Machine()
