@@ -149,6 +149,27 @@ def test_waiting_until_a_word_changes_ends_with_the_value_or_with_the_time_out()
     assert machine.run(reader()) == (None, 2, 2)
 
 
+@pytest.mark.parametrize("spin", [True, False])
+def test_a_word_that_changes_to_something_else_does_not_prolong_a_wait(spin: bool) -> None:
+    machine = Machine()
+    word = Point(machine.kernel.static(Point.SIZE)).x
+
+    async def writer() -> None:
+        for value in range(1, 20):
+            await machine.kernel.sleep(30_000)
+            await word.store(value)
+
+    async def waits() -> tuple[int | None, int]:
+        begun = machine.sim.now
+        found = await word.wait_until(lambda value: value == 19, spin=spin, timeout_ps=100_000)
+        return found, machine.sim.now - begun
+
+    machine.start(writer(), cpu="cpu1")
+    found, took = machine.run(waits())
+    assert found is None
+    assert 100_000 <= took < 110_000
+
+
 def test_who_waits_looks_once_more_though_the_time_is_over() -> None:
     """The word changes after the time-out, while another thread has the CPU of the one that waits."""
     machine = Machine()
