@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cosim.sim.server import Server
 from cosim.sim.spent import NAMES, OF_REQUESTS, Parts, part_number, spent_in
+from cosim.sim.transport import CountsFor
 from cosim.units.latency_parts import LatencyPart
 
 
@@ -20,6 +21,22 @@ def test_a_part_has_the_number_of_its_place_in_the_list() -> None:
 def test_a_part_that_is_not_in_the_list_is_refused_by_whoever_counts_for_it() -> None:
     with pytest.raises(ValueError, match=r"^'walks' is no latency part; there are: slot, link, "):
         Server(1, "walks")
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ({}, ("walk", "walk", "walk")),
+        ({"hop_part": "link"}, ("walk", "link", "walk")),
+        ({"wait_part": "queue"}, ("walk", "walk", "queue")),
+        ({"hop_part": "link", "wait_part": "queue"}, ("walk", "link", "queue")),
+    ],
+)
+def test_the_hops_and_the_waiting_of_an_access_count_for_its_part_unless_they_have_their_own(
+    named: dict[str, str], expected: tuple[str, ...]
+) -> None:
+    counts = CountsFor("walk", **named)
+    assert (counts.name, *(NAMES[number] for number in (counts.part, counts.hop, counts.wait))) == ("walk", *expected)
 
 
 @given(st.lists(st.integers(0, 3), min_size=OF_REQUESTS, max_size=OF_REQUESTS))

@@ -89,6 +89,13 @@ def test_a_contiguous_buffer_is_one_block() -> None:
     assert bench.driver.named("map") == ["map 1 x 0x200000"]
 
 
+@pytest.mark.parametrize(("pages", "block"), [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8)])
+def test_a_contiguous_buffer_lies_in_the_smallest_block_that_holds_it(pages: int, block: int) -> None:
+    bench = Bench().run(workload("map", domain="shared", buffer="x", pages=pages, contiguous=True))
+    ((_, size),) = bench.runtime.buffers["x"].pieces
+    assert (size, bench.buffers()) == (pages * PAGE, block)
+
+
 def test_a_map_permits_what_the_direction_of_its_data_needs() -> None:
     bench = Bench().run(workload("map", domain="shared", buffer="x", direction="to-device"))
     assert [event.prot for event in bench.events if isinstance(event, Mapped)] == ["r"]
@@ -212,6 +219,15 @@ def test_a_part_begins_beside_the_one_before_it_if_it_says_so() -> None:
     one_by_one = Prepared().go(parts, []).booted
     together = Prepared().go([parts[0], parts[1].model_copy(update={"beside": True})], []).booted
     assert 5 * MS < one_by_one - together < 5 * MS + 20 * US
+
+
+def test_a_thread_rests_between_its_rounds_and_ends_behind_the_last_one() -> None:
+    """What comes after it begins at once."""
+    works = workload("compute", **{"for": "1 ms"}, count=2, gap="3 ms")
+    follows = workload("map", domain="shared", buffer="y", on="cpu1", after="cpu0.compute")
+    bench = Prepared().go([], [works, follows])
+    (mapped,) = bench.times(Mapped)
+    assert 5 * MS < mapped - bench.booted < 5 * MS + 20 * US
 
 
 def test_threads_that_prepare_have_names_of_their_own() -> None:

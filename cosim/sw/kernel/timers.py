@@ -85,8 +85,9 @@ class Timers:
         return tuple(int(timer.state.address) for timer in self._pending[cpu] if timer.due <= self._kernel.sim.now)
 
     async def _tick(self, cpu: str) -> None:
-        kernel = self._kernel
-        for timer in [timer for timer in self._pending[cpu] if timer.due <= kernel.sim.now]:
-            if await timer.state.xchg(0):
+        now = self._kernel.sim.now
+        for timer, due in [(timer, timer.due) for timer in self._pending[cpu] if timer.due <= now]:
+            # Not one that is cancelled, or armed anew, while those before it run.
+            if await timer.state.cmpxchg(due, 0) == due:
                 self._pending[cpu].remove(timer)
                 await timer.callback()

@@ -152,11 +152,13 @@ def test_an_addition_does_not_carry_out_of_its_word(size: int) -> None:
     assert (machine.memory.peek(X, size), machine.memory.peek(X + size, size)) == (1, 0)
 
 
-def test_a_compare_and_swap_that_fails_leaves_what_was_there() -> None:
-    results = timed(
-        Machine(), Store(X, 3), Atomic(Amo.CAS, X, 9, expect=4), Load(X), Atomic(Amo.CAS, X, 9, expect=3), Load(X)
-    )
-    assert [value for _, value in results] == [None, 3, 3, 3, 9]
+@pytest.mark.parametrize("size", [4, 8])
+@pytest.mark.parametrize("was", [3, -3])
+def test_a_compare_and_swap_that_fails_leaves_what_was_there(was: int, size: int) -> None:
+    found = was & (1 << 8 * size) - 1
+    swaps = (Atomic(Amo.CAS, X, 9, size, expect=expect) for expect in (was + 1, was))
+    results = timed(Machine(), Store(X, was, size), *(op for swap in swaps for op in (swap, Load(X, size))))
+    assert [value for _, value in results] == [None, found, found, found, 9]
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)

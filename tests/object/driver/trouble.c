@@ -150,3 +150,10 @@ u32 trouble_polls(const char *at, u32 seen)
 	} while (value == seen);
 	return value;
 }
+
+u64 trouble_allocates_what_it_reads(const size_t *size)
+{
+	const u64 *at = __kmalloc_noprof(READ_ONCE(*size), GFP_KERNEL | ZEROED);
+
+	return READ_ONCE(*at);
+}

@@ -1,4 +1,4 @@
-"""Threaded interrupts and timers, on the small machine and on real CPUs."""
+"""Threaded interrupts, on the small machine and on real CPUs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import pytest
 
 from cosim.sim.operations import Oops, Sleep, Work
 from cosim.sw.kernel.irq import IrqReturn
-from cosim.sw.kernel.options import KernelOptions
-from cosim.sw.kernel.timers import Timer
 from cosim.units.quantities import MS, US, S
 from tests.sw.machine import Machine
 
@@ -125,6 +123,37 @@ def test_freeing_waits_for_the_thread_and_nothing_runs_afterwards(model: str) ->
     assert not machine.log
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_thread_that_was_woken_before_its_action_was_freed_runs_once_more_and_unmasks_the_line(model: str) -> None:
+    machine = Machine(model=model)
+    freed, other = Source(machine), Source(machine)
+    freed.beside, other.beside = [other], [freed]
+
+    async def busy() -> None:
+        async with machine.kernel.preempt_off():
+            for _ in range(100):
+                await Work(1 * US)
+
+    async def body() -> None:
+        request = machine.kernel.irq.request
+        action = await request("cpu0", VECTOR, "cq", freed.handle, freed.serve)
+        await request("cpu0", VECTOR, "fq", other.handle, other.serve)
+        await machine.kernel.spawn("busy", busy(), "cpu0")
+        await Sleep(20 * US)
+        freed.set(True)
+        await Sleep(20 * US)
+        assert (freed.hard, freed.served) == (1, 0), "its thread waits for the CPU"
+        await machine.kernel.irq.free(action)
+        assert freed.served == 1
+        other.set(True)
+        await Sleep(1 * MS)
+
+    machine.start(body(), cpu="cpu1")
+    machine.go(until=1 * S)
+    assert (freed.served, other.served) == (1, 1)
+    assert not machine.log
+
+
 def test_a_line_can_be_requested_again_after_it_was_freed() -> None:
     machine = Machine(model="rvwmo")
     source = Source(machine)
@@ -181,28 +210,33 @@ def test_a_line_that_nobody_cares_for_is_given_up() -> None:
     assert machine.log == ["error: irq 17: nobody cared; the line is disabled"]
 
 
-def test_an_interrupt_that_is_taken_ends_the_row_of_those_that_nobody_takes() -> None:
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_interrupt_that_one_of_those_on_its_line_takes_ends_the_row_of_those_that_nobody_takes(place: int) -> None:
     machine = Machine()
-    source = Source(machine)
+    sources = [Source(machine), Source(machine)]
+    taker = sources[place]
 
     async def body() -> None:
-        action = await machine.kernel.irq.request("cpu0", VECTOR, "iommu", source.handle, source.serve)
+        request = machine.kernel.irq.request
+        action, _ = [await request("cpu0", VECTOR, "iommu", source.handle, source.serve) for source in sources]
         assert VECTOR in machine.cpus["cpu0"].handlers, "it is served from here on"
         action.line.unhandled = 99_899
-        source.set(True)
+        taker.set(True)
         await Sleep(1 * MS)
-        assert (source.served, action.line.unhandled) == (1, 0)
+        assert (taker.served, action.line.unhandled) == (1, 0)
 
     machine.start(body(), cpu="cpu1")
     machine.go(until=1 * S)
-    assert source.served == 1
+    assert [(source.hard, source.served) for source in sources] == [(1, int(source is taker)) for source in sources]
     assert not machine.log
 
 
-def test_an_oops_in_a_hard_handler_is_logged() -> None:
+def test_an_oops_in_a_hard_handler_is_logged_and_ends_it() -> None:
     machine = Machine(model="rvwmo")
+    inside: list[bool] = []
 
     async def dies() -> IrqReturn:
+        inside.append(machine.kernel.atomic("cpu0"))
         raise Oops("null pointer")
 
     async def body() -> None:
@@ -210,10 +244,12 @@ def test_an_oops_in_a_hard_handler_is_logged() -> None:
         await machine.kernel.irq.request("cpu0", VECTOR, "iommu", dies, source.serve)
         machine.cpus["cpu0"].message(VECTOR)
         await Sleep(1 * MS)
+        inside.append(machine.kernel.atomic("cpu0"))
 
     machine.start(body(), cpu="cpu1")
     machine.go(until=1 * S)
     assert machine.log == ["oops: in interrupt: null pointer"]
+    assert inside == [True, False], "the CPU is in a handler no longer"
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -233,157 +269,3 @@ def test_sleeping_in_a_hard_handler_is_reported(model: str) -> None:
     machine.start(body(), cpu="cpu1")
     machine.go(until=1 * S)
     assert machine.log == ["oops: sleeping in an interrupt handler"]
-
-
-# --- Timers ----------------------------------------------------------------------------------------------------------
-
-
-def fired_at(machine: Machine, start: int, delay: int) -> list[int]:
-    fired: list[int] = []
-
-    async def note() -> None:
-        fired.append(machine.sim.now)
-
-    timer = machine.kernel.timers.new("test", note)
-
-    async def body() -> None:
-        await Sleep(start)
-        assert not await machine.kernel.timers.arm(timer, delay)
-
-    machine.start(body(), cpu="cpu1")
-    machine.go(until=1 * S)
-    return fired
-
-
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("start", [0, 100 * US, 3900 * US, 4100 * US])
-def test_ten_milliseconds_at_250_hz_are_three_ticks_and_one(model: str, start: int) -> None:
-    """Seen on a real kernel: 13.4 to 16.0 ms."""
-    machine = Machine(model=model)
-    (at,) = fired_at(machine, start, 10 * MS)
-    armed = start - start % (4 * MS)
-    assert 0 <= at - (armed + 16 * MS) < 10 * US
-
-
-def test_a_timer_at_1000_hz_is_finer() -> None:
-    (at,) = fired_at(Machine(options=KernelOptions(hz=1000)), 100 * US, 10 * MS)
-    assert 0 <= at - 11 * MS < 10 * US
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_a_timer_that_is_armed_again_fires_once_and_a_cancelled_one_never(model: str) -> None:
-    machine = Machine(model=model)
-    fired: list[int] = []
-
-    async def note() -> None:
-        fired.append(machine.sim.now)
-
-    timers = machine.kernel.timers
-    again, never = timers.new("again", note), timers.new("never", note)
-
-    async def body() -> None:
-        await timers.arm(again, 10 * MS)
-        await timers.arm(never, 10 * MS)
-        await Sleep(5 * MS)
-        assert await timers.arm(again, 40 * MS)
-        assert await timers.cancel(never)
-        assert not await timers.cancel(never)
-
-    machine.start(body())
-    machine.go(until=1 * S)
-    (at,) = fired
-    assert 0 <= at - 48 * MS < 10 * US
-
-
-def test_a_timer_that_another_cpu_arms_anew_fires_there_alone() -> None:
-    """Also where the first CPU has a timer of its own that is due at the same tick."""
-    machine = Machine()
-    timers, fired = machine.kernel.timers, list[str]()
-
-    async def note() -> None:
-        fired.append((await machine.kernel.context()).cpu)
-
-    moved, own = timers.new("moved", note), timers.new("own", note)
-
-    async def arm(timer: Timer, at: int) -> None:
-        await Sleep(at)
-        await timers.arm(timer, 30 * MS - at)
-
-    machine.start(arm(moved, 1 * MS), "cpu0")
-    machine.start(arm(own, 2 * MS), "cpu0")
-    machine.start(arm(moved, 3 * MS), "cpu1")
-    machine.go(until=1 * S)
-    assert sorted(fired) == ["cpu0", "cpu1"]
-    assert moved.cpu == "cpu1"
-    assert not [timer for pending in timers._pending.values() for timer in pending]
-
-
-def test_timers_that_are_due_at_one_tick_all_fire_and_later_ones_do_not() -> None:
-    machine = Machine()
-    fired: list[tuple[str, int]] = []
-    timers = machine.kernel.timers
-
-    async def body() -> None:
-        for name, delay in (("late", 40 * MS), ("one", 10 * MS), ("other", 10 * MS)):
-
-            async def note(name: str = name) -> None:
-                fired.append((name, machine.sim.now // MS))
-
-            await timers.arm(timers.new(name, note), delay)
-
-    machine.start(body())
-    machine.go(until=1 * S)
-    assert fired == [("one", 16), ("other", 16), ("late", 44)]
-
-
-def test_a_cancelled_timer_costs_no_tick() -> None:
-    """Besides arming and cancelling, nobody touches the timer's word."""
-    machine = Machine()
-
-    async def never() -> None:
-        raise AssertionError("a cancelled timer fires")
-
-    timer = machine.kernel.timers.new("never", never)
-
-    async def body() -> None:
-        await machine.kernel.timers.arm(timer, 10 * MS)
-        await machine.kernel.timers.cancel(timer)
-
-    machine.start(body())
-    machine.go(until=1 * S)
-    assert machine.operations["Atomic"] == 2
-    assert not machine.log
-
-
-def test_a_timer_waits_for_interrupts_to_be_unmasked() -> None:
-    machine = Machine(model="rvwmo")
-    fired: list[int] = []
-
-    async def note() -> None:
-        fired.append(machine.sim.now)
-
-    timer = machine.kernel.timers.new("late", note)
-
-    async def body() -> None:
-        await machine.kernel.timers.arm(timer, 1 * MS)
-        async with machine.kernel.irqs_off():
-            await Work(50 * MS)
-
-    machine.start(body())
-    machine.go(until=1 * S)
-    assert 50 * MS <= fired[0] < 51 * MS
-
-
-def test_a_timer_may_arm_itself() -> None:
-    machine = Machine(model="rvwmo")
-    fired: list[int] = []
-
-    async def note() -> None:
-        fired.append(machine.sim.now // MS)
-        if len(fired) < 3:
-            await machine.kernel.timers.arm(timer, 4 * MS)
-
-    timer = machine.kernel.timers.new("periodic", note)
-    machine.start(machine.kernel.timers.arm(timer, 4 * MS))
-    machine.go(until=1 * S)
-    assert fired == [8, 16, 24]

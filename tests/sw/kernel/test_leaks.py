@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+
+import pytest
 
 from cosim.sim.operations import Store
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import Piece
 from cosim.sw.kernel.irq import IrqReturn
 from cosim.sw.kernel.objects import Cell, Object, cell
-from cosim.units.quantities import US
+from cosim.units.quantities import MS, US
 from tests.sw.machine import Machine
 
 
@@ -83,7 +85,18 @@ def test_what_points_into_an_object_keeps_it_and_what_points_just_behind_it_does
     assert lost(machine, address - 1) == ["Node"]
 
 
-def test_what_a_thread_has_in_its_hands_is_not_lost_until_it_drops_it() -> None:
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda page: page,
+        lambda page: (Node(page),),
+        lambda page: {page},
+        lambda page: [Piece(page, PAGE)],
+        lambda page: {"first": page},
+        lambda page: {"all": [Piece(page, PAGE)]},
+    ],
+)
+def test_what_a_thread_has_in_its_hands_is_not_lost_until_it_drops_it(hold: Callable[[int], object]) -> None:
     machine = Machine(model="rvwmo")
 
     async def helper(node: Node) -> None:
@@ -91,9 +104,9 @@ def test_what_a_thread_has_in_its_hands_is_not_lost_until_it_drops_it() -> None:
         assert node
 
     async def body() -> None:
-        held = [Piece(await machine.kernel.pages.alloc(purpose="table"), PAGE)]
+        held = hold(await machine.kernel.pages.alloc(purpose="table"))
         await helper(await machine.kernel.pages.new(Node))
-        held.clear()
+        del held
         await machine.kernel.pages.alloc(purpose="buffer")
         await machine.kernel.sleep(100 * US)
 
@@ -105,7 +118,9 @@ def test_what_a_thread_has_in_its_hands_is_not_lost_until_it_drops_it() -> None:
 
 
 def test_what_waits_to_be_freed_and_what_an_interrupt_holds_is_not_lost() -> None:
+    """What is given out in the place of the one that was freed, is."""
     machine = Machine()
+    found: list[bool] = []
     machine.kernel.boot()
 
     async def handle() -> IrqReturn:
@@ -116,12 +131,18 @@ def test_what_waits_to_be_freed_and_what_an_interrupt_holds_is_not_lost() -> Non
 
     async def body() -> None:
         await machine.kernel.irq.request("cpu0", 17, "iommu", handle, serve)
-        await machine.kernel.rcu.kfree(await machine.kernel.pages.new(Node))
+        freed = int((await machine.kernel.pages.new(Node)).address)
+        await machine.kernel.rcu.kfree(Node(freed))
         assert not lost(machine)
+        await machine.kernel.sleep(100 * MS)
+        found.append(int((await machine.kernel.pages.new(Node)).address) == freed)
 
     machine.start(body())
-    machine.go(until=1000 * US)
+    machine.go(until=1 * MS)
     assert "Node" in machine.kernel.pages.purposes()
+    machine.go(until=200 * MS)
+    assert found == [True]
+    assert lost(machine) == ["Node"]
 
 
 def test_what_an_expression_holds_that_waits_for_its_other_half_is_not_lost() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.sim.loaded import Loaded
+from cosim.sim.loaded import Loaded, at_of
 from cosim.sim.operations import Oops, Work
 from cosim.sw.kernel.lists import LIST_POISON2, ListHead
 from cosim.sw.kernel.locks import SpinLock
@@ -149,6 +149,27 @@ def test_waiting_until_a_word_changes_ends_with_the_value_or_with_the_time_out()
     assert machine.run(reader()) == (None, 2, 2)
 
 
+@pytest.mark.parametrize("spin", [True, False])
+def test_a_word_that_changes_to_something_else_does_not_prolong_a_wait(spin: bool) -> None:
+    machine = Machine()
+    word = Point(machine.kernel.static(Point.SIZE)).x
+
+    async def writer() -> None:
+        for value in range(1, 20):
+            await machine.kernel.sleep(30_000)
+            await word.store(value)
+
+    async def waits() -> tuple[int | None, int]:
+        begun = machine.sim.now
+        found = await word.wait_until(lambda value: value == 19, spin=spin, timeout_ps=100_000)
+        return found, machine.sim.now - begun
+
+    machine.start(writer(), cpu="cpu1")
+    found, took = machine.run(waits())
+    assert found is None
+    assert 100_000 <= took < 110_000
+
+
 def test_who_waits_looks_once_more_though_the_time_is_over() -> None:
     """The word changes after the time-out, while another thread has the CPU of the one that waits."""
     machine = Machine()
@@ -202,6 +223,22 @@ def test_a_list_is_in_the_order_of_its_operations(operations: list[tuple[str, in
 
     machine.run(body())
     assert not machine.log
+
+
+@pytest.mark.parametrize("dependent", [True, False])
+def test_each_step_along_a_list_and_what_is_read_of_an_entry_depend_on_the_pointer_to_it(dependent: bool) -> None:
+    """Unless that is not wanted."""
+    walk = ListHead(0x2000).each(Item, Item.list, dependent=dependent)
+    step = walk.__anext__()
+    step.send(None)
+    with pytest.raises(StopIteration) as found:
+        step.send(Loaded(0x3000 + Item.list.offset, at=77))
+    entry = found.value.value
+    assert entry == Item(0x3000)
+    onward = walk.__anext__()
+    for address in (entry.number.address, onward.send(None).address):
+        assert (isinstance(address, Loaded), at_of(address)) == ((True, 77) if dependent else (False, -1))
+    onward.close()
 
 
 def test_a_reader_on_a_deleted_entry_still_finds_the_rest_of_the_list() -> None:

@@ -79,6 +79,17 @@ def test_pages_that_lie_on_the_stack_merge_when_a_block_is_wanted() -> None:
     assert buddies.take(1) == 0
 
 
+def test_of_the_pages_on_a_full_stack_those_that_were_freed_first_fall_off() -> None:
+    buddies = Buddies(0, hot_pages=4)
+    buddies.add([Region(0, MIB)])
+    pages = [buddies.take(0) for _ in range(8)]
+    for page in pages[:5]:
+        assert page is not None
+        buddies.give(page, 0)
+    assert buddies.take(1) == pages[0], "the two that fell off have merged"
+    assert [buddies.take(0) for _ in range(3)] == [*reversed(pages[2:5])]
+
+
 def test_what_falls_off_the_stack_merges_again() -> None:
     buddies = Buddies(0, hot_pages=0)
     buddies.add([Region(0, PAGE << MAX_ORDER)])
@@ -207,6 +218,25 @@ def test_freeing_twice_or_freeing_what_is_not_a_page_is_an_oops() -> None:
     machine.run(body())
 
 
+@pytest.mark.parametrize("size", [Small.SIZE, 2 * PAGE])
+def test_what_two_threads_free_at_the_same_time_is_freed_once(size: int) -> None:
+    """The other one dies of it."""
+    machine = Machine()
+    pages = machine.kernel.pages
+
+    def allocate() -> int:
+        return int(machine.run(pages.kmalloc(size, purpose="thing")))
+
+    address = allocate()
+    for cpu in machine.cpus:
+        machine.start(pages.kfree(address), cpu)
+    machine.go()
+    assert [line.partition(" frees ")[2] for line in machine.log] == [
+        f"{address:#x}, which is not in use (freed twice, or never given out)"
+    ]
+    assert allocate() == address != allocate()
+
+
 # --- Objects ---------------------------------------------------------------------------------------------------------
 
 
@@ -299,6 +329,23 @@ def test_what_is_in_quarantine_may_be_freed_by_its_owner_and_goes_to_nobody() ->
 
     machine.run(body())
     assert [known.purpose for known, _ in pages.quarantined] == ["Small", "buffer"]
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "kept"), [(0, 0, [1]), (1, 0, [0, 1]), (0, 1, [1, 2]), (-8, -8, [1]), (1, 1, [0, 1, 2])]
+)
+def test_a_range_in_quarantine_takes_along_what_has_bytes_in_it(before: int, behind: int, kept: list[int]) -> None:
+    """Of three pages in a row, for a range that begins and ends so far outside of the second one."""
+    machine = Machine()
+    pages = machine.kernel.pages
+
+    async def body() -> list[int]:
+        return sorted([await pages.alloc(purpose="buffer") for _ in range(3)])
+
+    row = machine.run(body())
+    assert row == [*range(row[0], row[0] + 3 * PAGE, PAGE)]
+    pages.quarantine_range(row[1] - before, before + PAGE + behind, "reached")
+    assert [known.address for known, _ in pages.quarantined] == [row[place] for place in kept]
 
 
 def test_allocating_takes_the_time_that_the_options_say() -> None:

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.events import Switched
-from cosim.sim.operations import Body, Oops, Sleep, Work
-from cosim.sw.kernel.objects import Cell, Object, cell
+from cosim.sim.operations import Oops, Sleep, Work
+from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.locks import Section
 from cosim.sw.kernel.options import KernelOptions
-from cosim.sw.kernel.rcu_callbacks import Batch
 from cosim.units.quantities import MS, US, S
 from tests.sw.machine import Machine
 
 MODELS = ["", "sequential", "rvwmo"]
 SCAN = KernelOptions().gp_scan
 TICK = 4 * MS
-
-
-class Thing(Object):
-    alive = cell()
-
-
-class Root(Object):
-    thing = cell()
 
 
 def machine_of(model: str = "rvwmo", cpus: int = 4, **options: object) -> Machine:
@@ -138,6 +129,28 @@ def test_a_cpu_that_goes_from_one_section_to_the_next_is_quiescent_in_between() 
     assert ends[0] < writers[0] < ends[0] + 2 * SCAN
 
 
+@pytest.mark.parametrize("section", [Kernel.preempt_off, Kernel.irqs_off])
+def test_a_cpu_that_leaves_a_read_section_inside_another_section_is_not_quiescent_yet(
+    section: Callable[[Kernel], Section],
+) -> None:
+    """A tick has found it in both; what is still to be left is as good a read section as the one that it has left."""
+    machine = machine_of()
+    ends: list[int] = []
+    writers: list[int] = []
+
+    async def reader() -> None:
+        async with section(machine.kernel):
+            async with machine.kernel.rcu.read():
+                await Work(10 * MS)
+            await Work(20 * MS)
+            ends.append(machine.sim.now)
+
+    machine.start(reader(), cpu="cpu0")
+    machine.start(synchronize(machine, 1 * MS, writers), cpu="cpu1")
+    machine.go(until=500 * MS)
+    assert ends[0] <= writers[0] < ends[0] + TICK + 2 * SCAN
+
+
 def test_a_preempted_reader_is_waited_for() -> None:
     """Its CPU has changed threads, which is a quiescent state of the CPU and not of the reader."""
     machine = machine_of()
@@ -213,121 +226,6 @@ def test_waiting_for_a_grace_period_inside_a_read_section_is_reported() -> None:
     machine.start(body())
     machine.go(until=100 * MS)
     assert machine.log == ["oops: waiting for a grace period in an RCU read section"]
-
-
-# --- What is freed after it ------------------------------------------------------------------------------------------
-
-
-async def use_what_is_published(machine: Machine, root: Root, until: int) -> None:
-    while machine.sim.now < until:
-        async with machine.kernel.rcu.read():
-            thing = Thing(await root.thing.rcu_dereference())
-            await Work(50 * US)
-            await thing.alive.load()
-
-
-def replaced(*, wait: bool) -> Machine:
-    """Readers follow a pointer; a writer replaces what it points to and frees the old one, after waiting or at once."""
-    machine = machine_of(kfree_rcu_delay="0 ns")
-    root = Root(machine.kernel.static(Root.SIZE))
-
-    async def writer() -> None:
-        kernel = machine.kernel
-        for _ in range(4):
-            fresh = await kernel.pages.new(Thing)
-            await fresh.alive.store(1)
-            old = Thing(await root.thing.xchg(fresh.address))
-            if not old:
-                for cpu in ("cpu1", "cpu2"):
-                    await kernel.spawn("reader", use_what_is_published(machine, root, 20 * MS), cpu)
-            elif wait:
-                await kernel.rcu.kfree(old)
-            else:
-                await kernel.pages.delete(old)
-            await Sleep(3 * MS + 17 * US)
-
-    machine.start(writer())
-    machine.go(until=100 * MS)
-    return machine
-
-
-def test_what_is_freed_after_a_grace_period_is_touched_by_no_reader() -> None:
-    machine = replaced(wait=True)
-    assert not machine.touched
-    assert machine.kernel.pages.purposes()["Thing"] == 8, "all but the last one were freed"
-
-
-def test_what_is_freed_at_once_is() -> None:
-    machine = replaced(wait=False)
-    assert machine.touched
-    assert {touch.what for touch in machine.touched} == {"Thing"}
-
-
-def test_kfree_rcu_collects_for_a_while_and_then_waits_once() -> None:
-    machine = machine_of(kfree_rcu_delay="20 ms")
-
-    async def body() -> None:
-        for _ in range(10):
-            await machine.kernel.rcu.kfree(await machine.kernel.pages.new(Thing))
-        assert machine.kernel.pages.purposes()["Thing"] == 80
-        await Sleep(19 * MS)
-        assert machine.kernel.pages.purposes()["Thing"] == 80
-
-    machine.start(body())
-    machine.go(until=100 * MS)
-    assert not machine.kernel.pages.purposes()
-    assert machine.kernel.counters()["grace_periods"] == 1
-
-
-def test_callbacks_run_in_the_order_in_which_they_were_queued() -> None:
-    machine = machine_of()
-    ran: list[int] = []
-
-    async def note(number: int) -> None:
-        ran.append(number)
-
-    async def body() -> None:
-        async with machine.kernel.irqs_off():
-            for number in range(5):
-                await machine.kernel.rcu.call(lambda number=number: note(number))
-        assert not ran
-
-    machine.start(body())
-    machine.go(until=100 * MS)
-    assert ran == [0, 1, 2, 3, 4]
-
-
-class AddedMeanwhile:
-    """The word of a batch, before whose clearing another thread adds a callback, once."""
-
-    def __init__(self, word: Cell, add: Callable[[], Body]) -> None:
-        self.word, self.add = word, [add]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.word, name)
-
-    async def xchg(self, value: int) -> int:
-        while self.add:
-            await self.add.pop()()
-        return await self.word.xchg(value)
-
-
-def test_a_callback_that_comes_while_its_batch_is_taken_waits_for_no_other() -> None:
-    machine = Machine()
-    ran: list[int] = []
-
-    async def wait() -> None:
-        await Sleep(1 * US)
-
-    async def note(number: int) -> None:
-        ran.append(number)
-
-    batch = Batch(machine.kernel, wait, "rcu_call", 0)
-    batch._word = AddedMeanwhile(batch._word, lambda: batch.add(lambda: note(1)))  # type: ignore[assignment]
-    machine.start(batch.work(), "cpu1")
-    machine.start(batch.add(lambda: note(0)))
-    machine.go(until=1 * MS)
-    assert ran == [0, 1]
 
 
 # --- Always ----------------------------------------------------------------------------------------------------------

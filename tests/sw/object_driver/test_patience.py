@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cosim.sim.operations import Poll, PollEither
 from cosim.sw.object_driver.patience import ROUNDS, SHARE, Wait
 
 A, B = 0x1000, 0x2000
 
 
-def rounds(wait: Wait, count: int, *reads: tuple[int, int], step: int = 100) -> int:
-    """So many rounds of reads of (address, value); when the last one was."""
-    now = 0
+def rounds(wait: Wait, count: int, *reads: tuple[int, int], step: int = 100, now: int = 0) -> int:
+    """So many rounds of reads of (address, value), from `now` on; when the last one was."""
     for _ in range(count):
         for address, value in reads:
             now += step
@@ -56,6 +57,19 @@ def test_a_change_and_anything_else_that_is_done_begin_anew() -> None:
     now = rounds(wait, ROUNDS + 1, (A, 6))
     wait.over()
     assert wait.skipped(now, "mmio") is None
+
+
+@pytest.mark.parametrize("something_else", [False, True])
+def test_a_wait_is_as_patient_as_it_has_been_in_vain(something_else: bool) -> None:
+    """It begins with the first read of what is read still."""
+    wait = Wait()
+    changed = rounds(wait, 10 * ROUNDS, (A, 5)) + 100
+    if something_else:
+        wait.over()
+    now = rounds(wait, ROUNDS + 1, (A, 6), now=changed - 100)
+    poll = wait.skipped(now, "mmio")
+    assert isinstance(poll, Poll)
+    assert (poll.seen, poll.timeout_ps) == (6, (now - changed) // SHARE)
 
 
 def test_a_loop_of_three_registers_is_not_taken_for_a_wait() -> None:

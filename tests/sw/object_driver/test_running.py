@@ -121,6 +121,13 @@ def test_an_address_that_was_loaded_orders_the_load_through_it(loaded: Loaded) -
     assert getattr(second.address, "at", None) is not None
 
 
+def test_what_the_kernel_returns_does_not_depend_on_what_it_was_given(loaded: Loaded) -> None:
+    loaded.machine.memory.write(loaded.word, 8, 8)
+    loaded.call("trouble_allocates_what_it_reads", loaded.word)
+    _, through = (op for op in loaded.asked if isinstance(op, Load))
+    assert not hasattr(through.address, "at")
+
+
 OOPSES = {
     "trouble_jumps": ((0x1000,), "jumps to nowhere: 0x1000 is no instruction"),
     "trouble_loads": ((0x10,), "null pointer dereference: load of 8 bytes at 0x10"),
@@ -291,6 +298,8 @@ def test_a_list_is_looked_at_before_its_links_are_changed(loaded: Loaded) -> Non
     assert loaded.call("checks_adding_fails", entry, head, head)
     link(entry, 0xDEAD_0000_0000_0100, 0xDEAD_0000_0000_0122)
     assert loaded.call("checks_taking_out_fails", entry)
+    link(entry, head, 0xDEAD_0000_0000_0122)
+    assert loaded.call("checks_taking_out_fails", entry), "under RCU, with its way on left to those that are under way"
     link(entry, head, entry)
     assert loaded.call("checks_taking_out_fails", entry)
     add, taken = (line_of(f"return !__list_{what}", "checks.c") for what in ("add", "del"))
@@ -298,7 +307,7 @@ def test_a_list_is_looked_at_before_its_links_are_changed(loaded: Loaded) -> Non
     assert loaded.machine.log == [
         f"error: {adding} (checks.c:{add}): {head:#x} is added twice",
         f"error: {adding} (checks.c:{add}): its neighbours are not linked with each other",
-        f"error: {taking} (checks.c:{taken}): {entry:#x} was taken out before",
+        *[f"error: {taking} (checks.c:{taken}): {entry:#x} was taken out before"] * 2,
         f"error: {taking} (checks.c:{taken}): the neighbours of {entry:#x} do not lead to it",
     ]
 
@@ -327,6 +336,8 @@ def test_what_goes_with_a_device_is_undone_once_and_by_its_own_function(loaded: 
     assert len(loaded.kernel.leaks()) == 0
     assert loaded.call("trouble_lets_go", device, other) == (1 << 64) - errno.ENOENT
     assert loaded.machine.memory.read(loaded.word, 8) == 0
+    assert loaded.call("trouble_lets_go", device, loaded.word) == 0
+    assert [data for data, _ in loaded.driver.held[device]] == [held[0]], "the newest that matches"
 
 
 def test_a_list_of_pages_is_freed_by_the_links_in_their_descriptors(loaded: Loaded) -> None:
@@ -340,13 +351,20 @@ def test_ten_messages_are_printed_in_an_interval(loaded: Loaded) -> None:
 
 
 def test_a_copy_is_made_in_words_where_both_ends_are_aligned(loaded: Loaded) -> None:
-    to = loaded.kernel.static(32)
-    loaded.machine.memory.write(loaded.word, 8, 0x0807060504030201)
-    loaded.call("trouble_copies", to, loaded.word, 8)
-    loaded.call("trouble_copies", to + 9, loaded.word, 3)
-    assert [op.size for op in loaded.asked if isinstance(op, Store)] == [8, 1, 1, 1]
-    assert loaded.machine.memory.read(to, 8) == 0x0807060504030201
-    assert loaded.machine.memory.read(to + 8, 8) == 0x03020100
+    source, memory = loaded.kernel.static(16), loaded.machine.memory
+    memory.write(source, 8, 0x0807060504030201)
+    memory.write(source + 8, 8, 0x100F0E0D0C0B0A09)
+    for to, start, size, sizes, copied in (
+        (0, 0, 8, [8], 0x0807060504030201),
+        (0, 0, 11, [8, 1, 1, 1], 0x0807060504030201),
+        (1, 0, 3, [1] * 3, 0x03020100),
+        (0, 1, 8, [1] * 8, 0x0908070605040302),
+    ):
+        there = loaded.kernel.static(16)
+        loaded.asked.clear()
+        loaded.call("trouble_copies", there + to, source + start, size)
+        assert [op.size for op in loaded.asked if isinstance(op, Store)] == sizes
+        assert memory.read(there, 8) == copied
 
 
 def test_an_interface_of_registers_is_read_over_the_bus(loaded: Loaded) -> None:

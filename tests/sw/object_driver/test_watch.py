@@ -1,0 +1,64 @@
+"""Commands and fences of a compiled driver are known by where its ring is and by what it reads of the queue's head."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
+
+from cosim.events import CallDone, CommandSent
+from cosim.spec.queues import Command
+from cosim.spec.register_map import CQB, CQH
+from cosim.spec.registers import QueueBase
+from cosim.sw.iommu_ops import Hardware
+from cosim.units.quantities import NS
+from tests.sw.object_driver.test_running import IMAGE, Loaded
+
+BASE = 0x0300_0000
+INVALIDATE, FENCE = 1, 0x3002
+
+
+class Sending(Loaded):
+    """A driver that has sent all but the last three commands of its first round through the ring."""
+
+    def __init__(self, entries: int) -> None:
+        super().__init__()
+        machine, driver, layout = self.machine, self.driver, self.driver.layout
+        driver.registers[BASE >> 12] = hardware = Hardware("iommu0", BASE, (), "cpu0")
+        ring = machine.run(self.kernel.pages.alloc(1, purpose="ring"))
+        driver.watch.written(hardware, BASE + CQB.offset, QueueBase.placed(ring, entries, Command.SIZE))
+        self.first = entries - 3
+        self.iommu = self.kernel.static(layout.size("own_iommu"))
+        members = {"registers": BASE, "entries": entries, "produced": self.first, "commands": ring}
+        for name, value in (members | {"consumed": self.first}).items():
+            member = IMAGE.info.field(f"own_iommu.{name}")
+            machine.memory.write(self.iommu + member.offset, member.size, value)
+        self.lock = self.iommu + layout.offset("own_iommu.queue_lock") & -8
+        self.consume(0)
+
+    def consume(self, count: int) -> None:
+        """The hardware has consumed so many commands of those that are sent from here on."""
+        self.machine.registers[BASE + CQH.offset] = self.first + count
+
+
+@pytest.mark.parametrize("entries", [4, 256, 512])
+@pytest.mark.parametrize("consumed_at", [0, 300 * NS])
+def test_a_fence_is_waited_for_until_it_is_consumed_and_no_longer(entries: int, consumed_at: int) -> None:
+    """In a ring that is smaller than a page, as large, and larger."""
+    sending = Sending(entries)
+    machine = sending.machine
+    sent: list[tuple[int, tuple[int, int]]] = []
+    fences: list[CallDone] = []
+    unlocked: list[int] = []
+    machine.sim.probe(CommandSent).watch(lambda event: sent.append((event.index, event.words)))
+    machine.sim.probe(CallDone).watch(fences.append)
+    sending.call("own_send", sending.iommu, INVALIDATE, 0)
+    machine.memory.watch(sending.lock, lambda: unlocked.append(machine.sim.now))
+    sending.consume(1 if consumed_at else 2)
+    begun = machine.sim.now
+    machine.sim.at(begun + max(1, consumed_at), 1 << 62, lambda: sending.consume(2))
+    sending.call("own_sync", sending.iommu)
+    assert sent == [(sending.first, (INVALIDATE, 0)), (sending.first + 1, (FENCE, 0))]
+    (fence,) = fences
+    assert fence.call == "cmd_sync"
+    assert begun + consumed_at < fence.time < unlocked[-1], "the lock is held from one look to the end of that"
