@@ -97,6 +97,20 @@ def test_an_order_through_a_third_lock_is_found() -> None:
     assert "Three.a -> Three.b -> Three.c" in found.message
 
 
+@pytest.mark.parametrize("outer", ["a", "c"], ids=["whose order is known", "of the same class"])
+def test_of_several_locks_that_are_held_each_comes_before_the_one_that_is_taken(outer: str) -> None:
+    """Also the one behind a lock of which there is nothing to learn."""
+    locks = Locks()
+    spin, three, other = locks.kernel.spin, locks.three(), locks.three()
+    assert signatures(
+        locks.run(
+            nested(spin(three.a), spin(three.c)),
+            nested(spin(getattr(three, outer)), spin(three.b), spin(other.c)),
+            nested(spin(three.c), spin(three.b)),
+        )
+    ) == {"lock-order: Three.b and Three.c are taken under one another"}
+
+
 def test_taking_a_lock_twice_is_reported_before_it_hangs() -> None:
     locks = Locks()
     spin, three = locks.kernel.spin, locks.three()

@@ -35,6 +35,9 @@ STANDS = ["unrecovered-error: fqcsr.fqof is never cleared"]
         ((FULL, KNOWN, replace(CLEARED, who="iommu1"), RunEnded(500)), STANDS),
         ((FULL, KNOWN, replace(CLEARED, offset=CQCSR.offset), RunEnded(500)), STANDS),
         ((FULL, KNOWN, replace(CLEARED, value=Fqcsr.of(fqmf=1)), RunEnded(500)), STANDS),
+        ((FULL, KNOWN, replace(FULL, time=35), RunEnded(500)), STANDS),
+        ((FULL, KNOWN, CLEARED, replace(FULL, time=45), RunEnded(500)), []),
+        ((FULL, KNOWN, replace(KNOWN, time=400), RunEnded(500)), STANDS),
         ((ILL, KNOWN, RunEnded(500)), []),
     ],
 )

@@ -280,6 +280,28 @@ def test_a_held_read_returns_what_was_written_meanwhile(executor: type[Executor]
 
 
 @BOTH
+@pytest.mark.parametrize("kind", AccessKind)
+def test_every_access_but_a_read_changes_the_words_that_it_touches(executor: type[Executor], kind: AccessKind) -> None:
+    """Also a compare-and-swap, whatever it finds. A read that is held goes as soon as its word has changed."""
+    scene = Scene({"iommu0.walk#0": 1}, executor)
+    bus = Bus(scene.sim)
+    bus.attach(0x1000, 0x1000, Cell(), "cell")
+
+    def access(kind: AccessKind, address: int, agent: str) -> Generator[Any, Any, None]:
+        yield Access(bus.port(agent), kind, address, 8, CountsFor("walk"), (0, 0), owner=agent, agent=agent)
+
+    routines = (access(AccessKind.READ, 0x1008, "iommu0.walk"), access(kind, 0x100C, "iommu1.ad"))
+    for number, routine in enumerate(routines):
+        rank = scene.sim.initiator(str(number)).rank(Stage.TRANSACTION)
+        scene.sim.start(routine, rank, delay_ps=10 * number)
+    took_hold = scene.run()
+    assert [(taken.changes, taken.size) for taken in scene.taken if taken.agent == "iommu1.ad"] == [
+        (kind is not AccessKind.READ, 8)
+    ]
+    assert (took_hold["iommu0.walk#0"] < HOLD) == (kind is not AccessKind.READ)
+
+
+@BOTH
 def test_a_routine_asks_for_an_effect_that_is_no_access(executor: type[Executor]) -> None:
     scene = Scene({"iommu0.exec#0": 2}, executor)
     done: list[int] = []

@@ -145,6 +145,23 @@ def test_atomics_return_the_old_value_and_leave_the_combined_one(kind: Amo, valu
 
 
 @pytest.mark.parametrize("size", [4, 8])
+@pytest.mark.parametrize("kind", Amo)
+def test_of_its_operand_an_atomic_takes_the_bytes_of_its_size(kind: Amo, size: int) -> None:
+    """A negative number is what its bytes say, and what is above them is ignored."""
+    wide = 1 << 8 * size
+
+    def leaves(value: int) -> list[int]:
+        machine = Machine()
+        changed = Atomic(kind, X, value, size, expect=3)
+        _, (_, old), (_, new) = timed(machine, Store(X, 3, size), changed, Load(X, size))
+        return [old, new, machine.memory.peek(X + size, size)]
+
+    for value in (5, wide - 5):
+        assert leaves(value) == leaves(value - wide) == leaves(value + wide)
+        assert leaves(value)[::2] == [3, 0]
+
+
+@pytest.mark.parametrize("size", [4, 8])
 def test_an_addition_does_not_carry_out_of_its_word(size: int) -> None:
     machine, most = Machine(), (1 << 8 * size) - 1
     results = timed(machine, Store(X, most, size), Atomic(Amo.ADD, X, 2, size), Load(X, size), Load(X + size, size))

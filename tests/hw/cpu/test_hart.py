@@ -101,6 +101,19 @@ def test_a_compare_and_swap_that_finds_another_value_stores_nothing() -> None:
     assert bench.memory.read(BASE, 8) == 9
 
 
+def test_what_a_compare_and_swap_finds_that_stores_nothing_is_as_new_as_all_that_it_depends_on() -> None:
+    """Like a load: its address, what it comes after, and the state of memory that it has seen."""
+    bench = Bench()
+    for now, offset in ((5, 64), (6, 128)):
+        bench.write(now, BASE + offset, 8, 8)
+    older, newer = (bench.hart.execute(Load(BASE + offset), 9, lambda n: 0) for offset in (64, 128))
+    for address, after, at in ((older, newer, 6), (newer, older, 6), (older, 0, 5), (8, older, 5)):
+        swap = Atomic(Amo.CAS, address + BASE - 8, 9, expect=3, after=after)
+        assert bench.hart.execute(swap, 9, lambda n: 0).at == at
+    bench.write(7, BASE, 8, 1)
+    assert bench.hart.execute(Atomic(Amo.CAS, BASE, 9, expect=3, after=newer), 9, lambda n: 0).at == 7
+
+
 def test_a_load_is_no_older_than_the_page_that_this_hart_has_filled() -> None:
     """Whatever of it others had written before; what they write after that may be returned."""
     bench = Bench()

@@ -49,11 +49,18 @@ def test_a_line_of_ones_own_and_one_that_nobody_has_had_cost_nothing() -> None:
     assert ends([[Load(X)], later(Load(FAR))])[1] == [1000, 1002]
 
 
-def test_who_reads_shares_a_line_and_who_writes_takes_it_from_all() -> None:
-    write: list[Op[Any]] = [Work(2000 * NS), Atomic(Amo.ADD, X, 1), Atomic(Amo.ADD, X, 1)]
+@pytest.mark.parametrize(
+    ("write", "takes", "again"),
+    [
+        pytest.param(Atomic(Amo.ADD, X, 1), 20 + 100, 20, id="an atomic"),
+        pytest.param(Store(X, 1), 1, 1, id="a store, which waits for its line in the buffer"),
+    ],
+)
+def test_who_reads_shares_a_line_and_who_writes_takes_it_from_all(write: Op[Any], takes: int, again: int) -> None:
     read: list[Op[Any]] = [Load(X), Work(4000 * NS), Load(X), Load(X)]
-    readers, writer = ends([read, write])
-    assert writer[1:] == [2000 + 20 + 100, 2000 + 20 + 100 + 20]
+    readers, writer = ends([read, [Work(2000 * NS), write, write, Work(1000 * NS), Load(BESIDE)]])
+    assert writer[1:3] == [2000 + takes, 2000 + takes + again]
+    assert writer[4] - writer[3] == 2, "it is with who has written it"
     assert readers[2:] == [4002 + 2 + 100, 4002 + 2 + 100 + 2]
 
 

@@ -84,6 +84,24 @@ def test_a_full_queue_holds_the_recording_up(tmp_path: Path, executor: Any) -> N
     assert [event.issued // 1000 for event in rig.done][:6] == [0, 1, 2, 3, 80, 160]
 
 
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+@pytest.mark.parametrize("until", [500, 100_000], ids=["before its next request", "while it waits for room"])
+def test_a_replay_that_is_stopped_leaves_all_slots_and_no_more_to_the_one_that_is_started_then(
+    tmp_path: Path, until: int, executor: Any
+) -> None:
+    rig = Rig(executor, latency="80 ns")
+    device = rig.master(pattern="replay", file=str(crowd(tmp_path)), outstanding=4, queue=3, link="0 ns")
+    device.start(BASE)
+    rig.run(until)
+    made = device.occupancy.entered + device.backlog.inside
+    assert made == (1 if until == 500 else 4 + 4 + 3)
+    device.stop()
+    device.start(BASE)
+    rig.run()
+    assert len(rig.done) == made + 40
+    assert (device.slots.free, device.occupancy.most) == (4, 4)
+
+
 def test_requests_end_a_replay_early(tmp_path: Path) -> None:
     assert len(replayed(crowd(tmp_path), requests=7).done) == 7
 

@@ -220,6 +220,40 @@ def test_a_ring_that_is_enabled_anew_begins_at_its_first_entry(rig: Rig) -> None
     assert driver.descriptor(0).done == 1
 
 
+def test_a_ring_that_is_enabled_goes_on_when_its_control_register_is_written_again(rig: Rig) -> None:
+    driver = Driver(rig)
+    for index in range(3):
+        driver.fill(index, write=1, interrupt=1)
+    driver.enable()
+    driver.post(2)
+    rig.run()
+    driver.enable(ie=1)
+    rig.run()
+    assert [level for _, level in driver.levels] == [True], "an interrupt that was pending is enabled"
+    assert (driver.read(HEAD).index, driver.read(TAIL).index, len(rig.issued)) == (2, 2, 2 * 3)
+    driver.post(3)
+    rig.run()
+    assert [driver.descriptor(index).done for index in range(3)] == [1, 1, 1]
+    assert driver.device.packets == 3
+
+
+@pytest.mark.parametrize("rest", [1, 10_000], ids=["while its last packet is under way", "when it has come to rest"])
+def test_a_ring_that_is_enabled_anew_has_one_packet_each_interval_as_before(rig: Rig, rest: int) -> None:
+    driver = Driver(rig, interval="1 us")
+    driver.fill(0, write=1)
+    driver.enable()
+    driver.post(1)
+    rig.run(until=rig.sim.now + 1_000 * NS)
+    assert driver.read(HEAD).index == 1
+    driver.write(CONTROL, 0)
+    rig.run(until=rig.sim.now + rest * NS)
+    assert driver.read(STATUS).on == (rest == 1)
+    dropped = driver.device.dropped
+    driver.enable()
+    rig.run(until=rig.sim.now + 5_000 * NS)
+    assert driver.device.dropped - dropped == 5
+
+
 def test_a_ring_that_cannot_be_read_stops_until_the_fault_is_cleared(rig: Rig) -> None:
     driver = Driver(rig)
     driver.write(BASE, RingBase.of(size_lg2=3, page=0x40))

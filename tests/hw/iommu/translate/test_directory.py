@@ -13,7 +13,8 @@ from cosim.hw.iommu.warl import Reset
 from cosim.sim.chooser import Scheduled
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import SV39
-from cosim.spec.registers import Capabilities, Fctl, IommuMode
+from cosim.spec.register_map import DDTP
+from cosim.spec.registers import Capabilities, Ddtp, Fctl, IommuMode
 from cosim.spec.translation import Dc, DcExtended, Tc
 from tests.hw.iommu.harness import CAPABILITIES, DATA, System
 
@@ -142,6 +143,32 @@ def test_a_mode_without_directory_reads_nothing() -> None:
     assert system.translate(0x5678).status is Status.UR
     assert system.causes() == [Cause.ALL_INBOUND_DISALLOWED]
     assert system.count("ddt_reads") == (0,)
+
+
+def test_who_is_not_translated_yet_when_the_iommu_is_turned_off_is_refused_wherever_it_stands() -> None:
+    """It waits for the walker, reads the directory or a page table, or fills a cache.
+
+    It might as well be processed as before (5.5 "Device-directory-table pointer"); this IOMMU aborts it.
+    """
+    off, read = Ddtp.of(iommu_mode=IommuMode.OFF), 10_000
+
+    def outcomes(after: int) -> list[tuple[int, int]]:
+        system = System(levels=2, memory_ps=read, hop_ps=1_000, geometry={"walkers": 1}, timing={"fill": read})
+        for device in (1, 1 << 8):
+            system.device(device).map(0, DATA)
+        start = system.sim.now + 1_000_000
+        txns = [system.request(0, device, at_ps=start) for device in (1, 1 << 8)]
+        if after:
+            system.at(start + after, lambda: system.iommu.registers.write(DDTP.offset, 8, off))
+        system.run()
+        return [(txn.translated - start, txn.cause) for txn in txns]
+
+    translated = [time for time, _ in outcomes(0)]
+    assert len(set(translated)) == 2
+    for after in range(100, max(translated) + read, 4_300):
+        assert [cause for _, cause in outcomes(after)] == [
+            Cause.ALL_INBOUND_DISALLOWED if time > after else 0 for time in translated
+        ]
 
 
 # --- "Device-context configuration checks" ----------------------------------------------------------------------------

@@ -112,6 +112,35 @@ def test_an_address_overtakes_a_walk_only_once_its_leaf_was_read() -> None:
     ]
 
 
+def unmapped(space: Any) -> None:
+    """The walk of page 0 ends at a pointer that is not there."""
+    space.system.poke(space.pte(0, 1), 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "reads", "lg2"),
+    [
+        pytest.param(lambda space: space.map(0, NEW), 3, 12, id="4 KiB"),
+        pytest.param(lambda space: space.map(0, NEW, napot=True), 3, 16, id="64 KiB"),
+        pytest.param(lambda space: space.map(0, NEW & -MB2, 1), 2, 21, id="2 MiB"),
+        pytest.param(lambda space: space.unmap(0), 3, 12, id="an empty entry"),
+        pytest.param(unmapped, 2, 21, id="an empty entry above"),
+    ],
+)
+def test_any_address_that_an_entry_speaks_for_overtakes_who_has_read_it(
+    change: Callable[[Any], None], reads: int, lg2: int
+) -> None:
+    for page, overtaken in ((0, 1), ((1 << lg2) - PAGE, 1), (1 << lg2, 0), (-PAGE, 0)):
+        system, space = machine()
+        change(space)
+        start = system.sim.now + 1_000_000
+        system.request(8, at_ps=start, translate_only=True)
+        leaf_read = start + reads * (READ + 2 * HOP) - HOP // 2
+        system.at(leaf_read, partial(system.invalidate, Iotinval.vma(pscid=1, addr=page % (1 << 64))))
+        system.run()
+        assert system.count("overtaken", "restarts") == (overtaken, overtaken), hex(page)
+
+
 def test_a_request_that_comes_after_an_invalidation_does_not_join_an_older_walk() -> None:
     system, space = machine()
     start = system.sim.now + 1_000_000

@@ -13,6 +13,7 @@ from cosim.hw.iommu.faults import NotImplementedCapability
 from cosim.hw.iommu.translate.address_space import AddressSpace
 from cosim.hw.iommu.translate.page_table import grants_of
 from cosim.hw.iommu.translate.steps import needed_by
+from cosim.hw.memory.memory import FaultKind
 from cosim.spec.faults import Cause
 from cosim.spec.pagetable import SV32, SV39, Pte, Scheme
 from cosim.spec.queues import Iotinval
@@ -140,7 +141,13 @@ def test_a_fault_record_says_who_asked_for_what() -> None:
 
 def test_dtf_keeps_the_faults_of_translation_from_being_recorded_and_no_others() -> None:
     system = System(capabilities=ATS)
-    system.device(dtf=1).map(0x1000, DATA)
+    space = system.device(dtf=1)
+    space.map(0x1000, DATA)
+    answers: tuple[FaultKind, ...] = ("corrupt", "access_fault")
+    for answer in answers:
+        system.memory.fault(answer, space.pte(0x1000), 8)
+        assert system.translate(0x1000).status is Status.UR
+        system.memory.clear_faults()
     assert system.translate(0x2000).status is Status.UR
     assert system.translate(1 << 60).status is Status.UR
     assert system.translate(0x1000, process_id=1).status is Status.UR
@@ -149,7 +156,7 @@ def test_dtf_keeps_the_faults_of_translation_from_being_recorded_and_no_others()
     assert system.faults() == []
     system.translate(0x1000, 3)
     assert system.causes() == [Cause.DDT_NOT_VALID]
-    assert system.count("faults") == (6,)
+    assert system.count("faults") == (8,)
 
 
 def test_a_fault_makes_no_access_and_frees_its_place() -> None:
@@ -244,16 +251,20 @@ def test_the_update_is_in_memory_before_the_access() -> None:
     assert [bits for _, bits in seen] == [A | D]
 
 
-def test_an_update_that_memory_refuses_is_an_access_fault() -> None:
+@pytest.mark.parametrize("dtf", [0, 1])
+@pytest.mark.parametrize(("write", "cause"), [(False, Cause.READ_ACCESS_FAULT), (True, Cause.WRITE_ACCESS_FAULT)])
+def test_an_update_that_memory_refuses_is_an_access_fault(write: bool, cause: Cause, dtf: int) -> None:
     system = System(memory_ps=100_000)
-    at = system.device(sade=1).map(0x1000, DATA, flags=LEAF.replace(a=0))
+    space = system.device(sade=1, dtf=dtf)
+    space.map(0x5000, DATA)
+    at = space.map(0x1000, DATA, flags=LEAF.replace(a=0))
     system.translate(0x5000)
     start = system.sim.now + 1_000_000
-    txn = system.request(0x1000, at_ps=start)
+    txn = system.request(0x1000, write=write, at_ps=start)
     system.at(start + 150_000, lambda: system.memory.fault("access_fault", at, 8))
     system.run()
     assert txn.status is Status.UR
-    assert system.causes()[-1] == Cause.READ_ACCESS_FAULT
+    assert system.causes() == ([] if dtf else [cause])
 
 
 # --- What can be seen -------------------------------------------------------------------------------------------------

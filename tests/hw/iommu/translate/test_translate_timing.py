@@ -111,6 +111,25 @@ def test_places_go_to_who_came_first_or_to_reads_before_writes(arbitration: str,
     assert "".join("w" if txn.write else "r" for txn in sorted(txns, key=lambda txn: system.ended[txn])) == order
 
 
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+@pytest.mark.parametrize("arbitration", ["arrival", "reads-first"])
+def test_a_request_is_accepted_as_soon_as_it_has_a_place_and_not_before(arbitration: str, executor: Any) -> None:
+    """From then on it is the IOMMU that has it, and not the device; its look-up is yet to come."""
+    system = System(
+        geometry={"in_flight": 1, "arbitration": arbitration}, timing=TIMING, memory_ps=MEMORY, executor=executor
+    )
+    system.device().map(0x1000, DATA)
+    start = system.sim.now + 1_000_000
+    txns = [system.request(0x1000, write=kind == "w", at_ps=start + n) for n, kind in enumerate("rwrw")]
+    accepted: list[tuple[int, int]] = []
+    for n, txn in enumerate(txns):
+        txn.accepted = partial(lambda n: accepted.append((n, system.sim.now)), n)
+    system.run()
+    waited = [txn.parts.get("place", 0) for txn in txns]
+    assert sorted(accepted) == [(n, txn.issued + waited[n]) for n, txn in enumerate(txns)]
+    assert waited[0] == 0 < min(waited[1:])
+
+
 @pytest.mark.parametrize(
     ("timing", "iova", "size", "write", "longer"),
     [
