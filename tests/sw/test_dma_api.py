@@ -244,18 +244,25 @@ def test_of_a_range_that_cannot_be_mapped_whole_nothing_stays_mapped() -> None:
 
 def test_coherent_memory_is_zeroed_mapped_and_freed_after_its_unmap() -> None:
     bench = Bench()
-    bench.machine.sim.probe(PageFreed).watch(bench.events.append)
-    before = bench.machine.kernel.pages.purposes()
+    pages, words = bench.machine.kernel.pages, bench.machine.memory
+    before = pages.purposes()
 
     async def body() -> None:
+        used = await pages.alloc(2, purpose="buffer")
+        for offset in range(0, 4 * PAGE, 8):
+            words.poke(used + offset, 8, offset + 1)
+        await pages.free(used)
+        bench.machine.sim.probe(PageFreed).watch(bench.events.append)
         memory = await bench.dma.alloc_coherent(3 * PAGE)
+        assert memory.address == used
+        assert not any(words.peek(used + offset, 8) for offset in range(0, 3 * PAGE, 8))
         assert bench.driver.translate("shared", memory.iova + 2 * PAGE) == memory.address + 2 * PAGE
-        assert bench.machine.kernel.pages.purposes()["ring"] == 4 * PAGE
+        assert pages.purposes()["ring"] == 4 * PAGE
         await bench.dma.free_coherent(memory)
 
     bench.machine.run(body())
     assert [type(event) for event in bench.events] == [Mapped, Unmapped, PageFreed]
-    assert bench.machine.kernel.pages.purposes() == before
+    assert pages.purposes() == before
     assert not bench.machine.touched
 
 

@@ -13,6 +13,7 @@ from cosim.sim.simulation import Sim
 from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import Domain, Gather
+from cosim.sw.iova import IovaAllocator
 from cosim.sw.runtime import Runtime
 from cosim.units.quantities import MS, US, S
 from tests.sw.fake_driver import FakeDriver
@@ -138,6 +139,23 @@ def test_a_domain_that_is_made_lazy_again_keeps_its_rings() -> None:
     bench.machine.go(until=1 * S)
     assert (len(bench.flushes()), len(bench.unmapped)) == (1, 2)
     assert bench.machine.kernel.pages.purposes() == before
+
+
+@pytest.mark.parametrize("kind", [LazyDriver, FakeDriver], ids=["lazy", "strict"])
+def test_a_range_is_told_as_unmapped_before_others_may_have_it(
+    kind: type[FakeDriver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it might be told as mapped, for the next one, and then as unmapped."""
+    bench, order, free = Bench(kind=kind), list[tuple[str, int, int]](), IovaAllocator.free
+    bench.machine.sim.probe(Unmapped).watch(lambda event: order.append(("unmapped", event.iova, event.size)))
+
+    async def freed(self: IovaAllocator, start: int, size: int) -> None:
+        order.append(("free", start, size))
+        await free(self, start, size)
+
+    monkeypatch.setattr(IovaAllocator, "free", freed)
+    (iova,) = bench.machine.run(bench.rounds(1))
+    assert order == [("unmapped", iova, PAGE), ("free", iova, PAGE)]
 
 
 def test_table_pages_are_freed_with_the_flush_and_not_before() -> None:

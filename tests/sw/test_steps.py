@@ -165,6 +165,16 @@ def test_a_domain_is_freed_and_then_the_pages_of_its_buffers() -> None:
     assert bench.buffers() == 1
 
 
+def test_who_frees_a_domain_that_is_not_there_is_told_so_and_frees_nothing() -> None:
+    bench = Bench().run(
+        workload("free-domain", domain="other"),
+        MAP.model_copy(update={"start": 1 * MS}),
+        workload("free-domain", domain="other", start="2 ms"),
+    )
+    assert bench.machine.log == ["error: -ENODEV: there is no domain 'other' for DMA"]
+    assert list(bench.runtime.buffers) == ["x"]
+
+
 def test_scribbled_pages_are_given_out_as_they_were_left() -> None:
     bench = Bench().run(workload("scribble", pages=2), workload("map", domain="shared", buffer="x", start="1 ms"))
     (piece,) = bench.runtime.buffers["x"].pieces

@@ -17,7 +17,7 @@ from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import IDENTITY, Hardware
 from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.runtime import Runtime
-from cosim.sw.workloads import AnyWorkload, thread_names
+from cosim.sw.workloads import PREPARE, AnyWorkload, thread_names, thread_paths
 from cosim.units.quantities import MIB, MS, US
 from tests.sw.fake_driver import FakeDriver
 from tests.sw.machine import BASE, Machine
@@ -31,7 +31,10 @@ def workload(does: str, **options: object) -> Any:
 
 
 class FakeMaster:
-    def __init__(self) -> None:
+    """A device that notes what it is told; that it is stopped, among the calls of the driver of IOMMUs as well."""
+
+    def __init__(self, name: str, calls: list[str]) -> None:
+        self.name, self.calls = name, calls
         self.told: list[tuple[int, int] | str] = []
         self.not_before_ps = 0
 
@@ -41,6 +44,7 @@ class FakeMaster:
 
     async def stop(self) -> None:
         self.told.append("stop")
+        self.calls.append(f"stop {self.name}")
 
 
 class Bench:
@@ -52,7 +56,7 @@ class Bench:
         kernel = self.kernel = self.machine.kernel
         self.driver = FakeDriver(kernel)
         core = IommuCore(kernel, self.driver)
-        self.masters = {"nic0": FakeMaster(), "nic1": FakeMaster()}
+        self.masters = {name: FakeMaster(name, self.driver.calls) for name in ("nic0", "nic1")}
         self.runtime = Runtime(kernel, self.driver, core, self.masters)
         self.plan = Plan(
             (Hardware("iommu0", 0x300_0000, (16, 17, 18, 19), "cpu0"),),
@@ -155,6 +159,9 @@ def test_threads_are_named_by_what_they_do() -> None:
         workload("synchronize-rcu"),
     ]
     assert thread_names(threads) == ["map-unmap", "map-unmap2", "map-unmap", "synchronize-rcu"]
+    paths = ["cpu0.map-unmap", "cpu0.map-unmap2", "cpu1.map-unmap", "cpu0.synchronize-rcu"]
+    assert thread_paths(threads) == paths
+    assert thread_paths(threads, PREPARE) == [path.replace(".", ".prepare-") for path in paths]
 
 
 # --- Map and unmap ---------------------------------------------------------------------------------------------------
@@ -298,9 +305,8 @@ def test_computing_with_interrupts_masked_holds_up_grace_periods_and_interrupts(
 
 def test_an_unplugged_device_is_stopped_first_and_then_released() -> None:
     bench = Bench(window=PAGE).run(workload("unplug", devices="nic1"))
-    assert bench.masters["nic1"].told[-1] == "stop"
     assert list(bench.runtime.core.devices) == ["nic0"]
-    assert bench.driver.named("release") == ["release nic1"]
+    assert bench.driver.calls[-3:] == ["stop nic1", "attach nic1 shared -> ", "release nic1"]
 
 
 def test_a_device_that_boot_does_not_find_is_found_by_a_thread() -> None:
@@ -323,13 +329,13 @@ def test_a_device_that_is_not_stopped_goes_on_while_it_is_released() -> None:
 def test_an_unplugged_iommu_takes_its_devices_along() -> None:
     bench = Bench().run(workload("unplug-iommu", iommu="iommu0"))
     assert not bench.runtime.core.devices
-    assert bench.driver.calls[-1] == "remove_iommu"
+    told = [call for call in bench.driver.calls if call.startswith(("stop", "release", "remove"))]
+    assert told == ["stop nic0", "stop nic1", "release nic0", "release nic1", "remove_iommu"]
 
 
 def test_a_shutdown_stops_the_devices_and_leaves_the_iommus_to_the_next_kernel() -> None:
     bench = Bench(window=PAGE).run(workload("shutdown"))
-    assert {master.told[-1] for master in bench.masters.values()} == {"stop"}
-    assert bench.driver.calls[-1] == "shutdown"
+    assert bench.driver.calls[-3:] == ["stop nic0", "stop nic1", "shutdown"]
     assert list(bench.runtime.core.devices) == ["nic0", "nic1"]
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from cosim.events import Unmapped
 from cosim.spec.queues import Command
+from cosim.spec.translation import IosatpMode
 from cosim.sw.dma_api import Segment
 from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.driver.domain import Bond
@@ -89,15 +90,34 @@ def test_attached_again_to_its_domain_a_device_keeps_its_number() -> None:
     assert vma(1) not in machine.commands()
 
 
-def test_an_attach_that_fails_leaves_no_number_and_no_bond_behind() -> None:
-    machine = Machine("ideal")
+@pytest.mark.parametrize(
+    ("variant", "cells", "no_scheme", "fails", "error"),
+    [
+        ("ideal", {}, False, 1, "ENOMEM"),
+        ("ideal", {}, True, 0, "EINVAL"),
+        ("ideal", {"pscid": {"highest": 1}}, False, 0, "ENOSPC"),
+        ("merged", {"pscid": "per-iommu"}, False, 1, "ENOMEM"),
+        ("merged", {"pscid": "per-iommu"}, False, 2, "ENOMEM"),
+        ("merged", {"pscid": "per-iommu"}, True, 0, "ENODEV"),
+        ("merged", {"pscid": {"policy": "per-iommu", "highest": 1}}, False, 0, "ENOSPC"),
+    ],
+)
+def test_an_attach_that_fails_leaves_no_number_and_no_bond_behind(
+    variant: str, cells: dict[str, Any], no_scheme: bool, fails: int, error: str
+) -> None:
+    """The domain's scheme is none of the IOMMU, an allocation fails, or there is no number."""
+    machine = Machine(variant, cells=cells, iommu={"capabilities": {"sv57": False}, "geometry": SMALL_QUEUES})
     machine.boot()
     domain = machine.run(machine.core.domain_alloc("other", "dev0"))
-    machine.kernel.pages.fail([1])
-    with pytest.raises(Exception, match="ENOMEM"):
+    if no_scheme:
+        machine.memory.poke(domain.object.mode.address, 8, IosatpMode.SV57)
+    machine.kernel.pages.fail([fails])
+    before = machine.kernel.pages.purposes()
+    with pytest.raises(KernelError, match=error):
         machine.run(machine.core.replace("dev0", domain))
     assert pscids(machine) == {"iommu0": {1}}
     assert bonds(machine, domain) == []
+    assert machine.kernel.pages.purposes() == before
 
 
 @pytest.mark.parametrize(

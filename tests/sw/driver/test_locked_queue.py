@@ -154,6 +154,33 @@ def test_a_fence_is_done_when_cqh_is_past_it_whatever_others_note(
     assert not seen_and_noted
 
 
+@pytest.mark.parametrize("driver", ["latest", "ideal"])
+@pytest.mark.parametrize(
+    ("seen", "noted", "sent", "head"),
+    [(-2, -2, 1, 0), (-2, -1, 2, 0), (-3, -1, 2, 0), (-2, 0, 3, 0), (-2, -2, 0, -2), (-1, 0, 0, 0)],
+    ids=["by nobody", "in part", "further", "to its end", "by nobody, and there is room", "and there is room"],
+)
+def test_who_waited_for_room_notes_what_others_have_not_noted_meanwhile(
+    driver: str, seen: int, noted: int, sent: int, head: int
+) -> None:
+    """In a ring of four, told from `cqh`: the head that was seen first, the one noted by others, what they have sent.
+
+    `head` is never past `cqh`, nor moved while there is room.
+    """
+    machine = Machine(driver, iommu=FOUR_SLOTS)
+    machine.boot()
+    iommu, queue = IommuDevice(machine.core.iommus["iommu0"].address), machine.driver.policies.queue
+
+    async def room() -> int:
+        consumed = 8 + await iommu.read(CQH)
+        await iommu.commands.head.store(consumed + noted)
+        await iommu.commands.prod.store(consumed + sent)
+        assert await queue.room(machine.driver, iommu, consumed + seen, 4)
+        return int(await iommu.commands.head.load()) - consumed
+
+    assert machine.run(room()) == head
+
+
 class RoundAgain(NamedTuple):
     """What one learns whose ring has come round while `cqh` was not read, and after which time."""
 

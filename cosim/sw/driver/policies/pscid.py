@@ -97,7 +97,11 @@ class PerIommuPscids(Shared):
     async def take(self, driver: Skeleton, iommu: IommuDevice, domain: DomainObject) -> int:
         ids = self.ids(driver, driver.hardware(iommu).name)
         fresh = await driver.kernel.pages.new(Tag)
-        number = await ids.alloc()
+        try:
+            number = await ids.alloc()
+        except KernelError:
+            await driver.kernel.pages.delete(fresh)
+            raise
         async with driver.kernel.spin(domain.lock):
             tag = await self._find(iommu, domain)
             if tag is None:
