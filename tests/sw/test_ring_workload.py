@@ -17,7 +17,7 @@ from cosim.hw.dma.transaction import Status, Transaction
 from cosim.sw.dma_device import DeviceDriver, RingDevice
 from cosim.sw.runtime import RingHardware, Runtime
 from cosim.units.quantities import MIB
-from tests.sw.test_workloads import Bench, workload
+from tests.sw.bench import Bench, workload
 
 
 class RingBench:

@@ -18,7 +18,7 @@ from cosim.sw.runtime import Runtime
 from cosim.sw.workloads.waiting import Compute
 from cosim.sw.workloads.workload import WorkloadOptions
 from cosim.units.quantities import MS, US
-from tests.sw.test_workloads import TOP, Bench, workload
+from tests.sw.bench import TOP, Bench, workload
 
 
 class Prepared(Bench):

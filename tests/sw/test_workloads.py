@@ -4,151 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from cosim.events import Attached, CallDone, Mapped, Unmapped
+from cosim.events import Attached, Mapped, Unmapped
 from cosim.spec.pagetable import PAGE
-from cosim.sw.boot import Plan, boot
-from cosim.sw.device_plan import DevicePlan
-from cosim.sw.iommu_core import IommuCore
-from cosim.sw.iommu_ops import IDENTITY, Hardware
-from cosim.sw.kernel.options import KernelOptions
-from cosim.sw.runtime import Runtime
-from cosim.sw.workloads import PREPARE, AnyWorkload, thread_names, thread_paths
+from cosim.sw.boot import Plan
+from cosim.sw.workloads import PREPARE, thread_names, thread_paths
 from cosim.units.quantities import MIB, MS, US
-from tests.sw.fake_driver import FakeDriver
-from tests.sw.machine import BASE, Machine
-
-WORKLOAD: TypeAdapter[Any] = TypeAdapter(AnyWorkload)
-TOP = 0xFFFF_F000
-
-
-def workload(does: str, **options: object) -> Any:
-    return WORKLOAD.validate_python({"on": "cpu0", "does": does, **options})
-
-
-class FakeMaster:
-    """A device that notes what it is told; that it is stopped, among the calls of the driver of IOMMUs as well."""
-
-    def __init__(self, name: str, calls: list[str]) -> None:
-        self.name, self.calls = name, calls
-        self.told: list[tuple[int, int] | str] = []
-        self.not_before_ps = 0
-
-    async def start(self, iova: int, size: int, *, not_before_ps: int = 0) -> None:
-        self.told.append((iova, size))
-        self.not_before_ps = not_before_ps
-
-    async def stop(self) -> None:
-        self.told.append("stop")
-        self.calls.append(f"stop {self.name}")
-
-
-class Bench:
-    """Real CPUs, a fake driver, two devices in the domain `shared`, and the domain `other`."""
-
-    def __init__(self, *, size: int = 16 * MIB, window: int = 0, nodes: int = 1) -> None:
-        options = KernelOptions(kfree_rcu_delay="0 ns")
-        self.machine = Machine(cpus=3, model="rvwmo", size=size, nodes=nodes, options=options)
-        kernel = self.kernel = self.machine.kernel
-        self.driver = FakeDriver(kernel)
-        core = IommuCore(kernel, self.driver)
-        self.masters = {name: FakeMaster(name, self.driver.calls) for name in ("nic0", "nic1")}
-        self.runtime = Runtime(kernel, self.driver, core, self.masters)
-        self.plan = Plan(
-            (Hardware("iommu0", 0x300_0000, (16, 17, 18, 19), "cpu0"),),
-            tuple(DevicePlan(name, (n,), "iommu0", "shared", window=window) for n, name in enumerate(self.masters, 1)),
-            ("other",),
-        )
-        self.events: list[object] = []
-        for event in (Mapped, Unmapped, Attached):
-            self.machine.sim.probe(event).watch(self.events.append)
-        self.calls: list[CallDone] = []
-        self.machine.sim.probe(CallDone).watch(self.calls.append)
-
-    def run(self, *threads: Any, until: int = 100 * MS) -> Bench:
-        plan = Plan(self.plan.iommus, self.plan.devices, self.plan.domains, threads)
-        self.kernel.boot()
-        self.kernel.start("cpu2", "boot", boot(self.runtime, plan))
-        self.machine.go(until=until)
-        return self
-
-    def count(self, kind: type) -> int:
-        return sum(isinstance(event, kind) for event in self.events)
-
-    def buffers(self) -> int:
-        return self.kernel.pages.purposes()["buffer"] // PAGE
-
-
-# --- Boot ------------------------------------------------------------------------------------------------------------
-
-
-def test_boot_attaches_devices_maps_their_windows_and_starts_them() -> None:
-    bench = Bench(window=3 * PAGE - 8).run()
-    attached = [(event.device, event.domain) for event in bench.events if isinstance(event, Attached)]
-    assert attached == [("nic0", "shared"), ("nic1", "shared")]
-    assert set(bench.runtime.dma) == {"shared", "other"}
-    starts = [bench.masters[name].told for name in ("nic0", "nic1")]
-    assert starts == [[(TOP - 3 * PAGE, 3 * PAGE - 8)], [(TOP - 7 * PAGE, 3 * PAGE - 8)]]
-    assert {bench.masters[name].not_before_ps for name in ("nic0", "nic1")} == {bench.runtime.origin.time_ps} != {0}
-    assert bench.buffers() == 6
-    assert not bench.machine.log
-
-
-def test_boot_goes_on_without_a_device_that_fails() -> None:
-    bench = Bench(window=PAGE)
-    bench.driver.refuses.add(("probe", "nic0"))
-    bench.run()
-    assert bench.machine.log[0] == "error: nic0: no translation: -ENODEV: refused"
-    assert not bench.masters["nic0"].told
-    assert bench.masters["nic1"].told
-
-
-def test_boot_without_memory_for_a_window_starts_the_device_nowhere() -> None:
-    bench = Bench(size=MIB, window=2 * MIB).run()
-    assert [line for line in bench.machine.log if "no window" in line] == [
-        "error: nic0: no window: -ENOMEM: no page for buffer",
-        "error: nic1: no window: -ENOMEM: no page for buffer",
-    ]
-    assert bench.buffers() == 0
-
-
-def test_boot_gives_back_a_window_that_cannot_be_mapped_and_starts_the_device_nowhere() -> None:
-    bench = Bench(window=3 * PAGE)
-    bench.driver.refuses.add(("shared", TOP - 2 * PAGE))
-    bench.run()
-    assert [line for line in bench.machine.log if "no window" in line] == [
-        f"error: {name}: no window: -ENOMEM: map of {TOP - 2 * PAGE:#x} in shared" for name in bench.masters
-    ]
-    assert not any(master.told for master in bench.masters.values())
-    assert bench.buffers() == 0
-
-
-@pytest.mark.parametrize(("window", "pages"), [(1, 1), (PAGE, 1), (PAGE + 1, 2), (2 * PAGE + 1, 4), (5 * PAGE, 8)])
-@pytest.mark.parametrize("iommu", ["", "iommu0"])
-def test_a_window_without_translation_is_one_block_with_room_for_its_end(iommu: str, window: int, pages: int) -> None:
-    """Of a device behind no IOMMU, and of one in the identity domain."""
-    bench = Bench()
-    device = DevicePlan("nic0", (1,), iommu, IDENTITY if iommu else "", window=window)
-    bench.plan = Plan(bench.plan.iommus, (device,))
-    bench.run()
-    (block,) = (known for known in bench.kernel.pages.in_use() if known.purpose == "buffer")
-    assert bench.masters["nic0"].told == [(block.address, window)]
-    assert block.size == pages * PAGE
-    assert not bench.driver.named("map")
-
-
-@pytest.mark.parametrize("domain", ["", IDENTITY, "shared"])
-def test_a_window_is_of_its_devices_node_wherever_boot_runs(domain: str) -> None:
-    bench = Bench(nodes=2)
-    device = DevicePlan("nic0", (1,), "iommu0" if domain else "", domain, node=1, window=2 * PAGE)
-    bench.plan = Plan(bench.plan.iommus, (device,))
-    bench.run()
-    blocks = [known.address for known in bench.kernel.pages.in_use() if known.purpose == "buffer"]
-    assert min(blocks) >= BASE + 8 * MIB
+from tests.sw.bench import TOP, Bench, workload
 
 
 def test_threads_are_named_by_what_they_do() -> None:

@@ -1,0 +1,79 @@
+"""Boot takes IOMMUs and devices into service, and goes on without what fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from cosim.events import Attached
+from cosim.spec.pagetable import PAGE
+from cosim.sw.boot import Plan
+from cosim.sw.device_plan import DevicePlan
+from cosim.sw.iommu_ops import IDENTITY
+from cosim.units.quantities import MIB
+from tests.sw.bench import TOP, Bench
+from tests.sw.machine import BASE
+
+
+def test_boot_attaches_devices_maps_their_windows_and_starts_them() -> None:
+    bench = Bench(window=3 * PAGE - 8).run()
+    attached = [(event.device, event.domain) for event in bench.events if isinstance(event, Attached)]
+    assert attached == [("nic0", "shared"), ("nic1", "shared")]
+    assert set(bench.runtime.dma) == {"shared", "other"}
+    starts = [bench.masters[name].told for name in ("nic0", "nic1")]
+    assert starts == [[(TOP - 3 * PAGE, 3 * PAGE - 8)], [(TOP - 7 * PAGE, 3 * PAGE - 8)]]
+    assert {bench.masters[name].not_before_ps for name in ("nic0", "nic1")} == {bench.runtime.origin.time_ps} != {0}
+    assert bench.buffers() == 6
+    assert not bench.machine.log
+
+
+def test_boot_goes_on_without_a_device_that_fails() -> None:
+    bench = Bench(window=PAGE)
+    bench.driver.refuses.add(("probe", "nic0"))
+    bench.run()
+    assert bench.machine.log[0] == "error: nic0: no translation: -ENODEV: refused"
+    assert not bench.masters["nic0"].told
+    assert bench.masters["nic1"].told
+
+
+def test_boot_without_memory_for_a_window_starts_the_device_nowhere() -> None:
+    bench = Bench(size=MIB, window=2 * MIB).run()
+    assert [line for line in bench.machine.log if "no window" in line] == [
+        "error: nic0: no window: -ENOMEM: no page for buffer",
+        "error: nic1: no window: -ENOMEM: no page for buffer",
+    ]
+    assert bench.buffers() == 0
+
+
+def test_boot_gives_back_a_window_that_cannot_be_mapped_and_starts_the_device_nowhere() -> None:
+    bench = Bench(window=3 * PAGE)
+    bench.driver.refuses.add(("shared", TOP - 2 * PAGE))
+    bench.run()
+    assert [line for line in bench.machine.log if "no window" in line] == [
+        f"error: {name}: no window: -ENOMEM: map of {TOP - 2 * PAGE:#x} in shared" for name in bench.masters
+    ]
+    assert not any(master.told for master in bench.masters.values())
+    assert bench.buffers() == 0
+
+
+@pytest.mark.parametrize(("window", "pages"), [(1, 1), (PAGE, 1), (PAGE + 1, 2), (2 * PAGE + 1, 4), (5 * PAGE, 8)])
+@pytest.mark.parametrize("iommu", ["", "iommu0"])
+def test_a_window_without_translation_is_one_block_with_room_for_its_end(iommu: str, window: int, pages: int) -> None:
+    """Of a device behind no IOMMU, and of one in the identity domain."""
+    bench = Bench()
+    device = DevicePlan("nic0", (1,), iommu, IDENTITY if iommu else "", window=window)
+    bench.plan = Plan(bench.plan.iommus, (device,))
+    bench.run()
+    (block,) = (known for known in bench.kernel.pages.in_use() if known.purpose == "buffer")
+    assert bench.masters["nic0"].told == [(block.address, window)]
+    assert block.size == pages * PAGE
+    assert not bench.driver.named("map")
+
+
+@pytest.mark.parametrize("domain", ["", IDENTITY, "shared"])
+def test_a_window_is_of_its_devices_node_wherever_boot_runs(domain: str) -> None:
+    bench = Bench(nodes=2)
+    device = DevicePlan("nic0", (1,), "iommu0" if domain else "", domain, node=1, window=2 * PAGE)
+    bench.plan = Plan(bench.plan.iommus, (device,))
+    bench.run()
+    blocks = [known.address for known in bench.kernel.pages.in_use() if known.purpose == "buffer"]
+    assert min(blocks) >= BASE + 8 * MIB
