@@ -8,14 +8,14 @@ import pytest
 from cosim.study.run.holders import Holders
 from cosim.study.run.latency import Latency
 from cosim.study.run.placement import Placement
-from tests.study.run.results import NS, NOTHING, SYSTEM, latency
+from tests.study.run.results import NOTHING, NS, SYSTEM, latency
 
 DIRECT = {"link": 100 * NS, "memory": 60 * NS}
 
 
 def taken(latencies: Mapping[str, Latency], in_flight: float, backlog: float = 0, **changes: Any) -> float:
     """The fraction of the window that nic0's 16 slots are taken; it makes a request now and then."""
-    nic = SYSTEM.parts["nic0"]
+    nic = SYSTEM.of_kind("dma")["nic0"]
     nic = nic.model_copy(update={"traffic": nic.traffic.model_copy(update={"interval": 100 * NS}), **changes})
     topology = SYSTEM.model_copy(update={"parts": {**SYSTEM.parts, "nic0": nic}})
     scalars = NOTHING | {"nic0.in_flight_mean": in_flight, "nic0.backlog_mean": backlog}
