@@ -58,6 +58,44 @@ def test_a_swap_that_acquires_by_its_sc_alone_is_none(acquire: bool) -> None:
     assert ("h.atomic" in written.source) is not acquire
 
 
+WORD = 1 << 32
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["found with expected", "expected with found"])
+@pytest.mark.parametrize(
+    ("size", "there", "expected", "swaps"),
+    [
+        (8, 7 + WORD, 7 + WORD, True),
+        (8, 7 + WORD, 7, False),
+        (4, 7 + 9 * WORD, 7, True),
+        (4, 7 + 9 * WORD, 8, False),
+        (4, 7 + 9 * WORD, 7 + 9 * WORD, False),
+        (4, 0xFFFF_FFFE, (1 << 64) - 2, True),
+        (4, 0xFFFF_FFFE, 0xFFFF_FFFE, False),
+    ],
+)
+def test_a_swap_of_lr_and_sc_stores_where_it_finds_what_it_expects(
+    size: int, there: int, expected: int, swaps: bool, turned: bool
+) -> None:
+    """A word is found with its sign, so that it never equals what is no word with its sign.
+
+    0: lr a4, (a0); bne a4, a1, 1f; sc a5, a2, (a0); bnez a5, 0b; ret; 1: ret
+    """
+    width = 0x3000 if size == 8 else 0x2000
+    bne = 0x00E5_9863 if turned else 0x00B7_1863
+    code = (0x1005_072F | width, bne, 0x18C5_07AF | width, 0xFE07_9AE3, RET, RET)
+    hart = LoneHart()
+    hart.write(0x2000, there, 8)
+    hart.x[10:16] = [0x2000, expected, 0x5555_5555, 0, 0, 0x66]
+    leads_to = hart.run(b"".join(word.to_bytes(4, "little") for word in code), BEGIN)
+    assert leads_to == (BEGIN + 16 if swaps else BEGIN + 20)
+    assert hart.read(0x2000, size) == (0x5555_5555 if swaps else there % (1 << 8 * size))
+    assert hart.read(0x2000 + size, 8) == there >> 8 * size
+    found = there % (1 << 8 * size)
+    assert hart.x[14] == (found | -WORD & (1 << 64) - 1 if size == 4 and found >> 31 else found)
+    assert hart.x[15] == (0 if swaps else 0x66)
+
+
 def test_what_was_translated_is_the_same_when_it_was_kept() -> None:
     found = pickle.loads(pickle.dumps(translated(ADDI_A0, 0x0310_000F, RET)))
     hart = LoneHart()

@@ -360,3 +360,15 @@ def test_components_that_are_handed_over_draw_from_the_next_ones_seed():
 
     assert drawn(1, 2) == drawn(2, 2) == Chooser(2).stream("nic0").below(1 << 60)
     assert drawn(1, 2) != drawn(1, 1)
+
+
+def test_a_run_is_untouched_by_chance_until_one_of_its_components_draws() -> None:
+    """Whichever that is; from then on it would be another run with another seed."""
+    for first in range(3):
+        chooser = Chooser(1)
+        streams = [chooser.stream(f"nic{number}") for number in range(3)]
+        assert chooser.untouched
+        streams[first].below(2)
+        assert not chooser.untouched
+        chooser.replaced_by(Chooser(2))
+        assert chooser.untouched

@@ -7,7 +7,7 @@ import pytest
 from cosim.sim.operations import Oops, Work
 from cosim.sw.kernel.locks import Mutex, SpinLock
 from cosim.sw.kernel.objects import Object, embed
-from tests.sw.machine import Machine
+from tests.sw.machine import STEP, Machine
 
 
 class Pair(Object):
@@ -73,11 +73,16 @@ def test_who_takes_a_spinlock_again_waits_for_itself() -> None:
     shared = pair(machine)
 
     async def twice() -> None:
-        async with machine.kernel.spin(shared.spin), machine.kernel.spin(shared.spin):
-            pass
+        async with machine.kernel.spin(shared.spin):
+            await Work(1_000_000)
+            asked.append(machine.sim.now)
+            async with machine.kernel.spin(shared.spin):
+                pass
 
+    asked: list[int] = []
     machine.start(twice(), cpu="cpu0")
     assert told(machine) == ["deadlock: cpu0.t waits for Pair.spin, which cpu0.t holds"]
+    assert [found.since for found in machine.kernel.deadlocks()] == [asked[0] + STEP], "preemption is off first"
 
 
 def test_who_waits_for_a_thread_that_is_at_work_is_in_no_deadlock() -> None:
@@ -92,3 +97,22 @@ def test_who_waits_for_a_thread_that_is_at_work_is_in_no_deadlock() -> None:
         machine.start(works(), cpu=cpu)
     machine.sim.env.run(until=10**9)
     assert machine.kernel.deadlocks() == []
+
+
+@pytest.mark.parametrize("kind", ["mutex", "spin", "spin_irqsave"])
+def test_who_has_had_a_lock_waits_for_none(kind: str) -> None:
+    """Neither with the lock nor afterwards, whoever else waits for it."""
+    machine = Machine(cpus=2)
+    shared = pair(machine)
+    lock = shared.first if kind == "mutex" else shared.spin
+
+    async def works() -> None:
+        async with getattr(machine.kernel, kind)(lock):
+            await Work(10**9)
+        await Work(10**15)
+
+    for cpu in machine.cpus:
+        machine.start(works(), cpu=cpu)
+    for until in (10**8, 15 * 10**8, 10**10):
+        machine.sim.env.run(until=until)
+        assert machine.kernel.deadlocks() == []

@@ -266,6 +266,25 @@ def test_coherent_memory_is_zeroed_mapped_and_freed_after_its_unmap() -> None:
     assert not bench.machine.touched
 
 
+def test_coherent_memory_without_translation_is_a_root_until_it_is_freed() -> None:
+    """No page table leads to it, and it is not lost as long as a device has it."""
+    bench = Bench()
+    direct, pages = DmaDirect(bench.core), bench.machine.kernel.pages
+
+    async def body() -> None:
+        first, second = [await direct.alloc_coherent(PAGE) for _ in range(2)]
+        assert (first.iova, second.iova) == (first.address, second.address)
+        for memory in (second, first):
+            assert memory.address in direct.roots()
+            await direct.free_coherent(memory)
+            assert memory.address not in direct.roots()
+
+    before = pages.purposes()
+    bench.machine.run(body())
+    assert direct.roots() == []
+    assert pages.purposes() == before
+
+
 def test_coherent_memory_that_cannot_be_mapped_is_given_back() -> None:
     bench = Bench()
     bench.driver.refuses.add(("shared", TOP))

@@ -8,15 +8,20 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from cosim.events import DmaIssued
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.cpu import Cpu
 from cosim.hw.dma.datapath import DataPath
 from cosim.hw.dma.options import RingOptions
 from cosim.hw.dma.ring_device import RingMaster
 from cosim.hw.dma.transaction import Status, Transaction
+from cosim.sim.operations import Sleep
+from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_device import DeviceDriver, RingDevice
+from cosim.sw.dma_iommu import DmaDomain
+from cosim.sw.receive_ring import ReceiveRing
 from cosim.sw.runtime import RingHardware, Runtime
-from cosim.units.quantities import MIB
+from cosim.units.quantities import MIB, US
 from tests.sw.bench import Bench, workload
 
 
@@ -70,6 +75,28 @@ def test_a_device_that_is_faster_than_the_thread_drops_packets() -> None:
     ring = RingBench({"size": "64 B", "interval": "200 ns"})
     ring.bench.run(workload("receive-ring", device="nic0", entries=4, count=50))
     assert ring.device.dropped > ring.device.packets
+
+
+@pytest.mark.parametrize("at", [0, 1 * US, 2 * US, 3 * US, 4 * US])
+def test_a_ring_that_is_stopped_makes_no_further_request_for_what_is_in_work(at: int) -> None:
+    """Amid the descriptors, the data, and the status of seven packets; the device knows when the call returns."""
+    ring = RingBench({"size": "16 KiB", "link": "1 us", "outstanding": 64})
+    bench, sim = ring.bench, ring.bench.machine.sim
+    domain = bench.machine.run(bench.runtime.core.domain_alloc("shared"))
+    packets = ReceiveRing(bench.kernel, DmaDomain(bench.runtime.core, domain), bench.runtime.rings["nic0"], 8, 4 * PAGE)
+    issued: list[int] = []
+    sim.probe(DmaIssued).watch(lambda event: issued.append(sim.now))
+
+    async def body() -> int:
+        await packets.open(interrupts=False)
+        await packets.fill()
+        await Sleep(at)
+        await bench.runtime.masters["nic0"].stop()
+        return sim.now
+
+    stopped = bench.machine.run(body())
+    assert 0 < issued[-1] < stopped
+    assert not ring.device.registers.status.on
 
 
 def test_a_ring_that_runs_out_of_memory_goes_on_with_fewer_buffers() -> None:

@@ -372,7 +372,7 @@ def test_a_fault_carries_no_data_back(executor: Any) -> None:
     assert master.link.down.busy_ps == 24 * NS
 
 
-def test_a_device_that_is_told_of_too_small_a_window_says_so_and_does_nothing() -> None:
+def test_a_device_that_is_told_of_too_small_a_window_says_so_until_that_is_cleared_and_does_nothing() -> None:
     rig = Rig()
     master = rig.master(size=64)
     port = rig.bus.port("cpu0")
@@ -390,3 +390,6 @@ def test_a_device_that_is_told_of_too_small_a_window_says_so_and_does_nothing() 
         assert (bool(status.on), bool(status.fault)) == (begins, True)
         rig.run(until=rig.sim.now + 500 * NS)
         assert bool(rig.issued) is begins
+    for cleared in (0, 1):
+        write(STATUS, DmaStatus.of(fault=cleared))
+        assert DmaStatus(master.registers.value(STATUS)) == DmaStatus.of(on=1, fault=1 - cleared)

@@ -312,6 +312,19 @@ def test_an_access_that_is_not_of_one_whole_register_is_refused(rig: Rig, offset
     assert access.response is Response.ACCESS_FAULT
 
 
+def test_software_moves_the_tail_and_not_the_head_and_clears_what_has_happened_by_writing_1(rig: Rig) -> None:
+    driver = Driver(rig)
+    registers = driver.device.registers
+    registers.put(HEAD, 2)
+    registers.put(STATUS, RingStatus.of(on=1, ip=1, fault=1))
+    for register in (HEAD, TAIL):
+        driver.write(register, 5)
+    assert (driver.read(HEAD).index, driver.read(TAIL).index) == (2, 5)
+    for written, left in (({}, {"ip", "fault"}), ({"ip": 1}, {"fault"}), ({"on": 1, "fault": 1}, set())):
+        driver.write(STATUS, RingStatus.of(**written))
+        assert driver.read(STATUS) == RingStatus.of(on=1, **dict.fromkeys(left, 1))
+
+
 def test_a_watcher_sees_every_change_of_a_register_until_it_stops(rig: Rig) -> None:
     driver = Driver(rig)
     seen: list[int] = []

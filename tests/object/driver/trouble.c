@@ -26,6 +26,29 @@ void trouble_stores(u64 *to) { *to = 1; }
 
 void trouble_is_a_bug(void) { __asm__ __volatile__("ebreak"); }
 
+/* As the kernel has it, with CONFIG_GENERIC_BUG: an EBREAK, and an entry that says whether it is but a warning. */
+#define MARKED_EBREAK(flags)                                                                                           \
+	__asm__ __volatile__("1: ebreak\n"                                                                             \
+			     ".pushsection __bug_table, \"aw\"\n"                                                       \
+			     "2: .long 1b - 2b, 0\n"                                                                   \
+			     ".half 0, " flags "\n"                                                                     \
+			     ".popsection")
+
+void trouble_has_a_marked_bug(void) { MARKED_EBREAK("0"); }
+
+void trouble_warns_once(u64 *at)
+{
+	MARKED_EBREAK("3");
+	*at = 1;
+}
+
+/* The last of the table. */
+void trouble_warns(u64 *at)
+{
+	MARKED_EBREAK("1");
+	*at = 2;
+}
+
 u64 trouble_reads_what_it_allocated(void)
 {
 	struct pair *pair = __kmalloc_noprof(sizeof(*pair), GFP_KERNEL);

@@ -72,9 +72,9 @@ NOTHING: dict[str, int | float] = {
 """What a run counts of which a test says nothing."""
 
 
-def limit(latencies: Mapping[str, Latency], scalars: Mapping[str, int | float]) -> str:
+def limit(latencies: Mapping[str, Latency], scalars: Mapping[str, int | float], system: Topology = SYSTEM) -> str:
     """What limited a run of which only these scalars are not 0."""
-    return limit_of(latencies, NOTHING | dict(scalars), SYSTEM)
+    return limit_of(latencies, NOTHING | dict(scalars), system)
 
 
 SCALARS: dict[str, int | float] = {

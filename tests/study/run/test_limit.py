@@ -5,7 +5,7 @@ import pytest
 from cosim.study.run.limit import phrase
 from cosim.study.run.uses import percent
 from cosim.units.latency_parts import LatencyPart
-from tests.study.run.results import NS, US, latency, limit
+from tests.study.run.results import NS, SYSTEM, US, latency, limit
 
 MORE = "; try -s nic0.traffic.outstanding=32"
 
@@ -31,6 +31,15 @@ def test_walkers_that_are_busy_only_since_their_memory_is():
     )
     scalars |= {"dram0.port.waited_ps": 1 * US}
     assert "dram0's port was 99 % busy and iommu0's walkers were 99 % busy; try" in limit({"nic0.read": reads}, scalars)
+
+
+@pytest.mark.parametrize("busiest", [0, 1])
+def test_a_memory_is_as_full_as_the_busiest_of_its_ports(busiest):
+    dram = SYSTEM.parts["dram0"].model_copy(update={"ports": 2})
+    system = SYSTEM.model_copy(update={"parts": {**SYSTEM.parts, "dram0": dram}})
+    ports = {f"dram0.port{number}.utilisation": 0.99 if number == busiest else 0.3 for number in range(2)}
+    reads = latency(queue=900 * NS, memory=80 * NS)
+    assert "; dram0's busiest port was 99 % busy; try " in limit({"nic0.read": reads}, ports, system)
 
 
 def test_places_that_are_full_only_since_their_holders_wait_for_walkers():

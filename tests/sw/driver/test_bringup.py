@@ -10,7 +10,7 @@ import pytest
 
 from cosim.events import CallDone, ContextChanged, RegisterWritten
 from cosim.hw.dma.transaction import Transaction
-from cosim.spec.register_map import DDTP, FQCSR, MSI_ADDR, MSI_VEC_CTL
+from cosim.spec.register_map import DDTP, FCTL, FQCSR, MSI_ADDR, MSI_VEC_CTL
 from cosim.spec.registers import Ddtp, IommuMode
 from cosim.sw.driver.device_directory import DDTP_BUSY_PS
 from cosim.sw.driver.table import CELLS, NEEDS
@@ -165,6 +165,29 @@ def test_a_message_is_taken_back_with_the_last_of_the_queues_that_it_is_for(bits
     machine.sim.probe(RegisterWritten).watch(note)
     machine.run(machine.core.remove_iommu("iommu0"))
     assert written == [(number, 0) for number in cleared]
+
+
+@pytest.mark.parametrize("end", [True, False])
+def test_an_iommu_that_is_big_endian_is_turned_or_if_it_cannot_be_left_alone(end: bool) -> None:
+    machine = Machine(iommu={"capabilities": {"end": end}, "geometry": SMALL_QUEUES})
+    registers = machine.iommus[0].registers
+    registers.put(FCTL, registers.fctl.replace(be=1))
+
+    def look(event: RegisterWritten) -> None:
+        assert event.offset == FCTL.offset or not registers.fctl.be, "it comes before all else"
+
+    machine.sim.probe(RegisterWritten).watch(look)
+    if end:
+        domain = machine.boot()
+        machine.run(iommu_map(machine.driver, domain, IOVA, DATA, PAGE, Prot.READ))
+        assert machine.read(1, IOVA) == DATA
+        assert machine.log == []
+    else:
+        with pytest.raises(KernelError, match="EINVAL: the IOMMU is big-endian, and cannot be otherwise"):
+            machine.run(machine.core.probe_iommu(machine.hardware[0]))
+        assert registers.ddtp.iommu_mode == IommuMode.OFF
+        assert machine.kernel.pages.purposes() == {}
+    assert registers.fctl.be == (not end)
 
 
 def test_messages_that_nothing_receives_are_no_interrupts() -> None:

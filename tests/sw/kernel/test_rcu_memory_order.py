@@ -44,32 +44,52 @@ def machine_of(chooser: Chooser) -> tuple[Machine, Root]:
 TICK = 4 * MS
 
 
+class BehindATick:
+    """A CPU passes at its tick, and loads the oldest that it may in a section that it begins `after` that.
+
+    `begun` is when a grace period begins that was asked for `before` the tick, right behind a store.
+    """
+
+    def __init__(self, before: int, after: int) -> None:
+        self.machine, self.root = machine_of(Late(reads="reader"))
+        self.over: list[int] = []
+        self.held_until: list[int] = []
+        self.begun: list[int] = []
+        begun = int(self.machine.kernel.rcu._state.begun.address)
+        self.machine.memory.watch(begun, lambda: self.begun.append(self.machine.sim.now))
+        self.machine.start(self.writer(TICK - before), cpu="cpu0", name="writer")
+        self.machine.start(self.reader(TICK + after), cpu="cpu1", name="reader")
+        self.machine.go(until=1 * S)
+        assert self.over
+
+    async def writer(self, at: int) -> None:
+        await self.root.thing.store(1)
+        await Work(at - self.machine.sim.now)
+        await self.root.thing.store(0)
+        await self.machine.kernel.rcu.synchronize()
+        self.over.append(self.machine.sim.now)
+
+    async def reader(self, at: int) -> None:
+        await Work(at - self.machine.sim.now)
+        async with self.machine.kernel.rcu.read():
+            if await self.root.thing.load():
+                await Work(30 * MS)
+                self.held_until.append(self.machine.sim.now)
+
+
 @pytest.mark.parametrize("before", range(2 * US, 9 * US, US))
 def test_a_section_that_is_not_waited_for_finds_what_was_stored_before_the_wait(before: int) -> None:
-    """A CPU passes at its tick, and loads the oldest that it may in a section right behind that."""
-    machine, root = machine_of(Late(reads="reader"))
-    over: list[int] = []
-    held_until: list[int] = []
+    run = BehindATick(before, 100 * NS)
+    assert not run.held_until or run.held_until[0] <= run.over[0]
 
-    async def writer() -> None:
-        await root.thing.store(1)
-        await Work(TICK - before - machine.sim.now)
-        await root.thing.store(0)
-        await machine.kernel.rcu.synchronize()
-        over.append(machine.sim.now)
 
-    async def reader() -> None:
-        await Work(TICK + 100 * NS - machine.sim.now)
-        async with machine.kernel.rcu.read():
-            if await root.thing.load():
-                await Work(30 * MS)
-                held_until.append(machine.sim.now)
-
-    machine.start(writer(), cpu="cpu0", name="writer")
-    machine.start(reader(), cpu="cpu1", name="reader")
-    machine.go(until=1 * S)
-    assert over
-    assert not held_until or held_until[0] <= over[0]
+def test_a_section_that_begins_with_the_grace_period_is_waited_for_or_finds_what_was_stored() -> None:
+    """The tick comes at each nanosecond of those in which the barrier of the grace period is passed."""
+    later = TICK - BehindATick(2 * US, 100 * NS).begun[0]
+    for lead in range(12):
+        run = BehindATick(2 * US - later + lead * NS, 1 * NS)
+        assert run.begun[0] == TICK - lead * NS
+        assert not run.held_until or run.held_until[0] <= run.over[0]
 
 
 def test_what_a_reader_stored_is_in_memory_when_the_wait_for_it_is_over() -> None:

@@ -133,6 +133,7 @@ OOPSES = {
     "trouble_loads": ((0x10,), "null pointer dereference: load of 8 bytes at 0x10"),
     "trouble_stores": ((0x8000_0004,), "unaligned store of 8 bytes"),
     "trouble_is_a_bug": ((), "BUG"),
+    "trouble_has_a_marked_bug": ((), "BUG"),
     "trouble_frees_twice": ((), "not in use (freed twice"),
 }
 
@@ -144,6 +145,14 @@ def test_what_the_kernel_does_not_survive_is_an_oops_with_its_line(loaded: Loade
     assert wanted in told
     if name != "trouble_frees_twice":
         assert f"trouble.c:{line_of(name)}, in {name}" in told
+
+
+@pytest.mark.parametrize(("name", "stores"), [("trouble_warns_once", 1), ("trouble_warns", 2)])
+def test_a_warning_is_logged_with_its_line_and_the_code_goes_on(loaded: Loaded, name: str, stores: int) -> None:
+    loaded.call(name, loaded.word)
+    assert loaded.machine.memory.read(loaded.word, 8) == stores
+    line = line_of(f"*at = {stores};") - 1
+    assert loaded.machine.log == [f"warning: WARNING at trouble.c:{line}, in {name}"]
 
 
 def test_a_jump_to_nowhere_has_the_line_of_the_jump(loaded: Loaded) -> None:
