@@ -51,7 +51,8 @@ class RingControl(Word, width=32):
     ie = bit(1, RW)
     """Whether `status.ip` raises the wire."""
     abandon = bit(2, RW)
-    """Reads as 0. Written as 1 it disables the ring, and descriptors in work end as faults, with no further request."""
+    """Reads as 0. Written as 1 it disables the ring, and descriptors in work end as faults, with no further request;
+    those that were made, and wait in the device for a slot, still go out."""
 
 
 class RingStatus(Word, width=32):
