@@ -20,7 +20,7 @@ from cosim.events import (
 )
 from cosim.oracles import ContextUpdate, FlushPromises, IotlbEntries
 from cosim.spec.queues import Command, Iodir, Iofence, Iotinval
-from cosim.spec.translation import DcTa, Fsc, IosatpMode
+from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
 from tests.oracles.judging import judged
 
 FSC = Fsc.of(mode=IosatpMode.SV39, ppn=0x80)
@@ -92,6 +92,24 @@ def test_a_change_of_a_valid_context_is_told_whatever_was_told_before(before: li
     told = found(ContextUpdate, *before)
     changed = [ContextChanged(40, "iommu0", 1, "ta", DcTa.of(pscid=9)), invalid(50)]
     assert found(ContextUpdate, *before, *changed) == [*told, "a context is changed while it is valid"]
+
+
+@pytest.mark.parametrize(
+    ("invalidated", "kind"),
+    [([], "a context is changed while it is valid"), ([invalid(10)], "a context is changed while it may be cached")],
+    ids=["valid", "invalid"],
+)
+def test_of_the_words_of_a_context_tc_may_change_alone_if_v_stays_as_it_is(
+    invalidated: list[ContextChanged], kind: str
+) -> None:
+    """An IOMMU reads the one word as it was or as it is ("Updating in-memory data structure entries")."""
+    valid = not invalidated
+    before = [*named(1, 7), *invalidated]
+    changed = [ContextChanged(20 + dtf, "iommu0", 1, "tc", Tc.of(v=valid, dtf=dtf)) for dtf in (1, 0)]
+    other_word = ContextChanged(40, "iommu0", 1, "ta", DcTa.of(pscid=9))
+    for times in (1, 2):
+        assert found(ContextUpdate, *before, *changed[:times]) == []
+        assert found(ContextUpdate, *before, *changed[:times], other_word) == [kind]
 
 
 @pytest.mark.parametrize(
@@ -214,6 +232,10 @@ def test_a_large_leaf_is_flushed_by_way_of_any_of_its_pages(addr: int, pages_lg2
     flush = executed(20, Iotinval.vma(pscid=7, addr=addr, pages_lg2=pages_lg2))
     assert found(FlushPromises, *before, flush, fence(25), end) == kinds
     assert found(FlushPromises, *before, flush, end) == (kinds or [UNFENCED])
+    again = [] if kinds else ["an entry that was invalidated before"]
+    for offset in (0, 0x7000, 0xF000):
+        late = filled(30, 7, LARGE + offset, 0x8000_0000 + offset)
+        assert found(IotlbEntries, *before, flush, late) == again
 
 
 TAKEN = ["PSCID taken over from another domain before its flush"]
