@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,12 @@ def test_what_is_stored_to_an_object_that_is_freed_is_no_race_of_it() -> None:
     freed = ObjectFreed(4, "cpu2.t", 0x1000, 64, "Thing")
     assert judged_events(DataRace, THING, PUBLISHED, *stores("cpu0", "cpu1"))
     assert not judged_events(DataRace, THING, PUBLISHED, freed, *stores("cpu0", "cpu1"))
+
+
+def test_what_was_a_cpu_s_own_is_no_longer_when_it_is_freed_and_allocated_by_another() -> None:
+    freed = ObjectFreed(4, "cpu2.t", 0x1000, 64, "Thing")
+    again = [replace(THING, who="cpu0.t", cpu="cpu0"), replace(PUBLISHED, cpu="cpu0")]
+    assert len(judged_events(DataRace, THING, freed, *again, *stores("cpu2", "cpu1"))) == 1
 
 
 @pytest.mark.slow

@@ -168,6 +168,56 @@ def test_a_page_that_was_invalidated_may_be_cached_again_once_it_is_being_mapped
     assert found(IotlbEntries, *flushed, Unmapped(28, "t", "mine", 0x1000, 0x1000), *MAP, filled(30, 7)) == []
 
 
+def test_every_page_of_a_large_leaf_may_be_cached_again_once_that_is_being_mapped() -> None:
+    mapping, _, *unmap = moved(LARGE, LARGE_SIZE)
+    flushed = [ATTACH, *named(1, 7), mapping, *unmap[:2], executed(20, Iotinval.vma(pscid=7)), fence(25), mapping]
+    fills = [filled(30, 7, LARGE + offset, 0x8000_0000 + offset) for offset in range(0, LARGE_SIZE, 0x1000)]
+    assert found(IotlbEntries, *flushed, *fills) == []
+
+
+@pytest.mark.parametrize(
+    ("iova", "flushed", "kind"),
+    [
+        (0x1000, False, "that is unmapped"),
+        (0x1000, True, "that was invalidated before"),
+        (0x2000, False, "that its owner does not map"),
+        (0x2000, True, "that its owner does not map"),
+    ],
+)
+def test_an_entry_of_what_was_unmapped_is_told_from_one_of_what_never_was_mapped(
+    iova: int, flushed: bool, kind: str
+) -> None:
+    commands = [executed(55, Iotinval.vma(pscid=7))] if flushed else []
+    events = [ATTACH, *named(1, 7), *MAP, *UNMAP, *commands, filled(60, 7, iova)]
+    assert found(IotlbEntries, *events) == [f"an entry {kind}"]
+
+
+@pytest.mark.parametrize(
+    ("address", "kinds"), [(0x8000_0000, []), (0x8020_0000, ["an entry that its owner does not map"])]
+)
+def test_a_large_entry_is_right_if_any_page_of_it_is_mapped_so(address: int, kinds: list[str]) -> None:
+    """The root of a table, which hardware may have in pieces or as a whole; 0x1000 leads to 0x8000_1000."""
+    mapped = [replace(event, address=0x8000_1000) for event in MAP]  # type: ignore[type-var]
+    entry = CacheFilled(30, "iommu0.iotlb", (-1, 7, 21, 0), False, address)
+    assert found(IotlbEntries, ATTACH, *named(1, 7), *mapped, entry) == kinds
+
+
+@pytest.mark.parametrize(
+    ("tag", "address", "kinds"),
+    [
+        ((-1, 9, 12, 1), 0x8000_0000, NOBODY),
+        ((1, 9, 12, 1), 0x8000_0000, []),
+        ((-1, -1, 12, 1), 0x8000_0000, []),
+        ((-1, 9, 12, 1), -1, []),
+    ],
+    ids=["first stage", "of a virtual machine", "global", "without an address"],
+)
+def test_only_entries_of_a_first_stage_under_a_pscid_are_judged(
+    tag: tuple[int, int, int, int], address: int, kinds: list[str]
+) -> None:
+    assert found(IotlbEntries, CacheFilled(5, "iommu0.iotlb", tag, False, address)) == kinds
+
+
 # --- What may be left under it ---------------------------------------------------------------------------------------
 
 UNMAP = [
