@@ -14,7 +14,7 @@ class ContextUpdate(Oracle):
 
     An IOMMU may read a context in pieces, in any order: of a valid one that changes word by word it may take the new
     table with the old PSCID. So it is made invalid first, and an IODIR.INVAL_DDT and a fence are executed before any
-    other word changes, or V is set again. Nothing but V may change with V.
+    other word changes, or V is set again. A store to `tc` that leaves V as it is, is allowed: it is one word.
 
     Source: "Updating in-memory data structure entries" (2.8) and "Changing device-directory table entry" (software
     guidelines) of the specification; the driver's defects C1 and C4.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import cosim
-from cosim.events import GracePeriodOver, ObjectAllocated, ObjectFreed, OrderMade, StoreIssued
+from cosim.events import GracePeriodOver, ObjectAllocated, ObjectFreed, OrderMade, StoreIssued, Switched
 from cosim.oracles import DataRace, Violation
 from cosim.sim.operations import Body, Work
 from cosim.sw.kernel.barriers import smp_mb
@@ -208,11 +209,38 @@ def test_a_grace_period_orders_what_was_before_it_whoever_is_looked_at_first(fir
     assert not judged_events(DataRace, THING, PUBLISHED, *begin, before, OVER, after)
 
 
+@pytest.mark.parametrize(
+    ("switches", "races"),
+    [((), 1), (("cpu0",), 1), (("cpu1",), 1), (("cpu1", "cpu0"), 1), (("cpu0", "cpu1"), 0), (("cpu0", "cpu2"), 1)],
+    ids=str,
+)
+def test_a_change_of_threads_orders_what_was_before_it_ahead_of_what_is_behind_a_later_one(
+    switches: tuple[str, ...], races: int
+) -> None:
+    """Whether to a thread or to none."""
+    begin = [OrderMade(3, cpu, 0x9000, True, False) for cpu in ("cpu0", "cpu1")]
+    before, after = stores("cpu0", "cpu1")
+    for thread in ("other", ""):
+        between = [Switched(50, cpu, thread and f"{cpu}.{thread}") for cpu in switches]
+        assert len(judged_events(DataRace, THING, PUBLISHED, *begin, before, *between, after)) == races
+
+
+def test_a_change_of_threads_publishes_what_was_new_before_it() -> None:
+    changed = Switched(2, "cpu2", "")
+    assert len(judged_events(DataRace, THING, changed, *stores("cpu2", "cpu0"))) == 1
+
+
 def test_what_is_stored_to_an_object_that_is_freed_is_no_race_of_it() -> None:
     """That it is touched at all is for another oracle."""
     freed = ObjectFreed(4, "cpu2.t", 0x1000, 64, "Thing")
     assert judged_events(DataRace, THING, PUBLISHED, *stores("cpu0", "cpu1"))
     assert not judged_events(DataRace, THING, PUBLISHED, freed, *stores("cpu0", "cpu1"))
+
+
+def test_what_was_a_cpu_s_own_is_no_longer_when_it_is_freed_and_allocated_by_another() -> None:
+    freed = ObjectFreed(4, "cpu2.t", 0x1000, 64, "Thing")
+    again = [replace(THING, who="cpu0.t", cpu="cpu0"), replace(PUBLISHED, cpu="cpu0")]
+    assert len(judged_events(DataRace, THING, freed, *again, *stores("cpu2", "cpu1"))) == 1
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from cosim.events import (
 )
 from cosim.oracles import ContextUpdate, FlushPromises, IotlbEntries
 from cosim.spec.queues import Command, Iodir, Iofence, Iotinval
-from cosim.spec.translation import DcTa, Fsc, IosatpMode
+from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
 from tests.oracles.judging import judged
 
 FSC = Fsc.of(mode=IosatpMode.SV39, ppn=0x80)
@@ -95,6 +95,24 @@ def test_a_change_of_a_valid_context_is_told_whatever_was_told_before(before: li
 
 
 @pytest.mark.parametrize(
+    ("invalidated", "kind"),
+    [([], "a context is changed while it is valid"), ([invalid(10)], "a context is changed while it may be cached")],
+    ids=["valid", "invalid"],
+)
+def test_of_the_words_of_a_context_tc_may_change_alone_if_v_stays_as_it_is(
+    invalidated: list[ContextChanged], kind: str
+) -> None:
+    """An IOMMU reads the one word as it was or as it is ("Updating in-memory data structure entries")."""
+    valid = not invalidated
+    before = [*named(1, 7), *invalidated]
+    changed = [ContextChanged(20 + dtf, "iommu0", 1, "tc", Tc.of(v=valid, dtf=dtf)) for dtf in (1, 0)]
+    other_word = ContextChanged(40, "iommu0", 1, "ta", DcTa.of(pscid=9))
+    for times in (1, 2):
+        assert found(ContextUpdate, *before, *changed[:times]) == []
+        assert found(ContextUpdate, *before, *changed[:times], other_word) == [kind]
+
+
+@pytest.mark.parametrize(
     ("commands", "state"),
     [
         ([], "never invalidated"),
@@ -148,6 +166,56 @@ def test_a_page_that_was_invalidated_may_be_cached_again_once_it_is_being_mapped
     flushed = [ATTACH, *named(1, 7), *MAP, UnmapBegun(9, "t", "mine", 0x1000, 0x1000), *cleared]
     assert found(IotlbEntries, *flushed, filled(30, 7)) == ["an entry that was invalidated before"]
     assert found(IotlbEntries, *flushed, Unmapped(28, "t", "mine", 0x1000, 0x1000), *MAP, filled(30, 7)) == []
+
+
+def test_every_page_of_a_large_leaf_may_be_cached_again_once_that_is_being_mapped() -> None:
+    mapping, _, *unmap = moved(LARGE, LARGE_SIZE)
+    flushed = [ATTACH, *named(1, 7), mapping, *unmap[:2], executed(20, Iotinval.vma(pscid=7)), fence(25), mapping]
+    fills = [filled(30, 7, LARGE + offset, 0x8000_0000 + offset) for offset in range(0, LARGE_SIZE, 0x1000)]
+    assert found(IotlbEntries, *flushed, *fills) == []
+
+
+@pytest.mark.parametrize(
+    ("iova", "flushed", "kind"),
+    [
+        (0x1000, False, "that is unmapped"),
+        (0x1000, True, "that was invalidated before"),
+        (0x2000, False, "that its owner does not map"),
+        (0x2000, True, "that its owner does not map"),
+    ],
+)
+def test_an_entry_of_what_was_unmapped_is_told_from_one_of_what_never_was_mapped(
+    iova: int, flushed: bool, kind: str
+) -> None:
+    commands = [executed(55, Iotinval.vma(pscid=7))] if flushed else []
+    events = [ATTACH, *named(1, 7), *MAP, *UNMAP, *commands, filled(60, 7, iova)]
+    assert found(IotlbEntries, *events) == [f"an entry {kind}"]
+
+
+@pytest.mark.parametrize(
+    ("address", "kinds"), [(0x8000_0000, []), (0x8020_0000, ["an entry that its owner does not map"])]
+)
+def test_a_large_entry_is_right_if_any_page_of_it_is_mapped_so(address: int, kinds: list[str]) -> None:
+    """The root of a table, which hardware may have in pieces or as a whole; 0x1000 leads to 0x8000_1000."""
+    mapped = [replace(event, address=0x8000_1000) for event in MAP]  # type: ignore[type-var]
+    entry = CacheFilled(30, "iommu0.iotlb", (-1, 7, 21, 0), False, address)
+    assert found(IotlbEntries, ATTACH, *named(1, 7), *mapped, entry) == kinds
+
+
+@pytest.mark.parametrize(
+    ("tag", "address", "kinds"),
+    [
+        ((-1, 9, 12, 1), 0x8000_0000, NOBODY),
+        ((1, 9, 12, 1), 0x8000_0000, []),
+        ((-1, -1, 12, 1), 0x8000_0000, []),
+        ((-1, 9, 12, 1), -1, []),
+    ],
+    ids=["first stage", "of a virtual machine", "global", "without an address"],
+)
+def test_only_entries_of_a_first_stage_under_a_pscid_are_judged(
+    tag: tuple[int, int, int, int], address: int, kinds: list[str]
+) -> None:
+    assert found(IotlbEntries, CacheFilled(5, "iommu0.iotlb", tag, False, address)) == kinds
 
 
 # --- What may be left under it ---------------------------------------------------------------------------------------
@@ -214,6 +282,10 @@ def test_a_large_leaf_is_flushed_by_way_of_any_of_its_pages(addr: int, pages_lg2
     flush = executed(20, Iotinval.vma(pscid=7, addr=addr, pages_lg2=pages_lg2))
     assert found(FlushPromises, *before, flush, fence(25), end) == kinds
     assert found(FlushPromises, *before, flush, end) == (kinds or [UNFENCED])
+    again = [] if kinds else ["an entry that was invalidated before"]
+    for offset in (0, 0x7000, 0xF000):
+        late = filled(30, 7, LARGE + offset, 0x8000_0000 + offset)
+        assert found(IotlbEntries, *before, flush, late) == again
 
 
 TAKEN = ["PSCID taken over from another domain before its flush"]

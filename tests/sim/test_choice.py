@@ -1,4 +1,4 @@
-"""Chance and schedules: actions have stable names, wait when they are told to, and never longer than the hold."""
+"""Schedules: actions have stable names, wait when they are told to, and never longer than the hold."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from cosim.hw.bus.bus import Bus
 from cosim.sim.actions import Action, Taken
 from cosim.sim.agenda import Agenda
-from cosim.sim.chooser import Chooser, Scheduled
+from cosim.sim.chooser import Scheduled
 from cosim.sim.executor import Executor
 from cosim.sim.footprints import Every, Footprint, meet, words
 from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
 from cosim.sim.spent import NAMES, Parts
-from cosim.sim.stream import Stream
 from cosim.sim.transport import Access, AccessKind, CountsFor, Target
 
 BOTH = pytest.mark.parametrize("executor", [Plain, Agenda])
@@ -302,6 +301,33 @@ def test_every_access_but_a_read_changes_the_words_that_it_touches(executor: typ
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("agent", "owner", "names"),
+    [
+        ("", "", ("iommu0", "iommu0")),
+        ("iommu0.walk", "", ("iommu0.walk", "iommu0")),
+        ("", "iommu0.ddtc", ("iommu0", "iommu0.ddtc")),
+        ("iommu0.walk", "iommu0.ddtc", ("iommu0.walk", "iommu0.ddtc")),
+    ],
+    ids=["neither", "agent", "owner", "both"],
+)
+def test_an_access_is_named_and_owned_by_its_port_unless_it_says_more(
+    executor: type[Executor], agent: str, owner: str, names: tuple[str, str]
+) -> None:
+    """So that two accesses of one port are in no conflict, whatever they are called."""
+    scene = Scene({}, executor)
+    bus = Bus(scene.sim)
+    bus.attach(0x1000, 0x1000, Cell(), "cell")
+
+    def access() -> Generator[Any, Any, None]:
+        yield Access(bus.port("iommu0"), AccessKind.READ, 0x1000, 8, CountsFor("walk"), agent=agent, owner=owner)
+
+    scene.sim.start(access(), scene.sim.initiator("iommu0").rank(Stage.TRANSACTION))
+    scene.run()
+    assert [(taken.agent, taken.owner) for taken in scene.taken] == [names]
+
+
+@BOTH
 def test_a_routine_asks_for_an_effect_that_is_no_access(executor: type[Executor]) -> None:
     scene = Scene({"iommu0.exec#0": 2}, executor)
     done: list[int] = []
@@ -316,59 +342,3 @@ def test_a_routine_asks_for_an_effect_that_is_no_access(executor: type[Executor]
     scene.sim.env.run()
     assert done == [1 + HOLD + 1] * 2
     assert Parts(spent) == {"order": HOLD + 1}
-
-
-# --- Chance ----------------------------------------------------------------------------------------------------------
-
-
-def test_chance_comes_from_the_seed_and_the_path_alone() -> None:
-    def drawn(seed: int, path: str) -> list[int]:
-        stream = Chooser(seed).stream(path)
-        return [stream.below(1000) for _ in range(5)]
-
-    assert drawn(1, "nic0") == drawn(1, "nic0")
-    assert len({tuple(drawn(seed, path)) for seed in (1, 2) for path in ("nic0", "nic1")}) == 4
-    assert drawn(1, "nic0") == [970, 759, 549, 922, 979], "the same numbers in every version of Python"
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 7, 8])
-def test_below_is_uniform(n: int) -> None:
-    stream = Stream(0, "test")
-    counts = [0] * n
-    for _ in range(2000 * n):
-        counts[stream.below(n)] += 1
-    assert all(1850 < count < 2150 for count in counts)
-
-
-def test_exponential_draws_have_the_mean_and_the_memory_of_an_exponential_distribution() -> None:
-    stream = Stream(0, "test")
-    draws = sorted(stream.exponential(10_000) for _ in range(20_000))
-    assert 9_800 < sum(draws) / len(draws) < 10_200
-    for quantile, expected in ((0.5, 6_931), (0.9, 23_026), (0.99, 46_052)):
-        assert 0.95 * expected < draws[int(quantile * len(draws))] < 1.05 * expected
-    assert Stream(0, "test").exponential(0) == 1
-
-
-def test_components_that_are_handed_over_draw_from_the_next_ones_seed():
-    """So that runs which share their boot have each its own chance behind it."""
-
-    def drawn(first: int, then: int) -> int:
-        chooser = Chooser(first)
-        stream = chooser.stream("nic0")
-        chooser.replaced_by(Chooser(then))
-        return stream.below(1 << 60)
-
-    assert drawn(1, 2) == drawn(2, 2) == Chooser(2).stream("nic0").below(1 << 60)
-    assert drawn(1, 2) != drawn(1, 1)
-
-
-def test_a_run_is_untouched_by_chance_until_one_of_its_components_draws() -> None:
-    """Whichever that is; from then on it would be another run with another seed."""
-    for first in range(3):
-        chooser = Chooser(1)
-        streams = [chooser.stream(f"nic{number}") for number in range(3)]
-        assert chooser.untouched
-        streams[first].below(2)
-        assert not chooser.untouched
-        chooser.replaced_by(Chooser(2))
-        assert chooser.untouched

@@ -292,6 +292,22 @@ def test_a_thread_that_yields_goes_behind_the_others() -> None:
     assert [(name, time // US) for name, time in order] == [("b", 5), ("a", 6)]
 
 
+def test_a_thread_that_yields_to_nobody_has_a_new_slice_and_no_change_of_threads() -> None:
+    async def polite() -> None:
+        await Work(4 * US)
+        await Sleep(0)
+        await Work(20 * US)
+
+    async def late() -> None:
+        await Sleep(5 * US)
+        await Work(1 * US)
+
+    machine = Machine(slice="10 us", timing={"switch": 0})
+    order = finishing_order(machine, {"b": late(), "a": polite()})
+    assert [(name, time // US) for name, time in order] == [("b", 15), ("a", 25)]
+    assert machine.cpu.switches == 4
+
+
 def test_a_thread_of_higher_priority_takes_the_cpu_at_once() -> None:
     async def urgent() -> None:
         await Sleep(5 * US)

@@ -121,6 +121,14 @@ class TestWhatIsNotReported:
         assert bench.faults.lost == 1
         assert bench.read(IPSR) == 0
 
+    def test_a_fault_that_no_transaction_caused_is_told_with_what_its_record_says(self) -> None:
+        bench = recorder()
+        seen: list[FaultRecorded] = []
+        bench.sim.probe(FaultRecorded).watch(seen.append)
+        for iotval in (0xB000_0000, None):
+            bench.report(Fault(Cause.MSI_WRITE_ACCESS_FAULT, iotval=iotval))
+        assert [(event.device_id, event.iova, event.ttyp) for event in seen] == [(0, 0xB000_0000, 0), (0, 0, 0)]
+
     def test_a_fault_is_told_whether_or_not_it_is_recorded(self) -> None:
         bench = recorder(log2_entries=1)
         seen: list[FaultRecorded] = []

@@ -13,7 +13,7 @@ from cosim.sim.footprints import conflict
 from cosim.sim.transport import AccessKind
 from cosim.spec.faults import Cause
 from cosim.spec.queues import Iodir, Iofence, Iotinval
-from cosim.spec.register_map import CQCSR, CQH, CQT, DDTP, FQH, FQT, IPSR
+from cosim.spec.register_map import CQCSR, CQH, CQT, DDTP, FQB, FQCSR, FQH, FQT, IPSR
 from tests.hw.iommu.harness import DATA, System
 from tests.hw.iommu.register_bench import BASE, FLAG, Bench
 
@@ -95,13 +95,18 @@ def test_registers_that_hardware_changes_are_in_conflict_with_their_readers() ->
     assert bench.conflicting("cpu0.mmio#2") == {"iommu0.ipsr"}
 
 
-def test_a_fault_record_is_in_conflict_with_what_makes_room_for_it() -> None:
+def test_a_fault_record_is_in_conflict_with_what_makes_room_for_it_or_turns_the_queue_on_and_off() -> None:
+    """Also with a look at the errors of the queue, and with nothing else that is read there."""
     bench = Explored()
     bench.report(Fault(Cause.DDT_NOT_VALID))
     bench.write(FQH, 1)
-    bench.read(FQT)
-    assert conflict(bench.of("iommu0.record#0"), bench.of("cpu0.mmio#0"))
-    assert bench.conflicting("cpu0.mmio#1") == {"iommu0.fqt"}
+    for register in (FQT, FQCSR, FQB):
+        bench.read(register)
+    bench.write(FQCSR, 0)
+    head, tail, look, base, off = (bench.of(f"cpu0.mmio#{number}") for number in range(5))
+    record = bench.of("iommu0.record#0")
+    assert [conflict(record, each) for each in (head, tail, look, base, off)] == [True, False, True, False, True]
+    assert bench.conflicting(tail.name) == {"iommu0.fqt"}
 
 
 # --- Translation -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cosim.events import Invalidated
 from cosim.hw.iommu.translate.iotlb import Iotlb
 from cosim.hw.iommu.translate.leaf import ANY_PSCID, HOST, Leaf
 from cosim.hw.iommu.translate.scope import Scope
@@ -220,6 +221,34 @@ def test_iodir_leaves_translations_and_iotinval_leaves_contexts() -> None:
     system.invalidate(Iotinval.vma())
     assert system.count("ddtc.dropped") == (1,)
     assert system.reads(lambda: system.translate(HOME)) == 3
+
+
+@pytest.mark.parametrize(
+    ("geometry", "command", "dropped"),
+    [
+        ({}, lambda by: by.invalidate_ddt(1), 1),
+        ({}, lambda by: by.invalidate_ddt(None), 2 + 3),
+        ({"ddt_nonleaf_entries": 0}, lambda by: by.invalidate_ddt(None), 2),
+        ({}, lambda by: by.invalidate_vma(Iotinval.vma(pscid=1, addr=HOME)), 1),
+        ({}, lambda by: by.invalidate_vma(Iotinval.vma(pscid=1)), 1 + 2),
+        ({"nonleaf_entries": 0}, lambda by: by.invalidate_vma(Iotinval.vma(pscid=1)), 1),
+        ({}, lambda by: by.invalidate_vma(Iotinval.vma(pscid=3)), 0),
+        ({}, lambda by: by.invalidate_gvma(Iotinval.gvma()), 0),
+    ],
+)
+def test_an_invalidation_tells_how_many_entries_it_has_dropped_of_all_caches(
+    geometry: dict[str, Any], command: Any, dropped: int
+) -> None:
+    """Cached are two contexts, a pointer to each one's last directory and one to both, and what leads to two pages."""
+    system = System(levels=3, geometry=geometry)
+    told: list[tuple[int, int]] = []
+    system.sim.probe(Invalidated).watch(lambda event: told.append((event.dropped, event.overtaken)))
+    for device_id in (1, 1 << 8):
+        system.device(device_id, SV39, pscid=device_id).map(HOME, DATA)
+        system.translate(HOME, device_id)
+    for _ in range(2):
+        command(system.invalidations)
+    assert told == [(dropped, 0), (0, 0)]
 
 
 # --- Latitude and names -----------------------------------------------------------------------------------------------
