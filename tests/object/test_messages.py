@@ -26,27 +26,29 @@ parts:
     capabilities: {{igs: {igs}}}
     geometry: {{icvec_bits: {bits}}}
   nic0: {{kind: dma, through: iommu0, traffic: {{pattern: sequential, size: 64 B, window: 4 KiB, interval: 1 us}}}}
+  {beside}
 threads:
   - {{on: cpu0, does: map-unmap, domain: nic0, device: nic0, count: 1}}
   {more}
 run: {{until: 60 us, seed: 1}}
 """
 LEAVES = "- {on: cpu0, does: unplug-iommu, iommu: iommu0, start: 20 us}"
+BESIDE = "iommu1: {kind: iommu, base: 0x0300_1000, interrupts_to: cpu1, capabilities: {igs: msi}}"
 
 
-def ran(folder: Path, igs: str, *, bits: int = 2, more: str = "") -> System:
+def ran(folder: Path, igs: str, *, bits: int = 2, beside: str = "", more: str = "") -> System:
     """A device goes on reading what was unmapped."""
     path = folder / "faulting.yaml"
-    path.write_text(FAULTING.format(igs=igs, bits=bits, more=more))
+    path.write_text(FAULTING.format(igs=igs, bits=bits, beside=beside, more=more))
     run = UnderWay(Point(load(str(path), driver=OWN)))
     run.advance()
     run.close()
     return run.system
 
 
-def told(system: System) -> list[tuple[int, int]]:
+def told(system: System, iommu: str = "iommu0") -> list[tuple[int, int]]:
     """Where each vector sends to, and what."""
-    registers = system.iommus["iommu0"].registers
+    registers = system.iommus[iommu].registers
     return [(int(registers.value(MSI_ADDR[n])), int(registers.value(MSI_DATA[n]))) for n in range(3)]
 
 
@@ -75,3 +77,14 @@ def test_an_iommu_that_leaves_sends_to_nobody_and_leaves_nothing_behind(tmp_path
     system = ran(tmp_path, "msi", bits=bits, more=LEAVES)
     assert told(system) == [(0, 0)] * 3
     assert "msi_desc" not in system.kernel.pages.purposes()
+
+
+def test_an_iommu_that_leaves_takes_no_message_from_another_one(tmp_path: Path) -> None:
+    there, left = (ran(tmp_path, "msi", beside=BESIDE, more=more) for more in ("", LEAVES))
+    file = there.files["cpu1"].base
+    assert told(left, "iommu1") == told(there, "iommu1") == [(file, 21), (file, 22), (0, 0)]
+    descriptors = [system.kernel.pages.purposes()["msi_desc"] for system in (left, there)]
+    assert 2 * descriptors[0] == descriptors[1] > 0
+    both = ran(tmp_path, "msi", beside=BESIDE, more=f"{LEAVES}\n  {LEAVES.replace('iommu0', 'iommu1')}")
+    assert told(both) == told(both, "iommu1") == [(0, 0)] * 3
+    assert "msi_desc" not in both.kernel.pages.purposes()

@@ -36,8 +36,9 @@ def test_map_unmap_makes_its_rounds_with_pages_that_come_back() -> None:
     bench = Bench().run(workload("map-unmap", domain="shared", pages=4, count=3, device="nic0"))
     assert [call.call for call in bench.calls if call.who == "cpu0.map-unmap"] == ["map", "unmap"] * 3
     assert bench.masters["nic0"].told == [(TOP - 3 * PAGE, 4 * PAGE)] * 3, "the same IOVA each time"
-    addresses = {event.address for event in bench.events if isinstance(event, Mapped)}
-    assert len(addresses) == 4, "and the same pages"
+    addresses = [event.address for event in bench.events if isinstance(event, Mapped)]
+    assert addresses == addresses[:4] * 3, "and the same pages, in their order"
+    assert len(set(addresses)) == 4
     assert bench.buffers() == 0
 
 
@@ -79,6 +80,15 @@ def test_a_round_that_fails_is_logged_and_leaves_nothing() -> None:
     bench.run(workload("map-unmap", domain="shared", pages=2, count=2))
     assert bench.machine.log == [f"error: -ENOMEM: map of {TOP - PAGE:#x} in shared"] * 2
     assert bench.buffers() == 0
+
+
+@pytest.mark.parametrize(("contiguous", "lacks"), [(False, "page"), (True, "block of 1024 pages")])
+def test_a_buffer_for_which_memory_does_not_suffice_is_not_kept_in_part(contiguous: bool, lacks: str) -> None:
+    bench = Bench(size=2 * MIB).run(workload("map-unmap", domain="shared", pages=600, contiguous=contiguous, count=2))
+    failed = [line for line in bench.machine.log if line.startswith("error")]
+    assert failed == [f"error: -ENOMEM: no {lacks} for buffer"] * 2
+    assert bench.buffers() == 0
+    assert not bench.count(Mapped)
 
 
 def test_one_lazy_thread_asks_for_a_lazy_domain_which_the_driver_may_refuse() -> None:

@@ -180,3 +180,10 @@ u64 trouble_allocates_what_it_reads(const size_t *size)
 
 	return READ_ONCE(*at);
 }
+
+int trouble_takes_an_id(struct ida *ids, u32 lowest, u32 highest)
+{
+	return ida_alloc_range(ids, lowest, highest, GFP_KERNEL);
+}
+
+void trouble_gives_an_id_back(struct ida *ids, u32 id) { ida_free(ids, id); }

@@ -12,7 +12,8 @@ from cosim.events import CallDone, ContextChanged, RegisterWritten
 from cosim.hw.dma.transaction import Transaction
 from cosim.spec.register_map import DDTP, FCTL, FQCSR, MSI_ADDR, MSI_VEC_CTL
 from cosim.spec.registers import Ddtp, IommuMode
-from cosim.sw.driver.device_directory import DDTP_BUSY_PS
+from cosim.sw.driver.device import IommuDevice
+from cosim.sw.driver.device_directory import DDTP_BUSY_PS, set_mode
 from cosim.sw.driver.table import CELLS, NEEDS
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Prot
@@ -81,6 +82,23 @@ def test_an_iommu_that_is_busy_at_first_is_waited_for_by_v2_alone(variant: str, 
     with nullcontext() if probed else pytest.raises(KernelError, match="EBUSY"):
         machine.run(machine.core.probe_iommu(machine.hardware[0]))
     assert (registers.ddtp.iommu_mode == IommuMode.LVL3) is probed
+
+
+@pytest.mark.parametrize("variant", ["merged", "v2"])
+def test_behind_an_iommu_without_a_directory_v2_alone_has_devices_and_those_pass_as_they_are(variant: str) -> None:
+    machine = probed(driver=variant)
+    core = machine.core
+    iommu = IommuDevice(core.iommus["iommu0"].address)
+    machine.run(set_mode(machine.driver, iommu, IommuMode.OFF))
+    machine.run(set_mode(machine.driver, iommu, IommuMode.BARE))
+
+    async def enters() -> None:
+        await core.probe_device("dev0", (1,), "iommu0")
+        await core.attach("dev0", core.driver.identity)
+
+    with nullcontext() if variant == "v2" else pytest.raises(KernelError, match="its IOMMU has no device directory"):
+        machine.run(enters())
+    assert machine.read(1, DATA) == DATA
 
 
 def test_a_failed_probe_gives_everything_back() -> None:

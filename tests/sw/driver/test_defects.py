@@ -14,6 +14,8 @@ from cosim.events import FreedTouched
 from cosim.hw.dma.transaction import Transaction
 from cosim.spec.register_map import FQT
 from cosim.spec.registers import Interrupt
+from cosim.spec.translation import Tc
+from cosim.sw.driver.table import CELLS, NEEDS
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Domain, Prot
 from cosim.sw.kernel.errors import KernelError
@@ -141,6 +143,33 @@ def test_c4_a_live_context_may_be_read_half(attach: str, leaked: bool) -> None:
     found = machine.read(2, IOVA + PAGE)
     assert (found == DATA + PAGE) is leaked
     assert leaked or found is None
+
+
+@pytest.mark.parametrize("attach", [name for name, policy in CELLS["attach"].items() if policy.has_blocked])
+def test_a_device_that_is_blocked_reaches_nothing_and_one_without_a_table_everything(attach: str) -> None:
+    """Whatever is wrong with the attach, but that one leaves the IOMMU with what it knows (C1)."""
+    machine = Machine(cells={"attach": attach, **NEEDS.get(("attach", attach), {})})
+    machine.boot()
+    driver = machine.core.driver
+    assert driver.blocked is not None
+    kept = DATA if attach == "keeps-invalidated" else None
+    for domain, reached in ((driver.blocked, None), (driver.identity, DATA), (driver.blocked, kept)):
+        machine.run(machine.core.replace("dev0", domain))
+        assert Tc(machine.memory.peek(machine.context(1), 8)).v == (domain is driver.identity)
+        assert all(command.startswith("IOFENCE") for command in machine.commands()[-1:])
+        assert machine.read(1, DATA) == reached
+
+
+def test_v2_flushes_no_pscid_for_a_device_that_leaves_for_no_table_and_takes_it_back() -> None:
+    machine = Machine("v2")
+    domain = machine.boot()
+    mapped(machine, domain)
+    machine.run(machine.core.replace("dev0", machine.core.driver.identity))
+    sent = [command.partition("(")[0] for command in machine.commands()]
+    assert sent[-2:] == ["IODIR.INVAL_DDT", "IOFENCE.C"]
+    assert machine.read(1, DATA) == DATA
+    machine.run(machine.core.replace("dev0", domain))
+    assert machine.read(1, IOVA) == DATA
 
 
 # --- Page tables ----------------------------------------------------------------------------------------------------

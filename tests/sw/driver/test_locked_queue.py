@@ -154,6 +154,31 @@ def test_a_fence_is_done_when_cqh_is_past_it_whatever_others_note(
     assert not seen_and_noted
 
 
+@dataclass(frozen=True)
+class Late(Scripted):
+    """Each look takes all the time that there is."""
+
+    async def look(self, iommu: IommuDevice, seen: int, timeout_ps: int) -> tuple[int, bool]:
+        await Work(timeout_ps)
+        return await super().look(iommu, seen, timeout_ps)
+
+
+@pytest.mark.parametrize(("noted", "done"), [(2, False), (3, True)])
+def test_a_fence_has_expired_only_if_head_is_not_past_it_when_the_time_is_over(noted: int, done: bool) -> None:
+    """`cqh` has come round to where it was; what another sender has noted meanwhile tells."""
+    machine = Machine("latest", iommu=FOUR_SLOTS)
+    machine.boot()
+    iommu, queue = IommuDevice(machine.core.iommus["iommu0"].address), Late(seen_and_noted=[(0, noted)])
+
+    async def wait() -> bool:
+        await iommu.commands.head.store(0)
+        return await queue.wait(machine.driver, iommu, 2, 1 * MS)
+
+    assert machine.run(wait()) is done
+    expired = "error: iommu0: hardware error: command execution timed out"
+    assert machine.log == ([] if done else [expired])
+
+
 @pytest.mark.parametrize("driver", ["latest", "ideal"])
 @pytest.mark.parametrize(
     ("seen", "noted", "sent", "head"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cosim.events import Switched
 from cosim.sim.operations import Oops, Sleep, Work
+from cosim.sw.kernel.irq import IrqReturn
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.locks import Section
 from cosim.sw.kernel.options import KernelOptions
@@ -19,6 +20,7 @@ from tests.sw.machine import Machine
 MODELS = ["", "sequential", "rvwmo"]
 SCAN = KernelOptions().gp_scan
 TICK = 4 * MS
+VECTOR = 17
 
 
 def machine_of(model: str = "rvwmo", cpus: int = 4, **options: object) -> Machine:
@@ -95,14 +97,23 @@ def test_a_busy_cpu_is_quiescent_at_its_tick_unless_its_interrupts_are_masked(ma
         assert writers[0] < 5 * MS + TICK + 2 * SCAN < ends[0]
 
 
-def test_a_cpu_that_may_be_preempted_again_is_quiescent_at_its_next_tick() -> None:
-    """A tick has found it in a section without preemption; it computes on for long after that."""
+@pytest.mark.parametrize("inside", ["preempt_off", "irqs_off", "handler"])
+def test_a_cpu_that_may_be_preempted_again_is_quiescent_at_its_next_tick(inside: str) -> None:
+    """A tick has found it without preemption, or in the handler of an interrupt; it computes on for long after that."""
     machine = machine_of()
     writers: list[int] = []
 
+    async def handle() -> IrqReturn:
+        await Work(20 * MS)
+        return IrqReturn.HANDLED
+
     async def busy() -> None:
-        async with machine.kernel.preempt_off():
-            await Work(20 * MS)
+        if inside == "handler":
+            await machine.kernel.irq.request("cpu0", VECTOR, "slow", handle, handle)
+            machine.sim.at(500 * US, 1 << 62, lambda: machine.cpus["cpu0"].message(VECTOR))
+        else:
+            async with getattr(machine.kernel, inside)():
+                await Work(20 * MS)
         await Work(200 * MS)
 
     machine.start(busy(), cpu="cpu0")

@@ -376,6 +376,15 @@ def test_a_copy_is_made_in_words_where_both_ends_are_aligned(loaded: Loaded) -> 
         assert memory.read(there, 8) == copied
 
 
+def test_an_id_is_the_lowest_free_one_of_its_range_and_without_one_an_errno(loaded: Loaded) -> None:
+    taken = [loaded.call("trouble_takes_an_id", loaded.word, 5, 7) for _ in range(4)]
+    assert taken == [5, 6, 7, (1 << 64) - errno.ENOSPC]
+    loaded.call("trouble_gives_an_id_back", loaded.word, 6)
+    assert loaded.call("trouble_takes_an_id", loaded.word, 5, 7) == 6
+    unlimited = loaded.kernel.static(8)
+    assert loaded.call("trouble_takes_an_id", unlimited, 0, (1 << 32) - 1) == 0, "another allocator has its own"
+
+
 def test_an_interface_of_registers_is_read_over_the_bus(loaded: Loaded) -> None:
     base = 0x0300_0000
     loaded.driver.registers[base >> 12] = Hardware("iommu0", base, (), "cpu0")

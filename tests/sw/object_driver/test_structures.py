@@ -1,0 +1,43 @@
+"""What the kernel makes of a device for a driver in C: all of it, or nothing."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+
+pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
+
+from cosim.sw.iommu_ops import Device, DeviceObject, Hardware
+from cosim.sw.kernel.errors import KernelError
+from cosim.sw.object_driver.structures import Structures
+from tests.sw.object_driver.test_running import Loaded
+
+
+@pytest.mark.parametrize("fails", [1, 2, 3, None])
+def test_a_device_that_goes_or_has_no_memory_leaves_no_structure(
+    fails: int | None,
+) -> None:
+    loaded = Loaded()
+    structures, pages = Structures(loaded.driver), loaded.kernel.pages
+    device = Device("nic0", DeviceObject(loaded.word), (1, 2, 3, 4, 5))
+    field = loaded.driver.layout.info.field
+
+    async def comes_and_goes() -> None:
+        bus = await structures.platform_device(Hardware("iommu0", 0x0300_0000, (), "cpu0"))
+        before = deepcopy((pages.purposes(), loaded.driver.objects, loaded.driver.unset.pages))
+        if fails is None:
+            held = await structures.device(device, bus)
+            assert loaded.driver.objects[held.fwspec][0] == field("iommu_fwspec.ids").offset + 4 * 5
+            await structures.release(held)
+            assert loaded.machine.memory.peek(held.device + field("device.iommu").offset, 8) == 0
+        else:
+            pages.fail([fails])
+            with pytest.raises(KernelError, match="-ENOMEM"):
+                await structures.device(device, bus)
+        assert (pages.purposes(), loaded.driver.objects, loaded.driver.unset.pages) == before
+        await structures.forget(bus)
+        assert not loaded.driver.objects
+        assert not loaded.driver.platform
+
+    loaded.machine.run(comes_and_goes())
