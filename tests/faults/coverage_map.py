@@ -88,9 +88,11 @@ class CoverageMap:
             self._data.append(data)
 
     def running(self, fault: Fault) -> list[str]:
-        """The tests that run what the fault replaces, or its file if the import runs that; the likeliest first.
+        """The tests that run what the fault replaces; the likeliest first.
 
-        What no test is seen to run may be run by a process that one of them forks: then it is all tests.
+        If the import runs that, they are those that run any of its file, and all that stand where its own would, which
+        may use what the import has made and run none of its lines. What no test is seen to run may be run by a process
+        that one of them forks: then they are all tests.
         """
         lines = fault.statements(self._now[fault.path])
         old = None if lines is None else self._then_at(fault.path, lines)
@@ -98,6 +100,9 @@ class CoverageMap:
         for line, names in self._lines(fault.path).items():
             if old is None or line in old:
                 found |= names
+        if lines is None:
+            beside = f"tests/{'/'.join(Path(fault.path).parts[1:-1])}/"
+            found.update(name for name in self.seconds if name.startswith(beside))
         return self._in_order(fault.path, (found or set(self.seconds)) | self.new)
 
     def _lines(self, path: str) -> dict[int, set[str]]:
