@@ -45,6 +45,15 @@ def test_reads_go_first_where_others_read_and_no_write_is_served(
     assert ("with reads, which go first" in said) == overtaken
 
 
+def test_reads_of_who_passes_no_iommu_take_no_places() -> None:
+    devices = {path: nic.model_copy(update={"through": None}) for path, nic in SYSTEM.of_kind("dma").items()}
+    behind = system(0.0, arbitration="reads-first")
+    alone = behind.model_copy(update={"parts": behind.parts | devices | {"nic0": behind.parts["nic0"]}})
+    reads = {f"{path}.reads": 9 for path in devices}
+    said = limit({}, BACKLOG | reads | {"nic0.writes": 0} | full("iommu0.places"), alone)
+    assert proposed(said) == MORE_PLACES
+
+
 @pytest.mark.parametrize(
     ("busy", "named"),
     [
@@ -89,3 +98,7 @@ def test_one_place_whose_holder_walks_is_told_with_the_link_that_is_full_as_well
     assert proposed(said) == f"-s iommu0.geometry.in_flight=2 {walk} {FASTER_LINK}"
     alone = limit({"nic0.read": reads}, scalars | full("iommu0.places"), one)
     assert proposed(alone) == f"-s iommu0.geometry.in_flight=2 {walk}"
+    many = limit({"nic0.read": reads}, scalars | full("iommu0.places"), system())
+    assert proposed(many) == MORE_PLACES, "of many, not all have the walk to wait for"
+    idle = scalars | {"iommu0.walkers.busy_ps": 3 * US} | full("iommu0.places")
+    assert proposed(limit({"nic0.read": reads}, idle, one)) == "-s iommu0.geometry.in_flight=2"
