@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from cosim.events import LineReached, LockGiven, LockTaken
+from cosim.sim.chooser import Chooser
 from cosim.study.conform.drivers.compare import Difference
 from cosim.study.conform.drivers.deed import Deed
 from cosim.study.conform.drivers.judge import BESIDE, WIDTH, told
+from cosim.study.conform.drivers.record import Record
+from cosim.system.build import build
+from tests.study.finding.systems import beside
 
 PARTED = Difference(
     thread="cpu0.unmap",
@@ -35,3 +40,22 @@ def test_it_fits_and_nothing_is_left_out(width: int) -> None:
 def test_a_path_that_has_no_room_in_a_line_stays_whole() -> None:
     path = "/a/path/that/is/longer/than/a/line/of/the/terminal.yaml"
     assert f"{path}:" in list(told(path, PARTED, "v2", "merged", 40))
+
+
+def test_a_lock_has_the_line_that_its_thread_has_reached_last_and_keeps_it_behind_the_driver() -> None:
+    """That a thread leaves a driver is an empty line."""
+    system = build(beside(), Chooser())
+    record = Record(system)
+    reached, taken, given = (system.sim.probe(event) for event in (LineReached, LockTaken, LockGiven))
+    reached(LineReached(1, "cpu0.unmap", "queue.c:5, in own_send"))
+    reached(LineReached(1, "cpu1.attach", "domain.c:7, in enter"))
+    taken(LockTaken(2, "cpu0.unmap", "queue_lock", 0x8000_0000))
+    reached(LineReached(3, "cpu0.unmap", "queue.c:9, in own_send"))
+    given(LockGiven(4, "cpu0.unmap", "queue_lock", 0x8000_0000))
+    reached(LineReached(5, "cpu0.unmap", ""))
+    taken(LockTaken(6, "cpu0.unmap", "core_lock", 0x8000_0008))
+    assert [(deed.what, deed.name, deed.place) for deed in record.deeds["cpu0.unmap"]] == [
+        ("lock", "queue_lock", "queue.c:5, in own_send"),
+        ("unlock", "queue_lock", "queue.c:9, in own_send"),
+        ("lock", "core_lock", "queue.c:9, in own_send"),
+    ]

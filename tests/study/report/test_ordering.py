@@ -10,13 +10,17 @@ from inspect import iscoroutinefunction
 
 import pytest
 
+from cosim import events
 from cosim.config.source import Source
 from cosim.oracles import Violation
+from cosim.sim.simulation import Sim
 from cosim.study.finding import Finding
 from cosim.study.report.ordering import Picture, html, picture_of, plain
 from cosim.study.report.ordering import picture as picture_module
 from cosim.study.report.ordering.picture import Cell
-from cosim.study.report.ordering.steps import ROUTINES
+from cosim.study.report.ordering.recording import Recording
+from cosim.study.report.ordering.steps import ROUTINES, Step, Weight
+from cosim.study.report.ordering.steps import Source as InC
 from cosim.study.run.run import Point
 from cosim.sw.kernel.rcu_callbacks import Batch
 from cosim.system.load import as_data, load, resolved
@@ -84,9 +88,7 @@ def test_what_was_held_is_a_span_from_its_question_to_its_effect() -> None:
 
 
 def test_what_is_held_beyond_the_violation_is_a_span_without_an_end() -> None:
-    early = Violation(
-        "kernel-health", "kernel-health: too early", "too early", found().violation.time_ps - 5_000_000, 0
-    )
+    early = Violation("kernel-health", "kernel-health: too early", "too early", found().shown.time_ps - 5_000_000, 0)
     finding = replace(found(), schedule=("cpu0.unmap.amo#0:2",), signature=early.signature, violations=(early,))
     held = [line.cells[0].held for line in picture_of(finding).lines if line.cells[0].held]
     assert held[0] == "begins"
@@ -111,7 +113,7 @@ def test_as_text_it_fits_and_has_the_rule_and_the_command_at_its_foot(width: int
     assert text.isascii()
     foot = " ".join(text.partition("\nx: IOVA 0xfffff000 in shared\n")[2].split())
     assert foot.startswith("violated: flush-promises: What software takes for flushed is flushed")
-    assert " ".join(found().violation.message.split()) in foot
+    assert " ".join(found().shown.message.split()) in foot
     assert foot.endswith(f"replay: {COMMAND}")
 
 
@@ -233,3 +235,62 @@ def test_long_times_take_their_room_from_the_columns() -> None:
 
 def test_routines_that_have_words_of_their_own_are_there() -> None:
     assert {f"Batch.{name}" for name, what in vars(Batch).items() if iscoroutinefunction(what)} == {*ROUTINES}
+
+
+# --- Lines of a compiled driver --------------------------------------------------------------------------------------
+
+
+def recording() -> tuple[Sim, Recording]:
+    """One that watches what a test tells it, from the end of boot on."""
+    sim, made = Sim(), Recording(beside(), ())
+    made.watch(sim)
+    sim.probe(events.BootDone)(events.BootDone(1))
+    return sim, made
+
+
+def test_lines_of_c_are_kept_where_steps_are_drawn_as_one_and_a_function_is_said_where_it_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, made = recording()
+    time = found().shown.time_ps
+    made.steps += [
+        Step(time, "cpu1.attach", text, Weight.CAUSE, head=head, source=InC("domain.c", line, function))
+        for head, text, line, function in (
+            ("", "begin", 1, "enter"),
+            ("DC nic0", "fsc", 5, "enter"),
+            ("DC nic0", "ta", 6, "enter"),
+            ("DC nic0", "V=1", 6, "enter"),
+            ("", "send", 20, "forget"),
+            ("", "fence", 21, "forget"),
+            ("", "end", 8, "enter"),
+        )
+    ]
+    monkeypatch.setattr(picture_module, "recorded", lambda point: (made, "0"))
+    drawn = picture_of(replace(found(), schedule=()), COMMAND)
+    assert [(cell.text, [one.line for one in cell.sources]) for line in drawn.lines for cell in line.cells] == [
+        ("begin", [1]),
+        ("DC nic0: fsc, ta, V=1", [5, 6]),
+        ("send", [20]),
+        ("fence", [21]),
+        ("end", [8]),
+    ]
+    assert re.findall(r"\(domain\.c:[^)]*\)", plain(drawn)) == [
+        "(domain.c:1 in enter)",
+        "(domain.c:5, 6)",
+        "(domain.c:20 in forget)",
+        "(domain.c:21)",
+        "(domain.c:8 in enter)",
+    ]
+
+
+@pytest.mark.parametrize("within", [0, 2, 4])
+def test_what_the_kernel_stores_for_a_driver_has_the_line_of_the_call_wherever_in_a_word_it_is(within: int) -> None:
+    """As a lock that is given back: it takes hold when the thread is elsewhere, or back from the driver."""
+    sim, made = recording()
+    word, who = 0x8000_1000, "cpu0.unmap"
+    for address, place in ((word + within, "queue.c:5, in own_send"), (word + 8, "queue.c:9, in own_send")):
+        sim.probe(events.LineReached)(events.LineReached(2, who, place))
+        sim.probe(events.StoreIssued)(events.StoreIssued(2, who, "cpu0", address, 2))
+    sim.probe(events.LineReached)(events.LineReached(2, who, ""))
+    sim.actions.announce(f"{who}.st", who, (word,), changes=True, size=2)
+    assert [step.source for step in made.steps] == [InC("queue.c", 5, "own_send")]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
-from cosim.events import CallDone, CommandSent
+from cosim.events import CallDone, CommandSent, LineReached, LockGiven, LockTaken
 from cosim.spec.queues import Command
 from cosim.spec.register_map import CQB, CQH
 from cosim.spec.registers import QueueBase
 from cosim.sw.iommu_ops import Hardware
 from cosim.units.quantities import NS
-from tests.sw.object_driver.test_running import IMAGE, Loaded
+from tests.sw.object_driver.test_running import DRIVER, IMAGE, Loaded
 
 BASE = 0x0300_0000
 INVALIDATE, FENCE = 1, 0x3002
@@ -62,3 +64,23 @@ def test_a_fence_is_waited_for_until_it_is_consumed_and_no_longer(entries: int, 
     (fence,) = fences
     assert fence.call == "cmd_sync"
     assert begun + consumed_at < fence.time < unlocked[-1], "the lock is held from one look to the end of that"
+
+
+def test_a_function_of_the_kernel_that_is_called_last_has_the_line_of_the_call() -> None:
+    """The compiler jumps to it, so that it returns to the caller's caller, which has called the driver's own there."""
+    sending = Sending(4)
+    sim = sending.machine.sim
+    told: list[str] = []
+    sim.probe(LineReached).watch(lambda event: told.append(event.place))
+    sim.probe(LockTaken).watch(lambda event: told.append("taken"))
+    sim.probe(LockGiven).watch(lambda event: told.append("given"))
+    sending.consume(1)
+    sending.call("own_sync", sending.iommu)
+    lines = list(enumerate((DRIVER / "queue.c").read_text().splitlines(), 1))
+    takes, gives = ([line for line, text in lines if f"_raw_spin_{what}" in text] for what in ("lock", "unlock"))
+    places = [before for before, then in pairwise(told) if then in ("taken", "given")]
+    assert places == [
+        f"queue.c:{line}, in {function}"
+        for function, pair in zip(("own_send", "own_sync"), zip(takes, gives, strict=True), strict=True)
+        for line in pair
+    ]
