@@ -138,12 +138,18 @@ class Planter:
         return Work(fault.name, partial(self._try, fault, within), ended)
 
     def _beside(self, tests: Sequence[str]) -> list[str]:
-        """The tests that judge what a fixture has made once for all of a file, of which these share one.
+        """The tests that judge what was made once for several, of which these are one.
 
-        What the fixture runs is recorded as run by the first of them alone.
+        What a fixture, or a helper that keeps what it has made, runs is recorded as run by the first test alone that
+        asks for it: so all that share a fixture with one of these are beside it, and all of its file.
         """
         made = {fixture for test in tests for fixture in self._shared[test]}
-        return [name for name, fixtures in self._shared.items() if not made.isdisjoint(fixtures)]
+        files = {test.split("::")[0] for test in tests}
+        return [
+            name
+            for name, fixtures in self._shared.items()
+            if not made.isdisjoint(fixtures) or name.split("::")[0] in files
+        ]
 
     def _try(self, fault: Fault, names: Sequence[str], where: Path) -> int:
         source = self._now[fault.path]
