@@ -58,13 +58,20 @@ def rows(transactions: int, repetitions: int) -> dict[str, dict[str, float]]:
         "watched": watched(),
         "driver_op": driver["agenda"],
         "driver_op_explored": driver["agenda explored"],
-        "schedule_c10": schedule(SEARCHES[0], 1).processor_s / timeout_s(1),
+        "schedule_c10": schedule_of_c10(),
         "boot_device": boot_device(),
         "load": in_timeouts(lambda: lambda: load("concurrent_attach")),
         "after_run": in_timeouts(after_run),
         "fork": nothing_cost(little()).run,
     }
     return {name: {"timeouts": round(timeouts, 2)} for name, timeouts in found.items()}
+
+
+def schedule_of_c10() -> float:
+    """What a schedule of C10 costs; the unit is the best of those around it, since a search takes a while."""
+    unit = timeout_s(1)
+    seconds = schedule(SEARCHES[0], 1).processor_s
+    return seconds / min(unit, timeout_s(1))
 
 
 def watched() -> float:
