@@ -134,6 +134,8 @@ def test_an_attach_that_returns_says_what_became_of_the_old_context(commands: li
 
 ATTACH = Attached(0, "cpu0.boot", "nic0", (1,), "mine", "iommu0")
 MAP = [MapBegun(2, "t", "mine", 0x1000, 0x1000, 0x8000_0000), Mapped(3, "t", "mine", 0x1000, 0x1000, 0x8000_0000)]
+LARGE, LARGE_SIZE = 0x10_0000, 0x1_0000
+"""A leaf of 16 pages."""
 NOBODY = ["an entry under a PSCID that nobody owns"]
 
 
@@ -168,11 +170,16 @@ def test_a_page_that_was_invalidated_may_be_cached_again_once_it_is_being_mapped
     assert found(IotlbEntries, *flushed, Unmapped(28, "t", "mine", 0x1000, 0x1000), *MAP, filled(30, 7)) == []
 
 
-def test_every_page_of_a_large_leaf_may_be_cached_again_once_that_is_being_mapped() -> None:
+@pytest.mark.parametrize("named_by", [0, 0x7000, LARGE_SIZE - 0x1000])
+def test_every_page_of_a_large_leaf_may_be_cached_again_once_that_is_being_mapped(named_by: int) -> None:
+    """Whichever of them the command names: it is of the whole leaf."""
     mapping, _, *unmap = moved(LARGE, LARGE_SIZE)
-    flushed = [ATTACH, *named(1, 7), mapping, *unmap[:2], executed(20, Iotinval.vma(pscid=7)), fence(25), mapping]
+    flush = executed(20, Iotinval.vma(pscid=7, addr=LARGE + named_by))
+    flushed = [ATTACH, *named(1, 7), mapping, *unmap[:2], flush, fence(25)]
     fills = [filled(30, 7, LARGE + offset, 0x8000_0000 + offset) for offset in range(0, LARGE_SIZE, 0x1000)]
-    assert found(IotlbEntries, *flushed, *fills) == []
+    assert found(IotlbEntries, *flushed, mapping, *fills) == []
+    for fill in (fills[0], fills[1], fills[-1]):
+        assert found(IotlbEntries, *flushed, fill) == ["an entry that was invalidated before"]
 
 
 @pytest.mark.parametrize(
@@ -254,10 +261,6 @@ def test_an_unmap_needs_a_flush_if_the_pscid_was_in_use_before_the_leaf_was_clea
 def moved(iova: int, size: int) -> list[object]:
     """`MAP` and `UNMAP` of another range."""
     return [replace(event, iova=iova, size=size) for event in (*MAP, *UNMAP)]  # type: ignore[type-var]
-
-
-LARGE, LARGE_SIZE = 0x10_0000, 0x1_0000
-"""A leaf of 16 pages."""
 
 
 @pytest.mark.parametrize(
