@@ -307,3 +307,24 @@ def test_the_contexts_of_all_devices_are_watched() -> None:
     machine.sim.probe(ContextChanged).watch(changed.append)
     machine.boot(devices=3)
     assert {event.device_id for event in changed} == {1, 2, 3}
+
+
+def test_removal_gives_everything_back() -> None:
+    """Rings, directory and bonds; what is left is the domain, which is nobody's."""
+    machine = Machine()
+    domain = machine.boot(devices=3)
+    before = machine.kernel.pages.purposes()
+
+    async def remove() -> None:
+        for n in range(3):
+            await machine.core.release_device(f"dev{n}")
+        await machine.core.remove_iommu("iommu0")
+        await machine.core.domain_free(domain.name)
+        await machine.kernel.rcu.synchronize()
+
+    machine.run(remove())
+    machine.go(machine.sim.now + 100 * MS)
+    assert before["queue"]
+    assert machine.kernel.pages.purposes() == {}
+    registers = machine.iommus[0].registers
+    assert (registers.ddtp.iommu_mode, registers.cqcsr.cqon, registers.fqcsr.fqon) == (IommuMode.OFF, 0, 0)

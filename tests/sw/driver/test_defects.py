@@ -172,6 +172,22 @@ def test_v2_flushes_no_pscid_for_a_device_that_leaves_for_no_table_and_takes_it_
     assert machine.read(1, IOVA) == DATA
 
 
+def test_v2_switches_each_id_of_a_device_and_takes_it_back() -> None:
+    """An IOMMU is told of contexts that become valid, one by one."""
+    machine = Machine("v2")
+    domain = machine.boot(ids=lambda n: (1, 2, 5))
+    mapped(machine, domain)
+    core, valid = machine.core, [f"IODIR.INVAL_DDT(dv=0x1,did={n:#x})" for n in (1, 2, 5)]
+    for change, v, told in (
+        (core.replace("dev0", core.driver.identity), 1, valid),
+        (core.replace("dev0", domain), 1, valid),
+        (core.release_device("dev0"), 0, []),
+    ):
+        machine.run(change)
+        assert [command for command in machine.commands() if command.startswith("IODIR")] == told
+        assert [Tc(machine.memory.peek(machine.context(n), 8)).v for n in (1, 2, 5)] == [v] * 3
+
+
 # --- Page tables ----------------------------------------------------------------------------------------------------
 
 
@@ -280,7 +296,7 @@ def test_the_last_device_behind_an_iommu_has_the_pscid_flushed_there() -> None:
 
 def test_b4_ungrouped_bonds_are_flushed_more_than_once() -> None:
     """Four devices behind two IOMMUs in turn: neighbours on the list are never alike."""
-    for bonds, commands in (("grouped", 4), ("ungrouped", 8)):
+    for bonds, commands in (("grouped", 4), ("ungrouped", 8), ("v2", 8)):
         machine = Machine(cells={"bonds": bonds}, iommus=2)
         domain = machine.boot(devices=4)
         mapped(machine, domain)
