@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cosim.sim.operations import Oops, Sleep, Work
-from cosim.sw.kernel.irq import IrqReturn
+from cosim.sw.kernel.irq import RUN, IrqReturn
 from cosim.units.quantities import MS, US, S
 from tests.sw.machine import Machine
 
@@ -63,6 +63,47 @@ def test_a_level_interrupt_is_served_once_by_its_thread_and_masked_until_then(mo
     machine.go(until=1 * S)
     assert source.served == 3
     assert not machine.log
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_message_that_comes_while_the_thread_runs_has_it_run_once_more(model: str) -> None:
+    machine = Machine(model=model)
+    source = Source(machine, takes=50 * US)
+    hard: list[bool] = []
+
+    async def wakes() -> IrqReturn:
+        hard.append(bool(source.inside))
+        return IrqReturn.WAKE_THREAD
+
+    async def body() -> None:
+        await machine.kernel.irq.request("cpu0", VECTOR, "iommu", wakes, source.serve)
+        for _ in range(2):
+            machine.cpus["cpu0"].message(VECTOR)
+            await Sleep(20 * US)
+            assert source.inside
+
+    machine.start(body(), cpu="cpu1")
+    machine.go(until=1 * S)
+    assert hard == [False] * 2, "the line is masked meanwhile"
+    assert source.served == 2
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_thread_that_is_woken_while_it_runs_runs_once_more(model: str) -> None:
+    """By whoever sets its word, as irq_wake_thread of Linux: the line is masked."""
+    machine = Machine(model=model)
+    source = Source(machine)
+
+    async def body() -> None:
+        action = await machine.kernel.irq.request("cpu0", VECTOR, "iommu", source.handle, source.serve)
+        source.set(True)
+        await Sleep(10 * US)
+        assert source.inside
+        await action.state.wanted.fetch_or(RUN)
+
+    machine.start(body(), cpu="cpu1")
+    machine.go(until=1 * S)
+    assert (source.hard, source.served) == (1, 2)
 
 
 @pytest.mark.parametrize("model", MODELS)

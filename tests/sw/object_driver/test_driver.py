@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
-from cosim.events import LeafCleared
+from cosim.events import LeafCleared, LineReached
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
-from cosim.sw.iommu_ops import Prot
+from cosim.sw.iommu_ops import MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
-from cosim.units.quantities import US
+from cosim.units.quantities import MIB, US
 from tests.sw.driver.machine import DRAM, OBJECTS, SIZE, STANDS_FOR, Machine
 
 DRIVER = Path(__file__).parents[2] / "object" / "driver"
@@ -69,3 +69,26 @@ def test_a_domain_that_is_made_where_another_one_was_has_a_page_table_of_its_own
     first, second = machine.run(body())
     assert first == second
     assert told == [("first", IOVA), ("second", IOVA)]
+
+
+@pytest.mark.parametrize(("fails", "mapped"), [(1, 0), (2, 0), (3, PAGE), (4, 2 * PAGE)])
+def test_a_map_without_memory_for_a_table_tells_its_errno_and_how_far_it_came(
+    machine: Machine, fails: int, mapped: int
+) -> None:
+    """Of two pages, the first of which needs two tables and the second one more."""
+    machine.boot()
+    first = IOVA + 2 * MIB - PAGE
+    places: list[str] = []
+    machine.sim.probe(LineReached).watch(lambda event: places.append(event.place))
+
+    async def maps() -> tuple[MapResult, list[int]]:
+        domain = await machine.core.domain_alloc("small", "dev0")
+        machine.kernel.pages.fail([fails])
+        result = await machine.driver.map_pages(domain, first, DATA, PAGE, 2, Prot.READ)
+        machine.kernel.pages.fail([])
+        assert not places[-1], "the thread has left the driver, of whose calls the last was for a table"
+        return result, [await machine.driver.iova_to_phys(domain, iova) for iova in (first, first + PAGE)]
+
+    result, there = machine.run(maps())
+    assert result == MapResult(mapped, 0 if mapped == 2 * PAGE else errno.ENOMEM)
+    assert there == [DATA + at if at < mapped else 0 for at in (0, PAGE)]
