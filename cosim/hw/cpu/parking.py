@@ -62,7 +62,7 @@ class _Parked:
 
     def due(self) -> int | None:
         """The next poll instant that is not in vain, as things stand."""
-        after = self.sim.now + 1
+        after = self.sim.now
         if self.changed:
             return self.instant(after)
         return None if self.deadline is None else self.instant(max(after, self.deadline))

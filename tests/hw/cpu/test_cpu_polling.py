@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cosim.events import ThreadEnded
@@ -266,6 +266,7 @@ def test_an_interrupt_delays_a_polling_loop_as_it_delays_the_loop_in_full(
 
 @settings(derandomize=True, deadline=None, max_examples=20)
 @given(interrupted=st.integers(1, 300), changed=st.integers(1, 600), poll_ps=st.integers(2, 50))
+@example(interrupted=51, changed=251, poll_ps=50)  # at the very instant of a poll, which then comes behind it
 def test_an_interrupt_delays_a_spinning_thread_as_it_delays_the_loop_in_full(
     interrupted: int, changed: int, poll_ps: int
 ) -> None:
