@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from cosim.study.pool.after_boot import boot_key
@@ -39,10 +39,8 @@ class Feed:
     Points of which `alone` is true make chunks whatever their topologies.
     """
 
-    def __init__(self, points: Iterable[Point], size: int, alone: Callable[[Point], bool]) -> None:
+    def __init__(self, points: Iterable[Point], alone: Callable[[Point], bool]) -> None:
         self._points = iter(points)
-        self.size = size
-        """How many points make a chunk, at most: of those to come."""
         self._alone = alone
         self._next: Point | None = None
         self._key = ""
@@ -52,15 +50,16 @@ class Feed:
         self.ended = False
         self._advance()
 
-    def chunks(self) -> Iterator[Chunk]:
-        """A chunk after the other, until there are no more points."""
-        while (first := self._next) is not None:
-            chunk = Chunk(self._key, first.topology)
-            while self._next is not None and self._key == chunk.key and len(chunk.points) < self.size:
-                chunk.points[self.taken] = self._next
-                self.taken += 1
-                self._advance()
-            yield chunk
+    def chunk(self, size: int) -> Chunk:
+        """The next chunk, of `size` points at most; not to be asked for once it has ended."""
+        first = self._next
+        assert first is not None
+        chunk = Chunk(self._key, first.topology)
+        while self._next is not None and self._key == chunk.key and len(chunk.points) < size:
+            chunk.points[self.taken] = self._next
+            self.taken += 1
+            self._advance()
+        return chunk
 
     def _advance(self) -> None:
         self._next = next(self._points, None)

@@ -125,17 +125,16 @@ class Pool:
     def _side_by_side(
         self, crew: Crew, points: Iterable[Point], alone: Callable[[Point], bool], in_order: bool
     ) -> Generator[tuple[Point, Record]]:
-        feed = Feed(points, self._chunk_after(0, crew), alone)
-        chunks = feed.chunks()
+        feed = Feed(points, alone)
         waiting: deque[Chunk] = deque()
         open_points: dict[int, Point] = {}
         done: dict[int, Record] = {}
         following = 0
         try:
             while True:
-                feed.size = self._chunk_after(following, crew)
-                while not feed.ended and len(open_points) < AHEAD * feed.size * crew.jobs:
-                    chunk = next(chunks)
+                size = self._chunk_after(following, crew)
+                while not feed.ended and len(open_points) < AHEAD * size * crew.jobs:
+                    chunk = feed.chunk(size)
                     open_points |= chunk.points
                     waiting.append(chunk)
                 crew.take(waiting)
