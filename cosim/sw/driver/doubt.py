@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from cosim.spec.pagetable import NAPOT_LG2, PAGE_LG2, Pte
+from cosim.spec.pagetable import PAGE_LG2, Pte
 from cosim.sw.driver import pagetable
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IN_DOUBT, IommuDevice
@@ -49,11 +49,11 @@ async def _below(table: int, level: int) -> AsyncIterator[tuple[int, int]]:
         pte = await Cell(table + 8 * index).load()
         if not pte & pagetable.V:
             continue
-        address = int(Pte.ppn.get(pte) << PAGE_LG2)
         if pte & pagetable.LEAF:
-            size = 1 << (NAPOT_LG2 if pte & Pte.n.mask else PAGE_LG2 + pagetable.INDEX_BITS * level)
-            yield address & ~(size - 1), size
+            address, size = pagetable.mapped_by(pte, 1 << PAGE_LG2 + pagetable.INDEX_BITS * level)
+            yield int(address), size
             continue
+        address = int(Pte.ppn.get(pte) << PAGE_LG2)
         async for found in _below(address, level - 1):
             yield found
         yield address, 1

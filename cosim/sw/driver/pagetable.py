@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import Oops
-from cosim.spec.pagetable import FIRST_STAGE, PAGE_LG2, SV39, Pte, Scheme
+from cosim.spec.pagetable import FIRST_STAGE, NAPOT_LG2, PAGE_LG2, SV39, Pte, Scheme
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.domain import DomainObject
 from cosim.sw.kernel.errors import KernelError
@@ -38,6 +38,12 @@ class LeafEntry(NamedTuple):
 def leaf(paddr: int, *, writable: bool, dirty: bool, executable: bool = False) -> Pte:
     """A leaf for `paddr`. U=1, since a device's requests without a process are of user privilege; A=1 in any case."""
     return Pte.of(v=1, r=1, w=writable, x=executable, u=1, a=1, d=dirty, ppn=paddr >> PAGE_LG2)
+
+
+def mapped_by(pte: int, span: int) -> tuple[int, int]:
+    """The address and the size of what a leaf maps whose level spans `span` bytes: N makes one page of sixteen."""
+    size = 1 << NAPOT_LG2 if pte & Pte.n.mask else span
+    return Pte.ppn.get(pte) << PAGE_LG2 & ~(size - 1), size
 
 
 def cell_at(table: int, scheme: Scheme, level: int, iova: int) -> Cell:

@@ -185,7 +185,7 @@ class Generic(PerPage):
             if not pte & V:
                 break
             if pte & LEAF:
-                size = NAPOT if pte & Pte.n.mask else span
+                _, size = pagetable.mapped_by(pte, span)
                 if iova & size - 1 or iova + size > end:
                     break
                 await Work(driver.costs.pte)
@@ -220,8 +220,8 @@ class Generic(PerPage):
         leaf = await pagetable.find_leaf(made, scheme, iova)
         if leaf is None:
             return 0
-        offset = (NAPOT if leaf.pte & Pte.n.mask else leaf.size) - 1
-        return Pte.ppn.get(leaf.pte) << PAGE_LG2 & ~offset | iova & offset
+        address, size = pagetable.mapped_by(leaf.pte, leaf.size)
+        return address | iova & size - 1
 
 
 async def _collect(table: int, level: int, found: list[int]) -> None:

@@ -6,12 +6,12 @@ import errno
 from dataclasses import dataclass
 
 from cosim.sim.loaded import Loaded
-from cosim.spec.pagetable import PAGE_LG2, Pte
+from cosim.sw.driver import pagetable
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.domain import DomainObject, DoubtfulDomain
 from cosim.sw.driver.doubt import keep_domain
-from cosim.sw.driver.policies.tables_generic import NAPOT, Generic
+from cosim.sw.driver.policies.tables_generic import Generic
 from cosim.sw.iommu_ops import Gather
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Cell, Ordering
@@ -39,8 +39,7 @@ class KeptTables(Generic):
 
     def cleared(self, found: Gather, pte: int, span: int) -> None:
         super().cleared(found, pte, span)
-        size = NAPOT if pte & Pte.n.mask else span
-        found.frames.append((Pte.ppn.get(pte) << PAGE_LG2 & ~(size - 1), size))
+        found.frames.append(pagetable.mapped_by(pte, span))
 
     async def free(self, driver: Skeleton, domain: DomainObject) -> None:
         """Free all tables, or keep them with all that they lead to if an IOMMU may walk them yet."""
