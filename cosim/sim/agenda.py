@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from typing import Any
 
 from mypy_extensions import i64
@@ -130,21 +130,26 @@ class Agenda(Executor):
     def _run(self) -> None:
         """Let happen what is due before the horizon: a heap of tuples."""
         sim, heap, steps, queue, events = self.sim, self._heap, self._steps, self.env._queue, 0
+        entry = heappop(heap)
         try:
-            while heap:
-                time, rank, step, argument = heap[0]
+            while True:
+                time, rank, step, argument = entry
                 if queue and time >= queue[0][0]:
                     horizon = queue[0]
                     if time > horizon[0] or rank > horizon[1]:
                         if type(horizon[3]) is not WakeUp:
+                            heappush(heap, entry)
                             break
                         heappop(queue)  # a superseded alarm is no reason to stop
                         continue
-                heappop(heap)
                 sim.now = time
                 events += 1
                 if later := step(argument):
-                    heappush(heap, (later, rank, steps[argument.kind], argument))
+                    entry = heappushpop(heap, (later, rank, steps[argument.kind], argument))
+                elif heap:
+                    entry = heappop(heap)
+                else:
+                    break
         finally:
             self.events += events
 
