@@ -162,7 +162,7 @@ class Tags(Book):
             self._unfenced[event.who].append((what, event.time))
             return
         for device_id, context in self._changed[event.who].items():
-            if what.id in (None, device_id):
+            if what.names(device_id):
                 context.told = len(context.old)
 
     def _fence(self, iommu: str, time: int) -> None:

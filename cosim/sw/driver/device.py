@@ -66,9 +66,9 @@ class IommuDevice(Object):
         """Read a register."""
         return await MmioRead(await self.registers.load() + register.offset, register.size, part=part)
 
-    async def write(self, register: Register[Word], value: int, *, after: int = 0, part: str = "mmio") -> None:
-        """Write a register, relaxed; `after` is what the write depends on."""
-        await MmioWrite(await self.registers.load() + register.offset, value, register.size, after=after, part=part)
+    async def write(self, register: Register[Word], value: int, *, part: str = "mmio") -> None:
+        """Write a register, relaxed."""
+        await MmioWrite(await self.registers.load() + register.offset, value, register.size, part=part)
 
     async def polling(
         self,
