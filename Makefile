@@ -10,7 +10,7 @@ MODEL   = $(shell $(BIN)/python -c 'import cosim; print(cosim.model_version)')
 export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
-.PHONY: run test test-all test-slow slow-check check litmus conform stress unlisted replays mutants pythons faults review \
+.PHONY: run test test-all test-slow slow-check check litmus conform stress unlisted replays reference mutants pythons faults review \
   review-all validate bench docs studies fast fast-test fast-wheel clean
 
 run: $(STAMP)
@@ -85,6 +85,10 @@ review-all: $(STAMP)
 # has what a search has left; what is missing of 300 is made.
 replays: $(STAMP)
 	$(BIN)/python -m tests.stress.replays $(FINDINGS)
+
+# What runs come to, written down anew; those that are not what they were are named.
+reference: $(STAMP)
+	$(BIN)/python -m tests.reference.runs
 
 # Each barrier, fence, flush, lock and wait of three drivers taken out: which experiment sees it.
 mutants: $(STAMP)
