@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from cosim.hw.dma.bursts import Bursts
 from cosim.hw.dma.options import RingOptions, TrafficOptions
 from cosim.hw.dma.patterns import PATTERNS, Space
-from cosim.hw.dma.traffic import gaps, sizes
+from cosim.hw.dma.traffic import gaps, sizes, writes
 from cosim.sim.agenda import Agenda
 from cosim.sim.chooser import Chooser
 from cosim.sim.plain import Plain
@@ -88,6 +88,21 @@ def test_what_is_mapped_are_whole_pages_that_hold_all_of_the_window(options: dic
     assert traffic.mapped == pages * traffic.page_size
 
 
+# --- Which write ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("read", [0.0, 0.7, 1.0])
+def test_as_many_requests_read_as_their_share_says_and_nothing_is_drawn_where_all_are_alike(read: float) -> None:
+    stream = Chooser(0).stream("nic0.traffic")
+    next_writes = writes(read, stream)
+    found = Counter(next_writes() for _ in range(3000))
+    assert stream.untouched == (read in (0, 1))
+    if stream.untouched:
+        assert found == {read == 0: 3000}
+    else:
+        assert deviation([found[False], found[True]], [read, 1 - read]) < CRITICAL
+
+
 # --- How large --------------------------------------------------------------------------------------------------------
 
 
@@ -96,6 +111,17 @@ def test_sizes_occur_as_often_as_their_weights_say() -> None:
     found = Counter(draw() for _ in range(6000))
     assert deviation([found[size] for size in (64, 576, 1500)], [7 / 12, 4 / 12, 1 / 12]) < CRITICAL
     assert deviation([found[size] for size in (64, 576, 1500)], [6 / 12, 5 / 12, 1 / 12]) > CRITICAL
+
+
+@pytest.mark.parametrize(
+    ("given", "largest", "mean"),
+    [({"size": "64 B"}, 64, 64), ({"size": "8 B", "sizes": {"64 B": 7, "576 B": 4, "1500 B": 1}}, 1500, 354)],
+)
+def test_the_size_of_a_request_on_average_is_that_of_the_mix_where_there_is_one(
+    given: dict[str, Any], largest: int, mean: int
+) -> None:
+    traffic = TrafficOptions.model_validate(given)
+    assert (traffic.largest, traffic.mean_size) == (largest, mean)
 
 
 def test_a_mix_of_one_size_is_that_size_and_nothing_is_drawn_for_it() -> None:

@@ -286,16 +286,18 @@ class TestMemoryFaults:
 
 
 class TestTurningOnAndOff:
-    def test_on_follows_the_enable_when_the_time_of_the_change_has_passed(self) -> None:
+    def test_on_follows_the_enable_when_the_time_of_the_change_has_passed_and_off_likewise(self) -> None:
         bench = Bench(timing={"busy": 500_000})
         bench.write(CQB, QueueBase.placed(RING, 8, Command.SIZE))
-        bench.write(CQCSR, 3, rest=False)
-        written = bench.sim.now - 1
-        assert bench.registers.cqcsr == Cqcsr.of(cqen=1, cie=1, busy=1)
-        bench.run(written + 500_000)
-        assert bench.registers.cqcsr.busy
-        bench.run(written + 500_000 + 1)
-        assert bench.registers.cqcsr == Cqcsr.of(cqen=1, cie=1, cqon=1)
+        on = Cqcsr.of(cqen=1, cie=1, cqon=1)
+        for value, turning, turned in ((3, on.replace(cqon=0, busy=1), on), (0, Cqcsr.of(cqon=1, busy=1), 0)):
+            bench.write(CQCSR, value, rest=False)
+            written = bench.sim.now - 1
+            assert bench.registers.cqcsr == turning
+            bench.run(written + 500_000)
+            assert bench.registers.cqcsr == turning
+            bench.run(written + 500_000 + 2 - value % 2)  # to be off takes a tick more, as nobody must be at work
+            assert bench.registers.cqcsr == turned
 
     def test_enabling_resets_the_head_and_the_errors_but_not_the_tail(self) -> None:
         bench = consumer()
@@ -310,13 +312,13 @@ class TestTurningOnAndOff:
         assert bench.registers.cqh == 2
 
     def test_what_was_begun_is_finished_before_the_queue_is_off(self) -> None:
-        bench = consumer(timing={"busy": 1000})
+        bench = consumer(timing={"busy": 50_000})
         bench.translation.pending.shut()
         bench.submit(Iofence.c(), Iodir.inval_ddt(1))
         bench.write(CQCSR, 0)
         assert bench.registers.cqcsr == Cqcsr.of(cqon=1, busy=1)
         bench.translation.pending.open()
-        bench.run()
+        bench.run(bench.sim.now + 10)
         assert bench.registers.cqcsr == 0
         assert bench.registers.cqh == 1
         assert ("ddt", 1) not in bench.translation.done

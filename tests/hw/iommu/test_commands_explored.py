@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import pytest
+
 from cosim.events import CommandExecuted, CommandPassed
 from cosim.sim.chooser import Chooser, Scheduled
 from cosim.spec.queues import Iodir, Iofence, Iotinval
 from cosim.spec.register_map import CQCSR
 from tests.hw.iommu.register_bench import FLAG, RING, Bench
-from tests.hw.iommu.test_commands import TIMING, consumer
+from tests.hw.iommu.test_commands import STAGE_TWO, TIMING, consumer
 
 
 class TestOutOfOrder:
@@ -97,6 +99,18 @@ class TestDefects:
         bench.submit(*(Iotinval.vma(pscid=n) for n in (1, 2, 3)))
         assert [command.pscid for _, command in bench.translation.done] == [1, 3]
         assert bench.registers.cqh == 3
+
+    @pytest.mark.parametrize(
+        ("defects", "lost"),
+        [({}, None), ({"lose_invalidation": 1}, 2), ({"lose_invalidation": 2}, 3), ({"keep_context": True}, 0)],
+    )
+    def test_hardware_that_loses_a_command_carries_out_all_others(self, defects: Any, lost: int | None) -> None:
+        bench = consumer(capabilities=STAGE_TWO, defects=defects)
+        page, guest = Iotinval.vma(pscid=1), Iotinval.gvma(gscid=2)
+        bench.submit(Iodir.inval_ddt(1), Iodir.inval_pdt(1, 3), page, guest, Iofence.c(pr=1))
+        all_done = [("ddt", 1), ("pdt", 1, 3), ("vma", page), ("gvma", guest), ("settle", True, False)]
+        assert bench.translation.done == [done for n, done in enumerate(all_done) if n != lost]
+        assert bench.registers.cqh == 5
 
     def test_an_early_fence_waits_for_nothing(self) -> None:
         bench = consumer(defects={"early_fence": True})

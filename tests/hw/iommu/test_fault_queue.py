@@ -205,6 +205,15 @@ class TestOverflow:
 
 
 class TestTurningOnAndOff:
+    def test_a_queue_whose_base_was_never_written_has_the_two_entries_that_the_register_says(self) -> None:
+        bench = Bench(hardwired={"fqb": FAULTS})
+        bench.write(FQCSR, 1)
+        for overflow in (0, 1):
+            bench.report(MISSING, read(device_id=overflow))
+            assert bench.record(0).did == 0
+            assert bench.registers.fqt == 1
+            assert bench.registers.fqcsr == Fqcsr.of(fqen=1, fqon=1, fqof=overflow)
+
     def test_enabling_clears_the_tail_and_the_errors(self) -> None:
         bench = recorder(log2_entries=1)
         bench.report(MISSING, read()), bench.report(MISSING, read())

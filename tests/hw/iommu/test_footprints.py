@@ -12,7 +12,7 @@ from cosim.sim.chooser import Scheduled
 from cosim.sim.footprints import conflict
 from cosim.sim.transport import AccessKind
 from cosim.spec.faults import Cause
-from cosim.spec.queues import Iodir, Iofence, Iotinval
+from cosim.spec.queues import Command, Iodir, Iofence, Iotinval
 from cosim.spec.register_map import CQCSR, CQH, CQT, DDTP, FQB, FQCSR, FQH, FQT, IPSR
 from tests.hw.iommu.harness import DATA, System
 from tests.hw.iommu.register_bench import BASE, FLAG, Bench
@@ -52,6 +52,16 @@ def test_head_and_tail_are_in_conflict_only_where_they_are_the_same_register() -
     assert [each.footprint for each in (head, tail)] == [(("iommu0", "cqh"),), (("iommu0", "cqt"),)]
     for by_hardware in (executed, moved):
         assert [conflict(by_hardware, each) for each in (write, head, tail, both)] == [False, True, False, True]
+
+
+@pytest.mark.parametrize("defects", [{"lose_invalidation": 1}, {"keep_context": True}], ids=str)
+@pytest.mark.parametrize("command", [Iodir.inval_ddt(1), Iotinval.vma()], ids=["iodir", "iotinval"])
+def test_a_command_that_is_lost_touches_what_it_names_all_the_same(command: Command, defects: dict[str, Any]) -> None:
+    benches = [Explored(defects=given) for given in ({}, defects)]
+    for bench in benches:
+        bench.submit(command)
+    right, defective = (bench.of("iommu0.exec#0").footprint for bench in benches)
+    assert right == defective
 
 
 def test_half_a_register_is_that_register() -> None:

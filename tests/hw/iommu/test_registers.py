@@ -117,8 +117,11 @@ def test_reserved_and_read_only_bits_never_take_what_is_written(name: str, value
 @pytest.mark.parametrize("offset", [1024, 2048, 4088, 628, 688])
 def test_reserved_offsets_read_zero_whatever_is_written(offset: int) -> None:
     registers = register_file()
+    before = {name: registers.value(register) for name, register in REGISTERS.items()}
     registers.write(offset, 4, 0xFFFF_FFFF)
-    assert registers.read(offset, 4) == 0
+    registers.poke(BASE + offset, 4, 0xFFFF_FFFF)
+    assert registers.read(offset, 4) == registers.peek(BASE + offset, 4) == 0
+    assert before == {name: registers.value(register) for name, register in REGISTERS.items()}
 
 
 @pytest.mark.parametrize(
@@ -340,8 +343,9 @@ class TestWatching:
         registers = register_file()
         registers.poke(BASE + CQCSR.offset, 4, 1 << 16)
         assert registers.peek(BASE + CQCSR.offset, 4) == 1 << 16
+        registers.poke(BASE + CQB.offset, 4, 5)
         registers.poke(BASE + CQB.offset + 4, 4, 7)
-        assert registers.peek(BASE + CQB.offset, 8) == 7 << 32
+        assert registers.peek(BASE + CQB.offset, 8) == 7 << 32 | 5
 
 
 class TestWhatIsNotImplemented:

@@ -116,7 +116,7 @@ def test_a_compare_and_swap_stores_only_over_what_it_expects(memory: Memory) -> 
     assert committed(memory, AccessKind.CAS, BASE, 8, (4, 9)).words == (5,)
     assert memory.peek(BASE, 8) == 5
     assert committed(memory, AccessKind.CAS, BASE, 8, (5, 9)).words == (5,)
-    assert memory.peek(BASE, 8) == 9
+    assert (memory.peek(BASE, 8), memory.reads, memory.writes) == (9, 2, 2)
 
 
 def test_a_write_without_words_leaves_what_is_there(memory: Memory) -> None:
@@ -251,6 +251,8 @@ def test_memory_in_use_again_may_be_touched_and_what_lies_beside_it_may_not(
     memory.poison(BASE, 0x3000, "cpu0.unmap", "buffer")
     memory.unpoison(BASE + 0x1000, 0x1000)
     committed(memory, AccessKind.WRITE, BASE + 0x1000, 0x1000)
+    memory.poison(BASE + 0x4008, 16, "cpu0.free", "object"), memory.unpoison(BASE + 0x4008, 16)
+    committed(memory, AccessKind.WRITE, BASE + 0x4000, 32)
     assert not touched
     committed(memory, AccessKind.WRITE, BASE + 0xFF8, 8, (1,))
     committed(memory, AccessKind.WRITE, BASE + 0x2000, 8, (1,))
@@ -280,9 +282,10 @@ def test_an_access_that_may_have_happened_while_memory_was_in_use_is_no_violatio
     memory = memory_of(sim)
     memory.remember(1000)
     at(sim, 10, lambda: memory.poison(BASE, 8, "cpu0.a", "object"))
-    at(sim, 20, lambda: memory.unpoison(BASE, 8))
+    at(sim, 20, lambda: memory.unpoison(BASE - 8, 24))
     at(sim, 30, lambda: memory.judge("cpu1.b", BASE, 8, write=False, first=15, last=30))
     at(sim, 31, lambda: memory.judge("cpu1.c", BASE, 8, write=False, first=12, last=18))
+    at(sim, 31, lambda: memory.judge("cpu1.beside", BASE + 8, 8, write=False, first=12, last=18))
     at(sim, 2000, lambda: memory.unpoison(BASE + 64, 8))
     at(sim, 2001, lambda: memory.judge("cpu1.d", BASE, 8, write=False, first=12, last=18))
     sim.env.run()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cosim.hw.dma.transaction import Status
@@ -52,11 +54,27 @@ def test_short_tags_are_compared_by_invalidations_too() -> None:
     assert system.translate(0, 2).address == LARGE
 
 
-@pytest.mark.parametrize("flags", [LEAF & ~Pte.w.mask, LEAF & ~Pte.d.mask], ids=["W=0", "D=0"])
+READ: dict[str, Any] = {}
+WRITE, EXECUTE = {"write": True}, {"execute": True}
+
+
+@pytest.mark.parametrize(
+    ("cleared", "may", "may_not"),
+    [
+        pytest.param(Pte.w.mask, READ, WRITE, id="W=0"),
+        pytest.param(Pte.d.mask, READ, WRITE, id="D=0"),
+        pytest.param(Pte.x.mask, WRITE, EXECUTE, id="X=0"),
+        pytest.param(Pte.r.mask | Pte.w.mask, EXECUTE, READ, id="R=W=0"),
+    ],
+)
 @pytest.mark.parametrize("defective", [False, True])
-def test_only_defective_hardware_lets_a_write_hit_what_it_may_not_write(defective: bool, flags: int) -> None:
+def test_only_defective_hardware_lets_a_request_hit_what_it_may_not_use(
+    defective: bool, cleared: int, may: dict[str, Any], may_not: dict[str, Any]
+) -> None:
+    """All that may be done hits with and without the defect."""
     system = System(defects={"skip_permissions": defective})
-    system.device().map(0, SMALL, flags=flags)
-    assert system.translate(0, write=True).status is Status.UR, "a walk looks"
-    assert system.translate(0).status is Status.SUCCESS
-    assert (system.translate(0, write=True).status is Status.SUCCESS) == defective
+    system.device().map(0, SMALL, flags=LEAF & ~cleared)
+    assert system.translate(0, **may_not).status is Status.UR, "a walk looks"
+    assert system.translate(0, **may).status is Status.SUCCESS
+    assert (system.translate(0, **may_not).status is Status.SUCCESS) == defective
+    assert system.reads(lambda: system.translate(0, **may)) == 0

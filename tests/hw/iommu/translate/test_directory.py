@@ -17,6 +17,7 @@ from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Capabilities, Ddtp, Fctl, IommuMode
 from cosim.spec.translation import Dc, DcExtended, Tc
 from tests.hw.iommu.harness import CAPABILITIES, DATA, System
+from tests.hw.iommu.translate.test_invalidate_in_flight import FIRST_READ, HOP, NEW, OLD, READ
 
 FORMATS = [0, 1]
 DEPTHS = [1, 2, 3]
@@ -169,6 +170,39 @@ def test_who_is_not_translated_yet_when_the_iommu_is_turned_off_is_refused_where
         assert [cause for _, cause in outcomes(after)] == [
             Cause.ALL_INBOUND_DISALLOWED if time > after else 0 for time in translated
         ]
+
+
+@pytest.mark.parametrize(
+    ("named", "changed", "read"),
+    [(1 << 7, 0, 2), (None, 0, 1), (None, 1, 1)],
+    ids=["its context", "a context of all", "a pointer of all"],
+)
+def test_an_invalidation_of_contexts_overtakes_who_has_read_what_it_names(
+    named: int | None, changed: int, read: int
+) -> None:
+    """One device is its context, the second entry that is read; all devices are every entry from the first one on."""
+    one, device = READ + 2 * HOP, 1 << 7
+    times, restarts = sorted({*range(-HOP, 5 * one + READ, 2_900), FIRST_READ}), []
+    for after in times:
+        system = System(memory_ps=READ, hop_ps=HOP, levels=2)
+        system.device(device, pscid=1).map(0, OLD)
+        start = system.sim.now + 1_000_000
+        txn = system.request(0, device, at_ps=start)
+
+        def attach(system: System = system) -> None:
+            if changed:
+                system.poke(system.ddte(device, 1), 0)
+            system.device(device, pscid=2).map(0, NEW)
+            system.invalidations.invalidate_ddt(named)
+
+        system.at(start + after, attach)
+        late = system.request(0, device, at_ps=start + max(after, 0) + 1)
+        system.run()
+        assert late.address == NEW
+        assert txn.address == (NEW if txn.translated > start + after else OLD)
+        if system.count("restarts")[0]:
+            restarts.append(after)
+    assert restarts == [after for after in times if read * one - HOP < after <= 5 * one]
 
 
 # --- "Device-context configuration checks" ----------------------------------------------------------------------------

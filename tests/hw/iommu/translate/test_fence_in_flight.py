@@ -89,6 +89,25 @@ def test_fences_that_overlap_each_wait_for_their_own() -> None:
         assert 0 < done[0] - system.ended[txn] <= 2
 
 
+def test_a_fence_waits_for_the_access_that_an_overtaken_walk_has_under_way_and_for_none_that_is_over() -> None:
+    """Three reads, and a swap that sets D; after each the walker is at work for as long as an access takes."""
+    one = READ + 2 * HOP
+    for after in range(one + 1_000, 8 * one, 2_900):
+        system, space = machine(timing={"walk_step": one, "fill": one})
+        system.context(1, system.dc(space, sade=1))
+        system.invalidations.invalidate_ddt(1)
+        space.map(0, OLD, flags=LEAF.replace(d=0))
+        system.translate(MB2)
+        start = system.sim.now + 1_000_000
+        system.request(0, at_ps=start, write=True)
+        system.at(start + after, lambda system=system: system.invalidate(Iotinval.vma(pscid=1)))
+        done = system.fence(True, True, at_ps=start + after + 1)
+        system.run()
+        begun, passed = divmod(after, one)
+        under_way = begun % 2 == 0
+        assert 0 < done[0] - start - after - (one - passed if under_way else 0) <= 2
+
+
 @pytest.mark.parametrize("across", ["off", "on"])
 @pytest.mark.parametrize("pointers", ["none", "cold", "warm"])
 @pytest.mark.parametrize("executor", [Plain, Agenda])
