@@ -59,3 +59,10 @@ u64 checks_reads_with_preemption_off(const u64 *from)
 }
 
 void checks_enables_preemption(void) { preempt_count_sub(1); }
+
+bool rcu_is_watching(void);
+int lock_is_held_type(const void *map, int read);
+
+bool checks_rcu_sleeps(void) { return !rcu_is_watching(); }
+
+int checks_holds(const raw_spinlock_t *lock) { return lock_is_held_type(lock, -1); }

@@ -187,3 +187,14 @@ int trouble_takes_an_id(struct ida *ids, u32 lowest, u32 highest)
 }
 
 void trouble_gives_an_id_back(struct ida *ids, u32 id) { ida_free(ids, id); }
+
+void *trouble_allocates_for(struct device *dev, size_t size) { return devm_kmalloc(dev, size, GFP_KERNEL | ZEROED); }
+
+int dev_err_probe(const struct device *, int error, const char *format, ...);
+
+int trouble_gives_up(struct device *dev, int error, int clock)
+{
+	return dev_err_probe(dev, error, "no clock %d\n", clock);
+}
+
+void trouble_stores_through(u64 **to) { WRITE_ONCE(**to, 1); }

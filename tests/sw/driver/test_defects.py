@@ -278,6 +278,7 @@ def test_b2_with_one_iommu_pointer_only_the_last_iommu_is_flushed() -> None:
     for cells, stale in (({}, False), ({"bonds": "one-iommu-pointer"}, True)):
         machine = Machine(cells=cells, iommus=2)
         domain = machine.boot(devices=2)
+        assert bool(machine.kernel.pages.purposes()["Bond"]) is not stale
         mapped(machine, domain)
         assert machine.read(1, IOVA) == DATA
         assert machine.read(2, IOVA, iommu=1) == DATA

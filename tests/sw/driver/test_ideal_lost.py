@@ -8,13 +8,10 @@ from cosim.spec.queues import Iotinval
 from cosim.sw.iommu_map import iommu_map, iommu_unmap, iommu_unmap_fast
 from cosim.sw.iommu_ops import Gather
 from cosim.sw.kernel.errors import KernelError
-from cosim.units.quantities import KIB, MS, S
+from cosim.units.quantities import KIB, MIB, MS, S
 from tests.sw.driver.expected import PAGE
 from tests.sw.driver.machine import Machine
 from tests.sw.driver.test_ideal import BOTH, DATA, IOVA, stalled
-
-SIZE = 64 * KIB
-"""Of a page that sixteen entries map."""
 
 
 def test_a_lost_command_is_no_success_of_the_fence_behind_it() -> None:
@@ -70,17 +67,18 @@ def test_an_unmap_of_which_a_part_was_not_flushed_has_failed_though_the_rest_was
 
 
 @pytest.mark.parametrize("unmapped", [True, False])
-def test_a_64k_page_that_an_iommu_may_still_use_is_kept_to_its_end(unmapped: bool) -> None:
-    """Though its sixteen pages were allocated one by one; it was unmapped, or goes with its domain."""
+@pytest.mark.parametrize(("size", "order"), [(64 * KIB, 0), (2 * MIB, 8)])
+def test_a_large_page_that_an_iommu_may_still_use_is_kept_to_its_end(size: int, order: int, unmapped: bool) -> None:
+    """Though its memory was allocated bit by bit; it was unmapped, or goes with its domain."""
     machine, domain = stalled("ideal")
-    pages = machine.kernel.pages
+    pages, step = machine.kernel.pages, PAGE << order
 
     async def leave() -> int:
-        taken = {await pages.alloc(zero=False, purpose="buffer") for _ in range(31)}
-        start = next(page for page in taken if not page % SIZE and {*range(page, page + SIZE, PAGE)} <= taken)
-        await iommu_map(machine.driver, domain.domain, IOVA, start, SIZE, BOTH)
+        taken = {await pages.alloc(order, zero=False, purpose="buffer") for _ in range(2 * size // step - 1)}
+        start = next(page for page in taken if not page % size and {*range(page, page + size, step)} <= taken)
+        await iommu_map(machine.driver, domain.domain, IOVA, start, size, BOTH)
         if unmapped:
-            await iommu_unmap(machine.driver, domain.domain, IOVA, SIZE)
+            await iommu_unmap(machine.driver, domain.domain, IOVA, size)
         else:
             await machine.core.release_device("dev0")
             await machine.core.domain_free("d")
@@ -88,7 +86,7 @@ def test_a_64k_page_that_an_iommu_may_still_use_is_kept_to_its_end(unmapped: boo
 
     start = machine.run(leave())
     kept = sorted(known.address for known, _ in pages.quarantined if known.purpose == "buffer")
-    assert kept == [*range(start, start + SIZE, PAGE)]
+    assert kept == [*range(start, start + size, step)]
 
 
 def test_a_context_whose_command_was_lost_is_not_forgotten_by_the_fence_behind_it() -> None:

@@ -14,7 +14,7 @@ from cosim.sim.operations import Oops
 from cosim.spec.bits import ONES
 from cosim.spec.pagetable import FIRST_STAGE, Pte, translated
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
-from cosim.sw.iommu_ops import Domain, Gather, Prot
+from cosim.sw.iommu_ops import Domain, Gather, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import MIB
 from tests.sw.driver.machine import DRAM, SETTLE, SIZE, SMALL_QUEUES, Machine
@@ -250,11 +250,24 @@ def test_a_page_inside_a_larger_one_is_refused(variant: str, failed: int) -> Non
     assert bench.machine.run(inside()) == failed
 
 
-@pytest.mark.parametrize("iova", [1 << 60, (1 << 64) - PAGE + 1])
-def test_7_1_refuses_what_is_no_address_of_the_scheme(iova: int) -> None:
+@pytest.mark.parametrize(
+    ("iova", "address", "failed"),
+    [
+        (1 << 60, DRAM, errno.ERANGE),
+        ((1 << 56) - PAGE, DRAM, errno.ERANGE),
+        ((1 << 64) - PAGE, DRAM, errno.ERANGE),
+        (IOVA + 8, DRAM, errno.EINVAL),
+        (IOVA, DRAM + 8, errno.EINVAL),
+    ],
+)
+def test_7_1_maps_nothing_of_what_is_not_wholly_in_the_scheme_or_is_no_page(
+    iova: int, address: int, failed: int
+) -> None:
     bench = Bench("current")
-    result = bench.machine.run(bench.machine.driver.map_pages(bench.domain(), iova, DRAM, PAGE, 1, BOTH))
-    assert result.failed in (errno.ERANGE, errno.EINVAL)
+    domain = bench.domain()
+    result = bench.machine.run(bench.machine.driver.map_pages(domain, iova, address, PAGE, 2, BOTH))
+    assert result == MapResult(0, failed)
+    assert bench.walk(domain, iova) is None
 
 
 @pytest.mark.parametrize("variant", ["merged", "current"])

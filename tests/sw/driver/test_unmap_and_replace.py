@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Awaitable
 
 import pytest
 
 from cosim.events import CommandExecuted, PageFreed
+from cosim.sim.operations import Now
+from cosim.sw.driver.costs import DriverCosts
+from cosim.sw.driver.driver import Driver
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
-from cosim.sw.iommu_ops import Domain, Gather, Prot
+from cosim.sw.iommu_ops import Domain, Gather, MapResult, Prot
 from cosim.units.quantities import MS
 from tests.sw.driver.machine import DRAM, SIZE, Machine
 
@@ -19,10 +23,10 @@ DATA = DRAM + SIZE // 2
 BOTH = Prot.READ | Prot.WRITE
 
 
-def mapped(variant: str, size: int, cpus: int = 1) -> tuple[Machine, Domain]:
+def mapped(variant: str, size: int, cpus: int = 1, iova: int = IOVA) -> tuple[Machine, Domain]:
     machine = Machine(variant, cpus=cpus)
     domain = machine.boot()
-    machine.run(iommu_map(machine.driver, domain, IOVA, DATA, size, BOTH))
+    machine.run(iommu_map(machine.driver, domain, iova, DATA, size, BOTH))
     return machine, domain
 
 
@@ -48,11 +52,29 @@ def test_a_table_that_a_large_page_replaces_is_freed_behind_a_fence(variant: str
     assert seen[-3:] == ["iotinval_vma", "iofence", "table"]
 
 
-def test_a_page_is_not_mapped_over_a_table_that_has_entries() -> None:
-    machine, domain = mapped("current", PAGE)
-    result = machine.run(machine.driver.map_pages(domain, IOVA, DATA + HUGE, HUGE, 1, BOTH))
-    assert (result.mapped, result.failed) == (0, errno.EADDRINUSE)
-    assert machine.read(1, IOVA) == DATA
+@pytest.mark.parametrize("size", [HUGE, 16 * PAGE])
+@pytest.mark.parametrize("there", [0, 5, 15])
+def test_a_page_is_not_mapped_over_a_smaller_one_wherever_that_is(size: int, there: int) -> None:
+    machine, domain = mapped("current", PAGE, iova=IOVA + there * PAGE)
+    result = machine.run(machine.driver.map_pages(domain, IOVA, DATA + HUGE, size, 1, BOTH))
+    assert result == MapResult(0, errno.EADDRINUSE)
+    assert [machine.read(1, IOVA + n * PAGE) for n in (there - 1, there, there + 1)] == [None, DATA, None]
+
+
+@pytest.mark.parametrize("variant", ["merged", "current"])
+def test_one_call_maps_and_unmaps_each_of_its_pages_and_each_takes_its_time(variant: str) -> None:
+    machine = Machine(variant)
+    domain, driver = machine.boot(), machine.driver
+    assert isinstance(driver, Driver)
+    driver.costs = DriverCosts(call="10 ms", pte="1 ms")
+
+    async def took(call: Awaitable[MapResult | int]) -> tuple[MapResult | int, int]:
+        began = (await Now()).time
+        return await call, ((await Now()).time - began) // MS
+
+    assert machine.run(took(driver.map_pages(domain, IOVA, DATA, PAGE, 3, BOTH))) == (MapResult(3 * PAGE, 0), 13)
+    assert [machine.read(1, IOVA + n * PAGE) for n in range(4)] == [DATA, DATA + PAGE, DATA + 2 * PAGE, None]
+    assert machine.run(took(driver.unmap_pages(domain, IOVA, PAGE, 3, Gather()))) == (3 * PAGE, 13)
 
 
 @pytest.mark.parametrize("variant", ["merged", "current"])

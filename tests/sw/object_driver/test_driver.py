@@ -4,29 +4,120 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
-from cosim.events import LeafCleared, LineReached
+from cosim.events import LeafCleared, LineReached, ObjectFreed, RegisterRead, RegisterWritten
+from cosim.spec.register_map import FQH, IPSR, MSI_ADDR, MSI_DATA
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import MIB, US
-from tests.sw.driver.machine import DRAM, OBJECTS, SIZE, STANDS_FOR, Machine
+from tests.sw.driver.machine import DRAM, OBJECTS, SIZE, SMALL_QUEUES, STANDS_FOR, Machine
 
 DRIVER = Path(__file__).parents[2] / "object" / "driver"
 PAGE = 4096
 IOVA, DATA = 0x4000_0000, DRAM + SIZE // 2
+MESSAGES: dict[str, Any] = {"messages": True, "iommu": {"capabilities": {"igs": "both"}, "geometry": SMALL_QUEUES}}
 TOO_FAR = 512
 """A device that the driver's directory of one level has no room for."""
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Machine:
+    """Interrupts are wires, or messages where a test asks for them."""
     monkeypatch.setenv(OBJECTS, f"object:{DRIVER / 'queue.o'},{DRIVER / 'domain.o'}")
-    return Machine(STANDS_FOR)
+    return Machine(STANDS_FOR, **(MESSAGES if getattr(request, "param", False) else {}))
+
+
+def seen_in(machine: Machine) -> list[str]:
+    """The lines of the driver that are reached from here on; "" where a call of it has returned."""
+    places: list[str] = []
+    machine.sim.probe(LineReached).watch(lambda event: places.append(event.place))
+    return places
+
+
+@pytest.mark.parametrize(("machine", "fails"), [*[(True, n) for n in range(1, 11)], (False, 7)], indirect=["machine"])
+def test_nothing_is_left_of_an_iommu_that_has_gone_or_of_a_probe_without_memory(machine: Machine, fails: int) -> None:
+    """Nor does the next probe, whose structures stand where those were, come upon anything of them.
+
+    A probe asks for memory seven times, and for a descriptor of each of two messages.
+    """
+    before = machine.kernel.pages.purposes()
+    core, (hardware,) = machine.core, machine.hardware
+
+    async def comes_and_goes() -> int:
+        machine.kernel.pages.fail([fails])
+        try:
+            await core.probe_iommu(hardware)
+        except KernelError as error:
+            return error.code
+        finally:
+            machine.kernel.pages.fail([])
+        await core.remove_iommu(hardware.name)
+        return 0
+
+    failed = machine.run(comes_and_goes())
+    assert failed == (errno.ENOMEM if fails < 10 else 0)
+    assert machine.kernel.pages.purposes() == before
+    for _ in range(2):
+        machine.boot()
+        assert machine.read(1, IOVA) is None
+
+        async def goes() -> None:
+            await core.release_device("dev0")
+            await core.domain_free("d")
+            await core.remove_iommu(hardware.name)
+
+        machine.run(goes())
+        assert machine.kernel.pages.purposes() == before
+
+
+@pytest.mark.parametrize("machine", [False, True], indirect=True)
+def test_an_interrupt_asks_its_handler_whose_thread_then_serves_it(machine: Machine) -> None:
+    machine.boot()
+    reads: list[tuple[str, str]] = []
+    names = {IPSR.offset: "ipsr", FQH.offset: "fqh"}
+    machine.sim.probe(RegisterRead).watch(
+        lambda event: reads.append((names[event.offset], event.by)) if event.offset in names else None
+    )
+    assert machine.read(1, IOVA) is None
+    irq = machine.hardware[0].vectors[1]
+    assert reads == [("ipsr", f"cpu0.irq{irq}"), ("fqh", f"cpu0.irq{irq}-iommu0-own-faults")]
+    assert machine.log == ["warning: iommu0: fault 13 device 0x1 iotval 0x40000000 iotval2 0x0"]
+
+
+@pytest.mark.parametrize("machine", [True], indirect=True)
+def test_who_lets_its_messages_go_has_told_the_device_and_keeps_none_of_them(machine: Machine) -> None:
+    machine.boot()
+    places, freed, written = seen_in(machine), list[str](), list[int]()
+    machine.sim.probe(ObjectFreed).watch(
+        lambda event: freed.append(places[-1]) if event.purpose == "msi_desc" else None
+    )
+    vectors = {MSI_ADDR[n].offset for n in range(2)} | {MSI_DATA[n].offset for n in range(2)}
+    machine.sim.probe(RegisterWritten).watch(
+        lambda event: written.append(event.value) if event.offset in vectors else None
+    )
+
+    async def goes() -> None:
+        await machine.core.release_device("dev0")
+        await machine.core.remove_iommu("iommu0")
+
+    machine.run(goes())
+    assert written == [0] * 4
+    lines = (DRIVER / "queue.c").read_text().splitlines()
+    call = next(number for number, line in enumerate(lines, 1) if "device_msi_free_irqs_all(" in line)
+    assert freed == [f"queue.c:{call}, in own_remove"] * 2
+
+
+def test_what_a_driver_can_do_is_asked_for_its_first_device_alone(machine: Machine) -> None:
+    machine.boot()
+    places = seen_in(machine)
+    machine.run(machine.core.probe_device("second", (7,), "iommu0"))
+    assert places.count("") == 1, "its probe"
 
 
 def test_nothing_is_left_of_a_device_that_the_driver_refuses(machine: Machine) -> None:
@@ -78,8 +169,7 @@ def test_a_map_without_memory_for_a_table_tells_its_errno_and_how_far_it_came(
     """Of two pages, the first of which needs two tables and the second one more."""
     machine.boot()
     first = IOVA + 2 * MIB - PAGE
-    places: list[str] = []
-    machine.sim.probe(LineReached).watch(lambda event: places.append(event.place))
+    places = seen_in(machine)
 
     async def maps() -> tuple[MapResult, list[int]]:
         domain = await machine.core.domain_alloc("small", "dev0")

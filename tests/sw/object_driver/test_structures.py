@@ -10,7 +10,7 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 
 from cosim.sw.iommu_ops import Device, DeviceObject, Hardware
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.object_driver.structures import Structures
+from cosim.sw.object_driver.structures import PlatformDevice, Structures
 from tests.sw.object_driver.test_running import Loaded
 
 
@@ -41,3 +41,28 @@ def test_a_device_that_goes_or_has_no_memory_leaves_no_structure(
         assert not loaded.driver.platform
 
     loaded.machine.run(comes_and_goes())
+
+
+def test_an_iommu_is_made_with_what_firmware_says_of_it_however_long_its_name_is() -> None:
+    loaded = Loaded()
+    structures, layout = Structures(loaded.driver), loaded.driver.layout
+    peek = loaded.machine.memory.peek
+    names = ("iommu@30000000-of-the-second-socket", "a-name-of-16-b..", "iommu", "15-bytes-are-it")
+
+    def member(address: int, path: str) -> int:
+        found = layout.info.field(path)
+        return peek(address + found.offset, found.size)
+
+    async def found() -> list[PlatformDevice]:
+        made = [structures.platform_device(Hardware(name, 0, (), "cpu0", node=n)) for n, name in enumerate(names)]
+        return [await one for one in [*made, structures.platform_device(Hardware(names[0], 0, (), "cpu0"))]]
+
+    buses = loaded.machine.run(found())
+    for node, (bus, name) in enumerate(zip(buses, names, strict=False)):
+        text = member(bus.device, "device.init_name")
+        assert peek(text, len(name) + 1) == int.from_bytes(name.encode(), "little")
+        assert member(bus.device, "device.numa_node") == node
+        assert member(bus.fwnode, "fwnode_handle.dev") == (buses[-1] if not node else bus).device
+    assert buses[-1].fwnode == buses[0].fwnode, "firmware knows of one"
+    assert len({bus.fwnode for bus in buses}) == len(names)
+    assert member(buses[-1].device, "device.init_name") == member(buses[0].device, "device.init_name")

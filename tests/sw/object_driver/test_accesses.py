@@ -1,0 +1,75 @@
+"""Where an access of a driver's code goes: its variables stand in memory, and an atomic is on memory alone."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
+
+from cosim.sim.operations import Store
+from cosim.spec.pagetable import PAGE
+from cosim.sw.iommu_ops import Hardware
+from cosim.sw.object_driver.machine import STACKS
+from cosim.sw.object_driver.pages import Descriptors
+from tests.sw.object_driver.test_running import Loaded
+
+REGISTERS = 0x0300_0000
+NOWHERE = 0xFFFF_FFFF_0000_0000
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_variable_of_the_driver_stands_in_memory(last: bool) -> None:
+    loaded = Loaded()
+    driver, memory = loaded.driver, loaded.machine.memory
+    offset = driver.data_end - driver.data_start - 8 if last else 0
+    loaded.call("trouble_stores", driver.data_start + offset)
+    assert memory.read(driver.data + offset, 8) == 1
+    assert loaded.call("trouble_swaps", driver.data_start + offset, 1, 6) == 1
+    assert loaded.call("trouble_adds", driver.data_start + offset) == 6
+    assert loaded.call("trouble_loads", driver.data_start + offset) == memory.read(driver.data + offset, 8) == 5
+
+
+def test_what_stands_behind_the_last_variable_is_none() -> None:
+    end = Loaded().driver.data_end
+    for name in ("trouble_loads", "trouble_stores", "trouble_adds"):
+        assert f"access to {end:#x}, where nothing is" in Loaded().dies(name, end)
+
+
+def test_an_address_that_was_loaded_orders_the_store_through_it_and_one_that_was_given_does_not() -> None:
+    loaded = Loaded()
+    loaded.machine.memory.write(loaded.word, 8, loaded.word)
+    loaded.call("trouble_stores_through", loaded.word)
+    loaded.call("trouble_stores", loaded.word)
+    through, given = (op for op in loaded.asked if isinstance(op, Store))
+    assert getattr(through.address, "at", -1) >= 0
+    assert getattr(given.address, "at", -1) < 0
+
+
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        (REGISTERS + 0x20, "atomic on the register at 0x3000020"),
+        (STACKS + 0x100, "atomic on the stack, which is not modelled"),
+        (NOWHERE, f"access to {NOWHERE:#x}, where nothing is"),
+        (0x10, "null pointer dereference: atomic of 4 bytes at 0x10"),
+        (0x8000_0002, "unaligned atomic of 4 bytes at 0x80000002"),
+    ],
+)
+def test_an_atomic_that_is_on_no_memory_is_an_oops(address: int, wanted: str) -> None:
+    loaded = Loaded()
+    loaded.driver.registers[REGISTERS >> 12] = Hardware("iommu0", REGISTERS, (), "cpu0")
+    assert wanted in loaded.dies("trouble_adds", address)
+
+
+def test_a_descriptor_of_a_page_holds_what_was_stored_and_zeroes_elsewhere() -> None:
+    descriptors = Descriptors()
+    at = descriptors.at(7 * PAGE)
+    descriptors.store(at + 8, 8, 0x1122_3344_5566_7788)
+    descriptors.store(at + 10, 2, 0xABCD_EF01)
+    assert descriptors.load(at + 8, 8) == 0x1122_3344_EF01_7788
+    assert [descriptors.load(at + 8 + n, 1) for n in range(8)] == [0x88, 0x77, 0x01, 0xEF, 0x44, 0x33, 0x22, 0x11]
+    assert [descriptors.load(at + 8 + n, 2) for n in (0, 2, 6)] == [0x7788, 0xEF01, 0x1122]
+    assert [descriptors.load(at + 8 + n, 4) for n in (0, 4)] == [0xEF01_7788, 0x1122_3344]
+    assert descriptors.load(at, 8) == descriptors.load(at + 16, 8) == 0
+    assert [descriptors.page(at + n) for n in (0, 8, 63)] == [7 * PAGE] * 3
+    assert descriptors.page(at + 64) == 8 * PAGE
