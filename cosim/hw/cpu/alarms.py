@@ -54,7 +54,7 @@ class Alarms:
             alarm.call = None
             self._called_off += 1
             if self._called_off > 64 and 2 * self._called_off > len(self._heap):
-                self._heap[:] = [kept for kept in self._heap if kept.call is not None]  # `_ring` may be going through
+                self._heap[:] = [kept for kept in self._heap if kept.call is not None]  # the same list, for `_ring`
                 heapify(self._heap)
                 self._called_off = 0
 
