@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cosim.hw.bus.bus import Bus
 from cosim.sim.actions import Action, Taken
 from cosim.sim.agenda import Agenda
-from cosim.sim.chooser import Scheduled
+from cosim.sim.chooser import Chooser, Scheduled
 from cosim.sim.executor import Executor
 from cosim.sim.footprints import Every, Footprint, meet, words
 from cosim.sim.plain import Plain
@@ -54,6 +54,11 @@ def test_the_unperturbed_run_holds_nothing_and_counts_each_agents_actions() -> N
         scene.act("cpu0.t0.st", time, 0x10)
         scene.act("nic0.dma", time, 0x10)
     assert scene.run() == {"cpu0.t0.st#0": 3, "nic0.dma#0": 3, "cpu0.t0.st#1": 5, "nic0.dma#1": 5}
+
+
+def test_without_a_schedule_every_choice_is_the_usual_one() -> None:
+    chooser = Chooser()
+    assert {chooser.pick(n, "cpu1.t0.ld#0.past") for n in (1, 2, 3)} == {chooser.hold("cpu0.t0.st#0")} == {0}
 
 
 def test_an_action_that_is_held_waits_for_the_hold_and_keeps_its_name() -> None:
@@ -109,6 +114,18 @@ def test_the_end_of_the_hold_and_a_conflict_may_fall_on_any_ticks(conflict: int)
     scene.act("cpu0.st", 5, 0x10)
     scene.act("cpu1.st", 5 + conflict, 0x10)
     assert scene.run()["cpu0.st#0"] == min(5 + HOLD, 5 + conflict + 1)
+
+
+def test_of_several_that_wait_for_a_conflict_each_goes_after_its_own() -> None:
+    """Also behind one whose hold has ended without any: at 105 ps, where that of the others lasts longer."""
+    waiting = {"cpu0.st": (5, 0x10), "cpu1.st": (50, 0x20), "cpu2.st": (60, 0x30), "cpu3.st": (70, 0x20)}
+    scene = Scene({f"{agent}#0": 1 for agent in waiting})
+    for agent, (time, word) in waiting.items():
+        scene.act(agent, time, word)
+    scene.act("cpu4.ld", 110, 0x20, changes=False)
+    scene.act("cpu4.ld", 120, 0x30, changes=False)
+    times = scene.run()
+    assert [times[f"{agent}#0"] for agent in waiting] == [5 + HOLD, 111, 121, 111]
 
 
 def test_an_action_may_be_held_again_and_again_until_its_schedule_ends() -> None:

@@ -31,7 +31,7 @@ class FakeDomain(Object):
 class FakeDriver:
     """A small thing that keeps the contract of `IommuDriver`.
 
-    `refuses` names the (domain, device) pairs whose attach fails.
+    `refuses` names the (domain, device) pairs whose attach fails, and the (domain, IOVA) pairs whose map does.
     """
 
     def __init__(self, kernel: Kernel, *, has_blocked: bool = True, attach_ps: int = 1_000_000) -> None:
@@ -40,7 +40,7 @@ class FakeDriver:
         self.blocked = Domain("", DomainKind.BLOCKED, FakeDomain(0)) if has_blocked else None
         self.attach_ps = attach_ps
         self.calls: list[str] = []
-        self.refuses: set[tuple[str, str]] = set()
+        self.refuses: set[tuple[str, str | int]] = set()
         self.tables: dict[str, dict[int, tuple[int, int]]] = {}
         self.permitted: dict[tuple[str, int], Prot] = {}
         self.forwarded: list[tuple[int, int]] = []

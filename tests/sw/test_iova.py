@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from cosim.sim.operations import Sleep
 from cosim.sw.iova import IovaAllocator, IovaOptions, Ranges
 from cosim.sw.kernel.errors import KernelError
-from cosim.units.quantities import MS, S
+from cosim.units.quantities import MS, US, S
 from tests.sw.machine import Machine
 
 PAGE = 4096
@@ -97,6 +98,27 @@ def test_what_was_freed_last_is_what_its_cpu_gets_next() -> None:
         assert [await iovas.alloc(PAGE), await iovas.alloc(PAGE)] == [first, second]
 
     machine.run(body())
+
+
+def test_a_magazine_and_a_search_cost_what_the_options_say() -> None:
+    """Each time that they are used: as (searches, magazines)."""
+    machine = Machine()
+    iovas = allocator(machine, cache_cost="1 us", search_cost="1 ms")
+    costs: list[tuple[int, int]] = []
+
+    async def measured(call: Any) -> Any:
+        began = machine.sim.now
+        result = await call
+        took = machine.sim.now - began
+        costs.append((took // MS, took % MS // US))
+        return result
+
+    async def body() -> None:
+        for size in (PAGE, PAGE, 64 * PAGE):
+            await measured(iovas.free(await measured(iovas.alloc(size)), size))
+
+    machine.run(body())
+    assert costs == [(1, 1), (0, 1), (0, 1), (0, 1), (1, 0), (1, 0)]
 
 
 def test_another_cpu_gets_another_one() -> None:

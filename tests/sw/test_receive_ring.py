@@ -5,12 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, cast
 
+import pytest
+
 from cosim.sim.chooser import Chooser
 from cosim.sim.operations import OnInterrupt, Sleep, Work
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
 from cosim.spec.descriptor_ring import STATUS, Descriptor, RingStatus
 from cosim.sw.dma_api import Coherent, DmaApi
+from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.irq import IrqReturn
 from cosim.sw.receive_ring import DONE, ReceiveRing
 from cosim.sw.runtime import RingHardware
@@ -107,6 +110,37 @@ def test_who_waits_for_a_packet_is_woken_wherever_another_interrupt_keeps_it() -
             await Sleep(20 * US)
 
     bench.run(body())
+
+
+@pytest.mark.parametrize("interrupts", [True, False])
+def test_who_waits_for_a_packet_leaves_the_cpu_to_others_and_looks_when_it_is_woken_or_at_its_time(
+    interrupts: bool,
+) -> None:
+    bench = Bench()
+    machine, memory = bench.machine, bench.machine.memory
+    bench.device.set(STATUS.offset, RingStatus.ip.mask)
+    done: dict[str, int] = {}
+
+    def finish() -> None:
+        memory.write(RING + 8, 8, memory.peek(RING + 8, 8) | DONE)
+        if interrupts:
+            machine.cpus["cpu0"].message(40)
+
+    async def other() -> None:
+        done["other"] = machine.sim.now // (10 * US)
+
+    async def body() -> None:
+        await bench.ring.open(interrupts=interrupts)
+        await bench.ring.post(BUFFER)
+        await machine.kernel.spawn("other", other())
+        machine.sim.at(100 * US, machine.sim.initiator("nic0").rank(Stage.TRANSACTION), finish)
+        assert await bench.ring.take(poll_ps=70 * US) == BUFFER
+        done["packet"] = machine.sim.now // (10 * US)
+        with pytest.raises(KernelError, match="no buffer is posted"):
+            await bench.ring.take(poll_ps=70 * US)
+
+    bench.run(body())
+    assert done == {"other": 0, "packet": 10 if interrupts else 14}
 
 
 def test_an_interrupt_that_is_not_the_rings_is_left_to_others() -> None:

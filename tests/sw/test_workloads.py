@@ -126,9 +126,18 @@ def test_a_domain_cycle_leaves_nothing_behind() -> None:
     bench.run(cycle)
     assert bench.kernel.pages.purposes() == before[0]
     assert len(bench.masters["nic0"].told) == 3
-    moves = [event.domain for event in bench.events if isinstance(event, Attached) and event.time > 5 * MS]
-    assert moves == ["cpu0.domain-cycle.domain", "shared"] * 3
+    moves = [event for event in bench.events if isinstance(event, Attached) and event.time > 5 * MS]
+    assert [move.domain for move in moves] == ["cpu0.domain-cycle.domain", "shared"] * 3
+    assert all(
+        20 * US < back.time - there.time < 30 * US for there, back in zip(moves[::2], moves[1::2], strict=True)
+    ), "it stays there"
     assert not bench.machine.touched
+
+
+def test_a_domain_cycle_tells_its_devices_of_the_buffer_unless_it_does_not_use_them() -> None:
+    bench = Bench().run(*(workload("domain-cycle", devices=f"nic{use:d}", use=use, count=1) for use in (False, True)))
+    assert [len(master.told) for master in bench.masters.values()] == [0, 1]
+    assert bench.count(Mapped) == 2
 
 
 @pytest.mark.parametrize(("order", "begins"), [("map-first", [Mapped, Attached]), ("attach-first", [Attached, Mapped])])

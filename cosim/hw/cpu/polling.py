@@ -209,7 +209,7 @@ class _Poller:
     def skip_asleep(self) -> Steps[bool]:
         """Leave the CPU until the next round that counts; true if it was under way when the change was noticed."""
         cpu, sim, thread = self.cpu, self.sim, self.thread
-        roused = 0
+        roused: int
         alarm: Alarm
 
         def rouse() -> None:

@@ -64,8 +64,8 @@ class Rcu:
         """CPUs that a tick has found in a section; they are quiescent as soon as they leave a read section."""
         self._cpu = kernel.housekeeping
         self._doomed: dict[int, None] = {}
-        self._freeing = Batch(kernel, self.wait, "rcu_free", kernel.options.kfree_rcu_delay)
-        self._calling = Batch(kernel, self.wait, "rcu_call", 0)
+        self._freeing = Batch(kernel, self.wait, kernel.options.kfree_rcu_delay)
+        self._calling = Batch(kernel, self.wait, 0)
 
     def boot(self) -> None:
         """Start its threads, when the kernel is built."""

@@ -12,10 +12,9 @@ from cosim.sw.kernel.services import Services
 class Batch:
     """Callbacks that share grace periods: those that came before one begins are run after it, in order."""
 
-    __slots__ = ("_delay_ps", "_kernel", "_wait", "_waiting", "_word", "name")
+    __slots__ = ("_delay_ps", "_kernel", "_wait", "_waiting", "_word")
 
-    def __init__(self, kernel: Services, wait: Callable[[], Body], name: str, delay_ps: int) -> None:
-        self.name = name
+    def __init__(self, kernel: Services, wait: Callable[[], Body], delay_ps: int) -> None:
         self._kernel = kernel
         self._wait = wait
         self._delay_ps = delay_ps

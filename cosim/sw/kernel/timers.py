@@ -18,12 +18,12 @@ TIMER_VECTOR = 5
 class Timer:
     """A callback in the future, run in interrupt context. States: *idle* or *pending*."""
 
-    __slots__ = ("_armed", "_state", "callback", "cpu", "due", "name")
+    __slots__ = ("_state", "callback", "cpu", "due", "name")
 
     def __init__(self, state: Cell, name: str, callback: Callable[[], Body]) -> None:
         self.name = name
         self.callback = callback
-        self.cpu = ""
+        self.cpu: str
         self.due = 0
         self._state = state
 

@@ -16,12 +16,15 @@ from cosim.sim.operations import (
     Atomic,
     Fence,
     Load,
+    Membarrier,
     MmioRead,
     MmioWrite,
     Op,
     Park,
     Poll,
     PollEither,
+    Sleep,
+    Spawn,
     Store,
     StoreBlock,
     Work,
@@ -42,8 +45,13 @@ def took(machine: Machine, *ops: Op[Any]) -> list[int]:
 # --- What operations cost ------------------------------------------------------------------------------------------
 
 
+async def idle() -> None:
+    pass
+
+
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_each_operation_takes_its_time(executor: Any) -> None:
+    """A register read waits for the write, and a membarrier does not; to yield takes a tick."""
     machine = Machine(executor=executor)
     assert took(
         machine,
@@ -54,8 +62,11 @@ def test_each_operation_takes_its_time(executor: Any) -> None:
         Fence("rw", "rw"),
         Work(7 * NS),
         MmioWrite(DEVICE, 1),
+        Membarrier(),
         MmioRead(DEVICE),
-    ) == [2 * NS, 1 * NS, 300 * NS, 20 * NS, 10 * NS, 7 * NS, 30 * NS, 100 * NS + 150 * NS]
+        Sleep(0),
+        Spawn("child", idle()),
+    ) == [2 * NS, 1 * NS, 300 * NS, 20 * NS, 10 * NS, 7 * NS, 30 * NS, 10 * NS, 90 * NS + 150 * NS, 1, 10 * NS]
 
 
 def test_an_operation_of_no_cost_takes_a_tick() -> None:
@@ -214,11 +225,21 @@ def test_a_store_stays_in_the_buffer_for_its_residence() -> None:
     assert times == [BOOT + 31 * NS]
 
 
-def test_a_sequential_store_takes_hold_before_anything_follows() -> None:
+@pytest.mark.parametrize(
+    "second",
+    [
+        *(Load(Y), Store(Y, 1), StoreBlock(Y, (1,)), Atomic(Amo.ADD, Y, 1), Fence("w", "w")),
+        *(MmioWrite(DEVICE, 1), MmioRead(DEVICE)),
+    ],
+)
+def test_what_is_written_sequentially_takes_hold_before_anything_follows(second: Op[Any]) -> None:
+    """A store a tick after it was issued, a register write 100 ns after that."""
+    (takes,) = took(Machine(memory_model="sequential"), second)
     machine = Machine(memory_model="sequential")
     times = drained_at(machine, X)
-    timed(machine, Store(X, 1), Load(Y))
+    assert took(machine, Store(X, 1), second) == [1 * NS, 1 + takes]
     assert times == [BOOT + 1 * NS + 1]
+    assert took(Machine(memory_model="sequential"), MmioWrite(DEVICE, 1), second) == [30 * NS, 100 * NS + takes]
 
 
 def test_a_full_buffer_makes_the_next_store_wait_until_the_oldest_has_left() -> None:

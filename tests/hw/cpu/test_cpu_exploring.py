@@ -14,6 +14,7 @@ from cosim.sim.operations import (
     Atomic,
     Fence,
     Load,
+    Membarrier,
     MmioRead,
     MmioWrite,
     OnInterrupt,
@@ -169,6 +170,16 @@ def test_a_switch_between_threads_is_a_fence() -> None:
     threads = {"cpu0.t0": [Store(X, 1), Work(50 * US)], "cpu1.t0": [Load(Y), Sleep(5 * US), Load(X)]}
     run = Explored({"cpu1.t0.ld#1.past": 1}, threads)
     assert run.results["cpu1.t0"][-1] == 1
+
+
+def test_a_membarrier_is_a_fence_of_every_cpu() -> None:
+    """What another CPU loads after it is not older, and what it stores does not overtake a held store from before."""
+    loads: list[Op[Any]] = [Work(2 * US), Load(X)]
+    run = Explored({"cpu1.t0.ld#0.past": 1}, {"cpu0.t0": [Store(X, 1), Work(1 * US), Membarrier()], "cpu1.t0": loads})
+    assert run.results["cpu1.t0"][-1] == 1
+    stores: list[Op[Any]] = [Store(X, 1), Work(2 * US), Store(Y, 1), Work(20 * US)]
+    run = Explored({"cpu1.t0.st#0": 2}, {"cpu0.t0": [Work(1 * US), Membarrier()], "cpu1.t0": stores})
+    assert run.names == ["cpu1.t0.st#0", "cpu1.t0.st#1"]
 
 
 def test_a_held_interrupt_is_taken_later() -> None:

@@ -73,11 +73,12 @@ def test_parts_name_where_the_time_went() -> None:
         await Load(X, part="lock")
         await MmioRead(DEVICE)
         await Sleep(10 * NS)
+        await Sleep(0)
         spent.append((await Now()).since(before))
 
     machine.cpu.start("t0", body())
     machine.run()
-    assert spent == [{"cpu": 5 * NS, "lock": 2 * NS, "mmio": 150 * NS, "sleep": 10 * NS, "preempted": BOOT}]
+    assert spent == [{"cpu": 5 * NS, "lock": 2 * NS, "mmio": 150 * NS, "sleep": 10 * NS + 1, "preempted": BOOT}]
 
 
 @pytest.mark.parametrize(
@@ -86,8 +87,13 @@ def test_parts_name_where_the_time_went() -> None:
 def test_what_a_fence_keeps_back_waits_as_a_part_of_the_fence(op: Op[Any], takes: int) -> None:
     """The fence takes 10 ns, and what it keeps back waits for a nanosecond until the store has left."""
     machine = Machine(timing={"drain": "1 us"})
+    clocks: list[Instant] = []
+    for moment in (BOOT + 12 * NS - 1, BOOT + (12 + takes) * NS - 1):  # while it waits, and behind that
+        machine.at(moment, lambda: clocks.append(machine.cpu.clocks()["cpu0.t0"]))
     before, *_, after = (value for _, value in timed(machine, Now(), Store(X, 1), Fence("w", "rw"), op, Now()))
     assert after.since(before) == {"cpu": 1 * NS, "fence_instr": 11 * NS, "lock": takes * NS}
+    assert clocks[0].since(before) == {"cpu": 1 * NS, "fence_instr": 11 * NS - 1}
+    assert clocks[1].since(before) == {"cpu": 1 * NS, "fence_instr": 11 * NS, "lock": takes * NS - 1}
 
 
 # --- The life of threads -------------------------------------------------------------------------------------------
@@ -166,6 +172,7 @@ def test_awaiting_what_is_no_operation_is_an_error() -> None:
 def test_starting_a_thread_elsewhere_hands_over_all_stores_before_it() -> None:
     machine = Machine(2, timing={"drain": "5 us"})
     seen: list[int] = []
+    parted: list[int] = []
 
     async def child() -> None:
         seen.append(await Load(X))
@@ -174,10 +181,12 @@ def test_starting_a_thread_elsewhere_hands_over_all_stores_before_it() -> None:
         await Store(X, 7)
         view = await Spawn("child", child(), "cpu1")
         assert view == ("cpu1.child", "cpu1")
+        parted.append(machine.sim.now)
 
     machine.cpu.start("parent", parent())
     machine.run()
     assert seen == [7]
+    assert parted == [BOOT + 1 * NS + 10 * NS + 1 * NS], "the store leaves at once"
 
 
 def test_starting_a_thread_on_no_cpu_is_an_error_that_lists_them() -> None:
@@ -192,10 +201,10 @@ def test_starting_a_thread_on_no_cpu_is_an_error_that_lists_them() -> None:
     body.close()
 
 
-def test_a_membarrier_empties_every_buffer() -> None:
+def test_a_membarrier_empties_every_buffer_at_once() -> None:
     machine = Machine(2, timing={"drain": "5 us"})
-    order: list[str] = []
-    machine.memory.watch(X, lambda: order.append("store"))
+    order: list[tuple[str, int]] = []
+    machine.memory.watch(X, lambda: order.append(("store", machine.sim.now)))
 
     async def stores() -> None:
         await Store(X, 1)
@@ -203,13 +212,39 @@ def test_a_membarrier_empties_every_buffer() -> None:
 
     async def barrier() -> None:
         await Work(1 * US)
+        before = await Now()
         await Membarrier()
-        order.append("barrier")
+        order.append(("barrier", machine.sim.now))
+        assert (await Now()).since(before) == {"cpu": 10 * NS + 1 * NS}
 
     machine.cpus[0].start("stores", stores())
     machine.cpus[1].start("barrier", barrier())
     machine.run()
-    assert order == ["store", "barrier"]
+    left = BOOT + 1 * US + 10 * NS + 1 * NS
+    assert order == [("store", left), ("barrier", left)]
+
+
+@pytest.mark.parametrize("pause", range(0, 50, 2))
+def test_of_two_threads_one_of_which_has_a_membarrier_one_sees_the_others_store(pause: int) -> None:
+    """The other needs no fence, wherever the barrier meets it: its CPU passes one behind the first one's store."""
+    slow = {"store": "20 ns", "drain": "5 us"}
+    machine = Machine(2, timing=[slow, {"drain": "5 us"}])
+    seen: list[int] = []
+
+    async def barrier() -> None:
+        await Store(X, 1)
+        await Membarrier()
+        seen.append(await Load(Y))
+
+    async def plain() -> None:
+        await Work(pause * NS)
+        await Store(Y, 1)
+        seen.append(await Load(X))
+
+    machine.cpus[0].start("barrier", barrier())
+    machine.cpus[1].start("plain", plain())
+    machine.run()
+    assert 1 in seen
 
 
 def test_a_switch_is_a_quiescent_state_and_so_is_idling() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from cosim.hw.cpu.hart import Hart
-from cosim.hw.cpu.ordering import MODELS
+from cosim.hw.cpu.ordering import MODELS, Rules
 from cosim.hw.memory.memory import Memory
 from cosim.hw.memory.options import MemoryOptions
-from cosim.sim.operations import Amo, Atomic, Load, MmioWrite, Store, StoreBlock
+from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioWrite, Op, Store, StoreBlock
 from cosim.sim.simulation import Sim
 from cosim.spec.page import PAGE
 from cosim.study.conform.litmus.search import StillExecutor
@@ -16,13 +20,13 @@ LONG = 1 << 40
 
 
 class Bench:
-    """A memory that remembers, and a hart under RVWMO; other harts write memory by `write`."""
+    """A memory that remembers, and a hart, under RVWMO unless told; other harts write memory by `write`."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Rules = MODELS["rvwmo"]) -> None:
         self.sim = Sim(executor=StillExecutor)
         self.memory = Memory(self.sim, "dram0", MemoryOptions(kind="memory", base=BASE, size="1 MiB"))
         self.memory.remember(LONG)
-        self.hart = Hart(MODELS["rvwmo"], lambda address, size: self.memory, lambda address: "device")
+        self.hart = Hart(rules, lambda address, size: self.memory, lambda address: "device")
 
     def write(self, now: int, address: int, size: int, value: int) -> None:
         self.sim.now = now
@@ -66,6 +70,41 @@ def test_a_load_of_a_word_is_no_older_than_what_was_read_of_either_half() -> Non
         bench.write(5, BASE + half, 4, 1)
         assert bench.newest(9, Load(BASE + half, 4)) == 1
         assert bench.oldest(9, Load(BASE)) == 1 << 8 * half
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules(loads_coherent=False), Rules(loads_follow_stores=False)])
+def test_a_load_is_no_older_than_what_this_hart_has_read_or_written_there_unless_the_model_lacks_the_rule(
+    rules: Rules,
+) -> None:
+    """A compare-and-swap that stores nothing has read, and any other atomic has written."""
+
+    def may_go_back(op: Op[Any]) -> bool:
+        bench = Bench(rules)
+        bench.write(5, BASE, 8, 1)
+        bench.sim.now = 9
+        entry = bench.hart.execute(op, 9, lambda n: 0)
+        if isinstance(op, (Store, StoreBlock)):
+            bench.hart.drain(entry, 9)
+        return bench.oldest(10, Load(BASE)) == 0
+
+    swaps = [Atomic(Amo.CAS, BASE, 9, size, expect=expect) for expect in (3, 1) for size in (4, 8)]
+    page = StoreBlock(BASE, (3,) * (PAGE // 8))
+    reads: list[Op[Any]] = [Load(BASE), Load(BASE, 4), *swaps[:2]]
+    writes: list[Op[Any]] = [Store(BASE, 2), page, Atomic(Amo.ADD, BASE, 1), *swaps[2:]]
+    assert {may_go_back(op) for op in reads} == {not rules.loads_coherent}
+    assert {may_go_back(op) for op in writes} == {not rules.loads_follow_stores}
+
+
+def test_a_load_behind_a_fence_w_r_is_no_older_than_an_atomic_before_it() -> None:
+    bench = Bench()
+    bench.write(5, BASE, 8, 1)
+    bench.sim.now = 9
+    bench.hart.execute(Atomic(Amo.ADD, BASE + 64, 1), 9, lambda n: 0)
+    bench.hart.execute(Fence("r", "w"), 9, lambda n: 0)
+    assert bench.oldest(9, Load(BASE)) == 0
+    bench.hart.forget(9)
+    bench.hart.execute(Fence("w", "r"), 9, lambda n: 0)
+    assert bench.oldest(9, Load(BASE)) == 1
 
 
 def test_what_is_forgotten_has_ended_and_what_has_not_is_still_coherent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -188,8 +189,13 @@ def test_a_held_interrupt_is_taken_after_what_it_wakes_has_been_touched_by_anoth
     assert unrelated.held("cpu0.irq#0") == HOLD + 1
 
 
-def test_a_switch_and_a_wake_up_and_what_raises_or_masks_an_interrupt_are_told() -> None:
-    run = Held({}, MaskInterrupt(VECTOR, False), Load(X))
+async def ignored() -> None:
+    pass
+
+
+@pytest.mark.parametrize("op", [MaskInterrupt(VECTOR, False), OnInterrupt(VECTOR, ignored)])
+def test_a_switch_and_a_wake_up_and_what_raises_masks_or_connects_an_interrupt_are_told(op: Op[Any]) -> None:
+    run = Held({}, op, Load(X))
     told = {taken.agent: taken.footprint for taken in run.taken if not taken.asks}
     assert told == {
         "cpu0.t0.wake": (("cpu0", "running"),),
@@ -214,10 +220,24 @@ def test_an_interrupt_that_is_withdrawn_while_it_is_held_takes_its_name_along() 
 
     machine.cpu.start("t0", body())
     for time, level in ((5, True), (10, False), (15, True)):
-        machine.at(time * US, lambda level=level: machine.cpu.wire(VECTOR, level))
+        machine.at(time * US, partial(machine.cpu.wire, VECTOR, level))
     machine.sim.explore()
     machine.run()
     assert [(each.name, each.time // US) for each in taken] == [("cpu0.irq#1", 15)]
+
+
+@pytest.mark.parametrize(
+    ("withdraw", "again"),
+    [
+        (MaskInterrupt(VECTOR, True), MaskInterrupt(VECTOR, False)),
+        (OnInterrupt(VECTOR, None), OnInterrupt(VECTOR, ignored)),
+    ],
+    ids=["masked", "disconnected"],
+)
+def test_so_does_one_that_software_keeps_away_while_it_is_held(withdraw: Op[Any], again: Op[Any]) -> None:
+    run = Held({"cpu0.irq#0": 2}, Work(8500 * NS), withdraw, Work(5 * US), again, Work(50 * US))
+    taken = [(each.name, each.time // US) for each in run.taken if each.agent == "cpu0.irq"]
+    assert taken == [("cpu0.irq#1", 15)]
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)

@@ -165,6 +165,28 @@ def test_freeing_waits_for_the_thread_and_nothing_runs_afterwards(model: str) ->
 
 
 @pytest.mark.parametrize("model", MODELS)
+def test_who_requests_or_frees_an_interrupt_leaves_the_cpu_to_its_thread_and_to_others(model: str) -> None:
+    machine = Machine(model=model)
+    source = Source(machine, takes=500 * US)
+    seen: list[int] = []
+
+    async def other() -> None:
+        seen.append(source.inside)
+
+    async def body() -> None:
+        action = await machine.kernel.irq.request("cpu0", VECTOR, "iommu", source.handle, source.serve)
+        source.set(True)
+        await Sleep(100 * US)
+        await machine.kernel.spawn("other", other(), "cpu0")
+        await machine.kernel.irq.free(action)
+        seen.append(source.inside)
+
+    machine.start(body(), cpu="cpu0")
+    machine.go(until=1 * S)
+    assert seen == [1, 0]
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_a_thread_that_was_woken_before_its_action_was_freed_runs_once_more_and_unmasks_the_line(model: str) -> None:
     machine = Machine(model=model)
     freed, other = Source(machine), Source(machine)

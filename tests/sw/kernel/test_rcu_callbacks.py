@@ -130,7 +130,7 @@ class Watched:
         self.ran: list[tuple[int, int]] = []
         self.waits = 0
         self.while_waiting: list[Callable[[], Body]] = []
-        self.batch = Batch(self.machine.kernel, self._wait, "rcu_call", 0)
+        self.batch = Batch(self.machine.kernel, self._wait, 0)
         self.word = self.batch._word = BusyWord(self.batch._word)  # type: ignore[assignment]
 
     async def _wait(self) -> None:
