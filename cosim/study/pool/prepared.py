@@ -41,7 +41,7 @@ from cosim.sim.simulation import Sim
 from cosim.study.pool.asked import Asked, Died, Wanted, exit_code, how_it_died
 from cosim.study.pool.frames import Frames, put
 from cosim.study.pool.record import Record
-from cosim.study.pool.whole_run import Booted, failed, finished, flush, import_once, limited
+from cosim.study.pool.whole_run import Booted, alarm_in, failed, finished, flush, import_once, limited
 from cosim.study.run.run import Point
 from cosim.system.topology import Topology
 
@@ -120,7 +120,7 @@ class Prepared:
 
     def _serve(self) -> None:
         """Fork children for the points that are asked for; returns in each child, and in no other process."""
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        alarm_in(0)
         gc.collect()
         gc.freeze()  # a collection writes into what it looks at, and so would copy it into each child
         while self._asked or self._hear():
@@ -159,7 +159,7 @@ class Prepared:
         while self._asked:
             point = self._asked[0].point(self._topology)
             if point.topology.run.seed == sim.chooser.seed or sim.chooser.untouched:
-                signal.setitimer(signal.ITIMER_REAL, self._wanted.host_limit)
+                alarm_in(self._wanted.host_limit)
                 return point
             self._answer(lambda: finished(self._asked[0].point(self._topology), self._wanted))
         os._exit(0)

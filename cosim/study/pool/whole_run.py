@@ -79,6 +79,14 @@ class Late(TimeoutError):
     """A run has taken as long as it may on this computer."""
 
 
+def alarm_in(seconds: float) -> None:
+    """SIGALRM after so many seconds, and again and again: what is raised in a finalizer, Python keeps to itself.
+
+    0 calls it off.
+    """
+    signal.setitimer(signal.ITIMER_REAL, seconds, min(1, 10 * seconds))
+
+
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
     """Late, wherever the process then is, after so many seconds; 0 are endless."""
@@ -90,11 +98,11 @@ def limited(seconds: float) -> Iterator[None]:
         raise Late(f"this run has not ended after {seconds:g} s of this computer's time")
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    alarm_in(seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        alarm_in(0)
         signal.signal(signal.SIGALRM, before)
 
 

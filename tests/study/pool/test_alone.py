@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from cosim.sim.chooser import Chooser
 from cosim.study.pool import Pool
 from cosim.study.pool.after_boot import boot_key
+from cosim.study.pool.whole_run import Late, limited
 from cosim.study.run.run import Point, run
 from cosim.system.topology import Topology
 from tests.study.pool.systems import RACE, TINY, loaded
@@ -162,3 +166,21 @@ def test_a_run_that_takes_long_keeps_none_back_where_no_order_is_wanted(tmp_path
     assert sorted(order[:3]) == ["a", "b", "c"]
     os.close(reading)
     os.close(writing)
+
+
+def test_a_run_whose_time_is_up_while_no_exception_gets_anywhere_hears_of_it_again() -> None:
+    def works() -> None:
+        with suppress(Late):  # as in a finalizer, where Python lets nobody see it
+            time.sleep(20)
+        time.sleep(20)
+
+    with pytest.raises(Late), limited(1e-3):
+        works()
+
+
+def test_a_run_that_ends_in_time_is_not_late_afterwards() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with limited(1e3):
+        assert signal.getitimer(signal.ITIMER_REAL) != (0, 0)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    assert signal.getsignal(signal.SIGALRM) is before
