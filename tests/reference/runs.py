@@ -1,24 +1,29 @@
 """The runs whose outcome is written down, and what is written of each: `make reference`.
 
 Every topology that comes with cosim runs as it is and under each driver, every schedule of an experiment is replayed,
-small systems are drawn at random, and the small driver in C drives some. A change that is meant to change nothing
-changes no line; what another one changes is seen in the lines that it changes.
+actions are held here and there, small systems are drawn at random, and the small driver in C drives some. A change that
+is meant to change nothing changes no line; what another one changes is seen in the lines that it changes.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import cosim
+from cosim.sim.actions import Taken
+from cosim.study.pool.record import row_of
 from cosim.study.run.result import Result
+from cosim.study.run.run import Point, run
 from cosim.system.driver_options import DriverOptions
 from cosim.system.load import shipped
+from cosim.system.topology import Topology
 from tests.stress.ties import LARGE, tied
 
 WRITTEN = Path(__file__).with_name("runs.json")
@@ -38,6 +43,8 @@ SHORT = {
 LARGE_ONES = ("rack", "server")
 DRAWN = [number for number in range(60) if number % LARGE < LARGE - 1]
 SLOWEST = 2
+HOLDS = 12
+"""About so many actions are held."""
 
 OBJECTS = Path(__file__).parents[1] / "object"
 IN_C = f"object:{OBJECTS / 'driver' / 'queue.o'},{OBJECTS / 'driver' / 'domain.o'}"
@@ -61,11 +68,14 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 """What is written of a result as a hash, and which of its parts that is of."""
 
 Outcome = Mapping[str, int | str]
-"""Events, the end in picoseconds, the digest, and a hash of each of `PARTS`."""
+"""Events, the end in picoseconds, the digest, and a hash of each of `PARTS`; of explored runs also of their actions."""
+
+
+Run = Callable[[], Outcome]
 
 
 @cache
-def runs(first: str) -> dict[str, Callable[[], Result]]:
+def runs(first: str) -> dict[str, Run]:
     """Those that begin with a topology's name, or with "drawn" or "in C", by name."""
     return dict(_drawn() if first == "drawn" else _in_c() if first == "in C" else _of_topology(first))
 
@@ -75,27 +85,56 @@ def firsts() -> list[str]:
     return [*(name for name in shipped() if name not in LARGE_ONES), "drawn", "in C"]
 
 
-def _of_topology(name: str) -> Iterator[tuple[str, Callable[[], Result]]]:
+def _of_topology(name: str) -> Iterator[tuple[str, Run]]:
     topology = cosim.load(name)
-    run = partial(cosim.run, name, until=SHORT.get(name), slowest=SLOWEST)
-    yield name, run
+    told = partial(_told, name, until=SHORT.get(name))
+    yield name, told
     for driver in DRIVERS:
         if topology.driver != DriverOptions(variant=driver):
-            yield f"{name}, {driver}", partial(run, driver=driver)
+            yield f"{name}, {driver}", partial(told, driver=driver)
     for number, row in enumerate(topology.explore.defects if topology.explore else (), 1):
         if row.schedule:
             options = row.options.model_dump(mode="json", exclude_unset=True)
-            yield f"{name}, defect {number}", partial(run, set={"driver": options}, schedule=row.schedule)
+            yield f"{name}, defect {number}", partial(told, set={"driver": options}, schedule=row.schedule)
+    if topology.explore or name in SHORT:
+        yield f"{name}, held", partial(_held, name)
 
 
-def _drawn() -> Iterator[tuple[str, Callable[[], Result]]]:
+def _drawn() -> Iterator[tuple[str, Run]]:
     for number in DRAWN:
-        yield f"drawn, {number}", lambda number=number: cosim.run(tied(number), slowest=SLOWEST)  # type: ignore[misc]
+        yield f"drawn, {number}", lambda number=number: _told(tied(number))  # type: ignore[misc]
 
 
-def _in_c() -> Iterator[tuple[str, Callable[[], Result]]]:
+def _in_c() -> Iterator[tuple[str, Run]]:
     for name, until in DRIVEN_IN_C.items():
-        yield f"in C, {Path(name).stem}", partial(cosim.run, name, driver=IN_C, until=until, slowest=SLOWEST)
+        yield f"in C, {Path(name).stem}", partial(_told, name, driver=IN_C, until=until)
+
+
+def _told(topology: str | Topology, **options: Any) -> Outcome:
+    """What a run comes to."""
+    return outcome(cosim.run(topology, slowest=SLOWEST, **options))
+
+
+def _held(name: str) -> Outcome:
+    """The same of one in which some of all actions are held; and what took hold of which place, there and without."""
+    topology = cosim.load(name, until=SHORT.get(name))
+    free, actions = _explored(Point(topology, name, ("nobody#0:0",)))
+    asked = [taken.name for taken in actions if taken.asks]
+    chosen = asked[:: max(1, len(asked) // HOLDS)]
+    result, held = _explored(Point(topology, name, tuple(f"{each}:{1 + n % 2}" for n, each in enumerate(chosen))))
+    assert free.events
+    return {**outcome(result), "actions": _hash(_rows(actions)), "held": _hash(_rows(held))}
+
+
+def _explored(point: Point) -> tuple[Result, list[Taken]]:
+    """A run whose actions ask, and what took hold."""
+    taken: list[Taken] = []
+    return run(point, watchers=[lambda sim: sim.actions.watchers.append(taken.append)]), taken
+
+
+def _rows(actions: Sequence[Taken]) -> list[str]:
+    """All but their places in the source, which other places may take."""
+    return [repr(row_of(replace(taken, place=""))) for taken in actions]
 
 
 def outcome(result: Result) -> Outcome:
@@ -129,7 +168,7 @@ def written() -> dict[str, Outcome]:
 def main() -> int:
     """Write all anew, and name those that are not what they were."""
     before = written() if WRITTEN.exists() else {}
-    now = {name: outcome(run()) for first in firsts() for name, run in runs(first).items()}
+    now = {name: made() for first in firsts() for name, made in runs(first).items()}
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in now.items())
     WRITTEN.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
     changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
