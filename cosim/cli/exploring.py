@@ -81,7 +81,13 @@ def _search_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             metavar="N",
             help="At most so many for each driver; drawn: 1000.",
         ),
-        click.option("--time", "seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="For each driver."),
+        click.option(
+            "--time",
+            "seconds",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="For each driver.",
+        ),
         *pool_options(60),
         click.option("--skip-equal", is_flag=True, help="Add nothing to a schedule whose partial order was seen."),
         click.option("--allocations", is_flag=True, help="Let allocations fail, too."),
@@ -108,7 +114,11 @@ def _search_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(epilog=EXIT_CODES, short_help="Search schedules for what a topology must not show.")
 @_search_options
-@click.option("--list-actions", is_flag=True, help="Print what may be held, and what each touches; search nothing.")
+@click.option(
+    "--list-actions",
+    is_flag=True,
+    help="Print what may be held in each --driver, or in the topology's own, and what each touches; search nothing.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 @click.option(
     *("-o", "--output"),
@@ -154,6 +164,8 @@ def explore(
     request = Request(first_cell=one_cell, seed=seed or 0, **search)
     given: dict[str, Any] = {"folder": Path(output), "resume": resume}
     changes: dict[str, Any] = {"sets": sets, "overlays": overlays, "seed": seed, "until": until}
+    if list_actions and as_json:
+        raise click.UsageError("--list-actions prints text; leave --json out")
     if list_actions:
         return _list_actions(topologies, request, changes)
     found, printed = Exploration(), 0
@@ -182,7 +194,9 @@ def _list_actions(topologies: tuple[str, ...], request: Request, changes: dict[s
     from cosim.study.explore.listing import listing
     from cosim.study.report.actions_list import print_actions
 
-    for cell in first_cells(topologies, request, **changes):
+    for number, cell in enumerate(list(first_cells(topologies, request, **changes))):
+        if number:
+            click.echo()
         print_actions(cell, list(listing(cell)))
     return 0
 

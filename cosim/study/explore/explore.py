@@ -49,7 +49,7 @@ class Exploration:
     @property
     def exit_code(self) -> int:
         """0 if every row came out as it had to; 2 if a driver of the user's own has failed, or if there was nothing to
-        search in a topology; 4 if runs took too long on the computer for a row to be known."""
+        search in a topology; 4 if runs took too long on the computer for a row to be known, or none was made."""
         if self.interrupted:
             return 130
         if any(row.found is not None and row.found.sign.startswith("error:") for row in self.rows):
@@ -57,7 +57,7 @@ class Exploration:
         by_topology = groupby(self.rows, key=lambda row: row.name)
         if any(all(row.nothing and row.found is None for row in rows) for _, rows in by_topology):
             return 2
-        if any(row.late and row.found is None for row in self.rows):
+        if any(row.found is None and (row.late or not row.runs) for row in self.rows):
             return 4
         return 0 if all(row.as_wanted for row in self.rows) else 1
 
@@ -111,10 +111,13 @@ def explorations(
 
 
 def first_cells(topologies: Sequence[str | Path | Topology], request: Request, **changes: Any) -> Iterator[Cell]:
-    """Of each topology the first driver, hold and starts; `changes` as for `explorations`."""
+    """Of each topology, under each driver that is asked for or under its own, the first hold and starts.
+
+    `changes` are as for `explorations`. TopologyError.
+    """
     for topology in expanded(topologies):
-        task = next(tasks(topology, request, **changes))
-        yield _grid(task, request)[0]
+        for task in tasks(topology, request, own=True, **changes):
+            yield _grid(task, request)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,8 @@ class _Engine:
 
     def row(self, task: Task) -> Row:
         row = self._search(task)
-        if self.request.mutants and row.found is None and not row.stopped:
+        row.with_mutants = self.request.mutants
+        if row.with_mutants and row.found is None and not row.stopped:
             for name, driver in mutants(task.subject.topology.driver):
                 mutant = self._search(replace(task, subject=task.subject.under(driver), wanted=None))
                 mutant.step = name
@@ -149,6 +153,7 @@ class _Engine:
             explore.reached_by,
             task.wanted,
             len(explore.defects),
+            task.chosen_by,
             strategy=request.strategy,
             deviations=deviations,
         )

@@ -35,7 +35,7 @@ def keep(row: Row, folder: Path, *, small: bool, jobs: int | None, stop: Stop) -
     cannot be written.
     """
     found = row.found
-    if found is None or found.sign.startswith(("error", "lost")):
+    if found is None or found.crashed:
         return
     path = folder / f"{_name(row, found)}.json"
     with Pool(jobs, signals=()) as pool:

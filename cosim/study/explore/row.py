@@ -29,6 +29,11 @@ class Found:
     held: Mapping[str, str] = field(default_factory=dict)
     """Where a compiled driver asks for what the schedule holds, by the names of the actions."""
 
+    @property
+    def crashed(self) -> bool:
+        """Whether the run came to no end: its process died, or an exception was raised. That shows nothing of order."""
+        return self.sign.startswith(("error", "lost"))
+
     def as_json(self) -> dict[str, Any]:
         """The object that `explore --json` prints for it."""
         return {
@@ -57,6 +62,8 @@ class Row:
     """How the signature begins that has to be found; empty, if nothing may be found; None, if nothing was said."""
     defects: int = 0
     """In how many drivers the topology says that something has to be found."""
+    chosen_by: str = ""
+    """The options that name the driver, such as ``--driver``; empty if the topology does."""
     strategy: str = "bounded"
     deviations: int = 1
     cells: int = 0
@@ -84,6 +91,8 @@ class Row:
     found: Found | None = None
     others: dict[str, Found] = field(default_factory=dict)
     """What else was shown, by its signature, each with the first run that did."""
+    with_mutants: bool = False
+    """Whether mutants were asked for: they are searched once this search has come to its end and is clean."""
     mutants: list[Row] = field(default_factory=list)
     """The same search with a step of the driver taken out, each; `step` says which."""
     step: str = ""

@@ -9,6 +9,7 @@ asked.
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from cosim.study.explore.row import Found, Row, span, told
 from cosim.study.pool import Pool, Record
 from cosim.study.run.run import Point
 from cosim.study.run.stop import Stop
+from cosim.study.sweep.named_files import contents
 
 Schedule = tuple[str, ...]
 Try = tuple[Cell, Schedule]
@@ -208,5 +210,8 @@ def _answered(schedule: Schedule, answer: str) -> bool:
 
 
 def _key(cell: Cell) -> str:
-    """What tells cells apart, in whatever process."""
-    return hashlib.blake2b(cell.topology.model_dump_json().encode(), digest_size=8).hexdigest()
+    """What tells cells apart, in whatever process: the topology, and what is in the files that it names."""
+    text = cell.topology.model_dump_json()
+    if named := contents(cell.topology):
+        text += json.dumps(named)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from cosim.config.problems import Position, Problem, TopologyError
@@ -18,11 +18,12 @@ from cosim.system.topology import Topology
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One row that is to be searched; `wanted` is as in a `Row`."""
+    """One row that is to be searched; `wanted` and `chosen_by` are as in a `Row`."""
 
     subject: Subject
     explore: ExploreOptions
     wanted: str | None
+    chosen_by: str = ""
 
 
 def expanded(topologies: Sequence[str | Path | Topology]) -> list[str | Path | Topology]:
@@ -54,38 +55,44 @@ def tasks(
     overlays: Sequence[str] = (),
     seed: int | None = None,
     until: str | None = None,
+    own: bool = False,
 ) -> Iterator[Task]:
-    """The rows of one topology: its drivers, those that are asked for, or those that its `explore:` names.
+    """The rows of one topology: the drivers that are asked for, or those that its `explore:` names, or its own.
 
-    Raises TopologyError for what cannot be searched.
+    With `own` its own comes before those that its `explore:` names. Raises TopologyError for what cannot be searched.
     """
-    # Values are set beside the driver that is asked for: the file's own may lack the axis' cell that they are for.
-    first, *others = request.drivers or (None,)
-    loaded = load(topology, driver=first, sets=sets, overlays=overlays, seed=seed, until=until)
     name = "topology" if isinstance(topology, Topology) else Path(topology).name.removesuffix(".yaml")
     source = name if isinstance(topology, Topology) else str(topology)
-    explore = loaded.explore or ExploreOptions()
-    plain = Subject(name, loaded, source, tuple(sets), tuple(overlays), seed, until, driver=first)
-    asked = [plain] if first is not None else []
-    for driver in others:
-        under = load(topology, driver=driver, sets=sets, overlays=overlays, seed=seed, until=until)
-        asked.append(replace(plain, topology=under, driver=driver))
-    own = any(text.startswith("driver") for text in sets)
-    for subject, wanted in _drivers(plain, explore, asked, own=own):
+    asked = []
+    for driver in request.drivers or (None,):
+        # Values are set beside the driver that is asked for: the file's own may lack the axis' cell that they are for.
+        loaded = load(topology, driver=driver, sets=sets, overlays=overlays, seed=seed, until=until)
+        asked.append(Subject(name, loaded, source, tuple(sets), tuple(overlays), seed, until, driver=driver))
+    explore = asked[0].topology.explore or ExploreOptions()
+    chosen_by = " and ".join(_choosing(request, sets))
+    for subject, wanted in _drivers(asked, explore, as_asked=own or bool(chosen_by)):
         _check(subject, explore, request)
-        yield Task(subject, explore, wanted)
+        yield Task(subject, explore, wanted, chosen_by)
+
+
+def _choosing(request: Request, sets: Sequence[str]) -> Iterator[str]:
+    """The options by which somebody has chosen a driver."""
+    if request.drivers:
+        yield "--driver"
+    yield from (f"-s {text.partition('=')[0]}" for text in sets if text.startswith("driver"))
 
 
 def _drivers(
-    plain: Subject, explore: ExploreOptions, asked: Sequence[Subject], *, own: bool
+    asked: Sequence[Subject], explore: ExploreOptions, *, as_asked: bool
 ) -> Iterator[tuple[Subject, str | None]]:
-    """Each driver, and what the file says has to come out of it: `asked`, or those of the file, or its `own` one."""
+    """Each driver, and what the file says has to come out of it: those of the file, if it says so of any and nobody
+    wants the ones that are `asked` for."""
     said: list[tuple[DriverOptions, str]] = [(row.options, row.signature) for row in explore.defects]
     said += [(driver_options(driver), "") for driver in explore.clean]
-    if not asked and said and not own:
-        for driver, wanted in said:
-            yield plain.under(driver), wanted
-    for subject in asked or ([plain] if own or not said else []):
+    if said and not as_asked:
+        yield from ((asked[0].under(driver), wanted) for driver, wanted in said)
+        return
+    for subject in asked:
         yield subject, next((wanted for known, wanted in said if known == subject.topology.driver), None)
 
 

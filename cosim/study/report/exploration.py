@@ -18,7 +18,7 @@ from cosim.study.report.terminal import console_on
 from cosim.sw.driver.compiled import without_folders
 
 NAMED = 3
-"""As many drivers that were found are named behind one that is clean."""
+"""As many drivers that were found are named behind one that is clean, and signatures behind one that was not found."""
 SHOWN_MESSAGES = 3
 WIDEST_DRIVER = 34
 """Characters of a driver's name that still stand in the first column, where a line has twice as many."""
@@ -114,56 +114,93 @@ def _verdict(row: Row) -> str:
 
 def _extent(row: Row) -> str:
     """How far a search without a find has come."""
+    runs = _count(row.runs, "schedule")
     if row.strategy != "bounded":
-        return f"{row.runs:,} drawn schedules"
+        return _count(row.runs, "drawn schedule")
     if not row.stopped and row.complete >= row.deviations:
         kept = " that were not skipped" if row.skipped else ""
-        return f"all {row.runs:,} schedules{kept} of k <= {row.deviations}"
+        all_of_them = f"all {runs}" if row.runs > 1 else "the only schedule"
+        return f"{all_of_them}{kept} of k <= {row.deviations}"
     if row.stopped == "late":
-        return f"{row.runs:,} schedule{'s' * (row.runs != 1)}, {row.late:,} of which came to no end"
+        return f"{runs}, {row.late:,} of which came to no end"
     ends = {"time": "the time was over", "schedules": "as many were asked for", "interrupted": "interrupted"}
     part = f"all of k <= {row.complete}" if row.complete >= 0 else "not all unperturbed runs"
-    level = f", {row.by_level[-1]:,} of {row.next_level:,} of k = {len(row.by_level) - 1}"
-    return f"{row.runs:,} schedules, {part}{level} ({ends.get(row.stopped, row.stopped)})"
+    level = f", {row.by_level[-1]:,} of {row.next_level:,} of k = {len(row.by_level) - 1}" if row.next_level else ""
+    return f"{runs}, {part}{level} ({ends.get(row.stopped, row.stopped)})"
 
 
 def _notes(row: Row, rows: list[Row], names: Mapping[str, str]) -> Iterable[str]:
-    if row.found is None and not row.nothing and row.complete >= 0:
-        yield f"{_span(row.actions)} actions, {_span(row.conflicts)} in conflict"
-        yield _proof(row, rows, names)
+    if row.found is None:
+        if row.others:
+            shown = [f"{sign} (after {hit.n:,})" for sign, hit in row.others.items()]
+            more = [f"and {len(shown) - NAMED} more"] if len(shown) > NAMED else []
+            yield f"it shows instead: {'; '.join([*shown[:NAMED], *more])}"
+        if not row.nothing and row.complete >= 0:
+            yield f"{_span(row.actions, 'action')}, {_span(row.conflicts)} in conflict"
+            if not row.mutants and not _seen(row):
+                yield _proof(row, rows, names)
+        if row.mutants:
+            yield from _mutants(row.mutants)
     if row.skipped:
-        yield f"skipped what {row.skipped:,} schedules lead to whose partial order had been seen"
+        yield f"skipped what follows {_count(row.skipped, 'schedule')} whose partial order had been seen"
     elif row.orders:
-        yield f"{row.orders:,} partial orders"
+        yield _count(row.orders, "partial order")
     if row.alike and not row.stopped:
         yield f"{row.alike} of the combinations of starts make no difference: the run is that of another one"
     if row.late:
         yield f"{row.late:,} took longer than a run may on this computer: --host-limit gives more time"
     if row.lost:
-        yield f"{row.lost:,} run{'s' * (row.lost != 1)} died, or raised an exception"
+        yield f"{_count(row.lost, 'run')} died, or raised an exception"
+
+
+def _seen(row: Row) -> bool:
+    """Whether a search has seen something go wrong, be it what it looked for or not; a crash is nothing that it saw."""
+    found = [*([row.found] if row.found else ()), *row.others.values()]
+    return not all(one.crashed for one in found)
 
 
 def _proof(row: Row, rows: list[Row], names: Mapping[str, str]) -> str:
     """What shows that a search which found nothing could have."""
-    found = [other for other in rows if other is not row and other.found is not None]
-    seen = [mutant for mutant in row.mutants if mutant.found is not None]
-    if row.mutants:
-        named = ", ".join(f"{mutant.step} ({mutant.found.n:,})" for mutant in seen if mutant.found)
-        return f"of {len(row.mutants)} drivers with a step less it finds {len(seen)}: {named}" if seen else _BLIND
+    found = [other for other in rows if other is not row and _seen(other)]
     if len(found) > NAMED:
         own = [other for other in found if other.driver.startswith(f"{row.driver} ")]
         of_them = f", {len(own)} of them {row.driver} with a change" if own else ""
         return f"the same search finds {len(found)} other drivers{of_them}"
     if found:
         return f"the same search finds {', '.join(names[other.driver] for other in found)}"
-    if row.defects > len(rows) - 1:
-        return f"the file names {row.defects} drivers to be found, which shows that it could be: leave --driver out"
-    return f"{_BLIND}; --mutants takes steps out of the driver"
+    left = row.defects - sum(bool(other.wanted) for other in rows)
+    if row.chosen_by and left > 0:
+        return f"not searched: {_count(left, 'driver')} that the file names to be found; leave {row.chosen_by} out"
+    if not row.with_mutants:
+        return f"{_BLIND}; --mutants takes steps out of the driver"
+    if row.stopped:
+        return f"{_BLIND}; --mutants takes no step out of a driver whose search has not come to its end"
+    return f"{_BLIND}; --mutants finds no step that it could take out of the driver"
+
+
+def _mutants(mutants: Sequence[Row]) -> Iterable[str]:
+    """Which of the drivers with a step less the same search finds, and which not."""
+    seen = [f"{mutant.step} ({mutant.found.n:,})" for mutant in mutants if mutant.found and not mutant.found.crashed]
+    of_them = f"of {_count(len(mutants), 'driver')} with a step less it finds"
+    yield f"{of_them} {len(seen)}: {', '.join(seen)}" if seen else f"{of_them} none: {_BLIND}"
+    missed = [mutant for mutant in mutants if mutant.found is None]
+    for said, steps in (
+        ("not found", [mutant.step for mutant in missed if not mutant.stopped]),
+        ("not searched to the end", [mutant.step for mutant in missed if mutant.stopped]),
+        ("died, or raised an exception", [one.step for one in mutants if one.found and one.found.crashed]),
+    ):
+        if steps:
+            yield f"{said}: {', '.join(steps)}"
 
 
 _BLIND = "nothing shows that this search could have found anything"
 
 
-def _span(numbers: tuple[int, int]) -> str:
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def _span(numbers: tuple[int, int], noun: str = "") -> str:
     low, high = numbers
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    text = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{text} {noun}{'s' * (high != 1)}" if noun else text

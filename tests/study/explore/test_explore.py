@@ -11,10 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import cosim
+from cosim.cli import main
 from cosim.config.problems import TopologyError
-from cosim.study.explore.explore import JOURNAL, Exploration, explorations
+from cosim.study.explore.explore import JOURNAL, Exploration, explorations, first_cells
 from cosim.study.explore.journal import Journal
 from cosim.study.explore.request import Request
 from cosim.study.explore.row import Row
@@ -89,7 +91,7 @@ def test_a_search_that_stops_early_says_how_far_it_came_and_is_not_called_clean(
     assert (row.stopped, row.by_level, row.complete) == ("schedules", [1, 4], 0)
     text = " ".join(as_text([row]).split())
     assert f"nothing found: 5 schedules, all of k <= 0, 4 of {row.next_level} of k = 1" in text
-    assert "the file names 2 drivers to be found" in text
+    assert "not searched: 2 drivers that the file names to be found; leave --driver out" in text
 
 
 def test_objects_are_named_without_their_folders_where_these_have_no_room_and_make_no_difference() -> None:
@@ -102,7 +104,7 @@ def test_objects_are_named_without_their_folders_where_these_have_no_room_and_ma
     assert any(line.startswith("  object:iommu.o,iommu_riscv64.o") for line in two)
     assert any(line.startswith("  object:iommu.o,-iommu.c:453 ") for line in two)
     assert max(map(len, two)) <= 80
-    assert "  object:riscv/iommu.o  clean: all 1 schedules of k <= 1" in table("riscv/iommu.o")
+    assert "  object:riscv/iommu.o  clean: the only schedule of k <= 1" in table("riscv/iommu.o")
     same = table(f"{far}/before/iommu.o,{far}/x/iommu.o", f"{far}/behind/iommu.o,{far}/x/iommu.o")
     assert f"  object:{far}/behind/iommu.o,{far}/x/iommu.o" in same
 
@@ -272,10 +274,42 @@ def test_nothing_to_search_is_an_error_of_a_topology_and_not_of_one_driver_of_se
     for topology, nothing, sign in rows:
         found = SimpleNamespace(sign=sign) if sign else None
         row = SimpleNamespace(
-            name=topology, nothing=nothing, found=found, late=0, stopped="", driver="", as_wanted=True
+            name=topology, nothing=nothing, found=found, runs=1, late=0, stopped="", driver="", as_wanted=True
         )
         exploration.rows.append(row)  # type: ignore[arg-type]
     assert exploration.exit_code == code
+
+
+def test_a_search_that_had_no_time_for_a_single_run_has_come_to_nothing_and_says_so(path: Path) -> None:
+    exploration = cosim.explore(path, drivers=["merged"], one_cell=True, seconds=0, jobs=1)
+    assert [(row.runs, row.stopped) for row in exploration.rows] == [(0, "time")]
+    assert exploration.exit_code == 4
+    refused = CliRunner().invoke(main, ["explore", str(path), "--time", "0"])
+    assert (refused.exit_code, "0.0 is not in the range x>0" in refused.output) == (2, True)
+
+
+def test_actions_are_listed_under_each_driver_that_is_asked_for_or_under_the_topology_s_own(path: Path) -> None:
+    """Not under what the file says has to be found: that is searched, and no one's own driver."""
+
+    def listed(*drivers: str, **changes: Any) -> list[tuple[str, str]]:
+        cells = first_cells([path, path], Request(drivers=drivers), **changes)
+        return [(cell.subject.driver_name, str(cell)) for cell in cells]
+
+    first = "hold 10 us, cpu1.attach at 0 ps"
+    assert listed() == [("merged", first)] * 2
+    assert listed("v2", "latest") == [("v2", first), ("latest", first)] * 2
+    assert listed(sets=["driver.queue=no-mmiowb"]) == [("merged queue=no-mmiowb", first)] * 2
+    refused = CliRunner().invoke(main, ["explore", str(path), "--list-actions", "--json"])
+    assert (refused.exit_code, "--list-actions prints text; leave --json out" in refused.output) == (2, True)
+
+
+def test_what_has_chosen_a_driver_is_known_of_its_row(path: Path) -> None:
+    def chosen_by(*drivers: str, sets: tuple[str, ...] = ()) -> set[str]:
+        return {task.chosen_by for task in tasks(str(path), Request(drivers=drivers), sets=sets)}
+
+    assert chosen_by(sets=("run.hold=5us",)) == {""}
+    assert chosen_by("latest") == {"--driver"}
+    assert chosen_by("latest", sets=("driver.queue=no-mmiowb",)) == {"--driver and -s driver.queue"}
 
 
 def test_what_is_set_is_set_beside_the_driver_that_is_asked_for(path: Path) -> None:

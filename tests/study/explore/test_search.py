@@ -39,17 +39,22 @@ class Runs:
 
 
 def searched(
-    *added: str, order: Callable[[Point], int] = lambda point: 1, deviations: int = 2, **asked: Any
+    *added: str,
+    order: Callable[[Point], int] = lambda point: 1,
+    deviations: int = 2,
+    driver: str | None = None,
+    journal: Journal | None = None,
+    **asked: Any,
 ) -> tuple[Row, list[tuple[int, Schedule]]]:
     """What has come out, and the runs in order: the hold, and the schedule."""
-    subject = Subject("tiny", cosim.load(TINY), str(TINY))
+    subject = Subject("tiny", cosim.load(TINY, driver=driver), str(TINY))
     runs = Runs(added, order)
     row = Search(
         Row("tiny", "merged", deviations=deviations),
         list(cells(subject, HOLDS, {})),
         Request(**asked),
         cast(Pool, runs),
-        Journal({}).of(""),
+        (Journal({}) if journal is None else journal).of(""),
         lambda row, left: None,
         Stop(),
     ).run()
@@ -99,3 +104,19 @@ def test_drawn_schedules_are_shared_out_among_the_cells(strategy: str) -> None:
     row, made = searched("a#0:1", "b#0:1", strategy=strategy, schedules=7)
     assert row.by_level == [2, 7]
     assert [sum(hold == each for hold, _ in made[2:]) for each in HOLDS] == [4, 3]
+
+
+def test_a_search_goes_on_only_with_runs_of_files_that_are_as_they_were(tmp_path: Path) -> None:
+    own, path = tmp_path / "own.py", tmp_path / "journal.jsonl"
+    policy = "from cosim.sw.driver.policies.invalidate import PerIommu\n\n\nclass Mine(PerIommu):\n    "
+
+    def made() -> list[tuple[int, Schedule]]:
+        with Journal({}, path, resume=True) as journal:
+            return searched("a#0:1", driver=f"{own}:Mine", journal=journal)[1]
+
+    own.write_text(f"{policy}pass\n")
+    every = [*in_each(()), *in_each(("a#0:1",))]
+    assert made() == every
+    assert made() == []
+    own.write_text(f"{policy}edited = True\n")
+    assert made() == every

@@ -24,6 +24,7 @@ from cosim.study.report.ordering.steps import Source as InC
 from cosim.study.run.run import Point
 from cosim.sw.kernel.rcu_callbacks import Batch
 from cosim.system.load import as_data, load, resolved
+from cosim.units.quantities import format_time
 from tests.study.finding.systems import HELD, UNFLUSHED, beside, found, record_of
 
 COMMAND = "cosim replay found.json"
@@ -115,6 +116,13 @@ def test_as_text_it_fits_and_has_the_rule_and_the_command_at_its_foot(width: int
     assert foot.startswith("violated: flush-promises: What software takes for flushed is flushed")
     assert " ".join(found().shown.message.split()) in foot
     assert foot.endswith(f"replay: {COMMAND}")
+
+
+def test_it_says_how_its_times_lead_to_those_of_all_other_outputs() -> None:
+    drawn = {line.time + picture().origin for line in picture().lines if line.violates}
+    assert found().shown.time_ps in drawn
+    for text in (plain(picture()), html(picture())):
+        assert f"from the end of boot and preparation, {format_time(picture().origin)} after reset" in text
 
 
 def test_as_text_the_held_span_is_marked_on_every_line() -> None:

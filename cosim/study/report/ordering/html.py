@@ -57,6 +57,7 @@ def _all(picture: Picture) -> Iterator[str]:
     yield f"<h1>{escape(picture.title)}</h1>"
     if picture.schedule:
         yield f"<p>schedule <code>{escape(', '.join(picture.schedule))}</code></p>"
+    yield f'<p class="faint">{escape(picture.clock)}</p>'
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in picture.columns)
     yield f'<table>\n<thead><tr><th scope="col">us</th>{heads}</tr></thead>\n<tbody>'
     for line in picture.lines:

@@ -56,6 +56,8 @@ class Picture:
     schedule: tuple[str, ...]
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
+    origin: int
+    """What the times of lines count from, the end of boot, in picoseconds from reset: the clock of `message`."""
     left_out: int
     pages: tuple[str, ...]
     oracle: str
@@ -65,6 +67,11 @@ class Picture:
     """The other signatures that it shows."""
     digest: str
     command: str
+
+    @property
+    def clock(self) -> str:
+        """What the column of times counts, and how that leads to the times of every other output."""
+        return f"times count from the end of boot and preparation, {format_time(self.origin)} after reset"
 
 
 def picture_of(finding: Finding, command: str = "") -> Picture:
@@ -85,6 +92,7 @@ def picture_of(finding: Finding, command: str = "") -> Picture:
         schedule=finding.schedule,
         columns=tuple(dict.fromkeys(columns.values())),
         lines=tuple(_lines(picked.steps, columns, letters, recording.boot_ps, times)),
+        origin=recording.boot_ps,
         left_out=picked.left_out,
         pages=tuple(f"{letter}: IOVA {one.iova:#x} in {one.domain}" for one, letter in letters.items()),
         oracle=shown.oracle,

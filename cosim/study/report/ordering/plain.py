@@ -23,6 +23,7 @@ def _all(picture: Picture, width: int) -> Iterator[str]:
     yield from textwrap.wrap(picture.title, width)
     if picture.schedule:
         yield from _wrapped(f"schedule {', '.join(picture.schedule)}", width)
+    yield from _wrapped(picture.clock, width)
     yield ""
     times = max([_TIME, *(len(_time(line)) for line in picture.lines)])
     room = (width - times - 1) // max(1, len(picture.columns))
