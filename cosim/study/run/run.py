@@ -46,6 +46,8 @@ QUICK_S = 0.05
 """How often, in a run, its progress is told: at least so many times, and at first as often as this in simulated time;
 a slice that took the host less than this, in seconds, is followed by one twice as long."""
 _CHOICE = re.compile(r".+#\d+(\.past|\.[1-9]\d*)?:\d+")
+_BETWEEN = re.compile(r"(?<=\d)[;|+&\s]+(?=[^#:]+#\d+[^#:]*:\d)")
+"""What stands between two choices, and is no comma."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,7 @@ class Point:
     command: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        problems = [
-            Problem(Position("--schedule"), (), f"{choice!r} is not NAME:ANSWER, such as cpu0.map.st#7:1")
-            for choice in self.schedule
-            if not _CHOICE.fullmatch(choice)
-        ]
+        problems = [Problem(Position("--schedule"), (), wrong) for wrong in map(_wrong_choice, self.schedule) if wrong]
         problems += [
             Problem(Position("--schedule"), (), f"{name} is answered {times} times")
             for name, times in Counter(choice.rpartition(":")[0] for choice in self.schedule).items()
@@ -74,6 +72,14 @@ class Point:
         ]
         if problems:
             raise TopologyError(problems)
+
+
+def _wrong_choice(choice: str) -> str:
+    """Why a text is no choice with its answer; empty if it is one."""
+    if not _CHOICE.fullmatch(choice):
+        return f"{choice!r} is not NAME:ANSWER, such as cpu0.map.st#7:1"
+    several = _BETWEEN.sub(",", choice)
+    return f"{choice!r} is one text; separate choices with a comma: {several}" if several != choice else ""
 
 
 def command_line(

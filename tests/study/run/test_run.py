@@ -203,6 +203,12 @@ def test_a_call_may_take_longer_by_every_hold_of_a_schedule(tiny):
         (["cpu0.t.st#7.0:1"], "--schedule: 'cpu0.t.st#7.0:1' is not NAME:ANSWER, such as cpu0.map.st#7:1"),
         (["cpu0.t.st#7.1.past:1"], "--schedule: 'cpu0.t.st#7.1.past:1' is not NAME:ANSWER"),
         (["cpu0.t.st#7:1", "cpu0.t.st#7:2"], "--schedule: cpu0.t.st#7 is answered 2 times"),
+        (
+            ["a#0:1;b#7.past:1; c#0.1:2"],
+            "--schedule: 'a#0:1;b#7.past:1; c#0.1:2' is one text; separate choices with a "
+            "comma: a#0:1,b#7.past:1,c#0.1:2",
+        ),
+        (["a#0:1 b#0:1"], "--schedule: 'a#0:1 b#0:1' is one text; separate choices with a comma: a#0:1,b#0:1"),
     ],
 )
 def test_what_is_no_schedule_is_refused(schedule, said):
