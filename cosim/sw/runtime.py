@@ -79,6 +79,8 @@ class Runtime:
     """The devices that have yet to be plugged in, by name."""
     preparing: dict[str, None] = field(default_factory=dict)
     """The threads that prepare something at present, in the order in which they began."""
+    rounds: dict[str, int] = field(default_factory=dict)
+    """How many rounds each thread of a workload has made so far, from the beginning of its first one on."""
     direct: DmaDirect = field(init=False)
     """The DMA API without translation, of every device that has no other."""
 

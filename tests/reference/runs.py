@@ -62,10 +62,12 @@ DRIVEN_IN_C = {
 PARTS: Mapping[str, tuple[str, ...]] = {
     "times": ("boot_ps", "window_ps", "latencies", "unfinished", "slowest"),
     "counters": ("scalars", "seen", "ended", "requests", "faults", "bus_errors", "queue_errors"),
-    "findings": ("outcome", "failures", "limit", "signatures", "violation_count", "violations", "unasked"),
+    "findings": ("outcome", "failures", "limit", "signatures", "violation_count", "violations", "inactive", "unasked"),
     "log": ("log", "log_lines"),
 }
 """What is written of a result as a hash, and which of its parts that is of."""
+RARE = ("inactive",)
+"""Parts that are written where there is something in them: few runs have any."""
 
 Outcome = Mapping[str, int | str]
 """Events, the end in picoseconds, the digest, and a hash of each of `PARTS`; of explored runs also of their actions."""
@@ -142,7 +144,10 @@ def outcome(result: Result) -> Outcome:
     told = result.as_json()
     for violation in told["violations"]:
         del violation["replay"]  # which may name files of this machine
-    hashes = {name: _hash({part: told[part] for part in parts}) for name, parts in PARTS.items()}
+    hashes = {
+        name: _hash({part: told[part] for part in parts if told[part] or part not in RARE})
+        for name, parts in PARTS.items()
+    }
     return {"events": result.events, "end_ps": result.simulated_ps, "digest": result.digest, **hashes}
 
 

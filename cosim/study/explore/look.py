@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from cosim.sim.actions import AFTER_CONFLICT, AFTER_HOLD, Taken
 from cosim.sim.chooser import Chooser, Scheduled
@@ -31,6 +31,8 @@ class Look:
     """Likewise of all effects, in conflict or not, if that was wanted."""
     order: int = 0
     """The run's partial order (`orders`), if that was wanted."""
+    inactive: Mapping[str, str] = field(default_factory=dict)
+    """The threads that had no part in the run, and why, in words, if it was the unperturbed one."""
 
 
 class Asking(Scheduled):
@@ -104,6 +106,7 @@ class Looking:
             (*_answers(held), *choices),
             tuple(_answers(asking)) if self.everything else (),
             order,
+            {} if run.point.schedule else run.inactive,
         )
 
 

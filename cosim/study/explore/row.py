@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from cosim.study.pool.record import Record
@@ -51,6 +51,14 @@ class Found:
 
 
 @dataclass(slots=True)
+class Inactive:
+    """Of how many cells a thread had no part in the unperturbed run, and why in the first of them, in words."""
+
+    cells: int
+    why: str
+
+
+@dataclass(slots=True)
 class Row:
     """A search as far as it has come."""
 
@@ -77,6 +85,8 @@ class Row:
     actions: tuple[int, int] = (0, 0)
     """How many effects asked in the unperturbed runs: the fewest and the most in a cell."""
     conflicts: tuple[int, int] = (0, 0)
+    inactive: dict[str, Inactive] = field(default_factory=dict)
+    """The threads that had no part in unperturbed runs, by name."""
     skipped: int = 0
     """Schedules whose partial order was one that had been seen, so that nothing was added to them."""
     orders: int = 0
@@ -107,6 +117,12 @@ class Row:
         """Whether there was nothing to search: no effect of the unperturbed runs was in conflict, and no choice."""
         return self.found is None and self.complete >= 0 and not self.conflicts[1] and self.strategy != "random"
 
+    def note_inactive(self, threads: Iterable[Mapping[str, str]]) -> None:
+        """Note the threads that had no part in the unperturbed run of each cell."""
+        for cell in threads:
+            for name, why in cell.items():
+                self.inactive.setdefault(name, Inactive(0, why)).cells += 1
+
     def as_json(self) -> dict[str, Any]:
         """The object that `explore --json` prints for it."""
         return {
@@ -125,6 +141,7 @@ class Row:
             "complete": self.complete,
             "actions": list(self.actions),
             "conflicts": list(self.conflicts),
+            "inactive": {name: asdict(one) for name, one in self.inactive.items()},
             "skipped": self.skipped,
             "orders": self.orders,
             "alike": self.alike,

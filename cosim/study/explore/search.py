@@ -60,6 +60,7 @@ class Search:
         looks = [done.look for _, done in unperturbed if done.look]
         self.row.actions = span([look.actions for look in looks])
         self.row.conflicts = span([look.conflicts for look in looks])
+        self.row.note_inactive(look.inactive for look in looks)
         begun = {cell.starts: done.digest for (cell, _), done in unperturbed}
         self.row.alike = len(begun) - len(set(begun.values()))
         if not self.row.stopped:

@@ -131,6 +131,7 @@ def _extent(row: Row) -> str:
 
 def _notes(row: Row, rows: list[Row], names: Mapping[str, str]) -> Iterable[str]:
     if row.found is None:
+        yield from _inactive(row)
         if row.others:
             shown = [f"{sign} (after {hit.n:,})" for sign, hit in row.others.items()]
             more = [f"and {len(shown) - NAMED} more"] if len(shown) > NAMED else []
@@ -157,6 +158,13 @@ def _seen(row: Row) -> bool:
     """Whether a search has seen something go wrong, be it what it looked for or not; a crash is nothing that it saw."""
     found = [*([row.found] if row.found else ()), *row.others.values()]
     return not all(one.crashed for one in found)
+
+
+def _inactive(row: Row) -> Iterable[str]:
+    """Which threads had no part in what was searched."""
+    for name, one in row.inactive.items():
+        where = f"in {one.cells} of {row.cells} combinations " if row.cells > 1 else ""
+        yield f"? {where}{name} {one.why}"
 
 
 def _proof(row: Row, rows: list[Row], names: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from cosim.units.quantities import format_time
 
 SHOWN_SIGNATURES = 4
 SHOWN_UNFINISHED = 3
+SHOWN_INACTIVE = 3
 
 STYLES = {"ok": "bold green", "failed": "bold red", "stuck": "bold red", "interrupted": "bold yellow"}
 
@@ -43,6 +44,10 @@ def outcome(result: Result, page: Page) -> list[Text]:
         lines += parts_of(call.age_ps, call.parts, None, page, "    ")
     if len(result.unfinished) > SHOWN_UNFINISHED:
         lines.append(Text(f"  and {len(result.unfinished) - SHOWN_UNFINISHED} more calls", "yellow"))
+    for name, why in list(result.inactive.items())[:SHOWN_INACTIVE]:
+        lines += words(f"{name} {why}", page, "yellow", "  ? ", "    ")
+    if len(result.inactive) > SHOWN_INACTIVE:
+        lines.append(Text(f"  and {len(result.inactive) - SHOWN_INACTIVE} more threads", "yellow"))
     for choice in result.unasked:
         near = f"; {result.nearest[choice]}" if choice in result.nearest else ""
         lines += words(f"the run never came to {choice} of the schedule{near}", page, "yellow", "  ? ", "    ")

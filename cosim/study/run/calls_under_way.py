@@ -34,6 +34,11 @@ class CallsUnderWay:
         sim.probe(CallDone).watch(self._over)
         sim.probe(CallAbandoned).watch(self._over)
 
+    @property
+    def callers(self) -> frozenset[str]:
+        """Whoever has begun a call so far."""
+        return frozenset(self._calls)
+
     def unfinished(self, clocks: Mapping[str, Instant], longest: Callable[[str], int]) -> dict[str, Unfinished]:
         """The outermost call of each thread, if it takes longer than the `longest` of its name, sorted by name.
 

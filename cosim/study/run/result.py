@@ -75,6 +75,8 @@ class Result:
     """Numbers from step to step of the window, if they were asked for."""
     unfinished: Mapping[str, Unfinished] = field(default_factory=dict)
     """Calls that had not returned at the end, and took longer than any of their name, with their parts so far."""
+    inactive: Mapping[str, str] = field(default_factory=dict)
+    """Threads of the topology that never began, or have come to no call, and why, in words."""
     unasked: tuple[str, ...] = ()
     """Choices of the schedule that the run never came to."""
     nearest: Mapping[str, str] = field(default_factory=dict)
@@ -129,6 +131,7 @@ class Result:
             "samples": {name: list(found) for name, found in self.samples.items()},
             "series": self.series.as_json(),
             "unfinished": {name: call.as_json() for name, call in self.unfinished.items()},
+            "inactive": dict(self.inactive),
             "unasked": list(self.unasked),
             "requests": dict(self.requests),
             "faults": {device: dict(causes) for device, causes in self.faults.items()},

@@ -18,6 +18,7 @@ from cosim.events import BootDone
 from cosim.sim.chooser import Chooser, Scheduled, ScheduleError
 from cosim.sim.simulation import Sim
 from cosim.study.run.calls_under_way import Unfinished
+from cosim.study.run.inactive import inactive
 from cosim.study.run.judged import Judged, judge
 from cosim.study.run.keep import NO_MORE, Keep
 from cosim.study.run.limit import NOTHING, limit_of
@@ -223,6 +224,11 @@ class UnderWay:
         """The choices of the schedule that the run has not come to."""
         return _unasked(self.system.sim)
 
+    @property
+    def inactive(self) -> dict[str, str]:
+        """The threads that have had no part in it so far (`inactive`)."""
+        return inactive(self.system, self.meter.calls.callers)
+
     def close(self) -> None:
         """Let go of it."""
         self.system.close()
@@ -301,6 +307,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop, steps: Steps
         limit=limit_of(latencies, scalars, topology) if meter.window else NOTHING,
         seen=meter.seen(),
         unfinished=_unfinished(system, meter, stop),
+        inactive=inactive(system, meter.calls.callers),
         unasked=_unasked(sim),
         nearest={choice: nearest_choice(choice, sim.actions.counts) for choice in _unasked(sim)},
         log=tuple(meter.log.kept),

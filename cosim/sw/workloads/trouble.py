@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -121,6 +121,7 @@ class ExhaustMemory(WorkloadOptions):
     """How much it leaves to others."""
     hold: Time = 0
     """How long it keeps them."""
+    lasts: ClassVar[bool] = True
 
     async def round(self, runtime: Runtime) -> None:
         pages = runtime.kernel.pages
@@ -144,6 +145,7 @@ class ExhaustDomains(WorkloadOptions):
     """How many at most."""
     hold: Time = 0
     """How long it keeps them."""
+    lasts: ClassVar[bool] = True
 
     async def round(self, runtime: Runtime) -> None:
         thread = (await runtime.kernel.context()).thread

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ class HoldRcu(WorkloadOptions):
     does: Literal["hold-rcu"]
     for_: PositiveTime = Field(alias="for")
     """How much CPU time it spends in the section."""
+    lasts: ClassVar[bool] = True
 
     async def round(self, runtime: Runtime) -> None:
         async with runtime.kernel.rcu.read():
@@ -42,6 +43,7 @@ class Compute(WorkloadOptions):
     """How much CPU time a round takes."""
     interrupts: bool = True
     """Whether interrupts are served meanwhile."""
+    lasts: ClassVar[bool] = True
 
     async def round(self, runtime: Runtime) -> None:
         if self.interrupts:

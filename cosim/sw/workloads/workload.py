@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -49,6 +49,8 @@ class WorkloadOptions(Options):
     """How many rounds it makes; without end, if absent."""
     beside: bool = False
     """Of what is prepared: begin together with the entry before it, and not when that one has ended."""
+    lasts: ClassVar[bool] = False
+    """A round takes the time that its options say, and need not come to a call."""
 
     def references(self) -> Sequence[Reference]:
         """What the thread names."""
@@ -68,21 +70,20 @@ class WorkloadOptions(Options):
 
     async def repeat(self, runtime: Runtime, act: Callable[[], Body]) -> None:
         """Make the rounds. One that fails is logged, and the next one is made a little later."""
-        kernel = runtime.kernel
+        kernel, thread = runtime.kernel, (await runtime.kernel.context()).thread
         drawn = None
         if self.gaps == "exponential":
-            drawn = kernel.sim.chooser.stream(f"{(await kernel.context()).thread}.gap")
-        done = 0
+            drawn = kernel.sim.chooser.stream(f"{thread}.gap")
+        done = runtime.rounds[thread] = 0
         while self.count is None or done < self.count:
             gap = self.gap if drawn is None else drawn.exponential(self.gap)
             try:
                 await act()
             except KernelError as error:
-                thread = (await kernel.context()).thread
                 kernel.log("error", str(error), thread)
                 kernel.sim.probe(RoundFailed)(RoundFailed(kernel.sim.now, thread, error.name))
                 gap = max(gap, RETRY_PS)
-            done += 1
+            done = runtime.rounds[thread] = done + 1
             if done != self.count:
                 await kernel.sleep(gap)
 

@@ -319,3 +319,22 @@ def test_what_is_set_is_set_beside_the_driver_that_is_asked_for(path: Path) -> N
         for task in tasks(str(path), Request(drivers=("ideal",)), sets=["driver.pscid.without=lock"])
     ]
     assert names == ["ideal pscid.without=lock"]
+
+
+def test_a_clean_row_says_which_threads_had_no_part(tmp_path: Path) -> None:
+    """So does one that goes on from a journal."""
+    path = written(tmp_path, ATTACH_BESIDE_UNMAP.replace("threads: finished, ", ""))
+    why = "never began: it starts at 200 us, and the run ended at 20 us"
+    asked: dict[str, Any] = {"set": {"threads.0.start": "200 us"}, "until": "20 us", "deviations": 0}
+    asked |= {"drivers": ["merged"], "folder": tmp_path / "kept"}
+    for resume in (False, True):
+        row = searched(path, **asked, resume=resume)
+        assert row.as_json()["inactive"] == {"cpu0.unmap": {"cells": 1, "why": why}}
+        assert f"? cpu0.unmap {why}" in " ".join(as_text([row]).split())
+
+
+def test_where_it_had_a_part_in_some_cells_it_is_said_in_how_many_it_had_none() -> None:
+    row = Row("b6", "merged", cells=3, complete=1)
+    row.note_inactive([{}, {"cpu0.unmap": "never began: first"}, {"cpu0.unmap": "never began: second"}])
+    assert "? in 2 of 3 combinations cpu0.unmap never began: first" in " ".join(as_text([row]).split())
+    assert "second" not in as_text([row])
