@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from cosim.sw.contract import breaches, members
+from cosim.sw.driver import imported
 from cosim.sw.driver.axes import AXES, CONTRACTS, Variant
 from cosim.sw.driver.candidates import names_hint
 
@@ -91,10 +92,12 @@ def _load(prefix: str, path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise VariantError(f"{prefix}{path}: a driver is a Python file, FILE.py:NAME")
     module = importlib.util.module_from_spec(spec)
+    imported.anew(path)
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise VariantError(f"{prefix}{path} does not load: {type(error).__name__}: {error}") from error
+    imported.note(path)
     return module
 
 

@@ -25,6 +25,29 @@ def tiny(tmp_path: Path) -> Path:
     return path
 
 
+SLOW = Path(__file__).parents[2] / "tiny.yaml"
+OWN_POLICY = """
+import sys
+sys.path.insert(0, {folder!r})
+
+from dataclasses import dataclass
+
+import beside_it
+from cosim.sim.operations import Work
+from cosim.sw.driver.policies.invalidate import PerIommu
+
+
+@dataclass(frozen=True)
+class Slow(PerIommu):
+    async def range(self, driver, domain, start, end):
+        await Work(beside_it.WAIT_PS)
+        return await super().range(driver, domain, start, end)
+
+
+sys.path.remove({folder!r})
+"""
+"""A policy whose number is in another file."""
+
 AXES = {"dev0.traffic.size": ["64 B", "256 B"], "dram0.latency": "40 ns..80 ns*2"}
 
 
@@ -190,6 +213,25 @@ def test_a_sweep_from_a_process_that_has_threads_gives_the_same(tiny: Path, tmp_
         other.join()
     assert [run.digest for run in beside] == [run.digest for run in alone]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.sqlite", "tiny.yaml"]
+
+
+def test_what_a_driver_file_imports_from_beside_it_is_a_part_of_what_is_run(tmp_path: Path) -> None:
+    """In one process, too: what was changed is imported anew, so that the runs are those that they are stored as."""
+    policy, beside, file = tmp_path / "own_policy.py", tmp_path / "beside_it.py", tmp_path / "study.sqlite"
+    policy.write_text(OWN_POLICY.format(folder=str(tmp_path)), encoding="utf-8")
+
+    def swept(wait: str) -> tuple[int, float]:
+        beside.write_text(f"WAIT_PS = {wait}\n", encoding="utf-8")
+        sets = {"driver.invalidate": f"{policy}:Slow"}
+        study = cosim.sweep(SLOW, {"dram0.latency": ["40 ns"]}, jobs=1, file=file, until="8 us", set=sets)
+        return study.made, study.runs[0].numbers["cpu0.map-unmap.unmap.mean_ps"]
+
+    made, quick = swept("1_000")
+    assert made == 1
+    made, slow = swept("2_000_000")
+    assert made == 1
+    assert slow > quick + 1_900_000
+    assert swept("1_000") == (0, quick)
 
 
 def test_a_recording_that_has_changed_is_run_again(tmp_path: Path) -> None:

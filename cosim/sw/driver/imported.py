@@ -1,0 +1,118 @@
+"""What a file of the user's imports from other files of theirs: a driver is one of what is in those as well."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.machinery import PathFinder
+from importlib.util import resolve_name
+from pathlib import Path
+
+INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib"))
+PACKAGES = ("site-packages", "dist-packages")
+OURS = "cosim"
+
+State = tuple[int, int]
+"""When a file was changed last, in nanoseconds, and its size."""
+
+_read: dict[str, State] = {}
+"""The modules that files of the user's have imported, as their files were then."""
+
+
+def imported(path: Path) -> dict[str, Path]:
+    """The modules of the user's own that a file imports, directly or through one another, with their files, sorted.
+
+    Own is what is neither cosim's nor installed. Only statements are seen, also those inside of functions. What has not
+    been imported so far is looked for beside the file.
+    """
+    found: dict[str, Path] = {}
+    left = [("", path)]
+    while left:
+        module, file = left.pop()
+        for name in _names(file, module):
+            if name not in found and (own := _own_file(name, path.parent)) is not None:
+                found[name] = own
+                left.append((name, own))
+    return dict(sorted(found.items()))
+
+
+def anew(path: Path) -> None:
+    """Before a file is run once more: forget what it has imported, if that has changed since.
+
+    The file itself is read anew each time, and a sweep goes by what is in both.
+    """
+    if any(_state(file) != _read.get(name) for name, file in imported(path).items() if name in sys.modules):
+        for name in _read:
+            sys.modules.pop(name, None)
+        _read.clear()
+
+
+def note(path: Path) -> None:
+    """Behind that: note what it has imported now."""
+    for name, file in imported(path).items():
+        if name in sys.modules:
+            _read.setdefault(name, _state(file))
+
+
+def _own_file(name: str, folder: Path) -> Path | None:
+    """Where a module of the user's own is; None if it is none, or is not to be found."""
+    if name.partition(".")[0] == OURS or name in sys.stdlib_module_names:
+        return None
+    if name in sys.modules:
+        file = getattr(sys.modules[name], "__file__", None)
+    else:
+        file = _beside(name, folder)
+    if not file or not Path(file).is_file():
+        return None
+    real = Path(file).resolve()
+    installed = any(real.is_relative_to(each) for each in INSTALLED) or any(each in real.parts for each in PACKAGES)
+    return None if installed else Path(file)
+
+
+def _beside(name: str, folder: Path) -> str | None:
+    places: list[str] | None = [str(folder)]
+    origin, parts = None, name.split(".")
+    for end in range(len(parts)):
+        spec = PathFinder.find_spec(".".join(parts[: end + 1]), places) if places else None
+        if spec is None:
+            return None
+        origin, places = spec.origin, spec.submodule_search_locations
+    return origin
+
+
+def _names(file: Path, module: str) -> Iterator[str]:
+    """The modules that the statements of a file can mean, which is that of `module`."""
+    try:
+        statements = _statements(file, _state(file))
+    except (OSError, SyntaxError, ValueError):
+        return
+    package = module if file.stem == "__init__" else module.rpartition(".")[0]
+    for name, members in statements:
+        try:
+            whole = resolve_name(name, package)
+        except ImportError:
+            continue
+        parts = whole.split(".")
+        yield from (".".join(parts[: end + 1]) for end in range(len(parts)))
+        yield from (f"{whole}.{member}" for member in members)
+
+
+@lru_cache(maxsize=256)
+def _statements(file: Path, _now: State) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What a file imports, as it is written there, and the names that it takes from it."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, ()) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append(("." * node.level + (node.module or ""), tuple(alias.name for alias in node.names)))
+    return tuple(found)
+
+
+def _state(file: Path) -> State:
+    stat = os.stat(file)
+    return stat.st_mtime_ns, stat.st_size
