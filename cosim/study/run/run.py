@@ -301,6 +301,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop, steps: Steps
         unfinished=_unfinished(system, meter, stop),
         unasked=_unasked(sim),
         nearest={choice: nearest_choice(choice, sim.actions.counts) for choice in _unasked(sim)},
+        idle_steps=system.idle_steps(),
         log=tuple(meter.log.kept),
         log_lines=meter.log.count,
         ended=meter.latencies.ended,
