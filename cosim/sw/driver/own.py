@@ -21,7 +21,8 @@ class VariantError(ValueError):
 def load_own(path: Path, name: str, base: Variant) -> Variant:
     """The row `name` of a file, or `base` with the policy `name` in the place of its own. VariantError.
 
-    What is named may be an object, or a class that is made without arguments.
+    What is named may be an object, or a class that is made without arguments. A policy's row is named by what it is
+    made of, ``merged invalidate=FILE.py:NAME``.
     """
     what = f"driver {path}:{name}"
     made = _object("driver ", path, name)
@@ -33,7 +34,13 @@ def load_own(path: Path, name: str, base: Variant) -> Variant:
     if not axis:
         raise VariantError(f"{what} is neither a Variant nor a policy of one of the axes: {', '.join(AXES)}")
     check(what, axis, made)
-    return replace(base, **{axis: made}, name=name)
+    return replace(base, **{axis: made}, name=f"{base.name} {axis}={path}:{name}")
+
+
+def own_axis(path: Path, name: str, base: Variant) -> str:
+    """The axis of the policy `name` of a file; empty if that is a row, or nothing of a driver. VariantError."""
+    made = _object("driver ", path, name)
+    return "" if isinstance(made, Variant) else axis_of(made, base)
 
 
 def load_policy(axis: str, path: Path, name: str, base: Variant) -> Any:

@@ -197,7 +197,7 @@ def test_a_mistake_is_answered_with_the_nearest_right_name(name: str, cells: dic
 
 def test_a_subclass_of_one_policy_takes_its_place_in_merged(own: Path) -> None:
     row = load_variant(f"{own}:Hasty")
-    assert row.name == "Hasty"
+    assert row.name == f"merged invalidate={own}:Hasty"
     assert row.invalidate.fence_ps == 1 * MS
     assert row.attach == load_variant("merged").attach
 
