@@ -11,7 +11,7 @@ from typing import Any
 
 from cosim.sw.contract import breaches, members
 from cosim.sw.driver.axes import AXES, CONTRACTS, Variant
-from cosim.sw.driver.candidates import names_hint
+from cosim.sw.driver.candidates import misspelt, names_hint
 
 
 class VariantError(ValueError):
@@ -61,6 +61,8 @@ def check(what: str, axis: str, policy: Any) -> None:
     broken = breaches(CONTRACTS[axis], policy)
     if broken:
         raise VariantError(f"{what} is no {axis} policy ({CONTRACTS[axis].__name__}): {'; '.join(broken)}")
+    for name, near in misspelt(type(policy)):
+        raise VariantError(f"{what}: nothing calls its {name}, nor does a base class have it; did you mean {near}?")
 
 
 def axis_of(policy: Any, base: Variant) -> str:
