@@ -230,7 +230,8 @@ def _policies(rows: Sequence[tuple[str, str]]) -> str:
         "context-first}`, or\n`-s driver.attach=context-first`. A policy that has numbers takes them as a mapping:\n"
         "`driver: {variant: merged, invalidate: {policy: short-fence, fence_ps: 10 ms}}`. Where the name of a policy "
         "stands, one of\nyour own may stand as `FILE.py:NAME`: `-s driver.invalidate=my_driver.py:Hasty`. It is held "
-        "against the contract of\nits axis, in `cosim/sw/driver/axes.py`, when it is loaded.\n\n"
+        "against the contract of\nits axis, in `cosim/sw/driver/axes.py`, when it is loaded. "
+        "`--driver my_driver.py:Hasty` means the same.\n\n"
         "| axis | policy | what it is |\n|---|---|---|"
     ]
     return "\n".join([*lines, *_of_axes(rows)]) + "\n"

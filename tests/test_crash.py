@@ -39,6 +39,36 @@ def test_a_users_driver_that_fails_is_named_with_file_and_line(run, statement):
     assert "error in cosim" not in failed.stderr
 
 
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("self.barrier()", "NeverAwaited: PerIommu.barrier: called without await"),
+        ("forgotten = self.barrier()", "NeverAwaited: PerIommu.barrier: called without await"),
+        ("import asyncio; await asyncio.sleep(0)", "awaited None, which is no operation of a CPU"),
+        ("import sys; sys.exit(0)", "Exited: it has called sys.exit(0)"),
+        ("raise SystemExit", "Exited: it has called sys.exit(None)"),
+    ],
+)
+def test_what_python_lets_pass_in_a_users_driver_is_told_once_as_an_error(run, statement, said):
+    """Nothing was done, or nothing would have been told of the run; the exit code was 0 or 3."""
+    failed = run(statement)
+    assert failed.exit_code == 2
+    assert failed.stderr.startswith("your code has failed: ")
+    assert said in failed.stderr
+    assert failed.stderr.count("my_driver.py:5 in range") == 1
+
+
+def test_what_else_a_users_driver_warns_of_is_shown_and_fails_nothing(run):
+    with pytest.warns(UserWarning, match="mind the gap"):
+        warned = run("import warnings; warnings.warn('mind the gap'); await super().range(driver, domain, start, end)")
+    assert warned.exit_code == 0
+
+
+def test_a_signal_that_ends_the_process_in_the_middle_of_a_users_code_still_does(run):
+    """`leave` is what its handler calls."""
+    assert run("from cosim.shell import leave; leave(4)").exit_code == 4
+
+
 def test_an_error_inside_cosim_says_so_with_exit_code_3(monkeypatch):
     monkeypatch.setattr(cosim.system.plan, "FIRST_VECTOR", "sixteen")
     failed = CliRunner().invoke(main, ["run", str(TINY), "-q"])

@@ -71,6 +71,7 @@ def test_where_nothing_is_near_or_too_much_all_names_are_listed(written):
         ("capable", "one policy is chosen with -s driver.capable=POLICY, of none, deferred-flush, coherent+deferred"),
         ("no.py", "there is no file no.py; a driver of your own is FILE.py:NAME"),
         ("no.py:Mine", "there is no file no.py"),
+        ("arch/iommu.o", "objects that a kernel's tree has compiled are object:arch/iommu.o"),
     ],
 )
 def test_a_driver_that_is_not_known_is_answered_with_what_was_meant(driver, answer):

@@ -107,7 +107,11 @@ def topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             *("-f", "--overlay", "overlays"), multiple=True, metavar="FILE", help="Lay another YAML file over it."
         ),
-        click.option("--driver", metavar="NAME|FILE.py:NAME", help="Another driver variant (cosim list drivers)."),
+        click.option(
+            "--driver",
+            metavar="NAME|FILE.py:NAME",
+            help="Another driver variant (cosim list drivers); a single policy takes its place in the topology's own.",
+        ),
         kernel_option,
         click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What all chance derives from."),
         click.option("--until", metavar="TIME", help="When the run ends: 1ms, 'threads + 30 us'."),

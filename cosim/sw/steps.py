@@ -22,6 +22,10 @@ UNGUARDED = Unguarded()
 """The section that a lock leaves behind when it is taken out."""
 
 
+COME_TO = "steps_come_to"
+"""The attribute of a policy without some steps that holds those of them that somebody has come to."""
+
+
 class Step(NamedTuple):
     """A step as `cosim list steps` and ``-s driver.AXIS.without=NAME`` have it."""
 
@@ -69,21 +73,37 @@ def without(policy: P, names: Collection[str]) -> P:
     methods = frozenset(known[name].method for name in names)
     changed = copy(policy)
     object.__setattr__(changed, "__class__", _kind_without(cast(Any, type(policy)), methods))
+    vars(changed)[COME_TO] = set()
     return changed
+
+
+def idle_steps(policy: object) -> list[str]:
+    """The steps taken out of `policy` that nobody has come to so far: with them it would have done the same."""
+    return [name for name in _taken_out(type(policy)) if name not in vars(policy)[COME_TO]]
 
 
 @cache
 def _kind_without(kind: type, methods: frozenset[str]) -> type:
-    return type(kind.__name__, (kind,), {method: _nothing(getattr(kind, method)) for method in methods})
+    known = [step for step in _steps_of(kind).values() if step.method in methods]
+    taken_out = [step.name for step in known]
+    changed = {step.method: _nothing(step.name, getattr(kind, step.method)) for step in known}
+    return type(kind.__name__, (kind,), {**changed, "steps_taken_out": (*_taken_out(kind), *taken_out)})
 
 
-def _nothing(method: Callable[..., Any]) -> Callable[..., Any]:
+def _taken_out(kind: type) -> tuple[str, ...]:
+    return getattr(kind, "steps_taken_out", ())
+
+
+def _nothing(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """What stands in the place of a step: it notes that it was come to, for nobody in the run to see, and answers."""
     (answer,) = vars(method)["step_answer"]
 
-    async def later(*_: object, **__: object) -> object:
+    async def later(policy: object, *_: object, **__: object) -> object:
+        vars(policy)[COME_TO].add(name)
         return answer
 
-    def at_once(*_: object, **__: object) -> object:
+    def at_once(policy: object, *_: object, **__: object) -> object:
+        vars(policy)[COME_TO].add(name)
         return answer
 
     return later if inspect.iscoroutinefunction(method) else at_once

@@ -84,7 +84,7 @@ def build(topology: Topology, chooser: Chooser) -> System:
     runtime = Runtime(kernel, driver, core, drivers, rings, apart, topology.iova, origin=origin)
     booted = plan(topology, vectors, {path: file.base for path, file in files.items()})
     named = called(row, topology.driver.cells)
-    return System(topology, sim, bus, kernel, runtime, booted, memories, cpus, iommus, masters, files, named)
+    return System(topology, sim, bus, kernel, runtime, booted, memories, cpus, iommus, masters, files, named, row)
 
 
 def _compiled(kernel: Kernel, topology: Topology) -> IommuDriver | None:

@@ -16,6 +16,7 @@ from cosim.config.yaml_reader import node_of
 from cosim.config.yaml_writer import Hex
 from cosim.sw.driver.axes import AXES
 from cosim.sw.driver.compiled import in_short
+from cosim.sw.driver.variants import axis_of_policy
 from cosim.system.checks import check
 from cosim.system.effects import ineffective
 from cosim.system.topology import Topology
@@ -48,14 +49,18 @@ def load(
 ) -> Topology:
     """The topology of a file, or of one that comes with cosim, or another one changed; or that of a source.
 
-    `overlays` are files merged over it, later ones winning. `driver` replaces the file's own and all its policies.
+    `overlays` are files merged over it, later ones winning. `driver` replaces the file's own and all its policies; a
+    single policy of a user's file replaces that of its axis.
     Then come the overrides `sets` (``PATH=VALUE``) and `set` (path to value), and the short forms `seed` and `until`.
     What has lost its effect to a later one of them is left out. Raises TopologyError with everything that is wrong.
     """
     overrides = []
-    if driver is not None:  # the whole section: the cells of another variant are none of this one's
+    if driver is not None:
         position = Position(f"--driver {in_short(driver)}")
-        overrides.append(Override(("driver",), node_of({"variant": driver}, position), position))
+        if axis := axis_of_policy(driver):
+            overrides.append(Override(("driver", axis), node_of(driver, position), position))
+        else:  # the whole section: the cells of another variant are none of this one's
+            overrides.append(Override(("driver",), node_of({"variant": driver}, position), position))
     overrides += [Override.parse(text) for text in sets]
     overrides += [Override.of(path, value) for path, value in (set or {}).items()]
     for option, path, value in (("--seed", ("run", "seed"), seed), ("--until", ("run", "until"), until)):

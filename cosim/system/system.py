@@ -21,9 +21,11 @@ from cosim.sim.simulation import Sim
 from cosim.spec.pagetable import PAGE
 from cosim.spec.register_map import FQT
 from cosim.sw.boot import BOOT, Plan, boot
+from cosim.sw.driver.axes import AXES, Variant
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.page_allocator import Allocation
 from cosim.sw.runtime import Runtime
+from cosim.sw.steps import idle_steps
 from cosim.sw.workloads import PREPARE, thread_paths
 from cosim.system import counters
 from cosim.system.topology import Topology
@@ -48,6 +50,8 @@ class System:
     masters: dict[str, Master] = field(default_factory=dict)
     files: dict[str, InterruptFile] = field(default_factory=dict)
     driver_name: str = ""
+    row: Variant | None = None
+    """The policies of its driver, if it has some."""
     refused: list[str] = field(default_factory=list)
     """IOMMUs that boot could not take into service."""
     unprepared: list[str] = field(default_factory=list)
@@ -120,6 +124,11 @@ class System:
     def boot_died(self) -> str:
         """By which oops boot has ended; "" if it has not."""
         return self.kernel.died.get(f"{next(iter(self.cpus))}.{BOOT}", "")
+
+    def idle_steps(self) -> tuple[str, ...]:
+        """The steps taken out of the driver that nobody has come to so far, as ``AXIS: STEP``."""
+        row = self.row
+        return tuple(f"{axis}: {step}" for axis in AXES for step in idle_steps(getattr(row, axis))) if row else ()
 
     def unfinished(self) -> dict[str, str]:
         """The topology's threads that have not ended, or have died: what is to be said of each."""

@@ -18,7 +18,7 @@ class Cpu(Scheduler):
         """Run a thread's body to its end, one operation after the other."""
         sim, body, cost, writes = self.sim, thread.body, self.costs.load, self.hart.writes
         answer: object = None
-        error: Oops | None = None
+        error: Exception | None = None
         reason = ""
         while True:
             if self._ready or self.interrupts.deliverable is not None:
@@ -34,9 +34,10 @@ class Cpu(Scheduler):
             kind = type(op)
             instruction = INSTRUCTIONS.get(kind)
             if instruction is None:
-                if kind not in INSTANT:
-                    raise TypeError(f"{thread.name} awaited {op!r}, which is no operation of a CPU")
-                answer = INSTANT[kind](self, thread, op)
+                if kind in INSTANT:
+                    answer = INSTANT[kind](self, thread, op)
+                else:  # raised where it was awaited, so that the traceback says where that is
+                    error = TypeError(f"{thread.name} awaited {op!r}, which is no operation of a CPU")
                 continue
             for call in self.awaited:
                 call(thread, op)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cosim.study.compare.difference import CellPair
+from cosim.study.compare.difference import CellPair, paired
 from cosim.study.pool import Pool
 from cosim.study.pool.record import Record
 from cosim.study.run.result import Result
@@ -80,10 +80,12 @@ def costs(
     that shows it. `progress` is told how many runs there are, of how many. Ctrl-C leaves out what has not been run.
     TopologyError.
     """
+    options = paired(first, second)
     plans: dict[str, list[tuple[CellPair, ...]]] = {}
-    for group in _groups(first, pairs):
+    for group in _groups(options[0], pairs):
         plans.setdefault(on or SHOWN_ON.get(group[0].axis, SHOWN_ELSE), []).append(group)
-    points = [point for topology, groups in plans.items() for point in _points(topology, first, second, groups)]
+    named = list(zip((first, second), options, strict=True))
+    points = [point for topology, groups in plans.items() for point in _points(topology, named, groups)]
     runs = [point for _, point in points if point]
     done: dict[int, Record] = {}
     progress(0, len(runs))
@@ -98,7 +100,7 @@ def costs(
     ]
 
 
-def _groups(first: str, pairs: Sequence[CellPair]) -> list[tuple[CellPair, ...]]:
+def _groups(first: DriverOptions, pairs: Sequence[CellPair]) -> list[tuple[CellPair, ...]]:
     """The cells that are put into the first driver at once: each by itself, or those that need one another."""
     found: list[tuple[CellPair, ...]] = []
     bound = {axis for (own, _), others in NEEDS.items() for axis in (own, *others)}
@@ -111,9 +113,9 @@ def _groups(first: str, pairs: Sequence[CellPair]) -> list[tuple[CellPair, ...]]
     return found
 
 
-def _works(first: str, group: Sequence[CellPair]) -> bool:
+def _works(first: DriverOptions, group: Sequence[CellPair]) -> bool:
     try:
-        with_cells(first, _cells(group))
+        with_cells(first.variant, {**first.cells, **_cells(group)})
     except VariantError:
         return False
     return True
@@ -124,28 +126,28 @@ def _cells(group: Sequence[CellPair]) -> dict[str, str]:
 
 
 def _points(
-    topology: str, first: str, second: str, groups: Sequence[tuple[CellPair, ...]]
+    topology: str, named: Sequence[tuple[str, DriverOptions]], groups: Sequence[tuple[CellPair, ...]]
 ) -> Iterator[tuple[Cost, Point | None]]:
-    """What is run, and what it is told as."""
-    yield _planned(topology, first, {})
+    """What is run, and what it is told as; both drivers by their names."""
+    first, second = named
+    yield _planned(topology, *first, {})
     for group in groups:
         cells = _cells(group)
-        if all(cells.values()) and _works(first, group):
-            yield _planned(topology, first, cells)
+        if all(cells.values()) and _works(first[1], group):
+            yield _planned(topology, *first, cells)
         else:
-            named = tuple(f"{pair.axis}={pair.second.spelled or pair.second.name}" for pair in group)
+            told = tuple(f"{pair.axis}={pair.second.spelled or pair.second.name}" for pair in group)
             why = "cannot be put in alone" if all(cells.values()) else "has no name by which it could be put in"
-            yield Cost(topology, first, named, "", {}, why=why), None
-    yield _planned(topology, second, {})
+            yield Cost(topology, first[0], told, "", {}, why=why), None
+    yield _planned(topology, *second, {})
 
 
-def _planned(topology: str, driver: str, cells: Mapping[str, str]) -> tuple[Cost, Point]:
-    options = DriverOptions.model_validate({"variant": driver, **cells})
-    words = chosen(cells)
-    sets = [f"driver.{word}" for word in words]
-    command = command_line(topology, driver=driver, sets=sets)
-    loaded = load(topology, driver=driver).model_copy(update={"driver": options})
-    return Cost(topology, driver, tuple(words), command, {}), Point(loaded, topology, (), command)
+def _planned(topology: str, name: str, driver: DriverOptions, cells: Mapping[str, str]) -> tuple[Cost, Point]:
+    options = DriverOptions.model_validate({"variant": driver.variant, **driver.cells, **cells})
+    sets = [f"driver.{word}" for word in chosen(options.cells)]
+    command = command_line(topology, driver=driver.variant, sets=sets)
+    loaded = load(topology, driver=driver.variant).model_copy(update={"driver": options})
+    return Cost(topology, name, tuple(chosen(cells)), command, {}), Point(loaded, topology, (), command)
 
 
 def _cost(planned: Cost, record: Record | None) -> Cost:

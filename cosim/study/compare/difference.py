@@ -11,10 +11,11 @@ from cosim.study.compare.drawing import Drawing, documented, drawing_of, text_of
 from cosim.study.report.catalogue import policy_text
 from cosim.sw.driver.axes import AXES, Variant
 from cosim.sw.driver.own import VariantError
-from cosim.sw.driver.table import CELLS
-from cosim.sw.driver.variants import cell_name, load_variant
+from cosim.sw.driver.table import CELLS, REFERENCE
+from cosim.sw.driver.variants import axis_of_policy, cell_name
 from cosim.sw.driver.variants import variant as with_cells
 from cosim.sw.steps import steps
+from cosim.system.driver_options import DriverOptions
 
 VERB = Position("diff-driver")
 
@@ -57,7 +58,7 @@ class CellPair:
 
 def differences(first: str, second: str) -> list[CellPair]:
     """The cells in which two drivers differ, in the order of axes. TopologyError for one that is none, or one alone."""
-    rows = [_loaded(first), _loaded(second)]
+    rows = [_loaded(options) for options in paired(first, second)]
     if first == second:
         raise TopologyError([Problem(VERB, (), f"{first} is named twice; what is it to be compared with?")])
     found = []
@@ -69,9 +70,23 @@ def differences(first: str, second: str) -> list[CellPair]:
     return found
 
 
-def _loaded(name: str) -> Variant:
+def paired(first: str, second: str) -> tuple[DriverOptions, DriverOptions]:
+    """Two drivers that are named: a single policy of a user's file stands in the other one, or two of them in
+    `merged`."""
+    axes = [axis_of_policy(first), axis_of_policy(second)]
+    one, other = ("" if axis else name for axis, name in zip(axes, (first, second), strict=True))
+    return _options(first, axes[0], other), _options(second, axes[1], one)
+
+
+def _options(name: str, axis: str, base: str) -> DriverOptions:
+    if not axis:
+        return DriverOptions(variant=name)
+    return DriverOptions.model_validate({"variant": base or REFERENCE, axis: name})
+
+
+def _loaded(options: DriverOptions) -> Variant:
     try:
-        return load_variant(name)
+        return with_cells(options.variant, options.cells)
     except VariantError as error:
         raise TopologyError([Problem(VERB, (), str(error))]) from None
 

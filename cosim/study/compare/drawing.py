@@ -10,7 +10,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from textwrap import dedent, wrap
 from typing import Any
 
@@ -67,17 +67,27 @@ def drawing_of(policy: object) -> Drawing | None:
     """The drawing of a policy; that of the class it derives from is another one's."""
     kind = documented(policy)
     own = drawings(kind.__doc__ or "")
-    if own:
-        return own[0]
-    module = _module(kind)
-    if kind is not next((value for value in module.values() if _is_of(value, kind.__module__)), None):
-        return None
-    return next(iter(drawings(module.get("__doc__") or "")), None)
+    return next(iter(own or drawings(_of_module(kind))), None)
 
 
 def text_of(policy: object) -> str:
     """What the docstring of a policy says in words, in paragraphs."""
-    return "\n\n".join(" ".join(lines) for lines in _paragraphs(documented(policy).__doc__ or "") if not _column(lines))
+    return "\n\n".join(" ".join(lines) for lines in _paragraphs(docstring_of(policy)) if not _column(lines))
+
+
+def docstring_of(policy: object) -> str:
+    """The docstring of a policy's class; of a dataclass that has none, that of its module, if it is the first there."""
+    kind = documented(policy)
+    text = kind.__doc__ or ""
+    made = is_dataclass(kind) and text.startswith(f"{kind.__name__}(")  # `dataclass` puts the signature there
+    return _of_module(kind) if made else text
+
+
+def _of_module(kind: type) -> str:
+    """The docstring of the module of which a class is the first; empty for another class."""
+    module = _module(kind)
+    first = next((value for value in module.values() if _is_of(value, kind.__module__)), None)
+    return module.get("__doc__") or "" if kind is first else ""
 
 
 def documented(policy: object) -> type:

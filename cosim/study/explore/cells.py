@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from cosim.study.run.run import Point, command_line
-from cosim.sw.driver.variants import chosen
+from cosim.sw.driver.variants import chosen, row_name
 from cosim.sw.workloads import thread_names
 from cosim.system.driver_options import DriverOptions
 from cosim.system.topology import Topology
@@ -33,7 +33,7 @@ class Subject:
     def driver_name(self) -> str:
         """The variant and the cells that differ from its own: ``merged attach=context-first``."""
         options = self.topology.driver
-        return " ".join([options.variant, *chosen(options.cells)])
+        return " ".join([row_name(options.variant), *chosen(options.cells)])
 
     def under(self, driver: DriverOptions) -> Subject:
         """The same under another driver."""

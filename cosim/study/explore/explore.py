@@ -137,7 +137,10 @@ class _Engine:
             for name, driver in mutants(task.subject.topology.driver):
                 mutant = self._search(replace(task, subject=task.subject.under(driver), wanted=None))
                 mutant.step = name
-                row.mutants.append(mutant)
+                if name in mutant.idle and mutant.found is None and not mutant.stopped:
+                    row.unreached.append(name)
+                else:
+                    row.mutants.append(mutant)
                 if mutant.stopped == "interrupted":
                     row.stopped = "interrupted"
                     break

@@ -33,6 +33,8 @@ class Look:
     """The run's partial order (`orders`), if that was wanted."""
     inactive: Mapping[str, str] = field(default_factory=dict)
     """The threads that had no part in the run, and why, in words, if it was the unperturbed one."""
+    idle: tuple[str, ...] = ()
+    """Steps that were taken out of the driver, as ``AXIS: STEP``, and that the run never came to."""
 
 
 class Asking(Scheduled):
@@ -81,7 +83,7 @@ class Looking:
     def begin(self, run: UnderWay) -> Callable[[], Look | None]:
         """Called at the end of boot; what it returns, at the end of the run."""
         if not self._adds(run.point) and not self.orders:
-            return lambda: None
+            return lambda: Look(0, 0, 0, idle=idle) if (idle := run.system.idle_steps()) else None
         taken: list[Taken] = []
         sim = run.system.sim
         sim.actions.watchers.append(taken.append)
@@ -96,7 +98,7 @@ class Looking:
         order = order_of(taken) if self.orders else 0
         asking = [each for each in taken if each.asks]
         if not self._adds(run.point):
-            return Look(len(asking), 0, len(chooser.choices), order=order)
+            return Look(len(asking), 0, len(chooser.choices), order=order, idle=run.system.idle_steps())
         held = in_conflict(taken, run.point.topology.run.hold)
         choices = [f"{name}:{answer}" for name, n in chooser.choices for answer in range(1, n)]
         return Look(
@@ -107,6 +109,7 @@ class Looking:
             tuple(_answers(asking)) if self.everything else (),
             order,
             {} if run.point.schedule else run.inactive,
+            run.system.idle_steps(),
         )
 
 

@@ -106,6 +106,10 @@ class Row:
     mutants: list[Row] = field(default_factory=list)
     """The same search with a step of the driver taken out, each; `step` says which."""
     step: str = ""
+    idle: tuple[str, ...] = ()
+    """Steps that were taken out of the driver, as ``AXIS: STEP``, and that no run came to."""
+    unreached: list[str] = field(default_factory=list)
+    """Steps of which it is so that without them the same runs were made: they are no mutants."""
 
     @property
     def as_wanted(self) -> bool:
@@ -150,6 +154,8 @@ class Row:
             "stopped": self.stopped,
             "found": self.found and self.found.as_json(),
             "others": {sign: found.as_json() for sign, found in self.others.items()},
+            "idle": list(self.idle),
+            "unreached": self.unreached,
             "mutants": [mutant.as_json() for mutant in self.mutants],
         }
 

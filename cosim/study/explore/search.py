@@ -179,6 +179,9 @@ class Search:
             else:
                 self._journal.put(name, done)
             self.row.lost += record.outcome in ("lost", "error")
+        if done.look is not None:
+            row = self.row
+            row.idle = tuple(step for step in done.look.idle if not row.runs or step in row.idle)
         if done.look is not None and done.look.order:
             self._orders.add((id(cell), done.look.order))
         self._judge(cell, schedule, done)

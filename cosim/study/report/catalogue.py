@@ -11,7 +11,7 @@ from typing import Any
 from cosim.config.shape import alternatives, tags
 from cosim.hw.dma.patterns import PATTERNS
 from cosim.oracles import ORACLES
-from cosim.study.compare.drawing import documented
+from cosim.study.compare.drawing import docstring_of
 from cosim.study.trace.selection import EVENTS
 from cosim.sw.driver.table import CELLS, REFERENCE, ROWS
 from cosim.sw.steps import steps
@@ -143,7 +143,7 @@ def policy_text(policy: Any) -> str:
     """A policy in one sentence."""
     if isinstance(policy, frozenset):
         return f"claims {', '.join(sorted(policy))}" if policy else "claims nothing"
-    return first_sentence(documented(policy).__doc__)
+    return first_sentence(docstring_of(policy))
 
 
 def _tagged(union: Any, field: str) -> Rows:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import platform
-import sysconfig
 import traceback
-from pathlib import Path
 
-PACKAGE = Path(__file__).parents[2]
-LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
+from cosim.study.run.users_code import NeverAwaited, is_users_file
 
 
 def describe(error: BaseException) -> str:
@@ -16,13 +13,16 @@ def describe(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{type(error).__name__}: {error}"
     if is_users(error):
-        own = [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames if _is_foreign(frame)]
+        places = [(frame.filename, frame.lineno, frame.name) for frame in frames if is_users_file(frame.filename)]
+        if isinstance(error, NeverAwaited):
+            places = list(error.places)
+        own = [f"  {file}:{line} in {name}" for file, line, name in places]
         return "\n".join([f"your code has failed: {where}", *own])
-    places = [f"  {frame.filename.split('/cosim/')[-1]}:{frame.lineno} in {frame.name}" for frame in frames[-6:]]
+    inner = [f"  {frame.filename.split('/cosim/')[-1]}:{frame.lineno} in {frame.name}" for frame in frames[-6:]]
     return "\n".join(
         [
             f"cosim: internal error: {where}",
-            *places,
+            *inner,
             f"This is an error in cosim, not in your topology. Python {platform.python_version()}, "
             "please report it with the topology and the command.",
         ]
@@ -31,9 +31,5 @@ def describe(error: BaseException) -> str:
 
 def is_users(error: BaseException) -> bool:
     """Whether it came from, or through, a file that is neither cosim's nor a library's: a driver of the user's own."""
-    return any(map(_is_foreign, traceback.extract_tb(error.__traceback__)))
-
-
-def _is_foreign(frame: traceback.FrameSummary) -> bool:
-    path = Path(frame.filename)
-    return path.suffix == ".py" and not any(path.is_relative_to(known) for known in (PACKAGE, *LIBRARIES))
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, NeverAwaited) or any(is_users_file(frame.filename) for frame in frames)

@@ -150,6 +150,10 @@ def _notes(row: Row, rows: list[Row], names: Mapping[str, str]) -> Iterable[str]
         yield f"{row.alike} of the combinations of starts make no difference: the run is that of another one"
     if row.late:
         yield f"{row.late:,} took longer than a run may on this computer: --host-limit gives more time"
+    if row.idle and row.runs:
+        yield f"no run came to {', '.join(row.idle)}, which was taken out"
+    if row.unreached:
+        yield f"no run came to the step of {len(row.unreached)} more: {', '.join(row.unreached)}"
     if row.lost:
         yield f"{_count(row.lost, 'run')} died, or raised an exception"
 

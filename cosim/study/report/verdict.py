@@ -51,6 +51,8 @@ def outcome(result: Result, page: Page) -> list[Text]:
     for choice in result.unasked:
         near = f"; {result.nearest[choice]}" if choice in result.nearest else ""
         lines += words(f"the run never came to {choice} of the schedule{near}", page, "yellow", "  ? ", "    ")
+    for step in result.idle_steps:
+        lines += words(f"{step} was taken out, and the run never came to it", page, "yellow", "  ? ", "    ")
     if result.replay and (result.violations or result.failures):
         lines.append(Text(f"  replay: {result.replay}"))
     return [*lines, *words(_window(result), page, "dim")]

@@ -81,6 +81,8 @@ class Result:
     """Choices of the schedule that the run never came to."""
     nearest: Mapping[str, str] = field(default_factory=dict)
     """For each of them, which choices there were, in words."""
+    idle_steps: tuple[str, ...] = ()
+    """Steps that were taken out of the driver, as ``AXIS: STEP``, and that the run never came to."""
     log: tuple[LogLine, ...] = ()
     """The first lines of the kernel's log, of `log_lines` in all."""
     log_lines: int = 0
@@ -133,6 +135,7 @@ class Result:
             "unfinished": {name: call.as_json() for name, call in self.unfinished.items()},
             "inactive": dict(self.inactive),
             "unasked": list(self.unasked),
+            "idle_steps": list(self.idle_steps),
             "requests": dict(self.requests),
             "faults": {device: dict(causes) for device, causes in self.faults.items()},
             "bus_errors": {device: dict(statuses) for device, statuses in self.bus_errors.items()},

@@ -30,6 +30,7 @@ from cosim.study.run.progress import Progress
 from cosim.study.run.result import Result
 from cosim.study.run.series import Steps, check_step
 from cosim.study.run.stop import Stop
+from cosim.study.run.users_code import told_as_errors
 from cosim.system.build import build
 from cosim.system.load import as_data
 from cosim.system.patience import patience
@@ -202,10 +203,13 @@ class UnderWay:
         self.meter.violations.be_patient(self._patience.held(hold_ps))
 
     def advance(self, *, progress: bool = False) -> None:
-        """Run to the end, or until it is to stop. TopologyError for a schedule with an answer that is none."""
+        """Run to the end, or until it is to stop. TopologyError for a schedule with an answer that is none.
+
+        What a user's own driver raises, comes through; NeverAwaited and Exited are what Python would not raise.
+        """
         try:
             self.system.start()
-            with _few_collections():
+            with told_as_errors(self.point.topology.driver), _few_collections():
                 _advance(self.system, self.stop, self.steps, progress=progress)
         except ScheduleError as error:
             raise TopologyError([Problem(Position("--schedule"), (), str(error).removeprefix("schedule: "))]) from None
@@ -310,6 +314,7 @@ def _result(point: Point, system: System, meter: Meter, stop: Stop, steps: Steps
         inactive=inactive(system, meter.calls.callers),
         unasked=_unasked(sim),
         nearest={choice: nearest_choice(choice, sim.actions.counts) for choice in _unasked(sim)},
+        idle_steps=system.idle_steps(),
         log=tuple(meter.log.kept),
         log_lines=meter.log.count,
         ended=meter.latencies.ended,

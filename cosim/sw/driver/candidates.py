@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Mapping
+import inspect
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from cosim.sw.driver.compiled import COMPILED
 from cosim.units.nearest import closest, nearest
+
+MISSPELT = 0.75
+"""How alike a method that nobody calls must be to one of a base class to be taken for that."""
 
 Cells = Mapping[str, Collection[str]]
 """The names of the policies of each axis."""
@@ -17,6 +22,8 @@ def row_hint(text: str, rows: Collection[str], cells: Cells) -> str:
     axis, sets, _ = text.removeprefix("driver.").partition("=")
     if sets and axis in cells:
         return f"that is no driver, but a cell of one: -s driver.{text.removeprefix('driver.')}"
+    if text.endswith(".o"):
+        return f"objects that a kernel's tree has compiled are {COMPILED}{text}"
     if text in cells:
         return f"it is an axis; one policy is chosen with -s driver.{text}=POLICY, of {', '.join(cells[text])}"
     if policy := policy_hint(text, cells, "-s driver."):
@@ -63,6 +70,31 @@ def defined(path: Path) -> list[str]:
         elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
             found += [target.id for target in statement.targets if isinstance(target, ast.Name)]
     return [name for name in dict.fromkeys(found) if not name.startswith("_")]
+
+
+def misspelt(kind: type) -> Iterator[tuple[str, str]]:
+    """The methods of a user's class that take the place of none, though they are named nearly as one that they could,
+    each with its name; those that the class's own file speaks of are called from there."""
+    kinds = kind.__mro__[:-1]
+    for at, base in enumerate(kinds, 1):
+        inherited = [name for other in kinds[at:] for name in vars(other)]
+        for name, method in vars(base).items() if not base.__module__.startswith("cosim.") else ():
+            if name.startswith("_") or name in inherited or not inspect.isfunction(method):
+                continue
+            near = closest(name, inherited, MISSPELT)
+            if near and name not in _spoken_of(Path(method.__code__.co_filename)):
+                yield name, near
+
+
+def _spoken_of(path: Path) -> set[str]:
+    """The names that a file uses, other than to define them."""
+    try:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, SyntaxError):
+        return set()
+    found = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    found |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return found | {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
 def _policies(cells: Cells) -> list[str]:

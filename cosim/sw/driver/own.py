@@ -12,7 +12,7 @@ from typing import Any
 from cosim.sw.contract import breaches, members
 from cosim.sw.driver import imported
 from cosim.sw.driver.axes import AXES, CONTRACTS, Variant
-from cosim.sw.driver.candidates import names_hint
+from cosim.sw.driver.candidates import misspelt, names_hint
 
 
 class VariantError(ValueError):
@@ -22,7 +22,8 @@ class VariantError(ValueError):
 def load_own(path: Path, name: str, base: Variant) -> Variant:
     """The row `name` of a file, or `base` with the policy `name` in the place of its own. VariantError.
 
-    What is named may be an object, or a class that is made without arguments.
+    What is named may be an object, or a class that is made without arguments. A policy's row is named by what it is
+    made of, ``merged invalidate=FILE.py:NAME``.
     """
     what = f"driver {path}:{name}"
     made = _object("driver ", path, name)
@@ -34,7 +35,13 @@ def load_own(path: Path, name: str, base: Variant) -> Variant:
     if not axis:
         raise VariantError(f"{what} is neither a Variant nor a policy of one of the axes: {', '.join(AXES)}")
     check(what, axis, made)
-    return replace(base, **{axis: made}, name=name)
+    return replace(base, **{axis: made}, name=f"{base.name} {axis}={path}:{name}")
+
+
+def own_axis(path: Path, name: str, base: Variant) -> str:
+    """The axis of the policy `name` of a file; empty if that is a row, or nothing of a driver. VariantError."""
+    made = _object("driver ", path, name)
+    return "" if isinstance(made, Variant) else axis_of(made, base)
 
 
 def load_policy(axis: str, path: Path, name: str, base: Variant) -> Any:
@@ -55,6 +62,8 @@ def check(what: str, axis: str, policy: Any) -> None:
     broken = breaches(CONTRACTS[axis], policy)
     if broken:
         raise VariantError(f"{what} is no {axis} policy ({CONTRACTS[axis].__name__}): {'; '.join(broken)}")
+    for name, near in misspelt(type(policy)):
+        raise VariantError(f"{what}: nothing calls its {name}, nor does a base class have it; did you mean {near}?")
 
 
 def axis_of(policy: Any, base: Variant) -> str:

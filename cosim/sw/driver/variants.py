@@ -1,8 +1,9 @@
 """Driver variants by their names: each is a frozen row of policies, and the skeleton never asks which.
 
 A row is named, or changed in single cells (`driver: {variant: merged, attach: context-first}`), or the user's own
-(`my_driver.py:MyVariant`, a whole row or one policy in place of that of `merged`). A cell may be the user's own, too:
+(`my_driver.py:MyVariant`). A cell may be the user's own, too:
 `driver: {variant: current, attach: my_driver.py:MyAttach}`.
+A single policy that is named as a row is `merged` with it; ``--driver`` puts it into the topology's own driver.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from cosim.sw.driver.axes import Variant
 from cosim.sw.driver.candidates import only_a_file, policy_hint, row_hint
 from cosim.sw.driver.compiled import COMPILED
-from cosim.sw.driver.own import VariantError, load_own, load_policy
+from cosim.sw.driver.own import VariantError, load_own, load_policy, own_axis
 from cosim.sw.driver.table import CELLS, NEEDS, REFERENCE, ROWS
 from cosim.sw.steps import steps, without
 from cosim.units import quantities
@@ -85,6 +86,23 @@ def load_variant(text: str) -> Variant:
     if text not in ROWS:
         raise VariantError(f"driver {text!r} is not known; {row_hint(text, ROWS, CELLS)}")
     return _row_of(text)
+
+
+def row_name(text: str) -> str:
+    """What a variant that is named so is called in results, before it is loaded: a single policy with its row."""
+    axis = axis_of_policy(text)
+    return f"{REFERENCE} {axis}={text}" if axis else text
+
+
+def axis_of_policy(text: str) -> str:
+    """The axis of a single policy that is named as ``FILE.py:NAME``; empty for a row, and for what is neither."""
+    path, colon, name = text.rpartition(":")
+    if text.startswith(COMPILED) or not colon:
+        return ""
+    try:
+        return own_axis(Path(path), name, _row_of(REFERENCE))
+    except VariantError:
+        return ""  # whoever loads it says why
 
 
 def _row_of(name: str) -> Variant:

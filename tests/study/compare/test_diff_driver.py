@@ -54,6 +54,20 @@ def test_a_policy_without_a_drawing_shows_its_text():
     assert "On a single CPU" in text
 
 
+def test_a_dataclass_without_a_docstring_is_told_by_that_of_its_module_if_it_is_the_first_there(tmp_path):
+    file = tmp_path / "own.py"
+    kinds = "".join(
+        f"@dataclass(frozen=True)\nclass {name}(PerIommu):\n    async def barrier(self): pass\n"
+        for name in ("First", "Second")
+    )
+    file.write_text(
+        '"""Fences are sent first. And more."""\nfrom dataclasses import dataclass\n'
+        f"from cosim.sw.driver.policies.invalidate import PerIommu\n{kinds}"
+    )
+    about = [differences("merged", f"{file}:{name}")[0].second.about for name in ("First", "Second")]
+    assert about == ["Fences are sent first", "derives from PerIommu; its class has no docstring"]
+
+
 def test_two_rows_with_equal_cells_differ_in_none(tmp_path):
     file = tmp_path / "own.py"
     file.write_text("from cosim.sw.driver.variants import load_variant\nMERGED = load_variant('merged')\n")

@@ -18,12 +18,14 @@ from cosim.cli import main
 from cosim.config.problems import TopologyError
 from cosim.study.explore.explore import JOURNAL, Exploration, explorations, first_cells
 from cosim.study.explore.journal import Journal
+from cosim.study.explore.mutants import mutants
 from cosim.study.explore.request import Request
 from cosim.study.explore.row import Row
 from cosim.study.explore.search import draw
 from cosim.study.explore.subjects import tasks
 from cosim.study.report.exploration import as_text
 from cosim.study.run.signs import kind
+from cosim.system.driver_options import DriverOptions
 from tests.study.explore.systems import ATTACH_BESIDE_UNMAP, written
 
 CONTEXT_FIRST = {"driver.attach": "context-first"}
@@ -231,6 +233,25 @@ def test_mutants_show_that_a_clean_search_could_have_found_something(path: Path)
     assert f"of {len(row.mutants)} drivers with a step less it finds {len(seen)}: {seen[0]}" in " ".join(
         as_text([row]).split()
     )
+
+
+def test_a_step_that_no_run_came_to_makes_no_mutant_and_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached, unreached = "invalidate: iotinval", "tables: flush-of-replaced"
+    wanted = [mutant for mutant in mutants(DriverOptions()) if mutant[0] in (reached, unreached)]
+    monkeypatch.setattr("cosim.study.explore.explore.mutants", lambda _: wanted)
+    row = searched(path, drivers=["merged"], mutants=True, deviations=0)
+    assert ([mutant.step for mutant in row.mutants], row.unreached) == ([reached], [unreached])
+    assert f"no run came to the step of 1 more: {unreached}" in " ".join(as_text([row]).split())
+
+
+def test_a_step_that_was_taken_out_and_that_no_run_came_to_is_told(path: Path) -> None:
+    """Of runs that nothing is added to, too: one of them might have come to it."""
+    taken_out = {"driver.tables.without": "flush-of-replaced", "driver.invalidate.without": "barrier"}
+    row = searched(path, set=taken_out, drivers=["merged"], schedules=3)
+    assert row.by_level == [1, 2]
+    assert row.idle == ("tables: flush-of-replaced",)
+    told = " ".join(as_text([row]).split())
+    assert "no run came to tables: flush-of-replaced, which was taken out" in told
 
 
 def test_drawn_answers_are_of_different_questions() -> None:

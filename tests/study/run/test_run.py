@@ -1,6 +1,7 @@
 """A run is a pure function of its point: what it measures, how it ends, and that it repeats."""
 
 import gc
+import io
 import os
 import pickle
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 import cosim
 from cosim.events import BootDone, WalkDone
+from cosim.study.report.report import print_report
 from cosim.study.run.run import Point, UnderWay, run
 from cosim.study.run.stop import Stop
 
@@ -177,6 +179,19 @@ def test_a_choice_that_a_run_never_comes_to_is_told(tiny):
     result = cosim.run(tiny, schedule=["nic0.fil#1:2", "cpu0.map-unmap.st#7:2", "nobody#1:0"])
     assert result.unasked == ("nic0.fil#1:2",)
     assert result.as_json()["unasked"] == ["nic0.fil#1:2"]
+
+
+def test_a_step_that_was_taken_out_and_never_come_to_is_told(tiny, result):
+    """Without it the driver is the same, and an `ok` says nothing of what the step is worth."""
+    without = {"driver.invalidate.without": "fence", "driver.tables.without": "flush-of-replaced"}
+    less = cosim.run(tiny, set=without, until="10 us")
+    assert less.idle_steps == ("tables: flush-of-replaced",)
+    assert less.as_json()["idle_steps"] == ["tables: flush-of-replaced"]
+    report = io.StringIO()
+    print_report(less, report)
+    text = " ".join(report.getvalue().split())
+    assert "? tables: flush-of-replaced was taken out, and the run never came to it" in text
+    assert not result.idle_steps
 
 
 def test_an_action_that_asks_again_is_answered_by_its_own_number_and_how_often_it_was_held(tiny):

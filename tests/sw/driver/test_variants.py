@@ -197,7 +197,7 @@ def test_a_mistake_is_answered_with_the_nearest_right_name(name: str, cells: dic
 
 def test_a_subclass_of_one_policy_takes_its_place_in_merged(own: Path) -> None:
     row = load_variant(f"{own}:Hasty")
-    assert row.name == "Hasty"
+    assert row.name == f"merged invalidate={own}:Hasty"
     assert row.invalidate.fence_ps == 1 * MS
     assert row.attach == load_variant("merged").attach
 
@@ -240,6 +240,30 @@ def test_a_policy_of_ones_own_takes_one_cell_of_any_row(own: Path) -> None:
     row = variant("current", {"invalidate": f"{own}:Hasty"})
     assert (row.name, type(row.invalidate).__name__, row.invalidate.fence_ps) == ("current", "Hasty", 1 * MS)
     assert row.attach == load_variant("current").attach
+
+
+MISSPELT = """
+from cosim.sw.driver.policies.invalidate import PerIommu
+
+class Misspelt(PerIommu):
+    async def rnage(self, driver, domain, start, end):
+        pass
+
+class Helped(PerIommu):
+    async def ranges(self, driver, domain, parts):  # a helper of its own, which is called below
+        pass
+
+    async def range(self, driver, domain, start, end):
+        await self.ranges(driver, domain, [(start, end)])
+"""
+
+
+def test_a_method_that_takes_the_place_of_none_for_a_slip_of_the_pen_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "my_driver.py"
+    path.write_text(MISSPELT)
+    with pytest.raises(VariantError, match=r"Misspelt: nothing calls its rnage, .* did you mean range\?"):
+        variant("merged", {"invalidate": f"{path}:Misspelt"})
+    assert type(variant("merged", {"invalidate": f"{path}:Helped"}).invalidate).__name__ == "Helped"
 
 
 def test_a_policy_of_ones_own_has_numbers_and_steps_as_others_have(own: Path) -> None:

@@ -1,0 +1,87 @@
+"""What code of the user's own gets wrong without an error of Python's: a forgotten `await`, an end of the process."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from cosim.system.driver_options import DriverOptions
+
+PACKAGE = Path(__file__).parents[2]
+LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
+_FORGOTTEN = r"coroutine '.*' was never awaited"
+
+Place = tuple[str, int, str]
+"""A file, a line and a function."""
+
+
+class NeverAwaited(RuntimeError):
+    """Methods were called without `await`, so that nothing was done; `places` are where."""
+
+    def __init__(self, methods: Sequence[str], places: Sequence[Place]) -> None:
+        super().__init__(f"{', '.join(methods)}: called without await, which does nothing")
+        self.places = places
+
+
+class Exited(RuntimeError):
+    """Code of the user's own has called `sys.exit`, which would end cosim as if it were done."""
+
+
+def is_users_file(name: str) -> bool:
+    """Whether a file is neither cosim's nor a library's."""
+    path = Path(name)
+    return path.suffix == ".py" and not any(path.is_relative_to(known) for known in (PACKAGE, *LIBRARIES))
+
+
+@contextmanager
+def told_as_errors(driver: DriverOptions) -> Iterator[None]:
+    """Around what runs a driver: NeverAwaited and Exited for what its user has forgotten, or should not do.
+
+    Nothing is done for a driver that names no file of Python: to watch coroutines costs time.
+    """
+    if not any(".py" in str(each) for each in (driver.variant, *driver.cells.values())):
+        yield
+        return
+    try:
+        with _awaited():
+            yield
+    except SystemExit as ended:
+        if _is_users_exit(ended.__traceback__):
+            raise Exited(f"it has called sys.exit({ended.code!r})").with_traceback(ended.__traceback__) from None
+        raise  # a signal has told the process to end
+
+
+def _is_users_exit(trace: TracebackType | None) -> bool:
+    """Whether the user's code ends the process, and not what a signal calls in the middle of that code."""
+    files = [frame.filename for frame in traceback.extract_tb(trace)]
+    return any(map(is_users_file, files)) and not Path(files[-1]).is_relative_to(PACKAGE)
+
+
+@contextmanager
+def _awaited() -> Iterator[None]:
+    """NeverAwaited if a coroutine that a user's file has made is gone at the end, and nobody has awaited it."""
+    before = sys.get_coroutine_origin_tracking_depth()
+    sys.set_coroutine_origin_tracking_depth(1)  # each knows where it was made: it may be gone only much later
+    try:
+        with warnings.catch_warnings(record=True) as found:
+            warnings.filterwarnings("default", _FORGOTTEN, RuntimeWarning)  # once from each place
+            yield
+    finally:
+        sys.set_coroutine_origin_tracking_depth(before)
+    methods: dict[str, None] = {}
+    places: dict[Place, None] = {}
+    for each in found:
+        origin = getattr(each.source, "cr_origin", None)
+        if origin and is_users_file(origin[0][0]):
+            methods[str(getattr(each.source, "__qualname__", ""))] = None
+            places[origin[0]] = None
+        else:
+            warnings.showwarning(each.message, each.category, each.filename, each.lineno, each.file, each.line)
+    if places:
+        raise NeverAwaited(list(methods), list(places))
