@@ -178,6 +178,6 @@ def _print(made: Sweep, results: Results, *, as_json: bool) -> None:
         click.echo(json.dumps({"results": results.path, "points": [row.as_json() for row in rows]}, indent=1))
         return
     print_table(rows)
-    total = sum(row.replications for row in rows)
     where = "" if results.path == ":memory:" else f", in {Path(results.path)}"
-    click.echo(f"{made.made} of {total} runs were made now{where}")
+    missing = f"; {made.missing} are missing" if made.missing else ""
+    click.echo(f"{made.made} of {made.total} runs were made now{where}{missing}")

@@ -54,6 +54,12 @@ class Axis:
             raise AxesError(f"-x {path}={text}: there are no values")
         return cls(path, found, text)
 
+    def check_path(self) -> None:
+        """Raises AxesError if it is the seed, in which replications of a point differ and points do not."""
+        if self.path in ("seed", "run.seed"):
+            why = "a seed is no axis; --reps 3 makes three runs of each point, the first with that of --seed"
+            raise AxesError(f"-x {self.path}={self.text}: {why}")
+
     def check(self) -> None:
         """Raises AxesError if a value is there twice, as it may be only in an axis that varies together with others."""
         again = _twice(self.values)
@@ -70,6 +76,8 @@ class Axes:
         twice = next((path for at, path in enumerate(paths) if path in paths[:at]), None)
         if twice is not None:
             raise AxesError(f"-x {twice}: this axis is there twice; write all its values with commas between them")
+        for axis in self.axes:
+            axis.check_path()
         self.together: list[tuple[str, ...]] = []
         for names in together:
             self._put_together(tuple(self.called(name, f"--zip {','.join(names)}") for name in names))

@@ -114,7 +114,9 @@ def _check(options: StudyOptions, folder: Path) -> Complaints:
     axes: list[Axis] = []
     for name, values in options.axes.items():
         try:
-            axes.append(Axis.of(name, values))
+            axis = Axis.of(name, values)
+            axis.check_path()
+            axes.append(axis)
             if not any(name == each or name.endswith(f".{each}") for group in options.zip for each in group):
                 axes[-1].check()
         except AxesError as error:

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from cosim.cli import main
 from cosim.study.html.heat_map import heat_map
 from cosim.study.html.sweep_page import sweep_page
-from cosim.study.pictures.points import points_of
 from cosim.study.pictures.shapes import Heat
 from cosim.study.results.estimate import estimates
+from cosim.study.results.points import points_of
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.results.stored import Stored
 from tests.study.html.pages import Checked, in_browser, needs_nothing

@@ -64,6 +64,50 @@ def test_metrics_are_chosen_by_name_or_glob(folder: Path) -> None:
     ]
 
 
+@pytest.mark.slow
+def test_points_of_equal_configurations_have_a_row_each_and_count_each_run_once(folder: Path) -> None:
+    equal = ("-x", "dev0.traffic.size=64 B,1 KiB,1024 B", "--reps", "2")
+    found = sweep(*equal, "--csv", "all.csv")
+    once = sweep("-x", "dev0.traffic.size=64 B,1 KiB", "--reps", "2", "-o", "once.sqlite").stdout.splitlines()
+    lines = found.stdout.splitlines()
+    assert [line.split() for line in lines[1:3]] == [line.split() for line in once[1:3]]
+    assert lines[2].split()[2:] == lines[3].split()[2:]
+    assert lines[3].startswith("1024 B")
+    assert lines[-2:] == ["rows of equal configurations share their runs", "4 of 4 runs were made now, in tiny.sqlite"]
+    rows = list(csv.DictReader((folder / "all.csv").read_text().splitlines()))
+    ran = [(row["dev0.traffic.size"], row["seed"]) for row in rows if row["metric"] == READ]
+    assert ran == [(size, seed) for size in ("64 B", "1 KiB", "1024 B") for seed in "01"]
+    points = json.loads(sweep(*equal, "--json").stdout)["points"]
+    assert [(point["settings"], point["runs"]) for point in points] == [
+        ({"dev0.traffic.size": size}, 2) for size in ("64 B", "1 KiB", "1024 B")
+    ]
+    page = cosim("report", "tiny.sqlite", "-o", "page.html")
+    assert page.exit_code == 0
+    text = (folder / "page.html").read_text()
+    assert "3 points of 3, 4 runs, 0 failed" in text
+    assert "<td>1 KiB</td>" in text.replace(' class="text"', "")
+    compared = json.loads(cosim("compare", "tiny.sqlite", "once.sqlite", "--json").stdout)
+    assert [(point["settings"]["dev0.traffic.size"], point["runs"]) for point in compared["points"]] == [
+        ("64 B", [2, 2]),
+        ("1 KiB", [2, 2]),
+    ]
+    assert compared["only_first"] == [{"dev0.traffic.size": "1024 B"}]
+
+
+@pytest.mark.slow
+def test_a_sweep_has_the_runs_that_it_asks_for_whatever_else_is_in_its_file(folder: Path) -> None:
+    asked = (*SIZES, "-q", "-m", READ)
+    sweep(*asked, "--reps", "3")
+    alone = sweep(*asked, "-o", "alone.sqlite", "--reps", "2", "--seed", "1").stdout.splitlines()
+    found = sweep(*asked, "--reps", "2", "--seed", "1").stdout.splitlines()
+    assert found[:-1] == alone[:-1]
+    assert found[-1] == "0 of 4 runs were made now, in tiny.sqlite"
+    with sqlite3.connect(folder / "tiny.sqlite") as file:
+        counts = file.execute("SELECT sweep, place, count() FROM swept GROUP BY sweep, place").fetchall()
+    file.close()
+    assert counts == [(1, 0, 3), (1, 1, 3), (2, 0, 2), (2, 1, 2)]
+
+
 def test_a_run_that_fails_makes_the_exit_code_5(folder: Path) -> None:
     found = sweep(*SIZES, "-s", "expect.scalars={dev0.reads: 1}")
     assert found.exit_code == 5
@@ -92,6 +136,8 @@ def test_a_run_that_fails_makes_the_exit_code_5(folder: Path) -> None:
         ((*SIZES, "-o", "."), "a folder, not a results file"),
         ((*SIZES, "-o", "tiny.yaml"), "no results file of cosim"),
         ((*SIZES, "--reuse", "none.sqlite"), "none.sqlite: no such file"),
+        (("-x", "run.seed=1,2"), "-x run.seed=1,2: a seed is no axis; --reps 3 makes three runs of each point"),
+        (("-x", "seed=1,2"), "-x seed=1,2: a seed is no axis; "),
         (("-x", "driver=v2,mergd"), "--driver mergd: driver.variant: 'mergd' is not known; did you mean merged?"),
     ],
 )

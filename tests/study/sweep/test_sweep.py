@@ -65,6 +65,30 @@ def test_what_is_there_is_not_run_again_and_replications_and_axes_are_added(tiny
         assert len(results.sweeps()) == 4
 
 
+def test_points_of_equal_configurations_share_their_runs_and_are_told_apart(tiny: Path) -> None:
+    """The second is met while the run of the first is under way, or after it."""
+    study = cosim.sweep(tiny, {"dev0.traffic.size": ["1 KiB", "1024 B", "64 B"]}, reps=2, jobs=1)
+    assert sorted((run.settings["dev0.traffic.size"], run.seed) for run in study) == [
+        *(("1 KiB", 0), ("1 KiB", 1), ("1024 B", 0), ("1024 B", 1), ("64 B", 0), ("64 B", 1)),
+    ]
+    assert study.made == 4
+    first, second, third = study.points
+    assert (first.settings, second.settings) == ({"dev0.traffic.size": "1 KiB"}, {"dev0.traffic.size": "1024 B"})
+    assert first.means == second.means
+    assert first.point == second.point != third.point
+    assert [point.replications for point in study.points] == [2, 2, 2]
+    assert str(study).endswith("rows of equal configurations share their runs")
+
+
+def test_runs_are_those_of_the_seeds_that_are_asked_for(tiny: Path, tmp_path: Path) -> None:
+    """Whatever else the file has."""
+    file, axes = tmp_path / "study.sqlite", {"dram0.latency": ["40 ns"]}
+    assert [run.seed for run in cosim.sweep(tiny, axes, reps=3, jobs=1, file=file).runs] == [0, 1, 2]
+    later = cosim.sweep(tiny, axes, reps=2, seed=2, jobs=1, file=file)
+    assert (later.made, sorted(run.seed for run in later.runs)) == (1, [2, 3])
+    assert [run.seed for run in cosim.sweep(tiny, axes, jobs=1, file=file).runs] == [0]
+
+
 def test_another_file_takes_over_what_it_shares(tiny: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first.sqlite", tmp_path / "second.sqlite"
     assert cosim.sweep(tiny, {"dev0.traffic.size": ["64 B", "256 B"]}, jobs=1, file=first).made == 2
