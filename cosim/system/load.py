@@ -52,6 +52,25 @@ def load(
     Then come the overrides `sets` (``PATH=VALUE``) and `set` (path to value), and the short forms `seed` and `until`.
     What has lost its effect to a later one of them is left out. Raises TopologyError with everything that is wrong.
     """
+    source = laid_over(topology, overlays=overlays, sets=sets, set=set, driver=driver, seed=seed, until=until)
+    loaded = validate(Topology, source, check)
+    while idle := [complaint.path for complaint in ineffective(loaded)]:
+        source = source.without(idle)
+        loaded = validate(Topology, source)
+    return loaded
+
+
+def laid_over(
+    topology: str | Path | Topology | Source,
+    *,
+    overlays: Iterable[str | Path] = (),
+    sets: Iterable[str] = (),
+    set: Mapping[str, object] | None = None,
+    driver: str | None = None,
+    seed: int | None = None,
+    until: str | None = None,
+) -> Source:
+    """What `load` makes a topology of: its file with all that is laid over it. Raises TopologyError."""
     overrides = []
     if driver is not None:  # the whole section: the cells of another variant are none of this one's
         position = Position(f"--driver {in_short(driver)}")
@@ -62,18 +81,13 @@ def load(
         if value is not None:
             position = Position(f"{option} {value}")
             overrides.append(Override(path, node_of(value, position), position))
-    source = as_source(topology).resolved(
+    return as_source(topology).resolved(
         overlays=[Source.load(overlay) for overlay in overlays],
         overrides=overrides,
         legal=legal_names(Topology, {("driver",): AXES}),
         shorthand=SHORTHAND,
         words=WORDS,
     )
-    topology = validate(Topology, source, check)
-    while idle := [complaint.path for complaint in ineffective(topology)]:
-        source = source.without(idle)
-        topology = validate(Topology, source)
-    return topology
 
 
 def as_source(topology: str | Path | Topology | Source) -> Source:

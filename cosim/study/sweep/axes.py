@@ -110,7 +110,7 @@ class Axes:
     def called(self, name: str, by: str) -> str:
         """The path of the axis that `name` is, or ends in. Raises AxesError, which says `by` whom it was named."""
         paths = [axis.path for axis in self.axes]
-        fits = [path for path in paths if path == name] or [path for path in paths if path.endswith(f".{name}")]
+        fits = [path for path in paths if path == name] or [path for path in paths if is_called(path, name)]
         if len(fits) == 1:
             return fits[0]
         if fits:
@@ -141,6 +141,11 @@ class Axes:
     def written(self) -> Mapping[str, Sequence[str]]:
         """The values of each path."""
         return {axis.path: list(axis.values) or [axis.text] for axis in self.axes}
+
+
+def is_called(path: str, name: str) -> bool:
+    """Whether a name is that of an axis, or what its path ends in."""
+    return path == name or path.endswith(f".{name}")
 
 
 def values_of_axis(axis: Axis) -> tuple[str, ...]:

@@ -120,25 +120,23 @@ def study(
         plan = read(str(topology))
     try:
         named = driver_names(drivers)
-        found = (
-            *plan.axes,
-            *(Axis.of(path, values) for path, values in axes.items()),
-            *([Axis.of(DRIVER, named)] if named else []),
-        )
-        plan = Plan(
-            replace(
+        if driver and any(axis.path == DRIVER for axis in plan.axes):
+            named, driver = named or [driver], None
+        found = [Axis.of(path, values) for path, values in axes.items()]
+        found += [Axis.of(DRIVER, named)] if named else []
+        plan = plan.with_own(found, [f"{path}={Axis.of(path, [value]).text}" for path, value in sets], until)
+        plan = replace(
+            plan,
+            subject=replace(
                 plan.subject,
-                sets=(*plan.subject.sets, *(f"{path}={Axis.of(path, [value]).text}" for path, value in sets)),
                 overlays=(*plan.subject.overlays, *map(str, overlays)),
                 driver=driver,
                 seed=plan.subject.seed if seed is None else seed,
-                until=until or plan.subject.until,
             ),
-            found,
-            [*plan.zips, *map(tuple, zips)],
-            where or plan.where,
-            Sample.parse(sample) if sample else plan.sample,
-            _request(plan.request, reps, ci, tuple(metrics), independent, how),
+            zips=[*plan.zips, *map(tuple, zips)],
+            where=where or plan.where,
+            sample=Sample.parse(sample) if sample else plan.sample,
+            request=_request(plan.request, reps, ci, tuple(metrics), independent, how),
         )
     except AxesError as error:
         raise as_topology_error(error) from None

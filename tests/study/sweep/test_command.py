@@ -136,6 +136,14 @@ def test_a_run_that_fails_makes_the_exit_code_5(folder: Path) -> None:
         ((*SIZES, "-o", "."), "a folder, not a results file"),
         ((*SIZES, "-o", "tiny.yaml"), "no results file of cosim"),
         ((*SIZES, "--reuse", "none.sqlite"), "none.sqlite: no such file"),
+        (
+            ("-x", "dev0.traffic.size=64 B,128 B", "-x", "*.traffic.size=256 B"),
+            "-x dev0.traffic.size=64 B: dev0.traffic.size: the axis *.traffic.size sets all of it again; put the",
+        ),
+        ((*SIZES, "-s", "dev*.traffic.size=1 KiB"), "-s dev*.traffic.size=1 KiB: dev*.traffic.size: the axis dev0."),
+        ((*SIZES, "-s", "dev0.traffic.size=1 KiB"), "the axis dev0.traffic.size sets all of it again"),
+        (("-x", "run.until=10 us,20 us", "--until", "5 us"), "run.until: --until 5 us sets all of it again"),
+        (("-x", "parts.dev0.traffic.size=64 B", *SIZES), "the axis dev0.traffic.size sets all of it again"),
         (("-x", "run.seed=1,2"), "-x run.seed=1,2: a seed is no axis; --reps 3 makes three runs of each point"),
         (("-x", "seed=1,2"), "-x seed=1,2: a seed is no axis; "),
         (("-x", "driver=v2,mergd"), "--driver mergd: driver.variant: 'mergd' is not known; did you mean merged?"),
@@ -175,6 +183,45 @@ def test_a_study_file_says_the_same_and_the_command_line_may_say_more(folder: Pa
     assert "6 of 6 runs were made now, in study.sqlite" in found.stdout
     more = cosim("sweep", "study.yaml", "-j", "1", "--reps", "3")
     assert "3 of 9 runs were made now" in more.stdout
+
+
+ZIPPED = """
+topology: tiny.yaml
+axes:
+  dev0.traffic.size: [64 B, 256 B]
+  dram0.latency: [40 ns, 80 ns]
+  run.until: [1 us, 2 us]
+zip: [[size, latency, until]]
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "points"),
+    [
+        ((), [("64 B", "40 ns", "1 us"), ("256 B", "80 ns", "2 us")]),
+        (("-s", "dram0.latency=60 ns"), [("64 B", "60 ns", "1 us"), ("256 B", "60 ns", "2 us")]),
+        (
+            ("-s", "parts.dram0.latency=60 ns", "--until", "3 us"),
+            [("64 B", "60 ns", "3 us"), ("256 B", "60 ns", "3 us")],
+        ),
+        (("-x", "dram0.latency=50 ns,60 ns"), [("64 B", "50 ns", "1 us"), ("256 B", "60 ns", "2 us")]),
+    ],
+)
+def test_an_axis_of_a_study_is_replaced_by_that_of_the_command_line(
+    folder: Path, words: tuple[str, ...], points: list[tuple[str, ...]]
+) -> None:
+    (folder / "study.yaml").write_text(ZIPPED)
+    found = cosim("sweep", "study.yaml", "-j", "1", "--json", "-s", "dev0.traffic.requests=1", *words)
+    assert [tuple(point["settings"].values()) for point in json.loads(found.stdout)["points"]] == points
+
+
+def test_what_is_wrong_with_a_replaced_axis_is_not_told_at_the_study_s_line(folder: Path) -> None:
+    (folder / "study.yaml").write_text(ZIPPED)
+    assert cosim("sweep", "study.yaml", "-s", "dram0.latency=60 Z").stderr.startswith("-x dram0.latency=60 Z: ")
+    twice = cosim("sweep", "study.yaml", "-x", "dram0.latency=1 ns", "-x", "dram0.latency=2 ns")
+    assert twice.stderr == "-x dram0.latency: this axis is there twice; write all its values with commas between them\n"
+    other = cosim("sweep", "study.yaml", "-x", "dram0.latency=1 ns,2 ns", "-s", "dram0.latency=2 ns")
+    assert "the axis dram0.latency sets all of it again" in other.stderr
 
 
 WRONG = """

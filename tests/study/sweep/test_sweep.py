@@ -167,6 +167,15 @@ def test_drivers_are_an_axis(tiny: Path) -> None:
     assert [run.settings for run in study.runs] == [{"driver": "v2"}, {"driver": "merged"}]
 
 
+def test_a_study_s_axes_and_drivers_are_replaced_from_python_too(tiny: Path) -> None:
+    study = tiny.with_name("study.yaml")
+    study.write_text("topology: tiny.yaml\naxes: {driver: [v2, merged], dram0.latency: [40 ns, 80 ns]}\nuntil: 1 us\n")
+    runs = cosim.sweep(study, {"dram0.latency": "60 ns"}, driver="current", jobs=1).runs
+    assert [run.settings for run in runs] == [{"driver": "current", "dram0.latency": "60 ns"}]
+    runs = cosim.sweep(study, set={"dram0.latency": "60 ns"}, drivers=["ideal"], jobs=1).runs
+    assert [run.settings for run in runs] == [{"driver": "ideal", "dram0.latency": "60 ns"}]
+
+
 def test_runs_come_as_they_end_and_can_be_asked_for_again(tiny: Path) -> None:
     study = cosim.sweep(tiny, AXES, jobs=1)
     coming = iter(study)
