@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import ceil, fsum, inf, sqrt
@@ -111,7 +111,11 @@ def unknown_metrics(runs: Iterable[Stored], metrics: Sequence[str]) -> list[str]
 
     A part of a latency is no such metric: one that nothing waited for is not there.
     """
-    names = dict.fromkeys(name for run in runs if run.ok for name in run.numbers)
+    return unknown_names(dict.fromkeys(name for run in runs if run.ok for name in run.numbers), metrics)
+
+
+def unknown_names(names: Collection[str], metrics: Sequence[str]) -> list[str]:
+    """The same, where `names` are those of all numbers of good runs."""
     if not names:
         return []
     wrong = [metric for metric in metrics if PART not in metric and not chosen(names, [metric])]

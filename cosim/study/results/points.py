@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cosim.study.results.estimate import Estimate, chosen, estimates
+from cosim.config.problems import Position, Problem, TopologyError
+from cosim.study.results.estimate import Estimate, chosen, estimates, unknown_names
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.results.stored import Stored
 
@@ -23,6 +24,13 @@ def points_of(results: Results, sweep: SweepRow, metrics: Sequence[str]) -> list
         if (point, seed) in runs
     )
     return list(estimates(swept, metrics))
+
+
+def check_metrics(metrics: Sequence[str], *files: Results) -> None:
+    """Raises TopologyError for a metric that no good run in any of these files has, with the nearest name."""
+    names = dict.fromkeys(name for results in files for name in results.names())
+    if unknown := [text.partition(": ") for text in unknown_names(names, metrics)]:
+        raise TopologyError(Problem(Position(f"-m {metric}"), (), why) for metric, _, why in unknown)
 
 
 def _wanted(names: list[str], metrics: Sequence[str]) -> list[str]:

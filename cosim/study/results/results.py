@@ -182,6 +182,12 @@ class Results:
                 f"SELECT {columns} FROM {tables} WHERE sweep = ? ORDER BY place, runs.seed", (sweep,)
             )
 
+    def names(self) -> list[str]:
+        """The numbers that good runs have, whichever sweep they are of."""
+        with told(self.path):
+            kinds = self._file.execute("SELECT DISTINCT columns FROM runs WHERE outcome = 'ok' ORDER BY columns")
+            return list(dict.fromkeys(name for (kind,) in kinds.fetchall() for name in self._names_of(kind)))
+
     def resolved(self, point: str) -> str:
         """The topology of a point, without its seed, as YAML."""
         with told(self.path):

@@ -9,7 +9,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cosim.cli import main
 from cosim.config.problems import TopologyError
 from cosim.study.results.comparison import compare
 from cosim.study.results.estimate import estimates
@@ -93,6 +95,21 @@ def test_two_labels_of_a_configuration_are_compared_with_their_own() -> None:
         found = compare(first, second)
     assert [point.settings for point in found.points] == [{ENTRIES: "8"}]
     assert found.only_first == [{ENTRIES: "16"}, {ENTRIES: "0x8"}]
+
+
+def test_a_metric_that_neither_of_two_files_has_is_told(tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("first.sqlite", "second.sqlite")]
+    for path, number in zip(paths, ("walks", "reads"), strict=True):
+        with Results(path, write=True) as results:
+            swept(results, {"a": 8}, [stored("a", 0, **{"read": 1, number: 2}), stored("a", 1, "failed", writes=1)])
+    asked = ["compare", *paths, "-m", "walks", "-m", "reads", "-m", "nic0.*"]
+    assert CliRunner().invoke(main, asked).exit_code == 0
+    found = CliRunner().invoke(main, [*asked, "-m", "gpu9", "-m", "writes"])
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert found.stderr == (
+        "-m gpu9: no run has such a number; cosim list scalars has their names\n"
+        "-m writes: no run has such a number; cosim list scalars has their names\n"
+    )
 
 
 def before_seeds_were_noted(path: Path) -> None:

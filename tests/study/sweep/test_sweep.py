@@ -181,6 +181,7 @@ def test_runs_come_as_they_end_and_can_be_asked_for_again(tiny: Path) -> None:
     coming = iter(study)
     first = next(coming)
     assert first.outcome == "ok"
+    assert (study._sweep.total, study._sweep.missing) == (4, 3), "as it would be if it were stopped here"
     assert len([first, *coming]) == 4 == len(list(study))
 
 
