@@ -15,7 +15,7 @@ from cosim.study.results.results import Results, SweepRow
 from cosim.study.run.model import model_version
 from cosim.study.run.stop import Stop
 from cosim.study.sweep.axes import DRIVER, Axes, AxesError, Axis, is_called
-from cosim.study.sweep.points import Subject, check
+from cosim.study.sweep.points import Loaded, Subject, check
 from cosim.study.sweep.request import Request
 from cosim.study.sweep.samples import Sample, drawn
 from cosim.study.sweep.sweep import Sweep
@@ -99,13 +99,7 @@ class Plan:
 
         Raises TopologyError before anything is written.
         """
-        axes, points = self._points()
-        subject = self.subject.read()
-        try:
-            loaded = check(subject, axes, points, self.own)
-            base = resolved(subject.at({}))
-        except TopologyError as error:
-            raise TopologyError(moved(problem, self.places) for problem in error.problems) from None
+        axes, points, subject, loaded, base = self.checked()
         others = [Results(other) for other in reuse]
         row = SweepRow(command, subject.name, base, axes.written(), self.request.metrics, model_version())
         with ExitStack() as until_known:
@@ -113,6 +107,18 @@ class Plan:
             results = Results(path, write=True)
             until_known.pop_all()
         return Sweep(subject, points, self.request, results, row, others, cluster, stop, loaded=loaded)
+
+    def checked(self) -> tuple[Axes, list[dict[str, str]], Subject, Loaded, str]:
+        """The axes, what they say at each point, the subject that was read, and what was loaded: points and base.
+
+        Raises TopologyError with what is wrong.
+        """
+        axes, points = self._points()
+        subject = self.subject.read()
+        try:
+            return axes, points, subject, check(subject, axes, points, self.own), resolved(subject.at({}))
+        except TopologyError as error:
+            raise TopologyError(moved(problem, self.places) for problem in error.problems) from None
 
     def _points(self) -> tuple[Axes, list[dict[str, str]]]:
         if not self.axes:

@@ -262,6 +262,33 @@ def test_everything_that_is_wrong_with_a_study_is_told_with_its_line(folder: Pat
     assert not (folder / "study.sqlite").exists()
 
 
+def test_a_study_that_cannot_be_read_is_told_so_by_every_verb(folder: Path) -> None:
+    (folder / "study.yaml").write_text("topology: tiny.yaml\naxes:\n  dev0.link: [1 ns, 2 ns\nreps: 2\n")
+    for verb in ("sweep", "check", "run"):
+        found = cosim(verb, "study.yaml")
+        assert found.exit_code == 2
+        assert found.stderr == "study.yaml:4:5: a ',' or ']' is missing before this; its bracket opens in line 3\n"
+
+
+def test_a_study_is_checked_as_one_and_is_nothing_to_run(folder: Path) -> None:
+    (folder / "study.yaml").write_text(ZIPPED)
+    assert cosim("check", "study.yaml").stdout == "study.yaml: ok\n"
+    assert "which is checked as it is" in cosim("check", "study.yaml", "--seed", "3").stderr
+    for verb in ("run", "show", "report"):
+        found = cosim(verb, "study.yaml")
+        assert found.exit_code == 2
+        assert found.stderr == "study.yaml: a study is no topology; run it: cosim sweep study.yaml\n"
+    assert cosim("run", "nic").stderr == "nic: a study is no topology; run it: cosim sweep nic\n"
+    (folder / "study.yaml").write_text(f"{ZIPPED}where: size <\noverlays: [tyni.yaml]\n")
+    lines = cosim("check", "study.yaml").stderr.splitlines()
+    assert [line.partition("; ")[0] for line in lines] == [
+        "study.yaml:8:8: where: not a condition (invalid syntax)",
+        "study.yaml:9:12: overlays.0: tyni.yaml: no such file",
+    ]
+    (folder / "study.yaml").write_text(ZIPPED.replace("80 ns", "80 Z"))
+    assert cosim("check", "study.yaml").stderr.startswith("study.yaml:5:3: axes.dram0.latency: 80 Z: ")
+
+
 @pytest.mark.parametrize(
     ("study", "said"),
     [
