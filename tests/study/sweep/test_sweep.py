@@ -176,6 +176,26 @@ def test_a_study_s_axes_and_drivers_are_replaced_from_python_too(tiny: Path) -> 
     assert [run.settings for run in runs] == [{"driver": "ideal", "dram0.latency": "60 ns"}]
 
 
+def test_arguments_of_python_are_read_as_they_are_meant_or_refused_in_words(tiny: Path) -> None:
+    (tiny.parent / "study.yaml").write_text("topology: tiny.yaml\naxes: {dram0.latency: 40 ns}\nreps: 3\nuntil: 1 us\n")
+    assert [len(cosim.sweep(tiny.parent / "study.yaml", reps=reps, jobs=1).runs) for reps in (None, 1)] == [3, 1]
+    many = {"dram0.latency": ["40 ns", "80 ns"], "dev0.traffic.size": ["64 B", "256 B"]}
+    for zips in ("latency,size", ["latency,size"], [["latency", "size"]]):
+        assert len(cosim.sweep(tiny, many, zip=zips, until="1 us", jobs=1).runs) == 2
+    assert cosim.sweep(tiny, many, ci=0.02, metrics=READ)._sweep.request.ci == 0.02
+    for given, error, said in (
+        (
+            {"axes": ["dram0.latency"]},
+            TypeError,
+            r"sweep\(\) axes: a list maps no paths to values; write \{'iommu0.geom",
+        ),
+        ({"reps": 0}, TypeError, r"sweep\(\) reps: 0 is no number of runs"),
+        ({"ci": 2, "metrics": READ}, TopologyError, "--ci 2: write how narrow, such as 2%"),
+    ):
+        with pytest.raises(error, match=said):
+            cosim.sweep(tiny, **{"axes": many, **given})  # type: ignore[arg-type]
+
+
 def test_runs_come_as_they_end_and_can_be_asked_for_again(tiny: Path) -> None:
     study = cosim.sweep(tiny, AXES, jobs=1)
     coming = iter(study)
