@@ -182,8 +182,8 @@ def sweep(
     zip: Iterable[Iterable[str]] = (),
     where: str = "",
     sample: str | None = None,
-    reps: int = 1,
-    ci: str | None = None,
+    reps: int | None = None,
+    ci: str | float | None = None,
     metrics: Iterable[str] = (),
     independent: bool = False,
     set: Mapping[str, object] | None = None,
@@ -204,6 +204,7 @@ def sweep(
     ``cosim.sweep("quickstart", {"iommu0.geometry.walkers": [1, 2, 4], "gpu0.traffic.window": "64KiB..1MiB*4"})``. Axes
     are lists or texts. With a `file` results are kept there, and what is there is not run again. ``.to_frame()`` has a
     row for each run and number. Raises TopologyError. Ctrl-C ends it early, and what has ended is kept.
+    `ci` is how narrow intervals have to be: ``"2%"``, or 0.02. `axes` and `set` replace a study's axes of their paths.
     `cluster` is the address of a Dask scheduler whose workers make the runs (docs/clusters.md).
     """
     from cosim.study.sweep.from_python import study
@@ -211,9 +212,9 @@ def sweep(
     _known("sweep", unknown, sweep.__kwdefaults__ or ())
     return study(
         topology,
-        axes or {},
+        _settings("sweep", axes, "axes", "[1, 2, 4]"),
         drivers=_several(drivers),
-        zips=zip,
+        zips=_several(zip),
         where=where,
         sample=sample,
         reps=reps,
@@ -221,12 +222,12 @@ def sweep(
         metrics=_several(metrics),
         independent=independent,
         sets=[*_settings("sweep", set).items()],
-        overlays=overlays,
+        overlays=_several(overlays),
         driver=driver,
         seed=seed,
         until=until,
         file=file,
-        reuse=reuse,
+        reuse=_several(reuse),
         jobs=jobs,
         cluster=cluster,
         host_limit=host_limit,
@@ -363,11 +364,11 @@ def _several(given: Any) -> tuple[Any, ...]:
     return (given,) if isinstance(given, str) or hasattr(given, "__fspath__") else tuple(given)
 
 
-def _settings(function: str, given: Any) -> Mapping[str, object]:
-    """What `set` says. TypeError if it is no mapping."""
+def _settings(function: str, given: Any, argument: str = "set", value: str = "4") -> Mapping[str, object]:
+    """What `set`, or another argument of such a form, says. TypeError if it is no mapping."""
     if given is not None and not hasattr(given, "items"):
-        kind = type(given).__name__
-        raise TypeError(f"{function}() set: a {kind} maps no paths to values; write {{'iommu0.geometry.walkers': 4}}")
+        kind, right = type(given).__name__, f"{{'iommu0.geometry.walkers': {value}}}"
+        raise TypeError(f"{function}() {argument}: a {kind} maps no paths to values; write {right}")
     return given or {}
 
 

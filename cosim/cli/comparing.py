@@ -62,7 +62,7 @@ def diff_driver(first: str, second: str, on: str, runs: bool, jobs: int | None, 
 OF_STUDIES = """\b
 Exit codes:
   0    ok, whether they differ or not
-  2    wrong usage: no results file, an unwritable output
+  2    wrong usage: no results file, a number that no run has, an unwritable output
   3    an error inside cosim
   130  interrupted by Ctrl-C or SIGTERM"""
 
@@ -86,9 +86,11 @@ def compare(first: str, second: str, metrics: tuple[str, ...], as_json: bool) ->
     """
     from cosim.study.report.study_comparison import print_comparison
     from cosim.study.results.comparison import compare as lay_side_by_side
+    from cosim.study.results.points import check_metrics
     from cosim.study.results.results import Results
 
     with Results(first) as one, Results(second) as other:
+        check_metrics(metrics, one, other)
         found = lay_side_by_side(one, other)
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=1))

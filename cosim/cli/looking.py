@@ -14,14 +14,20 @@ if TYPE_CHECKING:
     from cosim.system.topology import Topology
 
 
-@click.command(short_help="Say whether a topology is valid.")
+@click.command(short_help="Say whether a topology, or a study, is valid.")
 @topology_options
 @guarded
 def check(topology: str, changes: dict[str, Any]) -> int:
-    """Say whether TOPOLOGY is valid, and if not, everything that is wrong with it."""
+    """Say whether TOPOLOGY, which may be a study, is valid, and if not, everything that is wrong with it."""
+    from cosim.study.sweep.study import is_study, read
     from cosim.system.load import load
 
-    load(topology, **changes)
+    if is_study(topology):
+        if any(changes.values()):
+            raise click.UsageError(f"{topology} is a study, which is checked as it is; cosim sweep can change it")
+        read(topology).checked()
+    else:
+        load(topology, **changes)
     click.echo(f"{topology}: ok")
     return 0
 

@@ -79,6 +79,7 @@ def _is_results(path: str) -> bool:
 def _of_results(file: str, metrics: tuple[str, ...], path: Path, plots: str | None) -> int:
     from cosim.study.html.sweep_page import sweep_page
     from cosim.study.results.file import refused
+    from cosim.study.results.points import check_metrics
     from cosim.study.results.results import Results
 
     with Results(file) as results:
@@ -86,6 +87,7 @@ def _of_results(file: str, metrics: tuple[str, ...], path: Path, plots: str | No
         if not sweeps:
             raise refused(file, "no sweep has written into it")
         sweep = sweeps[-1]
+        check_metrics(metrics, results)
         _write(path, sweep_page(results, sweep, metrics))
         if plots:
             from cosim.study.pictures.plots import plots_of_sweep

@@ -36,7 +36,8 @@ OPTIONS = (
         *("-x", "--axis", "axes"),
         multiple=True,
         metavar="PATH=VALUES",
-        help="An axis: iommu0.geometry.walkers=1,2,4, or =1..8*2, or 'nic*.traffic.size=64 B..1 KiB*4'.",
+        help="An axis: iommu0.geometry.walkers=1,2,4, or =1..8*2, or 'nic*.traffic.size=64 B..1 KiB*4'. "
+        "Of a study one of the same path is replaced.",
     ),
     click.option("--driver", "drivers", multiple=True, metavar="NAME,...", help="Drivers; several are an axis."),
     click.option("--zip", "zips", multiple=True, metavar="AXIS,AXIS", help="Axes that vary together."),
@@ -52,7 +53,12 @@ OPTIONS = (
         help="A number of the table, by name or glob: gpu0.read.p99_ps, '*.hit_rate'.",
     ),
     click.option("--independent", is_flag=True, help="Points do not share their random numbers."),
-    click.option(*("-s", "--set", "sets"), multiple=True, metavar="PATH=VALUE", help="Change a value."),
+    click.option(
+        *("-s", "--set", "sets"),
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Change a value; of a study also an axis, by one.",
+    ),
     click.option(*("-f", "--overlay", "overlays"), multiple=True, metavar="FILE", help="Lay another file over it."),
     click.option("--until", metavar="TIME", help="When each run ends."),
     click.option("--seed", type=click.IntRange(min=0), metavar="N", help="That of the first replication."),
@@ -131,9 +137,10 @@ def _plan(topology: str, asked: dict[str, Any]) -> Plan:
     from cosim.study.sweep.study import is_study, read
 
     plan = read(topology) if is_study(topology) else Plan(Subject(topology), ())
-    subject, request = plan.subject, plan.request
+    request = plan.request
     try:
-        axes = [*plan.axes, *map(Axis.parse, asked["axes"])]
+        plan = plan.with_own([*map(Axis.parse, asked["axes"])], asked["sets"], asked["until"])
+        axes = list(plan.axes)
         if drivers := [name for text in asked["drivers"] for name in names_of(text)]:
             axes = [axis for axis in axes if axis.path != DRIVER]
             drivers = driver_names(drivers)
@@ -147,12 +154,10 @@ def _plan(topology: str, asked: dict[str, Any]) -> Plan:
     if ci and not metrics:
         raise click.UsageError("--ci: say with -m of which number the interval has to be that narrow")
     subject = replace(
-        subject,
-        sets=(*subject.sets, *asked["sets"]),
-        overlays=(*subject.overlays, *asked["overlays"]),
+        plan.subject,
+        overlays=(*plan.subject.overlays, *asked["overlays"]),
         driver=drivers[0] if len(drivers) == 1 else None,
-        seed=subject.seed if asked["seed"] is None else asked["seed"],
-        until=asked["until"] or subject.until,
+        seed=plan.subject.seed if asked["seed"] is None else asked["seed"],
     )
     request = replace(
         request,
@@ -166,7 +171,8 @@ def _plan(topology: str, asked: dict[str, Any]) -> Plan:
         host_limit=asked["host_limit"],
         retry=asked["retry"],
     )
-    return Plan(subject, tuple(axes), zips, asked["where"] or plan.where, sample, request, plan.places)
+    where = asked["where"] or plan.where
+    return replace(plan, subject=subject, axes=tuple(axes), zips=zips, where=where, sample=sample, request=request)
 
 
 def _print(made: Sweep, results: Results, *, as_json: bool) -> None:
@@ -178,6 +184,6 @@ def _print(made: Sweep, results: Results, *, as_json: bool) -> None:
         click.echo(json.dumps({"results": results.path, "points": [row.as_json() for row in rows]}, indent=1))
         return
     print_table(rows)
-    total = sum(row.replications for row in rows)
     where = "" if results.path == ":memory:" else f", in {Path(results.path)}"
-    click.echo(f"{made.made} of {total} runs were made now{where}")
+    missing = f"; {made.missing} are missing" if made.missing else ""
+    click.echo(f"{made.made} of {made.total} runs were made now{where}{missing}")

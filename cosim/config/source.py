@@ -125,6 +125,10 @@ class Source:
             return False
         return sum(1 for one in _positions(self.root) if one == position) > 1
 
+    def said(self) -> set[Position]:
+        """The places of all values that are left, whoever else has put one over another."""
+        return set(_positions(self.root))
+
     def without(self, paths: Iterable[Path]) -> "Source":
         """The same with nothing at `paths`."""
         root = self.root

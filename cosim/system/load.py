@@ -54,6 +54,25 @@ def load(
     Then come the overrides `sets` (``PATH=VALUE``) and `set` (path to value), and the short forms `seed` and `until`.
     What has lost its effect to a later one of them is left out. Raises TopologyError with everything that is wrong.
     """
+    source = laid_over(topology, overlays=overlays, sets=sets, set=set, driver=driver, seed=seed, until=until)
+    topology = validate(Topology, source, check)
+    while idle := [complaint.path for complaint in ineffective(topology)]:
+        source = source.without(idle)
+        topology = validate(Topology, source)
+    return topology
+
+
+def laid_over(
+    topology: str | Path | Topology | Source,
+    *,
+    overlays: Iterable[str | Path] = (),
+    sets: Iterable[str] = (),
+    set: Mapping[str, object] | None = None,
+    driver: str | None = None,
+    seed: int | None = None,
+    until: str | None = None,
+) -> Source:
+    """What `load` makes a topology of: its file with all that is laid over it. Raises TopologyError."""
     overrides = []
     if driver is not None:
         position = Position(f"--driver {in_short(driver)}")
@@ -67,18 +86,13 @@ def load(
         if value is not None:
             position = Position(f"{option} {value}")
             overrides.append(Override(path, node_of(value, position), position))
-    source = as_source(topology).resolved(
+    return as_source(topology).resolved(
         overlays=[Source.load(overlay) for overlay in overlays],
         overrides=overrides,
         legal=legal_names(Topology, {("driver",): AXES}),
         shorthand=SHORTHAND,
         words=WORDS,
     )
-    topology = validate(Topology, source, check)
-    while idle := [complaint.path for complaint in ineffective(topology)]:
-        source = source.without(idle)
-        topology = validate(Topology, source)
-    return topology
 
 
 def as_source(topology: str | Path | Topology | Source) -> Source:
@@ -99,12 +113,29 @@ def as_source(topology: str | Path | Topology | Source) -> Source:
         if {"finding", "checksum"} <= source.root.entries.keys():
             message = f"a finding is no topology; replay it: cosim replay {path}"
             raise TopologyError([Problem(Position(str(topology)), (), message)])
+        if {"topology", "axes"} <= source.root.entries.keys():
+            raise TopologyError([Problem(Position(str(topology)), (), _a_study(str(topology)))])
         return source
     known = shipped()
+    if str(topology) not in known and str(topology) in shipped_studies():
+        raise TopologyError([Problem(Position(str(topology)), (), _a_study(str(topology)))])
     if str(topology) not in known:
         message = f"no such file, and no topology of that name comes with cosim; {nearest(str(topology), known)}"
         raise TopologyError([Problem(Position(str(topology)), (), message)])
     return Source.load(known[str(topology)], f"{topology}.yaml")
+
+
+def _a_study(name: str) -> str:
+    return f"a study is no topology; run it: cosim sweep {name}"
+
+
+def shipped_studies() -> Mapping[str, Path]:
+    """The studies that come with cosim, by name."""
+    package = Path(__file__).parent.parent
+    for folder in (package / "studies", package.parent / "studies"):
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {}
 
 
 @cache

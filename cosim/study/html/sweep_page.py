@@ -10,10 +10,10 @@ from cosim.study.html.chart import chart
 from cosim.study.html.heat_map import heat_map
 from cosim.study.html.page import folded, page, table
 from cosim.study.pictures.of_sweep import pictures_of, settings_of, short
-from cosim.study.pictures.points import points_of
 from cosim.study.pictures.shapes import Curves, Heat
 from cosim.study.report.sweep_table import heading, spelled
 from cosim.study.results.estimate import Estimate, chosen
+from cosim.study.results.points import points_of
 from cosim.study.results.results import Results, SweepRow
 
 ROWS = 2000
@@ -31,8 +31,9 @@ def sweep_page(results: Results, sweep: SweepRow, metrics: Sequence[str]) -> str
 
 
 def _body(sweep: SweepRow, points: Sequence[Estimate]) -> Iterator[str]:
-    done = sum(point.replications for point in points)
-    failed = sum(point.failed for point in points)
+    configurations = {point.point: point for point in points}.values()
+    done = sum(point.replications for point in configurations)
+    failed = sum(point.failed for point in configurations)
     yield f"<h1>{escape(sweep.topology)}, swept</h1>"
     axes = "; ".join(f"{path} over {_named(values)}" for path, values in sweep.axes.items())
     yield f'<p class="lead">{escape(axes)}</p>'

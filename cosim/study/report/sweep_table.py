@@ -45,6 +45,8 @@ def table(estimates: Sequence[Estimate], page: Page) -> Iterator[Text]:
     yield from columns.lines(page.width)
     if names:
         yield from words(_note(estimates), page)
+    if len({each.point for each in estimates}) < len(estimates):
+        yield from words("rows of equal configurations share their runs", page)
 
 
 def short(paths: Sequence[str]) -> list[str]:

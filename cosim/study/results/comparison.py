@@ -173,8 +173,11 @@ class _Side:
             raise TopologyError([Problem(Position(results.path), (), "there is no sweep in it")])
         self.last = sweeps[-1]
         self._path = results.path
-        self.settings = results.settings()
-        self.paths = list(dict.fromkeys(path for one in self.settings.values() for path in one))
+        places = list(results.places())
+        latest = {point: sweep for sweep, _, point, _ in places}
+        self.settings = [(point, said) for sweep, _, point, said in places if latest[point] == sweep]
+        """Each point by all that the axes say of it in the last sweep that has it."""
+        self.paths = list(dict.fromkeys(path for _, one in self.settings for path in one))
         self.failed = 0
         self._rows: dict[str, list[Row]] = {}
         waiting: list[tuple[str, int, list[str], bytes]] = []
@@ -200,7 +203,7 @@ class _Side:
     def by(self, shared: Sequence[str]) -> dict[tuple[str, ...], str]:
         """The points by what the axes that both have say of each."""
         found: dict[tuple[str, ...], str] = {}
-        for point, settings in self.settings.items():
+        for point, settings in self.settings:
             if point not in self._rows:
                 continue
             key = tuple(settings.get(path, "") for path in shared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import ceil, fsum, inf, sqrt
@@ -46,6 +46,8 @@ class Estimate:
     means: Mapping[str, Mean] = field(default_factory=dict)
     reason: str = ""
     """Why the first one that has failed did."""
+    place: int = 0
+    """Which of the points of its sweep it is; several may be of one configuration, and have the same `point`."""
 
     def as_json(self) -> dict[str, Any]:
         """The object that `sweep --json` prints for it; an interval that is not known is null."""
@@ -66,7 +68,7 @@ def estimates(runs: Iterable[Stored], metrics: Sequence[str]) -> Iterator[Estima
     """Each point with the means of `metrics`, in the order of `runs`, where the runs of a point follow one another."""
     gathered: list[Stored] = []
     for run in runs:
-        if gathered and gathered[0].point != run.point:
+        if gathered and (gathered[0].place, gathered[0].point) != (run.place, run.point):
             yield _estimate(gathered, metrics)
             gathered = []
         gathered.append(run)
@@ -109,7 +111,11 @@ def unknown_metrics(runs: Iterable[Stored], metrics: Sequence[str]) -> list[str]
 
     A part of a latency is no such metric: one that nothing waited for is not there.
     """
-    names = dict.fromkeys(name for run in runs if run.ok for name in run.numbers)
+    return unknown_names(dict.fromkeys(name for run in runs if run.ok for name in run.numbers), metrics)
+
+
+def unknown_names(names: Collection[str], metrics: Sequence[str]) -> list[str]:
+    """The same, where `names` are those of all numbers of good runs."""
     if not names:
         return []
     wrong = [metric for metric in metrics if PART not in metric and not chosen(names, [metric])]
@@ -130,9 +136,8 @@ def _estimate(runs: Sequence[Stored], metrics: Sequence[str]) -> Estimate:
         values = [float(run.numbers.get(name, 0)) for run in good if name in run.numbers or PART in name]
         means[name] = _alone(good[0], name) if len(values) == 1 else mean_of(values)
     first = runs[0]
-    return Estimate(
-        first.point, first.settings, len(runs), len(bad), means, f"{bad[0].outcome}: {bad[0].reason}" if bad else ""
-    )
+    reason = f"{bad[0].outcome}: {bad[0].reason}" if bad else ""
+    return Estimate(first.point, first.settings, len(runs), len(bad), means, reason, first.place)
 
 
 def _alone(run: Stored, name: str) -> Mean:

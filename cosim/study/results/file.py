@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from cosim.config.problems import Position, Problem, TopologyError
-from cosim.study.results.schema import APPLICATION, JSON, READ, TABLES, VERSION
+from cosim.study.results.schema import ADDED, APPLICATION, JSON, READ, TABLES, VERSION
 
 MEMORY = ":memory:"
 """The path of results that are in no file."""
@@ -67,6 +67,8 @@ def _to_write(path: str) -> sqlite3.Connection:
     file = _connected(path)
     file.execute("PRAGMA journal_mode = WAL")
     file.execute("PRAGMA synchronous = NORMAL")
+    if not _has_all(file):
+        file.executescript(f"BEGIN IMMEDIATE;{ADDED.format(temp='')}COMMIT;")
     return file
 
 
@@ -75,13 +77,22 @@ def _to_read(path: str) -> sqlite3.Connection:
     uri = Path(path).resolve().as_uri()
     lonely = not os.access(Path(path).resolve().parent, os.W_OK) and not Path(f"{path}-wal").exists()
     file = sqlite3.connect(f"{uri}?mode=ro{'&immutable=1' * lonely}", uri=True, timeout=PATIENCE_S)
+    if not _has_all(file):
+        file.execute("PRAGMA temp_store = MEMORY")
+        file.executescript(ADDED.format(temp="TEMP"))
     file.execute("PRAGMA query_only = 1")
     return file
 
 
+def _has_all(file: sqlite3.Connection) -> bool:
+    """Whether it has the tables that files of before lack."""
+    return bool(file.execute("SELECT count(*) FROM sqlite_master WHERE name = 'swept'").fetchone()[0])
+
+
 def _create(file: sqlite3.Connection) -> None:
     file.executescript(
-        f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};{TABLES}COMMIT;"
+        f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};{TABLES}"
+        f"{ADDED.format(temp='')}COMMIT;"
     )
 
 

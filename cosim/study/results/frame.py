@@ -18,7 +18,7 @@ OF_A_RUN = ("run", "replication", "seed", "outcome")
 
 def columns_of(results: Results, sweep: int | None) -> list[str]:
     """The names of the columns: of a run, of each axis, and of a number."""
-    paths = dict.fromkeys(path for settings in results.settings(sweep).values() for path in settings)
+    paths = dict.fromkeys(path for *_, settings in results.places(sweep) for path in settings)
     return [*OF_A_RUN, *paths, "metric", "value"]
 
 

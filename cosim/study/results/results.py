@@ -103,6 +103,12 @@ class Results:
         with told(self.path), self._file:
             self._file.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?, ?, ?)", rows)
 
+    def ask(self, sweep: SweepRow, place: int, seeds: Iterable[int]) -> None:
+        """Note seeds that a sweep asks for at one of its points; once it has noted any, it has no other runs."""
+        with told(self.path), self._file:
+            rows = [(sweep.id, place, seed) for seed in seeds]
+            self._file.executemany("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", rows)
+
     def note(self, point: str, driver: str, resolved: str) -> None:
         """Note what a point is: its driver, and its topology as YAML."""
         with told(self.path), self._file:
@@ -154,11 +160,33 @@ class Results:
         ]
 
     def settings(self, sweep: int | None = None) -> dict[str, dict[str, str]]:
-        """The points of a sweep, or of all of them, by their ids and in order, with what the axes say at each."""
+        """The points of a sweep, or of all of them, by their ids and in order, with what the axes say at each.
+
+        Of a point that is at several places it is what they say at the last one: `places` has all.
+        """
+        return {point: settings for _, _, point, settings in self.places(sweep)}
+
+    def places(self, sweep: int | None = None) -> Iterator[tuple[int, int, str, dict[str, str]]]:
+        """Sweep, place, point, and what the axes say there, of a sweep or of all of them, in order."""
         where, given = ("WHERE sweep = ?", (sweep,)) if sweep is not None else ("", ())
+        columns = "sweep, place, point, settings"
         with told(self.path):
-            rows = self._file.execute(f"SELECT point, settings FROM settings {where} ORDER BY sweep, place", given)
-            return {point: json.loads(settings) for point, settings in rows}
+            for row in self._file.execute(f"SELECT {columns} FROM settings {where} ORDER BY sweep, place", given):
+                yield (*row[:3], json.loads(row[3]))
+
+    def swept(self, sweep: int) -> Iterator[tuple[int, str, int]]:
+        """Place, point and seed of each run of a sweep, in order."""
+        columns, tables = "place, runs.point, runs.seed", "swept JOIN runs ON runs.id = run"
+        with told(self.path):
+            yield from self._file.execute(
+                f"SELECT {columns} FROM {tables} WHERE sweep = ? ORDER BY place, runs.seed", (sweep,)
+            )
+
+    def names(self) -> list[str]:
+        """The numbers that good runs have, whichever sweep they are of."""
+        with told(self.path):
+            kinds = self._file.execute("SELECT DISTINCT columns FROM runs WHERE outcome = 'ok' ORDER BY columns")
+            return list(dict.fromkeys(name for (kind,) in kinds.fetchall() for name in self._names_of(kind)))
 
     def resolved(self, point: str) -> str:
         """The topology of a point, without its seed, as YAML."""
@@ -177,27 +205,28 @@ class Results:
         return found
 
     def runs(self, sweep: int | None = None, *, model: str | None = None, histograms: bool = False) -> Iterator[Stored]:
-        """The runs of a sweep, or all of them, by point and replication; those of one `model` alone, if that is named.
+        """The runs that a sweep asks for, of its model, or all of them, by place or point and by replication.
 
-        `histograms` reads the distributions of their latencies as well.
+        `model` leaves those of one alone, and `histograms` reads the distributions of their latencies as well. A run of
+        a sweep comes once for each of its points that is of this configuration, with what the axes say there.
         """
-        settings = self.settings(sweep)
-        wanted = [*(["runs.model = ?"] if model else []), *(["settings.sweep = ?"] if sweep is not None else [])]
+        labels = {(place if sweep is not None else point): said for _, place, point, said in self.places(sweep)}
+        wanted = [*(["runs.model = ?"] if model else []), *(["swept.sweep = ?"] if sweep is not None else [])]
         given = [*([model] if model else []), *([sweep] if sweep is not None else [])]
-        tables = "runs JOIN settings ON settings.point = runs.point" if sweep is not None else "runs"
-        order = "settings.place, " if sweep is not None else "runs.point, "
+        tables, by = ("runs JOIN swept ON run = runs.id", "place") if sweep is not None else ("runs", "runs.point")
         columns = "runs.id, runs.point, replication, seed, outcome, reason, digest, host_s, runs.columns, numbers"
         where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
         with told(self.path):
             for row in self._file.execute(
-                f"SELECT {columns} FROM {tables} {where} ORDER BY {order}replication, runs.id", given
+                f"SELECT {columns}, {by} FROM {tables} {where} ORDER BY {by}, replication, runs.id", given
             ):
-                id_, point, replication, seed, outcome, reason, digest, host_s, names, numbers = row
+                id_, point, replication, seed, outcome, reason, digest, host_s, names, numbers, label = row
                 yield Stored(
                     *(id_, point, replication, seed, outcome, reason, digest, host_s),
-                    settings.get(point, {}),
+                    labels.get(label, {}),
                     Named(zip(self._names_of(names), json.loads(numbers), strict=True)) if names else Named(),
                     self.histograms(id_) if histograms else {},
+                    label if sweep is not None else 0,
                 )
 
     def run(self, run: str) -> Stored:

@@ -85,6 +85,32 @@ CREATE VIEW scalars AS
     JOIN names ON names.columns = runs.columns AND names.place = number.key;
 """
 
+ADDED = """
+-- The seeds that a sweep asks for at each of its points; of a sweep of an older cosim there is none.
+CREATE {temp} TABLE IF NOT EXISTS asked (
+    sweep INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    seed INTEGER NOT NULL,
+    PRIMARY KEY (sweep, place, seed)
+) WITHOUT ROWID;
+
+-- The runs of each point of each sweep, of its model, once for each place: places of equal configurations share them.
+-- Of a sweep that has not noted its seeds these are all that there are.
+CREATE {temp} VIEW IF NOT EXISTS swept AS
+    SELECT settings.sweep, settings.place, settings.settings, runs.id AS run
+    FROM settings
+    JOIN sweeps ON sweeps.id = settings.sweep
+    JOIN runs ON runs.point = settings.point AND runs.model = sweeps.model
+    WHERE EXISTS (
+        SELECT 1 FROM asked
+        WHERE asked.sweep = settings.sweep AND asked.place = settings.place AND asked.seed = runs.seed
+    ) OR (
+        NOT EXISTS (SELECT 1 FROM asked WHERE asked.sweep = settings.sweep)
+        AND COALESCE(CAST(json_extract(settings.settings, '$."run.seed"') AS INTEGER), runs.seed) = runs.seed
+    );
+"""
+"""What files of before lack: made where one is written, and beside it (`temp`) where it is read."""
+
 JSON = {
     "sweeps": ("axes", "metrics"),
     "points": (),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cosim.study.results.numbers import numbers_of
 from cosim.study.run.named import Named
@@ -19,7 +19,8 @@ class Stored:
 
     `settings` is what the axes say, as it was written. `outcome` is that of a result, or ``error`` (an exception, or
     the time limit of the host), ``lost`` (its process died, twice) or ``invalid`` (the settings do not go together);
-    `reason` says more. `histograms` hold the distribution of each latency, if they were asked for.
+    `reason` says more. `histograms` hold the distribution of each latency, if they were asked for. `place` is that of
+    its point among those of its sweep; points of equal configurations share their runs.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Stored:
     settings: Mapping[str, str] = field(default_factory=dict)
     numbers: Mapping[str, int | float] = field(default_factory=dict, repr=False)
     histograms: Mapping[str, Mapping[int, int]] = field(default_factory=dict, repr=False)
+    place: int = 0
 
     @property
     def ok(self) -> bool:
@@ -41,16 +43,11 @@ class Stored:
 
     def with_result(self, result: Result) -> Stored:
         """The same with what was measured."""
-        return Stored(
-            self.id,
-            self.point,
-            self.replication,
-            self.seed,
-            result.outcome,
-            "; ".join(result.failures),
-            result.digest,
-            self.host_s,
-            self.settings,
-            Named(numbers_of(result)),
-            {name: latency.distribution for name, latency in result.latencies.items()},
+        return replace(
+            self,
+            outcome=result.outcome,
+            reason="; ".join(result.failures),
+            digest=result.digest,
+            numbers=Named(numbers_of(result)),
+            histograms={name: latency.distribution for name, latency in result.latencies.items()},
         )

@@ -54,6 +54,12 @@ class Axis:
             raise AxesError(f"-x {path}={text}: there are no values")
         return cls(path, found, text)
 
+    def check_path(self) -> None:
+        """Raises AxesError if it is the seed, in which replications of a point differ and points do not."""
+        if self.path in ("seed", "run.seed"):
+            why = "a seed is no axis; --reps 3 makes three runs of each point, the first with that of --seed"
+            raise AxesError(f"-x {self.path}={self.text}: {why}")
+
     def check(self) -> None:
         """Raises AxesError if a value is there twice, as it may be only in an axis that varies together with others."""
         again = _twice(self.values)
@@ -70,6 +76,8 @@ class Axes:
         twice = next((path for at, path in enumerate(paths) if path in paths[:at]), None)
         if twice is not None:
             raise AxesError(f"-x {twice}: this axis is there twice; write all its values with commas between them")
+        for axis in self.axes:
+            axis.check_path()
         self.together: list[tuple[str, ...]] = []
         for names in together:
             self._put_together(tuple(self.called(name, f"--zip {','.join(names)}") for name in names))
@@ -102,7 +110,7 @@ class Axes:
     def called(self, name: str, by: str) -> str:
         """The path of the axis that `name` is, or ends in. Raises AxesError, which says `by` whom it was named."""
         paths = [axis.path for axis in self.axes]
-        fits = [path for path in paths if path == name] or [path for path in paths if path.endswith(f".{name}")]
+        fits = [path for path in paths if path == name] or [path for path in paths if is_called(path, name)]
         if len(fits) == 1:
             return fits[0]
         if fits:
@@ -133,6 +141,11 @@ class Axes:
     def written(self) -> Mapping[str, Sequence[str]]:
         """The values of each path."""
         return {axis.path: list(axis.values) or [axis.text] for axis in self.axes}
+
+
+def is_called(path: str, name: str) -> bool:
+    """Whether a name is that of an axis, or what its path ends in."""
+    return path == name or path.endswith(f".{name}")
 
 
 def values_of_axis(axis: Axis) -> tuple[str, ...]:

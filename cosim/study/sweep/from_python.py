@@ -15,7 +15,7 @@ from cosim.study.results.frame import to_frame
 from cosim.study.results.results import Results
 from cosim.study.results.stored import Stored
 from cosim.study.run.stop import Stop
-from cosim.study.sweep.axes import DRIVER, AxesError, Axis, driver_names
+from cosim.study.sweep.axes import DRIVER, AxesError, Axis, driver_names, names_of
 from cosim.study.sweep.plan import Plan, as_topology_error, percent_of
 from cosim.study.sweep.points import Subject
 from cosim.study.sweep.request import Request
@@ -98,11 +98,11 @@ def study(
     axes: Mapping[str, object],
     *,
     drivers: Iterable[str],
-    zips: Iterable[Iterable[str]],
+    zips: Iterable[Iterable[str] | str],
     where: str,
     sample: str | None,
-    reps: int,
-    ci: str | None,
+    reps: int | None,
+    ci: str | float | None,
     metrics: Iterable[str],
     independent: bool,
     sets: Iterable[tuple[str, object]],
@@ -114,31 +114,31 @@ def study(
     reuse: Iterable[str | Path],
     **how: Any,
 ) -> Study:
-    """What `cosim.sweep` gives. Raises TopologyError."""
+    """What `cosim.sweep` gives. Raises TopologyError, and TypeError for arguments that are none."""
+    if reps is not None and reps < 1:
+        raise TypeError(f"sweep() reps: {reps} is no number of runs; each point has 1 at least")
     plan = Plan(Subject(topology), ())
     if not isinstance(topology, Topology) and is_study(str(topology)):
         plan = read(str(topology))
     try:
         named = driver_names(drivers)
-        found = (
-            *plan.axes,
-            *(Axis.of(path, values) for path, values in axes.items()),
-            *([Axis.of(DRIVER, named)] if named else []),
-        )
-        plan = Plan(
-            replace(
+        if driver and any(axis.path == DRIVER for axis in plan.axes):
+            named, driver = named or [driver], None
+        found = [Axis.of(path, values) for path, values in axes.items()]
+        found += [Axis.of(DRIVER, named)] if named else []
+        plan = plan.with_own(found, [f"{path}={Axis.of(path, [value]).text}" for path, value in sets], until)
+        plan = replace(
+            plan,
+            subject=replace(
                 plan.subject,
-                sets=(*plan.subject.sets, *(f"{path}={Axis.of(path, [value]).text}" for path, value in sets)),
                 overlays=(*plan.subject.overlays, *map(str, overlays)),
                 driver=driver,
                 seed=plan.subject.seed if seed is None else seed,
-                until=until or plan.subject.until,
             ),
-            found,
-            [*plan.zips, *map(tuple, zips)],
-            where or plan.where,
-            Sample.parse(sample) if sample else plan.sample,
-            _request(plan.request, reps, ci, tuple(metrics), independent, how),
+            zips=[*plan.zips, *(names_of(group) if isinstance(group, str) else tuple(group) for group in zips)],
+            where=where or plan.where,
+            sample=Sample.parse(sample) if sample else plan.sample,
+            request=_request(plan.request, reps, ci, tuple(metrics), independent, how),
         )
     except AxesError as error:
         raise as_topology_error(error) from None
@@ -148,12 +148,17 @@ def study(
 
 
 def _request(
-    known: Request, reps: int, ci: str | None, metrics: tuple[str, ...], independent: bool, how: Mapping[str, Any]
+    known: Request,
+    reps: int | None,
+    ci: str | float | None,
+    metrics: tuple[str, ...],
+    independent: bool,
+    how: Mapping[str, Any],
 ) -> Request:
     return replace(
         known,
-        reps=max(reps, known.reps),
-        ci=percent_of(ci) if ci else known.ci,
+        reps=reps or known.reps,
+        ci=known.ci if ci is None else percent_of(str(ci)),
         metrics=metrics or known.metrics,
         independent=independent or known.independent,
         **how,

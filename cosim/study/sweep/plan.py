@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cosim.config.problems import Position, Problem, TopologyError, dotted
@@ -14,13 +14,16 @@ from cosim.study.results.file import MEMORY
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.run.model import model_version
 from cosim.study.run.stop import Stop
-from cosim.study.sweep.axes import DRIVER, Axes, AxesError, Axis
-from cosim.study.sweep.points import Subject, check
+from cosim.study.sweep.axes import DRIVER, Axes, AxesError, Axis, is_called
+from cosim.study.sweep.points import Loaded, Subject, check
 from cosim.study.sweep.request import Request
 from cosim.study.sweep.samples import Sample, drawn
 from cosim.study.sweep.sweep import Sweep
 from cosim.study.sweep.where import Where
 from cosim.system.load import resolved
+
+UNTIL = "run.until"
+"""The path of what --until says."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,42 @@ class Plan:
     request: Request = field(default_factory=Request)
     places: Mapping[str, Mapping[str, Position]] = field(default_factory=dict)
     """Where a study file says what of `axes` and of `set`, by their paths."""
+    own: tuple[str, ...] = ()
+    """Those of the subject's `sets` that nothing may lose: whoever asks for the sweep has said them himself."""
+
+    def with_own(self, axes: Sequence[Axis], sets: Sequence[str], until: str | None = None) -> Plan:
+        """The same with axes and values of whoever asks for it: those of a path that is an axis here take its place.
+
+        An axis that has a single value then does not vary together with others any more. Raises AxesError if one is
+        there twice.
+        """
+        Axes(axes)
+        there = {bare(axis.path): axis.path for axis in self.axes}
+        if until and UNTIL in there:
+            sets, until = [*sets, f"{UNTIL}={until}"], None
+        new: dict[str, Axis] = {}
+        kept = []
+        for text in sets:
+            path, _, value = (part.strip() for part in text.partition("="))
+            if value and bare(path) in there:
+                new[there[bare(path)]] = Axis(there[bare(path)], (value,), value)
+            if bare(path) not in there or any(bare(axis.path) == bare(path) for axis in axes):
+                kept.append(text)
+        for axis in axes:
+            path = there.get(bare(axis.path), axis.path)
+            new[path] = replace(axis, path=path)
+        alone = [path for path, axis in new.items() if len(axis.values) == 1]
+        zips = [[name for name in group if not any(is_called(path, name) for path in alone)] for group in self.zips]
+        found = {axis.path: axis for axis in self.axes} | new
+        places = {path: place for path, place in self.places.get("axes", {}).items() if path not in new}
+        return replace(
+            self,
+            subject=replace(self.subject, sets=(*self.subject.sets, *kept), until=until or self.subject.until),
+            axes=tuple(found.values()),
+            zips=[group for group in zips if len(group) > 1],
+            places={**self.places, "axes": places},
+            own=(*self.own, *kept),
+        )
 
     def points(self) -> tuple[Axes, list[dict[str, str]]]:
         """The axes, and what they say at each point. Raises AxesError, and TopologyError if an extra is missing."""
@@ -60,13 +99,7 @@ class Plan:
 
         Raises TopologyError before anything is written.
         """
-        axes, points = self._points()
-        subject = self.subject.read()
-        try:
-            loaded = check(subject, axes, points)
-            base = resolved(subject.at({}))
-        except TopologyError as error:
-            raise TopologyError(moved(problem, self.places) for problem in error.problems) from None
+        axes, points, subject, loaded, base = self.checked()
         others = [Results(other) for other in reuse]
         row = SweepRow(command, subject.name, base, axes.written(), self.request.metrics, model_version())
         with ExitStack() as until_known:
@@ -75,6 +108,18 @@ class Plan:
             until_known.pop_all()
         return Sweep(subject, points, self.request, results, row, others, cluster, stop, loaded=loaded)
 
+    def checked(self) -> tuple[Axes, list[dict[str, str]], Subject, Loaded, str]:
+        """The axes, what they say at each point, the subject that was read, and what was loaded: points and base.
+
+        Raises TopologyError with what is wrong.
+        """
+        axes, points = self._points()
+        subject = self.subject.read()
+        try:
+            return axes, points, subject, check(subject, axes, points, self.own), resolved(subject.at({}))
+        except TopologyError as error:
+            raise TopologyError(moved(problem, self.places) for problem in error.problems) from None
+
     def _points(self) -> tuple[Axes, list[dict[str, str]]]:
         if not self.axes:
             raise TopologyError([Problem(Position("-x"), (), "name an axis: -x iommu0.geometry.walkers=1,2,4")])
@@ -82,6 +127,11 @@ class Plan:
             return self.points()
         except AxesError as error:
             raise as_topology_error(error) from None
+
+
+def bare(path: str) -> str:
+    """A path without the section of the parts, which may be left out."""
+    return path.strip().removeprefix("parts.")
 
 
 PLACES = {"axes": "-x", "set": "-s"}

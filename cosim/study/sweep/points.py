@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from cosim.config.merging import COUNT
 from cosim.config.problems import Position, Problem, TopologyError
 from cosim.config.source import Source
 from cosim.study.run.model import model_version
 from cosim.study.run.run import Point, command_line
 from cosim.study.sweep.axes import DRIVER, Axes
 from cosim.study.sweep.named_files import contents
-from cosim.system.load import as_source, load
+from cosim.system.load import as_source, laid_over, load
 from cosim.system.topology import Topology
 
 ELSEWHERE = 16
@@ -46,29 +48,44 @@ class Subject:
 
     def at(self, settings: Mapping[str, str]) -> Topology:
         """The topology at a point. Raises TopologyError."""
-        over = {path: value for path, value in settings.items() if path != DRIVER}
-        return load(
-            self.source or self.topology,
-            overlays=self.overlays,
-            sets=[*self.sets, *(f"{path}={value}" for path, value in over.items())],
-            driver=settings.get(DRIVER, self.driver),
-            seed=self.seed,
-            until=self.until,
-        )
+        return load(self.source or self.topology, **self._laid_over(settings))
+
+    def lost(self, settings: Mapping[str, str], sets: Sequence[str]) -> Iterator[Problem]:
+        """The axes at a point, and those of `sets`, that others set again wherever they lead: they say nothing.
+
+        Raises TopologyError if the point cannot be.
+        """
+        laid = self._laid_over(settings)
+
+        def left(**other: Any) -> set[str]:
+            return {place.file for place in laid_over(self.source or self.topology, **(laid | other)).said()}
+
+        there, axes = left(), _written(settings)
+        for text in [*sets, *axes]:
+            path, place = text.partition("=")[0], f"-s {text}"
+            if place in there or path.endswith(f".{COUNT}"):  # which makes parts, and is none of them
+                continue
+            by = [other for other in axes if place in left(sets=[each for each in laid["sets"] if each != other])]
+            by = [f"the axis {other.partition('=')[0]}" for other in by if other != text]
+            by += [f"--until {self.until}"] if place in left(until=None) else []
+            hint = "put the particular one last, or leave one out"
+            why = f"{' or '.join(by) or 'what stands behind it'} sets all of it again; {hint}"
+            yield Problem(Position(f"-x {text}" if text in axes else place), tuple(path.split(".")), why)
+
+    def _laid_over(self, settings: Mapping[str, str]) -> dict[str, Any]:
+        return {
+            "overlays": self.overlays,
+            "sets": [*self.sets, *_written(settings)],
+            "driver": settings.get(DRIVER, self.driver),
+            "seed": self.seed,
+            "until": self.until,
+        }
 
     def command(self, settings: Mapping[str, str], seed: int) -> str:
         """The shell command of one run; nothing for a topology that no file or name makes."""
         if isinstance(self.topology, Topology):
             return ""
-        over = [f"{path}={value}" for path, value in settings.items() if path != DRIVER]
-        return command_line(
-            self.topology,
-            sets=[*self.sets, *over],
-            overlays=self.overlays,
-            driver=settings.get(DRIVER, self.driver),
-            seed=seed,
-            until=self.until,
-        )
+        return command_line(self.topology, **self._laid_over(settings) | {"seed": seed})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +130,11 @@ Loaded = dict[tuple[str, ...], Topology]
 """Topologies that have been loaded, by the values of their settings."""
 
 
-def check(subject: Subject, axes: Axes, points: Sequence[Mapping[str, str]]) -> Loaded:
+def check(subject: Subject, axes: Axes, points: Sequence[Mapping[str, str]], sets: Sequence[str] = ()) -> Loaded:
     """Look whether each value can be meant. Raises TopologyError with every axis and value that cannot.
 
-    Given back are the topologies that were loaded for it.
+    Given back are the topologies that were loaded for it. An axis that is set again wherever it leads would be a false
+    label, and so would be one of `sets`, which are those of `subject` that nothing may lose.
 
     A value is wrong if it is in all of a few points that have it, the first one foremost: two axes may well exclude
     some of their combinations, of which the runs are then noted as invalid.
@@ -135,6 +153,9 @@ def check(subject: Subject, axes: Axes, points: Sequence[Mapping[str, str]]) -> 
                 problems.setdefault((problem.path, problem.message), problem)
     if problems:
         raise TopologyError(problems.values())
+    first = next((point for point in points if tuple(point.values()) in loaded), None)
+    if first is not None and (lost := list(subject.lost(first, sets))):
+        raise TopologyError(lost)
     return loaded
 
 
@@ -160,6 +181,11 @@ def told(error: TopologyError, settings: Mapping[str, str]) -> tuple[Problem, ..
         replace(problem, position=Position(axes[problem.position.file])) if problem.position.file in axes else problem
         for problem in error.problems
     )
+
+
+def _written(settings: Mapping[str, str]) -> list[str]:
+    """What axes say, as overrides; the driver is none."""
+    return [f"{path}={value}" for path, value in settings.items() if path != DRIVER]
 
 
 def _hash(text: str) -> str:

@@ -17,6 +17,7 @@ from cosim.study.sweep.points import Subject, told
 from cosim.study.sweep.request import Request
 from cosim.study.sweep.samples import Sample
 from cosim.study.sweep.where import Where
+from cosim.system.load import shipped_studies
 from cosim.units.options import Options
 
 
@@ -49,28 +50,16 @@ class StudyOptions(Options):
     """Points do not share their random numbers."""
 
 
-def shipped_studies() -> dict[str, Path]:
-    """The studies that come with cosim, by name."""
-    package = Path(__file__).parents[2]
-    for folder in (package / "studies", package.parent / "studies"):
-        if folder.is_dir():
-            return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    return {}
-
-
 def is_study(path: str) -> bool:
     """Whether that is a study and no topology: one that comes with cosim, by its name, or a file that has axes.
 
-    False also for what cannot be read.
+    Raises TopologyError for a file that cannot be read, whichever of them it is.
     """
     if not Path(path).is_file():
         return path in shipped_studies()
     if Path(path).suffix not in (".yaml", ".yml"):
         return False
-    try:
-        return "axes" in Source.load(path).root.entries
-    except TopologyError:
-        return False
+    return "axes" in Source.load(path).root.entries
 
 
 def read(path: str) -> Plan:
@@ -114,7 +103,9 @@ def _check(options: StudyOptions, folder: Path) -> Complaints:
     axes: list[Axis] = []
     for name, values in options.axes.items():
         try:
-            axes.append(Axis.of(name, values))
+            axis = Axis.of(name, values)
+            axis.check_path()
+            axes.append(axis)
             if not any(name == each or name.endswith(f".{each}") for group in options.zip for each in group):
                 axes[-1].check()
         except AxesError as error:
@@ -142,7 +133,17 @@ def _check(options: StudyOptions, folder: Path) -> Complaints:
     if DRIVER in options.set:
         yield ("set", DRIVER), "name the driver among the axes, also a single one"
     else:
+        yield from _overlays(options, folder)
         yield from _paths(options, folder, axes)
+
+
+def _overlays(options: StudyOptions, folder: Path) -> Complaints:
+    """Files to lay over it that cannot be read."""
+    for at, name in enumerate(options.overlays):
+        try:
+            Source.load(folder / name)
+        except TopologyError as error:
+            yield from ((("overlays", at), str(problem)) for problem in error.problems)
 
 
 def _paths(options: StudyOptions, folder: Path, axes: list[Axis]) -> Complaints:

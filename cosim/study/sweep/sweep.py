@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -64,9 +64,16 @@ class Sweep:
     interrupted: bool = False
     made: int = 0
     """How many runs were made, and not taken from what there was."""
+    missing: int = 0
+    """How many runs are to come; in the end, how many an early end has left out."""
     loaded: Loaded = field(default_factory=dict)
     """Topologies of points that are known already."""
-    _points: dict[str, Swept] = field(default_factory=dict)
+    _points: dict[int, Swept] = field(default_factory=dict)
+    """What is at each place that can be."""
+    _ended: set[str] = field(default_factory=set)
+    """Runs that have been given, by their ids."""
+    _under_way: dict[str, list[_Run]] = field(default_factory=dict)
+    """Runs that are being made, by their ids, with those of other places that are the same."""
     _noted: set[str] = field(default_factory=set)
     _alike: dict[_Boot, int] = field(default_factory=dict)
     """How many runs boot alike, by what the axes say of boot."""
@@ -76,18 +83,27 @@ class Sweep:
         self.row = self.results.begin(self.row)
         import_once()  # here, and not in each process that is forked
         request, reps = self.request, self.request.at_first
-        done = 0
+        self.missing = len(self.points) * reps
         with self._pool() as pool:
-            for run in self._round(pool, self._first(reps)):
-                done += 1
-                self.progress(done, len(self.points) * reps)
-                yield run
+            done = yield from self._told(self._round(pool, self._first(reps)), 0)
             while request.ci and not self.interrupted and (more := self._too_wide()):
-                of = done + sum(len(range(*reps_)) for reps_ in more.values())
-                for run in self._round(pool, self._again(more)):
-                    done += 1
-                    self.progress(done, of)
-                    yield run
+                self.missing += sum(len(range(*reps_)) for reps_ in more.values())
+                done = yield from self._told(self._round(pool, self._again(more)), done)
+
+    def _told(self, runs: Iterator[Stored], done: int) -> Generator[Stored, None, int]:
+        """The same runs, each told to whoever follows the progress; how many there were by then."""
+        for run in runs:
+            done += 1
+            self.missing -= 1
+            self._ended.add(run.id)
+            self.progress(done, done + self.missing)
+            yield run
+        return done
+
+    @property
+    def total(self) -> int:
+        """How many runs it has, those that are missing included, and one that several points share once."""
+        return len(self._ended) + self.missing
 
     @contextmanager
     def _pool(self) -> Iterator[Pool]:
@@ -122,39 +138,42 @@ class Sweep:
             except TopologyError as error:
                 yield self._invalid(place, settings, error)
                 continue
-            self._points[point.id] = point
-            self._note(place, point)
-            yield from (self._run(point, replication) for replication in range(reps))
+            self._points[place] = point
+            self.results.plan(self.row, [(place, point.id, point.settings)])
+            yield from self._runs(place, range(reps))
 
-    def _again(self, more: Mapping[str, tuple[int, int]]) -> Iterator[_Run]:
-        for point, (first, end) in more.items():
-            yield from (self._run(self._points[point], replication) for replication in range(first, end))
+    def _again(self, more: Mapping[int, tuple[int, int]]) -> Iterator[_Run]:
+        for place, (first, end) in more.items():
+            yield from self._runs(place, range(first, end))
 
-    def _run(self, point: Swept, replication: int) -> _Run:
-        seed = point.seed(replication, independent=self.request.independent)
-        return _Run(point, Stored(point.run_id(seed), point.id, replication, seed, "", settings=point.settings))
+    def _runs(self, place: int, replications: range) -> Iterator[_Run]:
+        """Replications of a point, after it has been noted that they are asked for."""
+        point = self._points[place]
+        seeds = [point.seed(replication, independent=self.request.independent) for replication in replications]
+        self.results.ask(self.row, place, seeds)
+        for replication, seed in zip(replications, seeds, strict=True):
+            run = Stored(point.run_id(seed), point.id, replication, seed, "", settings=point.settings, place=place)
+            yield _Run(point, run)
 
     def _invalid(self, place: int, settings: Mapping[str, str], error: TopologyError) -> _Run:
         number = f"invalid {self.row.id} {place}"
         point = Swept(number, settings, None)  # type: ignore[arg-type]
         self.results.plan(self.row, [(place, number, settings)])
+        self.results.ask(self.row, place, [0])
+        self.missing -= self.request.at_first - 1
         why = "; ".join(map(str, told(error, settings)))
-        return _Run(point, Stored(number, number, 0, 0, "invalid", why, settings=settings))
+        return _Run(point, Stored(number, number, 0, 0, "invalid", why, settings=settings, place=place))
 
-    def _note(self, place: int, point: Swept) -> None:
-        self.results.plan(self.row, [(place, point.id, point.settings)])
-
-    def _too_wide(self) -> dict[str, tuple[int, int]]:
-        """The points whose interval is too wide, with the replications that may make it narrow enough."""
+    def _too_wide(self) -> dict[int, tuple[int, int]]:
+        """The places whose interval is too wide, with the replications that may make it narrow enough."""
         request = self.request
         found = {}
         for estimate in estimates(self.results.runs(self.row.id, model=self.row.model), self.row.metrics[:1]):
-            point = estimate.point
-            if point not in self._points or estimate.failed:
+            if estimate.place not in self._points or estimate.failed:
                 continue
             wanted = min(wanted_replications(estimate, request.ci), request.most_reps)
             if wanted > estimate.replications:
-                found[point] = (estimate.replications, wanted)
+                found[estimate.place] = (estimate.replications, wanted)
         return found
 
     # --- How ---------------------------------------------------------------------------------------------------------
@@ -168,9 +187,13 @@ class Sweep:
             for run in runs:
                 if self._asked:
                     return
+                if run.stored.id in self._under_way:
+                    self._under_way[run.stored.id].append(run)
+                    continue
                 if (there := self._there(run)) is not None:
                     ready.append(there)
                     continue
+                self._under_way[run.stored.id] = []
                 point = run.swept.point(run.stored.seed, self.subject)
                 waiting[id(point)] = run
                 yield point
@@ -181,7 +204,10 @@ class Sweep:
         with closing(pool.runs(missing(), alone=alone, in_order=False)) as coming:
             for point, record in coming:
                 yield from _taken(ready)
-                yield self._kept(waiting.pop(id(point)), record)
+                stored = self._kept(waiting.pop(id(point)), record)
+                yield stored
+                for other in self._under_way.pop(stored.id):
+                    yield replace(stored, settings=other.stored.settings, place=other.stored.place)
                 if self._asked:
                     break
         yield from _taken(ready)
@@ -201,7 +227,7 @@ class Sweep:
             outcome = results.known([run.stored.id]).get(run.stored.id)
             if outcome is None or (self.request.retry and outcome in WITHOUT_NUMBERS):
                 continue
-            there = replace(results.run(run.stored.id), settings=run.stored.settings)
+            there = replace(results.run(run.stored.id), settings=run.stored.settings, place=run.stored.place)
             if results is not self.results:
                 self._keep(there, run.swept, partial(results.resolved, there.point))
             return there

@@ -21,7 +21,7 @@ MOST = 100_000
 """As many values an axis has at most."""
 
 _RANGE = re.compile(r"(?P<first>[^*]+?)\s*\.\.\s*(?P<last>[^*:]+?)\s*(?:(?P<by>[*:])\s*(?P<step>.+))?")
-_NUMBER = re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]+)?(?:[eE][-+]?[0-9]+)?|0[xX][0-9a-fA-F_]+")
+_NUMBER = re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]+)?(?:[eE][-+]?[0-9]{1,3})?|0[xX][0-9a-fA-F_]+")
 _UNIT = re.compile(r"(?<=[0-9_.])\s*[A-Za-z\u00b5][A-Za-z/]*$")
 
 

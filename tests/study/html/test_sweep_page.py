@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from cosim.cli import main
 from cosim.study.html.heat_map import heat_map
 from cosim.study.html.sweep_page import sweep_page
-from cosim.study.pictures.points import points_of
 from cosim.study.pictures.shapes import Heat
 from cosim.study.results.estimate import estimates
+from cosim.study.results.points import points_of
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.results.stored import Stored
 from tests.study.html.pages import Checked, in_browser, needs_nothing
@@ -105,6 +105,11 @@ def test_a_large_heat_map_keeps_its_numbers_in_titles() -> None:
         ("noise", (), "no results file of cosim"),
         ("empty", (), "no sweep has written into it"),
         ("swept", ("-s", f"{WALKERS}=1"), "is a results file: nothing is run"),
+        (
+            "swept",
+            ("-m", "nic0.reed.mean_ps", "-m", METRIC),
+            "-m nic0.reed.mean_ps: no run has such a number; did you mean",
+        ),
     ],
 )
 def test_a_file_that_has_no_sweep_is_refused(tmp_path: Path, make: str, words: tuple[str, ...], said: str) -> None:

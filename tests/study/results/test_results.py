@@ -9,10 +9,16 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cosim.cli import main
 from cosim.config.problems import TopologyError
+from cosim.study.results.comparison import compare
+from cosim.study.results.estimate import estimates
 from cosim.study.results.file import MEMORY
-from cosim.study.results.results import Results
+from cosim.study.results.frame import tidy
+from cosim.study.results.points import points_of
+from cosim.study.results.results import Results, SweepRow
 from cosim.study.run.model import model_version
 from tests.study.results.made import ENTRIES, READ, stored, swept
 
@@ -53,6 +59,84 @@ def test_every_number_is_a_row_for_whoever_asks_in_sql(tmp_path: Path) -> None:
         rows = file.execute("SELECT run, name, value FROM scalars ORDER BY run, name").fetchall()
     file.close()
     assert rows == [("a0", "events", 7), ("a0", READ, 300), ("a1", READ, 310)]
+
+
+def twice(results: Results) -> int:
+    """A sweep of two places of one configuration, with one of another between them, in a file that has more runs."""
+    row = swept(results, {"a": 8, "b": 16}, [stored(point, seed, read=seed) for point in "ab" for seed in range(3)])
+    results.plan(row, [(2, "a", {ENTRIES: "0x8"})])
+    return row.id
+
+
+def labelled(results: Results, sweep: int) -> list[tuple[str, str, int]]:
+    return [(run.settings[ENTRIES], run.point, run.seed) for run in results.runs(sweep)]
+
+
+def test_each_place_of_a_sweep_has_its_label_and_each_of_its_runs_once() -> None:
+    with Results(MEMORY, write=True) as results:
+        sweep = twice(results)
+        places = (("8", "a"), ("16", "b"), ("0x8", "a"))
+        assert labelled(results, sweep) == [(*place, seed) for place in places for seed in range(3)]
+        assert [point.settings[ENTRIES] for point in estimates(results.runs(sweep), [READ])] == ["8", "16", "0x8"]
+        (row,) = results.sweeps()
+        for place, seeds in enumerate(([0, 1], [1], [1, 2])):
+            results.ask(row, place, seeds)
+        asked = [("8", "a", 0), ("8", "a", 1), ("16", "b", 1), ("0x8", "a", 1), ("0x8", "a", 2)]
+        assert labelled(results, sweep) == asked
+        assert points_of(results, row, [READ]) == list(estimates(results.runs(sweep), [READ]))
+        rows = [(row["run"], row[ENTRIES]) for row in tidy(results, sweep)]
+        assert rows == [("a0", 8), ("a1", 8), ("b1", 16), ("a1", 8), ("a2", 8)]
+
+
+def test_two_labels_of_a_configuration_are_compared_with_their_own() -> None:
+    with Results(MEMORY, write=True) as first, Results(MEMORY, write=True) as second:
+        twice(first)
+        swept(second, {"c": 8}, [stored("c", seed, read=seed + 1) for seed in range(3)])
+        found = compare(first, second)
+    assert [point.settings for point in found.points] == [{ENTRIES: "8"}]
+    assert found.only_first == [{ENTRIES: "16"}, {ENTRIES: "0x8"}]
+
+
+def test_a_metric_that_neither_of_two_files_has_is_told(tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("first.sqlite", "second.sqlite")]
+    for path, number in zip(paths, ("walks", "reads"), strict=True):
+        with Results(path, write=True) as results:
+            swept(results, {"a": 8}, [stored("a", 0, **{"read": 1, number: 2}), stored("a", 1, "failed", writes=1)])
+    asked = ["compare", *paths, "-m", "walks", "-m", "reads", "-m", "nic0.*"]
+    assert CliRunner().invoke(main, asked).exit_code == 0
+    found = CliRunner().invoke(main, [*asked, "-m", "gpu9", "-m", "writes"])
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert found.stderr == (
+        "-m gpu9: no run has such a number; cosim list scalars has their names\n"
+        "-m writes: no run has such a number; cosim list scalars has their names\n"
+    )
+
+
+def before_seeds_were_noted(path: Path) -> None:
+    with sqlite3.connect(path) as file:
+        file.executescript("DROP VIEW swept; DROP TABLE asked;")
+    file.close()
+
+
+def test_a_file_of_before_seeds_were_noted_is_read_and_written(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    with Results(path, write=True) as results:
+        sweep = twice(results)
+        seeds = results.begin(SweepRow("cosim sweep", "tiny", "", {"run.seed": ["0", "2"]}))
+        results.plan(seeds, [(0, "a", {"run.seed": "0"}), (1, "a", {"run.seed": "2"})])
+    before_seeds_were_noted(path)
+    data = path.read_bytes()
+    with Results(path) as results:
+        found = labelled(results, sweep)
+        assert found == [(*place, seed) for place in (("8", "a"), ("16", "b"), ("0x8", "a")) for seed in range(3)]
+        assert [(run.settings["run.seed"], run.seed) for run in results.runs(seeds.id)] == [("0", 0), ("2", 2)]
+    assert path.read_bytes() == data
+    with Results(path, write=True) as results:
+        assert labelled(results, sweep) == found
+        results.ask(swept(results, {"a": 4}), 0, [2])
+    with Results(path) as results:
+        assert labelled(results, sweep) == found
+        assert labelled(results, results.sweeps()[-1].id) == [("4", "a", 2)]
 
 
 def test_what_was_added_survives_that_its_process_is_killed(tmp_path: Path) -> None:

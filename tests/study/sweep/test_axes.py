@@ -45,6 +45,11 @@ def test_what_cannot_vary_together_is_told(zips: list[list[str]], said: str) -> 
         ("not walkers in (1, 2)", 6),
         ("1 < walkers < 4", 6),
         ("iotlb_entries % 16 == 0 and -walkers < -1", 8),
+        ("window / walkers >= 512 KiB and window > 0", 6),
+        ("window // 64 KiB == 16 or walkers ** 2 == 16 and not window in (1 MiB, 2 MiB)", 12),
+        ("window / 1 us > 8 Gb/s and window - 64 KiB == 0", 9),
+        ("(walkers > 1) + (iotlb_entries > 8) == 2 and window != 'none'", 8),
+        ("window in (64 KiB, 'none')", 9),
     ],
 )
 def test_a_condition_chooses_among_points(condition: str, met: int) -> None:
@@ -66,11 +71,25 @@ def test_text_is_compared_as_text() -> None:
         ("open('x')", "call has no place here"),
         ("walkers.__class__", "walkers.__class__ is no axis"),
         ("[w for w in walkers]", "no axis|has no place here"),
-        ("walkers / 0 > 1", "at iommu0.geometry.walkers=1"),
+        ("walkers / 0 > 1", "division by 0, at iommu0.geometry.walkers=1"),
+        (
+            "window > 100",
+            r"a size \(4 KiB\) and a number cannot be compared; write both with units, at gpu0.traffic.window",
+        ),
+        ("window == 100 ns", r"a size \(4 KiB\) and a time \(80 ns\) cannot be compared"),
+        ("window in (100, 200)", "cannot be compared"),
+        ("window + 1 > 4 KiB", "cannot be added"),
+        ("window * window > 4 KiB", "a product of quantities and a size"),
+        ("driver == merged", "merged is no axis, but a value of driver; write it in quotes: 'merged'"),
+        ("driver > 3", "v2 is no number, at driver=v2"),
+        ("walkers in 4", "`in` is followed by values in brackets"),
+        ("9**9**9**9 > walkers", "a power of more than 4096 bits is too large"),
+        ("((9**999)**99)**99 > walkers", "a power of more than 4096 bits is too large"),
+        ("2 ** (walkers / 3) > 1", "a power is a whole number"),
     ],
 )
 def test_a_condition_that_is_none_is_told(condition: str, said: str) -> None:
-    axes = Axes([ENTRIES, WALKERS])
+    axes = Axes([ENTRIES, WALKERS, WINDOW, Axis.of("driver", ["v2", "merged"])])
     with pytest.raises(AxesError, match=said):
         list(map(Where(condition, axes), axes.grid()))
 

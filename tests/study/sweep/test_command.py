@@ -64,6 +64,50 @@ def test_metrics_are_chosen_by_name_or_glob(folder: Path) -> None:
     ]
 
 
+@pytest.mark.slow
+def test_points_of_equal_configurations_have_a_row_each_and_count_each_run_once(folder: Path) -> None:
+    equal = ("-x", "dev0.traffic.size=64 B,1 KiB,1024 B", "--reps", "2")
+    found = sweep(*equal, "--csv", "all.csv")
+    once = sweep("-x", "dev0.traffic.size=64 B,1 KiB", "--reps", "2", "-o", "once.sqlite").stdout.splitlines()
+    lines = found.stdout.splitlines()
+    assert [line.split() for line in lines[1:3]] == [line.split() for line in once[1:3]]
+    assert lines[2].split()[2:] == lines[3].split()[2:]
+    assert lines[3].startswith("1024 B")
+    assert lines[-2:] == ["rows of equal configurations share their runs", "4 of 4 runs were made now, in tiny.sqlite"]
+    rows = list(csv.DictReader((folder / "all.csv").read_text().splitlines()))
+    ran = [(row["dev0.traffic.size"], row["seed"]) for row in rows if row["metric"] == READ]
+    assert ran == [(size, seed) for size in ("64 B", "1 KiB", "1024 B") for seed in "01"]
+    points = json.loads(sweep(*equal, "--json").stdout)["points"]
+    assert [(point["settings"], point["runs"]) for point in points] == [
+        ({"dev0.traffic.size": size}, 2) for size in ("64 B", "1 KiB", "1024 B")
+    ]
+    page = cosim("report", "tiny.sqlite", "-o", "page.html")
+    assert page.exit_code == 0
+    text = (folder / "page.html").read_text()
+    assert "3 points of 3, 4 runs, 0 failed" in text
+    assert "<td>1 KiB</td>" in text.replace(' class="text"', "")
+    compared = json.loads(cosim("compare", "tiny.sqlite", "once.sqlite", "--json").stdout)
+    assert [(point["settings"]["dev0.traffic.size"], point["runs"]) for point in compared["points"]] == [
+        ("64 B", [2, 2]),
+        ("1 KiB", [2, 2]),
+    ]
+    assert compared["only_first"] == [{"dev0.traffic.size": "1024 B"}]
+
+
+@pytest.mark.slow
+def test_a_sweep_has_the_runs_that_it_asks_for_whatever_else_is_in_its_file(folder: Path) -> None:
+    asked = (*SIZES, "-q", "-m", READ)
+    sweep(*asked, "--reps", "3")
+    alone = sweep(*asked, "-o", "alone.sqlite", "--reps", "2", "--seed", "1").stdout.splitlines()
+    found = sweep(*asked, "--reps", "2", "--seed", "1").stdout.splitlines()
+    assert found[:-1] == alone[:-1]
+    assert found[-1] == "0 of 4 runs were made now, in tiny.sqlite"
+    with sqlite3.connect(folder / "tiny.sqlite") as file:
+        counts = file.execute("SELECT sweep, place, count() FROM swept GROUP BY sweep, place").fetchall()
+    file.close()
+    assert counts == [(1, 0, 3), (1, 1, 3), (2, 0, 2), (2, 1, 2)]
+
+
 def test_a_run_that_fails_makes_the_exit_code_5(folder: Path) -> None:
     found = sweep(*SIZES, "-s", "expect.scalars={dev0.reads: 1}")
     assert found.exit_code == 5
@@ -92,6 +136,16 @@ def test_a_run_that_fails_makes_the_exit_code_5(folder: Path) -> None:
         ((*SIZES, "-o", "."), "a folder, not a results file"),
         ((*SIZES, "-o", "tiny.yaml"), "no results file of cosim"),
         ((*SIZES, "--reuse", "none.sqlite"), "none.sqlite: no such file"),
+        (
+            ("-x", "dev0.traffic.size=64 B,128 B", "-x", "*.traffic.size=256 B"),
+            "-x dev0.traffic.size=64 B: dev0.traffic.size: the axis *.traffic.size sets all of it again; put the",
+        ),
+        ((*SIZES, "-s", "dev*.traffic.size=1 KiB"), "-s dev*.traffic.size=1 KiB: dev*.traffic.size: the axis dev0."),
+        ((*SIZES, "-s", "dev0.traffic.size=1 KiB"), "the axis dev0.traffic.size sets all of it again"),
+        (("-x", "run.until=10 us,20 us", "--until", "5 us"), "run.until: --until 5 us sets all of it again"),
+        (("-x", "parts.dev0.traffic.size=64 B", *SIZES), "the axis dev0.traffic.size sets all of it again"),
+        (("-x", "run.seed=1,2"), "-x run.seed=1,2: a seed is no axis; --reps 3 makes three runs of each point"),
+        (("-x", "seed=1,2"), "-x seed=1,2: a seed is no axis; "),
         (("-x", "driver=v2,mergd"), "--driver mergd: driver.variant: 'mergd' is not known; did you mean merged?"),
     ],
 )
@@ -131,6 +185,45 @@ def test_a_study_file_says_the_same_and_the_command_line_may_say_more(folder: Pa
     assert "3 of 9 runs were made now" in more.stdout
 
 
+ZIPPED = """
+topology: tiny.yaml
+axes:
+  dev0.traffic.size: [64 B, 256 B]
+  dram0.latency: [40 ns, 80 ns]
+  run.until: [1 us, 2 us]
+zip: [[size, latency, until]]
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "points"),
+    [
+        ((), [("64 B", "40 ns", "1 us"), ("256 B", "80 ns", "2 us")]),
+        (("-s", "dram0.latency=60 ns"), [("64 B", "60 ns", "1 us"), ("256 B", "60 ns", "2 us")]),
+        (
+            ("-s", "parts.dram0.latency=60 ns", "--until", "3 us"),
+            [("64 B", "60 ns", "3 us"), ("256 B", "60 ns", "3 us")],
+        ),
+        (("-x", "dram0.latency=50 ns,60 ns"), [("64 B", "50 ns", "1 us"), ("256 B", "60 ns", "2 us")]),
+    ],
+)
+def test_an_axis_of_a_study_is_replaced_by_that_of_the_command_line(
+    folder: Path, words: tuple[str, ...], points: list[tuple[str, ...]]
+) -> None:
+    (folder / "study.yaml").write_text(ZIPPED)
+    found = cosim("sweep", "study.yaml", "-j", "1", "--json", "-s", "dev0.traffic.requests=1", *words)
+    assert [tuple(point["settings"].values()) for point in json.loads(found.stdout)["points"]] == points
+
+
+def test_what_is_wrong_with_a_replaced_axis_is_not_told_at_the_study_s_line(folder: Path) -> None:
+    (folder / "study.yaml").write_text(ZIPPED)
+    assert cosim("sweep", "study.yaml", "-s", "dram0.latency=60 Z").stderr.startswith("-x dram0.latency=60 Z: ")
+    twice = cosim("sweep", "study.yaml", "-x", "dram0.latency=1 ns", "-x", "dram0.latency=2 ns")
+    assert twice.stderr == "-x dram0.latency: this axis is there twice; write all its values with commas between them\n"
+    other = cosim("sweep", "study.yaml", "-x", "dram0.latency=1 ns,2 ns", "-s", "dram0.latency=2 ns")
+    assert "the axis dram0.latency sets all of it again" in other.stderr
+
+
 WRONG = """
 topology: tiny.yaml
 axis: {}
@@ -167,6 +260,33 @@ def test_everything_that_is_wrong_with_a_study_is_told_with_its_line(folder: Pat
     assert any("a range goes up" in line for line in lines)
     assert any("40 ns is there twice" in line for line in lines)
     assert not (folder / "study.sqlite").exists()
+
+
+def test_a_study_that_cannot_be_read_is_told_so_by_every_verb(folder: Path) -> None:
+    (folder / "study.yaml").write_text("topology: tiny.yaml\naxes:\n  dev0.link: [1 ns, 2 ns\nreps: 2\n")
+    for verb in ("sweep", "check", "run"):
+        found = cosim(verb, "study.yaml")
+        assert found.exit_code == 2
+        assert found.stderr == "study.yaml:4:5: a ',' or ']' is missing before this; its bracket opens in line 3\n"
+
+
+def test_a_study_is_checked_as_one_and_is_nothing_to_run(folder: Path) -> None:
+    (folder / "study.yaml").write_text(ZIPPED)
+    assert cosim("check", "study.yaml").stdout == "study.yaml: ok\n"
+    assert "which is checked as it is" in cosim("check", "study.yaml", "--seed", "3").stderr
+    for verb in ("run", "show", "report"):
+        found = cosim(verb, "study.yaml")
+        assert found.exit_code == 2
+        assert found.stderr == "study.yaml: a study is no topology; run it: cosim sweep study.yaml\n"
+    assert cosim("run", "nic").stderr == "nic: a study is no topology; run it: cosim sweep nic\n"
+    (folder / "study.yaml").write_text(f"{ZIPPED}where: size <\noverlays: [tyni.yaml]\n")
+    lines = cosim("check", "study.yaml").stderr.splitlines()
+    assert [line.partition("; ")[0] for line in lines] == [
+        "study.yaml:8:8: where: not a condition (invalid syntax)",
+        "study.yaml:9:12: overlays.0: tyni.yaml: no such file",
+    ]
+    (folder / "study.yaml").write_text(ZIPPED.replace("80 ns", "80 Z"))
+    assert cosim("check", "study.yaml").stderr.startswith("study.yaml:5:3: axes.dram0.latency: 80 Z: ")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +345,7 @@ def test_what_has_ended_is_kept_whatever_stops_it_and_the_same_command_goes_on(f
     if number == signal.SIGINT:
         assert child.returncode == 130
         assert "interrupted; what has ended is in s.sqlite; go on with: cosim sweep tiny.yaml" in err
-        assert "runs were made now" in out
+        assert out.endswith(f"{before} of 24 runs were made now, in s.sqlite; {24 - before} are missing\n")
     else:
         assert child.returncode == -signal.SIGKILL
     words = ["-x", "dram0.latency=40 ns..63 ns:1 ns", "-s", "dev0.traffic.requests=3000", "--until", "400 us"]

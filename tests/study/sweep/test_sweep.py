@@ -88,6 +88,30 @@ def test_what_is_there_is_not_run_again_and_replications_and_axes_are_added(tiny
         assert len(results.sweeps()) == 4
 
 
+def test_points_of_equal_configurations_share_their_runs_and_are_told_apart(tiny: Path) -> None:
+    """The second is met while the run of the first is under way, or after it."""
+    study = cosim.sweep(tiny, {"dev0.traffic.size": ["1 KiB", "1024 B", "64 B"]}, reps=2, jobs=1)
+    assert sorted((run.settings["dev0.traffic.size"], run.seed) for run in study) == [
+        *(("1 KiB", 0), ("1 KiB", 1), ("1024 B", 0), ("1024 B", 1), ("64 B", 0), ("64 B", 1)),
+    ]
+    assert study.made == 4
+    first, second, third = study.points
+    assert (first.settings, second.settings) == ({"dev0.traffic.size": "1 KiB"}, {"dev0.traffic.size": "1024 B"})
+    assert first.means == second.means
+    assert first.point == second.point != third.point
+    assert [point.replications for point in study.points] == [2, 2, 2]
+    assert str(study).endswith("rows of equal configurations share their runs")
+
+
+def test_runs_are_those_of_the_seeds_that_are_asked_for(tiny: Path, tmp_path: Path) -> None:
+    """Whatever else the file has."""
+    file, axes = tmp_path / "study.sqlite", {"dram0.latency": ["40 ns"]}
+    assert [run.seed for run in cosim.sweep(tiny, axes, reps=3, jobs=1, file=file).runs] == [0, 1, 2]
+    later = cosim.sweep(tiny, axes, reps=2, seed=2, jobs=1, file=file)
+    assert (later.made, sorted(run.seed for run in later.runs)) == (1, [2, 3])
+    assert [run.seed for run in cosim.sweep(tiny, axes, jobs=1, file=file).runs] == [0]
+
+
 def test_another_file_takes_over_what_it_shares(tiny: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first.sqlite", tmp_path / "second.sqlite"
     assert cosim.sweep(tiny, {"dev0.traffic.size": ["64 B", "256 B"]}, jobs=1, file=first).made == 2
@@ -166,11 +190,41 @@ def test_drivers_are_an_axis(tiny: Path) -> None:
     assert [run.settings for run in study.runs] == [{"driver": "v2"}, {"driver": "merged"}]
 
 
+def test_a_study_s_axes_and_drivers_are_replaced_from_python_too(tiny: Path) -> None:
+    study = tiny.with_name("study.yaml")
+    study.write_text("topology: tiny.yaml\naxes: {driver: [v2, merged], dram0.latency: [40 ns, 80 ns]}\nuntil: 1 us\n")
+    runs = cosim.sweep(study, {"dram0.latency": "60 ns"}, driver="current", jobs=1).runs
+    assert [run.settings for run in runs] == [{"driver": "current", "dram0.latency": "60 ns"}]
+    runs = cosim.sweep(study, set={"dram0.latency": "60 ns"}, drivers=["ideal"], jobs=1).runs
+    assert [run.settings for run in runs] == [{"driver": "ideal", "dram0.latency": "60 ns"}]
+
+
+def test_arguments_of_python_are_read_as_they_are_meant_or_refused_in_words(tiny: Path) -> None:
+    (tiny.parent / "study.yaml").write_text("topology: tiny.yaml\naxes: {dram0.latency: 40 ns}\nreps: 3\nuntil: 1 us\n")
+    assert [len(cosim.sweep(tiny.parent / "study.yaml", reps=reps, jobs=1).runs) for reps in (None, 1)] == [3, 1]
+    many = {"dram0.latency": ["40 ns", "80 ns"], "dev0.traffic.size": ["64 B", "256 B"]}
+    for zips in ("latency,size", ["latency,size"], [["latency", "size"]]):
+        assert len(cosim.sweep(tiny, many, zip=zips, until="1 us", jobs=1).runs) == 2
+    assert cosim.sweep(tiny, many, ci=0.02, metrics=READ)._sweep.request.ci == 0.02
+    for given, error, said in (
+        (
+            {"axes": ["dram0.latency"]},
+            TypeError,
+            r"sweep\(\) axes: a list maps no paths to values; write \{'iommu0.geom",
+        ),
+        ({"reps": 0}, TypeError, r"sweep\(\) reps: 0 is no number of runs"),
+        ({"ci": 2, "metrics": READ}, TopologyError, "--ci 2: write how narrow, such as 2%"),
+    ):
+        with pytest.raises(error, match=said):
+            cosim.sweep(tiny, **{"axes": many, **given})  # type: ignore[arg-type]
+
+
 def test_runs_come_as_they_end_and_can_be_asked_for_again(tiny: Path) -> None:
     study = cosim.sweep(tiny, AXES, jobs=1)
     coming = iter(study)
     first = next(coming)
     assert first.outcome == "ok"
+    assert (study._sweep.total, study._sweep.missing) == (4, 3), "as it would be if it were stopped here"
     assert len([first, *coming]) == 4 == len(list(study))
 
 
