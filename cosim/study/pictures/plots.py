@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 
 from cosim.study.html.colours import COLOURS
 from cosim.study.pictures.of_sweep import pictures_of
-from cosim.study.pictures.points import points_of
 from cosim.study.pictures.shapes import Curves, Heat
 from cosim.study.report.rounding import unit_for
 from cosim.study.results.estimate import chosen
+from cosim.study.results.points import points_of
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.run.latency import Latency
 from cosim.study.run.result import Result
