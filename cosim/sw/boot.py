@@ -134,7 +134,11 @@ async def _make(runtime: Runtime, name: str, device: str | None) -> None:
 
 async def _window(runtime: Runtime, device: DevicePlan) -> tuple[int, int] | None:
     """A device's window, from pages of its node, and its address for the device: mapped where it has a domain."""
-    if not device.window or (device.iommu and not _is_found(runtime, device)):
+    if not device.window:
+        return None
+    if device.iommu and not _is_found(runtime, device):
+        if device.plugged and device.iommu in runtime.core.iommus:
+            runtime.without_window[device.name] = ""
         return None
     pages = runtime.kernel.pages
     try:
@@ -151,6 +155,7 @@ async def _window(runtime: Runtime, device: DevicePlan) -> tuple[int, int] | Non
             raise
     except KernelError as error:
         runtime.kernel.log("error", f"{device.name}: no window: {error}")
+        runtime.without_window[device.name] = str(error)
         return None
 
 

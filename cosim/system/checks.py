@@ -247,6 +247,17 @@ def _expected_errors_can_be(this: _Checker) -> Iterator[Broken]:
             yield ("expect", "queue_errors", index), f"{name} is no error of a queue; {nearest(name, names)}"
 
 
+def _expected_not_to_start_can_start(this: _Checker) -> Iterator[Broken]:
+    """Only a device that boot gives a window can be without one."""
+    traffic = [
+        name for name, device in this.topology.of_kind("dma").items() if device.plugged and device.traffic.mapped
+    ]
+    expect = this.topology.expect
+    for index, name in enumerate(expect.not_started if expect else ()):
+        if name not in traffic and name not in this.unknown:
+            yield ("expect", "not_started", index), f"{name} is no device that boot starts; {nearest(name, traffic)}"
+
+
 def _expected_signatures_can_be(this: _Checker) -> Iterator[Broken]:
     """A signature begins with the name of its oracle."""
     expect = this.topology.expect
@@ -294,6 +305,7 @@ RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     _stalls_name_a_consumer,
     _departures_are_for_parts_of_their_own,
     _expected_errors_can_be,
+    _expected_not_to_start_can_start,
     _expected_signatures_can_be,
     _expected_to_be_seen_can_be,
     lambda this: what_is_explored_can_be(this.topology),

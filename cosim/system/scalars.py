@@ -75,7 +75,7 @@ SCALARS: tuple[Scalar, ...] = (
     Scalar("<iommu>.ddt_walks", "walks", "device-directory walks that had a walker"),
     Scalar("<iommu>.ddt_reads", "reads", "entries of device directories that they read"),
     Scalar("<iommu>.ad_updates", "updates", "updates of A and D in page tables"),
-    Scalar("<iommu>.walkers.busy_ps", "ps", "time that walkers walked, added up, counted at the end of each walk"),
+    Scalar("<iommu>.walkers.busy_ps", "ps", "time that walkers walked, added up"),
     Scalar("<iommu>.walkers.utilisation", "of 1", "the fraction of the window that a walker walked, on average"),
     Scalar("<iommu>.table_reads.busy_ps", "ps", "time that a read of a table held up the next, if walk_read_interval"),
     Scalar("<iommu>.table_reads.utilisation", *USE),

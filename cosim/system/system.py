@@ -29,9 +29,13 @@ from cosim.sw.steps import idle_steps
 from cosim.sw.workloads import PREPARE, thread_paths
 from cosim.system import counters
 from cosim.system.topology import Topology
+from cosim.units.quantities import format_size
 from cosim.units.run_end import AfterThreads
 
 Master = DmaMaster | RingMaster
+
+NOT_FOUND = "it was not taken into service; the kernel log says why"
+"""Why a device with traffic was not started that has no domain."""
 
 
 @dataclass
@@ -135,6 +139,16 @@ class System:
         died, names = self.kernel.died, thread_paths(self.topology.threads)
         dead = {name: f"died: {died[name]}" for name in names if name in died}
         return dict.fromkeys(self._running, "has not ended") | dead
+
+    def not_started(self) -> dict[str, str]:
+        """The devices with traffic that boot could not start, and in words why not; none of an IOMMU that failed."""
+        memories = self.topology.of_kind("memory").values()
+        memory = format_size(sum(each.size for each in memories if not each.reserved))
+        devices, found = self.topology.of_kind("dma"), {}
+        for name, why in self.runtime.without_window.items():
+            window = format_size(devices[name].traffic.window)
+            found[name] = f"no window of {window} in {memory} of memory ({why})" if why else NOT_FOUND
+        return found
 
     def end(self, leaks: Iterable[Allocation]) -> None:
         """Tell what is left at the end of a run that was not ended early; `leaks` of it are lost."""

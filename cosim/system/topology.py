@@ -111,6 +111,8 @@ class ExpectOptions(Options):
     """How many requests fail on the bus in all, at memory or at no memory; without this, any is a failure."""
     queue_errors: tuple[str, ...] = ()
     """Errors in which a queue stands at the end, such as `iommu0.cqcsr.cmd_ill`; any other is a failure."""
+    not_started: tuple[str, ...] = ()
+    """Devices with traffic that boot cannot start, such as one whose window has no memory; any other is a failure."""
     scalars: dict[str, float | Bound] = Field(default_factory=dict)
     """Scalars of the result by name, such as `iommu0.commands.total: 257`."""
     seen: dict[str, int | Bound] = Field(default_factory=dict)

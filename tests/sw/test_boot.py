@@ -33,6 +33,7 @@ def test_boot_goes_on_without_a_device_that_fails() -> None:
     assert bench.machine.log[0] == "error: nic0: no translation: -ENODEV: refused"
     assert not bench.masters["nic0"].told
     assert bench.masters["nic1"].told
+    assert bench.runtime.without_window == {"nic0": ""}
 
 
 def test_boot_without_memory_for_a_window_starts_the_device_nowhere() -> None:
@@ -52,6 +53,9 @@ def test_boot_gives_back_a_window_that_cannot_be_mapped_and_starts_the_device_no
         f"error: {name}: no window: -ENOMEM: map of {TOP - 2 * PAGE:#x} in shared" for name in bench.masters
     ]
     assert not any(master.told for master in bench.masters.values())
+    assert bench.runtime.without_window == dict.fromkeys(
+        bench.masters, f"-ENOMEM: map of {TOP - 2 * PAGE:#x} in shared"
+    )
     assert bench.buffers() == 0
 
 

@@ -9,6 +9,8 @@ from cosim.study.pictures.shapes import Heat
 CELL, HIGH, LEFT, BELOW = 58, 26, 90, 24
 SPELLED = 12
 """Of so many values to the right, the number stands in each cell; of more it is the cell's title."""
+ROOM = 8
+"""As many characters fit in a cell."""
 STOPS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 """The colours from the smallest number to the largest; they also differ in lightness."""
 
@@ -16,7 +18,7 @@ STOPS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 3
 def heat_map(picture: Heat) -> str:
     """A figure of the number at each point of two axes."""
     across, down, values = picture.across, picture.down, picture.values
-    cells = {place: f"{value:.4g}" for place, value in values.items()}
+    cells = {place: _spelled(value) for place, value in values.items()}
     low, high = min(values.values()), max(values.values())
     wide, tall, spelled = (CELL, HIGH, True) if len(across[1]) <= SPELLED else (max(5, 640 // len(across[1])), 8, False)
     parts = []
@@ -30,7 +32,7 @@ def heat_map(picture: Heat) -> str:
                 continue
             red, green, blue = _colour((values[x, y] - low) / (high - low) if high > low else 0.5)
             place = f'x="{left}" y="{top}" width="{wide - spelled}" height="{tall - spelled}"'
-            title = f"<title>{escape(cells[x, y])}</title>"
+            title = f"<title>{values[x, y]:.4g}</title>"
             parts.append(f'<rect {place} fill="rgb({red},{green},{blue})">{title}</rect>')
             if spelled:
                 ink = "#000" if 0.3 * red + 0.59 * green + 0.11 * blue > 120 else "#fff"
@@ -46,6 +48,12 @@ def heat_map(picture: Heat) -> str:
     view = f'viewBox="0 0 {width} {bottom + BELOW}" style="max-width:{width}px" role="img"'
     drawing = f'<svg class="c" {view} aria-label="{escape(said, quote=True)}">{"".join(parts)}</svg>'
     return f"<figure><figcaption>{escape(said)}</figcaption>{drawing}</figure>"
+
+
+def _spelled(value: float) -> str:
+    """A number as it fits in a cell: with four digits, or all before the point, or else with two."""
+    ways = (f"{value:.4g}" if 1e-4 <= abs(value) < 9999.5 else f"{value:.0f}", f"{value:.2g}")
+    return next((said for said in ways if len(said) <= ROOM and float(said)), ways[-1])
 
 
 def _colour(share: float) -> tuple[int, int, int]:

@@ -94,17 +94,17 @@ def _breakdown(latencies: Mapping[str, Latency], folder: Path, stem: str) -> lis
 
 
 def _distributions(latencies: Mapping[str, Latency], folder: Path, stem: str) -> list[Path]:
-    """The share of requests that took longer, over the time that they took."""
+    """The share of requests that took as long or longer, over the time that they took; a dot at the slowest.
+
+    Up to each latency the share is that of those who took it or longer, and behind the slowest there is nothing.
+    """
     files: list[Path] = []
     unit = unit_for([latency.max_ps for latency in latencies.values()])
     with _drawn(files, folder, stem) as axes:
         for name, latency in latencies.items():
-            times, shares, left = [], [], latency.count
-            for ps, count in sorted(latency.distribution.items()):
-                times.append(ps / 1000)
-                shares.append(left / latency.count)
-                left -= count
-            axes.step([*times, latency.max_ps / 1000], [*shares, 0.5 / latency.count], where="post", label=name)
+            shares = latency.shares()
+            times = [ps / 1000 for ps in shares]
+            axes.step(times, list(shares.values()), ".-", where="pre", label=name, markevery=[-1])
         axes.set_yscale("log")
         if unit is None or max(latency.max_ps for latency in latencies.values()) > 20 * min(
             latency.p50_ps or 1 for latency in latencies.values()

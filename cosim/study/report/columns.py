@@ -30,13 +30,17 @@ class Columns:
     def __bool__(self) -> bool:
         return bool(self._rows)
 
+    def folds(self, width: int) -> bool:
+        """Whether a row needs several lines, since its numbers and their headings are wider than `width`."""
+        widths = self._widths()
+        return len(self.heading[0]) + sum(widths[1:]) + len(widths[1:]) > width
+
     def lines(self, width: int) -> list[Text]:
         """The table as lines of at most `width` characters, but for a name that is longer by itself."""
-        table = [self.heading, *(cells for cells, _ in self._rows)]
-        widths = [max(len(row[column]) for row in table if column < len(row)) for column in range(len(self.heading))]
+        widths = self._widths()
         numbers = sum(widths[1:])
         gap = 2 if widths[0] + numbers + 2 * len(widths[1:]) <= width else 1
-        if len(self.heading[0]) + numbers + len(widths[1:]) > width:
+        if self.folds(width):
             return self._folded(width, widths)
         room = min(widths[0], max(len(self.heading[0]), width - numbers - gap * len(widths[1:])))
         lines = [self._line(self.heading, room, widths, gap, self.style)]
@@ -46,6 +50,10 @@ class Columns:
                 cells = ("", *cells[1:])
             lines += [self._line(cells, room, widths, gap, ""), *below]
         return lines
+
+    def _widths(self) -> list[int]:
+        table = [self.heading, *(cells for cells, _ in self._rows)]
+        return [max(len(row[column]) for row in table if column < len(row)) for column in range(len(self.heading))]
 
     def _folded(self, width: int, widths: list[int]) -> list[Text]:
         """Each row as its name, and below it the numbers in as many lines as they need."""

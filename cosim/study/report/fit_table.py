@@ -27,7 +27,7 @@ def fit_lines(fitted: Fitted, page: Page) -> Iterator[Text]:
     parameters = Columns(("parameter", "value", ""))
     for path, value in fitted.values.items():
         notes = [f"at its {fitted.at_bound[path]} bound"] if path in fitted.at_bound else []
-        notes += ["changes nothing at these points"] if path in fitted.without_effect else []
+        notes += ["changes nothing near this value"] if path in fitted.without_effect else []
         parameters.add(path, value, "; ".join(notes))
     yield from parameters.lines(page.width)
     yield Text()

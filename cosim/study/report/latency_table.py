@@ -70,7 +70,7 @@ def _latencies(title: str, latencies: Mapping[str, Latency], page: Page) -> list
             continue
         together = merged([measured[name] for name in family.members])
         _row(table, family.label, together, unit, page, bound=_most(page))
-        name = max(family.members, key=lambda name: measured[name].p99_ps)
+        name = max(family.members, key=lambda name: _slowness(measured[name]))
         worst = measured[name]
         if len(groups) <= SHOWN // 2:
             below = _parts(worst, unit, page) if _unlike(worst.parts, together.parts) else []
@@ -129,3 +129,8 @@ def _unlike(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
 
 def _most(page: Page) -> str:
     return "≤" if page.unicode else "<="
+
+
+def _slowness(latency: Latency) -> tuple[int, ...]:
+    """Which of several is the worst: of few samples several may have one p99."""
+    return latency.p99_ps, latency.p999_ps, latency.max_ps, latency.mean_ps

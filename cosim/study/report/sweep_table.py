@@ -31,6 +31,20 @@ def table(estimates: Sequence[Estimate], page: Page) -> Iterator[Text]:
     if not estimates:
         return
     paths = list(dict.fromkeys(path for each in estimates for path in each.settings))
+    columns, left_out = _columns(estimates, paths, page), ""
+    if columns.folds(page.width):
+        apart = _apart(estimates, paths)
+        columns, left_out = _columns(estimates, apart, page), _left_out(estimates, paths, apart)
+    yield from columns.lines(page.width)
+    if left_out:
+        yield from words(left_out, page)
+    if any(each.means for each in estimates):
+        yield from words(_note(estimates), page)
+    if len({each.point for each in estimates}) < len(estimates):
+        yield from words("rows of equal configurations share their runs", page)
+
+
+def _columns(estimates: Sequence[Estimate], paths: Sequence[str], page: Page) -> Columns:
     names = list(dict.fromkeys(name for each in estimates for name in each.means))[:MOST_METRICS]
     columns = Columns((*short(paths), "runs", *(heading(name) for name in names)))
     for each in estimates:
@@ -42,11 +56,37 @@ def table(estimates: Sequence[Estimate], page: Page) -> Iterator[Text]:
             *(spelled(name, each.means.get(name)) for name in names),
             below=[line for text in below for line in words(text.plain.strip(), page, "", "  ", "  ")],
         )
-    yield from columns.lines(page.width)
-    if names:
-        yield from words(_note(estimates), page)
-    if len({each.point for each in estimates}) < len(estimates):
-        yield from words("rows of equal configurations share their runs", page)
+    return columns
+
+
+def _apart(estimates: Sequence[Estimate], paths: Sequence[str]) -> list[str]:
+    """Those of `paths` that tell rows apart, or one: none that is the same in all rows, or goes with another one."""
+    found: list[str] = []
+    for path in paths:
+        if len({each.settings.get(path) for each in estimates}) > 1 and not _goes_with(estimates, path, found):
+            found.append(path)
+    return found or list(paths[:1])
+
+
+def _goes_with(estimates: Sequence[Estimate], path: str, others: Sequence[str]) -> str | None:
+    """Which other axis says what `path` is, and is said by it, as axes of one --zip do."""
+    for other in others:
+        pairs = {(each.settings.get(other), each.settings.get(path)) for each in estimates}
+        if len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs}):
+            return other
+    return None
+
+
+def _left_out(estimates: Sequence[Estimate], paths: Sequence[str], apart: Sequence[str]) -> str:
+    """What there is no column of."""
+    names = dict(zip(paths, short(paths), strict=True))
+    said = []
+    for path in paths:
+        if path not in apart:
+            other = _goes_with(estimates, path, apart) if len(estimates) > 1 else None
+            value = estimates[0].settings.get(path, "-")
+            said.append(f"{names[path]} goes with {names[other]}" if other else f"{names[path]} is {value}")
+    return f"not shown: {', '.join(said)}" if said else ""
 
 
 def short(paths: Sequence[str]) -> list[str]:

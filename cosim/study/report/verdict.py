@@ -35,7 +35,7 @@ def outcome(result: Result, page: Page) -> list[Text]:
         lines += words(could, page, "" if result.seen["touched"] else "yellow", "  ", "    ")
     if had := effects(result.seen):
         lines += words(had, page, "", "  ", "    ")
-    for sentence in overloaded(result.scalars):
+    for sentence in overloaded(result.scalars, result.ran):
         lines += words(sentence, page, "yellow", "  ? ", "    ")
     if result.window_ps[0] < result.window_ps[1] and not result.ended:
         lines += words("nothing ended in the measured window", page, "yellow", "  ? ", "    ")

@@ -56,12 +56,15 @@ class Findings:
     """The threads that have not ended, or died."""
     failed_rounds: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """How many rounds have failed, by thread and errno."""
+    not_started: Mapping[str, str] = field(default_factory=dict)
+    """The devices with traffic that boot could not start, and why not."""
 
 
 def failures_of(expect: ExpectOptions | None, found: Findings) -> list[str]:
     """In words, everything that did not come out as expected.
 
-    Without expectations that is any violation, any request that failed, and any queue that stands in an error.
+    Without expectations that is any violation, any request that failed, any queue that stands in an error, and any
+    device that could not be started: what it does not ask for, the others have, and all of them look better.
     """
     expect = expect or ExpectOptions()
     failures = [*_violations(expect, found.signatures)]
@@ -72,6 +75,7 @@ def failures_of(expect: ExpectOptions | None, found: Findings) -> list[str]:
         for failure in _judge(name, total(failed), _or_none(expected)):
             failures.append("; ".join([failure, *_whose(found, failed, refused=name == "faults")]))
     failures += _queues(expect.queue_errors, found.queue_errors)
+    failures += _devices(expect.not_started, found.not_started)
     for name, bound in expect.scalars.items():
         if name in found.scalars:
             failures += _judge(name, found.scalars[name], bound)
@@ -130,6 +134,15 @@ def _queues(expected: tuple[str, ...], standing: tuple[QueueError, ...]) -> Iter
     for name in expected:
         if name not in names:
             yield f"queue_errors: {name} does not stand at the end, and was expected to"
+
+
+def _devices(expected: tuple[str, ...], not_started: Mapping[str, str]) -> Iterator[str]:
+    for name, why in not_started.items():
+        if name not in expected:
+            yield f"{name} was not started: {why}"
+    for name in expected:
+        if name not in not_started:
+            yield f"not_started: {name} was started, and was expected not to be"
 
 
 def _judge(name: str, value: float, bound: float | Bound) -> Iterator[str]:

@@ -57,6 +57,7 @@ def judge(system: System, meter: Meter, stop: Stop, *, whole: bool) -> Judged:
         unsaid=tuple(meter.log.unsaid),
         unfinished=system.unfinished() if system.booted else {},
         failed_rounds=meter.rounds.counts,
+        not_started=system.not_started(),
     )
     failures = failures_of(topology.expect, found)
     refused = [f"{path} was not taken into service; the kernel log says why" for path in system.refused]

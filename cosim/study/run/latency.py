@@ -45,6 +45,14 @@ class Latency:
     no_ci95: str = ""
     distribution: dict[int, int] = field(default_factory=dict, repr=False)
 
+    def shares(self) -> dict[int, float]:
+        """Which share of the samples took each latency of `distribution` or longer: 1 at the shortest."""
+        found, left = {}, self.count
+        for ps, count in sorted(self.distribution.items()):
+            found[ps] = left / self.count
+            left -= count
+        return found
+
     def as_json(self) -> dict[str, object]:
         """The object that `run --json` prints for it."""
         return {name: getattr(self, name) for name in self.__slots__}

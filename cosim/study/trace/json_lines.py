@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from cosim import events
@@ -34,13 +35,18 @@ class JsonLines:
         """Every line has been written."""
 
     def _tell(self, event: Any) -> None:
-        self._file.write(json.dumps(_line(event), default=str) + "\n")
+        self._file.write(json.dumps(_line(event), default=_plain) + "\n")
 
 
 def register_name(offset: int) -> str:
     """The register at an offset, or the offset in hexadecimal if there is none."""
     register = REGISTERS.at(offset)
     return register.name if register else f"{offset:#x}"
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for: a mapping as an object, such as the parts of a latency, and all else as its text."""
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def _line(event: Any) -> dict[str, Any]:

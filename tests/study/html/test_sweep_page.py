@@ -156,3 +156,20 @@ def test_in_a_browser_nothing_is_wider_than_the_window(tmp_path: Path, width: in
         text = sweep_page(results, results.sweeps()[-1], ())
     wide, window = in_browser(text, width, "document.documentElement.scrollWidth + ' ' + innerWidth").split()
     assert int(wide) <= int(window)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (28553.4, "28553"),
+        (9999.6, "10000"),
+        (12.345, "12.35"),
+        (0.0, "0"),
+        (-0.00123456, "-0.0012"),
+        (1.234e9, "1.2e+09"),
+    ],
+)
+def test_the_number_in_a_cell_is_no_wider_than_the_cell(value: float, said: str) -> None:
+    page = Checked(heat_map(Heat("n", ("x", ["a"]), ("y", ["b"]), {("a", "b"): value})))
+    assert said in page.text.split()
+    assert len(said) <= 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -37,6 +38,28 @@ def test_a_run_has_figures_of_what_latencies_are_made_of_and_how_they_are_distri
     again.mkdir()
     plots_of_run(result, again)
     assert all(path.read_bytes() == (again / path.name).read_bytes() for path in files)
+
+
+@pytest.mark.slow
+def test_between_two_latencies_the_share_is_that_of_the_longer_one(tmp_path: Path) -> None:
+    from matplotlib.axes import Axes
+    from matplotlib.cbook import STEP_LOOKUP_MAP
+
+    from cosim.study.pictures.plots import plots_of_run
+
+    drawn: list[Any] = []
+    step = Axes.step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Axes, "step", lambda *given, **options: drawn.extend(step(*given, **options)))
+        result = cosim.run(ONE_WALKER)
+        plots_of_run(result, tmp_path)
+    line = next(line for line in drawn if line.get_label() == "nic0.read")
+    times, shares = STEP_LOOKUP_MAP[line.get_drawstyle()](*line.get_data())
+    *_, before, slowest = sorted(result.latencies["nic0.read"].distribution)
+    between = {share for ns, share in zip(times, shares, strict=True) if before < ns * 1000 <= slowest}
+    count, most = result.latencies["nic0.read"].count, result.latencies["nic0.read"].distribution[slowest]
+    assert between == {most / count}
+    assert min(shares) == most / count
 
 
 @pytest.mark.slow

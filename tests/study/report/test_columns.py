@@ -1,5 +1,7 @@
 """Numbers for people: units, rounding that still adds up, and columns that fit."""
 
+from math import inf
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,8 +10,10 @@ from rich.text import Text
 from cosim.study.report.busy_bars import bar
 from cosim.study.report.columns import Columns
 from cosim.study.report.families import families
-from cosim.study.report.page import flow
+from cosim.study.report.page import Page, flow
 from cosim.study.report.rounding import UNITS, WIDEST, Unit, apportion, own_unit, unit_for
+from cosim.study.report.sweep_table import table
+from cosim.study.results.estimate import Estimate, Mean
 
 NS, US, MS, S = (UNITS[name] for name in ("ns", "us", "ms", "s"))
 TIMES = st.integers(0, 100 * S)
@@ -125,3 +129,21 @@ def test_numbers_that_are_wider_than_the_page_are_folded_below_their_name():
         "    1,012.0",
         "  = link 202.0",
     ]
+
+
+def swept(width: int) -> list[str]:
+    """The table of an axis of its own, of two that go with one another, and of one with one value."""
+    names = ["nic0.traffic.interval", "run.until", "dram0.latency", "iommu0.geometry.walkers"]
+    rows = [("40 ns", "60 us", "80 ns"), ("20 ns", "30 us", "80 ns")]
+    points = [dict(zip(names, (*row, walkers), strict=True)) for row in rows for walkers in ("1", "2")]
+    estimates = [Estimate("", point, 1, 0, {"nic0.write.mean_ps": Mean(1e6, inf, 1)}) for point in points]
+    return [line.plain for line in table(estimates, Page(width))]
+
+
+def test_where_a_table_is_too_wide_only_axes_that_tell_rows_apart_have_columns():
+    assert swept(70)[0].split()[:5] == ["interval", "until", "latency", "walkers", "runs"]
+    assert not any("not shown" in line for line in swept(70))
+    narrow = swept(44)
+    assert narrow[0].split() == ["interval", "walkers", "runs", "nic0.write.mean", "ns"]
+    assert narrow[1].split() == ["40", "ns", "1", "1", "1,000"]
+    assert " ".join(narrow[5:7]) == "not shown: until goes with interval, latency is 80 ns"

@@ -102,6 +102,12 @@ def test_calls_of_many_threads_are_taken_together_only_if_there_is_no_room():
     assert len(names(calls)) == 6
 
 
+def test_of_masters_whose_p99_is_one_number_the_one_with_the_longest_tail_is_the_worst():
+    reads = {f"nic{n}.read": latency(9, memory=80 * NS) for n in range(10)}
+    reads["nic7.read"] = replace(reads["nic7.read"], max_ps=90 * NS)
+    assert "worst: nic7.read" in text_of(result(latencies=reads))
+
+
 def test_many_like_masters_share_a_row_and_the_worst_has_its_own():
     reads = {f"nic{n}.read": random_latency(n, 100) for n in range(10)}
     text = text_of(result(latencies=reads))

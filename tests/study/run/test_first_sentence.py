@@ -188,7 +188,7 @@ def test_a_device_far_behind_is_told_though_requests_of_others_ended() -> None:
     """What is full may be its alone: what the one of another device waits for would help that even less."""
     said, better = improvement(ONE_FAR_BEHIND, drawn=varied)
     assert said.startswith("no request of dev0 made in the window ended in it: 219 requests wait for a slot of dev0 ")
-    assert said.endswith("iommu0's walkers were 100 % busy; try -s iommu0.geometry.walkers=2")
+    assert said.endswith("iommu0's walkers were > 99 % busy; try -s iommu0.geometry.walkers=2")
     assert better is not None
     assert better > MARGIN
 
@@ -270,7 +270,7 @@ def test_what_others_wait_for_in_a_place_is_what_to_enlarge(tmp_path: Path, walk
     path.write_text(OTHERS_WALK.replace("WALKS", walks), encoding="utf-8")
     before = cosim.run(path)
     assert before.limit.startswith(said)
-    assert before.limit.endswith("; iommu0's walkers were 100 % busy; try -s iommu0.geometry.walkers=2")
+    assert before.limit.endswith("; iommu0's walkers were > 99 % busy; try -s iommu0.geometry.walkers=2")
     after = cosim.run(path, set={"iommu0.geometry.walkers": 2})
     assert gain(before, after, before.limit.split()[2] if "p99" in said else "disk0.write") > 0.5
 

@@ -40,6 +40,13 @@ def test_quantiles_are_values_that_were_seen_at_their_rank(totals):
     assert found.max_ps == max(totals)
 
 
+def test_a_share_is_of_the_samples_that_took_as_long_or_longer():
+    latencies = Latencies()
+    for total in (30, 10, 20, 10):
+        latencies.add(total, {"memory": total})
+    assert latencies.summary().shares() == {10: 1.0, 20: 0.5, 30: 0.25}
+
+
 def test_the_tail_is_made_of_the_slow_samples_alone():
     latencies = Latencies()
     for _ in range(99):

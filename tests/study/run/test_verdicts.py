@@ -61,6 +61,22 @@ run: {until: 200 us}
 
 CMD_ILL = "iommu0.cqcsr.cmd_ill"
 
+IDLE = """
+# No window of nic0 fits in memory; nic1 has no traffic of its own, and nic2 is found by a thread.
+parts:
+  dram0:  {kind: memory, base: 0x8000_0000, size: 4 MiB}
+  cpu0:   {kind: cpu}
+  iommu0: {kind: iommu, base: 0x0300_0000}
+  nic0:   {kind: dma, through: iommu0, traffic: {requests: 1, window: 8 MiB, page: 2 MiB}}
+  nic1:   {kind: dma, through: iommu0, traffic: {pattern: none}}
+  nic2:   {kind: dma, through: iommu0, plugged: false, traffic: {pattern: none}}
+threads:
+  - {on: cpu0, does: plug, devices: nic2}
+run: {until: 3 us}
+"""
+
+NO_WINDOW = "no window of 8 MiB in 4 MiB of memory (-ENOMEM: no block of 512 pages for buffer)"
+
 Run = Callable[..., Result]
 
 
@@ -210,6 +226,36 @@ def test_what_could_have_been_seen_can_be_expected() -> None:
 def test_what_is_not_counted_cannot_be_expected() -> None:
     with pytest.raises(TopologyError, match=r"touch is nothing that is counted; did you mean touched"):
         cosim.load("quickstart", set={"expect.seen.touch": 1})
+
+
+@pytest.fixture
+def idle(tmp_path: Any) -> Run:
+    """A run with a device whose window has no memory."""
+    path = tmp_path / "idle.yaml"
+    path.write_text(IDLE, encoding="utf-8")
+    return lambda **changes: cosim.run(path, set=changes)
+
+
+def test_a_device_that_could_not_be_started_fails_the_run(idle: Run) -> None:
+    """What it does not ask for the others have, so that everything else looks better."""
+    result = idle()
+    assert result.failures == (f"nic0 was not started: {NO_WINDOW}",)
+    assert (result.outcome, result.exit_code) == ("failed", 1)
+    small = idle(**{"nic0.traffic.window": "4 KiB", "nic0.traffic.page": "4 KiB"})
+    assert (small.failures, small.requests["nic0"]) == ((), 1)
+
+
+def test_a_device_that_is_not_started_can_be_expected_and_then_must_not_be(idle: Run) -> None:
+    assert idle(expect={"not_started": ["nic0"]}).outcome == "ok"
+    small = {"nic0.traffic.window": "4 KiB", "nic0.traffic.page": "4 KiB"}
+    started = idle(expect={"not_started": ["nic0"]}, **small)
+    assert started.failures == ("not_started: nic0 was started, and was expected not to be",)
+
+
+@pytest.mark.parametrize("name", ["nic1", "nic2", "iommu0"])
+def test_what_boot_never_starts_is_refused_as_not_started(idle: Run, name: str) -> None:
+    with pytest.raises(TopologyError, match=rf"{name} is no device that boot starts; .* nic0"):
+        idle(expect={"not_started": [name]})
 
 
 def test_a_command_queue_that_stands_in_an_error_fails_the_run(stopped: Run) -> None:

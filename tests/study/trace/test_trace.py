@@ -51,6 +51,15 @@ def said(lines: list[dict[str, Any]]) -> list[str]:
     return [line[kinds[line["event"]]] for line in lines if line["event"] in kinds]
 
 
+def test_the_parts_of_a_request_are_an_object_as_those_of_a_call_are(attach: Path) -> None:
+    attach.write_text(ATTACH.replace("pattern: none", "requests: 3"), encoding="utf-8")
+    lines = traced(attach)
+    done = [line for line in lines if line["event"] == "DmaDone"]
+    assert len(done) == 3
+    assert all(sum(line["parts"].values()) == line["time_ps"] - line["issued"] for line in done)
+    assert all(isinstance(line["parts"], dict) for line in lines if line["event"] == "CallDone")
+
+
 def test_changes_of_a_device_context_are_told_between_the_commands_for_it(attach: Path) -> None:
     lines = traced(attach)
     first, second = [line["means"] for line in lines if line.get("field") == "fsc"]

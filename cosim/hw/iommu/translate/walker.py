@@ -32,7 +32,7 @@ class Walker(Component):
     A walk that reaches an entry which another one is reading, or is about to read, joins it. Where their ways part
     it goes on by itself, from the table that they had in common; whoever stays is given the entry that ends the walk.
     Counters: `merged` (walks that joined another), `merge_wait_ps` (how long they waited, added up), `busy_ps` (the
-    time of all walkers, added up, with ``timing.walker_turnaround``).
+    time of all walkers until now, added up, with ``timing.walker_turnaround``).
 
     Walks nest: each address of tables that are behind others is first walked through those, by the same walker and
     for this walk alone. Each walker has one read under way. With ``timing.walk_read_interval`` the walkers are the
@@ -51,7 +51,8 @@ class Walker(Component):
         self.merged = 0
         self._joined_now = 0
         self._joined_ps = 0
-        self.busy_ps = 0
+        self._at_work = 0
+        self._walked_ps = 0
         self._leading: dict[int, Walk] = {}
         self._began = sim.probe(WalkBegun)
         self._joined = sim.probe(WalkJoined)
@@ -191,7 +192,8 @@ class Walker(Component):
         """Give a walker that was taken at `began` to the next walk."""
         self.slots.release()
         now = self.sim.now
-        self.busy_ps += now - began
+        self._at_work -= 1
+        self._walked_ps += now
         if self._busy:
             self._busy(Busy(now, f"{self.iommu}.walkers", now - began))
 
@@ -207,10 +209,12 @@ class Walker(Component):
 
     def _set_out(self, walk: Walk) -> None:
         """The walk has a walker."""
-        walk.began = self.sim.now
+        walk.began = now = self.sim.now
+        self._at_work += 1
+        self._walked_ps -= now
         if self._began:
             txn, kind = walk.miss.txn, walk.tree.kind
-            self._began(WalkBegun(walk.began, self.iommu, txn.device_id, kind, txn.master, txn.sequence))
+            self._began(WalkBegun(now, self.iommu, txn.device_id, kind, txn.master, txn.sequence))
 
     def _next_read(self) -> Service | None:
         """The wait until another read may start; None if it may now."""
@@ -237,6 +241,11 @@ class Walker(Component):
         if kept:
             master = self._master(walk)
             yield from self.sim.actions.ask(f"{master}.nonleaf", master, kept, True, tree.part)
+
+    @property
+    def busy_ps(self) -> int:
+        """How long walkers have walked until now, added up; of a walk that is under way what it has taken so far."""
+        return self._walked_ps + self._at_work * self.sim.now
 
     @property
     def merge_wait_ps(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -177,6 +178,30 @@ def test_a_walker_is_free_a_turnaround_after_its_walk(executor: Any) -> None:
         busy.append(made.iommu.counters()["walkers.busy_ps"] - before)
     assert waits[1] - waits[0] == 20_000 - 1  # of which the last tick is the hand-over that there is anyway
     assert round((busy[1] - busy[0]) / 1000) == 40
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_a_walker_is_busy_while_it_walks_and_not_at_the_end_of_its_walk(executor: Any) -> None:
+    """At every moment, so that no step of a series has walkers that are busy for longer than the step."""
+    timing = {**TIMING, "lookup_interval": 0, "walker_turnaround": 20_000}
+    made = System(memory_ps=MEMORY, timing=timing, geometry={"walkers": 2}, executor=executor)
+    space = made.device()
+    for page in range(5):
+        space.map(page * 0x1000, DATA)
+    made.dma(0)
+    made.run()
+    start, busy = made.sim.now + 1_000_000, [0]
+    for page in range(1, 5):
+        made.request(page * 0x1000, at_ps=start + page)
+    begins = start + 2_000  # of the two first walks, a tick or two apart
+    before = made.iommu.counters()["walkers.busy_ps"]
+    for step in range(1, 40):
+        made.run(begins + step * 10_000)
+        busy.append(made.iommu.counters()["walkers.busy_ps"] - before)
+    steps = [round((new - old) / 1000) for old, new in pairwise(busy)]
+    walks = 2 * (1_100 + MEMORY + 700 + 530 + 20_000)
+    whole = walks // 10_000
+    assert steps == [20] * whole + [round(2 * (walks % 10_000) / 1000)] + [0] * (38 - whole)
 
 
 @pytest.mark.parametrize("executor", [Plain, Agenda])
