@@ -8,7 +8,7 @@ from fractions import Fraction
 from cosim.study.sweep.values import number_of
 from cosim.units.quantities import SIZE, TIME, dimension_of
 
-LARGEST = 4096
+LARGEST = 4000
 """So many bits a power has at most, above and below the line."""
 
 Kind = tuple[int, int]
