@@ -65,7 +65,7 @@ class DmaMaster(Requester):
         stream = self._stream
         self._running = token = object()
         self.registers.put(STATUS, DmaStatus(self.registers.value(STATUS)).replace(on=1))
-        delay = max(0, not_before - self.sim.now)
+        delay = not_before - self.sim.now
         if replayed is not None:
             again = self._replay(token, iova_base, replayed, survey(replayed, self.path))
             self.sim.start(again, self.initiator.rank(Stage.TRANSACTION), delay_ps=delay)

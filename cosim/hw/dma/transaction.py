@@ -52,13 +52,11 @@ class Transaction:
         "address",
         "agent",
         "cause",
-        "cxl",
         "device_id",
         "execute",
         "iova",
         "issued",
         "master",
-        "no_write",
         "pbmt",
         "privileged",
         "process_id",
@@ -98,8 +96,6 @@ class Transaction:
         self.process_id = process_id
         self.privileged = privileged
         self.request = request
-        self.no_write = False
-        self.cxl = False
         self.master = master
         self.agent = agent
         self.sequence = sequence

@@ -239,8 +239,6 @@ class Testbench:
             request=_REQUEST[step.at],
             master="device",
         )
-        txn.no_write = bool(step.no_write)
-        txn.cxl = bool(step.cxl)
         self._run(self.iommu.translate(txn))
         differences = [_difference(txn, response) for response in step.acceptable]
         if all(differences):

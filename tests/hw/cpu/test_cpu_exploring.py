@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -182,24 +183,38 @@ def test_a_membarrier_is_a_fence_of_every_cpu() -> None:
     assert run.names == ["cpu1.t0.st#0", "cpu1.t0.st#1"]
 
 
+def interrupted(schedule: Mapping[str, int], *wires: tuple[int, int, bool]) -> list[int]:
+    """When interrupt 1 is taken, of which the wire goes high at 2 us; later `wires` are (time, vector, level)."""
+    machine = Machine(chooser=Scheduled(0, schedule), hold_ps=HOLD, timing={"switch": 0})
+    log: list[int] = []
+
+    async def handler() -> None:
+        machine.cpu.wire(1, False)
+        log.append(machine.sim.now // US)
+
+    async def body() -> None:
+        await Work(20 * US)
+
+    machine.cpu.interrupts.connect(1, handler)
+    machine.cpu.start("t0", body())
+    for time, vector, level in ((2, 1, True), *wires):
+        machine.at(time * US, partial(machine.cpu.wire, vector, level))
+    machine.sim.explore()
+    machine.run()
+    return log
+
+
 def test_a_held_interrupt_is_taken_later() -> None:
-    for schedule, time in [({}, 3), ({"cpu0.irq#0": 2}, 8)]:
-        machine = Machine(chooser=Scheduled(0, schedule), hold_ps=HOLD, timing={"switch": 0})
-        log: list[int] = []
+    assert interrupted({}) == [3]
+    assert interrupted({"cpu0.irq#0": 2}) == [8]
 
-        async def handler(machine: Machine = machine, log: list[int] = log) -> None:
-            machine.cpu.wire(1, False)
-            log.append(machine.sim.now // US)
 
-        async def body() -> None:
-            await Work(20 * US)
-
-        machine.cpu.interrupts.connect(1, handler)
-        machine.cpu.start("t0", body())
-        machine.at(2 * US, lambda machine=machine: machine.cpu.wire(1, True))
-        machine.sim.explore()
-        machine.run()
-        assert log == [time]
+def test_a_held_interrupt_is_held_whatever_other_wires_do_and_is_another_one_once_its_own_has_been_low() -> None:
+    held = {"cpu0.irq#0": 2}
+    assert interrupted(held, (4, 2, True), (5, 2, False)) == [8]
+    assert interrupted(held, (4, 1, False)) == []
+    assert interrupted(held, (4, 1, False), (5, 1, True)) == [6]
+    assert interrupted({**held, "cpu0.irq#1": 2}, (4, 1, False), (5, 1, True)) == [11]
 
 
 def test_a_schedule_gives_the_same_run_on_either_executor() -> None:

@@ -301,6 +301,18 @@ def test_a_write_to_the_interrupt_file_is_a_message() -> None:
     assert file.messages == 1
 
 
+def test_the_interrupt_file_reads_as_0_and_refuses_to_be_read_anywhere_else() -> None:
+    machine = Bench().machine
+    file = InterruptFile(machine.sim, "cpu0.imsic", 0x2800_0000, machine.cpu)
+    for offset, response in ((0, Response.OK), (4, Response.ACCESS_FAULT)):
+        access = Access(machine.cpu.port, AccessKind.READ, 0x2800_0000 + offset, 4, CountsFor("memory"))
+        file.commit(access)
+        assert access.response is response
+        assert not any(access.words)
+        assert file.peek(0x2800_0000 + offset, 4) == 0
+    assert file.messages == 0
+
+
 def test_a_write_of_0_to_the_interrupt_file_is_accepted_and_no_message() -> None:
     """0 is no interrupt's number, and so not that of one with a handler either."""
 

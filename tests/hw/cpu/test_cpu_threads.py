@@ -343,14 +343,23 @@ def test_a_thread_that_yields_to_nobody_has_a_new_slice_and_no_change_of_threads
     assert machine.cpu.switches == 4
 
 
-def test_a_thread_of_higher_priority_takes_the_cpu_at_once() -> None:
+def test_a_thread_of_higher_priority_takes_the_cpu_at_once_whoever_else_waits_for_it() -> None:
     async def urgent() -> None:
         await Sleep(5 * US)
         await Work(1 * US)
 
     machine = Machine(timing={"switch": 0})
-    order = finishing_order(machine, {"a": work(20 * US), "b": urgent()}, b=1)
-    assert [(name, time // US) for name, time in order] == [("b", 6), ("a", 21)]
+    order = finishing_order(machine, {"a": work(20 * US), "b": urgent(), "c": work(1 * US)}, b=1)
+    assert [(name, time // US) for name, time in order] == [("b", 6), ("c", 7), ("a", 22)]
+
+
+def test_no_thread_is_running_while_the_cpu_changes_from_one_to_another() -> None:
+    machine = Machine()
+    seen: list[str] = []
+    for moment in (BOOT - 1, BOOT + 1, BOOT + US + 1, 2 * BOOT + US - 1, 2 * BOOT + US + 1):
+        machine.at(moment, lambda: seen.append(machine.cpu.running))
+    finishing_order(machine, {"a": work(1 * US), "b": work(1 * US)})
+    assert [*seen, machine.cpu.running] == ["", "cpu0.a", "", "", "cpu0.b", ""]
 
 
 def test_time_off_the_cpu_is_counted_as_preempted() -> None:

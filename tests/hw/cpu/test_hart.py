@@ -10,7 +10,7 @@ from cosim.hw.cpu.hart import Hart
 from cosim.hw.cpu.ordering import MODELS, Rules
 from cosim.hw.memory.memory import Memory
 from cosim.hw.memory.options import MemoryOptions
-from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioWrite, Op, Store, StoreBlock
+from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioRead, MmioWrite, Op, Store, StoreBlock
 from cosim.sim.simulation import Sim
 from cosim.spec.page import PAGE
 from cosim.study.conform.litmus.search import StillExecutor
@@ -48,6 +48,27 @@ def test_a_load_may_return_what_was_there_before_another_hart_wrote() -> None:
     assert bench.oldest(9, Load(BASE)) == 0
     assert bench.newest(9, Load(BASE)) == 1
     assert bench.oldest(9, Load(BASE)) == 1, "coherent: no older than what was read"
+
+
+@pytest.mark.parametrize("model", ["sequential", "tso"])
+def test_under_a_stronger_model_a_load_returns_what_is_there_now(model: str) -> None:
+    bench = Bench(MODELS[model])
+    bench.write(5, BASE, 8, 1)
+    assert bench.oldest(9, Load(BASE)) == 1
+
+
+def test_under_tso_a_load_may_be_older_than_a_register_read_unless_an_atomic_or_a_fence_is_between_them() -> None:
+    """Ztso orders what is in main memory."""
+    amo, fence = Atomic(Amo.ADD, BASE + 64, 1), Fence("i", "r")
+    between: list[tuple[Op[Any] | None, int]] = [(None, 0), (Fence("rw", "rw"), 0), (amo, 1), (fence, 1)]
+    for op, oldest in between:
+        bench = Bench(MODELS["tso"])
+        bench.write(5, BASE, 8, 1)
+        bench.sim.now = 9
+        for each in (MmioRead(0x1000), op):
+            if each is not None:
+                bench.hart.execute(each, 9, lambda n: 0)
+        assert bench.oldest(9, Load(BASE)) == oldest
 
 
 def test_a_load_is_no_older_than_what_its_address_or_what_it_comes_after_was_computed_from() -> None:

@@ -135,6 +135,7 @@ def test_an_unloaded_read_takes_the_sum_of_its_parts_to_the_picosecond(executor:
         assert done.parts == {"link": 2 * 50 * NS + 2 * 7 * NS, "memory": 80 * NS}
         assert done.time - done.issued == 194 * NS
         assert committed.time == done.issued + (50 + 7 + 80) * NS
+        assert committed.translated == done.issued + 50 * NS
 
 
 @BOTH

@@ -312,6 +312,13 @@ def test_an_access_that_is_not_of_one_whole_register_is_refused(rig: Rig, offset
     assert access.response is Response.ACCESS_FAULT
 
 
+def test_an_access_touches_the_register_that_it_is_of_and_nothing_where_there_is_none(rig: Rig) -> None:
+    registers = Driver(rig).device.registers
+    for register in (BASE, CONTROL, HEAD, TAIL, STATUS):
+        assert registers.footprint(REGISTERS + register.offset, register.size) == (("nic0", register.name),)
+    assert registers.footprint(REGISTERS + 0xFF8, 8) == ()
+
+
 def test_software_moves_the_tail_and_not_the_head_and_clears_what_has_happened_by_writing_1(rig: Rig) -> None:
     driver = Driver(rig)
     registers = driver.device.registers

@@ -145,12 +145,14 @@ def test_a_request_asks_for_each_look_up_read_and_fill() -> None:
         *("nic1.issue#0", "nic1.walk#0", "nic1.fill#0", "nic1.lookup#0"),
         *("nic1.walk#1", "nic1.nonleaf#0", "nic1.walk#2", "nic1.nonleaf#1", "nic1.walk#3", "nic1.fill#1"),
     ]
+    assert {taken.agent for taken in system.taken if taken.asks and taken.changes} == {"nic1.nonleaf", "nic1.fill"}
 
 
-def test_without_caches_of_pointers_their_fills_do_not_ask() -> None:
-    system = Translating(geometry={"nonleaf_entries": 0})
+@pytest.mark.parametrize(("nonleaf", "ddt_nonleaf", "asked"), [(0, 0, 0), (8, 0, 2), (0, 8, 2), (8, 8, 4)])
+def test_without_caches_of_pointers_their_fills_do_not_ask(nonleaf: int, ddt_nonleaf: int, asked: int) -> None:
+    system = Translating(levels=3, geometry={"nonleaf_entries": nonleaf, "ddt_nonleaf_entries": ddt_nonleaf})
     system.translate(0)
-    assert not system.touched("nic1.nonleaf")
+    assert len(system.touched("nic1.nonleaf")) == asked
 
 
 COMMANDS: list[tuple[Any, set[str]]] = [

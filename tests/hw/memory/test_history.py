@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cosim.hw.memory.history import ANCIENT, WHOLE, History
+from cosim.hw.memory.memory import Memory
+from cosim.hw.memory.options import MemoryOptions
+from cosim.sim.simulation import Sim
+from cosim.spec.page import PAGE
+from cosim.study.conform.litmus.search import StillExecutor
 
 
 def test_a_state_that_lasted_for_no_time_was_never_there() -> None:
@@ -21,3 +28,18 @@ def test_what_is_written_to_both_halves_at_one_instant_is_a_state_of_either() ->
         history.changed(0, 10, first & 0x5_0000_0006, 0x5_0000_0006, second)
         assert history.states(0, low, 20, ANCIENT) == [(10, 0x5_0000_0006), (ANCIENT, 0)]
         assert history.states(0, high, 20, ANCIENT) == [(10, 0x5_0000_0006), (ANCIENT, 0)]
+
+
+@pytest.mark.parametrize("size", [8, PAGE])
+def test_what_is_zeroed_by_the_page_has_the_states_of_what_is_zeroed_by_the_word(size: int) -> None:
+    """Also again, and though it had no past before."""
+    sim = Sim(executor=StillExecutor)
+    memory = Memory(sim, "dram0", MemoryOptions(kind="memory", base=0, size="1 MiB"))
+    memory.remember(1000)
+    for word, value in ((0, 7), (8, 0)):
+        memory.poke(word, 8, value)
+    for now in (10, 20):
+        sim.now = now
+        memory.write_block(0, (0,) * (size // 8))
+    assert list(memory.states(0, 8, ANCIENT)) == [(20, 0), (10, 0), (ANCIENT, 7)]
+    assert list(memory.states(8, 8, ANCIENT)) == [(ANCIENT, 0)], "nobody could tell one from another"

@@ -61,9 +61,7 @@ class DeviceContext:
         # 10 to 16. The context itself has the first stage, or the process directory does, or there is none.
         space = self.space
         if self.pdtv:
-            if process_id is None and self.dpe:
-                process_id = 0
-            if process_id is not None and self.pdtp is not PdtpMode.BARE:
+            if (process_id is not None or self.dpe) and self.pdtp is not PdtpMode.BARE:
                 raise NotImplementedCapability(self.pdtp.name)
             space = NO_FIRST_STAGE
         return space

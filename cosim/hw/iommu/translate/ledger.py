@@ -68,9 +68,6 @@ class Ledger:
     def settle(self, pr: bool, pw: bool) -> Routine:
         """Wait for all that began before now and was overtaken, and for reads (`pr`) and writes (`pw`)."""
         earlier = [epoch for epoch in [*self._closed, self.current] if epoch.holds_up(True, True)]
-        if self.current in earlier:
-            self.current = Epoch()
-        self._closed = earlier
-        mine = list(earlier)
-        while any(epoch.holds_up(pr, pw) for epoch in mine):
+        self._closed, self.current = earlier, Epoch()
+        while any(epoch.holds_up(pr, pw) for epoch in earlier):
             yield self._changed

@@ -134,6 +134,7 @@ def test_a_miss_that_is_overtaken_gives_its_entry_back_before_it_reserves_again(
     made.run()
     assert made.count("restarts") == (1,)
     assert made.probe(0)
+    assert not made.translation.iotlb.reservations
 
 
 def test_a_superpage_takes_one_entry_whatever_its_misses_reserved() -> None:

@@ -222,18 +222,33 @@ def test_latitude_lets_an_overtaken_walk_complete_but_the_fence_waits_for_its_ac
     assert seen_old
 
 
-def test_a_schedule_decides_whether_an_overtaken_walk_completes() -> None:
+@pytest.mark.parametrize(("master", "agent"), [("nic1", "nic1"), ("", "iommu0")])
+def test_a_schedule_decides_whether_an_overtaken_walk_completes(master: str, agent: str) -> None:
+    """Where nobody says whose it is, it is the IOMMU's."""
     addresses = {}
     for answer in (0, 1):
-        chooser = Scheduled(0, {"nic1.across#0": answer} if answer else {})
+        chooser = Scheduled(0, {f"{agent}.across#0": answer} if answer else {})
         system, space = machine(latitude={"walk_across_invalidation": "explore"}, chooser=chooser)
         system.sim.explore()
         start = system.sim.now + 1_000_000
         txn = system.request(0, at_ps=start)
+        txn.master = master
         system.at(start + WALK, remap(space, Iotinval.vma(pscid=1)))
         system.run()
         addresses[answer] = txn.address
     assert addresses == {0: NEW, 1: OLD}
+
+
+def test_before_exploring_begins_no_schedule_is_asked() -> None:
+    chooser = Scheduled(0, {"iommu0.more#0": 1, "nic1.across#0": 1})
+    latitude = {"invalidate_more": "explore", "walk_across_invalidation": "explore"}
+    system, space = machine(latitude=latitude, chooser=chooser)
+    start = system.sim.now + 1_000_000
+    txn = system.request(0, at_ps=start)
+    system.at(start + WALK, remap(space, Iotinval.vma(pscid=1)))
+    system.run()
+    assert txn.address == NEW
+    assert len(chooser.unasked) == 2
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,21 @@ def test_a_policy_keeps_as_many_entries_as_there_are_and_gives_one_up_for_a_new_
     assert found.touch(4) == 4, "what was put last is there"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_where_all_places_are_reserved_nothing_is_given_up_and_what_is_put_is_not_kept(name: Replacement) -> None:
+    found = made(name)
+    for key in range(4):
+        found.put(key, key)
+    places = [place for key in range(5, 9) if (place := found.reserve(key)[0])]
+    assert found.evictions == 4
+    assert found.reserve(9) == (None, None)
+    assert found.put(9, 9) == (9, 9)
+    assert (len(found), found.touch(9)) == (0, None)
+    for key, place in zip(range(5, 9), places, strict=True):
+        assert found.put_into(place, key, key) is None
+    assert sorted(found.items()) == [(key, key) for key in range(5, 9)]
+
+
 def test_the_classes_are_found():
     assert {replacement.Lru, replacement.TreePlru, replacement.Random} <= classes()
 

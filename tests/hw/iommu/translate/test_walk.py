@@ -182,11 +182,13 @@ def test_an_address_beyond_the_width_of_the_scheme_is_a_page_fault_without_a_rea
         pytest.param(LEAF.replace(rsw60t59=1), id="bits 60:59 without Svrsw60t59b"),
         pytest.param(LEAF.replace(pbmt=3), id="PBMT reserved"),
         pytest.param(LEAF.replace(r=0, w=0, x=0, a=0, d=0, u=0), id="pointer at level 0"),
+        pytest.param(LEAF.replace(r=0, w=0, x=0), id="pointer with A, D and U"),
         pytest.param(LEAF.replace(n=1, ppn=0x80004), id="N=1, not 64 KiB"),
     ],
 )
-def test_a_leaf_that_is_not_well_formed_is_a_page_fault(pte: Pte) -> None:
-    system = System()
+@pytest.mark.parametrize("fill_refused", [False, True])
+def test_a_leaf_that_is_not_well_formed_is_a_page_fault_and_never_kept(pte: Pte, fill_refused: bool) -> None:
+    system = System(geometry={"fill_refused": fill_refused})
     space = system.device()
     system.poke(space.pte(0x1000), pte if pte.ppn else pte.replace(ppn=DATA >> 12))
     assert cause(system, 0x1000) == Cause.READ_PAGE_FAULT
