@@ -33,7 +33,7 @@ class FlushQueue(Oracle):
         super().__init__(*args)  # type: ignore[arg-type]
         self._waiting: dict[str, dict[int, FlushQueued]] = {}
         self._decided: set[tuple[str, int]] = set()
-        """Those of which the thread has gone on."""
+        """Those that wait, and of which the thread has gone on."""
         self._armed: set[str] = set()
         self._arming: dict[str, set[str]] = {}
         self._firing: Counter[str] = Counter()
@@ -47,7 +47,6 @@ class FlushQueue(Oracle):
     def queued(self, event: FlushQueued) -> None:
         waiting = self._waiting.setdefault(event.domain, {})
         waiting[event.iova] = event
-        self._decided.discard((event.domain, event.iova))
         entries = self.bounds.deferred
         together = sum(other.cpu == event.cpu for other in waiting.values()) if len(waiting) >= entries else 0
         if together >= entries:

@@ -48,7 +48,6 @@ def _keeping(name: str) -> Callable[..., Any]:
         made.at = at
         return made
 
-    binary.__name__ = name
     return binary
 
 
@@ -58,7 +57,6 @@ def _keeping_alone(name: str) -> Callable[[Loaded], Loaded]:
     def unary(self: Loaded) -> Loaded:
         return Loaded(plain(self), self.at)
 
-    unary.__name__ = name
     return unary
 
 

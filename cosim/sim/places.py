@@ -54,7 +54,7 @@ def place_of(waiting: object) -> str:
     innermost = frame = _frame_of(stack.pop())
     while stack and frame.f_code.co_name[0] == "<":
         frame = _frame_of(stack.pop())
-    return _named(innermost, innermost if frame.f_code.co_name[0] == "<" else frame)
+    return _named(innermost, frame)
 
 
 def _frame_of(suspended: object) -> FrameType:

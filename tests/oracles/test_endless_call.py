@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cosim
-from cosim.events import CallBegun, CallDone, Deadlocked, KernelLog, ThreadLeft
+from cosim.events import CallAbandoned, CallBegun, CallDone, Deadlocked, KernelLog, ThreadLeft
 from cosim.oracles import Bounds, EndlessCall, Violation
 from cosim.units.quantities import S
 
@@ -101,6 +101,14 @@ def test_a_call_gets_on_when_it_calls_or_returns() -> None:
     (found,) = judged(begun(0), begun(60, "cmd_sync"), left(161))
     assert found.signature == "endless-call: cmd_sync in unmap does not return"
     assert not judged(begun(0), CallDone(80, "cpu0.t", "unmap", 0, {"cpu": 80}, ""), left(900))
+
+
+def test_a_call_that_is_abandoned_is_over_and_the_one_around_it_is_not() -> None:
+    inner, outer = (CallAbandoned(80, "cpu0.t", call, 0) for call in ("cmd_sync", "unmap"))
+    both = begun(0), begun(60, "cmd_sync")
+    assert not judged(*both, inner, outer, left(900))
+    (found,) = judged(*both, inner, left(900))
+    assert found.signature == "endless-call: unmap does not return"
 
 
 @pytest.mark.parametrize("level", ["warning", "error", "oops"])

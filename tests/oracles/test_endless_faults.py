@@ -66,6 +66,8 @@ def test_an_attach_that_does_not_end_well_is_waited_for_as_long_as_a_call_may_ta
     begun = Attaching(20 * US, "cpu0.t", "nic0", "other")
     assert judged(EndlessFaults, ATTACH, begun, answer(49), END, bounds=BOUNDS)
     assert not judged(EndlessFaults, ATTACH, begun, answer(50), END, bounds=BOUNDS)
+    done = Attached(30 * US, "cpu0.t", "nic0", (1,), "other")
+    assert judged(EndlessFaults, ATTACH, begun, done, answer(50), END, bounds=BOUNDS), "it has ended well"
 
 
 OWN = """\

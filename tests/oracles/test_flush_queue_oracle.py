@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from cosim.events import DomainMade, FlushAwaited, FlushQueued, FlushTimer
+from cosim.events import DomainMade, FlushAwaited, FlushGivenUp, FlushQueued, FlushTimer, Unmapped
 from cosim.oracles import Bounds, FlushQueue, Violation
 from cosim.sim.operations import Sleep, Work
 from cosim.sw import flush_queue
@@ -120,6 +122,9 @@ def test_a_range_is_judged_once_its_thread_has_gone_on() -> None:
     assert not judged_events(FlushQueue, fires, queued, done)
     (found,) = judged_events(FlushQueue, fires, queued, done, goes_on)
     assert (found.time_ps, found.signature) == (9, "flush-queue: a range waits without a timer")
+    before = timer(1, "armed"), replace(queued, time=2), replace(goes_on, time=3)
+    for flushed in (Unmapped(4, "cpu0.irq5", "shared", PAGE, PAGE), FlushGivenUp(4, "shared", PAGE)):
+        assert not judged_events(FlushQueue, *before, fires, flushed, queued, done), "the range before it has gone on"
 
 
 def timer(time: int, state: str) -> FlushTimer:

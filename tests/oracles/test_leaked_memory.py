@@ -82,6 +82,8 @@ def test_a_leak_says_what_is_lost_and_whose_it_was() -> None:
 
 
 def test_after_an_oops_what_the_thread_held_is_not_judged() -> None:
-    assert not judged(KernelLog(1, "cpu0.t", "oops", "null pointer"), LEAKED)
+    oops = KernelLog(1, "cpu0.t", "oops", "null pointer")
+    assert not judged(oops, LEAKED)
+    assert not judged(oops, KernelLog(2, "cpu1.u", "warning", "page allocation failure"), LEAKED)
     assert judged(KernelLog(1, "cpu0.t", "error", "no memory"), LEAKED)
     assert judged(KernelLog(1, "cpu0.t", "warning", "page allocation failure"), LEAKED)

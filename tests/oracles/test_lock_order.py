@@ -7,7 +7,7 @@ from itertools import permutations
 
 import pytest
 
-from cosim.events import LockAsked, LockGiven, LockTaken, ThreadEnded
+from cosim.events import KernelLog, LockAsked, LockGiven, LockTaken, ThreadEnded
 from cosim.oracles import LockOrder, Violation
 from cosim.sim.operations import Body, OnInterrupt, Oops, Work
 from cosim.sw.kernel.locks import Mutex, Section, SpinLock
@@ -184,6 +184,17 @@ def test_a_lock_that_its_thread_keeps_is_reported_unless_it_has_died() -> None:
     assert signatures(locks.run(keep(locks.kernel.spin(three.b)))) == {
         "lock-order: Three.b is kept by a thread that has ended"
     }
+
+
+@pytest.mark.parametrize("who", ["cpu0.t", "cpu1.u"])
+def test_who_has_died_of_an_oops_is_told_by_the_kernel_or_by_the_end_of_the_thread(who: str) -> None:
+    taken = [LockAsked(1, "cpu0.t", "Three.a", 0x10, False, True), LockTaken(2, "cpu0.t", "Three.a", 0x10)]
+    logged, ended = KernelLog(3, who, "oops", "null pointer"), ThreadEnded(4, "cpu0.t", "")
+    assert len(judged(LockOrder, *taken, logged, ended)) == (who != "cpu0.t")
+    assert not judged(LockOrder, *taken, ThreadEnded(4, "cpu0.t", "null pointer"))
+    warned = KernelLog(3, "cpu0.t", "warning", "null pointer")
+    assert judged(LockOrder, *taken, warned, ended)
+    assert judged(LockOrder, logged, ended, *taken, ended), "another thread of that name"
 
 
 def test_a_lock_that_another_thread_has_given_back_is_no_longer_kept_by_who_took_it() -> None:

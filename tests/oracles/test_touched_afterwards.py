@@ -22,7 +22,8 @@ def mapping(time: int, address: int = 0x8000_0000, size: int = 0x1000) -> tuple[
 
 
 def refused(issued: int, iova: int = 0x1008, *, who: str = "nic0", slot: int = 0, status: str = "UR") -> DmaDone:
-    return DmaDone(issued + 1000, who, 1, 0, iova, 8, False, issued, status, {"slot": slot, "link": 1000 - slot})
+    parts = {"slot": slot} if slot else {}  # a part that took no time is not there
+    return DmaDone(issued + 1000, who, 1, 0, iova, 8, False, issued, status, parts | {"link": 1000 - slot})
 
 
 def committed(time: int, address: int, translated: int) -> DmaCommitted:

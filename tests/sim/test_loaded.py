@@ -38,6 +38,14 @@ def test_what_is_computed_of_one_value_depends_on_it(compute: Callable[[Any], An
     assert (type(result), result, result.at) == (Loaded, compute(29), 7)
 
 
+def test_what_an_int_cannot_be_computed_with_decides_itself() -> None:
+    value: Any = Loaded(3, 7)
+    assert value * 0.5 == 0.5 * value == 1.5
+    assert value * [0] == [0] * value == [0, 0, 0]
+    with pytest.raises(TypeError, match="unsupported operand"):
+        value + "x"
+
+
 def test_the_latest_of_several_values_is_that_of_those_that_came_from_memory() -> None:
     assert at_of(Loaded(1, 3), 9, Loaded(2, 7), Loaded(3, 5)) == 7
     assert at_of(9, None) == at_of() == -1

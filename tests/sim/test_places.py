@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
+from cosim.sim.actions import Taken
+from cosim.sim.agenda import Agenda
 from cosim.sim.operations import Load, Op, Store
 from cosim.sim.places import place_of
+from cosim.sim.ranks import Stage
+from cosim.sim.simulation import Sim
+from cosim.sim.task import Routine
 
 HERE = __name__
 
@@ -114,6 +119,26 @@ def test_a_hardware_routine_has_places_as_well() -> None:
 
     prefix = f"{HERE}.test_a_hardware_routine_has_places_as_well.<locals>"
     assert places(outer()) == [f"{prefix}.outer+1", f"{prefix}.inner+1"]
+
+
+def test_what_takes_hold_is_told_with_the_line_of_the_routine_that_asks() -> None:
+    """Whatever calls that routine; nobody looks for it who is not told."""
+    sim = Sim(executor=Agenda)
+    taken: list[Taken] = []
+
+    def inner() -> Routine:
+        yield from sim.actions.ask("nic0.issue", "nic0", (), False, "iotlb")
+
+    def outer() -> Routine:
+        yield from inner()
+
+    sim.start(outer(), sim.initiator("nic0").rank(Stage.TRANSACTION))
+    sim.env.run()
+    sim.actions.watchers.append(taken.append)
+    sim.start(outer(), sim.initiator("nic0").rank(Stage.TRANSACTION))
+    sim.env.run()
+    prefix = f"{HERE}.test_what_takes_hold_is_told_with_the_line_of_the_routine_that_asks.<locals>"
+    assert [(each.name, each.place) for each in taken] == [("nic0.issue#1", f"{prefix}.inner+1")]
 
 
 def test_what_is_not_suspended_has_no_place() -> None:

@@ -98,6 +98,14 @@ def test_who_asked_for_mutants_hears_why_there_are_none() -> None:
     assert f"{BLIND}; --mutants finds no step that it could take out" in said(row("merged", with_mutants=True))
 
 
+def test_where_objects_have_no_room_they_are_named_without_their_folders_and_others_as_they_are() -> None:
+    folder = "/linux" * 20
+    text = said(row("merged"), row(f"object:{folder}/iommu.o,{folder}/domain.o"))
+    assert " merged " in text
+    assert " object:iommu.o,domain.o " in text
+    assert " object:/linux/iommu.o " in said(row("merged"), row("object:/linux/iommu.o")), "there is room"
+
+
 def test_one_is_not_several() -> None:
     one = row("merged", runs=1, actions=(1, 1), conflicts=(1, 1), orders=1, lost=1)
     text = said(one)

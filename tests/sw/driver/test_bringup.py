@@ -137,6 +137,7 @@ def test_queues_are_switched_off_when_the_directory_cannot_be_set_up() -> None:
     ("options", "name"),
     [
         ({"iommu": {"capabilities": {"igs": "wsi"}}}, "wires"),
+        ({"iommu": {"capabilities": {"igs": "wsi"}}, "messages": True}, "wires"),
         ({"iommu": {"capabilities": {"igs": "both"}}}, "wires"),
         ({"iommu": {"capabilities": {"igs": "both"}}, "messages": True}, "messages"),
         ({"iommu": {"capabilities": {"igs": "msi"}}, "messages": True}, "messages"),
@@ -149,7 +150,10 @@ def test_faults_are_served_however_the_iommu_interrupts(options: dict[str, Any],
     if "iommu" in options:
         options = options | {"iommu": options["iommu"] | {"geometry": SMALL_QUEUES}}
     machine = Machine(**options)
+    written: set[int] = set()
+    machine.sim.probe(RegisterWritten).watch(lambda event: written.add(event.offset))
     machine.boot()
+    assert (MSI_ADDR[0].offset in written) is ("wire" not in name), "what sends no message is told of none"
     for n in range(3):
         machine.dma(Transaction(1, 0x1000 * (n + 1), 64))
         machine.go(machine.sim.now + 100 * US)

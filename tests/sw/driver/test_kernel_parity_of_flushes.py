@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from cosim.spec.bits import ONES
 from cosim.spec.queues import Iotinval
 from cosim.spec.registers import Capabilities
+from cosim.sw.driver.axes import Skeleton
+from cosim.sw.driver.domain import DomainObject
+from cosim.sw.driver.policies.invalidate import PerIommu
 from cosim.sw.driver.policies.invalidate_ranges import Ranges
+from cosim.sw.driver.variants import load_variant
 from cosim.sw.iommu_map import iommu_map, iommu_unmap, iommu_unmap_fast
 from cosim.sw.iommu_ops import Gather, Prot
 from tests.sw.driver.expected import PAGE, VARIANTS, fence, page, vma
@@ -284,6 +290,19 @@ def test_flushing_everything_is_one_command(variant: str) -> None:
     domain = machine.boot()
     machine.run(machine.driver.flush_iotlb_all(domain))
     assert machine.trace() == [vma(1), *fence(variant)]
+
+
+def test_a_policy_of_ones_own_is_asked_for_everything_as_0_to_all_ones() -> None:
+    asked: list[tuple[int, int]] = []
+
+    class Notes(PerIommu):
+        async def range(self, driver: Skeleton, domain: DomainObject, start: int, end: int) -> None:
+            asked.append((start, end))
+
+    machine = Machine(replace(load_variant("merged"), invalidate=Notes()))
+    domain = machine.boot()
+    machine.run(machine.driver.flush_iotlb_all(domain))
+    assert asked == [(0, ONES)]
 
 
 @VARIANTS

@@ -197,6 +197,19 @@ def test_7_1_writes_a_64k_page_sixteen_times() -> None:
     assert [(leaf.n, leaf.ppn) for leaf in leaves] == [(1, DRAM >> 12 | 8)]
 
 
+@pytest.mark.parametrize(("variant", "oopses"), [("v2", False), ("merged", True), ("current", True)])
+def test_a_domain_that_is_made_for_no_device_is_an_oops_where_the_variant_looks_at_it(
+    variant: str, oopses: bool
+) -> None:
+    machine = Machine(variant)
+    machine.boot()
+    machine.start(machine.core.domain_alloc("for-none"))
+    machine.go(machine.sim.now + SETTLE)
+    oops = "oops: cpu0.t: null pointer dereference: the device that a domain is made for"
+    assert machine.log == [oops] * oopses
+    assert ("for-none" in machine.core.domains) is not oopses
+
+
 @pytest.mark.parametrize(
     ("capabilities", "bits"), [({}, 56), ({"sv57": False}, 47), ({"sv57": False, "sv48": False}, 38)]
 )

@@ -57,6 +57,13 @@ class Half(FromNothing):
     sync = None
 
 
+class HasMore(PerIommu):  # also what a policy of pscid has
+    async def born(self, *what):
+        pass
+
+    died = take = on = drop = of = born
+
+
 class Short(PerIommu):
     async def range(self, driver, domain):
         pass
@@ -206,6 +213,12 @@ def test_what_keeps_a_contract_is_a_policy_whatever_it_derives_from(own: Path) -
     row = load_variant(f"{own}:FromNothing")
     assert type(row.invalidate).__name__ == "FromNothing"
     assert row.queue == load_variant("merged").queue
+
+
+def test_what_derives_from_a_policy_is_of_its_axis_whatever_else_it_has(own: Path) -> None:
+    row = load_variant(f"{own}:HasMore")
+    assert row.name == f"merged invalidate={own}:HasMore"
+    assert row.pscid == load_variant("merged").pscid
 
 
 def test_a_whole_row_can_be_ones_own(own: Path) -> None:
