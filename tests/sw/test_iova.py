@@ -268,6 +268,9 @@ def test_a_depot_with_more_magazines_than_cpus_gives_one_back_every_100_ms() -> 
     assert len(set(searches)) == 24
     assert searches[12:] == [TOP_32 - index * PAGE for index in range(8, 20)]
     assert not machine.log
+    before = machine.operations.total()
+    machine.go(until=2 * S)
+    assert machine.operations.total() == before, "nothing is to be given back, and no timer runs"
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 1), st.integers(0, 50)), max_size=40))

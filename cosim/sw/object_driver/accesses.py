@@ -134,10 +134,8 @@ class Accesses:
             return machine.image.code.read(address, size)
         if self.low <= address <= self.low + STACK - size:
             return self.local(address, size)
-        if self.task <= address < self.task + APART:
-            held = self.block.load(address - self.task, size)
-            if held is not None:
-                return held
+        if (held := self.block.load(address - self.task, size)) is not None:
+            return held
         if address in machine.given:
             return machine.given.read(address, size)
         if FIRST <= address < END:

@@ -10,7 +10,8 @@ import pytest
 
 from cosim.events import CallDone, ContextChanged, RegisterWritten
 from cosim.hw.dma.transaction import Transaction
-from cosim.spec.register_map import DDTP, FCTL, FQCSR, MSI_ADDR, MSI_VEC_CTL
+from cosim.sim.operations import Now
+from cosim.spec.register_map import CQCSR, DDTP, FCTL, FQCSR, MSI_ADDR, MSI_VEC_CTL
 from cosim.spec.registers import Ddtp, IommuMode
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.device_directory import DDTP_BUSY_PS, set_mode
@@ -115,6 +116,29 @@ def test_a_queue_that_does_not_come_on_gives_its_interrupt_back() -> None:
     with pytest.raises(KernelError, match="EBUSY: the command queue does not come on"):
         machine.run(machine.core.probe_iommu(machine.hardware[0]))
     assert machine.kernel.pages.purposes() == {}
+
+
+def test_who_switches_a_queue_leaves_the_cpu_to_others_until_it_is_on_or_off() -> None:
+    machine = Machine(iommu={"geometry": SMALL_QUEUES, "timing": {"busy": "5 ms"}})
+    switched: list[int] = []
+    ran: list[int] = []
+
+    def saw(event: RegisterWritten) -> None:
+        if event.offset in (CQCSR.offset, FQCSR.offset):
+            switched.append(machine.sim.now)
+            machine.start(other(), name=f"other{len(switched)}")
+
+    async def other() -> None:
+        ran.append((await Now()).time)
+
+    async def comes_and_goes() -> None:
+        await machine.core.probe_iommu(machine.hardware[0])
+        await machine.core.remove_iommu("iommu0")
+
+    machine.sim.probe(RegisterWritten).watch(saw)
+    machine.run(comes_and_goes())
+    assert len(switched) == 4
+    assert all(at - asked < 1 * MS for asked, at in zip(switched, ran, strict=True))
 
 
 def test_queues_are_switched_off_when_the_directory_cannot_be_set_up() -> None:

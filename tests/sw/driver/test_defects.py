@@ -218,15 +218,15 @@ def test_b11_the_last_attach_decides_on_the_node_and_on_dirty_bits(variant: str,
 
     async def attach() -> Domain:
         await machine.core.probe_device("dev1", (9,), "iommu1")
-        iommu1 = machine.core.iommus["iommu1"]
-        await iommu1.node.store(1)
+        for node, name in ((2, "iommu0"), (1, "iommu1")):
+            await machine.core.iommus[name].node.store(node)
         domain = await machine.core.domain_alloc("shared", "dev0")
         await machine.core.replace("dev0", domain)
         await machine.core.attach("dev1", domain)
         return domain
 
     domain = machine.run(attach())
-    assert machine.memory.peek(domain.object.node.address, 8) == int(both)
+    assert machine.memory.peek(domain.object.node.address, 8) == (1 if both else 2)
 
 
 # --- Attach ---------------------------------------------------------------------------------------------------------
@@ -337,7 +337,9 @@ def test_numbers_of_each_iommu_are_flushed_and_given_back() -> None:
     assert {key: ida.taken for key, ida in ids.items()} == {"iommu0": {1}, "iommu1": {1}}
     machine.run(machine.core.release_device("dev0"))
     assert {key: ida.taken for key, ida in ids.items()} == {"iommu0": {1}, "iommu1": {1}}, "dev2 is still there"
+    machine.trace()
     machine.run(machine.core.release_device("dev2"))
+    assert "iommu0: IOTINVAL.VMA(pscid=0x1,pscv=0x1)" in machine.trace()
     assert {key: ida.taken for key, ida in ids.items()} == {"iommu0": set(), "iommu1": {1}}
     for n in (1, 3):
         machine.run(machine.core.release_device(f"dev{n}"))

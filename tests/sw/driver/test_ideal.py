@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cosim.events import Unmapped
+from cosim.events import FlushGivenUp, Unmapped
 from cosim.spec.queues import Command
 from cosim.spec.translation import IosatpMode
 from cosim.sw.dma_api import Segment
@@ -354,6 +354,8 @@ def test_a_number_and_its_tables_do_not_go_when_the_fence_of_the_leave_has_faile
 def test_what_waits_for_a_lazy_flush_is_kept_when_that_fails() -> None:
     machine = Machine("ideal")
     domain = DmaDomain(machine.core, machine.boot())
+    told: list[tuple[str, int]] = []
+    machine.sim.probe(FlushGivenUp).watch(lambda event: told.append((event.domain, event.iova)))
 
     async def unmapped() -> int:
         await domain.be_lazy()
@@ -365,6 +367,7 @@ def test_what_waits_for_a_lazy_flush_is_kept_when_that_fails() -> None:
 
     iova = machine.run(unmapped())
     machine.go(machine.sim.now + 100 * S)
+    assert told == [("d", iova)]
 
     async def mapped_again() -> int:
         return await domain.map(DATA, PAGE)

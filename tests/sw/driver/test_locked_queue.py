@@ -9,6 +9,7 @@ import pytest
 
 from cosim.hw.dma.transaction import Transaction
 from cosim.sim.operations import Now, Work
+from cosim.spec.queues import Iotinval
 from cosim.spec.register_map import CQH
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.policies.queue_locked import LOST, LockedQueue
@@ -102,6 +103,21 @@ def test_a_fence_that_was_not_queued_is_given_up_at_once() -> None:
     found = unmapped_at_a_stall(1000 * S)
     assert found.took == pytest.approx(6 * 150 * MS, rel=0.01)
     assert found.stale
+
+
+def test_of_a_fence_for_which_there_is_no_room_it_is_said_that_it_was_not_queued() -> None:
+    machine = Machine("latest", iommu=FOUR_SLOTS)
+    machine.boot()
+    iommu = machine.core.iommus["iommu0"]
+    machine.iommus[0].commands.stall(machine.sim.now, 1000 * S)
+
+    async def sync() -> bool:
+        for _ in range(3):
+            await machine.driver.send(iommu, Iotinval.vma(pscid=1))
+        return bool(await machine.driver.sync(iommu, 90 * S))
+
+    assert not machine.run(sync())
+    assert machine.log == ["error: iommu0: hardware error: command enqueue failed: the ring is full"]
 
 
 def test_a_sender_that_gives_up_leaves_no_gap() -> None:

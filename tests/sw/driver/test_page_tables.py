@@ -236,6 +236,19 @@ def test_the_cpus_scheme_may_be_none_of_the_iommu() -> None:
     Machine(cells={"tables": {"policy": "cpu-mode", "satp": "sv39"}}, iommu=sv39).boot()
 
 
+@pytest.mark.parametrize("variant", ["merged", "current", "ideal", "v2"])
+@pytest.mark.parametrize("asked", [2, 4, 6, 1200])
+def test_one_call_unmaps_all_of_a_range_up_to_the_first_hole(variant: str, asked: int) -> None:
+    """Also where its entries are in two tables; 4 pages are mapped."""
+    bench = Bench(variant)
+    domain, first, gather = bench.domain(), IOVA + HUGE - 2 * PAGE, Gather()
+    driver, run, done = bench.machine.driver, bench.machine.run, min(asked, 4)
+    run(iommu_map(driver, domain, first, DRAM, 4 * PAGE, BOTH))
+    assert run(driver.unmap_pages(domain, first, PAGE, asked, gather)) == done * PAGE
+    assert (gather.start, gather.end) == (first, first + done * PAGE - 1)
+    assert [bench.walk(domain, first + n * PAGE) is None for n in range(4)] == [n < done for n in range(4)]
+
+
 # --- Errors ---------------------------------------------------------------------------------------------------------
 
 

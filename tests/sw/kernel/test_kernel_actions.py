@@ -163,6 +163,15 @@ def test_a_grace_period_is_in_conflict_with_the_read_sections_and_with_what_the_
     assert "cpu0.reader.rcu#2" not in [taken.name for taken in machine.taken], "a section inside one is none"
 
 
+def test_a_tick_that_a_grace_period_waits_for_is_in_conflict_with_what_its_cpu_runs_and_not_with_the_period() -> None:
+    machine = read_beside({})
+    tick = machine.of("cpu0.tick#0")
+    others = {taken.agent for taken in machine.taken if conflict(tick, taken)}
+    assert "cpu0.switch" in others
+    assert not others & {"cpu1.switch", "cpu0.tick", "cpu2.rcu_gp.gp"}
+    assert not read_beside({}, exploring=False).taken
+
+
 def test_a_read_section_whose_end_is_held_holds_up_the_grace_period() -> None:
     free, held = read_beside({}), read_beside({"cpu0.reader.rcu#1": 2})
     assert held.of("cpu0.reader.rcu#1").time == free.of("cpu0.reader.rcu#1").time + HOLD

@@ -23,6 +23,13 @@ def lost(machine: Machine, *roots: int) -> list[str]:
     return [one.purpose for one in machine.kernel.leaks(roots)]
 
 
+def in_itself(page: int) -> list[object]:
+    """A list that has a page, and itself."""
+    held: list[object] = [page]
+    held.append(held)
+    return held
+
+
 async def clear(word: Cell) -> None:
     await word.store(0)
 
@@ -57,6 +64,20 @@ def test_a_page_is_reachable_by_the_page_number_of_an_entry_or_of_a_base() -> No
     assert not lost(machine)
     machine.run(clear(words[0]))
     assert lost(machine) == ["table", "table"]
+
+
+def test_what_is_written_for_hardware_alone_keeps_nothing() -> None:
+    machine = Machine()
+
+    async def body(purpose: str) -> int:
+        holder = await machine.kernel.pages.alloc(purpose=purpose)
+        await Store(holder + 16, (await machine.kernel.pages.new(Node)).address)
+        return holder
+
+    assert not lost(machine, machine.run(body("table")))
+    for purpose in ("queue", "ring"):
+        machine = Machine()
+        assert lost(machine, machine.run(body(purpose))) == ["Node"]
 
 
 def test_a_given_root_is_followed_and_a_cycle_ends() -> None:
@@ -94,6 +115,7 @@ def test_what_points_into_an_object_keeps_it_and_what_points_just_behind_it_does
         lambda page: [Piece(page, PAGE)],
         lambda page: {"first": page},
         lambda page: {"all": [Piece(page, PAGE)]},
+        lambda page: in_itself(page),
     ],
 )
 def test_what_a_thread_has_in_its_hands_is_not_lost_until_it_drops_it(hold: Callable[[int], object]) -> None:

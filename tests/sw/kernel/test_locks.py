@@ -196,6 +196,29 @@ def test_an_error_that_no_one_handles_ends_its_thread_and_is_logged() -> None:
     assert machine.log == ["oops: thread ended by an error that it does not handle: -ENODEV: no such device"]
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_thread_holds_what_it_has_taken_and_not_given_back_in_whatever_order(first: int) -> None:
+    machine = Machine()
+    shared = pair(machine)
+    sections = [machine.kernel.mutex(shared.mutex), machine.kernel.mutex(shared.other)]
+
+    async def held() -> list[str]:
+        return [one.lock_class for one in (await machine.kernel.context()).held]
+
+    async def body() -> list[list[str]]:
+        found = []
+        for section in sections:
+            await section.__aenter__()
+            found.append(await held())
+        for section in (sections[first], sections[1 - first]):
+            await section.__aexit__(None, None, None)
+            found.append(await held())
+        return found
+
+    both = ["Pair.mutex", "Pair.other"]
+    assert machine.run(body()) == [both[:1], both, [both[1 - first]], []]
+
+
 # --- Rules -----------------------------------------------------------------------------------------------------------
 
 

@@ -35,6 +35,8 @@ def test_fields_follow_one_another_and_know_their_size() -> None:
     assert (Shape.head.offset, Shape.origin.offset, Shape.colour.offset) == (0, 16, 32)
     assert Shape.SIZE == 40
     assert (Spaced.later.offset, Spaced.SIZE) == (40, 48)
+    assert Shape.WORDS == ("head.next", "head.prev", "origin.x", "origin.y", "colour")
+    assert Spaced.WORDS == ("", "", "", "", "late", "later")
 
 
 def test_a_subclass_adds_its_fields_behind_those_of_its_base() -> None:
@@ -43,6 +45,7 @@ def test_a_subclass_adds_its_fields_behind_those_of_its_base() -> None:
 
     assert Solid.z.offset == 16
     assert Solid.SIZE == 24
+    assert Solid.WORDS == ("x", "y", "z")
 
 
 def test_overlapping_fields_are_refused() -> None:

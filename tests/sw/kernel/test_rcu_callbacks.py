@@ -6,6 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import pytest
+
+from cosim.events import ObjectFreed
 from cosim.sim.operations import Body, Sleep, Work
 from cosim.sw.kernel.objects import Cell, Object, Ordering, cell
 from cosim.sw.kernel.rcu_callbacks import Batch
@@ -53,6 +56,26 @@ def replaced(*, wait: bool) -> Machine:
     machine.start(writer())
     machine.go(until=100 * MS)
     return machine
+
+
+@pytest.mark.parametrize(("housekeeping", "cpu"), [("", "cpu3"), ("cpu0", "cpu0")])
+def test_a_cpu_that_may_be_chosen_frees_what_has_waited(housekeeping: str, cpu: str) -> None:
+    """The last one unless it is said."""
+    machine = machine_of(housekeeping=housekeeping)
+    freed: list[str] = []
+    machine.sim.probe(ObjectFreed).watch(lambda event: freed.append(event.who))
+
+    async def body() -> None:
+        await machine.kernel.rcu.kfree(await machine.kernel.pages.new(Thing))
+
+    machine.start(body(), "cpu1")
+    machine.go(until=100 * MS)
+    assert freed == [f"{cpu}.rcu_free"]
+
+
+def test_a_cpu_that_is_not_there_frees_nothing() -> None:
+    with pytest.raises(ValueError, match="housekeeping: cpu9 is not a CPU; there are: cpu0, cpu1"):
+        machine_of(housekeeping="cpu9")
 
 
 def test_what_is_freed_after_a_grace_period_is_touched_by_no_reader() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
+from cosim.object.link import Region
 from cosim.sim.operations import Store
 from cosim.spec.pagetable import PAGE
 from cosim.sw.iommu_ops import Hardware
@@ -33,6 +34,14 @@ def test_what_stands_behind_the_last_variable_is_none() -> None:
     end = Loaded().driver.data_end
     for name in ("trouble_loads", "trouble_stores", "trouble_adds"):
         assert f"access to {end:#x}, where nothing is" in Loaded().dies(name, end)
+
+
+def test_a_variable_of_the_kernels_is_a_constant_to_the_driver() -> None:
+    loaded = Loaded()
+    loaded.driver.given = Region(NOWHERE, bytes(range(16)))
+    assert loaded.call("trouble_loads", NOWHERE + 8) == 0x0F0E_0D0C_0B0A_0908
+    assert not loaded.asked
+    assert f"store to the constant at {NOWHERE + 8:#x}" in loaded.dies("trouble_stores", NOWHERE + 8)
 
 
 def test_an_address_that_was_loaded_orders_the_store_through_it_and_one_that_was_given_does_not() -> None:

@@ -133,6 +133,13 @@ def test_nothing_is_left_of_a_device_that_the_driver_refuses(machine: Machine) -
     assert machine.kernel.pages.purposes() == before
 
 
+def test_a_domain_for_no_device_is_the_drivers_to_refuse(machine: Machine) -> None:
+    machine.boot()
+    with pytest.raises(KernelError) as error:
+        machine.run(machine.core.domain_alloc("any"))
+    assert error.value.code == errno.ENODEV
+
+
 def test_a_domain_that_is_made_where_another_one_was_has_a_page_table_of_its_own(machine: Machine) -> None:
     """Who watches is told of its leaves, wherever that table is."""
     told: list[tuple[str, int]] = []

@@ -66,6 +66,24 @@ def test_a_fence_is_waited_for_until_it_is_consumed_and_no_longer(entries: int, 
     assert begun + consumed_at < fence.time < unlocked[-1], "the lock is held from one look to the end of that"
 
 
+def test_a_fence_is_waited_for_until_the_same_call_sends_the_next_one_or_returns() -> None:
+    """Neither is consumed."""
+    sending = Sending(4)
+    machine, fences = sending.machine, list[str]()
+    machine.sim.probe(CallDone).watch(lambda event: fences.append(event.call))
+
+    async def sends() -> list[int]:
+        hart, told = await sending.driver.hart(), list[int]()
+        for _ in range(2):
+            await hart.call(IMAGE.linked.symbols["own_send"], sending.iommu, FENCE, 0)
+            told.append(len(fences))
+        await hart.leave()
+        return told
+
+    assert machine.run(sends()) == [0, 1]
+    assert fences == ["cmd_sync"] * 2
+
+
 def test_a_function_of_the_kernel_that_is_called_last_has_the_line_of_the_call() -> None:
     """The compiler jumps to it, so that it returns to the caller's caller, which has called the driver's own there."""
     sending = Sending(4)

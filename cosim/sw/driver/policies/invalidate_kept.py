@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cosim.sim.operations import Work
-from cosim.spec.bits import ONES
 from cosim.spec.pagetable import PAGE
 from cosim.spec.queues import Iotinval
 from cosim.sw.driver.axes import Skeleton
@@ -32,8 +31,7 @@ class KeepsPages(Ranges):
 
     async def range(self, driver: Skeleton, domain: DomainObject, start: int, end: int) -> bool:
         gather = Gather(stride=PAGE)
-        if (start, end) != (0, ONES):
-            gather.add(start, end - start + 1)
+        gather.add(start, end - start + 1)
         return await self.flushed(driver, domain, gather)
 
     async def sync(self, driver: Skeleton, domain: DomainObject, gather: Gather) -> bool:

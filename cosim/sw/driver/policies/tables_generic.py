@@ -201,7 +201,6 @@ class Generic(PerPage):
             got = await self._clear(driver, domain, scheme, below, level - 1, iova, until, found)
             if got == span:
                 await entry.store(0)
-                found.cleared(span)
                 found.freelist.append(int(below))
             iova += got
             if iova < until:
