@@ -150,6 +150,13 @@ def test_an_object_that_is_not_there_is_a_problem_of_the_topology() -> None:
     assert "none.o: No such file" in problem(driver="object:none.o")
 
 
+def test_objects_that_are_no_whole_driver_are_a_problem_of_the_topology(tmp_path: Path) -> None:
+    file = tmp_path / "more.py"
+    names = ("own_domains_start", "own_domains_stop")
+    file.write_text(f"async def nothing(call):\n    return 0\n\nFUNCTIONS = dict.fromkeys({names}, nothing)\n")
+    assert "no variables of struct iommu_ops" in problem(driver=f"object:{DRIVER / 'queue.o'},{file}")
+
+
 def test_the_command_says_so_with_exit_code_2() -> None:
     done = CliRunner().invoke(main, ["run", "quickstart", "--driver", f"object:{DRIVER / 'queue.o'}"])
     assert done.exit_code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import Plan, boot
 from cosim.sw.device_plan import DevicePlan
 from cosim.sw.iommu_ops import IDENTITY
+from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads.waiting import Compute
 from cosim.sw.workloads.workload import WorkloadOptions
@@ -152,6 +154,19 @@ def test_a_device_that_begins_untranslated_is_so_until_it_is_attached() -> None:
     )
     before, after = (IDENTITY, "shared", IDENTITY), ("other", IDENTITY, IDENTITY)
     assert bench.machine.log == [f"info: nic{n}: {name}" for names in (before, after) for n, name in enumerate(names)]
+
+
+def test_a_device_that_is_in_no_domain_has_no_dma_api() -> None:
+    bench = Bench()
+
+    async def asks() -> int:
+        await bench.runtime.core.probe_iommu(bench.plan.iommus[0])
+        await bench.runtime.core.probe_device("nic0", (1,), "iommu0")
+        with pytest.raises(KernelError) as error:
+            await bench.runtime.domain_of("nic0")
+        return error.value.code
+
+    assert bench.machine.run(asks()) == errno.ENODEV
 
 
 def test_a_domain_is_freed_and_then_the_pages_of_its_buffers() -> None:

@@ -29,6 +29,14 @@ def test_threads_are_named_by_what_they_do() -> None:
     assert thread_paths(threads, PREPARE) == [path.replace(".", ".prepare-") for path in paths]
 
 
+@pytest.mark.parametrize(("devices", "told"), [("nic0", ["nic0"]), (("nic1", "n*0"), ["nic1", "n*0"])])
+def test_a_domain_cycle_tells_its_devices_of_the_buffer_unless_they_do_not_use_it(
+    devices: str | tuple[str, ...], told: list[str]
+) -> None:
+    assert list(workload("domain-cycle", devices=devices).tells()) == told
+    assert not workload("domain-cycle", devices=devices, use=False).tells()
+
+
 # --- Map and unmap ---------------------------------------------------------------------------------------------------
 
 

@@ -6,13 +6,15 @@ import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
+from cosim.isa.instruction import Instruction
 from cosim.object.link import Region
+from cosim.sim.loaded import Loaded as LoadedValue
 from cosim.sim.operations import Store
 from cosim.spec.pagetable import PAGE
 from cosim.sw.iommu_ops import Hardware
 from cosim.sw.object_driver.machine import STACKS
 from cosim.sw.object_driver.pages import Descriptors
-from tests.sw.object_driver.test_running import Loaded
+from tests.sw.object_driver.test_running import IMAGE, Loaded
 
 REGISTERS = 0x0300_0000
 NOWHERE = 0xFFFF_FFFF_0000_0000
@@ -52,6 +54,19 @@ def test_an_address_that_was_loaded_orders_the_store_through_it_and_one_that_was
     through, given = (op for op in loaded.asked if isinstance(op, Store))
     assert getattr(through.address, "at", -1) >= 0
     assert getattr(given.address, "at", -1) < 0
+
+
+def test_what_a_load_reserved_finds_orders_what_is_done_with_it_as_any_load_does() -> None:
+    loaded = Loaded()
+    loaded.machine.memory.write(loaded.word, 8, 0x77)
+
+    async def loads() -> LoadedValue:
+        hart = await loaded.driver.hart()
+        return await hart.load_reserved(Instruction("lr.d"), loaded.word, -1, 8, IMAGE.code.base)
+
+    found = loaded.machine.run(loads())
+    assert found == 0x77
+    assert found.at >= 0
 
 
 @pytest.mark.parametrize(

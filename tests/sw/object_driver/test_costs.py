@@ -8,7 +8,9 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 
 from cosim.events import LineReached, ReadSectionBegun, ReadSectionEnded
 from cosim.sw.driver.costs import DriverCosts
-from cosim.units.quantities import MS
+from cosim.sw.iommu_ops import Hardware
+from cosim.sw.object_driver import hart
+from cosim.units.quantities import MS, NS
 from tests.sw.object_driver.test_running import Loaded
 
 
@@ -25,3 +27,15 @@ def test_what_is_executed_before_a_call_of_the_kernel_takes_its_time_before_it(r
     begun, ended = told
     assert begun >= reached[0] >= 1 * MS, "the line is told of when the call is made"
     assert ended >= begun + 2 * MS, "at least a load and a jump"
+
+
+def test_a_loop_that_reads_a_register_is_not_taken_for_an_endless_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many instructions it has executed in all."""
+    monkeypatch.setattr(hart, "PATIENCE", 100)
+    monkeypatch.setattr(hart, "LOOKS", 0)
+    loaded, at = Loaded(), 0x0300_0020
+    loaded.driver.registers[at >> 12] = Hardware("iommu0", at & -4096, (), "cpu0")
+    loaded.machine.registers[at] = 5
+    loaded.machine.sim.at(250 * NS, 1 << 62, lambda: loaded.machine.registers.update({at: 9}))
+    assert loaded.call("trouble_polls", at, 5) == 9
+    assert loaded.machine.operations["MmioRead"] > 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,8 +13,10 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 from cosim.events import LeafCleared, LineReached, ObjectFreed, RegisterRead, RegisterWritten
 from cosim.spec.register_map import FQH, IPSR, MSI_ADDR, MSI_DATA
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
-from cosim.sw.iommu_ops import MapResult, Prot
+from cosim.sw.iommu_ops import Gather, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.objects import Object
+from cosim.sw.object_driver.driver import QUEUE, REGISTERED, SENDER, ObjectDriver
 from cosim.units.quantities import MIB, US
 from tests.sw.driver.machine import DRAM, OBJECTS, SIZE, SMALL_QUEUES, STANDS_FOR, Machine
 
@@ -114,7 +116,10 @@ def test_who_lets_its_messages_go_has_told_the_device_and_keeps_none_of_them(mac
 
 
 def test_what_a_driver_can_do_is_asked_for_its_first_device_alone(machine: Machine) -> None:
+    able = machine.driver.capable
+    assert not able("deferred_flush"), "nobody has asked yet"
     machine.boot()
+    assert [able(what) for what in ("deferred_flush", "cache_coherency", "flight")] == [True, True, False]
     places = seen_in(machine)
     machine.run(machine.core.probe_device("second", (7,), "iommu0"))
     assert places.count("") == 1, "its probe"
@@ -189,3 +194,64 @@ def test_a_map_without_memory_for_a_table_tells_its_errno_and_how_far_it_came(
     result, there = machine.run(maps())
     assert result == MapResult(mapped, 0 if mapped == 2 * PAGE else errno.ENOMEM)
     assert there == [DATA + at if at < mapped else 0 for at in (0, PAGE)]
+
+
+def objects_of(machine: Machine) -> ObjectDriver:
+    assert isinstance(machine.driver, ObjectDriver)
+    return machine.driver
+
+
+def test_a_domain_whose_driver_flushes_nothing_needs_no_flush(machine: Machine) -> None:
+    """As the identity domain; what waits for the flush is done with all the same."""
+    driver = objects_of(machine)
+    places, gather = seen_in(machine), Gather(IOVA, IOVA + PAGE - 1, PAGE)
+    assert machine.run(driver.iotlb_sync(driver.identity, gather)) is None
+    assert machine.run(driver.flush_iotlb_all(driver.identity)) is None
+    assert gather.empty
+    assert not places
+
+
+@pytest.mark.parametrize("pages", [0, 1, 3])
+def test_a_gather_is_a_structure_of_the_drivers_and_comes_back_as_it_was(machine: Machine, pages: int) -> None:
+    driver = objects_of(machine)
+    given, found = Gather(IOVA, IOVA + 2 * PAGE - 1, PAGE, freelist=[DATA + n * PAGE for n in range(pages)]), Gather()
+
+    async def goes() -> None:
+        hart = await driver.machine.hart()
+        driver._gather_from(hart, driver._gather_on(hart, given), found)
+
+    machine.run(goes())
+    assert found == given
+
+
+@pytest.mark.parametrize(("answer", "suffix", "size"), [(0, "", 16), (errno.ETIMEDOUT, "", 16), (0, ".constprop.0", 0)])
+def test_a_command_is_forwarded_by_the_function_that_sends_the_drivers_own(
+    monkeypatch: pytest.MonkeyPatch, answer: int, suffix: str, size: int
+) -> None:
+    """Which is not told the size where the compiler has made one that knows it."""
+    monkeypatch.setenv(OBJECTS, f"object:{','.join(str(DRIVER / f'{n}.o') for n in ('queue', 'domain', 'sends'))}")
+    machine = Machine(STANDS_FOR)
+    driver, memory, places = objects_of(machine), machine.memory, seen_in(machine)
+    symbols = cast(dict[str, int], driver.machine.image.linked.symbols)
+    entry = symbols[SENDER]
+    monkeypatch.delitem(symbols, SENDER)
+    monkeypatch.setitem(symbols, SENDER + suffix, entry)
+    layout = driver.machine.layout
+    iommu = machine.kernel.static(layout.size("riscv_iommu_device"))
+    member = layout.info.field("riscv_iommu_device.answer")
+    memory.write(iommu + member.offset, member.size, -answer & 0xFFFF_FFFF)
+    try:
+        machine.run(driver.forward_command(Object(iommu + layout.offset(REGISTERED)), (0x3002, 0x1234_5678_9ABC)))
+        failed = 0
+    except KernelError as error:
+        failed = error.code
+    assert failed == answer
+    queue = iommu + layout.offset(QUEUE)
+    assert [memory.peek(queue + 8 * n, 8) for n in range(3)] == [0x3002, 0x1234_5678_9ABC, size]
+    assert places[-1] == "", "the thread has left the driver"
+
+
+def test_a_driver_without_such_a_function_forwards_nothing(machine: Machine) -> None:
+    with pytest.raises(KernelError, match="the driver has no riscv_iommu_queue_send") as error:
+        machine.run(machine.driver.forward_command(Object(DATA), (0x3002, 0)))
+    assert error.value.code == errno.EOPNOTSUPP

@@ -9,10 +9,32 @@ import pytest
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
 from cosim.events import KernelLog
+from cosim.object.dwarf import Member, Structure
+from cosim.sw.iommu_ops import Device, DeviceObject, Hardware
+from cosim.sw.object_driver.call import ARGUMENTS, SIE, Call
+from cosim.sw.object_driver.functions.table import FUNCTIONS
 from cosim.sw.object_driver.machine import LINK
-from tests.sw.object_driver.test_running import Loaded
+from cosim.sw.object_driver.structures import Structures
+from cosim.units.quantities import US
+from tests.sw.object_driver.test_running import IMAGE, Loaded
 
 DEVICE = 0x8100_0000
+
+
+def has_member(monkeypatch: pytest.MonkeyPatch, structure: str, name: str, offset: int, size: int = 8) -> None:
+    """A driver for a kernel whose structure has a member there, behind those of the small driver's."""
+    known = IMAGE.info.structures[structure]
+    members = {**known.members, name: Member(name, offset, size, "")}
+    monkeypatch.setitem(IMAGE.info.structures, structure, Structure(structure, offset + size, members))
+
+
+async def asked(loaded: Loaded, name: str, *arguments: int) -> int | None:
+    """What a function answers that the small driver does not call, or the answer of which it does not look at."""
+    hart = await loaded.driver.hart()
+    hart.x[ARGUMENTS : ARGUMENTS + len(arguments)] = arguments
+    answer = await FUNCTIONS[name](Call(hart, name, IMAGE.code.base))
+    await hart.leave()
+    return answer
 
 
 def test_what_is_allocated_for_a_device_is_all_of_its_size_and_goes_with_it() -> None:
@@ -42,3 +64,85 @@ def test_rcu_watches_and_a_lock_that_is_asked_about_is_held() -> None:
     loaded = Loaded()
     assert loaded.call("checks_rcu_sleeps") == 0
     assert loaded.call("checks_holds", loaded.word) == 1
+
+
+def test_memory_that_is_mapped_as_registers_are_is_where_it_was() -> None:
+    loaded = Loaded()
+    assert loaded.machine.run(asked(loaded, "devm_ioremap", DEVICE, loaded.word, 0x1000)) == loaded.word
+
+
+def test_what_a_driver_keeps_of_a_device_is_where_it_looks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = Loaded()
+    structures, memory, priv = Structures(loaded.driver), loaded.machine.memory, 24
+    has_member(monkeypatch, "dev_iommu", "priv", priv)
+
+    async def keeps() -> tuple[int, int]:
+        bus = await structures.platform_device(Hardware("iommu0", 0x0300_0000, (), "cpu0"))
+        held = await structures.device(Device("nic0", DeviceObject(loaded.word), (1,)), bus)
+        before = memory.peek(held.dev_iommu + priv, 8)
+        await asked(loaded, "dev_iommu_priv_set", held.device, 0x1234_5678_9ABC)
+        return before, memory.peek(held.dev_iommu + priv, 8)
+
+    assert loaded.machine.run(keeps()) == (0, 0x1234_5678_9ABC)
+
+
+def test_who_takes_a_lock_is_told_whether_interrupts_were_enabled() -> None:
+    """And inside of it they are not, so that a lock in there leaves them masked."""
+    loaded = Loaded()
+    outer, inner = loaded.kernel.static(8), loaded.kernel.static(8)
+
+    async def nests() -> list[tuple[int | None, int]]:
+        context, found = await loaded.kernel.context(), []
+        for lock in (outer, inner):
+            found.append((await asked(loaded, "_raw_spin_lock_irqsave", lock), context.irq))
+        for lock, (flags, _) in zip((inner, outer), reversed(list(found)), strict=True):
+            await asked(loaded, "_raw_spin_unlock_irqrestore", lock, flags or 0)
+            found.append((None, context.irq))
+        return found
+
+    assert loaded.machine.run(nests()) == [(SIE, 1), (0, 2), (None, 1), (None, 0)]
+
+
+@pytest.mark.parametrize(("messages", "write"), [((), 0x1000), (((0x2800_0000, 1),), 0)])
+def test_vectors_of_messages_are_refused_to_who_cannot_send_or_write_them(
+    messages: tuple[tuple[int, int], ...], write: int
+) -> None:
+    loaded = Loaded()
+    loaded.driver.platform[DEVICE] = Hardware("iommu0", 0x0300_0000, (16,), "cpu0", messages)
+    name = "platform_device_msi_init_and_alloc_irqs"
+    assert loaded.machine.run(asked(loaded, name, DEVICE, 1, write)) == -errno.EINVAL
+    assert not loaded.driver.messages
+    assert not loaded.driver.objects
+
+
+def test_each_vector_of_messages_has_a_descriptor_that_says_which_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And an interrupt, as far as there are any; it is known who tells the device where to send the message."""
+    loaded = Loaded()
+    has_member(monkeypatch, "msi_desc", "nvec_used", 16, 4)
+    loaded.driver.platform[DEVICE] = Hardware("iommu0", 0, (16, 17), "cpu0", ((0x2800_0000, 1), (0x2800_0000, 2)))
+    assert not loaded.machine.run(asked(loaded, "platform_device_msi_init_and_alloc_irqs", DEVICE, 3, 0x1000))
+    told = loaded.driver.messages
+    wanted = [(16, 0x2800_0000, 1), (17, 0x2800_0000, 2), (0, 0, 0)]
+    assert [(one.irq, one.address, one.data) for one in told.values()] == wanted
+    assert list(told) == [(DEVICE, index) for index in range(3)]
+    for (_, index), one in told.items():
+        found = {}
+        for name in ("dev", "msi_index", "irq", "nvec_used"):
+            member = IMAGE.info.field(f"msi_desc.{name}")
+            found[name] = loaded.machine.memory.peek(one.descriptor + member.offset, member.size)
+        assert found == {"dev": DEVICE, "msi_index": index, "irq": one.irq, "nvec_used": 1}
+        assert one.write == 0x1000
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [(b"a name of nineteen.", "a name of nineteen."), (b"", ""), (None, "(null)")]
+)
+def test_a_string_is_printed_wherever_it_is(text: bytes | None, shown: str) -> None:
+    loaded = Loaded()
+    at = loaded.kernel.static(32) if text is not None else 0
+    for number, byte in enumerate(text or b""):
+        loaded.machine.memory.write(at + number, 1, byte)
+    loaded.machine.start(loaded.driver.run(IMAGE.linked.symbols["trouble_prints"], 0, at))
+    loaded.machine.go(until=10 * US)
+    (line,) = loaded.machine.log
+    assert line.startswith(f"warning: {shown}: -3 of 4")

@@ -24,13 +24,15 @@ def test_few_rounds_are_made_as_they_are() -> None:
     assert wait.skipped(rounds(wait, ROUNDS, (A, 5)), "mmio") is None
 
 
-def test_many_vain_rounds_become_a_poll_of_the_register_that_is_read() -> None:
+@pytest.mark.parametrize("step", [100, 1])
+def test_many_vain_rounds_become_a_poll_of_the_register_that_is_read(step: int) -> None:
+    """It ends, however short the rounds are."""
     wait = Wait()
-    now = rounds(wait, ROUNDS + 1, (A, 5))
+    now = rounds(wait, ROUNDS + 1, (A, 5), step=step)
     poll = wait.skipped(now, "fence")
     assert isinstance(poll, Poll)
     assert (poll.address, poll.seen, poll.size, poll.part) == (A, 5, 4, "fence")
-    assert poll.timeout_ps == (now - 100) // SHARE
+    assert poll.timeout_ps == max(1, (now - step) // SHARE)
 
 
 def test_a_loop_of_two_registers_ends_with_either() -> None:

@@ -227,6 +227,7 @@ def test_a_count_of_preemption_is_a_read_section_of_rcu(loaded: Loaded, reads: s
 
     async def calls() -> None:
         await loaded.driver.run(IMAGE.linked.symbols[reads], loaded.word)
+        assert not (await loaded.kernel.context()).preempt
         told.append("returned")
 
     loaded.machine.run(calls())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import cast
 
 import pytest
 
@@ -11,7 +12,8 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 from cosim.sw.iommu_ops import Device, DeviceObject, Hardware
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.object_driver.structures import PlatformDevice, Structures
-from tests.sw.object_driver.test_running import Loaded
+from tests.sw.object_driver.test_functions import has_member
+from tests.sw.object_driver.test_running import IMAGE, Loaded
 
 
 @pytest.mark.parametrize("fails", [1, 2, 3, None])
@@ -62,7 +64,19 @@ def test_an_iommu_is_made_with_what_firmware_says_of_it_however_long_its_name_is
         text = member(bus.device, "device.init_name")
         assert peek(text, len(name) + 1) == int.from_bytes(name.encode(), "little")
         assert member(bus.device, "device.numa_node") == node
+        assert member(bus.device, "device.driver_data") == member(bus.device, "device.msi.domain") == 0
         assert member(bus.fwnode, "fwnode_handle.dev") == (buses[-1] if not node else bus).device
     assert buses[-1].fwnode == buses[0].fwnode, "firmware knows of one"
     assert len({bus.fwnode for bus in buses}) == len(names)
     assert member(buses[-1].device, "device.init_name") == member(buses[0].device, "device.init_name")
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_an_iommu_is_one_of_a_device_tree_for_a_driver_that_asks(monkeypatch: pytest.MonkeyPatch, asks: bool) -> None:
+    """By the address of a variable, which it has only if it names that."""
+    loaded, variable = Loaded(), 0xFFFF_FFFF_8010_0000
+    has_member(monkeypatch, "fwnode_handle", "ops", 16)
+    if asks:
+        monkeypatch.setitem(cast(dict[str, int], IMAGE.linked.given), "of_fwnode_ops", variable)
+    bus = loaded.machine.run(Structures(loaded.driver).platform_device(Hardware("iommu0", 0, (), "cpu0")))
+    assert loaded.machine.memory.peek(bus.fwnode + 16, 8) == (variable if asks else 0)

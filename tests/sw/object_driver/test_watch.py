@@ -10,10 +10,12 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 
 from cosim.events import CallDone, CommandSent, LineReached, LockGiven, LockTaken
 from cosim.spec.queues import Command
-from cosim.spec.register_map import CQB, CQH
-from cosim.spec.registers import QueueBase
+from cosim.spec.register_map import CAPABILITIES, CQB, CQH, CQT
+from cosim.spec.registers import Capabilities, QueueBase
 from cosim.sw.iommu_ops import Hardware
+from cosim.sw.object_driver.watch import QueueWatch
 from cosim.units.quantities import NS
+from tests.sw.machine import Machine
 from tests.sw.object_driver.test_running import DRIVER, IMAGE, Loaded
 
 BASE = 0x0300_0000
@@ -102,3 +104,23 @@ def test_a_function_of_the_kernel_that_is_called_last_has_the_line_of_the_call()
         for function, pair in zip(("own_send", "own_sync"), zip(takes, gives, strict=True), strict=True)
         for line in pair
     ]
+
+
+def test_commands_are_counted_without_end_though_the_ring_is_not() -> None:
+    """From the queue's base on, which a driver may put elsewhere."""
+    watch, hardware = QueueWatch(Machine().kernel), Hardware("iommu0", BASE, (), "cpu0")
+    ring = watch.ring(hardware)
+    for place in (0x8000_0000, 0x8000_1000):
+        watch.written(hardware, BASE + CQB.offset, QueueBase.placed(place, 4, Command.SIZE))
+        assert (ring.produced, ring.consumed) == (0, 0)
+        for count in (2, 5, 8, 8, 10):
+            watch.written(hardware, BASE + CQT.offset, count % 4)
+            watch.read(hardware, BASE + CQH.offset, (count - 1) % 4)
+            assert (ring.produced, ring.consumed) == (count, count - 1)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_how_large_a_device_context_is_is_known_from_the_capabilities(flat: bool) -> None:
+    watch, hardware = QueueWatch(Machine().kernel), Hardware("iommu0", BASE, (), "cpu0")
+    watch.read(hardware, BASE + CAPABILITIES.offset, Capabilities.of(msi_flat=flat))
+    assert watch.ring(hardware).extended is flat
