@@ -63,7 +63,8 @@ def test_a_hit_takes_eight_events_and_a_miss_that_reads_one_entry_thirteen() -> 
 def test_a_request_that_missed_leaves_nothing_for_the_collector() -> None:
     """A miss knows its walk and a walk its miss: of each million they were six million objects to be found."""
     rig = Rig(Agenda, 1, 100, TRANSACTIONS)
-    gc.collect()
+    while gc.collect():  # what other tests have left may take several turns
+        pass
     gc.disable()
     try:
         rig.sim.env.run()
