@@ -195,6 +195,27 @@ def test_a_read_in_order_pushes_the_posted_writes_before_it(sim: Sim, bus: Bus) 
     assert sum(spent) == read[0][0] - 1
 
 
+@pytest.mark.parametrize(("hop_ps", "expected"), [(0, [8, 15]), (10, [18, 45])])
+def test_an_access_in_order_takes_the_hops_and_no_time_besides(
+    sim: Sim, bus: Bus, hop_ps: int, expected: list[int]
+) -> None:
+    """A way without a hop takes none."""
+    cells = Cells(sim, lambda _: 7)
+    bus.attach(0x1000, 0x1000, cells, "dev")
+    port = bus.port("cpu0", hop_ps)
+    ended: list[int] = []
+
+    def writer() -> Generator[Any, Any, None]:
+        for value in (1, 2):
+            yield from port.in_order(Access(port, AccessKind.WRITE, 0x1000, 8, CountsFor("mmio"), (value,)))
+            ended.append(sim.now)
+
+    sim.start(writer(), port.initiator.rank(Stage.CPU))
+    sim.env.run()
+    assert [time for time, _, _ in cells.written] == expected
+    assert ended == [time + hop_ps for time in expected]
+
+
 def test_posted_writes_of_two_initiators_do_not_wait_for_each_other(sim: Sim, bus: Bus) -> None:
     cells = Cells(sim, {0x1000: 50, 0x1008: 3}.__getitem__)
     bus.attach(0x1000, 0x1000, cells, "dev")
