@@ -166,6 +166,17 @@ def test_states_older_than_the_limit_are_not_offered() -> None:
         assert run.results["cpu1.t0"][-1] == seen
 
 
+def test_a_load_goes_back_behind_nothing_that_was_read_before_very_much_was_written() -> None:
+    """A hart that has so much to remember forgets what has ended, and that alone."""
+    much = StoreBlock(X + 4096, (1,) * 4104)
+    threads: dict[str, list[Op[Any]]] = {
+        "cpu0.t0": [Store(X, 1), Work(50 * US)],
+        "cpu1.t0": [Work(2 * US), Load(X), much, Fence("w", "w"), Work(1 * US), Load(Y), Load(X)],
+    }
+    run = Explored({"cpu1.t0.ld#2.past": 1}, threads, history="1 ms")
+    assert [value for value in run.results["cpu1.t0"] if value is not None] == [1, 0, 1]
+
+
 def test_a_switch_between_threads_is_a_fence() -> None:
     """What a thread loads after it was switched to is not older than the switch."""
     threads = {"cpu0.t0": [Store(X, 1), Work(50 * US)], "cpu1.t0": [Load(Y), Sleep(5 * US), Load(X)]}

@@ -71,6 +71,17 @@ def test_under_tso_a_load_may_be_older_than_a_register_read_unless_an_atomic_or_
         assert bench.oldest(9, Load(BASE)) == oldest
 
 
+def test_under_tso_a_register_read_that_a_fence_has_ordered_lets_no_later_load_be_old() -> None:
+    for fence, oldest in ((Fence("r", "r"), 0), (Fence("i", "r"), 2)):
+        bench = Bench(MODELS["tso"])
+        bench.sim.now = 4
+        for op in (MmioRead(0x1000), fence):
+            bench.hart.execute(op, 4, lambda n: 0)
+        bench.write(5, BASE, 8, 1)
+        bench.write(7, BASE, 8, 2)
+        assert bench.oldest(9, Load(BASE)) == oldest
+
+
 def test_a_load_is_no_older_than_what_its_address_or_what_it_comes_after_was_computed_from() -> None:
     bench = Bench()
     bench.write(5, BASE, 8, 1)
@@ -126,6 +137,26 @@ def test_a_load_behind_a_fence_w_r_is_no_older_than_an_atomic_before_it() -> Non
     bench.hart.forget(9)
     bench.hart.execute(Fence("w", "r"), 9, lambda n: 0)
     assert bench.oldest(9, Load(BASE)) == 1
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules(atomic_result=False)])
+@pytest.mark.parametrize(("atomic", "written"), [(True, None), (True, BASE), (True, BASE + 128), (False, BASE)])
+def test_what_depends_on_a_load_is_no_older_than_its_value_but_for_an_own_atomic_s_where_the_model_lacks_the_rule(
+    rules: Rules, atomic: bool, written: int | None
+) -> None:
+    """Whatever another hart has written there, or of another word than the atomic's, is no result of it."""
+    bench = Bench(rules)
+    bench.write(5, BASE + 64, 8, 1)
+    bench.sim.now = 6
+    if atomic:
+        bench.hart.execute(Atomic(Amo.ADD, BASE, 1), 6, lambda n: 0)
+    if written is not None:
+        bench.write(7, written, 8, 3)
+    bench.sim.now = 9
+    loaded = bench.hart.execute(Load(written or BASE), 9, lambda n: 0)
+    assert loaded == (1 if written is None else 3)
+    may_be_old = written is None and not rules.atomic_result
+    assert bench.oldest(9, Load(BASE + 64, after=loaded)) == (0 if may_be_old else 1)
 
 
 def test_what_is_forgotten_has_ended_and_what_has_not_is_still_coherent() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cosim.hw.cpu.lines import remote_ps
 from cosim.sim.operations import Amo, Atomic, Load, Op, Park, Store, Work
 from cosim.units.quantities import NS
 from tests.hw.machines import BASE, EXECUTORS, Machine, X
@@ -82,6 +83,13 @@ def test_a_line_of_another_node_is_longer_on_its_way_and_holds_nobody_up(node: i
         [[Atomic(Amo.ADD, X, 1)], [*later(Load(X)), Load(BESIDE)]], executor, node, line_move=0, line_remote="30 ns"
     )
     assert (first, again) == (1002 + longer, 1004 + longer)
+
+
+@pytest.mark.parametrize(("node", "address", "longer"), [(0, X, 0), (1, X, 30 * NS), (1, 0x10, 0)])
+def test_only_a_line_of_another_node_is_longer_on_its_way(node: int, address: int, longer: int) -> None:
+    """To the picosecond; what nobody holds is not on another node."""
+    machine = Machine(timing={**MOVE, "line_remote": "30 ns"}, node=node)
+    assert remote_ps(machine.bus, machine.cpu.options, address) == longer
 
 
 def test_a_compare_and_swap_asks_for_the_line_once() -> None:
