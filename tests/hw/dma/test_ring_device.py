@@ -162,10 +162,13 @@ def test_an_interrupt_comes_after_the_status_and_stays_until_it_is_cleared(rig: 
     rig.run()
     status = next(event for event in rig.committed if event.address == RING + 8)
     assert [level for _, level in driver.levels] == [True]
-    assert driver.levels[0][0] > status.time
+    link, tick = 50 * NS, 1
+    assert driver.levels[0][0] == status.time + link + tick + link, "the answer comes back, and then the wire goes up"
+    acknowledged = rig.sim.now
     driver.write(STATUS, RingStatus.of(ip=1))
     rig.run()
     assert [level for _, level in driver.levels] == [True, False]
+    assert acknowledged + link < driver.levels[1][0] < acknowledged + link + 20 * NS
 
 
 def test_no_interrupt_is_raised_where_none_is_enabled_or_wanted(rig: Rig) -> None:
