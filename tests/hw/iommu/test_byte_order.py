@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cosim.hw.dma.transaction import Status
-from cosim.hw.iommu.byte_order import swapped
+from cosim.hw.iommu.byte_order import both_orders, swapped
 from cosim.hw.iommu.warl import Reset
 from cosim.sim.agenda import Agenda
 from cosim.sim.plain import Plain
@@ -51,6 +51,15 @@ class BiEndian(System):
 def test_words_are_turned_each_by_itself() -> None:
     assert swapped((0x0102030405060708, 1), 16) == (0x0807060504030201, 1 << 56)
     assert swapped((0x01020304,), 4) == (0x04030201,)
+
+
+def test_whoever_looks_at_memory_by_the_big_endian_way_finds_and_leaves_words_in_that_order() -> None:
+    system = System()
+    straight, turned = (way.route(DATA, 8).target for way in both_orders(system.bus.port("debugger")))
+    turned.poke(DATA, 8, 0x0102030405060708)
+    turned.poke(DATA + 4, 4, 0x0A0B0C0D)
+    assert straight.peek(DATA, 8) == system.peek(DATA) == 0x0D0C0B0A_04030201
+    assert turned.peek(DATA, 4) == 0x01020304
 
 
 @pytest.mark.parametrize("executor", [Plain, Agenda])

@@ -113,6 +113,20 @@ def test_who_finds_the_buffer_full_of_defective_hardware_waits_and_is_lost(execu
     assert machine.recorded == [LOOKUP + RECORD]
 
 
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+@pytest.mark.parametrize(("count", "after_ps", "lost"), [(1, -1, 1), (1, 0, 1), (2, 0, 1), (1, 1, 0)])
+def test_of_those_who_come_as_defective_hardware_gives_a_fault_away_one_is_lost(
+    executor: Any, count: int, after_ps: int, lost: int
+) -> None:
+    machine = Machine(executor, lose="40 ns", fault_buffer=4)
+    start = machine.sim.now + 1000 * NS
+    for at in (0, *[RECORD - MEMORY + 80 * NS + after_ps] * count):
+        machine.request(0x1000, TOO_WIDE, at_ps=start + at)
+    machine.run()
+    assert machine.iommu.fault_queue.lost == lost
+    assert [time - start for time in machine.recorded] == [LOOKUP + n * RECORD for n in range(1, 2 + count - lost)]
+
+
 def test_a_defective_buffer_is_free_again_after_faults_that_the_queue_does_not_take() -> None:
     machine = Machine(Agenda, lose="40 ns", fault_buffer=1)
     machine.iommu.registers.write(FQCSR.offset, 4, 0)

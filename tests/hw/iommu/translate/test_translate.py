@@ -275,7 +275,7 @@ def test_events_tell_how_each_translation_came_about() -> None:
     system.device(0x81).map(0x1000, DATA)
     system.context(0x82, system.dc())
     told: list[tuple[Any, ...]] = []
-    system.sim.probe(Translated).watch(lambda event: told.append((event.device_id, event.hit, event.pscid)))
+    system.sim.probe(Translated).watch(lambda of: told.append((of.device_id, of.hit, of.pscid, of.gscid)))
     system.sim.probe(WalkDone).watch(lambda event: told.append((event.kind, event.reads, event.fault)))
     system.translate(0x1000, 0x81)
     system.translate(0x1000, 0x81)
@@ -284,10 +284,10 @@ def test_events_tell_how_each_translation_came_about() -> None:
     assert told == [
         ("ddt", 2, False),
         ("page_table", 3, False),
-        (0x81, "walk", 1),
-        (0x81, "iotlb", 1),
+        (0x81, "walk", 1, 0),
+        (0x81, "iotlb", 1, 0),
         ("ddt", 1, False),
-        (0x82, "bare", 0),
+        (0x82, "bare", 0, 0),
         ("page_table", 1, True),
     ]
 

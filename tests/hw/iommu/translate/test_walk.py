@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from cosim.events import Busy
 from cosim.hw.dma.transaction import Status
 from cosim.hw.iommu.translate.leaf import HOST
 from cosim.hw.iommu.translate.tree import Tables
@@ -25,6 +26,25 @@ def iova_of(scheme: Scheme) -> int:
 
 def ids(values: list[tuple[Scheme, int]]) -> list[str]:
     return [f"{scheme.name}-level{level}" for scheme, level in values]
+
+
+@pytest.mark.parametrize(("turnaround", "longer"), [(0, 0), (5_000, 4_999)])
+def test_whoever_watches_is_told_of_each_walk_how_long_its_walker_was_busy(turnaround: int, longer: int) -> None:
+    """With the turnaround but for its last tick, in which it is handed over.
+
+    One entry of the directory is read, and three of the page table.
+    """
+    system = System(geometry=NO_CACHES, timing={"walker_turnaround": turnaround}, memory_ps=10_000)
+    system.device().map(0x1000, 0)
+    told: list[tuple[int, str, int]] = []
+    system.sim.probe(Busy).watch(lambda event: told.append((event.time, event.who, event.busy_ps)))
+    system.translate(0x1000)
+    system.run()
+    assert [(who, busy_ps) for _, who, busy_ps in told] == [
+        ("iommu0.walkers", 10_000 + longer),
+        ("iommu0.walkers", 30_000 + longer),
+    ]
+    assert told[-1][0] == system.sim.now
 
 
 # --- How many reads (validation target A1) ----------------------------------------------------------------------------
