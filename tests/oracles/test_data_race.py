@@ -14,7 +14,7 @@ from cosim.oracles import DataRace, Violation
 from cosim.sim.operations import Body, Work
 from cosim.sw.kernel.barriers import smp_mb
 from cosim.sw.kernel.locks import SpinLock
-from cosim.sw.kernel.objects import Object, cell, embed
+from cosim.sw.kernel.objects import Object, Ordering, cell, embed
 from cosim.units.quantities import US
 from tests.oracles.judging import judged as judged_events
 from tests.oracles.watching import watching
@@ -84,6 +84,21 @@ async def count_and_store(machine: Machine, thing: Thing) -> None:
     await thing.word.store(1)
 
 
+async def store_and_count_down(machine: Machine, thing: Thing) -> None:
+    await thing.word.store(1)
+    await thing.flag.fetch_add(-1, Ordering.RELEASE)
+
+
+async def count_up_and_store(machine: Machine, thing: Thing) -> None:
+    await thing.flag.fetch_add(1, Ordering.ACQUIRE)
+    await thing.word.store(1)
+
+
+async def store_and_count_relaxed(machine: Machine, thing: Thing) -> None:
+    await thing.word.store(1)
+    await thing.flag.fetch_add(1, Ordering.RELAXED)
+
+
 async def release(machine: Machine, thing: Thing) -> None:
     await thing.word.store(1, release=True)
 
@@ -142,6 +157,7 @@ def test_two_stores_that_nothing_orders_are_a_race_however_far_apart() -> None:
         (store_locked, store_locked),
         (store_and_publish, find_and_store),
         (store_and_count, count_and_store),
+        (store_and_count_down, count_up_and_store),
         (store_and_fence, fence_and_store),
         (release, store),
         (swap, store),
@@ -165,6 +181,8 @@ def test_an_order_of_any_kind_makes_it_none(first: Step, second: Step) -> None:
         (store_and_fence, store),
         (store, fence_and_store),
         (store_and_count, store),
+        (store_and_count_relaxed, count_up_and_store),
+        (store_and_count_down, store_and_count_down),
     ],
     ids=lambda step: step.__name__,
 )

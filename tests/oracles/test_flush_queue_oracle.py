@@ -125,6 +125,8 @@ def test_a_range_is_judged_once_its_thread_has_gone_on() -> None:
     before = timer(1, "armed"), replace(queued, time=2), replace(goes_on, time=3)
     for flushed in (Unmapped(4, "cpu0.irq5", "shared", PAGE, PAGE), FlushGivenUp(4, "shared", PAGE)):
         assert not judged_events(FlushQueue, *before, fires, flushed, queued, done), "the range before it has gone on"
+        early = *before[:2], fires, flushed, replace(goes_on, time=4)
+        assert not judged_events(FlushQueue, *early, queued, done), "the range before it was flushed even earlier"
 
 
 def timer(time: int, state: str) -> FlushTimer:
