@@ -66,6 +66,7 @@ def test_each_wake_up_of_a_thread_costs_at_most_one_activation() -> None:
     sim.env.process(ticking(sim, 10, 250))
     sim.env.run()
     assert executor.activations == 1 + 10
+    assert executor.events == 1 + 1000, "whenever they were"
 
 
 @pytest.mark.parametrize(("first", "second"), [(5, 5), (0, 5), (5, 0), (0, 0)])
