@@ -35,7 +35,7 @@ def test_what_is_flushed_is_right(driver: str):
     ("bonds", "found"), [("grouped", []), ("one-iommu-pointer", ["unmap returned, never invalidated"])]
 )
 @pytest.mark.parametrize("devices", [("nic0", "nic2"), ("nic2", "nic0")], ids=str)
-def test_an_iommu_that_is_not_told_of_an_unmap_is_seen(devices: tuple[str, str], bonds: str, found: list[str]):
+def test_an_iommu_that_is_not_told_of_an_unmap_is_seen(devices: tuple[str, str], bonds: str, found: list[str]) -> None:
     """Whichever of the two it is."""
     small = Small(sets=[f"driver.bonds={bonds}"])
     small.make("shared")
