@@ -291,6 +291,16 @@ def test_misuse_is_answered_as_linux_answers_it(what: str, says: str) -> None:
     assert bench.buffers() == 0
 
 
+def test_who_maps_twice_is_told_where_the_page_led_before_and_leads_now() -> None:
+    bench = Bench().run(workload("misuse", domain="shared", what="map-twice"))
+    (mapped,) = (event for event in bench.events if isinstance(event, Mapped))
+    (line,) = bench.machine.log
+    before, _, now = line.removeprefix(f"warning: map of {mapped.iova:#x}, which was mapped to ").partition(", ")
+    assert int(before, 16) == mapped.address
+    assert now.startswith("succeeded: it leads to ")
+    assert int(now.rpartition(" ")[2], 16) not in (0, mapped.address)
+
+
 @pytest.mark.parametrize(("gap", "times"), [("0 ns", range(50, 110)), ("2 ms", range(3, 6))])
 def test_a_domain_that_does_not_exist_is_logged_at_a_bearable_pace(gap: str, times: range) -> None:
     bench = Bench().run(workload("map-unmap", domain="nowhere", gap=gap), until=10 * MS)

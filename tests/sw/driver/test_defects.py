@@ -153,11 +153,14 @@ def test_a_device_that_is_blocked_reaches_nothing_and_one_without_a_table_everyt
     driver = machine.core.driver
     assert driver.blocked is not None
     kept = DATA if attach == "keeps-invalidated" else None
+    last: list[str] = []
     for domain, reached in ((driver.blocked, None), (driver.identity, DATA), (driver.blocked, kept)):
         machine.run(machine.core.replace("dev0", domain))
         assert Tc(machine.memory.peek(machine.context(1), 8)).v == (domain is driver.identity)
-        assert all(command.startswith("IOFENCE") for command in machine.commands()[-1:])
+        last = machine.commands()[-1:]
+        assert all(command.startswith("IOFENCE") for command in last)
         assert machine.read(1, DATA) == reached
+    assert last, "a context that was valid is gone behind a fence"
 
 
 def test_v2_flushes_no_pscid_for_a_device_that_leaves_for_no_table_and_takes_it_back() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from cosim.events import RegisterWritten
 from cosim.hw.dma.transaction import Transaction
 from cosim.spec.register_map import FQH
+from cosim.spec.registers import Cqcsr
 from cosim.sw.driver.policies.interrupts import COMPLAINTS, COMPLAINTS_PS
 from cosim.units.quantities import MS
 from tests.sw.driver.machine import Machine
@@ -60,3 +63,17 @@ def test_on_a_shared_wire_a_fault_wakes_the_fault_queues_thread_alone() -> None:
     machine.read(1, 0x4000_0000)
     assert len(told(machine)) == 1
     assert not any("cqcsr" in line for line in machine.trace())
+
+
+@pytest.mark.parametrize("error", ["cqmf", "cmd_to", "cmd_ill", "fence_w_ip", None])
+def test_whatever_stops_or_interrupts_for_the_command_queue_is_told_and_cleared(error: str | None) -> None:
+    """Each alone; where there is nothing, the interrupt is acknowledged and nothing is told."""
+    machine = Machine()
+    machine.boot()
+    registers = machine.iommus[0].registers
+    registers.cqcsr = Cqcsr.of(cqen=1, cie=1, cqon=1, **({error: 1} if error else {}))
+    machine.run(machine.driver.policies.interrupts.cmdq_process(machine.driver, machine.core.iommus["iommu0"]))
+    names = {"cqmf": "memory fault", "cmd_to": "time-out", "cmd_ill": "illegal", "fence_w_ip": "fence interrupt"}
+    wanted = ", ".join(f"{name} {int(error == field)}" for field, name in names.items())
+    assert machine.log == ([f"warning: iommu0: command queue error: {wanted}"] if error else [])
+    assert registers.cqcsr == Cqcsr.of(cqen=1, cie=1, cqon=1)

@@ -188,6 +188,13 @@ def test_up_to_512_pages_are_named_one_by_one_and_more_are_all(pages: int, comma
     assert len(list(Ranges().needed(Capabilities(0), 1, gather))) == commands
 
 
+def test_where_the_page_table_tells_no_stride_each_page_is_named() -> None:
+    gather = Gather()
+    gather.add(IOVA, 3 * PAGE)
+    named = [Iotinval.vma(pscid=1, addr=IOVA + n * PAGE) for n in range(3)]
+    assert list(Ranges().needed(Capabilities(0), 1, gather)) == named
+
+
 def test_what_spans_both_halves_of_the_address_space_is_all() -> None:
     """No range has so many pages."""
     gather = Gather(stride=PAGE)

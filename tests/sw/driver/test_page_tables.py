@@ -356,6 +356,16 @@ def test_v2_as_posted_unmaps_nothing_above_the_first_page() -> None:
 # --- Root and node --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("tables", ["per-page", "cpu-mode"])
+@pytest.mark.parametrize(("node", "dirty"), [(1, True), (2, False)])
+def test_a_domain_has_the_node_of_its_iommu_and_its_way_with_dirty_bits(tables: str, node: int, dirty: bool) -> None:
+    machine = Machine(cells={"tables": tables}, iommu={"capabilities": {"amo_hwad": dirty}, "geometry": SMALL_QUEUES})
+    machine.boot()
+    machine.run(machine.core.iommus["iommu0"].node.store(node))
+    made = machine.run(machine.core.domain_alloc("fresh", "dev0")).object
+    assert [machine.memory.peek(at.address, 8) for at in (made.node, made.dirty_by_hardware)] == [node, dirty]
+
+
 def test_a_map_before_the_first_attach_needs_a_root() -> None:
     """B10: a domain whose root comes with the attach cannot be mapped before."""
     for cells, oops in (({}, False), ({"tables": "root-at-attach"}, True)):

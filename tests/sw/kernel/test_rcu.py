@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.events import Switched
+from cosim.events import KernelLog, Switched
 from cosim.sim.operations import Oops, Sleep, Work
 from cosim.sw.kernel.irq import IrqReturn
 from cosim.sw.kernel.kernel import Kernel
@@ -293,8 +293,11 @@ def test_a_reader_of_ninety_seconds_is_warned_of_at_21_s_and_costs_little() -> N
     machine.start(synchronize(machine, 1 * MS, writers), cpu="cpu1")
     switches: list[Switched] = []
     machine.sim.probe(Switched).watch(switches.append)
+    warned: list[int] = []
+    machine.sim.probe(KernelLog).watch(lambda event: warned.append(event.time))
     machine.go(until=200 * S)
     assert len(switches) < 30, "nobody looks while nothing changes"
     assert 90 * S < writers[0] < 90 * S + 2 * SCAN
     stalls = [text.partition(" for ")[2].split(" (")[0] for text in machine.log]
     assert stalls == ["21 s on cpu0.reader", "84 s on cpu0.reader"]
+    assert [abs(at - 1 * MS - age * S) <= SCAN for at, age in zip(warned, (21, 84), strict=True)] == [True] * 2

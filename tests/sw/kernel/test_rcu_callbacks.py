@@ -189,3 +189,28 @@ def test_a_callback_that_comes_while_its_batch_waits_is_waited_for_anew() -> Non
 def test_a_callback_is_there_when_the_thread_that_calls_it_is_told_of_it() -> None:
     """The thread wakes while whoever adds the callback is interrupted behind its last operation."""
     assert Watched().go() == [(0, 1)]
+
+
+@pytest.mark.parametrize("delay_ps", [0, 3 * US])
+def test_a_batch_lets_others_come_for_its_delay_and_yields_to_nobody_without_one(delay_ps: int) -> None:
+    machine = machine_of()
+    calls: list[str] = []
+
+    async def noted(what: str) -> None:
+        calls.append(what)
+
+    batch = Batch(machine.kernel, lambda: noted("waits"), delay_ps)
+
+    async def works() -> None:
+        await batch.add(lambda: noted("called"))
+        body, answer, slept = batch.work(), None, []
+        while "called" not in calls:
+            op = body.send(answer)
+            slept += [op.duration_ps] if isinstance(op, Sleep) else []
+            answer = await op
+        assert slept == [delay_ps] * bool(delay_ps)
+        body.close()
+
+    machine.start(works())
+    machine.go(until=1 * MS)
+    assert calls == ["waits", "called"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
@@ -44,6 +46,13 @@ def test_a_variable_of_the_kernels_is_a_constant_to_the_driver() -> None:
     assert loaded.call("trouble_loads", NOWHERE + 8) == 0x0F0E_0D0C_0B0A_0908
     assert not loaded.asked
     assert f"store to the constant at {NOWHERE + 8:#x}" in loaded.dies("trouble_stores", NOWHERE + 8)
+
+
+def test_what_was_compiled_with_the_code_is_a_constant_too() -> None:
+    loaded = Loaded()
+    at, wanted = IMAGE.code.base + 8, int.from_bytes(IMAGE.code.data[8:16], "little")
+    assert loaded.call("trouble_loads", at) == wanted != 0
+    assert not loaded.asked
 
 
 def test_an_address_that_was_loaded_orders_the_store_through_it_and_one_that_was_given_does_not() -> None:
@@ -97,3 +106,16 @@ def test_a_descriptor_of_a_page_holds_what_was_stored_and_zeroes_elsewhere() -> 
     assert descriptors.load(at, 8) == descriptors.load(at + 16, 8) == 0
     assert [descriptors.page(at + n) for n in (0, 8, 63)] == [7 * PAGE] * 3
     assert descriptors.page(at + 64) == 8 * PAGE
+
+
+def test_the_drivers_own_variables_end_where_the_first_of_the_kernels_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In whatever order it names them."""
+    end = IMAGE.linked.data.end
+    given = {"acpi_disabled": end - 8, "pgtable_l4_enabled": end - 16, "pgtable_l5_enabled": end - 4}
+    for name, address in given.items():
+        monkeypatch.setitem(cast(dict[str, int], IMAGE.linked.given), name, address)
+    loaded = Loaded()
+    assert [loaded.call("trouble_loads", end - 8 * n) for n in (2, 1)] == [0, 1]
+    assert not loaded.asked
+    loaded.call("trouble_loads", end - 24)
+    assert loaded.asked

@@ -218,7 +218,12 @@ def test_a_gather_is_a_structure_of_the_drivers_and_comes_back_as_it_was(machine
 
     async def goes() -> None:
         hart = await driver.machine.hart()
-        driver._gather_from(hart, driver._gather_on(hart, given), found)
+        at, pages = driver._gather_on(hart, given), driver.machine.descriptors
+        head = at + driver.machine.layout.offset("iommu_iotlb_gather.freelist")
+        links = [pages.at(page) + driver.machine.link for page in given.freelist]
+        assert [hart.local(head, 8), *(pages.load(link, 8) for link in links)] == [*links, head]
+        assert [*(pages.load(link + 8, 8) for link in links), hart.local(head + 8, 8)] == [head, *links]
+        driver._gather_from(hart, at, found)
 
     machine.run(goes())
     assert found == given

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
 from cosim.events import KernelLog
+from cosim.isa.instruction import Instruction
 from cosim.object.dwarf import Member, Structure
 from cosim.sw.iommu_ops import Device, DeviceObject, Hardware
 from cosim.sw.object_driver.call import ARGUMENTS, SIE, Call
@@ -146,3 +147,65 @@ def test_a_string_is_printed_wherever_it_is(text: bytes | None, shown: str) -> N
     loaded.machine.go(until=10 * US)
     (line,) = loaded.machine.log
     assert line.startswith(f"warning: {shown}: -3 of 4")
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "shown"),
+    [
+        ("%c", 0x141, "A"),
+        ("%hhd", 0x1FF, "-1"),
+        ("%hx", 0x1_ABCD, "abcd"),
+        ("%u", 0x1_0000_0005, "5"),
+        ("%lu", 0x1_0000_0005, "4294967301"),
+        ("%ld", (1 << 64) - 7, "-7"),
+        ("%#06x", 0xAB, "0x00ab"),
+        ("%4X.", 0xAB, "  AB."),
+        ("%o", 8, "10"),
+        ("%p", 0x1000, "0x1000"),
+        ("%pe", (1 << 64) - errno.ENOMEM, "-ENOMEM"),
+    ],
+)
+def test_a_number_is_printed_in_its_size_and_form(text: str, value: int, shown: str) -> None:
+    loaded = Loaded()
+    at = loaded.kernel.static(16)
+    for number, byte in enumerate(text.encode()):
+        loaded.machine.memory.write(at + number, 1, byte)
+    loaded.machine.run(asked(loaded, "_dev_err", DEVICE, at, value))
+    assert loaded.machine.log == [f"error: {shown}"]
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_an_iommu_is_registered_and_keeps_its_operations_where_its_kernel_has_a_place(
+    monkeypatch: pytest.MonkeyPatch, keeps: bool
+) -> None:
+    loaded, ops = Loaded(), 0x1234_5678_9ABC
+    known = IMAGE.info.structures["iommu_device"]
+    if not keeps:
+        members = {name: member for name, member in known.members.items() if name != "ops"}
+        changed = Structure("iommu_device", known.size, members)
+        monkeypatch.setitem(IMAGE.info.structures, "iommu_device", changed)
+    iommu = loaded.kernel.static(known.size)
+    assert loaded.machine.run(asked(loaded, "iommu_device_register", iommu, ops, DEVICE)) == 0
+    assert loaded.driver.registered[DEVICE] == iommu
+    assert loaded.machine.memory.peek(iommu + known.members["ops"].offset, 8) == ops * keeps
+
+
+def test_interrupts_are_masked_and_unmasked_once_whoever_asks() -> None:
+    """What was there is told, and what changes nothing is no section."""
+    loaded = Loaded()
+
+    async def masks() -> list[tuple[int, int]]:
+        hart, found = await loaded.driver.hart(), []
+        for name, value in (
+            ("csrrc", 0),
+            ("csrrc", SIE),
+            ("csrrci", SIE),
+            ("csrrs", 0),
+            ("csrrsi", SIE),
+            ("csrrs", SIE),
+        ):
+            told = await hart.csr(Instruction(name, imm=0x100), value, IMAGE.code.base)
+            found.append((told, hart.context.irq))
+        return found
+
+    assert loaded.machine.run(masks()) == [(SIE, 0), (SIE, 1), (0, 1), (0, 1), (0, 0), (SIE, 0)]
