@@ -159,13 +159,6 @@ class Results:
             for command, topology, base, axes, metrics, model, began, number in rows
         ]
 
-    def settings(self, sweep: int | None = None) -> dict[str, dict[str, str]]:
-        """The points of a sweep, or of all of them, by their ids and in order, with what the axes say at each.
-
-        Of a point that is at several places it is what they say at the last one: `places` has all.
-        """
-        return {point: settings for _, _, point, settings in self.places(sweep)}
-
     def places(self, sweep: int | None = None) -> Iterator[tuple[int, int, str, dict[str, str]]]:
         """Sweep, place, point, and what the axes say there, of a sweep or of all of them, in order."""
         where, given = ("WHERE sweep = ?", (sweep,)) if sweep is not None else ("", ())

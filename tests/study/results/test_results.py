@@ -32,7 +32,7 @@ def test_what_was_added_is_there_when_it_is_opened_again(tmp_path: Path) -> None
     with Results(path) as results:
         (again,) = results.sweeps()
         assert (again.id, again.axes, again.metrics, again.model) == (row.id, row.axes, (READ,), model_version())
-        assert list(results.settings(row.id)) == ["b", "a"]
+        assert [point for _, _, point, _ in results.places(row.id)] == ["b", "a"]
         found = list(results.runs(row.id, histograms=True))
         assert [(run.id, dict(run.numbers), run.settings) for run in found] == [
             ("b0", {}, {ENTRIES: "8"}),
