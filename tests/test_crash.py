@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 import cosim.system.plan
 from cosim.cli import main
+from cosim.study.run.users_code import is_users_file
 
 TINY = Path(__file__).with_name("tiny.yaml")
 
@@ -74,3 +75,14 @@ def test_an_error_inside_cosim_says_so_with_exit_code_3(monkeypatch):
     failed = CliRunner().invoke(main, ["run", str(TINY), "-q"])
     assert failed.exit_code == 3
     assert failed.stderr.startswith("cosim: internal error: TypeError: ")
+
+
+@pytest.mark.parametrize(
+    ("named", "users"), [("cosim/sim/ranks.py", False), ("cosim/sim/mine.py", True), ("mine.py", True)]
+)
+def test_what_the_compiled_core_calls_its_files_are_files_of_cosim_wherever_it_runs(
+    monkeypatch, tmp_path, named, users
+):
+    """They are named from the folder that cosim is in."""
+    monkeypatch.chdir(tmp_path)
+    assert is_users_file(named) is users

@@ -70,7 +70,6 @@ class DataRace(Oracle):
         private = self._private.setdefault(event.cpu, {})
         for word in _words(event):
             self._objects[word] = known
-            self._last.pop(word, None)
             private[word] = None
 
     def freed(self, event: ObjectFreed) -> None:

@@ -10,6 +10,7 @@ from sys import _getframe
 from cosim.sim.clock import Clock
 from cosim.sim.footprints import Footprint, conflict
 from cosim.sim.gate import Gate
+from cosim.sim.heap import COMPILED
 from cosim.sim.places import place_of_caller
 from cosim.sim.ranks import Stage
 from cosim.sim.task import Routine
@@ -110,7 +111,7 @@ class Actions:
         A `footprint` that is called is looked up at each question.
         """
         gate = Gate(self.sim, 0, part)
-        place = place_of_caller(_getframe(1)) if self.watchers else ""
+        place = place_of_caller(_getframe(1)) if self.watchers and not COMPILED else ""
         action = Action(agent, owner, (), changes, gate.flush, place=place)
         if callable(footprint):
             action.touches = footprint

@@ -21,12 +21,11 @@ class Stage(IntEnum):
 class Initiator:
     """Whoever starts activities; hands out their ranks (stage, initiator, sequence), each once."""
 
-    __slots__ = ("_first", "_next", "number", "path")
+    __slots__ = ("_first", "_next", "number")
 
     def __init__(self, path: str, number: int) -> None:
         if number >> _INITIATOR_BITS:
             raise OverflowError(f"{path}: no run has more than {1 << _INITIATOR_BITS} initiators")
-        self.path = path
         self.number = number
         self._first = [(stage << _INITIATOR_BITS | number) << _SEQUENCE_BITS for stage in range(len(Stage) + 1)]
         self._next = 0

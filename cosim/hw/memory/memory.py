@@ -123,6 +123,8 @@ class Memory(Target):
         else:
             self.reads += 1
             self.writes += 1
+            self.read_bytes += size
+            self.written_bytes += size
             expected, desired = access.words
             old = self.read(address, size)
             if old == expected:

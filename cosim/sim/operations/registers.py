@@ -19,13 +19,12 @@ class MmioRead(Op[int]):
 class MmioWrite(Op[None]):
     """Write a device register over the bus; posted. Relaxed: no fence is implied."""
 
-    __slots__ = ("address", "after", "size", "value")
+    __slots__ = ("address", "size", "value")
 
-    def __init__(self, address: int, value: int, size: int = 4, *, after: int = 0, part: str = "mmio") -> None:
+    def __init__(self, address: int, value: int, size: int = 4, *, part: str = "mmio") -> None:
         self.address = address
         self.value = value
         self.size = size
-        self.after = after
         self.part = part
 
 

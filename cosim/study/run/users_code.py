@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import sysconfig
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -11,10 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from cosim.sw.driver.imported import PACKAGE, is_own
 from cosim.system.driver_options import DriverOptions
 
-PACKAGE = Path(__file__).parents[2]
-LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
 _FORGOTTEN = r"coroutine '.*' was never awaited"
 
 Place = tuple[str, int, str]
@@ -34,9 +32,14 @@ class Exited(RuntimeError):
 
 
 def is_users_file(name: str) -> bool:
-    """Whether a file is neither cosim's nor a library's."""
-    path = Path(name)
-    return path.suffix == ".py" and not any(path.is_relative_to(known) for known in (PACKAGE, *LIBRARIES))
+    """Whether a file, as a frame names it, is neither cosim's nor a library's."""
+    return name.endswith(".py") and is_own(_file(name))
+
+
+def _file(name: str) -> Path:
+    """The file of a frame: the compiled core names its own from the folder that cosim is in."""
+    inside = (PACKAGE.parent / name).resolve()
+    return inside if inside.is_relative_to(PACKAGE) and inside.is_file() else Path(name).resolve()
 
 
 @contextmanager
@@ -60,7 +63,7 @@ def told_as_errors(driver: DriverOptions) -> Iterator[None]:
 def _is_users_exit(trace: TracebackType | None) -> bool:
     """Whether the user's code ends the process, and not what a signal calls in the middle of that code."""
     files = [frame.filename for frame in traceback.extract_tb(trace)]
-    return any(map(is_users_file, files)) and not Path(files[-1]).is_relative_to(PACKAGE)
+    return any(map(is_users_file, files)) and not _file(files[-1]).is_relative_to(PACKAGE)
 
 
 @contextmanager

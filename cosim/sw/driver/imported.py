@@ -12,8 +12,9 @@ from importlib.machinery import PathFinder
 from importlib.util import resolve_name
 from pathlib import Path
 
-INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib"))
-PACKAGES = ("site-packages", "dist-packages")
+PACKAGE = Path(__file__).resolve().parents[2]
+_INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib"))
+_PACKAGES = {"site-packages", "dist-packages"}
 OURS = "cosim"
 
 State = tuple[int, int]
@@ -26,8 +27,8 @@ _read: dict[str, State] = {}
 def imported(path: Path) -> dict[str, Path]:
     """The modules of the user's own that a file imports, directly or through one another, with their files, sorted.
 
-    Own is what is neither cosim's nor installed. Only statements are seen, also those inside of functions. What has not
-    been imported so far is looked for beside the file.
+    Only statements are seen, also those inside of functions. What has not been imported so far is looked for beside the
+    file.
     """
     found: dict[str, Path] = {}
     left = [("", path)]
@@ -38,6 +39,12 @@ def imported(path: Path) -> dict[str, Path]:
                 found[name] = own
                 left.append((name, own))
     return dict(sorted(found.items()))
+
+
+def is_own(file: Path) -> bool:
+    """Whether a file is the user's own: neither cosim's nor installed."""
+    real = file.resolve()
+    return _PACKAGES.isdisjoint(real.parts) and not any(real.is_relative_to(each) for each in (PACKAGE, *_INSTALLED))
 
 
 def anew(path: Path) -> None:
@@ -66,11 +73,7 @@ def _own_file(name: str, folder: Path) -> Path | None:
         file = getattr(sys.modules[name], "__file__", None)
     else:
         file = _beside(name, folder)
-    if not file or not Path(file).is_file():
-        return None
-    real = Path(file).resolve()
-    installed = any(real.is_relative_to(each) for each in INSTALLED) or any(each in real.parts for each in PACKAGES)
-    return None if installed else Path(file)
+    return Path(file) if file and Path(file).is_file() and is_own(Path(file)) else None
 
 
 def _beside(name: str, folder: Path) -> str | None:

@@ -73,14 +73,13 @@ class IrqLine:
 class IrqAction:
     """One handler of a line with its thread; what `IrqLines.request` gives, for `IrqLines.free`."""
 
-    __slots__ = ("bit", "hard", "line", "name", "state", "thread")
+    __slots__ = ("bit", "hard", "line", "state", "thread")
 
     def __init__(
-        self, state: IrqActionState, line: IrqLine, name: str, bit: int, hard: HardHandler, thread: Callable[[], Body]
+        self, state: IrqActionState, line: IrqLine, bit: int, hard: HardHandler, thread: Callable[[], Body]
     ) -> None:
         self.state = state
         self.line = line
-        self.name = name
         self.bit = bit
         self.hard = hard
         self.thread = thread
@@ -115,7 +114,7 @@ class IrqLines:
             self._lines[cpu, vector] = line
         taken = {action.bit for action in line.actions}
         bit = next(1 << number for number in range(64) if 1 << number not in taken)
-        action = IrqAction(state, line, name, bit, hard, thread)
+        action = IrqAction(state, line, bit, hard, thread)
         line.actions = (*line.actions, action)
         await kernel.spawn(f"irq{vector}-{name}", self._serve(action), cpu, priority=URGENT)
         await state.ready.wait_until(bool, spin=False, part="sleep")
