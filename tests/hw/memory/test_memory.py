@@ -116,8 +116,7 @@ def test_a_compare_and_swap_stores_only_over_what_it_expects(memory: Memory) -> 
     assert committed(memory, AccessKind.CAS, BASE, 8, (4, 9)).words == (5,)
     assert memory.peek(BASE, 8) == 5
     assert committed(memory, AccessKind.CAS, BASE, 8, (5, 9)).words == (5,)
-    assert (memory.peek(BASE, 8), memory.reads, memory.writes) == (9, 2, 2)
-    assert (memory.read_bytes, memory.written_bytes) == (16, 16)
+    assert (memory.peek(BASE, 8), memory.reads, memory.read_bytes, memory.written_bytes) == (9, 2, 16, 16)
 
 
 def test_a_write_without_words_leaves_what_is_there(memory: Memory) -> None:
