@@ -158,12 +158,9 @@ class TimedHart(Sequencer):
         self.hart.execute(FULL_FENCE, self.sim.now, _newest)
         self.hart.refill(self.sim.now)
 
-    def _remember(self, target: object) -> bool:
-        if isinstance(target, Memory):
-            if self.hart.rules.past:
-                target.remember(self.options.history)
-            return True
-        return False
+    def _remember(self, target: object) -> None:
+        if isinstance(target, Memory) and self.hart.rules.past:
+            target.remember(self.options.history)
 
     def memory(self, address: int, size: int) -> Memory:
         """Who holds `size` bytes at `address`; Oops if that is no memory, or they are not aligned."""

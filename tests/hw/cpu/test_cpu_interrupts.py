@@ -239,10 +239,12 @@ def test_a_handler_has_a_name_of_its_own() -> None:
         bench.machine.cpu.wire(LINE, False)
         views.append(await Self())
 
-    bench = Bench()
+    bench, ended = Bench(), []
+    bench.machine.sim.probe(ThreadEnded).watch(lambda event: ended.append(event.who))
     bench.raise_at(2 * US)
     bench.run(work(5 * US), handler)
     assert views == [("cpu0.irq5", "cpu0")]
+    assert ended == ["cpu0.t0"], "a handler that returns is no thread that has ended"
 
 
 @pytest.mark.parametrize("wait", [Sleep(5), Sleep(0), Park(X, 0, spin=False)])

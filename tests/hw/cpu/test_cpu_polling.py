@@ -234,6 +234,17 @@ def test_polling_ends_when_the_loop_would_have_ended(
     assert run(awaited(op)) == run(polled(first, second))
 
 
+def test_a_sleeper_sees_what_changes_at_the_very_instant_of_its_read() -> None:
+    """It is awake one tick later, when the read is past, and makes it all the same."""
+
+    def run(body: Callable[[Poll], Any]) -> list[Any]:
+        machine = Machine(timing={"switch": "13 ps", "mmio_read": "58 ps"})
+        machine.at(262, lambda: machine.device.set(0, 1), Stage.COMMAND)
+        return outcome(machine, body(Poll(DEVICE, 0, timeout_ps=279, pause_ps=39, sleep=True)))
+
+    assert run(awaited) == run(polled) == [1, 291]
+
+
 @pytest.mark.parametrize("sleep", [False, True])
 def test_polling_for_90_s_costs_a_handful_of_events(sleep: bool) -> None:
     machine = Machine()

@@ -23,6 +23,7 @@ from cosim.sim.operations import (
     OnInterrupt,
     Op,
     PreemptDisable,
+    Sleep,
     Store,
     Work,
 )
@@ -203,6 +204,12 @@ def test_a_switch_and_a_wake_up_and_what_raises_masks_or_connects_an_interrupt_a
         "cpu0.t0.mask": (("cpu0", "irq", VECTOR),),
         "cpu0.message": (("cpu0", "irq", VECTOR),),
     }
+
+
+def test_each_wake_up_is_told_when_it_comes() -> None:
+    """What is added to twice 10 us are the switches, and the interrupt."""
+    run = Held({}, Sleep(10 * US), Sleep(10 * US))
+    assert [taken.time // US for taken in run.taken if taken.agent == "cpu0.t0.wake"] == [0, 11, 23]
 
 
 def test_an_interrupt_that_is_withdrawn_while_it_is_held_takes_its_name_along() -> None:

@@ -346,6 +346,8 @@ class TestWatching:
         registers.poke(BASE + CQB.offset, 4, 5)
         registers.poke(BASE + CQB.offset + 4, 4, 7)
         assert registers.peek(BASE + CQB.offset, 8) == 7 << 32 | 5
+        registers.poke(BASE + CQB.offset, 4, 6)
+        assert registers.peek(BASE + CQB.offset, 8) == 7 << 32 | 6
 
 
 class TestWhatIsNotImplemented:
