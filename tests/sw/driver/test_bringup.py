@@ -42,6 +42,25 @@ def test_a_directory_of_fewer_levels_is_taken_if_there_is_no_other(levels: int, 
     assert machine.iommus[0].registers.ddtp.iommu_mode == tried[-1]
 
 
+def test_a_directory_that_no_mode_switches_on_is_an_error() -> None:
+    """Bare is none, and devices would get through."""
+    machine = Machine()
+    registers = machine.iommus[0].registers
+    registers.lock(DDTP, lambda: True)
+    with pytest.raises(KernelError, match="EINVAL: mode 2 was set, mode 0 is read"):
+        machine.run(machine.core.probe_iommu(machine.hardware[0]))
+    assert machine.kernel.pages.purposes() == {}
+
+
+def test_an_iommu_that_stays_off_is_not_taken_for_one_that_lets_devices_through() -> None:
+    machine = probed()
+    iommu = IommuDevice(machine.core.iommus["iommu0"].address)
+    machine.run(set_mode(machine.driver, iommu, IommuMode.OFF))
+    machine.iommus[0].registers.lock(DDTP, lambda: True)
+    with pytest.raises(KernelError, match="EINVAL: mode 1 was set, mode 0 is read"):
+        machine.run(set_mode(machine.driver, iommu, IommuMode.BARE))
+
+
 def test_a_ring_is_halved_until_there_is_memory_for_it() -> None:
     """The command queue takes the only 128 KiB in one piece; the fault queue makes do with half."""
     machine = probed(iommu={}, size=320 * KIB)
@@ -183,6 +202,18 @@ def test_faults_are_served_however_the_iommu_interrupts(options: dict[str, Any],
         machine.go(machine.sim.now + 100 * US)
     assert len(machine.log) == 3
     assert bool(machine.iommus[0].registers.fctl.wsi) is ("wire" in name)
+
+
+@pytest.mark.parametrize("messages", [True, False])
+@pytest.mark.parametrize("former", [0, 1])
+def test_how_an_iommu_interrupted_a_former_kernel_does_not_matter(former: int, messages: bool) -> None:
+    machine = Machine(iommu={"capabilities": {"igs": "both"}, "geometry": SMALL_QUEUES}, messages=messages)
+    registers = machine.iommus[0].registers
+    registers.put(FCTL, registers.fctl.replace(wsi=former))
+    machine.boot()
+    assert registers.fctl.wsi == (not messages)
+    assert machine.read(1, IOVA) is None
+    assert len(machine.log) == 1
 
 
 def test_vectors_that_a_former_kernel_has_masked_send_messages_again() -> None:
@@ -337,9 +368,10 @@ def test_the_contexts_of_all_devices_are_watched() -> None:
     assert {event.device_id for event in changed} == {1, 2, 3}
 
 
-def test_removal_gives_everything_back() -> None:
+@pytest.mark.parametrize("bonds", CELLS["bonds"])
+def test_removal_gives_everything_back(bonds: str) -> None:
     """Rings, directory and bonds; what is left is the domain, which is nobody's."""
-    machine = Machine()
+    machine = Machine(cells={"bonds": bonds, **NEEDS.get(("bonds", bonds), {})})
     domain = machine.boot(devices=3)
     before = machine.kernel.pages.purposes()
 
