@@ -89,9 +89,8 @@ class PrintsAndClears:
         """The first record that is not served yet, and how many there are; `fqt` is read only if none is known of."""
         queue = iommu.faults
         head, tail = await queue.head.load(), await queue.tail.load()
-        known = (tail - head) % COUNTS
-        if 0 < known < COUNTS // 2:
-            return head, known
+        if tail != head:
+            return head, (tail - head) % COUNTS
         deadline = (await Now()).time + INDEX_PS
         index = await iommu.read(FQT)
         while index >= entries:
