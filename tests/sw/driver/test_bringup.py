@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cosim.events import CallDone, ContextChanged, RegisterWritten
+from cosim.events import CallDone, RegisterWritten
 from cosim.hw.dma.transaction import Transaction
 from cosim.sim.operations import Now
 from cosim.spec.register_map import CQCSR, DDTP, FCTL, FQCSR, MSI_ADDR, MSI_VEC_CTL
@@ -31,34 +31,6 @@ def probed(**options: Any) -> Machine:
     machine = Machine(**options)
     machine.run(machine.core.probe_iommu(machine.hardware[0]))
     return machine
-
-
-@pytest.mark.parametrize(("levels", "tried"), [(3, [4]), (2, [4, 3]), (1, [4, 3, 2])])
-def test_a_directory_of_fewer_levels_is_taken_if_there_is_no_other(levels: int, tried: list[int]) -> None:
-    """Three levels are tried first; an IOMMU that has not so many goes on reading Off."""
-    machine = probed(iommu={"geometry": SMALL_QUEUES | {"ddt_levels": levels}})
-    written = [int(line.split("=")[1], 16) for line in machine.trace() if line.startswith("W ddtp")]
-    assert [Ddtp(value).iommu_mode for value in written] == [0, *tried]
-    assert machine.iommus[0].registers.ddtp.iommu_mode == tried[-1]
-
-
-def test_a_directory_that_no_mode_switches_on_is_an_error() -> None:
-    """Bare is none, and devices would get through."""
-    machine = Machine()
-    registers = machine.iommus[0].registers
-    registers.lock(DDTP, lambda: True)
-    with pytest.raises(KernelError, match="EINVAL: mode 2 was set, mode 0 is read"):
-        machine.run(machine.core.probe_iommu(machine.hardware[0]))
-    assert machine.kernel.pages.purposes() == {}
-
-
-def test_an_iommu_that_stays_off_is_not_taken_for_one_that_lets_devices_through() -> None:
-    machine = probed()
-    iommu = IommuDevice(machine.core.iommus["iommu0"].address)
-    machine.run(set_mode(machine.driver, iommu, IommuMode.OFF))
-    machine.iommus[0].registers.lock(DDTP, lambda: True)
-    with pytest.raises(KernelError, match="EINVAL: mode 1 was set, mode 0 is read"):
-        machine.run(set_mode(machine.driver, iommu, IommuMode.BARE))
 
 
 def test_a_ring_is_halved_until_there_is_memory_for_it() -> None:
@@ -274,14 +246,6 @@ def test_messages_that_nothing_receives_are_no_interrupts() -> None:
     assert error.value.code == errno.ENODEV
 
 
-def test_a_device_that_the_directory_has_no_room_for_is_refused() -> None:
-    machine = probed(iommu={"geometry": SMALL_QUEUES | {"ddt_levels": 2}})
-    machine.run(machine.core.probe_device("near", (0xFFFF,), "iommu0"))
-    with pytest.raises(KernelError) as error:
-        machine.run(machine.core.probe_device("far", (0x10000,), "iommu0"))
-    assert error.value.code == errno.ENODEV
-
-
 def test_an_iommu_that_was_removed_can_be_probed_again() -> None:
     machine = probed()
 
@@ -292,20 +256,6 @@ def test_an_iommu_that_was_removed_can_be_probed_again() -> None:
     machine.run(again())
     assert machine.iommus[0].registers.ddtp.iommu_mode == IommuMode.LVL3
     assert machine.log == []
-
-
-def test_contexts_are_told_of_until_their_iommu_is_removed() -> None:
-    """The page is somebody else's then."""
-    machine = Machine()
-    told: list[ContextChanged] = []
-    machine.sim.probe(ContextChanged).watch(told.append)
-    machine.boot()
-    place = machine.context(1)
-    assert [event.field for event in told] == ["fsc", "ta", "tc"]
-    machine.run(machine.core.remove_iommu("iommu0"))
-    assert [(event.field, event.value) for event in told[3:]] == [("tc", 0), ("fsc", 0), ("ta", 0)]
-    machine.memory.poke(place, 8, 0x1)
-    assert len(told) == 6
 
 
 def test_calls_are_told_with_parts_that_add_up() -> None:
@@ -358,14 +308,6 @@ def test_a_domain_for_which_no_pscid_is_left_leaves_nothing_behind() -> None:
         machine.run(machine.core.domain_alloc("another", "dev0"))
     assert error.value.code == errno.ENOMEM
     assert machine.kernel.pages.purposes() == before
-
-
-def test_the_contexts_of_all_devices_are_watched() -> None:
-    machine = Machine()
-    changed: list[ContextChanged] = []
-    machine.sim.probe(ContextChanged).watch(changed.append)
-    machine.boot(devices=3)
-    assert {event.device_id for event in changed} == {1, 2, 3}
 
 
 @pytest.mark.parametrize("bonds", CELLS["bonds"])
