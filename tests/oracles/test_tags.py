@@ -130,6 +130,13 @@ def test_an_attach_that_returns_says_what_became_of_the_old_context(commands: li
     assert kinds == ([] if state is None else [f"attach returned, context {state}"])
 
 
+def test_each_id_of_a_device_has_a_context_that_is_to_be_forgotten() -> None:
+    """That of the first was never valid, and nothing of it can be cached."""
+    change = [*named(1, 7, device_id=2), Attaching(5, "t", "nic0", "", (1, 2), "iommu0"), invalid(10, device_id=2)]
+    (told,) = judged(FlushPromises, *change, Attached(40, "t", "nic0", (1, 2), "", "iommu0"))
+    assert "may use the old context of device 2: never invalidated" in told.message
+
+
 # --- Who owns a PSCID ------------------------------------------------------------------------------------------------
 
 ATTACH = Attached(0, "cpu0.boot", "nic0", (1,), "mine", "iommu0")

@@ -29,6 +29,7 @@ STANDS = ["unrecovered-error: fqcsr.fqof is never cleared"]
         ((ILL, DONE, ILL), []),
         ((ILL, ILL, ILL), ["unrecovered-error: cmd_ill was cleared and comes again"]),
         ((FULL, KNOWN, RunEnded(100)), []),
+        ((FULL, replace(KNOWN, time=310), RunEnded(500)), []),
         ((FULL, RunEnded(500)), []),
         ((FULL, KNOWN, CLEARED, RunEnded(500)), []),
         ((FULL, KNOWN, RunEnded(500)), STANDS),

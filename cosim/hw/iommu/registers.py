@@ -174,7 +174,7 @@ class RegisterFile(Target):
     def stall(self, register: Register[Word], at_ps: int, duration_ps: int) -> None:
         """From `at_ps` on, let reads of an index register show what is no index, for so long: all ones."""
         rank = self.sim.initiator(f"{self.path}.{register.name}").rank(Stage.COMMAND)
-        self.sim.start(self._stall(register, duration_ps), rank, delay_ps=max(0, at_ps - self.sim.now))
+        self.sim.start(self._stall(register, duration_ps), rank, delay_ps=at_ps - self.sim.now)
 
     def _stall(self, register: Register[Word], duration_ps: int) -> Routine:
         self._unreadable.add(register.name)
@@ -251,7 +251,7 @@ class RegisterFile(Target):
         register = self._at(offset)
         if size == 8 and (register is None or register.size == 4):
             self.write(offset + 4, 4, value >> 32)
-            self.write(offset, 4, value & 0xFFFF_FFFF)
+            self.write(offset, 4, value)
         elif register is not None and register.present(self.capabilities):
             shift = 8 * (offset - register.offset)
             self._store(register, value << shift, (1 << 8 * size) - 1 << shift)

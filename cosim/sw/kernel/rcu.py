@@ -195,7 +195,7 @@ class Rcu:
             await Membarrier()
             if self._kernel.sim.exploring:
                 await self._touch_readers()
-            await state.completed.store(number, release=True)
+            await state.completed.store(number)
 
     async def _touch_readers(self) -> None:
         """A grace period begins, or ends: against every read section, and what the CPUs run."""

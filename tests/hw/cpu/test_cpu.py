@@ -77,6 +77,16 @@ def test_an_operation_of_no_cost_takes_a_tick() -> None:
     assert ends[-1] < 20
 
 
+@pytest.mark.parametrize(("store", "apart"), [(0, 1), (1, 1), (3, 3)])
+def test_stores_that_something_waits_for_leave_as_fast_as_they_may(store: int, apart: int) -> None:
+    machine = Machine(timing={"store": f"{store} ps"})
+    left: list[int] = []
+    for place in (X, Y):
+        machine.memory.watch(place, lambda: left.append(machine.sim.now))
+    timed(machine, Store(X, 1), Store(Y, 1), Fence("w", "r"), Load(X + 8))
+    assert left[1] - left[0] == apart
+
+
 def test_a_register_read_takes_hold_half_way_and_adds_the_time_of_the_device() -> None:
     machine = Machine()
     machine.device.latency_ps = 40 * NS

@@ -336,7 +336,9 @@ class TestWatching:
             registers.sim.env.run(until=time)
             shown.append(registers.read(FQT.offset, 4))
         assert shown == [3, 0xFFFF_FFFF, 0xFFFF_FFFF, 3]
-        assert told == [10 * NS, 15 * NS]
+        registers.stall(FQT, 12 * NS, 2 * NS)  # that time has passed: from the next tick on
+        registers.sim.env.run()
+        assert told == [10 * NS, 15 * NS, 16 * NS + 1, 18 * NS + 1]
         assert registers.fqt == 3
 
     def test_debug_access_changes_a_register_without_effects(self) -> None:

@@ -138,7 +138,7 @@ def test_a_write_with_too_few_words_is_refused(memory: Memory) -> None:
         max_size=30,
     )
 )
-@example([(True, 16, 8, 2**64 - 1), (True, 5, 12, 0), (False, 16, 8, 0)])
+@example([(True, 0, 24, 2**192 - 1), (False, 6, 4, 0), (True, 5, 12, 0), (False, 16, 8, 0)])
 def test_memory_is_an_array_of_bytes(accesses: list[tuple[bool, int, int, int]]) -> None:
     memory, twin = memory_of(Sim()), bytearray(128)
     for write, offset, size, value in accesses:

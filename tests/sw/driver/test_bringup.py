@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cosim.events import CallDone, ContextChanged, RegisterWritten
+from cosim.events import CallDone, RegisterWritten
 from cosim.hw.dma.transaction import Transaction
 from cosim.sim.operations import Now
 from cosim.spec.register_map import CQCSR, DDTP, FCTL, FQCSR, MSI_ADDR, MSI_VEC_CTL
@@ -31,15 +31,6 @@ def probed(**options: Any) -> Machine:
     machine = Machine(**options)
     machine.run(machine.core.probe_iommu(machine.hardware[0]))
     return machine
-
-
-@pytest.mark.parametrize(("levels", "tried"), [(3, [4]), (2, [4, 3]), (1, [4, 3, 2])])
-def test_a_directory_of_fewer_levels_is_taken_if_there_is_no_other(levels: int, tried: list[int]) -> None:
-    """Three levels are tried first; an IOMMU that has not so many goes on reading Off."""
-    machine = probed(iommu={"geometry": SMALL_QUEUES | {"ddt_levels": levels}})
-    written = [int(line.split("=")[1], 16) for line in machine.trace() if line.startswith("W ddtp")]
-    assert [Ddtp(value).iommu_mode for value in written] == [0, *tried]
-    assert machine.iommus[0].registers.ddtp.iommu_mode == tried[-1]
 
 
 def test_a_ring_is_halved_until_there_is_memory_for_it() -> None:
@@ -185,6 +176,18 @@ def test_faults_are_served_however_the_iommu_interrupts(options: dict[str, Any],
     assert bool(machine.iommus[0].registers.fctl.wsi) is ("wire" in name)
 
 
+@pytest.mark.parametrize("messages", [True, False])
+@pytest.mark.parametrize("former", [0, 1])
+def test_how_an_iommu_interrupted_a_former_kernel_does_not_matter(former: int, messages: bool) -> None:
+    machine = Machine(iommu={"capabilities": {"igs": "both"}, "geometry": SMALL_QUEUES}, messages=messages)
+    registers = machine.iommus[0].registers
+    registers.put(FCTL, registers.fctl.replace(wsi=former))
+    machine.boot()
+    assert registers.fctl.wsi == (not messages)
+    assert machine.read(1, IOVA) is None
+    assert len(machine.log) == 1
+
+
 def test_vectors_that_a_former_kernel_has_masked_send_messages_again() -> None:
     machine = Machine(iommu={"capabilities": {"igs": "msi"}, "geometry": SMALL_QUEUES}, messages=True)
     registers, vectors = machine.iommus[0].registers, range(len(machine.hardware[0].messages))
@@ -243,14 +246,6 @@ def test_messages_that_nothing_receives_are_no_interrupts() -> None:
     assert error.value.code == errno.ENODEV
 
 
-def test_a_device_that_the_directory_has_no_room_for_is_refused() -> None:
-    machine = probed(iommu={"geometry": SMALL_QUEUES | {"ddt_levels": 2}})
-    machine.run(machine.core.probe_device("near", (0xFFFF,), "iommu0"))
-    with pytest.raises(KernelError) as error:
-        machine.run(machine.core.probe_device("far", (0x10000,), "iommu0"))
-    assert error.value.code == errno.ENODEV
-
-
 def test_an_iommu_that_was_removed_can_be_probed_again() -> None:
     machine = probed()
 
@@ -261,20 +256,6 @@ def test_an_iommu_that_was_removed_can_be_probed_again() -> None:
     machine.run(again())
     assert machine.iommus[0].registers.ddtp.iommu_mode == IommuMode.LVL3
     assert machine.log == []
-
-
-def test_contexts_are_told_of_until_their_iommu_is_removed() -> None:
-    """The page is somebody else's then."""
-    machine = Machine()
-    told: list[ContextChanged] = []
-    machine.sim.probe(ContextChanged).watch(told.append)
-    machine.boot()
-    place = machine.context(1)
-    assert [event.field for event in told] == ["fsc", "ta", "tc"]
-    machine.run(machine.core.remove_iommu("iommu0"))
-    assert [(event.field, event.value) for event in told[3:]] == [("tc", 0), ("fsc", 0), ("ta", 0)]
-    machine.memory.poke(place, 8, 0x1)
-    assert len(told) == 6
 
 
 def test_calls_are_told_with_parts_that_add_up() -> None:
@@ -329,17 +310,10 @@ def test_a_domain_for_which_no_pscid_is_left_leaves_nothing_behind() -> None:
     assert machine.kernel.pages.purposes() == before
 
 
-def test_the_contexts_of_all_devices_are_watched() -> None:
-    machine = Machine()
-    changed: list[ContextChanged] = []
-    machine.sim.probe(ContextChanged).watch(changed.append)
-    machine.boot(devices=3)
-    assert {event.device_id for event in changed} == {1, 2, 3}
-
-
-def test_removal_gives_everything_back() -> None:
+@pytest.mark.parametrize("bonds", CELLS["bonds"])
+def test_removal_gives_everything_back(bonds: str) -> None:
     """Rings, directory and bonds; what is left is the domain, which is nobody's."""
-    machine = Machine()
+    machine = Machine(cells={"bonds": bonds, **NEEDS.get(("bonds", bonds), {})})
     domain = machine.boot(devices=3)
     before = machine.kernel.pages.purposes()
 

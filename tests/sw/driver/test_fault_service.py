@@ -8,8 +8,8 @@ import pytest
 
 from cosim.events import RegisterWritten
 from cosim.hw.dma.transaction import Transaction
-from cosim.spec.register_map import FQH
-from cosim.spec.registers import Cqcsr
+from cosim.spec.register_map import FQH, FQT
+from cosim.spec.registers import Cqcsr, Interrupt
 from cosim.sw.driver.policies.interrupts import COMPLAINTS, COMPLAINTS_PS
 from cosim.units.quantities import MS
 from tests.sw.driver.machine import Machine
@@ -45,6 +45,20 @@ def test_ten_faults_are_told_in_five_seconds_and_ten_more_in_the_next() -> None:
     machine.read(1, 0x5000_0000, settle_ps=COMPLAINTS_PS)
     machine.read(1, 0x6000_0000)
     assert told(machine)[COMPLAINTS:] == [0x6000_0000]
+
+
+@pytest.mark.parametrize(("interrupts", "told_again"), [("prints-and-clears", False), ("v2", True)])
+def test_who_has_moved_the_head_back_tells_of_what_stands_there(interrupts: str, told_again: bool) -> None:
+    """C12, and what follows: the next fault is told behind sixteen records that were never written."""
+    machine = Machine(cells={"interrupts": interrupts})
+    machine.boot()
+    registers = machine.iommus[0].registers
+    for index in (0x8000_0000, 0):
+        registers.put(FQT, index)
+        machine.iommus[0].interrupts.raise_(Interrupt.FQ)
+        machine.go(machine.sim.now + 400 * MS)
+    assert told(machine) == [0] * COMPLAINTS * told_again
+    assert registers.fqh == 0
 
 
 def test_an_overflow_is_told_and_cleared() -> None:

@@ -30,6 +30,27 @@ def test_a_lost_command_is_no_success_of_the_fence_behind_it() -> None:
     assert gather.kept
 
 
+@pytest.mark.parametrize("first", ["flush", "release"])
+def test_the_first_command_of_all_counts_as_sent(first: str) -> None:
+    """Where the IOMMU was told of nothing when it came into service."""
+    machine = Machine("ideal", cells={"bringup": {"without": ["iodir-of-all", "iotinval-of-all", "fence-of-all"]}})
+    domain = machine.boot()
+    assert not machine.commands()
+    gather = Gather()
+
+    async def flush() -> bool | None:
+        await iommu_map(machine.driver, domain, IOVA, DATA, PAGE, BOTH)
+        await iommu_unmap_fast(machine.driver, domain, IOVA, PAGE, gather)
+        return await machine.driver.iotlb_sync(domain, gather)
+
+    if first == "flush":
+        assert machine.run(flush()) is True
+    else:
+        machine.run(machine.core.release_device("dev0"))
+    assert len(machine.commands()) > 1
+    assert not machine.log
+
+
 def test_a_table_is_kept_from_whoever_asks_next_when_its_flush_has_failed() -> None:
     machine, domain = stalled("ideal")
     gather = Gather()

@@ -14,7 +14,7 @@ from cosim.sim.loaded import Loaded as LoadedValue
 from cosim.sim.operations import Store
 from cosim.spec.pagetable import PAGE
 from cosim.sw.iommu_ops import Hardware
-from cosim.sw.object_driver.machine import STACKS
+from cosim.sw.object_driver.machine import STACK, STACKS
 from cosim.sw.object_driver.pages import Descriptors
 from tests.sw.object_driver.test_running import IMAGE, Loaded
 
@@ -38,6 +38,13 @@ def test_what_stands_behind_the_last_variable_is_none() -> None:
     end = Loaded().driver.data_end
     for name in ("trouble_loads", "trouble_stores", "trouble_adds"):
         assert f"access to {end:#x}, where nothing is" in Loaded().dies(name, end)
+
+
+@pytest.mark.parametrize("beyond", [4, 8])
+@pytest.mark.parametrize("name", ["trouble_loads", "trouble_stores"])
+def test_what_reaches_beyond_the_stack_is_not_on_it(name: str, beyond: int) -> None:
+    at = STACKS + STACK - 8 + beyond
+    assert f"access to {at:#x}, on the stack of another call" in Loaded().dies(name, at)
 
 
 def test_a_variable_of_the_kernels_is_a_constant_to_the_driver() -> None:

@@ -17,7 +17,7 @@ from cosim.sw.object_driver.functions.table import FUNCTIONS
 from cosim.sw.object_driver.machine import LINK
 from cosim.sw.object_driver.structures import Structures
 from cosim.units.quantities import US
-from tests.sw.object_driver.test_running import IMAGE, Loaded
+from tests.sw.object_driver.test_running import IMAGE, Loaded, line_of
 
 DEVICE = 0x8100_0000
 
@@ -48,6 +48,74 @@ def test_what_is_allocated_for_a_device_is_all_of_its_size_and_goes_with_it() ->
     loaded.kernel.pages.fail([1])
     assert loaded.call("trouble_allocates_for", DEVICE, 24) == 0
     assert loaded.driver.held[DEVICE] == [(address, 0)]
+
+
+class Listed(Loaded):
+    """A list of `head` and `entry`, and what is on none, each called by its name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = {name: self.kernel.static(16) for name in ("head", "entry", "new")}
+        self.places |= {"null": 0, "poison1": 0xDEAD_0000_0000_0100, "poison2": 0xDEAD_0000_0000_0122}
+        self.link("head", "entry", "entry")
+        self.link("entry", "head", "head")
+
+    def link(self, name: str, following: str, before: str) -> None:
+        for offset, other in enumerate((following, before)):
+            self.machine.memory.write(self.places[name] + 8 * offset, 8, self.places[other])
+
+    def found(self, what: str, check: str, *names: str) -> str:
+        """What is told of when a check fails, with names in the place of addresses; empty if it does not."""
+        failed = self.call(check, *(self.places[name] for name in names))
+        assert failed == len(self.machine.log)
+        if not failed:
+            return ""
+        told = self.machine.log[0].replace(f"{self.places[names[0]]:#x}", names[0])
+        begun = f"error: list_{what} corruption in {check} (checks.c:{line_of(f'return !__list_{what}', 'checks.c')}): "
+        assert told.startswith(begun)
+        return told.removeprefix(begun)
+
+
+@pytest.mark.parametrize(
+    ("names", "link", "wanted"),
+    [
+        ("new entry head", "", ""),
+        ("new head entry", "", ""),
+        ("new null entry", "", "a link is null"),
+        ("new head null", "", "a link is null"),
+        ("new head entry", "head new entry", "its neighbours are not linked with each other"),
+        ("new head entry", "entry head new", "its neighbours are not linked with each other"),
+        ("head head entry", "", "head is added twice"),
+        ("entry head entry", "", "entry is added twice"),
+    ],
+)
+def test_a_list_is_looked_at_before_an_entry_is_added(names: str, link: str, wanted: str) -> None:
+    """As where the kernel has CONFIG_DEBUG_LIST. An entry is added behind the one and before the other."""
+    listed = Listed()
+    if link:
+        listed.link(*link.split())
+    assert listed.found("add", "checks_adding_fails", *names.split()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("link", "wanted"),
+    [
+        ("", ""),
+        ("entry null head", "a link is null"),
+        ("entry head null", "a link is null"),
+        ("entry poison1 poison2", "entry was taken out before"),
+        ("entry poison1 head", "entry was taken out before"),
+        # Under RCU, with its way on left to those that are under way.
+        ("entry head poison2", "entry was taken out before"),
+        ("head new entry", "the neighbours of entry do not lead to it"),
+        ("head entry new", "the neighbours of entry do not lead to it"),
+    ],
+)
+def test_a_list_is_looked_at_before_an_entry_is_taken_out(link: str, wanted: str) -> None:
+    listed = Listed()
+    if link:
+        listed.link(*link.split())
+    assert listed.found("del", "checks_taking_out_fails", "entry") == wanted
 
 
 @pytest.mark.parametrize(("error", "name"), [(errno.ENODEV, "ENODEV"), (9999, "9999")])

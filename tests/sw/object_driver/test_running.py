@@ -291,37 +291,6 @@ def test_lockdep_is_told_of_a_lock_and_the_lock_is_taken_all_the_same(loaded: Lo
     assert loaded.machine.memory.read(loaded.word, 4) == 0x0001_0001
 
 
-def test_a_list_is_looked_at_before_its_links_are_changed(loaded: Loaded) -> None:
-    """As where the kernel has CONFIG_DEBUG_LIST."""
-    head, entry = loaded.kernel.static(16), loaded.kernel.static(16)
-
-    def link(at: int, following: int, before: int) -> None:
-        loaded.machine.memory.write(at, 8, following)
-        loaded.machine.memory.write(at + 8, 8, before)
-
-    link(head, head, head)
-    assert not loaded.call("checks_adding_fails", entry, head, head)
-    assert loaded.call("checks_adding_fails", head, head, head)
-    link(head, entry, entry)
-    link(entry, head, head)
-    assert not loaded.call("checks_taking_out_fails", entry)
-    assert loaded.call("checks_adding_fails", entry, head, head)
-    link(entry, 0xDEAD_0000_0000_0100, 0xDEAD_0000_0000_0122)
-    assert loaded.call("checks_taking_out_fails", entry)
-    link(entry, head, 0xDEAD_0000_0000_0122)
-    assert loaded.call("checks_taking_out_fails", entry), "under RCU, with its way on left to those that are under way"
-    link(entry, head, entry)
-    assert loaded.call("checks_taking_out_fails", entry)
-    add, taken = (line_of(f"return !__list_{what}", "checks.c") for what in ("add", "del"))
-    adding, taking = "list_add corruption in checks_adding_fails", "list_del corruption in checks_taking_out_fails"
-    assert loaded.machine.log == [
-        f"error: {adding} (checks.c:{add}): {head:#x} is added twice",
-        f"error: {adding} (checks.c:{add}): its neighbours are not linked with each other",
-        *[f"error: {taking} (checks.c:{taken}): {entry:#x} was taken out before"] * 2,
-        f"error: {taking} (checks.c:{taken}): the neighbours of {entry:#x} do not lead to it",
-    ]
-
-
 def test_a_member_of_the_task_that_nobody_has_set_faults_when_it_is_read(loaded: Loaded) -> None:
     assert "reads task_struct.thread_info, which nobody has set" in loaded.dies("trouble_asks_where_it_runs")
 

@@ -29,7 +29,7 @@ class Sending(Loaded):
         super().__init__()
         machine, driver, layout = self.machine, self.driver, self.driver.layout
         driver.registers[BASE >> 12] = hardware = Hardware("iommu0", BASE, (), "cpu0")
-        ring = machine.run(self.kernel.pages.alloc(1, purpose="ring"))
+        self.ring = ring = machine.run(self.kernel.pages.alloc(1, purpose="ring"))
         driver.watch.written(hardware, BASE + CQB.offset, QueueBase.placed(ring, entries, Command.SIZE))
         self.first = entries - 3
         self.iommu = self.kernel.static(layout.size("own_iommu"))
@@ -66,6 +66,23 @@ def test_a_fence_is_waited_for_until_it_is_consumed_and_no_longer(entries: int, 
     (fence,) = fences
     assert fence.call == "cmd_sync"
     assert begun + consumed_at < fence.time < unlocked[-1], "the lock is held from one look to the end of that"
+
+
+def test_a_command_is_the_two_words_of_a_slot_each_time_that_both_are_stored() -> None:
+    """And no halves of words, nor what stands beside the ring in its page."""
+    sending = Sending(4)
+    sent: list[CommandSent] = []
+    sending.machine.sim.probe(CommandSent).watch(sent.append)
+
+    async def stores() -> None:
+        hart = await sending.driver.hart()
+        for slot, size in ((4, 8), (2, 4), (3, 8), (3, 8)):
+            for word in (0, 8):
+                await hart.store(sending.ring + slot * Command.SIZE + word, -1, slot, -1, size, IMAGE.code.base)
+        await hart.leave()
+
+    sending.machine.run(stores())
+    assert [(event.index, event.words) for event in sent] == [(3, (3, 3))] * 2
 
 
 def test_a_fence_is_waited_for_until_the_same_call_sends_the_next_one_or_returns() -> None:

@@ -192,6 +192,5 @@ class FencedAttach(BondFirst):
 
 def _numbers(driver: Skeleton) -> BondPscids:
     numbers = driver.policies.pscid
-    if not isinstance(numbers, BondPscids):
-        raise TypeError(f"{type(numbers).__name__} has no numbers of bonds")
+    assert isinstance(numbers, BondPscids), "the table says that one needs the other"
     return numbers

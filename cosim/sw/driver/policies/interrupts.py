@@ -34,6 +34,9 @@ INDEX_PS = 150 * MS
 COMPLAINTS, COMPLAINTS_PS = 10, 5 * S
 """Faults that are printed, and in which time: Linux's rate limit."""
 
+COUNTS = 1 << 64
+"""What `head` and `tail` are counted modulo: a head that was moved back from 0 is behind its tail all the same."""
+
 
 @dataclass(frozen=True)
 class PrintsAndClears:
@@ -86,8 +89,8 @@ class PrintsAndClears:
         """The first record that is not served yet, and how many there are; `fqt` is read only if none is known of."""
         queue = iommu.faults
         head, tail = await queue.head.load(), await queue.tail.load()
-        if tail > head:
-            return head, tail - head
+        if tail != head:
+            return head, (tail - head) % COUNTS
         deadline = (await Now()).time + INDEX_PS
         index = await iommu.read(FQT)
         while index >= entries:

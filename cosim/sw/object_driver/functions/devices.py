@@ -30,7 +30,7 @@ async def _ioremap_there(call: Call) -> int:
 
 
 async def _get_irq(call: Call) -> int:
-    hardware, number = call.machine.platform[call[0]], call[1] & 0xFFFF_FFFF
+    hardware, number = call.machine.platform[call[0]], call[1]
     return hardware.vectors[number] if number < len(hardware.vectors) else -errno.ENXIO
 
 

@@ -178,6 +178,27 @@ def test_a_third_stage_nests_as_the_second_does(executor: Any) -> None:
     assert len(reads) == (3 + 1) * (3 + 1) * (1 + 1) - 1
 
 
+def test_only_walks_of_the_same_tables_behind_the_same_tables_go_together() -> None:
+    """Of one tree, root, depth and tag, all the way through: what one walk reads is then for the other one as well."""
+    guest = Guest()
+    tree, second = guest.tree(SV39), guest.second_tables
+    elsewhere: Tables[Stage] = Tables(guest.second, guest.wide_root(), 3, (VM, -2))
+
+    def key(
+        tree: PageTable = tree,
+        root: int = 0x8000,
+        levels: int = 3,
+        tag: tuple[int, int] = (VM, 1),
+        behind: Tables[Stage] | None = second,
+    ) -> int:
+        return Tables(tree, root, levels, tag, behind=behind).key
+
+    tags = [key(tag=tag) for tag in ((VM, 2), (VM + 1, 1), (VM, -1), (-1, 1))]
+    others = [key(guest.tree(SV48)), key(root=0x9000), key(levels=2), key(behind=None), key(behind=elsewhere)]
+    assert key() == key()
+    assert len({key(), *tags, *others}) == 1 + len(tags) + len(others)
+
+
 def test_pointers_of_both_stages_are_cached_and_spare_the_reads_above_them() -> None:
     guest = Guest(nonleaf_entries=16)
     root = guest.guest_page()

@@ -107,6 +107,9 @@ def test_exercising_what_is_missing_names_it_and_having_it_does_not() -> None:
     assert refused(system, process_id=3) == Cause.TTYP_DISALLOWED  # located and checked, not exercised
     with pytest.raises(NotImplementedCapability, match="Sv39x4"):
         system.translate(0x1000)
+    system.context(2, system.dc(system.space()).replace(iohgatp=8 << 60 | 0x80004))
+    assert system.translate(1 << 38, 2).status is Status.UR  # by the first stage, which comes first
+    assert system.causes()[-1] == Cause.READ_PAGE_FAULT
 
 
 @pytest.mark.parametrize("sum_", [False, True])

@@ -204,8 +204,9 @@ def test_a_walker_is_busy_while_it_walks_and_not_at_the_end_of_its_walk(executor
     assert steps == [20] * whole + [round(2 * (walks % 10_000) / 1000)] + [0] * (38 - whole)
 
 
+@pytest.mark.parametrize("apart", [0, 1])
 @pytest.mark.parametrize("executor", [Plain, Agenda])
-def test_reads_of_all_walkers_start_an_interval_apart(executor: Any) -> None:
+def test_reads_of_all_walkers_start_an_interval_apart(executor: Any, apart: int) -> None:
     """Four walks at once: the reads of each come one after the other, and take turns with those of the others."""
     system = System(
         memory_ps=MEMORY,
@@ -219,11 +220,11 @@ def test_reads_of_all_walkers_start_an_interval_apart(executor: Any) -> None:
     system.translate(0, execute=True)
     system.invalidations.invalidate_vma(Iotinval.vma())
     start = system.sim.now + 1_000_000
-    txns = [system.request(n << 30, at_ps=start + n, translate_only=True) for n in range(4)]
+    txns = [system.request(n << 30, at_ps=start + n * apart, translate_only=True) for n in range(4)]
     system.run()
     # The first reads start at 0, 30, 60 and 90 ns, and whoever has read comes back behind those: a round is 120 ns.
-    assert [round((system.ended[txn] - start) / 1000) for txn in txns] == [320, 350, 380, 410]
-    assert [round(txn.parts.get("read_wait", 0) / 1000) for txn in txns] == [80, 110, 140, 170]
+    assert [system.ended[txn] - start for txn in txns] == [320_001, 350_001, 380_001, 410_001]
+    assert [txn.parts["read_wait"] for txn in txns] == [80_000 + n * (30_000 - apart) for n in range(4)]
     assert all(sum(txn.parts.values()) == system.latency(txn) for txn in txns)
 
 

@@ -1,0 +1,89 @@
+"""The device directory: which mode an IOMMU takes, what it has room for, and who is told of its contexts."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from cosim.events import ContextChanged, RegisterWritten
+from cosim.spec.register_map import DDTP
+from cosim.spec.registers import Ddtp, IommuMode
+from cosim.sw.driver.device import IommuDevice
+from cosim.sw.driver.device_directory import set_mode
+from cosim.sw.kernel.errors import KernelError
+from tests.sw.driver.machine import SMALL_QUEUES, Machine
+from tests.sw.driver.test_bringup import probed
+
+
+@pytest.mark.parametrize(("levels", "tried"), [(3, [4]), (2, [4, 3]), (1, [4, 3, 2])])
+def test_a_directory_of_fewer_levels_is_taken_if_there_is_no_other(levels: int, tried: list[int]) -> None:
+    """Three levels are tried first; an IOMMU that has not so many goes on reading Off."""
+    machine = probed(iommu={"geometry": SMALL_QUEUES | {"ddt_levels": levels}})
+    written = [int(line.split("=")[1], 16) for line in machine.trace() if line.startswith("W ddtp")]
+    assert [Ddtp(value).iommu_mode for value in written] == [0, *tried]
+    assert machine.iommus[0].registers.ddtp.iommu_mode == tried[-1]
+
+
+@pytest.mark.parametrize(
+    ("shown", "error"),
+    [
+        (Ddtp(0), "EINVAL: mode 2 was set, mode 0 is read"),
+        (Ddtp.of(iommu_mode=IommuMode.LVL2), "EINVAL: mode 4 was set, mode 3 is read"),
+        (Ddtp.of(busy=1), "EBUSY: ddtp stays busy after mode 4 was set"),
+    ],
+    ids=["off", "another", "busy"],
+)
+def test_a_directory_that_is_not_switched_on_as_asked_is_an_error(shown: Ddtp, error: str) -> None:
+    """One that stays off is not asked for Bare either: devices would get through."""
+    machine = Machine()
+    registers = machine.iommus[0].registers
+    registers.lock(DDTP, lambda: True)
+
+    def jam(event: RegisterWritten) -> None:
+        if event.offset == DDTP.offset and event.value:
+            registers.put(DDTP, shown)
+
+    machine.sim.probe(RegisterWritten).watch(jam)
+    with pytest.raises(KernelError, match=error):
+        machine.run(machine.core.probe_iommu(machine.hardware[0]))
+    assert machine.kernel.pages.purposes() == {}
+
+
+def test_an_iommu_that_stays_off_is_not_taken_for_one_that_lets_devices_through() -> None:
+    machine = probed()
+    iommu = IommuDevice(machine.core.iommus["iommu0"].address)
+    machine.run(set_mode(machine.driver, iommu, IommuMode.OFF))
+    machine.iommus[0].registers.lock(DDTP, lambda: True)
+    with pytest.raises(KernelError, match="EINVAL: mode 1 was set, mode 0 is read"):
+        machine.run(set_mode(machine.driver, iommu, IommuMode.BARE))
+
+
+def test_a_device_that_the_directory_has_no_room_for_is_refused() -> None:
+    machine = probed(iommu={"geometry": SMALL_QUEUES | {"ddt_levels": 2}})
+    machine.run(machine.core.probe_device("near", (0xFFFF,), "iommu0"))
+    with pytest.raises(KernelError) as error:
+        machine.run(machine.core.probe_device("far", (0x10000,), "iommu0"))
+    assert error.value.code == errno.ENODEV
+
+
+def test_the_contexts_of_all_devices_are_watched() -> None:
+    machine = Machine()
+    changed: list[ContextChanged] = []
+    machine.sim.probe(ContextChanged).watch(changed.append)
+    machine.boot(devices=3)
+    assert {event.device_id for event in changed} == {1, 2, 3}
+
+
+def test_contexts_are_told_of_until_their_iommu_is_removed() -> None:
+    """The page is somebody else's then."""
+    machine = Machine()
+    told: list[ContextChanged] = []
+    machine.sim.probe(ContextChanged).watch(told.append)
+    machine.boot()
+    place = machine.context(1)
+    assert [event.field for event in told] == ["fsc", "ta", "tc"]
+    machine.run(machine.core.remove_iommu("iommu0"))
+    assert [(event.field, event.value) for event in told[3:]] == [("tc", 0), ("fsc", 0), ("ta", 0)]
+    machine.memory.poke(place, 8, 0x1)
+    assert len(told) == 6
