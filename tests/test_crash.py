@@ -59,6 +59,43 @@ def test_what_python_lets_pass_in_a_users_driver_is_told_once_as_an_error(run, s
     assert failed.stderr.count("my_driver.py:5 in range") == 1
 
 
+OPERATIONS = "from cosim.sim import operations; from cosim.sim.operations import Fence as F, MmioWrite"
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("F('rw', 'rw')", "F: called without await, which does nothing"),
+        ("operations.Work(1)", "operations.Work: called without await"),
+        ("F('rw', 'rw'); MmioWrite(0, 4, 1)", "F, MmioWrite: called without await"),
+        ("if False: domain.root.store(0)", "domain.root.store: called without await"),
+    ],
+)
+def test_an_operation_that_a_users_driver_makes_and_does_not_await_is_told_before_it_runs(run, statement, said):
+    """It does nothing, and Python says nothing of it."""
+    failed = run(f"{OPERATIONS}\n        {statement}")
+    assert failed.exit_code == 2
+    assert failed.stderr.startswith(f"your code has failed: NeverAwaited: {said}")
+    assert "my_driver.py:6 in range" in failed.stderr
+    assert not failed.stdout
+
+
+def test_what_only_looks_like_an_operation_that_is_not_awaited_is_none(run):
+    """A function of that name, a method of what is no kernel object, and an operation that is awaited later."""
+    lines = [
+        OPERATIONS,
+        "operations = {}",
+        "operations.get(1)",
+        "def MmioWrite(*_): pass",
+        "MmioWrite(1)",
+        "if False: driver.kernel.heap.store(0)",
+        "later = F('rw', 'rw')",
+        "await later",
+        "await super().range(driver, domain, start, end)",
+    ]
+    assert run("\n        ".join(lines)).exit_code == 0
+
+
 def test_what_else_a_users_driver_warns_of_is_shown_and_fails_nothing(run):
     with pytest.warns(UserWarning, match="mind the gap"):
         warned = run("import warnings; warnings.warn('mind the gap'); await super().range(driver, domain, start, end)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from typing import Any
 
 import click
 
@@ -67,6 +68,22 @@ Exit codes:
   130  interrupted by Ctrl-C or SIGTERM"""
 
 
+class _Seeds(click.ParamType[frozenset[int]]):
+    """Seeds as the values of an axis are written."""
+
+    name = "VALUES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[int]:
+        from cosim.study.sweep.values import ValuesError, values_of
+
+        if isinstance(value, frozenset):
+            return value
+        try:
+            return frozenset(map(int, values_of(value)))
+        except (ValuesError, ValueError):
+            self.fail(f"{value!r} are no seeds, such as 0,1,2 or 0..9", param, ctx)
+
+
 @click.command(epilog=OF_STUDIES, short_help="Show what differs between two studies, and what of it is no chance.")
 @click.argument("first", metavar="FIRST.sqlite")
 @click.argument("second", metavar="SECOND.sqlite")
@@ -76,10 +93,14 @@ Exit codes:
     metavar="NAME",
     help="A number that is told point by point, by name or glob; without any, the mean latencies of devices.",
 )
+@click.option("--seeds", type=_Seeds(), help="Compare runs of these seeds alone: 0,1,2 or 0..9.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as one JSON object.")
 @guarded
-def compare(first: str, second: str, metrics: tuple[str, ...], as_json: bool) -> int:
+def compare(first: str, second: str, metrics: tuple[str, ...], seeds: frozenset[int] | None, as_json: bool) -> int:
     """Show what differs between two results files of `cosim sweep`: in the input, and at each point that is in both.
+
+    All runs of a point count, whichever sweep has made them. Where both files have several of equal seeds, these are
+    compared in pairs, and no others; else the means of all are.
 
     A difference is called real if it would be seen by chance once in twenty times at most, all numbers and points taken
     together. A mean latency that differs is followed by the parts that its difference is made of.
@@ -91,7 +112,7 @@ def compare(first: str, second: str, metrics: tuple[str, ...], as_json: bool) ->
 
     with Results(first) as one, Results(second) as other:
         check_metrics(metrics, one, other)
-        found = lay_side_by_side(one, other)
+        found = lay_side_by_side(one, other, seeds)
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=1))
     else:

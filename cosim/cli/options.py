@@ -27,7 +27,8 @@ Exit codes:
   1    the modelled system failed: a violation, a fault that was not expected
   2    wrong usage, an invalid file, or an output that cannot be written
   3    an error inside cosim
-  4    no progress, a deadlock, or the time limit of the host
+  4    no progress, a deadlock, the time limit of the host, or a search that
+       was stopped before it had made all of its unperturbed runs
   130  interrupted by Ctrl-C or SIGTERM; what was measured until then is kept
 A reader that stops reading, such as `head`, changes none of them."""
 

@@ -183,7 +183,7 @@ def _print(made: Sweep, results: Results, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"results": results.path, "points": [row.as_json() for row in rows]}, indent=1))
         return
-    print_table(rows)
+    print_table(rows, made.row.metrics)
     where = "" if results.path == ":memory:" else f", in {Path(results.path)}"
     missing = f"; {made.missing} are missing" if made.missing else ""
     click.echo(f"{made.made} of {made.total} runs were made now{where}{missing}")

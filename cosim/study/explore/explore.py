@@ -49,7 +49,7 @@ class Exploration:
     @property
     def exit_code(self) -> int:
         """0 if every row came out as it had to; 2 if a driver of the user's own has failed, or if there was nothing to
-        search in a topology; 4 if runs took too long on the computer for a row to be known, or none was made."""
+        search in a topology; 4 if too little of a row was run for anything to be known of it."""
         if self.interrupted:
             return 130
         if any(row.found is not None and row.found.sign.startswith("error:") for row in self.rows):
@@ -57,7 +57,7 @@ class Exploration:
         by_topology = groupby(self.rows, key=lambda row: row.name)
         if any(all(row.nothing and row.found is None for row in rows) for _, rows in by_topology):
             return 2
-        if any(row.found is None and (row.late or not row.runs) for row in self.rows):
+        if any(row.unknown for row in self.rows):
             return 4
         return 0 if all(row.as_wanted for row in self.rows) else 1
 

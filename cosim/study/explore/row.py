@@ -121,6 +121,14 @@ class Row:
         """Whether there was nothing to search: no effect of the unperturbed runs was in conflict, and no choice."""
         return self.found is None and self.complete >= 0 and not self.conflicts[1] and self.strategy != "random"
 
+    @property
+    def unknown(self) -> bool:
+        """Whether nothing was found, and too little was run to say so.
+
+        A run took too long, or not even every combination of hold and starts was run unperturbed.
+        """
+        return self.found is None and (self.late > 0 or self.complete < 0)
+
     def note_inactive(self, threads: Iterable[Mapping[str, str]]) -> None:
         """Note the threads that had no part in the unperturbed run of each cell."""
         for cell in threads:

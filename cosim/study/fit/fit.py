@@ -76,7 +76,8 @@ class Fit:
             raise TopologyError(problems)
 
     def _problems(self, parameter: Parameter) -> Iterable[Problem]:
-        """What is wrong with a parameter at either of its bounds."""
+        """What is wrong with a parameter at either of its bounds; what is wrong at both of them once."""
+        found: dict[Problem, None] = {}
         for position in (0.0, 1.0):
             value = parameter.at(position)
             try:
@@ -85,8 +86,8 @@ class Fit:
                 where = Position(f"-p {parameter.path}={parameter.text}")
                 for problem in error.problems:
                     ours = problem.position.file == f"-s {parameter.path}={value}"
-                    yield Problem(where if ours else problem.position, problem.path, problem.message)
-                return
+                    found[Problem(where if ours else problem.position, problem.path, problem.message)] = None
+        return found
 
     def _problems_of_points(self) -> Iterable[Problem]:
         """What is wrong with the settings of the first point."""

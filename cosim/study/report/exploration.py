@@ -150,6 +150,9 @@ def _notes(row: Row, rows: list[Row], names: Mapping[str, str]) -> Iterable[str]
         yield f"{row.alike} of the combinations of starts make no difference: the run is that of another one"
     if row.late:
         yield f"{row.late:,} took longer than a run may on this computer: --host-limit gives more time"
+    elif row.unknown and row.stopped in _MORE:
+        unperturbed = "its unperturbed run" if row.cells == 1 else f"all {row.cells:,} unperturbed runs"
+        yield f"nothing is known of it without {unperturbed}: {_MORE[row.stopped]}"
     if row.idle and row.runs:
         yield f"no run came to {', '.join(row.idle)}, which was taken out"
     if row.unreached:
@@ -205,6 +208,8 @@ def _mutants(mutants: Sequence[Row]) -> Iterable[str]:
             yield f"{said}: {', '.join(steps)}"
 
 
+_MORE = {"time": "--time gives more time", "schedules": "--schedules allows more"}
+"""What lets a search make more runs, by what has stopped it."""
 _BLIND = "nothing shows that this search could have found anything"
 
 

@@ -61,8 +61,18 @@ def _extent(found: Comparison, page: Page) -> Iterator[Text]:
     ]
     said = ", ".join([f"output: {len(found.points)} point{'s' * (len(found.points) != 1)} in both", *only, *failed])
     yield from words(f"{said}; {found.real:,} of {found.tested:,} numbers really differ", page)
+    if len(found.points) > FEW_POINTS:
+        alike = dict.fromkeys(map(_runs, found.points))
+        yield from words(f"at each point: {next(iter(alike))}" if len(alike) == 1 else _span(found), page)
     if all(1 in point.runs for point in found.points):
         yield from words("each has one run: nothing can be told to be no chance; --reps 5 makes more", page)
+
+
+def _span(found: Comparison) -> str:
+    """How many runs the points have, where not all have as many."""
+    counts = [(min(runs), max(runs)) for runs in zip(*(point.runs for point in found.points), strict=True)]
+    first, second = (f"{least}" if least == most else f"{least} to {most}" for least, most in counts)
+    return f"a point has {first} runs in the first, {second} in the second"
 
 
 def _points(found: Comparison, metrics: Sequence[str], page: Page) -> Iterator[Text]:
@@ -85,9 +95,18 @@ def _points(found: Comparison, metrics: Sequence[str], page: Page) -> Iterator[T
 def _title(point: PointChange) -> str:
     paths = list(point.settings)
     at = ", ".join(f"{name}={point.settings[path]}" for name, path in zip(short(paths), paths, strict=True))
-    runs = f"{point.runs[0]} and {point.runs[1]} runs" if point.runs[0] != point.runs[1] else f"{point.runs[0]} runs"
-    paired = f", {point.paired} of them paired by seed" if point.paired > 1 else ""
-    return f"{at or 'the only point'}: {runs} each{paired}"
+    return f"{at or 'the only point'}: {_runs(point)}"
+
+
+def _runs(point: PointChange) -> str:
+    """How many runs a point has on each side, and which of them are compared."""
+    first, second = point.runs
+    runs = f"{first} and {second} runs" if first != second else f"{first} run{'s' * (first != 1)} each"
+    if point.paired <= 1:
+        return runs
+    if point.paired == first == second:
+        return f"{runs}, {point.paired} of them paired by seed"
+    return f"{runs}, of which the {point.paired} pairs of equal seeds are compared"
 
 
 def _row(change: Change) -> tuple[str, ...]:

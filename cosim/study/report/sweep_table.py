@@ -14,47 +14,78 @@ from cosim.study.report.terminal import console_on
 from cosim.study.results.estimate import Estimate, Mean
 
 MOST_METRICS = 6
-"""As many columns of numbers, if nobody has asked for any by name."""
+"""As many columns of numbers, beside those that somebody has asked for by name."""
+NOT_MEASURED = "-"
+"""What stands for a mean that there is none of."""
 UNITS = (("_ps", 1e-3, "ns"), ("_gbps", 1.0, "Gb/s"), ("_rate", 100.0, "%"), ("utilisation", 100.0, "%"))
 """What numbers whose names end so are multiplied with, and the unit that they are in then."""
 
 
-def print_table(estimates: Sequence[Estimate], file: TextIO | None = None) -> None:
-    """Print the table to `file` (standard output if not given)."""
+def print_table(estimates: Sequence[Estimate], metrics: Sequence[str] = (), file: TextIO | None = None) -> None:
+    """Print the table to `file` (standard output if not given); `metrics` are names and globs that were asked for."""
     console = console_on(file)
-    for line in table(estimates, Page(max(40, console.width))):
+    for line in table(estimates, Page(max(40, console.width)), metrics):
         console.print(line, soft_wrap=True)
 
 
-def table(estimates: Sequence[Estimate], page: Page) -> Iterator[Text]:
-    """The lines of the table, and what of it is not known surely."""
+def table(estimates: Sequence[Estimate], page: Page, metrics: Sequence[str] = ()) -> Iterator[Text]:
+    """The lines of the table, and what of it is not known surely.
+
+    Where the page is too narrow for all columns, numbers stand in blocks one below the other, each with its axes.
+    """
     if not estimates:
         return
     paths = list(dict.fromkeys(path for each in estimates for path in each.settings))
-    columns, left_out = _columns(estimates, paths, page), ""
-    if columns.folds(page.width):
+    known = list(dict.fromkeys(name for each in estimates for name in each.means))
+    names = [name for number, name in enumerate(known) if number < MOST_METRICS or name in metrics]
+    blocks, left_out = [_columns(estimates, paths, names, page)], ""
+    if blocks[0].folds(page.width):
         apart = _apart(estimates, paths)
-        columns, left_out = _columns(estimates, apart, page), _left_out(estimates, paths, apart)
-    yield from columns.lines(page.width)
+        blocks, left_out = _blocks(estimates, apart, names, page), _left_out(estimates, paths, apart)
+    for number, block in enumerate(blocks):
+        if number:
+            yield Text()
+        yield from block.lines(page.width)
     if left_out:
         yield from words(left_out, page)
+    if len(known) > len(names):
+        yield from words(f"and {len(known) - len(names)} more numbers, which --json and --csv have", page)
+    if any(name not in each.means for each in estimates for name in names):
+        yield from words(f"{NOT_MEASURED} is not measured: no run of this point that ended well has this number", page)
     if any(each.means for each in estimates):
         yield from words(_note(estimates), page)
     if len({each.point for each in estimates}) < len(estimates):
         yield from words("rows of equal configurations share their runs", page)
 
 
-def _columns(estimates: Sequence[Estimate], paths: Sequence[str], page: Page) -> Columns:
-    names = list(dict.fromkeys(name for each in estimates for name in each.means))[:MOST_METRICS]
-    columns = Columns((*short(paths), "runs", *(heading(name) for name in names)))
+def _blocks(estimates: Sequence[Estimate], paths: Sequence[str], names: Sequence[str], page: Page) -> list[Columns]:
+    """The table as few tables that fit, if that is possible: with as many of the numbers as there is room for."""
+    blocks: list[Columns] = []
+    block: list[str] = []
+    for name in names:
+        wider = _columns(estimates, paths, [*block, name], page, first=len(blocks) <= 1)
+        if block and not wider.folds(page.width):
+            block.append(name)
+            blocks[-1] = wider
+        else:
+            block = [name]
+            blocks.append(_columns(estimates, paths, block, page, first=not blocks))
+    return blocks or [_columns(estimates, paths, names, page)]
+
+
+def _columns(
+    estimates: Sequence[Estimate], paths: Sequence[str], names: Sequence[str], page: Page, *, first: bool = True
+) -> Columns:
+    """A block of the table; the `first` one says how many runs there are, and why some have failed."""
+    columns = Columns((*short(paths), *(["runs"] if first else []), *(heading(name) for name in names)))
     for each in estimates:
-        below = [Text(f"  {each.reason}")] if each.failed else []
-        runs = f"{each.replications - each.failed}" if each.failed else f"{each.replications}"
+        good = f"{each.replications - each.failed}"
+        runs = f"{good} of {each.replications}" if each.failed else good
         columns.add(
             *(each.settings.get(path, "-") for path in paths),
-            f"{runs} of {each.replications}" if each.failed else runs,
+            *([runs] if first else []),
             *(spelled(name, each.means.get(name)) for name in names),
-            below=[line for text in below for line in words(text.plain.strip(), page, "", "  ", "  ")],
+            below=words(each.reason, page, "", "  ", "  ") if first and each.failed else [],
         )
     return columns
 
@@ -113,7 +144,7 @@ def heading(name: str) -> str:
 def spelled(name: str, mean: Mean | None) -> str:
     """A mean and half its interval, with as many digits as the interval has any meaning in."""
     if mean is None:
-        return "-"
+        return NOT_MEASURED
     _, factor, _ = _unit(name)
     value, half = mean.value * factor, mean.half * factor
     if not isfinite(half):

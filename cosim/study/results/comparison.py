@@ -1,14 +1,15 @@
 """What differs between two studies: in what was run, and in what came out, where that is no chance.
 
 Points are compared that the axes call the same. Where both have runs of the same seeds, their differences are taken
-one by one, so that what the seeds do to both is no noise; else the two means are compared (Welch). Of all numbers at
+one by one, so that what the seeds do to both is no noise; else the two means are compared (Welch). Every run of a point
+counts, whichever sweep has made it: each is a sample of the same. Of all numbers at
 all points together so many are called different that 5 % of them, at most, are expected to be so by chance (Benjamini
 and Hochberg 1995).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -142,9 +143,12 @@ class Comparison:
         }
 
 
-def compare(first: Results, second: Results) -> Comparison:
-    """Everything that differs. Raises TopologyError if the points of the two cannot be told to be the same."""
-    sides = (_Side(first), _Side(second))
+def compare(first: Results, second: Results, seeds: Collection[int] | None = None) -> Comparison:
+    """Everything that differs, in all runs there are of a point, or in those of some `seeds` alone.
+
+    Raises TopologyError if the points of the two cannot be told to be the same, or one has no run of these seeds.
+    """
+    sides = (_Side(first, seeds), _Side(second, seeds))
     shared = [path for path in sides[0].paths if path in sides[1].paths]
     keyed = [side.by(shared) for side in sides]
     both = [key for key in keyed[0] if key in keyed[1]]
@@ -167,7 +171,7 @@ AT_ONCE = 1000
 class _Side:
     """One of the two files, its runs as numbers by point."""
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Results, seeds: Collection[int] | None) -> None:
         sweeps = results.sweeps()
         if not sweeps:
             raise TopologyError([Problem(Position(results.path), (), "there is no sweep in it")])
@@ -181,7 +185,11 @@ class _Side:
         self.failed = 0
         self._rows: dict[str, list[Row]] = {}
         waiting: list[tuple[str, int, list[str], bytes]] = []
+        others: set[int] = set()
         for point, seed, outcome, names, numbers in results.table(self.last.model):
+            if seeds is not None and seed not in seeds:
+                others.add(seed)
+                continue
             if outcome != "ok":
                 self.failed += 1
                 continue
@@ -190,6 +198,9 @@ class _Side:
                 waiting = []
             waiting.append((point, seed, names, numbers))
         self._take(waiting)
+        if others and not self._rows and not self.failed:
+            why = f"no run in it has one of these seeds; its first is {min(others)}, its last {max(others)}"
+            raise TopologyError([Problem(Position(f"{self._path}, --seeds"), (), why)])
 
     def _take(self, rows: Sequence[tuple[str, int, list[str], bytes]]) -> None:
         """Take in runs whose names are the same list, many at once."""

@@ -119,12 +119,14 @@ def unknown_names(names: Collection[str], metrics: Sequence[str]) -> list[str]:
     if not names:
         return []
     wrong = [metric for metric in metrics if PART not in metric and not chosen(names, [metric])]
-    return [f"{metric}: no run has such a number; {_nearest(metric, names)}" for metric in wrong]
+    return [f"{metric}: {no_such(metric, names)}" for metric in wrong]
 
 
-def _nearest(metric: str, names: Iterable[str]) -> str:
-    near = closest(metric, names)
-    return f"did you mean {near}?" if near else "cosim list scalars has their names"
+def no_such(metric: str, names: Iterable[str], owner: str = "") -> str:
+    """What is said of a metric that is none of `names`, with the nearest of them, or whose it is meant to be."""
+    near = closest(metric, names) or (f"one of {owner}" if owner else "")
+    more = "" if near in names else "cosim list scalars has their names"
+    return " ".join(filter(None, ["no run has such a number;", f"did you mean {near}?" if near else "", more]))
 
 
 def _estimate(runs: Sequence[Stored], metrics: Sequence[str]) -> Estimate:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from cosim.study.run.forgotten import forgotten
 from cosim.sw.driver.imported import PACKAGE, is_own
 from cosim.system.driver_options import DriverOptions
 
@@ -46,11 +47,14 @@ def _file(name: str) -> Path:
 def told_as_errors(driver: DriverOptions) -> Iterator[None]:
     """Around what runs a driver: NeverAwaited and Exited for what its user has forgotten, or should not do.
 
-    Nothing is done for a driver that names no file of Python: to watch coroutines costs time.
+    An operation that nobody awaits is told before anything runs, by what is written in the file: there is nothing to
+    watch. Nothing is done for a driver that names no file of Python: to watch coroutines costs time.
     """
     if not any(".py" in str(each) for each in (driver.variant, *driver.cells.values())):
         yield
         return
+    if operations := forgotten(driver):
+        raise NeverAwaited(list(dict.fromkeys(name for name, _ in operations)), [place for _, place in operations])
     try:
         with _awaited():
             yield

@@ -83,7 +83,7 @@ class Study:
 
     def __str__(self) -> str:
         text = io.StringIO()
-        print_table(self.points, text)
+        print_table(self.points, self._sweep.row.metrics, text)
         return text.getvalue().rstrip("\n")
 
     def _completed(self) -> Any:

@@ -15,6 +15,7 @@ from cosim.study.results.results import Results, SweepRow
 from cosim.study.run.model import model_version
 from cosim.study.run.stop import Stop
 from cosim.study.sweep.axes import DRIVER, Axes, AxesError, Axis, is_called
+from cosim.study.sweep.metrics import misspelt
 from cosim.study.sweep.points import Loaded, Subject, check
 from cosim.study.sweep.request import Request
 from cosim.study.sweep.samples import Sample, drawn
@@ -37,7 +38,7 @@ class Plan:
     sample: Sample | None = None
     request: Request = field(default_factory=Request)
     places: Mapping[str, Mapping[str, Position]] = field(default_factory=dict)
-    """Where a study file says what of `axes` and of `set`, by their paths."""
+    """Where a study file says what of `axes` and of `set`, by their paths, and of `metrics`, by their names."""
     own: tuple[str, ...] = ()
     """Those of the subject's `sets` that nothing may lose: whoever asks for the sweep has said them himself."""
 
@@ -116,9 +117,12 @@ class Plan:
         axes, points = self._points()
         subject = self.subject.read()
         try:
-            return axes, points, subject, check(subject, axes, points, self.own), resolved(subject.at({}))
+            loaded, base = check(subject, axes, points, self.own), resolved(subject.at({}))
         except TopologyError as error:
             raise TopologyError(moved(problem, self.places) for problem in error.problems) from None
+        if wrong := list(misspelt(self.request.metrics, loaded.values(), self.places.get("metrics", {}))):
+            raise TopologyError(wrong)
+        return axes, points, subject, loaded, base
 
     def _points(self) -> tuple[Axes, list[dict[str, str]]]:
         if not self.axes:

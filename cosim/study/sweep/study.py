@@ -79,7 +79,10 @@ def read(path: str) -> Plan:
             reps=options.reps or 1,
             ci=percent_of(options.ci) if options.ci else 0.0,
         ),
-        places={field: {path: source.where((field, path)) for path in getattr(options, field)} for field in PLACES},
+        places={
+            "metrics": {name: source.where(("metrics", at)) for at, name in enumerate(options.metrics)},
+            **{field: {path: source.where((field, path)) for path in getattr(options, field)} for field in PLACES},
+        },
     )
 
 

@@ -149,16 +149,19 @@ def _values(item: str) -> list[str]:
 
 
 def _bounds(item: str, match: re.Match[str]) -> tuple[Fraction, Fraction, str]:
-    """The two ends in base units, the unit of the last one being that of the first if that has none."""
-    last = number_of(match["last"])
-    first = number_of(match["first"])
-    if last is not None and dimension_of(match["last"]) and _NUMBER.fullmatch(match["first"].strip()):
-        first = _with_unit(match["first"], match["last"])
+    """The two ends in base units; where the first one has no unit it is that of the last one."""
+    written_first, written_last = match["first"].strip(), match["last"].strip()
+    if dimension_of(written_last) and _NUMBER.fullmatch(written_first) and (unit := _UNIT.search(written_last)):
+        written_first = f"{written_first} {unit[0].strip()}"
+    first, last = number_of(written_first), number_of(written_last)
     if first is None or last is None:
         wrong = match["first"] if first is None else match["last"]
         raise ValuesError(f"{item}: {wrong} is no number; a range is 16..1024*2, 10..50:10 or 10 ns..50 ns:20 ns")
+    kind = dimension_of(written_first)
+    if kind is not None and kind is not dimension_of(written_last):
+        raise ValuesError(f"{item}: {written_last} is no {kind.name}, and {written_first} is; {kind.name}s have a unit")
     if first > last:
-        raise ValuesError(f"{item}: a range goes up; write {match['last']}..{match['first']}")
+        raise ValuesError(f"{item}: a range goes up; write {written_last}..{written_first}")
     return first, last, match["last"]
 
 

@@ -295,7 +295,7 @@ def test_nothing_to_search_is_an_error_of_a_topology_and_not_of_one_driver_of_se
     for topology, nothing, sign in rows:
         found = SimpleNamespace(sign=sign) if sign else None
         row = SimpleNamespace(
-            name=topology, nothing=nothing, found=found, runs=1, late=0, stopped="", driver="", as_wanted=True
+            name=topology, nothing=nothing, found=found, unknown=False, stopped="", driver="", as_wanted=True
         )
         exploration.rows.append(row)  # type: ignore[arg-type]
     assert exploration.exit_code == code
@@ -307,6 +307,20 @@ def test_a_search_that_had_no_time_for_a_single_run_has_come_to_nothing_and_says
     assert exploration.exit_code == 4
     refused = CliRunner().invoke(main, ["explore", str(path), "--time", "0"])
     assert (refused.exit_code, "0.0 is not in the range x>0" in refused.output) == (2, True)
+
+
+def test_a_search_stopped_before_all_of_its_unperturbed_runs_is_not_complete_and_says_so(path: Path) -> None:
+    """A combination of hold and starts that was never run may be the one in which the unperturbed run shows it."""
+    cut = cosim.explore(path, drivers=["merged"], schedules=1, jobs=1)
+    (row,) = cut.rows
+    assert (row.runs, row.cells, row.stopped, row.complete, row.unknown) == (1, 4, "schedules", -1, True)
+    assert cut.exit_code == 4
+    assert "without all 4 unperturbed runs: --schedules allows more" in " ".join(as_text([row]).split())
+    row.cells, row.stopped = 1, "time"
+    assert "without its unperturbed run: --time gives more time" in " ".join(as_text([row]).split())
+    whole = cosim.explore(path, drivers=["merged"], one_cell=True, schedules=1, jobs=1)
+    assert (whole.rows[0].complete, whole.exit_code) == (0, 0)
+    assert "nothing is known" not in as_text(whole.rows)
 
 
 def test_actions_are_listed_under_each_driver_that_is_asked_for_or_under_the_topology_s_own(path: Path) -> None:

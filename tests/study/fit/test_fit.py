@@ -48,6 +48,14 @@ def test_a_number_of_things_is_a_whole_one() -> None:
     assert Parameter.of("dram0.latency", "2 ns..9 ns").at(0.1) == "2.7 ns"
 
 
+def test_a_value_is_at_either_bound_or_at_none() -> None:
+    for parameter, inside in (("dram0.latency", "100 ns..400 ns"), ("iommu0.geometry.walkers", "1..400")):
+        bounds = Parameter.of(parameter, inside)
+        assert [bounds.bound(at) for at in (0.0, 0.0012, 0.01, 0.5, 0.99, 0.9988, 1.0)] == [
+            *("lower", "lower", "", "", "", "upper", "upper")
+        ]
+
+
 def fit(*words: str) -> Result:
     return CliRunner().invoke(main, ["fit", "tiny.yaml", "-j", "1", *words], catch_exceptions=False)
 
@@ -113,6 +121,11 @@ def test_whole_things_are_whole_in_the_end(folder: Path) -> None:
         ),
         ((*DATA, "-p", "dram0.latency=1 ns"), "-p: dram0.latency=1 ns: write the bounds as LOW..HIGH"),
         ((*DATA, "-p", "dram0.latency=9 ns..2 ns"), "a range goes up; write 2 ns..9 ns"),
+        ((*DATA, "-p", "dram0.latency=9..2 ns"), "dram0.latency=9..2 ns: a range goes up; write 2 ns..9 ns"),
+        ((*DATA, "-p", "dram0.latency=2 ns..9"), "dram0.latency=2 ns..9: 9 is no time, and 2 ns is; times have a unit"),
+        ((*DATA, "-p", "dram0.latency=2 ns..9 KiB"), "9 KiB is no time, and 2 ns is"),
+        ((*DATA, "-p", "dev0.traffic.outstanding=0..99999"), "outstanding: 0 is out of bounds: it must be at least 1"),
+        ((*DATA, "-p", "dev0.traffic.outstanding=0..99999"), "outstanding: 99999 is out of bounds: it must be at most"),
         ((*DATA, "-p", "dram0.latency=2 ns..2 ns"), "between equal bounds there is nothing to find"),
         ((*DATA, *LATENCY, *LATENCY), "this parameter is there twice"),
         ((*DATA, "-p", "dev0.traffic.size=64 B..128 B"), "the data say what this is at each point"),

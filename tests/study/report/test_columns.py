@@ -1,5 +1,6 @@
 """Numbers for people: units, rounding that still adds up, and columns that fit."""
 
+from collections.abc import Sequence
 from math import inf
 
 import pytest
@@ -147,3 +148,56 @@ def test_where_a_table_is_too_wide_only_axes_that_tell_rows_apart_have_columns()
     assert narrow[0].split() == ["interval", "walkers", "runs", "nic0.write.mean", "ns"]
     assert narrow[1].split() == ["40", "ns", "1", "1", "1,000"]
     assert " ".join(narrow[5:7]) == "not shown: until goes with interval, latency is 80 ns"
+
+
+WALK = "iommu0.walkers.utilisation"
+FIVE = ["gpu0.read.mean_ps", "gpu0.read.p99_ps", "iommu0.iotlb.hit_rate", "cpu1.map-unmap.unmap.mean_ps", WALK]
+
+
+def wide(width: int, names: Sequence[str], *missing: str, asked: Sequence[str] = ()) -> list[str]:
+    """A table of so many numbers over two axes, of which the last point has not all, and has failed once."""
+    points = [
+        Estimate(
+            walkers, {"iommu0.walkers": walkers, "iommu0.iotlb_entries": "64"}, 2, failed, means, "stuck: " * failed
+        )
+        for walkers, failed, means in (
+            ("1", 0, {name: Mean(0.3, inf, 1) for name in names}),
+            ("2", 1, {name: Mean(0.3, inf, 1) for name in names if name not in missing}),
+        )
+    ]
+    return [line.plain for line in table(points, Page(width), asked)]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_numbers_for_which_a_page_has_no_room_stand_in_blocks_that_begin_with_the_axes(width):
+    lines = wide(width, FIVE)
+    assert max(map(len, lines)) <= width
+    blocks = "\n".join(lines).split("\n\n")
+    assert len(blocks) == {60: 3, 80: 2}[width]
+    tables = [block.splitlines() for block in blocks]
+    assert all(lines[0].startswith("walkers ") for lines in tables)
+    assert all([line[:1] for line in lines if line[:1].isdigit()] == ["1", "2"] for lines in tables)
+    headings = " ".join(lines[0] for lines in tables)
+    found = [headings.find(name) for name in ("gpu0.read.mean ns", "read.p99 ns", "hit_rate %", "unmap.mean ns", WALK)]
+    assert -1 not in found
+    assert found == sorted(found)
+    assert [("runs" in lines[0], "  stuck:" in lines) for lines in tables] == [
+        (number == 0, number == 0) for number in range(len(tables))
+    ]
+    assert "" not in wide(160, FIVE)
+
+
+def test_a_mean_that_there_is_none_of_is_explained_and_only_then():
+    said = "- is not measured: no run of this point that ended well has this number"
+    assert said in wide(80, FIVE, WALK)
+    assert said not in wide(80, FIVE)
+    assert "2                              0.0003                             -" in wide(80, FIVE, WALK)
+
+
+def test_numbers_that_nobody_named_are_counted_where_they_are_too_many_to_be_shown():
+    many = [f"dev{number}.reads" for number in range(9)]
+    assert "and 3 more numbers, which --json and --csv have" in wide(80, many)
+    named = wide(80, many, asked=["dev*.reads", "dev8.reads"])
+    assert "and 2 more numbers, which --json and --csv have" in named
+    assert "dev8.reads" in " ".join(named)
+    assert not [line for line in wide(80, many, asked=many) if "more numbers" in line]

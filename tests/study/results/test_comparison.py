@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 import pytest
+from click.testing import CliRunner
 
+from cosim.cli import main
+from cosim.cli.comparing import _Seeds
 from cosim.config.problems import TopologyError
 from cosim.study.report.study_comparison import print_comparison
 from cosim.study.results.comparison import Comparison, compare
@@ -135,3 +138,46 @@ def test_the_report_says_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert "x=1: 4 runs each, 4 of them paired by seed" in told
     assert "= walk -100.0" in told
     assert "-33 %" in told
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ((4, 4, 0), "4 runs each, 4 of them paired by seed"),
+        ((8, 4, 0), "8 and 4 runs, of which the 4 pairs of equal seeds are compared"),
+        ((4, 4, 2), "4 runs each, of which the 2 pairs of equal seeds are compared"),
+        ((8, 4, 9), "8 and 4 runs"),
+        ((1, 1, 0), "1 run each"),
+    ],
+)
+def test_how_many_runs_are_compared_is_said_of_few_points_and_of_many(
+    capsys: pytest.CaptureFixture[str], runs: tuple[int, int, int], said: str
+) -> None:
+    first, second, seed = runs
+    for points, before in ((1, "x=0: "), (20, "at each point: ")):
+        sides = [{str(at): noisy(200_000, count, 9) for at in range(points)} for count in (first, second)]
+        print_comparison(compare(study(sides[0]), study(sides[1], first_seed=seed)))
+        assert f"{before}{said}\n" in capsys.readouterr().out
+
+
+def test_where_points_have_different_numbers_of_runs_it_is_said_how_many(capsys: pytest.CaptureFixture[str]) -> None:
+    many = {str(at): noisy(200_000, 2 + at % 3, 9) for at in range(20)}
+    print_comparison(compare(study(many), study({at: runs[:2] for at, runs in many.items()})))
+    assert "a point has 2 to 4 runs in the first, 2 in the second" in capsys.readouterr().out
+
+
+def test_some_seeds_alone_are_compared_if_that_is_asked_for() -> None:
+    early, late = noisy(200_000, 4, 1), noisy(250_000, 4, 2)
+    one, other = study({"1": [*early, *late]}), study({"1": [*early, *early]})
+    (point,) = compare(one, other, range(4)).points
+    assert (point.runs, point.paired, list(point.changes)) == ((4, 4), 4, [])
+    (point,) = compare(one, other, {4, 5, 6, 7, 99}).points
+    assert (point.runs, READ in {change.name for change in point.changes}) == ((4, 4), True)
+    with pytest.raises(TopologyError, match="no run in it has one of these seeds; its first is 0, its last 7"):
+        compare(one, other, {99})
+
+
+def test_seeds_are_written_as_the_values_of_an_axis_are() -> None:
+    assert _Seeds().convert("0..2,7", None, None) == {0, 1, 2, 7}
+    refused = CliRunner().invoke(main, ["compare", "one.sqlite", "other.sqlite", "--seeds", "0.5"])
+    assert (refused.exit_code, "'0.5' are no seeds, such as 0,1,2 or 0..9" in refused.output) == (2, True)
