@@ -115,6 +115,7 @@ async def _write(address: int, value: int) -> None:
 # --- The fault ring --------------------------------------------------------------------------------------------------
 
 FAULTS = RegisterWritten(0, "iommu0", FQB.offset, 8, QueueBase.placed(0x8000_0000, 4, 32), "cpu0.boot")
+HALF = RegisterWritten(0, "iommu0", FQB.offset, 4, 0, "cpu0.boot")
 RECORD = FaultRecorded(20, "iommu0", 1, 13, 0x1000, 2, True, True, 0)
 LOST = FaultRecorded(20, "iommu0", 1, 13, 0x1000, 2, False, True, 0)
 
@@ -134,12 +135,15 @@ def served(head: int) -> RegisterWritten:
         ((RECORD, RECORD, served(2), RECORD, RECORD, served(0)), ""),
         ((RECORD, served(1), switched(True), RECORD, served(2)), ""),
         ((RECORD, served(1), switched(False), served(0), switched(True), RECORD, served(1)), ""),
+        ((RECORD, served(1), switched(False), RING, switched(True), served(1)), ""),
         ((RECORD, FAULTS, served(1)), ""),
         ((RECORD, switched(False), FAULTS, switched(True), served(1)), "a slot was passed that had no record"),
         ((RECORD, switched(False), served(0), switched(True), served(1)), "a slot was passed that had no record"),
         ((RECORD, served(3)), "fqh moved back"),
         ((RECORD, RECORD, served(2), served(1)), "fqh moved back"),
+        ((RECORD, RECORD, switched(False), HALF, switched(True), RECORD, RECORD, served(3)), "fqh moved back"),
         ((served(1),), "a slot was passed that had no record"),
+        ((served(2),), "a slot was passed that had no record"),
         ((LOST, served(1)), "a slot was passed that had no record"),
         ((RECORD, served(1), served(2)), "a slot was passed that had no record"),
     ],

@@ -97,6 +97,18 @@ def test_an_order_through_a_third_lock_is_found() -> None:
     assert "Three.a -> Three.b -> Three.c" in found.message
 
 
+def test_locks_taken_both_ways_round_keep_no_other_order_from_being_judged() -> None:
+    locks = Locks()
+    spin, three = locks.kernel.spin, locks.three()
+    pairs = ((three.a, three.b), (three.b, three.a), (three.c, three.a), (three.b, three.c))
+    bodies = [nested(spin(one), spin(other)) for one, other in pairs]
+    assert signatures(locks.run(*bodies[:3])) == {"lock-order: Three.a and Three.b are taken under one another"}
+    assert signatures(locks.run(bodies[3])) == {
+        "lock-order: Three.a and Three.b are taken under one another",
+        "lock-order: Three.b and Three.c are taken under one another",
+    }
+
+
 @pytest.mark.parametrize("outer", ["a", "c"], ids=["whose order is known", "of the same class"])
 def test_of_several_locks_that_are_held_each_comes_before_the_one_that_is_taken(outer: str) -> None:
     """Also the one behind a lock of which there is nothing to learn."""
@@ -109,6 +121,20 @@ def test_of_several_locks_that_are_held_each_comes_before_the_one_that_is_taken(
             nested(spin(three.c), spin(three.b)),
         )
     ) == {"lock-order: Three.b and Three.c are taken under one another"}
+
+
+def test_a_lock_that_is_given_back_leaves_the_others_held() -> None:
+    locks = Locks()
+    spin, three = locks.kernel.spin, locks.three()
+
+    async def one_after_the_other() -> None:
+        async with spin(three.a):
+            await nested(spin(three.b))
+            await nested(spin(three.c))
+
+    assert signatures(locks.run(one_after_the_other(), nested(spin(three.c), spin(three.a)))) == {
+        "lock-order: Three.a and Three.c are taken under one another"
+    }
 
 
 def test_taking_a_lock_twice_is_reported_before_it_hangs() -> None:

@@ -153,10 +153,11 @@ NOBODY = ["an entry under a PSCID that nobody owns"]
         ([*named(1, 7), invalid(10)], []),
         ([*named(1, 7), invalid(10), executed(20, Iodir.inval_ddt(1))], []),
         ([*named(1, 7), invalid(10), *FORGOTTEN], NOBODY),
+        ([*named(1, 7), invalid(10), executed(11, Iodir.inval_ddt(1)), *named(12, 7), fence(25)], []),
         ([*named(1, 7, fsc=Fsc.of(mode=IosatpMode.BARE))], NOBODY),
         ([*named(1, 8)], NOBODY),
     ],
-    ids=["in use", "invalid", "told", "forgotten", "Bare", "another"],
+    ids=["in use", "invalid", "told", "forgotten", "in use again", "Bare", "another"],
 )
 def test_a_pscid_has_an_owner_until_the_last_context_that_names_it_is_forgotten(events, kinds):
     assert found(IotlbEntries, ATTACH, *events, *MAP, filled(90, 7)) == kinds
@@ -250,13 +251,14 @@ UNFENCED = "unmap returned, invalidated but not fenced"
         (1, [executed(20, Iotinval.vma(pscid=7)), fence(25)], []),
         (1, [executed(20, Iotinval.vma()), fence(25)], []),
         (1, [executed(20, Iotinval.vma(pscid=7, addr=0x1000)), fence(25)], []),
+        (1, [executed(10, Iotinval.vma(pscid=7)), fence(25)], []),
         (1, [executed(5, Iotinval.vma(pscid=7)), fence(25)], [NEVER]),
         (1, [executed(20, Iotinval.vma(pscid=8)), fence(25)], [NEVER]),
         (1, [fence(15), executed(20, Iotinval.vma(pscid=7))], [UNFENCED]),
         (10, [], []),
         (9, [], [NEVER]),
     ],
-    ids=["PSCID", "all", "page", "too early", "another", "no fence", "in use since then", "in use before"],
+    ids=["PSCID", "all", "page", "at once", "too early", "another", "no fence", "in use since then", "in use before"],
 )
 def test_an_unmap_needs_a_flush_if_the_pscid_was_in_use_before_the_leaf_was_cleared(began, commands, kinds):
     """`began` is when the context has come to name it: from then on an IOMMU may have cached what is mapped."""

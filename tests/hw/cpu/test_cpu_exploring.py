@@ -77,6 +77,7 @@ def test_effects_are_named_by_thread_kind_and_count() -> None:
         },
     )
     assert run.names == [f"cpu0.t0.{what}" for what in ("ld#0", "st#0", "ld#1", "amo#0", "mw#0", "mr#0")]
+    assert {taken.owner for taken in run.taken} == {"cpu0.t0"}
 
 
 def test_preemption_renames_nothing() -> None:

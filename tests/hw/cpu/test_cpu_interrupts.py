@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -119,10 +119,18 @@ def test_what_a_handler_takes_is_counted_as_irq() -> None:
         await Work(10 * US)
         spent.append((await Now()).since(before))
 
+    def look() -> None:
+        clocks.append(bench.machine.cpu.clocks()["cpu0.t0"].parts)
+
     bench = Bench()
+    clocks: list[Mapping[str, int]] = []
     bench.raise_at(5 * US)
+    for at in (11 * US, 13 * US):
+        bench.machine.at(at, look)
     bench.run(body(), handler)
     assert spent == [{"cpu": 10 * US, "irq": 4 * US}]
+    assert [clock["irq"] for clock in clocks] == [4 * US] * 2, "and not what follows"
+    assert clocks[1]["cpu"] - clocks[0]["cpu"] == 2 * US
 
 
 def test_handlers_do_not_nest_and_a_line_that_stays_high_is_served_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from cosim.hw.cpu.hart import Hart
 from cosim.hw.cpu.ordering import MODELS, Rules
 from cosim.hw.memory.memory import Memory
 from cosim.hw.memory.options import MemoryOptions
+from cosim.sim.loaded import Loaded
 from cosim.sim.operations import Amo, Atomic, Fence, Load, MmioRead, MmioWrite, Op, Store, StoreBlock
 from cosim.sim.simulation import Sim
 from cosim.spec.page import PAGE
@@ -37,9 +39,9 @@ class Bench:
         self.sim.now = now
         return int(self.hart.execute(load, now, lambda n: n - 1))
 
-    def newest(self, now: int, load: Load) -> int:
+    def newest(self, now: int, load: Load) -> Any:
         self.sim.now = now
-        return int(self.hart.execute(load, now, lambda n: 0))
+        return self.hart.execute(load, now, lambda n: 0)
 
 
 def test_a_load_may_return_what_was_there_before_another_hart_wrote() -> None:
@@ -94,6 +96,41 @@ def test_a_load_is_no_older_than_what_its_address_or_what_it_comes_after_was_com
     bench.hart.forget(9)
     assert bench.oldest(9, Load(BASE)) == 0
     assert bench.oldest(9, Load(loaded + BASE - 8)) == 1
+
+
+@pytest.mark.parametrize("model", ["sequential", "rvwmo"])
+def test_a_load_is_as_new_as_its_state_and_as_all_that_it_depends_on(model: str) -> None:
+    bench = Bench(MODELS[model])
+    for now, offset in ((5, 64), (6, 128)):
+        bench.write(now, BASE + offset, 8, 8)
+    older, newer = (Loaded(8, at) for at in (5, 6))
+    for address, after, at in ((older + 56, newer, 6), (newer + 56, older, 6), (older + 120, 0, 6), (older + 56, 0, 5)):
+        loaded = bench.newest(9, Load(address + BASE, after=after))
+        assert (loaded, loaded.at) == (8, at)
+
+
+def test_a_load_of_a_store_in_the_buffer_is_as_new_as_its_data_and_both_addresses() -> None:
+    for stored, data, loaded in permutations((5, 6, 7)):
+        bench = Bench()
+        bench.hart.execute(Store(Loaded(BASE, stored), Loaded(1, data)), 9, lambda n: 0)
+        found = bench.newest(9, Load(Loaded(BASE, loaded)))
+        assert (found, found.at) == (1, 7)
+
+
+def test_what_a_fence_orders_before_loads_is_the_newest_that_was_read_and_the_last_register_write() -> None:
+    """A compare-and-swap that stores nothing has read something older than the load before it."""
+    swap = Atomic(Amo.CAS, BASE + 64, 9, expect=3)
+    for fence, oldest in ((Fence("r", "r"), 1), (Fence("o", "r"), 2)):
+        bench = Bench()
+        bench.write(4, BASE + 64, 8, 7)
+        for now in (5, 7):
+            bench.write(now, BASE, 8, now // 2 - 1)
+        bench.write(6, BASE + 128, 8, 1)
+        assert bench.newest(8, Load(BASE + 128)).at == 6
+        bench.hart.execute(swap, 8, lambda n: 0)
+        bench.hart.accepted(bench.hart.execute(MmioWrite(0x1000, 1), 8, lambda n: 0), 8)
+        bench.hart.execute(fence, 9, lambda n: 0)
+        assert bench.oldest(9, Load(BASE)) == oldest
 
 
 def test_a_load_of_a_word_is_no_older_than_what_was_read_of_either_half() -> None:

@@ -359,9 +359,11 @@ def test_a_refused_request_is_counted_and_the_master_goes_on(executor: Any) -> N
 
 
 @BOTH
-def test_a_fault_carries_no_data_back(executor: Any) -> None:
+@pytest.mark.parametrize("status", [Status.UR, Status.CA])
+def test_a_fault_carries_no_data_back(executor: Any, status: Status) -> None:
     def refuse(txn: Transaction) -> Generator[Any, Any, None]:
-        txn.status = Status.UR
+        assert txn.words == (), "nor does a read carry any there"
+        txn.status = status
         return
         yield
 
@@ -369,7 +371,8 @@ def test_a_fault_carries_no_data_back(executor: Any) -> None:
     master = rig.master(requests=1, size=1000, bandwidth="1 GB/s", transport=refuse)
     master.start(BASE)
     rig.run()
-    assert [event.status for event in rig.done] == ["UR"]
+    assert [event.status for event in rig.done] == [status.name]
+    assert (master.counters()["refused"], master.counters()["bus_errors"]) == (1, 0)
     assert master.link.down.busy_ps == 24 * NS
 
 

@@ -307,12 +307,22 @@ def test_an_abandoned_ring_makes_no_further_request(rig: Rig) -> None:
     assert driver.read(STATUS).on == 0
 
 
-@pytest.mark.parametrize(("offset", "size"), [(0, 4), (4, 4), (16, 8), (24, 4), (0xFF8, 8)])
+@pytest.mark.parametrize(("offset", "size"), [(0, 4), (4, 4), (4, 8), (16, 8), (24, 4), (0xFF8, 8)])
 def test_an_access_that_is_not_of_one_whole_register_is_refused(rig: Rig, offset: int, size: int) -> None:
     driver = Driver(rig)
     access = Access(driver.port, AccessKind.READ, REGISTERS + offset, size, CountsFor("mmio"))
     driver.device.registers.commit(access)
-    assert access.response is Response.ACCESS_FAULT
+    assert (access.response, access.words) == (Response.ACCESS_FAULT, (0,))
+
+
+def test_accesses_go_one_after_the_other_and_each_notes_how_long_it_has_waited(rig: Rig) -> None:
+    registers = Driver(rig).device.registers
+    now, each_ps = rig.sim.now, registers.server.latency_ps
+    assert each_ps > 0
+    for before in (0, 1, 2):
+        access = Access(rig.bus.port("cpu0"), AccessKind.READ, REGISTERS, 8, CountsFor("mmio"))
+        assert registers.arrive(access, now) == now + (before + 1) * each_ps
+        assert access.waited_ps == before * each_ps
 
 
 def test_an_access_touches_the_register_that_it_is_of_and_nothing_where_there_is_none(rig: Rig) -> None:

@@ -31,6 +31,7 @@ LOWER: Final = V | R | W | X | U | A | D
 UPPER: Final = 54
 """The lowest of the bits above addresses. In most entries they are 0, and then nobody asks which of them are wrong."""
 PBMT_SHIFT: Final = Pte.pbmt.shift
+PBMT_ONES: Final = Pte.pbmt.ones
 IO: Final = int(Pbmt.IO)
 
 READ_BY_USER = 1
@@ -70,7 +71,6 @@ class PageTable(Stage):
         self._masks = list(scheme.masks)
         self._size = scheme.pte_size
         self._ppn_shift, self._ppn_ones = scheme.pte.ppn.shift, scheme.pte.ppn.ones
-        self._pbmt_ones = Pte.pbmt.ones if scheme.pte is Pte else 0
         self._reserved = scheme.pte.reserved(capabilities)
         self._no_pointer = NON_LEAF_RESERVED | self._reserved
         assert not self._reserved & (1 << UPPER) - 1
@@ -167,7 +167,7 @@ class PageTable(Stage):
             accessed=bool(pte & A),
             dirty=bool(pte & D),
             mapped_globally=bool(entry.flags & G),
-            pbmt=pte >> PBMT_SHIFT & self._pbmt_ones,
+            pbmt=pte >> PBMT_SHIFT & PBMT_ONES,
         )
 
     def _leaf_lg2(self, entry: TableEntry) -> int | None:
@@ -176,7 +176,7 @@ class PageTable(Stage):
         pte = entry.words[0]
         if not pte & V or not pte & (R | X) or pte & (R | W) == W or (pte >> UPPER and pte & self._reserved):
             return None
-        if pte >> PBMT_SHIFT & self._pbmt_ones > IO:
+        if pte >> PBMT_SHIFT & PBMT_ONES > IO:
             return None
         if not entry.level and not pte & N:
             return PAGE_LG2

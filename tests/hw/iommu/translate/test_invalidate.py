@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -153,6 +154,27 @@ def test_a_range_with_nl_drops_only_the_pointers_that_lead_into_it() -> None:
         system.translate(page)
     system.invalidate(Iotinval.vma(pscid=1, addr=0, pages_lg2=4, nl=1))
     assert [system.reads(lambda page=page: system.translate(page)) for page in (MB2, GB, 0)] == [1, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("cached", "after", "reach"), [(True, 5_000, GB), (True, 15_000, GB), (False, 5_000, 0), (False, 25_000, 1 << 39)]
+)
+def test_with_nl_walks_are_overtaken_by_any_address_that_the_highest_pointer_leads_to_which_they_have_used(
+    cached: bool, after: int, reach: int
+) -> None:
+    """Found cached when they began, or read together: here two of the four levels."""
+    for page in (PAGE, MB2, GB - PAGE, GB, (1 << 39) - PAGE, 1 << 39):
+        system = System(memory_ps=10_000, geometry={} if cached else {"nonleaf_entries": 0})
+        space = system.device(scheme=SV48)
+        for mapped in (0, MB2, 2 * MB2):
+            space.map(mapped, DATA)
+        system.translate(MB2)
+        start = system.sim.now + 1
+        for walked_to in (0, 2 * MB2):
+            system.request(walked_to, at_ps=start, translate_only=True)
+        system.at(start + after, partial(system.invalidate, Iotinval.vma(pscid=1, addr=page, nl=1)))
+        system.run()
+        assert system.count("overtaken") == (2 if page < reach else 0,), hex(page)
 
 
 def test_a_page_of_one_entry_is_dropped_by_any_address_in_it() -> None:

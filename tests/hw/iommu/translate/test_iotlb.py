@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.events import CacheFilled, CacheLookup
 from cosim.hw.dma.transaction import Status
+from cosim.hw.iommu.translate.leaf import HOST, Leaf
+from cosim.hw.iommu.translate.scope import Scope
 from cosim.spec.pagetable import SV32, SV39, SV48, Pte, Scheme
 from tests.hw.iommu.harness import DATA, LEAF, System
 
@@ -60,9 +65,11 @@ def test_without_entries_every_request_walks() -> None:
     assert system.count("iotlb.fills", "walks") == (0, 3)
 
 
+@pytest.mark.parametrize("napot", [True, False])
 @pytest.mark.parametrize(("scheme", "level"), [(SV32, 1), (SV39, 1), (SV39, 2), (SV48, 3)])
-def test_a_superpage_takes_one_entry(scheme: Scheme, level: int) -> None:
-    system = System()
+def test_a_superpage_takes_one_entry(scheme: Scheme, level: int, napot: bool) -> None:
+    """Also where a page of 64 KiB does not."""
+    system = System(geometry={"iotlb_napot": napot})
     size = 1 << scheme.page_lg2(level)
     system.device(scheme=scheme).map(size, 0, level)
     for offset in (0, size - 8, size // 2):
@@ -162,6 +169,51 @@ def test_an_iotlb_of_any_shape_changes_no_translation(
         assert system.translate(page * PAGE + 8).address == DATA + 3 * page * PAGE + 8
     assert sum(system.count("iotlb.hits", "iotlb.misses")) == len(pages)
     assert len(system.translation.iotlb.cache) <= shape[0]
+
+
+LEAVES = [
+    Leaf(HOST, pscid, iova, lg2, grants=7, mapped_globally=pscid == 3)
+    for pscid in (1, 2, 3)
+    for lg2 in (12, 16, 21)
+    for iova in (0, 1 << lg2)
+]
+SCOPES = [Scope(HOST, 1, 0), Scope(HOST, None, 0), Scope(HOST, 2), Scope(HOST, 1, 16, nonleaf=False), Scope()]
+
+
+@settings(derandomize=True, deadline=None, max_examples=25)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(["fill", "reserve", "evict"]), st.sampled_from(LEAVES)),
+            st.tuples(st.just("invalidate"), st.sampled_from(SCOPES)),
+        ),
+        max_size=25,
+    ),
+    st.integers(0, 6),
+    st.booleans(),
+)
+def test_the_sizes_that_a_look_up_tries_are_those_of_the_entries(
+    steps: list[tuple[str, Any]], entries: int, napot: bool
+) -> None:
+    """One that is not there any more costs time, and one that is missed hides its entries."""
+    geometry = {"iotlb_entries": entries, "iotlb_napot": napot, "iotlb_allocation": "miss"}
+    iotlb = System(geometry=geometry).translation.iotlb
+    for what, of in steps:
+        if what == "fill":
+            iotlb.fill(of)
+        elif what == "reserve" and iotlb.reservations is not None:
+            reserved = iotlb.reservations.reserve(HOST, 1, of.key[3] << of.lg2)
+            iotlb.fill(of, reserved)
+            if reserved is not None:
+                reserved.let_go()
+        elif what == "evict":
+            iotlb.evict(of)
+        elif what == "invalidate":
+            iotlb.invalidate(of)
+        there = [leaf for _, leaf in iotlb.cache.items()]
+        assert iotlb._kinds == Counter(leaf.lg2 << 1 | leaf.mapped_globally for leaf in there)
+        assert all(iotlb.holds(leaf) for leaf in there)
+        assert len(there) <= entries
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,16 @@ def test_exercising_what_is_missing_names_it_and_having_it_does_not() -> None:
     assert system.causes()[-1] == Cause.READ_PAGE_FAULT
 
 
+def test_what_the_iotlb_has_of_the_host_serves_no_virtual_machine() -> None:
+    """Neither knows of the PSCIDs of the other."""
+    system = System(capabilities=ATS)
+    system.device(1, pscid=1).map(0x1000, DATA)
+    system.translate(0x1000)
+    system.context(2, system.dc(system.space(pscid=1)).replace(iohgatp=8 << 60 | 0x80004))
+    with pytest.raises(NotImplementedCapability, match="Sv39x4"):
+        system.translate(0x1000, 2)
+
+
 @pytest.mark.parametrize("sum_", [False, True])
 def test_privilege_opens_the_pages_of_supervisors_and_closes_those_of_users_but_for_sum(sum_: bool) -> None:
     """PC.ta.SUM: with it privilege may read and write a user's page; never may it execute one (2.2.4, "ta")."""
