@@ -30,6 +30,7 @@ from cosim.system.devices import matching, patterns, starts_in, untranslated
 from cosim.system.driver_rules import unknown_driver
 from cosim.system.effects import ineffective
 from cosim.system.explore_rules import what_is_explored_can_be
+from cosim.system.number_names import Names
 from cosim.system.preparation import (
     buffers,
     buffers_are_there_in_time,
@@ -274,6 +275,16 @@ def _expected_to_be_seen_can_be(this: _Checker) -> Iterator[Broken]:
             yield ("expect", "seen", name), f"{name} is nothing that is counted; {nearest(name, SEEN)}"
 
 
+def _expected_numbers_can_be(this: _Checker) -> Iterator[Broken]:
+    """A run can have each of them, by its parts and threads; or one at least that a glob matches."""
+    expect = this.topology.expect
+    if expect and expect.scalars and not this.unknown:
+        names = Names([this.topology])
+        for name in expect.scalars:
+            if why := names.wrong(name):
+                yield ("expect", "scalars", name), why
+
+
 def _hardwired_addresses_are_in_memory(this: _Checker) -> Iterator[Broken]:
     if not this.unknown:
         yield from hardwired_rules.broken(this.topology)
@@ -308,5 +319,6 @@ RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     _expected_not_to_start_can_start,
     _expected_signatures_can_be,
     _expected_to_be_seen_can_be,
+    _expected_numbers_can_be,
     lambda this: what_is_explored_can_be(this.topology),
 )
