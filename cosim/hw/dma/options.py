@@ -81,7 +81,8 @@ class TrafficOptions(PaceOptions):
     hot_share: Annotated[float, Field(ge=0, le=1)] = 0.9
     """The fraction of its requests that go there."""
     file: str | None = None
-    """CSV file that the replay pattern reads, with a first line `time_ns,device,iova,size,access` (docs/traffic.md)."""
+    """CSV file that the replay pattern reads, with a first line `time_ns,device,iova,size,access` (docs/traffic.md), in
+    the current folder, or else beside the topology file that names it."""
     queue: int = Field(default=65536, ge=1, le=1 << 24)
     """Replayed requests that wait in the device at most; while so many do, the recording stands still."""
     exponent: Annotated[float, Field(ge=0, le=10)] = 1.0
