@@ -110,6 +110,11 @@ class TrafficOptions(PaceOptions):
             raise ValueError(
                 f"a request of {format_size(self.largest)} does not fit in a window of {format_size(self.window)}"
             )
+        if self.pattern == "strided" and self.stride > max(self.window, PAGE):
+            raise ValueError(
+                f"a `stride` of {format_size(self.stride)} leads out of a window of {format_size(self.window)}, and "
+                f"every request would be at its start; make it smaller, or the window larger"
+            )
         if self.pattern == "hot_cold" and self.space(self.window).hot_places >= self.space(self.window).places:
             raise ValueError(
                 f"`hot` is all of the window, and nothing is cold: {format_size(self.hot)} of "
