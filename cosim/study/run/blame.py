@@ -118,12 +118,12 @@ class Blame:
         return sorted(found, key=lambda path: -self.uses[path])
 
     def behind(self, device: str) -> Cause | None:
-        """What is in the way of a device of which no request made in the window ended in it: its backlog was long, or it
-        got nothing at all.
+        """What is in the way of a device of which no request made in the window ended in it: its backlog was long, or
+        it got nothing at all.
 
-        None if it made none, or if nothing is full but slots that it always takes. How long the holders wait for what is inside is not known without a
-        latency: named are the innermost that is full, with what is busiest inside it, since what becomes free goes to
-        other devices as well, and whatever else is full and has nothing inside.
+        None if it made none, or if nothing is full but slots that it always takes. How long the holders wait for what
+        is inside is not known without a latency: named are the innermost that is full, with what is busiest inside it,
+        since what becomes free goes to other devices as well, and whatever else is full and has nothing inside.
         """
         backlog = self.scalars[f"{device}.backlog_mean"]
         if backlog < 1 and device not in starved(self.scalars):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from cosim.study.run.blame import Blame, Cause
 from cosim.study.run.latency import Latency
-from cosim.study.run.starved import starved
+from cosim.study.run.starved import starved, under_way
 from cosim.study.run.uses import SATURATED, Use, is_access, percent, uses, were
 from cosim.system.topology import Topology
 from cosim.units.latency_parts import LatencyPart
@@ -110,21 +110,17 @@ def _behind(latencies: Operations, scalars: Mapping[str, int | float], topology:
     blame = Blame(topology, latencies, scalars)
     ended = {name.rpartition(".")[0] for name in accesses}
     waiting = {device: scalars[f"{device}.backlog_mean"] for device in topology.devices()}
-    under_way = {device: mean for device, mean in starved(scalars).items() if waiting[device] < 1}
-    for device in sorted(waiting, key=lambda device: (device not in under_way, -waiting[device], device)):
+    alone = {device: mean for device, mean in starved(scalars).items() if waiting[device] < 1}
+    for device in sorted(waiting, key=lambda device: (device not in alone, -waiting[device], device)):
         if device in ended:
             break
         if cause := blame.behind(device):
             made = f"no request of {device} made in the window" if ended else "no request made in the window"
             said = f"{made} ended in it: {waiting[device]:.0f} requests wait for a slot of {device} on average"
-            if device in under_way:
-                said = f"no request of {device} ended in the window: {_under_way(under_way[device])}"
+            if device in alone:
+                said = f"no request of {device} ended in the window: {under_way(alone[device])}"
             return "; ".join([said, *filter(None, [_were(cause)])]) + _try(cause)
     return ""
-
-
-def _under_way(mean: float) -> str:
-    return f"{mean:.0f} {'was' if round(mean) == 1 else 'were'} under way on average"
 
 
 def _were(cause: Cause) -> str:

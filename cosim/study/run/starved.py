@@ -16,5 +16,10 @@ def starved(scalars: Mapping[str, int | float]) -> dict[str, float]:
     return {path: mean for path, mean in found.items() if not _ended(scalars, path)}
 
 
+def under_way(mean: float) -> str:
+    """``4 were under way on average``."""
+    return f"{mean:,.0f} {'was' if round(mean) == 1 else 'were'} under way on average"
+
+
 def _ended(scalars: Mapping[str, int | float], path: str) -> int | float:
     return sum(scalars[f"{path}.{what}"] for what in ("reads", "writes"))

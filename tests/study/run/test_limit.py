@@ -112,8 +112,8 @@ def test_bursts_wait_though_nothing_is_full():
 def test_what_is_saturated_for_others_is_told_where_nothing_in_the_way_is():
     said = limit({"nic0.read": latency(**READ)}, {"nic0.in_flight_mean": 1.0, "nic1.link_up.utilisation": 0.99})
     assert said == (
-        f"nothing in the way of nic0 is saturated: nic0 keeps 1 request in flight, and its latency is 59 % link hops{MORE}"
-        "; besides, nic1's link up to the IOMMU was 99 % busy"
+        "nothing in the way of nic0 is saturated: nic0 keeps 1 request in flight, and its latency is 59 % link hops"
+        f"{MORE}; besides, nic1's link up to the IOMMU was 99 % busy"
     )
 
 
