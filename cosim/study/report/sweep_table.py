@@ -17,6 +17,9 @@ MOST_METRICS = 6
 """As many columns of numbers, beside those that somebody has asked for by name."""
 NOT_MEASURED = "-"
 """What stands for a mean that there is none of."""
+OVERLOADED = "^"
+"""What stands behind a number of a device that is overloaded."""
+GROWS = f"{OVERLOADED} overloaded: it grows with run.until, so that there is no mean of it"
 UNITS = (("_ps", 1e-3, "ns"), ("_gbps", 1.0, "Gb/s"), ("_rate", 100.0, "%"), ("utilisation", 100.0, "%"))
 """What numbers whose names end so are multiplied with, and the unit that they are in then."""
 
@@ -52,7 +55,9 @@ def table(estimates: Sequence[Estimate], page: Page, metrics: Sequence[str] = ()
         yield from words(f"and {len(known) - len(names)} more numbers, which --json and --csv have", page)
     if any(name not in each.means for each in estimates for name in names):
         yield from words(f"{NOT_MEASURED} is not measured: no run of this point that ended well has this number", page)
-    if any(each.means for each in estimates):
+    if any(mean.overloaded for each in estimates for name, mean in each.means.items() if name in names):
+        yield from words(GROWS, page)
+    if any(not mean.overloaded for each in estimates for mean in each.means.values()):
         yield from words(_note(estimates), page)
     if len({each.point for each in estimates}) < len(estimates):
         yield from words("rows of equal configurations share their runs", page)
@@ -148,7 +153,7 @@ def spelled(name: str, mean: Mean | None) -> str:
     _, factor, _ = _unit(name)
     value, half = mean.value * factor, mean.half * factor
     if not isfinite(half):
-        return f"{value:,.{_decimals(value, 0.0)}f}"
+        return f"{value:,.{_decimals(value, 0.0)}f}{f' {OVERLOADED}' * mean.overloaded}"
     decimals = _decimals(value, half)
     return f"{value:,.{decimals}f} ± {half:,.{decimals}f}"
 
@@ -172,7 +177,7 @@ def _unit(name: str) -> tuple[str, float, str]:
 
 
 def _note(estimates: Sequence[Estimate]) -> str:
-    means = [mean for each in estimates for mean in each.means.values()]
+    means = [mean for each in estimates for mean in each.means.values() if not mean.overloaded]
     unknown = sum(mean.half == inf for mean in means)
     known = "± is half of the 95 % interval of the mean"
     if unknown == len(means):

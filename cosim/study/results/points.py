@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from cosim.config.problems import Position, Problem, TopologyError
 from cosim.study.results.estimate import Estimate, chosen, estimates, unknown_names
+from cosim.study.results.numbers import growing
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.results.stored import Stored
 
@@ -34,7 +35,8 @@ def check_metrics(metrics: Sequence[str], *files: Results) -> None:
 
 
 def _wanted(names: list[str], metrics: Sequence[str]) -> list[str]:
-    """The metrics among some names, and what tells the interval of a single run."""
+    """The metrics among some names, what tells the interval of a single run, and which devices are overloaded."""
     found = set(chosen(names, metrics))
     found |= {f"{name.removesuffix('.mean_ps')}.ci95_{end}_ps" for name in found for end in ("from", "to")}
+    found |= {growing(name) for name in found}
     return [name for name in names if name in found]
