@@ -26,8 +26,8 @@ Row = tuple[int, list[str], "Array"]
 class Change:
     """A number at a point: its mean in both, half the 95 % interval of the difference, and whether that is real.
 
-    Half is infinite where there is one run on a side, and nothing can be said. A number of a device that is `overloaded`
-    on a side grows with the length of the runs: its difference is one of runs so long.
+    Half is infinite where there is one run on a side, and nothing can be said. A number of a device that is
+    `overloaded` on a side grows with the length of the runs: its difference is one of runs so long.
     """
 
     name: str
