@@ -12,7 +12,9 @@ OF_A_LATENCY = ("count", "mean_ps", "sd_ps", *QUANTILES, "max_ps")
 OVERLOADED = ".overloaded"
 """What the name of a device's scalar ends in that is 1 if its latencies grow with the length of the run."""
 PART = ".parts."
-"""What stands before a part in the name of a number; a part that is not there is 0."""
+"""What stands before a part in the name of a number, in picoseconds; a part that is not there is 0 if its mean is."""
+COUNT = ".count"
+"""What the name of a latency's count ends in; of a latency that is not there it is 0."""
 
 
 def numbers_of(result: Result) -> dict[str, int | float]:

@@ -182,6 +182,21 @@ def test_where_points_have_different_numbers_of_runs_it_is_said_how_many(capsys:
     assert "a point has 2 to 4 runs in the first, 2 in the second" in capsys.readouterr().out
 
 
+def test_the_middle_of_an_even_number_of_points_is_between_two() -> None:
+    first = {str(at): noisy(200_000, 4, 1, spread=5) for at in range(4)}
+    second = {str(at): noisy(mean, 4, 1, spread=5) for at, mean in enumerate((210_000, 220_000, 240_000, 400_000))}
+    (row,) = (row for row in compare(study(first), study(second)).summaries() if row.name == READ)
+    assert (row.least, row.middle, row.most) == pytest.approx((0.05, 0.15, 1.0), rel=1e-3)
+
+
+def test_what_an_axis_of_both_says_is_compared_as_an_axis_alone() -> None:
+    """Whatever the topology has where the axis is laid over it."""
+    one, two = {"1": noisy(200_000, 2, 1)}, {"2": noisy(200_000, 2, 1)}
+    axis = "dram0.latency"
+    found = compare(study(one, axis=axis), study(two, axis=axis, latency="90 ns"))
+    assert found.inputs == [("axis dram0.latency", "1", "2")]
+
+
 def test_some_seeds_alone_are_compared_if_that_is_asked_for() -> None:
     early, late = noisy(200_000, 4, 1), noisy(250_000, 4, 2)
     one, other = study({"1": [*early, *late]}), study({"1": [*early, *early]})
