@@ -69,7 +69,7 @@ def test_a_part_that_a_run_lacks_is_0_there() -> None:
 )
 def test_what_grows_with_the_run_has_no_interval_and_is_marked(name: str, grows: bool) -> None:
     """One run of a point in which the device was overloaded is enough."""
-    runs = [stored("a", at, **{name: 4000.0 + at, "nic0.overloaded": at}) for at in range(2)]
+    runs = [stored("a", at, read=1.0, **{name: 4000.0 + at, "nic0.overloaded": at}) for at in range(2)]
     (estimate,) = estimates(runs, [name])
     mean = estimate.means[name]
     assert (mean.overloaded, mean.half == inf) == (grows, grows)
