@@ -18,6 +18,9 @@ MOST_METRICS = 6
 """As many columns of numbers, beside those that somebody has asked for by name."""
 NOT_MEASURED = "-"
 """What stands for a mean that there is none of."""
+OVERLOADED = "^"
+"""What stands behind a number of a device that is overloaded."""
+GROWS = f"{OVERLOADED} overloaded: it grows with run.until, so that there is no mean of it"
 TIME = ("_ps", 1e-3, "ns")
 UNITS = (TIME, ("_gbps", 1.0, "Gb/s"), ("_rate", 100.0, "%"), ("utilisation", 100.0, "%"))
 """What numbers whose names end so are multiplied with, and the unit that they are in then."""
@@ -54,7 +57,7 @@ def table(estimates: Sequence[Estimate], page: Page, metrics: Sequence[str] = ()
         yield from words(f"and {len(known) - len(names)} more numbers, which --json and --csv have", page)
     for remark in remarks(estimates, names):
         yield from words(remark, page)
-    if any(each.means for each in estimates):
+    if any(not mean.overloaded for each in estimates for mean in each.means.values()):
         yield from words(_note(estimates), page)
     if len({each.point for each in estimates}) < len(estimates):
         yield from words("rows of equal configurations share their runs", page)
@@ -66,6 +69,8 @@ def remarks(estimates: Sequence[Estimate], names: Sequence[str]) -> Iterator[str
         yield f"{NOT_MEASURED} is not measured: no run of this point that ended well has this number"
     if any(_of_few(each.means.get(name), each.good) for each in estimates for name in names):
         yield "a mean with (N runs) is of so many: the others that ended well have no such number"
+    if any(mean.overloaded for each in estimates for name, mean in each.means.items() if name in names):
+        yield GROWS
 
 
 def _blocks(estimates: Sequence[Estimate], paths: Sequence[str], names: Sequence[str], page: Page) -> list[Columns]:
@@ -161,7 +166,7 @@ def spelled(name: str, mean: Mean | None, runs: int = 0) -> str:
     _, factor, _ = _unit(name)
     value, half = mean.value * factor, mean.half * factor
     if not isfinite(half):
-        return f"{value:,.{_decimals(value, 0.0)}f}{of}"
+        return f"{value:,.{_decimals(value, 0.0)}f}{f' {OVERLOADED}' * mean.overloaded}{of}"
     decimals = _decimals(value, half)
     return f"{value:,.{decimals}f} ± {half:,.{decimals}f}{of}"
 
@@ -191,7 +196,7 @@ def _unit(name: str) -> tuple[str, float, str]:
 
 
 def _note(estimates: Sequence[Estimate]) -> str:
-    means = [mean for each in estimates for mean in each.means.values()]
+    means = [mean for each in estimates for mean in each.means.values() if not mean.overloaded]
     unknown = sum(mean.half == inf for mean in means)
     known = "± is half of the 95 % interval of the mean"
     if unknown == len(means):

@@ -134,6 +134,7 @@ class Comparison:
                             "second": change.second,
                             "half_ci95": None if change.half == float("inf") else change.half,
                             "real": change.real,
+                            "overloaded": change.overloaded,
                         }
                         for change in point.changes
                     ],

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from math import ceil, fsum, inf, sqrt
 from typing import Any
 
-from cosim.study.results.numbers import COUNT, PART
+from cosim.study.results.numbers import COUNT, PART, growing
 from cosim.study.results.stored import Stored
 from cosim.study.statistics.student import quantile
 from cosim.units.nearest import closest
@@ -23,11 +23,15 @@ ACCESSES = ("*.read.mean_ps", "*.write.mean_ps")
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean of `count` values, and half its 95 % interval; infinite where one value says nothing of its own spread."""
+    """A mean of `count` values, and half its 95 % interval; infinite where one value says nothing of its own spread.
+
+    So it is of a number that grows with the length of the run, as the latency of a device that is `overloaded`.
+    """
 
     value: float
     half: float
     count: int
+    overloaded: bool = False
 
     @property
     def relative(self) -> float:
@@ -67,7 +71,12 @@ class Estimate:
             "failed": self.failed,
             "reason": self.reason,
             "means": {
-                name: {"mean": mean.value, "half_ci95": mean.half if mean.half < inf else None, "runs": mean.count}
+                name: {
+                    "mean": mean.value,
+                    "half_ci95": mean.half if mean.half < inf else None,
+                    "runs": mean.count,
+                    "overloaded": mean.overloaded,
+                }
                 for name, mean in self.means.items()
             },
         }
@@ -96,8 +105,11 @@ def mean_of(values: Sequence[float]) -> Mean:
 
 
 def wanted_replications(estimate: Estimate, relative: float) -> int:
-    """How many replications may make the interval of the first mean as narrow; those there are, if it is."""
+    """How many replications may make the interval of the first mean as narrow; those there are, if it is, or if none
+    can, since it is overloaded."""
     mean = next(iter(estimate.means.values()), None)
+    if mean is not None and mean.overloaded:
+        return estimate.replications
     if mean is None or mean.relative <= relative:
         return estimate.replications
     if mean.relative == inf:
@@ -147,6 +159,8 @@ def _estimate(runs: Sequence[Stored], metrics: Sequence[str]) -> Estimate:
         having = [run for run in good if _has(run, name)]
         values = [float(run.numbers.get(name, 0)) for run in having]
         means[name] = _alone(having[0], name) if len(values) == 1 else mean_of(values)
+        if any(run.numbers.get(growing(name)) for run in good):
+            means[name] = Mean(means[name].value, inf, means[name].count, overloaded=True)
     first = runs[0]
     reason = f"{bad[0].outcome}: {bad[0].reason}" if bad else ""
     return Estimate(first.point, first.settings, len(runs), len(bad), means, reason, first.place)

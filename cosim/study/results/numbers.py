@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from cosim.study.run.latency import QUANTILES, Latency
 from cosim.study.run.result import Result
+from cosim.study.run.uses import ACCESSES
 
 OF_A_LATENCY = ("count", "mean_ps", "sd_ps", *QUANTILES, "max_ps")
+OVERLOADED = ".overloaded"
+"""What the name of a device's scalar ends in that is 1 if its latencies grow with the length of the run."""
 PART = ".parts."
 """What stands before a part in the name of a number, in picoseconds; a part that is not there is 0 if its mean is."""
 COUNT = ".count"
@@ -34,3 +39,12 @@ def _interval(name: str, latency: Latency) -> dict[str, int]:
         return {}
     low, high = latency.ci95_ps
     return {f"{name}.ci95_from_ps": low, f"{name}.ci95_to_ps": high}
+
+
+_GROWING = re.compile(rf"(.+)\.(?:(?:{'|'.join(sorted(ACCESSES))})\.(?:[a-z0-9]+_ps|parts\.slot)|backlog_(?:mean|max))")
+
+
+def growing(name: str) -> str:
+    """The number that is 1 if this one grows with the length of the run: `nic0.overloaded`; empty if there is none."""
+    found = _GROWING.fullmatch(name)
+    return f"{found[1]}{OVERLOADED}" if found else ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cosim.study.run.expect import Findings, failures_of
 from cosim.study.run.measure import Meter
 from cosim.study.run.named import Named
+from cosim.study.run.overloaded import overloaded
 from cosim.study.run.result import Outcome
 from cosim.study.run.stop import Stop
 from cosim.sw.kernel.page_allocator import Allocation
@@ -81,6 +82,7 @@ def _scalars(system: System, meter: Meter, leaks: list[Allocation], window_ps: i
     if meter.window:
         scalars |= meter.latencies.rates(window_ps)
         scalars |= system.derived(meter.counted.since(), window_ps)
+        scalars |= overloaded(scalars)
     scalars |= system.totals(leaks)
     return scalars
 

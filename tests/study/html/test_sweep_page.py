@@ -85,6 +85,15 @@ def test_what_the_cells_mean_is_said_below_the_table(tmp_path: Path) -> None:
     assert "is not measured" not in page.text
 
 
+def test_what_grows_with_the_run_is_marked_and_said_below_the_table(tmp_path: Path) -> None:
+    path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2"]})
+    with Results(path, write=True) as results:
+        results.add(Stored("p0r9", "p0", 9, 9, "ok", numbers={METRIC: 1010, "nic0.overloaded": 1}))
+        page = Checked(sweep_page(results, results.sweeps()[-1], ()))
+    assert "1 4 1.010 ^ 2 3 2.010" in page.text
+    assert "^ overloaded: it grows with run.until" in page.text
+
+
 def test_points_that_a_sweep_has_not_come_to_are_counted_and_others_are_not(tmp_path: Path) -> None:
     """Not each combination of values is a point, where axes vary together or points are drawn."""
     path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2", "4"], SIZE: ["1 B", "2 B", "4 B"]}, every=4)

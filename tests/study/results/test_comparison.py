@@ -140,6 +140,22 @@ def test_the_report_says_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert "-33 %" in told
 
 
+@pytest.mark.parametrize("points", [1, 20], ids=["told one by one", "told together"])
+@pytest.mark.parametrize("overloaded", [0, 1])
+def test_a_number_that_grows_with_the_runs_is_marked(
+    capsys: pytest.CaptureFixture[str], points: int, overloaded: int
+) -> None:
+    before = {str(at): [{READ: 300_000.0 + seed, "dev0.overloaded": 0} for seed in range(3)] for at in range(points)}
+    after = {at: [{READ: 200_000.0 + seed, "dev0.overloaded": overloaded} for seed in range(3)] for at in before}
+    found = compare(study(before), study(after))
+    assert {change.overloaded for change in found.points[0].changes if change.name == READ} == {bool(overloaded)}
+    print_comparison(found)
+    told = capsys.readouterr().out
+    assert ("^ overloaded: it grows with run.until, so that there is no mean of it\n" in told) == bool(overloaded)
+    assert (f"{READ} ^" in told) == bool(overloaded)
+    assert ("-33 % ^\n" in told) == (bool(overloaded) and points == 1)
+
+
 @pytest.mark.parametrize(
     ("runs", "said"),
     [

@@ -4,7 +4,8 @@ from math import inf, sqrt
 
 import pytest
 
-from cosim.study.report.sweep_table import heading, short, spelled
+from cosim.study.report.page import Page
+from cosim.study.report.sweep_table import heading, short, spelled, table
 from cosim.study.results.estimate import (
     Estimate,
     Mean,
@@ -50,6 +51,32 @@ def test_a_part_that_a_run_lacks_is_0_there() -> None:
     runs = [stored("a", 0, read=1, **{WALK: 4.0}), stored("a", 1, read=1)]
     (estimate,) = estimates(runs, ["*.parts.*"])
     assert estimate.means[WALK].value == 2.0
+
+
+@pytest.mark.parametrize(
+    ("name", "grows"),
+    [
+        (READ, True),
+        ("nic0.read.p999_ps", True),
+        ("nic0.status.max_ps", True),
+        ("nic0.read.parts.slot", True),
+        ("nic0.backlog_max", True),
+        (WALK, False),
+        ("nic0.read.count", False),
+        ("nic1.read.mean_ps", False),
+        ("cpu0.read.unmap.mean_ps", False),
+    ],
+)
+def test_what_grows_with_the_run_has_no_interval_and_is_marked(name: str, grows: bool) -> None:
+    """One run of a point in which the device was overloaded is enough."""
+    runs = [stored("a", at, read=1.0, **{name: 4000.0 + at, "nic0.overloaded": at}) for at in range(2)]
+    (estimate,) = estimates(runs, [name])
+    mean = estimate.means[name]
+    assert (mean.overloaded, mean.half == inf) == (grows, grows)
+    assert spelled(name, mean).endswith(" ^") == grows
+    assert (wanted_replications(estimate, 1e-9) == 2) == grows, "more runs would not make it known"
+    lines = [line.plain for line in table([estimate], Page(80), [name])]
+    assert ("^ overloaded: it grows with run.until, so that there is no mean of it" in lines) == grows
 
 
 def test_a_run_in_which_no_request_ended_has_none_of_them_and_no_latency_and_no_part_of_one() -> None:

@@ -62,7 +62,7 @@ COUNTED = {
         *("walkers.utilisation", "places.utilisation", "lookup.utilisation", "commands.utilisation"),
     ),
     "dma": (
-        *("in_flight_mean", "backlog_mean", "link_up.busy_ps", "link_down.busy_ps"),
+        *("reads", "writes", "in_flight_mean", "backlog_mean", "link_up.busy_ps", "link_down.busy_ps"),
         *("link_up.utilisation", "link_down.utilisation"),
     ),
 }
