@@ -16,7 +16,7 @@ from cosim.sw.kernel.objects import LOWEST_VALID
 from cosim.sw.kernel.thread_context import ThreadContext
 from cosim.sw.object_driver.accesses import HIGH_HALF, Accesses, wrong
 from cosim.sw.object_driver.call import ARGUMENTS, SIE, Call, Function
-from cosim.sw.object_driver.machine import Machine
+from cosim.sw.object_driver.machine import STACK, Machine
 
 RETURN = 0xFFFF_FFFF_FFFF_F000
 """Where the driver's functions return to: its caller."""
@@ -134,7 +134,7 @@ class ObjectHart(Accesses):
     def _word(self, address: int, size: int, pc: int) -> int:
         """Where an atomic's word stands."""
         if address >= HIGH_HALF:
-            if self.low <= address < self.high:
+            if self.low <= address < self.low + STACK:
                 raise self.oops(pc, "atomic on the stack, which is not modelled")
             if not self.machine.data_start <= address < self.machine.data_end:
                 raise self.nowhere(address, pc)

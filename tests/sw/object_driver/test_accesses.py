@@ -89,7 +89,9 @@ def test_what_a_load_reserved_finds_orders_what_is_done_with_it_as_any_load_does
     ("address", "wanted"),
     [
         (REGISTERS + 0x20, "atomic on the register at 0x3000020"),
-        (STACKS + 0x100, "atomic on the stack, which is not modelled"),
+        (STACKS, "atomic on the stack, which is not modelled"),
+        (STACKS + STACK - 4, "atomic on the stack, which is not modelled"),
+        (STACKS + STACK, f"access to {STACKS + STACK:#x}, on the stack of another call"),
         (NOWHERE, f"access to {NOWHERE:#x}, where nothing is"),
         (0x10, "null pointer dereference: atomic of 4 bytes at 0x10"),
         (0x8000_0002, "unaligned atomic of 4 bytes at 0x80000002"),
