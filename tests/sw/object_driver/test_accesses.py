@@ -103,6 +103,19 @@ def test_an_atomic_that_is_on_no_memory_is_an_oops(address: int, wanted: str) ->
     assert wanted in loaded.dies("trouble_adds", address)
 
 
+def test_an_atomic_that_is_not_known_is_an_oops_with_its_name() -> None:
+    loaded = Loaded()
+
+    async def asks() -> None:
+        hart = await loaded.driver.hart()
+        await hart.atomic(Instruction("amominu.w"), loaded.word, -1, 1, -1, 0, 4, IMAGE.code.base)
+
+    loaded.machine.start(asks())
+    loaded.machine.go()
+    assert loaded.machine.log[0].startswith("oops")
+    assert "amominu.w is not modelled" in loaded.machine.log[0]
+
+
 def test_a_descriptor_of_a_page_holds_what_was_stored_and_zeroes_elsewhere() -> None:
     descriptors = Descriptors()
     at = descriptors.at(7 * PAGE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 from cosim.events import LeafCleared, LineReached, ObjectFreed, RegisterRead, RegisterWritten
 from cosim.spec.register_map import FQH, IPSR, MSI_ADDR, MSI_DATA
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
-from cosim.sw.iommu_ops import Gather, MapResult, Prot
+from cosim.sw.iommu_ops import Domain, Gather, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Object
 from cosim.sw.object_driver.driver import QUEUE, REGISTERED, SENDER, ObjectDriver
@@ -33,6 +34,11 @@ def machine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
     """Interrupts are wires, or messages where a test asks for them."""
     monkeypatch.setenv(OBJECTS, f"object:{DRIVER / 'queue.o'},{DRIVER / 'domain.o'}")
     return Machine(STANDS_FOR, **(MESSAGES if getattr(request, "param", False) else {}))
+
+
+def objects_of(machine: Machine) -> ObjectDriver:
+    assert isinstance(machine.driver, ObjectDriver)
+    return machine.driver
 
 
 def seen_in(machine: Machine) -> list[str]:
@@ -145,6 +151,58 @@ def test_a_domain_for_no_device_is_the_drivers_to_refuse(machine: Machine) -> No
     assert error.value.code == errno.ENODEV
 
 
+def called_in(monkeypatch: pytest.MonkeyPatch, driver: ObjectDriver) -> list[tuple[int, ...]]:
+    """The functions of the driver that are called from here on, each with its arguments."""
+    called, run = list[tuple[int, ...]](), driver.machine.run
+
+    def calls(entry: int, *arguments: int) -> Coroutine[Any, Any, int]:
+        called.append((entry, *arguments))
+        return run(entry, *arguments)
+
+    monkeypatch.setattr(driver.machine, "run", calls)
+    return called
+
+
+def test_an_attach_is_told_of_the_domain_before_if_there_was_one(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, driver, core = machine.boot(), objects_of(machine), machine.core
+    called = called_in(monkeypatch, driver)
+
+    async def body() -> Domain:
+        second = await core.domain_alloc("second", "dev0")
+        device = core.devices["dev0"]
+        called.clear()
+        await driver.attach_dev(second, device, first)
+        await driver.attach_dev(first, device, None)
+        return second
+
+    second = machine.run(body())
+    held = driver._devices["dev0"].device
+    addresses = [int(domain.object.address) for domain in (second, first)]
+    assert [call[1:] for call in called] == [(addresses[0], held, addresses[1]), (addresses[1], held, 0)]
+
+
+def test_a_driver_that_is_told_how_a_domain_shall_be_is_told_nothing_special(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given no flags and nothing of a user's; one that has an operation without them is asked by that one."""
+    machine.boot()
+    driver = objects_of(machine)
+    called, initial = called_in(monkeypatch, driver), driver._initial
+    machine.run(machine.core.domain_alloc("plain", "dev0"))
+    plain = "iommu_ops.domain_alloc_paging"
+    others = {plain: "", f"{plain}_flags": plain}
+
+    def other(address: int, path: str) -> int:
+        return initial(address, others.get(path, path))
+
+    monkeypatch.setattr(driver, "_initial", other)
+    machine.run(machine.core.domain_alloc("flags", "dev0"))
+    held, entry = driver._devices["dev0"].device, initial(driver._ops, plain)
+    assert called == [(entry, held), (entry, held, 0, 0)]
+
+
 def test_a_domain_that_is_made_where_another_one_was_has_a_page_table_of_its_own(machine: Machine) -> None:
     """Who watches is told of its leaves, wherever that table is."""
     told: list[tuple[str, int]] = []
@@ -194,11 +252,6 @@ def test_a_map_without_memory_for_a_table_tells_its_errno_and_how_far_it_came(
     result, there = machine.run(maps())
     assert result == MapResult(mapped, 0 if mapped == 2 * PAGE else errno.ENOMEM)
     assert there == [DATA + at if at < mapped else 0 for at in (0, PAGE)]
-
-
-def objects_of(machine: Machine) -> ObjectDriver:
-    assert isinstance(machine.driver, ObjectDriver)
-    return machine.driver
 
 
 def test_a_domain_whose_driver_flushes_nothing_needs_no_flush(machine: Machine) -> None:

@@ -77,3 +77,15 @@ def test_a_wait_is_as_patient_as_it_has_been_in_vain(something_else: bool) -> No
 def test_a_loop_of_three_registers_is_not_taken_for_a_wait() -> None:
     wait = Wait()
     assert wait.skipped(rounds(wait, 5 * ROUNDS, (A, 5), (B, 7), (A + 8, 9)), "mmio") is None
+
+
+def test_a_register_that_joins_others_after_rounds_of_them_begins_the_wait_anew() -> None:
+    """As many rounds of both are made as of a loop that has read both from the start."""
+    wait = Wait()
+    joined = rounds(wait, ROUNDS, (A, 5)) + 100
+    wait.read(B, 4, 7, joined)
+    now = rounds(wait, ROUNDS, (A, 5), (B, 7), now=joined)
+    assert wait.skipped(now, "mmio") is None
+    both = wait.skipped(rounds(wait, 1, (A, 5), (B, 7), now=now), "mmio")
+    assert isinstance(both, PollEither)
+    assert both.first.timeout_ps == (now + 200 - joined) // SHARE
