@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
-from cosim.events import LeafCleared, LineReached, ObjectFreed, RegisterRead, RegisterWritten
+from cosim.events import LeafCleared, LineReached, LockGiven, LockTaken, ObjectFreed, RegisterRead, RegisterWritten
 from cosim.spec.register_map import FQH, IPSR, MSI_ADDR, MSI_DATA
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Domain, Gather, MapResult, Prot
@@ -19,21 +19,14 @@ from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Object
 from cosim.sw.object_driver.driver import QUEUE, REGISTERED, SENDER, ObjectDriver
 from cosim.units.quantities import MIB, US
-from tests.sw.driver.machine import DRAM, OBJECTS, SIZE, SMALL_QUEUES, STANDS_FOR, Machine
+from tests.sw.driver.machine import DRAM, OBJECTS, SIZE, STANDS_FOR, Machine
 
 DRIVER = Path(__file__).parents[2] / "object" / "driver"
 PAGE = 4096
 IOVA, DATA = 0x4000_0000, DRAM + SIZE // 2
-MESSAGES: dict[str, Any] = {"messages": True, "iommu": {"capabilities": {"igs": "both"}, "geometry": SMALL_QUEUES}}
+WRITES = ("takes irq", "vector", "gives irq")
 TOO_FAR = 512
 """A device that the driver's directory of one level has no room for."""
-
-
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Machine:
-    """Interrupts are wires, or messages where a test asks for them."""
-    monkeypatch.setenv(OBJECTS, f"object:{DRIVER / 'queue.o'},{DRIVER / 'domain.o'}")
-    return Machine(STANDS_FOR, **(MESSAGES if getattr(request, "param", False) else {}))
 
 
 def objects_of(machine: Machine) -> ObjectDriver:
@@ -96,6 +89,26 @@ def test_an_interrupt_asks_its_handler_whose_thread_then_serves_it(machine: Mach
     irq = machine.hardware[0].vectors[1]
     assert reads == [("ipsr", f"cpu0.irq{irq}"), ("fqh", f"cpu0.irq{irq}-iommu0-own-faults")]
     assert machine.log == ["warning: iommu0: fault 13 device 0x1 iotval 0x40000000 iotval2 0x0"]
+
+
+@pytest.mark.parametrize("machine", [True], indirect=True)
+def test_the_registers_of_a_message_are_written_under_the_lock_of_its_interrupt(machine: Machine) -> None:
+    """One by one."""
+    driver, told = objects_of(machine), list[str]()
+    locks = {int(driver.machine.irq_lock(irq).address): f"irq{irq}" for irq in machine.hardware[0].vectors}
+    vectors = {MSI_ADDR[n].offset: f"vector{n}" for n in range(4)}
+
+    def tells(verb: str) -> Callable[[LockTaken | LockGiven], None]:
+        return lambda event: told.append(f"{verb} {locks[event.address]}") if event.address in locks else None
+
+    machine.sim.probe(LockTaken).watch(tells("takes"))
+    machine.sim.probe(LockGiven).watch(tells("gives"))
+    machine.sim.probe(RegisterWritten).watch(
+        lambda event: told.append(vectors[event.offset]) if event.offset in vectors else None
+    )
+    machine.boot()
+    first = machine.hardware[0].vectors[0]
+    assert told == [f"{what}{first + n}" if what[-1] == "q" else f"{what}{n}" for n in range(2) for what in WRITES]
 
 
 @pytest.mark.parametrize("machine", [True], indirect=True)
@@ -257,22 +270,26 @@ def test_a_map_without_memory_for_a_table_tells_its_errno_and_how_far_it_came(
 def test_a_domain_whose_driver_flushes_nothing_needs_no_flush(machine: Machine) -> None:
     """As the identity domain; what waits for the flush is done with all the same."""
     driver = objects_of(machine)
-    places, gather = seen_in(machine), Gather(IOVA, IOVA + PAGE - 1, PAGE)
+    paging = machine.boot()
+    places, gather = seen_in(machine), Gather(IOVA, IOVA + PAGE - 1, PAGE, freelist=[DATA])
     assert machine.run(driver.iotlb_sync(driver.identity, gather)) is None
     assert machine.run(driver.flush_iotlb_all(driver.identity)) is None
-    assert gather.empty
+    assert (gather.empty, gather.freelist) == (True, [])
+    assert machine.run(driver.iotlb_sync(paging, gather)) is None, "nothing was gathered"
     assert not places
 
 
 @pytest.mark.parametrize("pages", [0, 1, 3])
 def test_a_gather_is_a_structure_of_the_drivers_and_comes_back_as_it_was(machine: Machine, pages: int) -> None:
     driver = objects_of(machine)
-    given, found = Gather(IOVA, IOVA + 2 * PAGE - 1, PAGE, freelist=[DATA + n * PAGE for n in range(pages)]), Gather()
+    freed = [DATA + n * PAGE for n in range(pages)]
+    given, found = Gather(IOVA, IOVA + 2 * PAGE - 1, PAGE, bool(pages), freed), Gather(queued=bool(pages))
 
     async def goes() -> None:
         hart = await driver.machine.hart()
         at, pages = driver._gather_on(hart, given), driver.machine.descriptors
         head = at + driver.machine.layout.offset("iommu_iotlb_gather.freelist")
+        assert hart.local(at + driver.machine.layout.offset("iommu_iotlb_gather.queued"), 1) == given.queued
         links = [pages.at(page) + driver.machine.link for page in given.freelist]
         assert [hart.local(head, 8), *(pages.load(link, 8) for link in links)] == [*links, head]
         assert [*(pages.load(link + 8, 8) for link in links), hart.local(head + 8, 8)] == [head, *links]

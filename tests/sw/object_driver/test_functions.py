@@ -304,6 +304,44 @@ def test_an_interrupt_is_what_its_handler_says_which_is_given_its_data(
     assert ran == [(handler, 17, DEVICE)] * bool(handler) + [(0x2000, 17, DEVICE)]
 
 
+def test_a_handler_that_was_not_requested_cannot_be_freed_and_without_memory_there_is_none() -> None:
+    loaded = Loaded()
+    loaded.driver.platform[DEVICE] = Hardware("iommu0", 0, (16, 17), "cpu0")
+    loaded.machine.run(asked(loaded, "free_irq", 1 << 32 | 17, DEVICE))
+    (line,) = loaded.machine.log
+    assert line.startswith("warning: ")
+    assert line.endswith(": free_irq of 17, which is not requested")
+    loaded.kernel.pages.fail([1])
+    request = asked(loaded, "request_threaded_irq", 17, 0, 0x2000, 0, loaded.kernel.static(8), DEVICE)
+    assert loaded.machine.run(request) == -errno.ENOMEM
+    assert not loaded.driver.actions
+
+
+def test_registers_and_interrupts_of_a_device_are_found_by_number() -> None:
+    """Of 32 bits; there is one resource of registers."""
+    loaded = Loaded()
+    base, high = 0x0300_0000, 1 << 32
+    loaded.driver.platform[DEVICE] = Hardware("iommu0", base, (16, 17), "cpu0")
+    loaded.machine.memory.write(loaded.word, 8, 0x77)
+
+    async def found(name: str, *arguments: int) -> int | None:
+        return await asked(loaded, name, DEVICE, *arguments)
+
+    async def body() -> list[int | None]:
+        return [
+            *[await found("platform_get_irq", n) for n in range(3)],
+            await found("platform_irq_count"),
+            await found("devm_platform_ioremap_resource", 1),
+            await found("devm_platform_ioremap_resource", high),
+            await found("devm_platform_get_and_ioremap_resource", 0, 0),
+            await found("devm_platform_get_and_ioremap_resource", 0, loaded.word),
+        ]
+
+    assert loaded.machine.run(body()) == [16, 17, -errno.ENXIO, 2, -errno.EINVAL, base, base, base]
+    assert loaded.machine.memory.read(loaded.word, 8) == 0, "nothing is told of the resource"
+    assert loaded.driver.registers == {base >> 12: loaded.driver.platform[DEVICE]}
+
+
 @pytest.mark.parametrize(
     ("does", "waits"), [("ktime_get", True), ("__rcu_read_lock", False), ("a store", False), ("a load", True)]
 )

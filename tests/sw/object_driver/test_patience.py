@@ -51,6 +51,24 @@ def test_one_round_is_made_between_two_polls() -> None:
     assert wait.skipped(now, "mmio") is not None
 
 
+def test_of_a_loop_of_two_registers_a_whole_round_is_made_between_two_polls() -> None:
+    wait = Wait()
+    now = rounds(wait, ROUNDS + 1, (A, 5), (B, 7))
+    assert wait.skipped(now, "mmio") is not None
+    for address, value, polls in ((A, 5, False), (B, 7, True)):
+        wait.read(address, 4, value, now)
+        assert (wait.skipped(now, "mmio") is not None) is polls
+
+
+def test_a_wait_that_was_long_makes_the_next_one_no_longer() -> None:
+    wait = Wait()
+    for vain in (3 * ROUNDS, ROUNDS):
+        now = rounds(wait, vain + 1, (A, 5))
+        assert wait.skipped(now, "mmio") is not None
+        assert wait.skipped(now, "mmio") is None
+        wait.over()
+
+
 def test_a_change_and_anything_else_that_is_done_begin_anew() -> None:
     wait = Wait()
     now = rounds(wait, ROUNDS + 1, (A, 5))

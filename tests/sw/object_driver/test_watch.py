@@ -14,7 +14,7 @@ from cosim.spec.queues import Command
 from cosim.spec.register_map import CAPABILITIES, CQB, CQH, CQT
 from cosim.spec.registers import Capabilities, QueueBase
 from cosim.sw.iommu_ops import Hardware
-from cosim.sw.object_driver.watch import QueueWatch
+from cosim.sw.object_driver.watch import QueueWatch, Ring
 from cosim.units.quantities import NS
 from tests.sw.machine import Machine
 from tests.sw.object_driver.test_running import DRIVER, IMAGE, Loaded
@@ -154,6 +154,17 @@ def test_each_page_of_a_ring_is_watched_until_the_ring_is_elsewhere_or_nowhere()
     watch.written(first, BASE + CQT.offset, 3)
     watch.read(first, BASE + CQH.offset, 3)
     assert (ring.holds(0), ring.produced, ring.consumed) == (False, 0, 0)
+
+
+@pytest.mark.parametrize(("produced", "index", "target"), [(0, 0, 1), (6, 2, 7), (6, 3, 8), (7, 0, 9), (8, 2, 11)])
+def test_a_fence_is_consumed_once_so_many_commands_are_as_were_sent_up_to_it(
+    produced: int, index: int, target: int
+) -> None:
+    """In a ring of four, of which the next slots are filled and not announced yet."""
+    watch = QueueWatch(Machine().kernel)
+    ring = Ring("iommu0", 0x8000_0000, 4, produced=produced)
+    assert watch.tell(ring, "t", index, (FENCE, 0)) == target
+    assert watch.tell(ring, "t", index, (INVALIDATE, 0)) is None
 
 
 @pytest.mark.parametrize("flat", [False, True])
