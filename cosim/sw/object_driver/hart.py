@@ -95,7 +95,6 @@ class ObjectHart(Accesses):
     async def again(self, entry: int, *arguments: int) -> int:
         """Call a function of the driver from one of the kernel's that the driver has called."""
         x, at = list(self.x), list(self.at)
-        self.x[2] -= 64
         outer = self.entry
         result = await self.call(entry, *arguments)
         self.x[:], self.at[:], self.entry = x, at, outer
