@@ -74,6 +74,6 @@ def derived(counted: Mapping[str, int], places: Mapping[str, int], window_ps: in
             found[f"{path}.utilisation"] = value / (window_ps * places.get(path, 1))
         elif counter == "depth_ps":
             found[f"{path}.depth_mean"] = value / window_ps
-        elif counter in ("read_bytes", "written_bytes"):
+        elif counter in ("read_bytes", "written_bytes", "offered_bytes"):
             found[f"{path}.{counter.removesuffix('_bytes')}_gbps"] = value * 8000 / window_ps
     return found

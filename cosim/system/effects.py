@@ -111,8 +111,8 @@ TABLE: tuple[Row, ...] = (
         (*_TRAFFIC, *_TRANSPORT),
         _untold,
         ("traffic.pattern", "/threads", "/prepare"),
-        "has no effect, since no thread tells the device of a buffer; name it as the `device` of a map-unmap thread, "
-        "or use another pattern, such as sequential",
+        "has no effect, since no thread tells the device of a buffer; name it as the `device` of a map-unmap thread or "
+        "of a step `does: tell`, or use another pattern, such as sequential",
     ),
     *(
         Row(

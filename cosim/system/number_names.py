@@ -19,7 +19,7 @@ from cosim.units.nearest import closest
 OF_A_LATENCY = ("count", "mean_ps", "sd_ps", "p50_ps", "p95_ps", "p99_ps", "p999_ps", "max_ps")
 """What one number says of a latency, such as ``nic0.read.p99_ps``."""
 PART = ".parts."
-"""What stands before a part in the name of a number; a part that is not there is 0."""
+"""What stands before a part in the name of a number, in picoseconds; a part that is not there is 0 if its mean is."""
 CALLS = (
     *("attach", "cmd_sync", "detach", "iotlb_inval", "map", "probe", "release", "remove", "synchronize_rcu"),
     "unmap",

@@ -108,8 +108,15 @@ SCALARS: tuple[Scalar, ...] = (
     Scalar("<device>.writes", "requests", "writes that are over"),
     Scalar("<device>.read_bytes", "bytes", "read with success"),
     Scalar("<device>.written_bytes", "bytes", "written with success"),
+    Scalar(
+        "<device>.offered_bytes", "bytes", "of the requests that it made, whether they had a slot or waited for one"
+    ),
     Scalar("<device>.read_gbps", "Gb/s", "read with success, over the window"),
     Scalar("<device>.written_gbps", "Gb/s", "written with success, over the window"),
+    Scalar("<device>.offered_gbps", "Gb/s", "what it asked for, over the window"),
+    Scalar(
+        "<device>.overloaded", "0 or 1", "1 if its backlog has grown all through the window: its latency has no mean"
+    ),
     Scalar("<device>.failed", "requests", "requests that did not end with success: refused, or failed on the bus"),
     Scalar("<device>.refused", "requests", "requests that an IOMMU refused, with a fault"),
     Scalar("<device>.bus_errors", "requests", "requests that failed on the bus: at memory, or where there is none"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil, fsum, inf, sqrt
 from typing import Any
 
+from cosim.study.results.numbers import COUNT, growing
 from cosim.study.results.stored import Stored
 from cosim.study.statistics.student import quantile
 from cosim.system.number_names import PART, named, no_such
@@ -21,11 +22,15 @@ ACCESSES = ("*.read.mean_ps", "*.write.mean_ps")
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean of `count` values, and half its 95 % interval; infinite where one value says nothing of its own spread."""
+    """A mean of `count` values, and half its 95 % interval; infinite where one value says nothing of its own spread.
+
+    So it is of a number that grows with the length of the run, as the latency of a device that is `overloaded`.
+    """
 
     value: float
     half: float
     count: int
+    overloaded: bool = False
 
     @property
     def relative(self) -> float:
@@ -35,7 +40,11 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A point: what the axes say, its means by name, how many replications there are, and how many have failed."""
+    """A point: what the axes say, its means by name, how many replications there are, and how many have failed.
+
+    A mean is over those of its runs that ended well and have this number: a run in which no read began and ended has no
+    latency of reads.
+    """
 
     point: str
     settings: Mapping[str, str]
@@ -47,6 +56,11 @@ class Estimate:
     place: int = 0
     """Which of the points of its sweep it is; several may be of one configuration, and have the same `point`."""
 
+    @property
+    def good(self) -> int:
+        """How many of the runs ended well."""
+        return self.replications - self.failed
+
     def as_json(self) -> dict[str, Any]:
         """The object that `sweep --json` prints for it; an interval that is not known is null."""
         return {
@@ -56,7 +70,12 @@ class Estimate:
             "failed": self.failed,
             "reason": self.reason,
             "means": {
-                name: {"mean": mean.value, "half_ci95": mean.half if mean.half < inf else None, "runs": mean.count}
+                name: {
+                    "mean": mean.value,
+                    "half_ci95": mean.half if mean.half < inf else None,
+                    "runs": mean.count,
+                    "overloaded": mean.overloaded,
+                }
                 for name, mean in self.means.items()
             },
         }
@@ -85,8 +104,11 @@ def mean_of(values: Sequence[float]) -> Mean:
 
 
 def wanted_replications(estimate: Estimate, relative: float) -> int:
-    """How many replications may make the interval of the first mean as narrow; those there are, if it is."""
+    """How many replications may make the interval of the first mean as narrow; those there are, if it is, or if none
+    can, since it is overloaded."""
     mean = next(iter(estimate.means.values()), None)
+    if mean is not None and mean.overloaded:
+        return estimate.replications
     if mean is None or mean.relative <= relative:
         return estimate.replications
     if mean.relative == inf:
@@ -122,11 +144,23 @@ def _estimate(runs: Sequence[Stored], metrics: Sequence[str]) -> Estimate:
     names = chosen(dict.fromkeys(name for run in good for name in run.numbers), metrics)
     means = {}
     for name in names:
-        values = [float(run.numbers.get(name, 0)) for run in good if name in run.numbers or PART in name]
-        means[name] = _alone(good[0], name) if len(values) == 1 else mean_of(values)
+        having = [run for run in good if _has(run, name)]
+        values = [float(run.numbers.get(name, 0)) for run in having]
+        means[name] = _alone(having[0], name) if len(values) == 1 else mean_of(values)
+        if any(run.numbers.get(growing(name)) for run in good):
+            means[name] = Mean(means[name].value, inf, means[name].count, overloaded=True)
     first = runs[0]
     reason = f"{bad[0].outcome}: {bad[0].reason}" if bad else ""
     return Estimate(first.point, first.settings, len(runs), len(bad), means, reason, first.place)
+
+
+def _has(run: Stored, name: str) -> bool:
+    """Whether it has a number, or lacks it because it is 0: a part of a latency that it has, or how many there are."""
+    return (
+        name in run.numbers
+        or name.endswith(COUNT)
+        or (PART in name and f"{name.partition(PART)[0]}.mean_ps" in run.numbers)
+    )
 
 
 def _alone(run: Stored, name: str) -> Mean:

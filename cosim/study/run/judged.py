@@ -9,6 +9,7 @@ from cosim.study.run.expect import Findings, failures_of
 from cosim.study.run.measure import Meter
 from cosim.study.run.named import Named
 from cosim.study.run.numbers import numbers_in
+from cosim.study.run.overloaded import overloaded, without_intervals
 from cosim.study.run.result import Outcome
 from cosim.study.run.stop import Stop
 from cosim.sw.kernel.page_allocator import Allocation
@@ -84,13 +85,14 @@ def _scalars(system: System, meter: Meter, leaks: list[Allocation], window_ps: i
     if meter.window:
         scalars |= meter.latencies.rates(window_ps)
         scalars |= system.derived(meter.counted.since(), window_ps)
+        scalars |= overloaded(scalars)
     scalars |= system.totals(leaks)
     return scalars
 
 
 def _numbers(simulated_ps: int, meter: Meter, scalars: Named[int | float]) -> Mapping[str, int | float]:
     """All of them, by the names that `-m` takes."""
-    found = numbers_in(scalars, meter.latencies.summaries())
+    found = numbers_in(scalars, without_intervals(meter.latencies.summaries(), scalars))
     return found | {
         "simulated_ps": simulated_ps,
         "events": meter.digest.events,

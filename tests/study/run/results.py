@@ -63,7 +63,7 @@ COUNTED = {
         *("fq.busy_ps", "fq.utilisation"),
     ),
     "dma": (
-        *("in_flight_mean", "backlog_mean", "link_up.busy_ps", "link_down.busy_ps"),
+        *("reads", "writes", "in_flight_mean", "backlog_mean", "link_up.busy_ps", "link_down.busy_ps"),
         *("link_up.utilisation", "link_down.utilisation"),
     ),
 }

@@ -111,6 +111,8 @@ def test_faults_that_wait_for_one_anothers_records_are_told_with_the_recorder_an
     recorder = "iommu0's fault recorder was 100 % busy"
     said = limit({"nic0.read": reads}, busy, system())
     assert (said.partition("; ")[2], proposed(said)) == (recorder, "")
+    nearly = limit({"nic0.read": reads}, busy | full("iommu0.fq", use=0.95), system())
+    assert ("nic0's slots were 100 % busy" in nearly, proposed(nearly)) == (True, "")
     behind = full("iommu0.places") | {"iommu0.places.busy_ps": 3000 * US}
     others = {"nic0.read": reads, "gpu0.read": latency(place=9000 * NS, memory=80 * NS)}
     said = limit(others, busy | behind, system())
