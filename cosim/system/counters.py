@@ -47,6 +47,7 @@ def of_iommu(path: str, iommu: Iommu) -> Counted:
     yield f"{path}.commands.stalled_ps", commands.stalled_ps
     for name in ("recorded", "lost", "kept_back"):
         yield f"{path}.fq.{name}", getattr(iommu.fault_queue, name)
+    yield f"{path}.fq.busy_ps", iommu.fault_queue.busy_ps
     for ring in (commands.queue, iommu.fault_queue.queue):
         yield f"{ring.path}.depth_ps", ring.occupancy
 

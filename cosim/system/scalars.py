@@ -99,6 +99,8 @@ SCALARS: tuple[Scalar, ...] = (
     Scalar("<iommu>.fq.recorded", "faults", "faults of which the fault queue got a record"),
     Scalar("<iommu>.fq.lost", "faults", "faults that should have a record and have none"),
     Scalar("<iommu>.fq.kept_back", "faults", "faults that are not recorded since the device's context sets DTF"),
+    Scalar("<iommu>.fq.busy_ps", "ps", "time that records of faults were written, with the turnaround behind each"),
+    Scalar("<iommu>.fq.utilisation", *USE),
     Scalar("<iommu>.<queue>.depth_ps", "entries x ps", "the depth of the queue, integrated over the window"),
     Scalar("<iommu>.<queue>.depth_mean", "entries", "the mean depth of the queue"),
     Scalar("<iommu>.<queue>.depth_max", "entries", "the largest depth of the queue"),

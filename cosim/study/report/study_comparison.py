@@ -14,8 +14,9 @@ from cosim.study.report.sweep_table import GROWS, OVERLOADED, heading, short, sp
 from cosim.study.report.terminal import console_on
 from cosim.study.results.comparison import Comparison, PointChange
 from cosim.study.results.estimate import ACCESSES, Mean, chosen
-from cosim.study.results.numbers import PART, growing
+from cosim.study.results.numbers import growing
 from cosim.study.results.tested import Change
+from cosim.system.number_names import PART
 
 FEW_POINTS = 12
 """As many points are told one by one."""

@@ -12,7 +12,7 @@ from cosim.study.report.columns import Columns
 from cosim.study.report.page import Page, words
 from cosim.study.report.terminal import console_on
 from cosim.study.results.estimate import Estimate, Mean
-from cosim.study.results.numbers import PART
+from cosim.system.number_names import PART
 
 MOST_METRICS = 6
 """As many columns of numbers, beside those that somebody has asked for by name."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from math import ceil, fsum, inf, sqrt
 from typing import Any
 
-from cosim.study.results.numbers import COUNT, PART, growing
+from cosim.study.results.numbers import COUNT, growing
 from cosim.study.results.stored import Stored
 from cosim.study.statistics.student import quantile
-from cosim.units.nearest import closest
+from cosim.system.number_names import PART, named, no_such
 
 LEVEL = 0.975
 """Of Student's t, for an interval of 95 %."""
@@ -120,11 +119,7 @@ def wanted_replications(estimate: Estimate, relative: float) -> int:
 
 def chosen(names: Iterable[str], metrics: Sequence[str]) -> list[str]:
     """Of these names those that are asked for, by name or glob, in the order in which they are asked for."""
-    known = list(names)
-    found: dict[str, None] = {}
-    for metric in metrics or ACCESSES:
-        found |= dict.fromkeys(name for name in known if name == metric or fnmatchcase(name, metric))
-    return list(found)
+    return named(names, metrics or ACCESSES)
 
 
 def unknown_metrics(runs: Iterable[Stored], metrics: Sequence[str]) -> list[str]:
@@ -141,13 +136,6 @@ def unknown_names(names: Collection[str], metrics: Sequence[str]) -> list[str]:
         return []
     wrong = [metric for metric in metrics if PART not in metric and not chosen(names, [metric])]
     return [f"{metric}: {no_such(metric, names)}" for metric in wrong]
-
-
-def no_such(metric: str, names: Iterable[str], owner: str = "") -> str:
-    """What is said of a metric that is none of `names`, with the nearest of them, or whose it is meant to be."""
-    near = closest(metric, names) or (f"one of {owner}" if owner else "")
-    more = "" if near in names else "cosim list scalars has their names"
-    return " ".join(filter(None, ["no run has such a number;", f"did you mean {near}?" if near else "", more]))
 
 
 def _estimate(runs: Sequence[Stored], metrics: Sequence[str]) -> Estimate:

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from cosim.config.problems import Position, Problem, TopologyError
 from cosim.study.results.estimate import Estimate, chosen, estimates, unknown_names
-from cosim.study.results.numbers import PART, growing
+from cosim.study.results.numbers import growing
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.results.stored import Stored
+from cosim.system.number_names import PART
 
 
 def points_of(results: Results, sweep: SweepRow, metrics: Sequence[str]) -> list[Estimate]:

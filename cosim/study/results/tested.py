@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cosim.study.results.numbers import OVERLOADED, PART, growing
+from cosim.study.results.numbers import OVERLOADED, growing
 from cosim.study.statistics.student import quantile, tails
+from cosim.system.number_names import PART
 
 if TYPE_CHECKING:
     import numpy as np
