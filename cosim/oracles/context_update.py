@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from cosim.events import ContextChanged
 from cosim.oracles.oracle import Oracle, exact
-from cosim.oracles.tags import Tags, V
+from cosim.oracles.tags import BARE, Context, Tags, V
 
 
 class ContextUpdate(Oracle):
@@ -14,7 +14,9 @@ class ContextUpdate(Oracle):
 
     An IOMMU may read a context in pieces, in any order: of a valid one that changes word by word it may take the new
     table with the old PSCID. So it is made invalid first, and an IODIR.INVAL_DDT and a fence are executed before any
-    other word changes, or V is set again. A store to `tc` that leaves V as it is, is allowed: it is one word.
+    other word changes, or V is set again. A store to `tc` that leaves V as it is, is allowed: it is one word. So is one
+    to `fsc` of a valid context that is Bare before or after it, and one to `ta` while it is Bare, since `ta` counts for
+    nothing then; but IODIR.INVAL_DDT and fence are executed before the next word changes.
 
     Source: "Updating in-memory data structure entries" (2.8) and "Changing device-directory table entry" (software
     guidelines) of the specification; the driver's defects C1 and C4.
@@ -37,7 +39,10 @@ class ContextUpdate(Oracle):
             valid = self._valid[place] = bool(event.value & V)
             if valid == was_valid or not valid:
                 return
-        old = self._tags.contexts[place].old
+        context = self._tags.contexts[place]
+        old = context.old
+        if was_valid and event.field in ("fsc", "ta") and _alone(context):
+            return
         kind = "is changed while it is valid" if was_valid else "is changed while it may be cached"
         if not was_valid and not old:
             self._told.discard(place)
@@ -51,3 +56,9 @@ class ContextUpdate(Oracle):
                 event.time,
                 signature=f"a context {kind}",
             )
+
+
+def _alone(context: Context) -> bool:
+    """Whether the word that has just changed is the only one since the last fence, and agrees with all others."""
+    now = context.names
+    return len(context.old) == 1 and now is not None and (now[0] == BARE or context.old[0].pscid == BARE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import ClassVar
 
-from cosim.events import Attached, Attaching, LeafCleared, UnmapBegun, Unmapped
+from cosim.events import Attached, Attaching, ContextChanged, DomainMade, LeafCleared, UnmapBegun, Unmapped
 from cosim.oracles.flushes import Flushes
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.tags import Key, Leaf, Tag, Tags
@@ -18,11 +18,15 @@ class FlushPromises(Oracle):
 
     When an unmap has returned (in lazy mode: its flush), no IOMMU may hold the page under a PSCID that a device can
     use: an IOTINVAL for it was executed after the leaf was cleared in memory, and a fence behind that. When an attach
-    has returned, no IOMMU may use the device's old context: likewise with IODIR.INVAL_DDT. When a PSCID comes into
-    use, no IOMMU may hold under it what another domain, or a page that was unmapped meanwhile, has left there. With its
-    `ddtp` Off an IOMMU refuses every request, and nothing that it holds can be used.
+    (or a release, which leaves the device blocked) has returned, no IOMMU may use the device's old context, be it Bare:
+    it is not valid in memory any more, and an IODIR.INVAL_DDT and a fence were executed since. When a PSCID comes into
+    use, no IOMMU may hold under it what another domain, or a page that was unmapped meanwhile, has left there; while it
+    is in use for one domain, no context names it with the table of another. With its `ddtp` Off an IOMMU refuses every
+    request, and nothing that it holds can be used.
 
-    An IOMMU may hold what its contexts could have reached: what was mapped while a valid context named the PSCID.
+    An IOMMU may hold what its contexts could have reached: what was mapped while a valid context named the PSCID. All
+    of a PSCID is flushed by an IOTINVAL without an address, or by ranges with NL that together are all addresses. A
+    domain that is made when another one of its name was freed is not that one.
 
     Source: "Changing device-directory table entry", "Changing page table entry" (software guidelines of the
     specification); invariants of the driver's review, and CVE-2026-53057.
@@ -33,8 +37,10 @@ class FlushPromises(Oracle):
         UnmapBegun: "unmap_begun",
         LeafCleared: "leaf_cleared",
         Unmapped: "unmapped",
+        DomainMade: "domain_made",
         Attaching: "attaching",
         Attached: "attached",
+        ContextChanged: "context_changed",
     }
 
     def __init__(self, *args: object) -> None:
@@ -49,7 +55,11 @@ class FlushPromises(Oracle):
         """The leaf of such a page, and since when it is cleared in memory."""
         self._late: dict[tuple[str, int], int] = {}
         """When the unmap of a page returned whose leaf was not cleared in memory by then."""
-        self._attaching: dict[str, int] = {}
+        self._attaching: dict[str, tuple[int, dict[int, int]]] = {}
+        """Since when each device is being attached, and the tables of its valid contexts then."""
+        self._inside: dict[str, str] = {}
+        self._shared: set[tuple[Key, int, int]] = set()
+        """Each pair of domains, since when they have the PSCID, of which it has been told."""
         self._left: defaultdict[Key, dict[Leaf, tuple[str, int]]] = defaultdict(dict)
         """What may have been left under each PSCID that is not in use: leaves, of which domain, cleared since when."""
 
@@ -78,7 +88,7 @@ class FlushPromises(Oracle):
                 )
 
     def unmapped(self, event: Unmapped) -> None:
-        domain, leaves = event.domain, dict[Leaf, int]()
+        domain, leaves, unseen = event.domain, dict[Leaf, int](), set[Leaf]()
         for page in pages_of(event.iova, event.size):
             begun = self._begun.pop((domain, page), None)
             if begun is not None:
@@ -87,24 +97,26 @@ class FlushPromises(Oracle):
                 leaves[leaf] = since
                 if cleared is None:
                     self._late[domain, page] = event.time
+                    unseen.add(leaf)
         tags = self._tags
         for key in sorted(tags.of.get(domain, ())):
             kept = {leaf: since for leaf, since in leaves.items() if tags.may_hold(key, domain, leaf, since)}
             if not kept:
                 continue
             tag = tags.tags[key]
-            if tag.users and tag.domain == domain and key[0] not in tags.off:
-                self._kept(event, key, kept)
+            if tag.holder(domain) is not None and key[0] not in tags.off:
+                self._kept(event, key, kept, unseen)
             else:
                 self._left[key] |= {leaf: (domain, since) for leaf, since in kept.items()}
 
-    def _kept(self, event: Unmapped, key: Key, kept: dict[Leaf, int]) -> None:
+    def _kept(self, event: Unmapped, key: Key, kept: dict[Leaf, int], unseen: set[Leaf]) -> None:
         (iommu, pscid), (leaf, since) = key, next(iter(kept.items()))
         state = self._flushes.of_pages(iommu, pscid, leaf.first, leaf.last, since, event.time)
+        what = "the unmap began, which was not seen to clear its leaf," if leaf in unseen else "the leaf was cleared"
         self.violated(
             f"an unmap of {event.size:#x} bytes at IOVA {event.iova:#x} in {event.domain} by {event.who} returned at "
             f"{exact(event.time)}, and {iommu} may hold {_leaves(len(kept))} of it under PSCID {pscid}, "
-            f"which a device can use: {state} since the leaf was cleared at {exact(since)}",
+            f"which a device can use: {state} since {what} at {exact(since)}",
             event.time,
             since,
             signature=f"unmap returned, {state}",
@@ -113,24 +125,68 @@ class FlushPromises(Oracle):
     # --- Attaches ----------------------------------------------------------------------------------------------------
 
     def attaching(self, event: Attaching) -> None:
-        self._attaching[event.device] = event.time
+        contexts = {device_id: self._tags.contexts.get((event.iommu, device_id)) for device_id in event.device_ids}
+        names = {device_id: context.names for device_id, context in contexts.items() if context is not None}
+        self._attaching[event.device] = event.time, {each: name[1] for each, name in names.items() if name is not None}
 
     def attached(self, event: Attached) -> None:
-        began = self._attaching.pop(event.device, event.time)
+        began, tables = self._attaching.pop(event.device, (event.time, {}))
+        moved = self._inside.get(event.device, event.domain) != event.domain
+        self._inside[event.device] = event.domain
         for device_id in event.device_ids:
             context = self._tags.contexts.get((event.iommu, device_id))
-            if context is None or not context.old or event.iommu in self._tags.off:
+            if context is None or event.iommu in self._tags.off:
                 continue
-            state = self._flushes.of_context(event.iommu, device_id, began, event.time)
-            self.violated(
-                f"an attach of {event.device} to {event.domain or 'blocked'} returned at {exact(event.time)}, and "
-                f"{event.iommu} may use the old context of device {device_id}: {state}",
-                event.time,
-                began,
-                signature=f"attach returned, context {state}",
-            )
+            if context.left:
+                state = self._flushes.of_context(event.iommu, device_id, context.left[-1].since, event.time)
+                self._used(event, device_id, began, state, f"context {state}")
+            elif moved and context.names is not None and context.names[1] == tables.get(device_id):
+                self._used(event, device_id, began, "it is still valid in memory", "old context still valid")
+            self._judge_domains(event.time, event.iommu, device_id)
+
+    def _used(self, event: Attached, device_id: int, began: int, why: str, kind: str) -> None:
+        self.violated(
+            f"an attach of {event.device} to {event.domain or 'blocked'} returned at {exact(event.time)}, and "
+            f"{event.iommu} may use the old context of device {device_id}: {why}",
+            event.time,
+            began,
+            signature=f"attach returned, {kind}",
+        )
 
     # --- PSCIDs ------------------------------------------------------------------------------------------------------
+
+    def domain_made(self, event: DomainMade) -> None:
+        """What a domain of that name has left is judged as another one's, by its PSCID alone."""
+        for left in self._left.values():
+            for leaf in [leaf for leaf, (owner, _) in left.items() if owner == event.domain]:
+                del left[leaf]
+        for pages in (self._begun, self._cleared, self._late):
+            for place in [place for place in pages if place[0] == event.domain]:
+                del pages[place]
+
+    def context_changed(self, event: ContextChanged) -> None:
+        """A valid context that changes word by word names what it is not to name in between: `ContextUpdate` tells."""
+        if event.field == "tc":
+            self._judge_domains(event.time, event.who, event.device_id)
+
+    def _judge_domains(self, time: int, iommu: str, device_id: int) -> None:
+        context = self._tags.contexts[iommu, device_id]
+        holder = context.holder
+        if holder is None or context.names is None or iommu in self._tags.off:
+            return
+        pscid, root = context.names
+        for other in self._tags.tags[iommu, pscid].holders:
+            pair = (iommu, pscid), min(holder.since, other.since), max(holder.since, other.since)
+            if other is holder or other.root == root or pair in self._shared:
+                continue
+            self._shared.add(pair)
+            self.violated(
+                f"PSCID {pscid} of {iommu} names {holder.domain or 'no domain'} in the context of device {device_id} "
+                f"at {exact(time)}, and {other.domain or 'no domain'} since {exact(other.since)}",
+                time,
+                other.since,
+                signature="one PSCID names two domains",
+            )
 
     def _starting(self, time: int, key: Key, tag: Tag, domain: str) -> None:
         iommu, pscid = key

@@ -17,18 +17,21 @@ Times = defaultdict[str, defaultdict["Named", list[int]]]
 """For each IOMMU and what is named, when; ascending."""
 
 NEVER, UNFENCED, FENCED = "never invalidated", "invalidated but not fenced", "invalidated and fenced"
+SENT = "invalidation sent but not executed"
 
 
 class Named(NamedTuple):
     """What an invalidation names: translations (`vma`), or device contexts (`ddt`).
 
-    `id` is the PSCID or the device id, `first` and `last` are pages; None is all of them.
+    `id` is the PSCID or the device id, `first` and `last` are pages; None is all of them. Of pages it names the leaves,
+    and with `tables` (NL) what leads to them as well.
     """
 
     kind: str
     id: int | None
     first: int | None = None
     last: int | None = None
+    tables: bool = False
 
     def names(self, device_id: int) -> bool:
         """Whether it names the context of a device."""
@@ -57,7 +60,7 @@ def named(words: tuple[int, int]) -> Named | None:
     if not command.av:
         return Named("vma", pscid)
     first, pages_lg2 = command.pages
-    return Named("vma", pscid, first, first + (1 << pages_lg2) - 1)
+    return Named("vma", pscid, first, first + (1 << pages_lg2) - 1, bool(command.nl))
 
 
 class Flushes(Book):
@@ -111,9 +114,9 @@ class Flushes(Book):
             return min((time for times in fitting for time in _within(times, began, ended)), default=None)
 
         executed = first(self._executed)
-        if executed is not None and next(_within(self._fenced[iommu], executed, ended), None) is not None:
-            return FENCED
-        return NEVER if executed is None and first(self._sent) is None else UNFENCED
+        if executed is None:
+            return NEVER if first(self._sent) is None else SENT
+        return UNFENCED if next(_within(self._fenced[iommu], executed, ended), None) is None else FENCED
 
 
 def _within(times: Sequence[int], began: int, ended: int) -> Iterator[int]:

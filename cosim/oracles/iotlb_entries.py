@@ -53,7 +53,7 @@ class IotlbEntries(Oracle):
         tag = self._tags.tags.get((iommu, pscid))
         iova = number << lg2
         where = f"{iommu}'s IOTLB has {iova:#x} lead to {event.address:#x} under PSCID {pscid} at {exact(event.time)}"
-        if tag is None or not tag.users:
+        if tag is None or tag.domain is None:
             self._wrong(event, f"{where}, which is in no context", "under a PSCID that nobody owns")
             return
         translations, domain = self._translations, tag.domain

@@ -30,7 +30,7 @@ class OneRoot(Oracle):
             roots.pop(event.device, None)
         for device_id in event.device_ids:
             context = self._tags.contexts.get((event.iommu, device_id))
-            if context is None or context.names is None or not event.domain:
+            if context is None or context.holder is None or context.names is None or not event.domain:
                 continue
             root = context.names[1]
             others = self._roots.setdefault(event.domain, {})

@@ -16,8 +16,8 @@ class StaleDma(Oracle):
 
     It reports what is gone (`Translations`) for the device: by an unmap that has returned (in lazy mode: whose flush
     has ended), or by an attach that has. The signature says what the device's IOMMU was told until then, since that
-    unmap or attach had begun: nothing of the page, or of the device's context; or to forget it, with or without a fence
-    that was executed after that.
+    unmap or attach had begun: nothing of the page, or of the device's context; or to forget it, which it had executed
+    or not, with or without a fence that was executed after that.
 
     Source: driver-side promise of ``iommu_unmap`` with ``iommu_iotlb_sync`` (strict mode).
     """

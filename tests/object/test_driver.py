@@ -109,7 +109,7 @@ def test_what_a_line_sends_is_not_sent_without_it() -> None:
     sources = {name: (DRIVER / name).read_text().splitlines() for name in ("queue.c", "domain.c")}
     for name, call, kind in (
         ("queue.c", "own_send(iommu, 1 | 1ul << 10", "never invalidated"),
-        ("domain.c", "\town_sync(domain->iommu)", "invalidated but not fenced"),
+        ("domain.c", "\town_sync(domain->iommu)", "invalidation sent but not executed"),
     ):
         line = next(n for n, text in enumerate(sources[name], 1) if text.startswith(call) or call in text)
         result = run(str(RACES), lines_without()[f"{name}:{line}"], ("threads.0.start", "6 us"))

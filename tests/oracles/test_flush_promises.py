@@ -77,7 +77,8 @@ def test_a_context_of_an_iommu_whose_ddtp_is_off_need_not_be_forgotten(off: bool
 
 
 @pytest.mark.parametrize(
-    ("invalidate", "found"), [("per-iommu", []), ("short-fence", ["unmap returned, invalidated but not fenced"])]
+    ("invalidate", "found"),
+    [("per-iommu", []), ("short-fence", ["unmap returned, invalidation sent but not executed"])],
 )
 def test_an_unmap_that_does_not_wait_for_its_fence_is_seen(invalidate: str, found: list[str]):
     """Defect C8: the fence is given 150 ms, and the command consumer stands still for 200 ms."""

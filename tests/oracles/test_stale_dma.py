@@ -162,7 +162,7 @@ FENCE = Iofence.c(pr=1, pw=1)
         ((sent(91_000, PAGE, "iommu1"), executed(92_000, PAGE, "iommu1")), "never invalidated"),
         ((sent(91_000, Iotinval.vma(pscid=8, addr=0x1000)),), "never invalidated"),
         ((sent(91_000, Iotinval.vma(pscid=7, addr=0x2000)),), "never invalidated"),
-        ((sent(91_000, PAGE),), "invalidated but not fenced"),
+        ((sent(91_000, PAGE),), "invalidation sent but not executed"),
         ((sent(91_000, PAGE), executed(92_000, FENCE), executed(93_000, PAGE)), "invalidated but not fenced"),
         ((sent(91_000, PAGE), executed(93_000, PAGE), executed(110_000, FENCE)), "invalidated but not fenced"),
         ((executed(110_000, PAGE), executed(111_000, FENCE)), "never invalidated"),

@@ -1,0 +1,72 @@
+"""Policies that are right in their own way, and some with a slip, for oracles to judge."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from cosim.spec.queues import Iotinval
+from cosim.spec.translation import Fsc
+from cosim.sw.driver.device import info_of
+from cosim.sw.driver.domain import DomainObject
+from cosim.sw.driver.policies.attach import BondFirst, V
+from cosim.sw.driver.policies.invalidate_ranges import Ranges
+from cosim.sw.driver.policies.pscid import Shared
+from cosim.sw.kernel.barriers import dma_wmb
+
+
+@dataclass(frozen=True)
+class OfAllPscids(Ranges):
+    """Right: pages are named for all PSCIDs at once."""
+
+    def needed(self, capabilities: Any, pscid: Any, gather: Any) -> Iterator[Iotinval]:
+        for command in super().needed(capabilities, pscid, gather):
+            yield command.replace(pscv=0)
+
+
+@dataclass(frozen=True)
+class LeavesByRange(BondFirst):
+    """Right, with S and NL: the PSCID that is left is flushed by a range that is all addresses."""
+
+    async def iotinval_of_leave(self, driver: Any, iommu: Any, pscid: Any) -> None:
+        await driver.send(iommu, Iotinval.vma(pscid=pscid, addr=0, pages_lg2=52, nl=1))
+
+
+@dataclass(frozen=True)
+class OneStoreToBare(BondFirst):
+    """Right: a table is left for identity by one store to fsc, and all flushes behind that."""
+
+    async def identity(self, driver: Any, iommu: Any, device: Any, domain: Any, old: Any) -> None:
+        for context, device_id in await self.contexts(driver, iommu, device):
+            if not (await context.tc.load() & V and await context.fsc.load()):
+                await super().identity(driver, iommu, device, domain, old)
+                return
+            await context.fsc.store(Fsc(0))
+            await dma_wmb()
+            await self.flush_context(driver, iommu, device_id, context)
+        await driver.sync(iommu, self.fence_ps)
+        info = await info_of(device.object)
+        await self.leave(driver, iommu, device, DomainObject(await info.domain.load()))
+        await info.domain.store(0)
+
+
+@dataclass(frozen=True)
+class ReleasesValid(BondFirst):
+    """Wrong: a device that is released leaves its domain, and its context stays valid."""
+
+    has_blocked: ClassVar[bool] = False
+
+    async def release_device(self, driver: Any, iommu: Any, device: Any, old: Any) -> None:
+        info = await info_of(device.object)
+        await self.leave(driver, iommu, device, DomainObject(await info.domain.load()))
+        await super().release_device(driver, iommu, device, old)
+
+
+@dataclass(frozen=True)
+class OneNumber(Shared):
+    """Wrong: every domain has the same PSCID."""
+
+    async def born(self, driver: Any, domain: Any) -> None:
+        await domain.pscid.store(7)
+
+    async def died(self, driver: Any, domain: Any) -> None:
+        await driver.policies.tables.free(driver, domain)

@@ -1,0 +1,156 @@
+"""What is told of contexts: those that are Bare, those that change by one store, those that stay when they must not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cosim.events import Attached, Attaching, ContextChanged
+from cosim.oracles import ContextUpdate, FlushPromises
+from cosim.spec.queues import Iodir
+from cosim.spec.translation import DcTa, Fsc, IosatpMode
+from tests.oracles.contexts import FSC, executed, fence, found, invalid, named
+from tests.oracles.judging import SMALL, Small, judged
+
+POLICIES = Path(__file__).with_name("policies.py")
+BARE = Fsc.of(mode=IosatpMode.BARE)
+CACHED, VALID = "a context is changed while it may be cached", "a context is changed while it is valid"
+BARE_CONTEXT = [Attached(0, "cpu0.boot", "nic0", (1,), "identity", "iommu0"), *named(1, 0, fsc=BARE)]
+FORGOTTEN = [executed(20, Iodir.inval_ddt(1)), fence(25)]
+LEAVING = [Attaching(5, "t", "nic0", "mine", (1,), "iommu0"), invalid(10)]
+LEFT = Attached(40, "t", "nic0", (1,), "mine", "iommu0")
+
+
+def told(small: Small) -> list[str]:
+    """What was seen of contexts and flushes."""
+    return [each for each in small.signatures if each.startswith(("flush-promises", "context-update"))]
+
+
+# --- Bare ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("commands", "state"),
+    [([], "never invalidated"), (FORGOTTEN[:1], "invalidated but not fenced"), (FORGOTTEN, None)],
+    ids=["nothing", "no fence", "forgotten"],
+)
+def test_a_bare_context_is_one_that_is_to_be_forgotten(commands: list[object], state: str | None) -> None:
+    """It lets its device reach all of memory."""
+    change = [*BARE_CONTEXT, *LEAVING, *commands]
+    assert found(FlushPromises, *change, LEFT) == ([] if state is None else [f"attach returned, context {state}"])
+    assert found(ContextUpdate, *change, *named(30, 7)) == ([] if state is None else [CACHED])
+
+
+@pytest.mark.parametrize(
+    ("attach", "seen"),
+    [
+        ("attach=bond-first", []),
+        ("attach.without=iodir-of-old", [f"context-update: {CACHED}"]),
+        ("attach=keeps-invalidated", ["flush-promises: attach returned, context never invalidated"]),
+    ],
+)
+def test_a_device_that_leaves_identity_is_judged_though_it_is_quiet(attach: str, seen: list[str]) -> None:
+    small = Small(sets=[f"driver.{attach}"], text=f"{SMALL}domains: {{identity: {{devices: nic0}}}}\n")
+    if "keeps" in attach:
+        small.do(small.runtime.core.release_device("nic0"))
+    else:
+        small.make("x")
+        small.move("nic0", "x")
+    assert told(small) == seen
+
+
+# --- One store -------------------------------------------------------------------------------------------------------
+
+
+def changed(time: int, field: str, value: int) -> ContextChanged:
+    return ContextChanged(time, "iommu0", 1, field, value)
+
+
+TO_BARE, TO_TABLE, OTHER = changed(10, "fsc", BARE), changed(10, "fsc", FSC), changed(10, "ta", DcTa.of(pscid=9))
+PAGING_CONTEXT = named(1, 7)
+
+
+@pytest.mark.parametrize(
+    ("before", "store", "kinds"),
+    [
+        (PAGING_CONTEXT, TO_BARE, []),
+        (BARE_CONTEXT, TO_TABLE, []),
+        (BARE_CONTEXT, OTHER, []),
+        (PAGING_CONTEXT, OTHER, [VALID]),
+        (PAGING_CONTEXT, changed(10, "fsc", Fsc.of(mode=IosatpMode.SV39, ppn=0x90)), [VALID]),
+        (PAGING_CONTEXT, changed(10, "iohgatp", 1), [VALID]),
+    ],
+    ids=["to Bare", "from Bare", "PSCID of Bare", "PSCID", "table", "second stage"],
+)
+def test_one_store_may_make_a_valid_context_bare_or_make_it_lead_somewhere(before, store, kinds) -> None:
+    """What the other words say counts for nothing while it is Bare."""
+    assert found(ContextUpdate, *before, store) == kinds
+
+
+@pytest.mark.parametrize(
+    ("before", "first", "second"),
+    [
+        (PAGING_CONTEXT, TO_BARE, changed(30, "ta", DcTa.of(pscid=9))),
+        (BARE_CONTEXT, OTHER, changed(30, "fsc", FSC)),
+        (BARE_CONTEXT, TO_TABLE, changed(30, "fsc", BARE)),
+    ],
+    ids=["to Bare", "from Bare", "there and back"],
+)
+def test_the_next_word_is_for_when_the_first_change_is_fenced(before, first, second) -> None:
+    """A context that is read in pieces may have the one from before it and the other from behind it."""
+    assert found(ContextUpdate, *before, first, second) == [VALID]
+    assert found(ContextUpdate, *before, first, FORGOTTEN[0], second) == [VALID]
+    assert found(ContextUpdate, *before, first, fence(25), second) == [VALID]
+    assert found(ContextUpdate, *before, first, *FORGOTTEN, second) == []
+
+
+def test_what_a_bare_context_has_for_a_pscid_need_not_be_forgotten_when_an_attach_returns() -> None:
+    again = [Attaching(5, "t", "nic0", "identity", (1,), "iommu0"), OTHER]
+    assert found(FlushPromises, *BARE_CONTEXT, *again, Attached(40, "t", "nic0", (1,), "identity", "iommu0")) == []
+
+
+def test_a_driver_that_leaves_a_table_by_one_store_is_right() -> None:
+    small = Small(sets=[f"driver.attach={POLICIES}:OneStoreToBare"])
+    small.make("x")
+    small.move("nic0", "x")
+    small.move("nic0", "identity")
+    small.move("nic0", "x")
+    assert told(small) == []
+
+
+# --- What stays ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("domain", ["", "theirs"])
+@pytest.mark.parametrize("before", [BARE_CONTEXT, [LEFT, *PAGING_CONTEXT]], ids=["Bare", "paging"])
+def test_a_context_that_stays_as_it_was_in_another_domain_is_told(before: list[object], domain: str) -> None:
+    moves = Attaching(50, "t", "nic0", domain, (1,), "iommu0")
+    (violation,) = judged(FlushPromises, *before, moves, Attached(60, "t", "nic0", (1,), domain, "iommu0"))
+    assert violation.signature == "flush-promises: attach returned, old context still valid"
+    assert "may use the old context of device 1: it is still valid in memory" in violation.message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        [Attached(60, "t", "nic0", (1,), "identity", "iommu0")],
+        [invalid(50), executed(51, Iodir.inval_ddt(1)), fence(52), Attached(60, "t", "nic0", (1,), "", "iommu0")],
+    ],
+    ids=["the same domain", "not valid"],
+)
+def test_a_context_may_stay_in_its_domain_and_may_not_be_valid_in_none(change: list[object]) -> None:
+    domain = change[-1].domain  # type: ignore[attr-defined]
+    assert found(FlushPromises, *BARE_CONTEXT, Attaching(45, "t", "nic0", domain, (1,), "iommu0"), *change) == []
+
+
+def test_a_device_that_is_released_leaves_no_valid_context() -> None:
+    small = Small(sets=[f"driver.attach={POLICIES}:ReleasesValid"])
+    small.do(small.runtime.core.release_device("nic0"))
+    assert told(small) == ["flush-promises: attach returned, old context still valid"]
+
+
+def test_an_invalidation_that_came_before_the_change_is_none_of_what_was_changed() -> None:
+    """The attach has sent one and fenced it, and only then made the context invalid."""
+    early = [LEAVING[0], executed(6, Iodir.inval_ddt(1)), fence(7), LEAVING[1]]
+    assert found(FlushPromises, *PAGING_CONTEXT, *early, LEFT) == ["attach returned, context never invalidated"]
