@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -102,6 +103,7 @@ def _load(prefix: str, path: Path) -> ModuleType:
         raise VariantError(f"{prefix}{path}: a driver is a Python file, FILE.py:NAME")
     module = importlib.util.module_from_spec(spec)
     imported.anew(path)
+    sys.modules[spec.name] = module  # where dataclasses look up the names in annotations that are text
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:

@@ -351,3 +351,14 @@ def test_a_file_that_is_missing_or_broken_is_said_to_be(tmp_path: Path) -> None:
     notes.write_text("hello")
     with pytest.raises(VariantError, match=r"a driver is a Python file, FILE.py:NAME"):
         load_variant(f"{notes}:X")
+
+
+def test_a_file_may_define_dataclasses_whose_annotations_are_text(tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from cosim.sw.driver.policies.invalidate import PerIommu\n\n"
+        "@dataclass(frozen=True)\nclass Counts(PerIommu):\n    seen: int = 0\n"
+    )
+    assert vars(load_variant(f"{own}:Counts").invalidate)["seen"] == 0
