@@ -22,6 +22,7 @@ from cosim.oracles.lost_faults import LostFaults
 from cosim.oracles.needed_commands import NeededCommands
 from cosim.oracles.one_root import OneRoot
 from cosim.oracles.oracle import Book, Oracle, Violation
+from cosim.oracles.page_table import PageTable
 from cosim.oracles.refused_dma import RefusedDma
 from cosim.oracles.sleep import Sleep
 from cosim.oracles.stale_dma import StaleDma
@@ -34,6 +35,7 @@ ORACLES: dict[str, type[Oracle]] = {
         StaleDma,
         ForeignDma,
         FlushPromises,
+        PageTable,
         IotlbEntries,
         OneRoot,
         ContextUpdate,
@@ -91,6 +93,7 @@ __all__ = [
     "OneRoot",
     "Oracle",
     "OverlappedRemovals",
+    "PageTable",
     "RefusedDma",
     "Sleep",
     "StaleDma",

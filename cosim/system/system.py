@@ -26,6 +26,7 @@ from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.page_allocator import Allocation
 from cosim.sw.runtime import Runtime
 from cosim.sw.steps import idle_steps
+from cosim.sw.tables_seen import TablesSeen
 from cosim.sw.workloads import PREPARE, thread_paths
 from cosim.system import counters
 from cosim.system.topology import Topology
@@ -162,6 +163,7 @@ class System:
         if left := self.sim.probe(ThreadLeft):
             for name, clock in self.clocks().items():
                 left(ThreadLeft(now, name, clock.parts))
+        TablesSeen(self.kernel, self.runtime.driver).of_all(self.runtime.core.domains.values())
         self.sim.probe(RunEnded)(RunEnded(now))
 
     def leaks(self) -> list[Allocation]:

@@ -30,6 +30,7 @@ PLANTED = {
     "one-root": "test_hardware_structures",
     "iotlb-entries": "test_hardware_structures",
     "flush-promises": "test_flush_promises",
+    "page-table": "test_page_table",
     "foreign-dma": "test_foreign_dma",
     "data-race": "test_data_race",
     "endless-call": "test_endless_call",
