@@ -28,7 +28,7 @@ from cosim.events.domains import (
     UnmapBegun,
     Unmapped,
 )
-from cosim.events.end import Deadlocked, Leaked, RunEnded, ThreadLeft
+from cosim.events.end import Deadlocked, Leaked, NumberLost, RunEnded, ThreadLeft
 from cosim.events.iommu import (
     CacheFilled,
     CacheLookup,
@@ -110,6 +110,7 @@ __all__ = [
     "MapBegun",
     "Mapped",
     "Misused",
+    "NumberLost",
     "ObjectAllocated",
     "ObjectFreed",
     "OrderMade",

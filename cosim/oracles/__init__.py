@@ -12,6 +12,7 @@ from cosim.oracles.flush_promises import FlushPromises
 from cosim.oracles.flush_queue import FlushQueue
 from cosim.oracles.foreign_dma import ForeignDma
 from cosim.oracles.freed_memory import FreedMemory
+from cosim.oracles.global_leaves import GlobalLeaves
 from cosim.oracles.grace_period import GracePeriod
 from cosim.oracles.iotlb_entries import IotlbEntries
 from cosim.oracles.iova_ranges import IovaRanges
@@ -35,6 +36,7 @@ ORACLES: dict[str, type[Oracle]] = {
         StaleDma,
         ForeignDma,
         FlushPromises,
+        GlobalLeaves,
         PageTable,
         IotlbEntries,
         OneRoot,
@@ -82,6 +84,7 @@ __all__ = [
     "FlushQueue",
     "ForeignDma",
     "FreedMemory",
+    "GlobalLeaves",
     "GracePeriod",
     "IotlbEntries",
     "IovaRanges",

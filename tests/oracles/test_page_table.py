@@ -222,3 +222,19 @@ def test_a_driver_is_seen_by_what_it_leaves_in_memory(tables: type[Generic], wro
     iova, _ = small.map("nic0", Prot.READ)
     small.unmap("nic0", iova)
     assert small.signatures == wrong
+
+
+def test_at_the_end_all_of_a_table_is_looked_at() -> None:
+    small = Small()
+    iova, page = small.map("nic0")
+    small.map("nic0")
+    small.system.end([])
+    assert not small.signatures
+    memory = small.system.memories["dram0"]
+    leaves = [
+        place for place, word in memory.entries(0x8000_0000, 1 << 26) if word & 1 and Pte.ppn.get(word) == page >> 12
+    ]
+    memory.poke(leaves[0], 8, 0)
+    small.system.end([])
+    assert small.signatures == ["page-table: a mapped page has no valid leaf"]
+    assert small.found.kept[0].message.startswith(f"IOVA {iova:#x} of nic0 is mapped with 0x1000 bytes")
