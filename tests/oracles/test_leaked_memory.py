@@ -134,10 +134,17 @@ class LossyTags(PerIommuPscids):
 
 @pytest.mark.parametrize(
     ("pscid", "lost"),
-    [(Shared, []), (PerIommuPscids, []), (Lossy, [("", 4)]), (LossyTags, [("iommu0", 2), ("iommu0", 3)])],
+    [
+        (Shared, []),
+        (PerIommuPscids, []),
+        (Lossy, [("", 4)]),
+        (LossyTags, [("iommu0", 2), ("iommu0", 3), ("iommu1", 1)]),
+    ],
 )
 def test_a_number_that_is_taken_and_that_no_object_names_is_found(pscid: type[Shared], lost: list[object]) -> None:
-    small = Small(sets=["driver.pscid=per-iommu"] if issubclass(pscid, PerIommuPscids) else [])
+    small = Small(
+        sets=["driver.pscid=per-iommu", "driver.bonds=holds-iommu"] if issubclass(pscid, PerIommuPscids) else []
+    )
     driver = small.runtime.driver
     assert isinstance(driver, Driver)
     driver.policies = replace(driver.policies, pscid=pscid())
@@ -146,6 +153,7 @@ def test_a_number_that_is_taken_and_that_no_object_names_is_found(pscid: type[Sh
     assert not lost_numbers(driver, small.system.kernel.stored())
     small.move("nic1", "other")
     small.move("nic1", "third")
+    small.move("nic2", "third")
     small.free("other")
     assert [each[1:] for each in lost_numbers(driver, small.system.kernel.stored())] == lost
     small.system.end([])

@@ -80,6 +80,7 @@ def found(*events: object) -> list[str]:
         ([*mapped(1, 3), table(leaf(2), page=2, pages=1)], []),
         ([*mapped(0, 512), table(leaf(0, size=512 * PAGE), page=3, pages=2)], []),
         ([*mapped(0, 511), table(leaf(0, size=512 * PAGE), pages=512)], [STRAY]),
+        ([*mapped(1, 511), table(leaf(0, size=512 * PAGE), pages=512)], [STRAY]),
         ([*mapped(1), table(), table()], [MISSING]),
         ([table(leaf(1)), table(leaf(1))], [STRAY]),
         ([table(leaf(1)), *mapped(1), *unmap(1), unmapped(1), table(leaf(1))], [STRAY, STRAY]),

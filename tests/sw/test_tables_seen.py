@@ -113,8 +113,9 @@ def test_the_upper_half_of_a_table_is_for_sign_extended_addresses(machine: Machi
 def test_what_is_no_table_ends_the_look(machine: Machine) -> None:
     put(machine, MIDDLE, 6, entry(Pte.of(v=1), MIDDLE))
     put(machine, MIDDLE, 7, entry(Pte.of(v=1), ROOT))
+    put(machine, ROOT, 1, entry(RW, 7 << 30))
     put(machine, LAST, 7, entry(RW, FRAME))
-    assert [leaf.iova for leaf in look(machine)] == [AT + 7 * PAGE]
+    assert [leaf.iova for leaf in look(machine)] == [1 << 30, AT + 7 * PAGE]
 
 
 def test_stores_that_have_yet_to_take_hold_count(machine: Machine) -> None:

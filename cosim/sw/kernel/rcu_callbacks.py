@@ -39,10 +39,11 @@ class Batch:
             if self._delay_ps:
                 await Sleep(self._delay_ps)
             await self._word.xchg(0)
-            self._called, self._waiting = self._waiting, []
-            if self._called:
+            callbacks, self._waiting = self._waiting, []
+            self._called = callbacks
+            if callbacks:
                 await self._wait()
-            for callback in self._called:
+            for callback in callbacks:
                 if self._kernel.sim.exploring:
                     await Touch("call", (int(self._word.address),), changes=True)
                 await callback()
