@@ -103,6 +103,7 @@ def load(
 
     _settings("load", set)
     _known("load", unknown, ("set", "sets", "overlays", "driver", "seed", "until"))
+    _meant("load", topology)
     sets, overlays = _several(sets), _several(overlays)
     return load_topology(topology, set=set, sets=sets, overlays=overlays, driver=driver, seed=seed, until=until)
 
@@ -147,6 +148,7 @@ def run(
     from cosim.units.quantities import parse_time
 
     _known("run", unknown, run.__kwdefaults__ or ())
+    _meant("run", topology)
     if slowest < 0:
         raise ValueError(f"run() slowest: {slowest} is less than 0; it is how many of the slowest are looked at")
     sets = [f"{path}={value}" for path, value in _settings("run", set).items()]
@@ -210,6 +212,7 @@ def sweep(
     from cosim.study.sweep.from_python import study
 
     _known("sweep", unknown, sweep.__kwdefaults__ or ())
+    _meant("sweep", topology, jobs=jobs)
     return study(
         topology,
         _settings("sweep", axes, "axes", "[1, 2, 4]"),
@@ -266,6 +269,7 @@ def fit(
     from cosim.study.fit.from_python import fitted
 
     _known("fit", unknown, fit.__kwdefaults__ or ())
+    _meant("fit", topology, jobs=jobs)
     return fitted(
         topology,
         data,
@@ -324,6 +328,7 @@ def explore(
     from cosim.units.quantities import parse_time
 
     _known("explore", unknown, explore.__kwdefaults__ or ())
+    _meant("explore", topology, *more, jobs=jobs)
     request = Request(
         strategy=strategy,
         deviations=deviations,
@@ -370,6 +375,16 @@ def _settings(function: str, given: Any, argument: str = "set", value: str = "4"
         kind, right = type(given).__name__, f"{{'iommu0.geometry.walkers': {value}}}"
         raise TypeError(f"{function}() {argument}: a {kind} maps no paths to values; write {right}")
     return given or {}
+
+
+def _meant(function: str, *topologies: object, jobs: int | None = 1) -> None:
+    """Refuse what is no topology, and a number of processes that is none. TypeError."""
+    for given in topologies:
+        if not isinstance(given, str) and not any(hasattr(given, name) for name in ("__fspath__", "model_dump")):
+            kind, right = type(given).__name__, "write a file, a name such as 'quickstart', or what cosim.load() gives"
+            raise TypeError(f"{function}(): {kind} is no topology; {right}")
+    if jobs is not None and jobs < 1:
+        raise TypeError(f"{function}() jobs: {jobs} is no number of processes; there is 1 at least")
 
 
 def _known(function: str, unknown: Mapping[str, object], known: Iterable[str]) -> None:

@@ -73,6 +73,8 @@ def test_a_failed_expectation_is_exit_code_1(tmp_path):
         (["run", TINY, "-s", "nonsense"], "has no ="),
         (["run", TINY, "--until", "5"], "--until 5: run.until: 5 has no unit"),
         (["run", TINY, "--driver", "mergd"], "did you mean merged?"),
+        (["run", TINY, "--driver", "merged", "--driver", "latest"], "given 2 times; give one of merged, latest"),
+        (["explore", TINY, "--seed", "1", "--seed", "2"], "given 2 times; give one of 1, 2"),
         (["run", TINY, "-t", "trace.foo"], "the suffix names the format of a trace"),
         (["run", TINY, "-t", "/no/such/folder/trace.jsonl"], "cannot be written"),
         (["run", TINY, "--trace-part", "nic0"], "--trace-part: there is no trace"),

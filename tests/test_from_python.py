@@ -40,6 +40,17 @@ def test_an_argument_or_a_path_that_does_not_exist_is_answered_with_the_nearest(
         cosim.load(TINY, set={"iommu0.walkers": 8})
 
 
+def test_what_is_no_topology_is_told_so():
+    said = r" is no topology; write a file, a name such as 'quickstart', or what cosim.load\(\) gives$"
+    for function in (cosim.load, cosim.run, cosim.explore):
+        with pytest.raises(TypeError, match=rf"^{function.__name__}\(\): dict{said}"):
+            function({"parts": {}})
+    with pytest.raises(TypeError, match=rf"^explore\(\): int{said}"):
+        cosim.explore(TINY, 3)
+    with pytest.raises(TypeError, match=r"^explore\(\) jobs: -1 is no number of processes; there is 1 at least$"):
+        cosim.explore(TINY, jobs=-1)
+
+
 def test_changes_are_a_mapping_and_the_slowest_are_counted():
     with pytest.raises(TypeError, match=r"^run\(\) set: a list maps no paths to values; write \{'iommu0"):
         cosim.run(TINY, set=["seed=3"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cosim.cli.options import EXIT_CODES, guarded, kernel_option, pool_options, with_kernel
+from cosim.cli.options import EXIT_CODES, guarded, kernel_option, once_option, pool_options, with_kernel
 from cosim.shell import SIGNALS
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class _Starts(click.ParamType[tuple[str, tuple[int, ...]]]):
 
 
 def _search_options(verb: Callable[..., Any]) -> Callable[..., Any]:
-    options = [
+    options: list[Callable[..., Any]] = [
         click.argument("topologies", nargs=-1, required=True, metavar="TOPOLOGY..."),
         click.option(
             "--driver",
@@ -62,8 +62,8 @@ def _search_options(verb: Callable[..., Any]) -> Callable[..., Any]:
             *("-s", "--set", "sets"), multiple=True, metavar="PATH=VALUE", help="Change a value, as in cosim run."
         ),
         click.option(*("-f", "--overlay", "overlays"), multiple=True, metavar="FILE", help="Lay another file over it."),
-        click.option("--until", metavar="TIME", help="When each run ends."),
-        click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the topology, and of what is drawn."),
+        once_option("--until", metavar="TIME", help="When each run ends."),
+        once_option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the topology, and of what is drawn."),
         click.option(
             "--strategy",
             type=click.Choice(["bounded", "pct", "random"]),

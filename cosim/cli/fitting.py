@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cosim.cli.options import guarded, jobs_option, name_of
+from cosim.cli.options import guarded, jobs_option, name_of, once_option
 from cosim.shell import INTERRUPTED, SIGNALS
 
 CODES = """\b
@@ -48,9 +48,9 @@ Exit codes:
 @click.option("--reps", type=click.IntRange(min=1), default=1, metavar="N", help="Runs of each point.")
 @click.option(*("-s", "--set", "sets"), multiple=True, metavar="PATH=VALUE", help="Change a value.")
 @click.option(*("-f", "--overlay", "overlays"), multiple=True, metavar="FILE", help="Lay another file over it.")
-@click.option("--driver", metavar="NAME", help="Another driver variant.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="That of the first replication.")
-@click.option("--until", metavar="TIME", help="When each run ends.")
+@once_option("--driver", metavar="NAME", help="Another driver variant.")
+@once_option("--seed", type=click.IntRange(min=0), metavar="N", help="That of the first replication.")
+@once_option("--until", metavar="TIME", help="When each run ends.")
 @click.option(
     *("-o", "--output"), metavar="FILE", help="The results file, in which a fit goes on; NAME.sqlite if absent."
 )

@@ -95,9 +95,22 @@ def with_kernel(driver: str | None, kernel: str | None) -> str | None:
         raise click.UsageError(str(error)) from None
 
 
+def once_option(*names: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option with one value, which is a UsageError where it is given twice: click takes the last in silence."""
+
+    def only(_: click.Context, option: click.Parameter, given: tuple[Any, ...]) -> Any:
+        if len(given) > 1:
+            raise click.BadParameter(
+                f"given {len(given)} times; give one of {', '.join(map(str, given))}", param=option
+            )
+        return given[0] if given else None
+
+    return click.option(*names, multiple=True, callback=only, **attributes)
+
+
 def topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every verb that reads one topology."""
-    options = [
+    options: list[Callable[..., Any]] = [
         click.argument("topology"),
         click.option(
             *("-s", "--set", "sets"),
@@ -108,14 +121,14 @@ def topology_options(verb: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             *("-f", "--overlay", "overlays"), multiple=True, metavar="FILE", help="Lay another YAML file over it."
         ),
-        click.option(
+        once_option(
             "--driver",
             metavar="NAME|FILE.py:NAME",
             help="Another driver variant (cosim list drivers); a single policy takes its place in the topology's own.",
         ),
         kernel_option,
-        click.option("--seed", type=click.IntRange(min=0), metavar="N", help="What all chance derives from."),
-        click.option("--until", metavar="TIME", help="When the run ends: 1ms, 'threads + 30 us'."),
+        once_option("--seed", type=click.IntRange(min=0), metavar="N", help="What all chance derives from."),
+        once_option("--until", metavar="TIME", help="When the run ends: 1ms, 'threads + 30 us'."),
     ]
 
     @wraps(verb)
@@ -159,7 +172,7 @@ def pool_options(limit_s: int) -> list[Callable[..., Any]]:
 
 def trace_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every verb that traces a run: its `tracing` is what `cosim.study.trace.trace.traced` takes."""
-    options = [
+    options: list[Callable[..., Any]] = [
         click.option(
             *("-t", "--trace", "traces"),
             multiple=True,

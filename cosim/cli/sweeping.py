@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cosim.cli.options import guarded, name_of, pool_options
+from cosim.cli.options import guarded, name_of, once_option, pool_options
 from cosim.shell import INTERRUPTED, SIGNALS
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Exit codes:
   5    some runs have failed; the table says which, and why
   130  interrupted by Ctrl-C or SIGTERM; what has ended is kept"""
 
-OPTIONS = (
+OPTIONS: tuple[Callable[..., Any], ...] = (
     click.argument("topology", metavar="TOPOLOGY|STUDY.yaml"),
     click.option(
         *("-x", "--axis", "axes"),
@@ -41,8 +42,8 @@ OPTIONS = (
     ),
     click.option("--driver", "drivers", multiple=True, metavar="NAME,...", help="Drivers; several are an axis."),
     click.option("--zip", "zips", multiple=True, metavar="AXIS,AXIS", help="Axes that vary together."),
-    click.option("--where", metavar="CONDITION", help="Only points that meet it: 'walkers <= iotlb_entries / 4'."),
-    click.option("--sample", metavar="lhs:N|sobol:N", help="N points, drawn over the axes, instead of all."),
+    once_option("--where", metavar="CONDITION", help="Only points that meet it: 'walkers <= iotlb_entries / 4'."),
+    once_option("--sample", metavar="lhs:N|sobol:N", help="N points, drawn over the axes, instead of all."),
     click.option("--reps", type=click.IntRange(min=1), metavar="N", help="Runs of each point, with other seeds."),
     click.option("--ci", metavar="PERCENT", help="Replicate until the first metric's 95 % interval is ± so much."),
     click.option("--max-reps", type=click.IntRange(min=2), metavar="N", help="With --ci, no more than so many."),
@@ -60,8 +61,8 @@ OPTIONS = (
         help="Change a value; of a study also an axis, by one.",
     ),
     click.option(*("-f", "--overlay", "overlays"), multiple=True, metavar="FILE", help="Lay another file over it."),
-    click.option("--until", metavar="TIME", help="When each run ends."),
-    click.option("--seed", type=click.IntRange(min=0), metavar="N", help="That of the first replication."),
+    once_option("--until", metavar="TIME", help="When each run ends."),
+    once_option("--seed", type=click.IntRange(min=0), metavar="N", help="That of the first replication."),
     click.option(
         *("-o", "--output"), metavar="FILE", help="The results file, in which a sweep goes on; NAME.sqlite if absent."
     ),

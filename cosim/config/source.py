@@ -136,6 +136,10 @@ class Source:
             root = _removed(root, path)
         return replace(self, root=root)
 
+    def having(self, path: Path, value: str) -> "Source":
+        """The same with another text in place of the value at `path`, which is there."""
+        return replace(self, root=_changed(self.root, path, value))
+
     def resolved(
         self,
         overlays: Iterable["Source"] = (),
@@ -193,6 +197,14 @@ def _removed(node: Node, path: Path) -> Node:
     else:
         del entries[str(key)]
     return replace(node, value=entries)
+
+
+def _changed(node: Node, path: Path, value: str) -> Node:
+    """`node` with this text at `path`, through mappings."""
+    if not path:
+        return replace(node, value=value)
+    key = str(path[0])
+    return replace(node, value={**node.entries, key: _changed(node.entries[key], path[1:], value)})
 
 
 def _positions(node: Node) -> Iterator[Position]:

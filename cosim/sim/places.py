@@ -14,7 +14,7 @@ from typing import Any
 from cosim.sim.operations.op import Op
 
 _PACKAGES = ("cosim.sw.driver.", "cosim.sw.", "cosim.")
-"""What is left out at the beginning of a module's name: the first of these that it has."""
+"""What is left out at the beginning of a module's name, the longest first."""
 _AWAITS_ONE = Op.__await__.__code__
 _FRAMES = {CoroutineType: "cr_frame", GeneratorType: "gi_frame", AsyncGeneratorType: "ag_frame"}
 _NAMES: dict[tuple[CodeType, int, CodeType, str], str] = {}
@@ -79,7 +79,5 @@ def _named(innermost: FrameType, function: FrameType) -> str:
 
 def _name(innermost: FrameType, function: FrameType, module: str) -> str:
     for package in _PACKAGES:
-        if module.startswith(package):
-            module = module.removeprefix(package)
-            break
+        module = module.removeprefix(package)
     return f"{module}.{function.f_code.co_qualname}+{innermost.f_lineno - function.f_code.co_firstlineno}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import combinations
 
@@ -23,6 +24,7 @@ from cosim.system.address_map import given
 from cosim.system.device_rules import (
     device_ids_fit,
     recordings_fit,
+    requests_take_time,
     what_is_plugged_in_was_not_there,
     windows_have_memory,
 )
@@ -30,6 +32,7 @@ from cosim.system.devices import matching, patterns, starts_in, untranslated
 from cosim.system.driver_rules import unknown_driver
 from cosim.system.effects import ineffective
 from cosim.system.explore_rules import what_is_explored_can_be
+from cosim.system.number_names import Names
 from cosim.system.preparation import (
     buffers,
     buffers_are_there_in_time,
@@ -89,6 +92,16 @@ def _something_to_run_on(this: _Checker) -> Iterator[Broken]:
             yield ("parts",), f"there is no part of kind {kind}, and one is needed, such as `{EXAMPLES[kind]}`"
 
 
+def _parts_can_be_named(this: _Checker) -> Iterator[Broken]:
+    """An override names what is in a part by the part's name, after which it goes on with a dot."""
+    for name in this.topology.parts:
+        if name in Topology.model_fields:
+            yield ("parts", name), f"{name} is a section of the file, and no part's name; use another, such as {name}0"
+        elif not re.fullmatch(r"[\w-]+", name):
+            near = re.sub(r"[^\w-]+", "_", name).strip("_") or "part0"
+            yield ("parts", name), f"a part's name is of letters, digits, _ and -; use another, such as {near}"
+
+
 def _ranges_are_apart(this: _Checker) -> Iterator[Broken]:
     places = given(this.topology)
     for (one, _, base, size), (other, field, base2, size2) in combinations(places, 2):
@@ -102,6 +115,21 @@ def _ranges_are_apart(this: _Checker) -> Iterator[Broken]:
             yield ("parts", name, field), f"{base:#x} of {size:#x} bytes is not a whole number of 4 KiB pages"
         if (base + size - 1).bit_length() > 56:
             yield ("parts", name, field), f"{base + size - 1:#x} needs more than the 56 bits of a physical address"
+
+
+def _memory_is_within_reach(this: _Checker) -> Iterator[Broken]:
+    """Memory that is given out lies where each IOMMU with devices can name it."""
+    used = dict.fromkeys(device.through for device in this.devices.values())
+    for name, memory in this.memories.items():
+        last = memory.base + memory.size - 1
+        for path in used:
+            if path in this.iommus and not memory.reserved and last >> (pas := this.iommus[path].capabilities.pas):
+                field = "base" if memory.base >> pas else "size"
+                yield (
+                    ("parts", name, field),
+                    f"{last:#x} needs more than the {pas} bits of a physical address of {path}; raise its "
+                    f"capabilities.pas",
+                )
 
 
 def _devices_reach_an_iommu(this: _Checker) -> Iterator[Broken]:
@@ -274,6 +302,16 @@ def _expected_to_be_seen_can_be(this: _Checker) -> Iterator[Broken]:
             yield ("expect", "seen", name), f"{name} is nothing that is counted; {nearest(name, SEEN)}"
 
 
+def _expected_numbers_can_be(this: _Checker) -> Iterator[Broken]:
+    """A run can have each of them, by its parts and threads; or one at least that a glob matches."""
+    expect = this.topology.expect
+    if expect and expect.scalars and not this.unknown:
+        names = Names([this.topology])
+        for name in expect.scalars:
+            if why := names.wrong(name):
+                yield ("expect", "scalars", name), why
+
+
 def _hardwired_addresses_are_in_memory(this: _Checker) -> Iterator[Broken]:
     if not this.unknown:
         yield from hardwired_rules.broken(this.topology)
@@ -285,7 +323,9 @@ def _until(this: _Checker) -> str:
 
 RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     _something_to_run_on,
+    _parts_can_be_named,
     _ranges_are_apart,
+    _memory_is_within_reach,
     _hardwired_addresses_are_in_memory,
     _devices_reach_an_iommu,
     _devices_without_mappings_have_memory,
@@ -293,6 +333,7 @@ RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     lambda this: device_ids_fit(this.topology),
     lambda this: windows_have_memory(this.topology),
     lambda this: recordings_fit(this.topology),
+    lambda this: requests_take_time(this.topology),
     lambda this: what_is_plugged_in_was_not_there(this.topology),
     _driver_is_known,
     _driver_finds_what_it_needs,
@@ -308,5 +349,6 @@ RULES: tuple[Callable[[_Checker], Iterator[Broken]], ...] = (
     _expected_not_to_start_can_start,
     _expected_signatures_can_be,
     _expected_to_be_seen_can_be,
+    _expected_numbers_can_be,
     lambda this: what_is_explored_can_be(this.topology),
 )

@@ -47,6 +47,7 @@ def of_iommu(path: str, iommu: Iommu) -> Counted:
     yield f"{path}.commands.stalled_ps", commands.stalled_ps
     for name in ("recorded", "lost", "kept_back"):
         yield f"{path}.fq.{name}", getattr(iommu.fault_queue, name)
+    yield f"{path}.fq.busy_ps", iommu.fault_queue.busy_ps
     for ring in (commands.queue, iommu.fault_queue.queue):
         yield f"{ring.path}.depth_ps", ring.occupancy
 
@@ -73,6 +74,6 @@ def derived(counted: Mapping[str, int], places: Mapping[str, int], window_ps: in
             found[f"{path}.utilisation"] = value / (window_ps * places.get(path, 1))
         elif counter == "depth_ps":
             found[f"{path}.depth_mean"] = value / window_ps
-        elif counter in ("read_bytes", "written_bytes"):
+        elif counter in ("read_bytes", "written_bytes", "offered_bytes"):
             found[f"{path}.{counter.removesuffix('_bytes')}_gbps"] = value * 8000 / window_ps
     return found

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cosim.config.problems import Path
 from cosim.hw.dma.recording import RecordingError, survey
 from cosim.hw.iommu.options import IommuOptions
+from cosim.hw.memory.options import MemoryOptions
 from cosim.spec.page import PAGE
 from cosim.spec.translation import DDT_BASE, DDT_EXTENDED
 from cosim.sw.workloads import Plug
@@ -61,6 +62,38 @@ def recordings_fit(topology: Topology) -> Iterator[Broken]:
                 f"{traffic.file}: requests of {name} are from {found.base:#x} to {found.base + found.span - 1:#x}, "
                 f"which needs {format_size(-(-found.span // PAGE) * PAGE)}, and not {format_size(traffic.window)}",
             )
+
+
+def requests_take_time(topology: Topology) -> Iterator[Broken]:
+    """A device that makes requests without end, one as soon as another has ended, does not do so in no time.
+
+    Each step takes a tick of the clock at least, so that a run would go on, for some days.
+    """
+    iommus, memories = topology.of_kind("iommu"), topology.of_kind("memory").values()
+    if any(_takes_time(memory) for memory in memories):
+        return
+    for name, device in topology.of_kind("dma").items():
+        endless = device.traffic.how.begins and device.traffic.always and device.traffic.requests is None
+        hops = device.link or device.bandwidth is not None
+        if endless and not hops and (device.through is None or _translates_at_once(iommus.get(device.through))):
+            yield (
+                ("parts", name, "traffic"),
+                "requests without end that take no time: the clock would hardly go on; give it an `interval` or a "
+                "number of `requests`, its `link` a time, or memory a `latency`",
+            )
+
+
+def _takes_time(memory: MemoryOptions) -> bool:
+    return memory.bandwidth is not None or bool(memory.latency or memory.write_latency or memory.remote)
+
+
+def _translates_at_once(iommu: IommuOptions | None) -> bool:
+    """Whether translation takes no time, at least where it hits; not if that is not known."""
+    if iommu is None:
+        return False
+    timing = iommu.timing
+    walks = not iommu.geometry.iotlb_entries and (timing.walk_start or timing.walk_step)
+    return not (timing.lookup or timing.lookup_interval or timing.link or walks)
 
 
 def _has_room(iommu: IommuOptions, through: str, number: int, path: Path) -> Iterator[Broken]:

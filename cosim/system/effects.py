@@ -111,8 +111,8 @@ TABLE: tuple[Row, ...] = (
         (*_TRAFFIC, *_TRANSPORT),
         _untold,
         ("traffic.pattern", "/threads", "/prepare"),
-        "has no effect, since no thread tells the device of a buffer; name it as the `device` of a map-unmap thread, "
-        "or use another pattern, such as sequential",
+        "has no effect, since no thread tells the device of a buffer; name it as the `device` of a map-unmap thread or "
+        "of a step `does: tell`, or use another pattern, such as sequential",
     ),
     *(
         Row(
@@ -323,6 +323,13 @@ TABLE: tuple[Row, ...] = (
         ("until",),
         "has no effect, since the run ends at a time; use until: threads, or leave it out",
     ),
+    Row(
+        "expect",
+        ("threads", "calls"),
+        lambda place: not place.setting.topology.threads,
+        ("/threads",),
+        "expects nothing, since there are no `threads`; give some, or leave it out",
+    ),
 )
 """Everything that can be idle because of another option."""
 
@@ -356,9 +363,11 @@ def _places(setting: Setting) -> Iterator[tuple[Place, tuple[str, ...]]]:
         yield Place(setting, ("parts", name), part), (part.kind,)
     for path, thread in topology.workloads():
         yield Place(setting, path, thread), ("thread", thread.does)
-    names = ("kernel", "iova", "costs", "run")
-    sections: Mapping[str, BaseModel] = {name: getattr(topology, name) for name in names}
+    names = ("kernel", "iova", "costs", "run", "expect")
+    sections: Mapping[str, BaseModel | None] = {name: getattr(topology, name) for name in names}
     for name, options in sections.items():
+        if options is None:
+            continue
         yield Place(setting, (name,), options), (name,)
 
 

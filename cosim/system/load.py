@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from cosim.config.merging import COUNT, MOST_MEMBERS, PARTS
+from cosim.config.problems import Path as Keys
 from cosim.config.problems import Position, Problem, TopologyError
 from cosim.config.source import Override, Source, dump, legal_names, validate
-from cosim.config.yaml_reader import node_of
+from cosim.config.yaml_reader import Node, node_of
 from cosim.config.yaml_writer import Hex
 from cosim.sw.driver.axes import AXES
 from cosim.sw.driver.compiled import in_short
@@ -86,13 +88,35 @@ def laid_over(
         if value is not None:
             position = Position(f"{option} {value}")
             overrides.append(Override(path, node_of(value, position), position))
-    return as_source(topology).resolved(
+    source = as_source(topology).resolved(
         overlays=[Source.load(overlay) for overlay in overlays],
         overrides=overrides,
         legal=legal_names(Topology, {("driver",): AXES}),
         shorthand=SHORTHAND,
         words=WORDS,
     )
+    return _with_recordings(source)
+
+
+def _with_recordings(source: Source) -> Source:
+    """The same, where a recording that the current folder does not have is that beside the file that names it.
+
+    Only what a file says is looked for there: what an override says counts from the current folder.
+    """
+    for path, node in list(_recordings(source)):
+        name, beside = node.value, os.path.dirname(node.at.file)
+        if isinstance(name, str) and node.at.line and beside and not os.path.exists(name):
+            found = os.path.join(beside, name)
+            source = source.having(path, found) if os.path.exists(found) else source
+    return source
+
+
+def _recordings(source: Source) -> Iterator[tuple[Keys, Node]]:
+    """Where devices name what they replay."""
+    parts = source.root.entries.get(PARTS)
+    for name, part in parts.entries.items() if parts else ():
+        if (traffic := part.entries.get("traffic")) and (file := traffic.entries.get("file")):
+            yield (PARTS, name, "traffic", "file"), file
 
 
 def as_source(topology: str | Path | Topology | Source) -> Source:

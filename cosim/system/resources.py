@@ -71,6 +71,7 @@ def _of_iommu(path: str, iommu: IommuOptions) -> Iterator[Resource]:
     if reading := iommu.timing.walk_read_interval:
         yield Resource(path, "table_reads", "table reads", shorter(f"{path}.timing.walk_read_interval", reading))
     yield Resource(path, "walkers", "walkers", _more(f"{path}.geometry.walkers", geometry.walkers, 1024))
+    yield Resource(path, "fq", "fault recorder", None)  # it writes one at a time, and fewer faults are what helps
 
 
 def _of_device(path: str, device: DmaOptions | RingOptions) -> Iterator[Resource]:

@@ -99,6 +99,8 @@ SCALARS: tuple[Scalar, ...] = (
     Scalar("<iommu>.fq.recorded", "faults", "faults of which the fault queue got a record"),
     Scalar("<iommu>.fq.lost", "faults", "faults that should have a record and have none"),
     Scalar("<iommu>.fq.kept_back", "faults", "faults that are not recorded since the device's context sets DTF"),
+    Scalar("<iommu>.fq.busy_ps", "ps", "time that records of faults were written, with the turnaround behind each"),
+    Scalar("<iommu>.fq.utilisation", *USE),
     Scalar("<iommu>.<queue>.depth_ps", "entries x ps", "the depth of the queue, integrated over the window"),
     Scalar("<iommu>.<queue>.depth_mean", "entries", "the mean depth of the queue"),
     Scalar("<iommu>.<queue>.depth_max", "entries", "the largest depth of the queue"),
@@ -106,8 +108,15 @@ SCALARS: tuple[Scalar, ...] = (
     Scalar("<device>.writes", "requests", "writes that are over"),
     Scalar("<device>.read_bytes", "bytes", "read with success"),
     Scalar("<device>.written_bytes", "bytes", "written with success"),
+    Scalar(
+        "<device>.offered_bytes", "bytes", "of the requests that it made, whether they had a slot or waited for one"
+    ),
     Scalar("<device>.read_gbps", "Gb/s", "read with success, over the window"),
     Scalar("<device>.written_gbps", "Gb/s", "written with success, over the window"),
+    Scalar("<device>.offered_gbps", "Gb/s", "what it asked for, over the window"),
+    Scalar(
+        "<device>.overloaded", "0 or 1", "1 if its backlog has grown all through the window: its latency has no mean"
+    ),
     Scalar("<device>.failed", "requests", "requests that did not end with success: refused, or failed on the bus"),
     Scalar("<device>.refused", "requests", "requests that an IOMMU refused, with a fault"),
     Scalar("<device>.bus_errors", "requests", "requests that failed on the bus: at memory, or where there is none"),

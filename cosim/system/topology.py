@@ -91,11 +91,24 @@ class RunOptions(Options):
 
 
 class Bound(Options):
-    """Bounds of one scalar of the result."""
+    """Bounds of one number of the result: `min`, `max` or both, or `equals` alone."""
 
     min: float | None = None
+    """It is at least this."""
     max: float | None = None
+    """It is at most this, and not less than `min`."""
     equals: float | None = None
+    """It is this; without `min` and `max`."""
+
+    @model_validator(mode="after")
+    def _can_be_missed_and_met(self) -> Bound:
+        if self.equals is not None and (self.min is not None or self.max is not None):
+            raise ValueError("`equals` stands alone, without `min` and `max`; leave out one or the other")
+        if self.min is None and self.max is None and self.equals is None:
+            raise ValueError("bounds nothing, whatever comes out; give `min`, `max` or `equals`, such as `{min: 0}`")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"nothing is at least {self.min:g} and at most {self.max:g}; `min` is not above `max`")
+        return self
 
 
 class ExpectOptions(Options):
@@ -114,7 +127,8 @@ class ExpectOptions(Options):
     not_started: tuple[str, ...] = ()
     """Devices with traffic that boot cannot start, such as one whose window has no memory; any other is a failure."""
     scalars: dict[str, float | Bound] = Field(default_factory=dict)
-    """Scalars of the result by name, such as `iommu0.commands.total: 257`."""
+    """Numbers of the result by name or glob: scalars, such as `iommu0.commands.total: 257`, and latencies and rates as
+    `-m` of a sweep has them, such as `nic0.read.p99_ps: {max: 2_000_000}`. All that a glob matches have its bound."""
     seen: dict[str, int | Bound] = Field(default_factory=dict)
     """What the run could have seen, such as `touched: {min: 1}`: `unmapped`, `touched` and `unflushed` buffers,
     `invalidations` and those `dropping` something, `removals` of devices and those `overlapped` by a reader."""

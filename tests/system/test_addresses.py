@@ -14,11 +14,11 @@ parts:
   dram0: {{kind: memory, base: {dram0}, size: 16 MiB}}
   cpu0: {{kind: cpu}}
   cpu1: {{kind: cpu{cpu1}}}
-  iommu0: {{kind: iommu, base: {iommu0}, interrupts_to: cpu1, capabilities: {{igs: {igs}}}}}
+  iommu0: {{kind: iommu, base: {iommu0}, interrupts_to: cpu1, capabilities: {{igs: {igs}, pas: {pas}}}}}
   nic0: {{kind: ring, through: iommu0}}
   nic1: {{kind: ring, through: iommu0{nic1}}}
 """
-GIVEN = {"dram0": "0x8000_0000", "iommu0": "0x0300_0000", "igs": "wsi", "cpu1": "", "nic1": ""}
+GIVEN = {"dram0": "0x8000_0000", "iommu0": "0x0300_0000", "igs": "wsi", "pas": "46", "cpu1": "", "nic1": ""}
 
 
 @pytest.fixture
@@ -61,4 +61,37 @@ def test_what_would_be_on_top_of_something_else_or_beyond_all_addresses_is_an_er
 
 
 def test_a_memory_may_end_where_physical_addresses_do(topology):
-    assert topology(dram0="0xff_ffff_ff00_0000").parts["dram0"].base == (1 << 56) - (16 << 20)
+    assert topology(dram0="0xff_ffff_ff00_0000", pas="56").parts["dram0"].base == (1 << 56) - (16 << 20)
+
+
+def test_a_memory_that_is_given_out_is_where_an_iommu_with_devices_can_name_it(topology):
+    assert topology(dram0="0x3fff_ff00_0000")
+    for base, field, last in (
+        ("0x3fff_ff80_0000", "size", "0x4000007fffff"),
+        ("0x4000_0000_0000", "base", "0x400000ffffff"),
+    ):
+        with pytest.raises(TopologyError) as raised:
+            topology(dram0=base)
+        assert f"parts.dram0.{field}: {last} needs more than the 46 bits of a physical address of iommu0" in str(
+            raised.value
+        )
+    assert topology(dram0="0x4000_0000_0000", pas="47")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("run", "run is a section of the file, and no part's name; use another, such as run0"),
+        ("parts", "parts is a section"),
+        ("nic.1", "a part's name is of letters, digits, _ and -; use another, such as nic_1"),
+        ("'nic*'", "a part's name is of letters, digits, _ and -; use another, such as nic"),
+    ],
+)
+def test_a_part_has_a_name_by_which_an_override_can_reach_it(tmp_path: Path, name: str, says: str):
+    path = tmp_path / "topology.yaml"
+    path.write_text(PARTS.format(**GIVEN).replace("  nic1:", f"  {name}:"))
+    with pytest.raises(TopologyError) as raised:
+        load(path)
+    (problem,) = raised.value.problems
+    assert (problem.position.line, problem.position.column) == (7, 3)
+    assert problem.message.startswith(says)

@@ -136,7 +136,7 @@ def in_table() -> set[str]:
     """The options of the rows, as `options` spells them."""
     found = set()
     for row in TABLE:
-        section = f"{row.place}." if row.place in {"kernel", "iova", "costs", "run"} else ""
+        section = f"{row.place}." if row.place in {"kernel", "iova", "costs", "run", "expect"} else ""
         prefix = section or (f"parts.{row.place}." if row.place in PART_KINDS else f"threads.{row.place}.")
         found |= {prefix + field for field in row.fields}
     return found

@@ -81,7 +81,8 @@ class TrafficOptions(PaceOptions):
     hot_share: Annotated[float, Field(ge=0, le=1)] = 0.9
     """The fraction of its requests that go there."""
     file: str | None = None
-    """CSV file that the replay pattern reads, with a first line `time_ns,device,iova,size,access` (docs/traffic.md)."""
+    """CSV file that the replay pattern reads, with a first line `time_ns,device,iova,size,access` (docs/traffic.md), in
+    the current folder, or else beside the topology file that names it."""
     queue: int = Field(default=65536, ge=1, le=1 << 24)
     """Replayed requests that wait in the device at most; while so many do, the recording stands still."""
     exponent: Annotated[float, Field(ge=0, le=10)] = 1.0
@@ -108,6 +109,11 @@ class TrafficOptions(PaceOptions):
         if self.how.begins and self.largest > self.window:
             raise ValueError(
                 f"a request of {format_size(self.largest)} does not fit in a window of {format_size(self.window)}"
+            )
+        if self.pattern == "strided" and self.stride > max(self.window, PAGE):
+            raise ValueError(
+                f"a `stride` of {format_size(self.stride)} leads out of a window of {format_size(self.window)}, and "
+                f"every request would be at its start; make it smaller, or the window larger"
             )
         if self.pattern == "hot_cold" and self.space(self.window).hot_places >= self.space(self.window).places:
             raise ValueError(

@@ -63,6 +63,9 @@ def survey(path: str, device: str) -> Survey:
     """What a file holds of a device; every line is checked. Raises RecordingError."""
     try:
         found = os.stat(path)
+    except FileNotFoundError:
+        where = "" if os.path.isabs(path) else f" in {os.getcwd()}, nor beside a topology file that names it"
+        raise RecordingError(f"{path}: no such file{where}") from None
     except (OSError, ValueError) as error:
         raise RecordingError(f"{path}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from None
     surveys = _surveys(path, found.st_mtime_ns, found.st_size)

@@ -65,6 +65,8 @@ class Requester(Component):
         """Reads and writes that are over."""
         self.bytes = [0, 0]
         """Bytes that were read and written."""
+        self.offered = 0
+        """Bytes of the requests that were made, whether they had a slot or waited for one."""
         self.statuses = [0] * len(Status)
         """How many ended with each status."""
         self._agent = f"{path}.dma"
@@ -94,6 +96,7 @@ class Requester(Component):
         A write without `words` carries a pattern that tells its device and number.
         """
         self._sequence = sequence = self._sequence + 1
+        self.offered += size
         device_id = self.device_ids[(sequence - 1) % len(self.device_ids)]
         if write and not words:
             words = (device_id << 40 | sequence & 0xFF_FFFF_FFFF,) * (size + 7 >> 3)
@@ -198,6 +201,7 @@ class Requester(Component):
             "writes": self.requests[True],
             "read_bytes": self.bytes[False],
             "written_bytes": self.bytes[True],
+            "offered_bytes": self.offered,
             "failed": failed,
             "refused": refused,
             "bus_errors": failed - refused,

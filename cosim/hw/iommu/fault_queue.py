@@ -91,6 +91,9 @@ class FaultQueue(Component):
         """Faults that are not to be recorded, since the device's context sets DTF."""
         self.idle_at = 0
         """When the next record can be begun."""
+        self._writing_since = -1
+        """When the record was begun that is being written; -1 if none is."""
+        self._written_ps = 0
         self._write_ps = timing.write_start + (FaultRecord.DWORDS - 1) * timing.beat
         self._turnaround_ps = timing.record_turnaround
         self._engine = Server(0, "fault")
@@ -102,6 +105,13 @@ class FaultQueue(Component):
     def idle(self) -> bool:
         """Whether no fault is being recorded, or waits for that."""
         return self.queue.slot.free == 1 and (self._buffer is None or self._buffer.empty)
+
+    @property
+    def busy_ps(self) -> int:
+        """How long records were being written up to now, with the turnaround behind each."""
+        now = self.sim.now
+        writing = max(0, now - self._writing_since) if self._writing_since >= 0 else 0
+        return self._written_ps - max(0, self.idle_at - now) + writing
 
     def report(self, fault: Fault, txn: Transaction | None = None) -> Routine:
         """Record `fault` of `txn`, if it is to be recorded and can be; with a buffer, have that done later."""
@@ -133,7 +143,8 @@ class FaultQueue(Component):
             queue.fail(fqof=1)
             self.lose(fault, txn)
             return None
-        wait = max(found, self.idle_at) + self._write_ps - self.sim.now
+        self._writing_since = max(found, self.idle_at)
+        wait = self._writing_since + self._write_ps - self.sim.now
         if wait > 0:
             yield self._engine.taking(0, wait)
         access = self.memory.access(
@@ -152,6 +163,8 @@ class FaultQueue(Component):
     def end(self, access: Access, fault: Fault, txn: Transaction | None) -> None:
         """Memory has answered the write."""
         self.idle_at = self.sim.now + self._turnaround_ps
+        self._written_ps += self.idle_at - self._writing_since
+        self._writing_since = -1
         if access.response is Response.ACCESS_FAULT:
             self.queue.fail(fqmf=1)
             self.lose(fault, txn)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from cosim.study.results.estimate import Estimate, estimates
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.run.stop import Stop
-from cosim.study.sweep.points import Subject
+from cosim.study.sweep.points import Subject, base_of
 from cosim.study.sweep.request import Request
 from cosim.study.sweep.sweep import Sweep
-from cosim.system.load import resolved
 
 Settings = Mapping[str, str]
 
@@ -53,7 +52,7 @@ class Evaluation:
     def _run(self, points: Sequence[Settings]) -> None:
         if not self._base:
             self.subject = self.subject.read()
-            self._base = resolved(self.subject.at({}))
+            self._base = base_of(self.subject, points[0])
         axes = {path: list(dict.fromkeys(point[path] for point in points if path in point)) for path in points[0]}
         row = SweepRow(self.command, self.subject.name, self._base, axes, tuple(self.metrics))
         sweep = Sweep(self.subject, points, self.request, self.results, row, stop=self.stop)

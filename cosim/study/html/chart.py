@@ -10,6 +10,8 @@ from cosim.study.pictures.shapes import Curves
 
 WIDTH, HEIGHT = 360, 170
 LEFT, BELOW, TOP = 48, 34, 8
+CHARACTER = 6.2
+"""As wide is a character below the picture."""
 
 
 def chart(picture: Curves) -> str:
@@ -18,6 +20,7 @@ def chart(picture: Curves) -> str:
     xs = [x for curve in curves.values() for x, _ in curve.points]
     ys = [y for curve in curves.values() for _, y in curve.points]
     ys += [y for curve in curves.values() for pair in curve.band for y in pair]
+    xs += [x for x, _ in picture.ticks]  # also of a value at which there is no point
     low, high = min(xs), max(xs)
     most = max([*ys, 0.0]) or 1.0
     least = min([*ys, 0.0])
@@ -33,20 +36,26 @@ def chart(picture: Curves) -> str:
         parts.append(f'<path class="axis" d="M{LEFT} {down}H{WIDTH - 10}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{down + 4:.1f}" text-anchor="end">{number(value)}</text>')
     for at, label in picture.ticks or [(value, number(value)) for value in _steps(low, high)]:
-        right = place(at, least).split()[0]
-        parts.append(f'<text x="{right}" y="{HEIGHT + 15}" text-anchor="middle">{escape(label)}</text>')
+        right = min(float(place(at, least).split()[0]), WIDTH - CHARACTER / 2 * len(label))
+        parts.append(f'<text x="{right:.1f}" y="{HEIGHT + 15}" text-anchor="middle">{escape(label)}</text>')
     parts.append(f'<text x="{WIDTH // 2}" y="{HEIGHT + 30}" text-anchor="middle">{escape(picture.across)}</text>')
     names = []
     for index, (name, curve) in enumerate(curves.items()):
         colour = COLOURS[index % len(COLOURS)]
+        joined = curve.points[curve.alone :]
         if curve.band:
-            upper = [place(x, high_) for (x, _), (_, high_) in zip(curve.points, curve.band, strict=True)]
-            lower = [place(x, low_) for (x, _), (low_, _) in zip(curve.points, curve.band, strict=True)]
-            parts.append(f'<path d="M{"L".join([*upper, *reversed(lower)])}Z" fill="{colour}" opacity=".22"/>')
-        if curve.line:
-            drawn = "L".join(place(x, y) for x, y in curve.points)
+            banded = [(x, low_, high_) for (x, _), (low_, high_) in zip(curve.points, curve.band, strict=True)]
+            area = banded[curve.alone :] if len(joined) > 1 else []
+            if area:
+                edge = [place(x, high_) for x, _, high_ in area] + [place(x, low_) for x, low_, _ in reversed(area)]
+                parts.append(f'<path d="M{"L".join(edge)}Z" fill="{colour}" opacity=".22"/>')
+            for x, low_, high_ in banded[: len(banded) - len(area)]:
+                bar = f"M{place(x, low_)}L{place(x, high_)}"
+                parts.append(f'<path d="{bar}" stroke="{colour}" stroke-width="5" opacity=".22"/>')
+        if len(joined) > 1:
+            drawn = "L".join(place(x, y) for x, y in joined)
             parts.append(f'<path d="M{drawn}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
-        if len(curve.points) <= 40 or not curve.line:
+        if len(curve.points) <= 40 or curve.alone:
             for x, y in curve.points:
                 across_px, down_px = place(x, y).split()
                 at_it = f'cx="{across_px}" cy="{down_px}" r="2.6" fill="{colour}"'

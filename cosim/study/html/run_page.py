@@ -16,6 +16,7 @@ from cosim.study.html.histogram import histogram
 from cosim.study.html.page import folded, page, table
 from cosim.study.html.timeline import timeline
 from cosim.study.pictures.shapes import Curve, Curves
+from cosim.study.report.devices import about_devices
 from cosim.study.report.report import print_report
 from cosim.study.run.latency import Latency
 from cosim.study.run.result import Result
@@ -61,7 +62,7 @@ def _verdict(result: Result) -> str:
     who = f"driver {escape(result.driver)}, seed {result.seed}, digest <code>{result.digest}</code>"
     said = [f"<b>{result.outcome}</b>: {who}"]
     said.append(f"measured {time(end - begin)} of simulated time after boot, which took {time(result.boot_ps)}")
-    said += [escape(failure) for failure in result.failures]
+    said += [escape(text) for text in (*result.failures, *about_devices(result))]
     return f'<div class="verdict{bad}">{"<br>".join(said)}</div>'
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import product
 from math import isfinite, prod
 
+from cosim.study.pictures.scale import Scale, scale_of
 from cosim.study.pictures.shapes import Curve, Curves, Heat
 from cosim.study.report.sweep_table import factor_of, heading
 from cosim.study.results.estimate import Estimate, Mean
 from cosim.study.results.results import SweepRow
-from cosim.units.quantities import parse_count, parse_size, parse_time
 
 CURVES = 8
 """So many curves can be told apart in one picture."""
@@ -19,22 +18,25 @@ SPARSE = 2
 """If fewer points are there than the axes' values make by this factor, they were drawn, and each is a dot."""
 HEATS = 12
 """So many heat maps of a number are drawn at most."""
-TICKS = 10
 
 Found = Mapping[tuple[str, ...], Mean]
 """The mean of a number at each point, by what the axes say there, in their order."""
 
 
 def pictures_of(name: str, sweep: SweepRow, points: Sequence[Estimate]) -> Iterator[Curves | Heat]:
-    """Curves over the longest axis, one for each setting of the others if they are few; heat maps over two axes."""
+    """Curves over the longest axis, one for each setting of the others if they are few; heat maps over two axes.
+
+    Numbers stand in their order, and along a curve to scale; words as they were written, with no line between them.
+    """
     found = {settings_of(point, sweep): point.means[name] for point in points if name in point.means}
-    axes = {path: _present(path, points) for path in sweep.axes}
-    axes = {path: values for path, values in axes.items() if len(values) > 1}
+    scales = {path: scale_of(_present(path, points)) for path in sweep.axes}
+    scales = {path: scale for path, scale in scales.items() if len(scale.places) > 1}
+    axes = {path: list(scale.places) for path, scale in scales.items()}
     if not axes or not found:
         return
     if len(found) * SPARSE < prod(len(values) for values in axes.values()):
         for path in axes:
-            yield from _dots(name, sweep, found, path)
+            yield _dots(name, sweep, found, path, scales[path])
         return
     longest = max(axes, key=lambda path: len(axes[path]))
     others = [path for path in axes if path != longest]
@@ -43,11 +45,11 @@ def pictures_of(name: str, sweep: SweepRow, points: Sequence[Estimate]) -> Itera
         curves = {}
         for settings in combinations:
             fixed = dict(zip(others, settings, strict=True))
-            curve = _curve(name, sweep, found, longest, axes[longest], fixed)
+            curve = _curve(name, sweep, found, longest, scales[longest], fixed)
             if curve.points:
                 curves[", ".join(f"{short(path)} {value}" for path, value in fixed.items()) or heading(name)] = curve
-        ticks = [(float(at), value) for at, value in enumerate(axes[longest])]
-        yield Curves(heading(name), longest, curves, ticks[:: 1 + len(ticks) // TICKS])
+        scale = scales[longest]
+        yield Curves(heading(name), scale.axis(longest), curves, scale.ticks())
     if others:
         second = max(others, key=lambda path: len(axes[path]))
         rest = [path for path in others if path != second]
@@ -66,29 +68,27 @@ def short(path: str) -> str:
     return path.rpartition(".")[2]
 
 
-def _curve(
-    name: str, sweep: SweepRow, found: Found, path: str, values: Sequence[str], fixed: Mapping[str, str]
-) -> Curve:
+def _curve(name: str, sweep: SweepRow, found: Found, path: str, scale: Scale, fixed: Mapping[str, str]) -> Curve:
     """The means along an axis; where axes vary together, what the others say is not asked."""
-    factor, points, band = factor_of(name), [], []
-    for at, value in enumerate(values):
+    factor, points, band, alone = factor_of(name), [], [], 0
+    for value, at in scale.places.items():
         here = {**fixed, path: value}
         mean = found.get(tuple(here.get(axis, "") for axis in sweep.axes))
         if mean is None:
             mean = next((each for key, each in found.items() if _matches(key, sweep, here)), None)
         if mean is not None:
             half = mean.half if isfinite(mean.half) else 0.0
-            points.append((float(at), mean.value * factor))
+            points.append((at, mean.value * factor))
+            alone += scale.words or value in scale.apart
             band.append(((mean.value - half) * factor, (mean.value + half) * factor))
-    return Curve(points, band if len(points) > 1 else ())
+    return Curve(points, band, alone)
 
 
-def _dots(name: str, sweep: SweepRow, found: Found, path: str) -> Iterator[Curves]:
+def _dots(name: str, sweep: SweepRow, found: Found, path: str, scale: Scale) -> Curves:
     """A dot for each point over one axis: of points that were drawn, no two share the settings of the others."""
     place, factor = list(sweep.axes).index(path), factor_of(name)
-    points = [(at, mean.value * factor) for key, mean in found.items() if (at := _magnitude(key[place])) is not None]
-    if points:
-        yield Curves(heading(name), path, {heading(name): Curve(points, line=False)})
+    points = [(scale.places[key[place]], mean.value * factor) for key, mean in found.items()]
+    return Curves(heading(name), scale.axis(path), {heading(name): Curve(points, alone=len(points))}, scale.ticks())
 
 
 def _heat(
@@ -107,16 +107,6 @@ def _heat(
     if values:
         which = f" at {', '.join(f'{short(path)} {value}' for path, value in fixed.items())}" if fixed else ""
         yield Heat(f"{heading(name)}{which}", across, down, values)
-
-
-def _magnitude(text: str) -> float | None:
-    """A value of an axis as a number, in the smallest unit of its kind; None if it is none."""
-    for parse in (parse_count, parse_time, parse_size):
-        with suppress(ValueError):
-            return float(parse(text))
-    with suppress(ValueError):
-        return float(text)
-    return None
 
 
 def _matches(key: tuple[str, ...], sweep: SweepRow, settings: Mapping[str, str]) -> bool:

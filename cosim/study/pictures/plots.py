@@ -121,10 +121,15 @@ def _curves(picture: Curves, folder: Path, stem: str) -> list[Path]:
     with _drawn(files, folder, stem) as axes:
         for name, curve in picture.curves.items():
             xs, ys = zip(*curve.points, strict=True)
-            (line,) = axes.plot(xs, ys, "o-" if curve.line else "o", markersize=3, label=name)
+            alone = curve.alone if len(xs) - curve.alone > 1 else len(xs)
+            apart, joined = slice(alone), slice(alone, None)
+            (dots,) = axes.plot(xs, ys, "o", markersize=3, label=name)
+            colour = dots.get_color()
+            axes.plot(xs[joined], ys[joined], "-", color=colour)
             if curve.band:
                 low, high = zip(*curve.band, strict=True)
-                axes.fill_between(xs, low, high, alpha=0.25, color=line.get_color(), linewidth=0)
+                axes.fill_between(xs[joined], low[joined], high[joined], alpha=0.25, color=colour, linewidth=0)
+                axes.vlines(xs[apart], low[apart], high[apart], alpha=0.25, color=colour, linewidth=4)
         if picture.ticks:
             axes.set_xticks([at for at, _ in picture.ticks], [said for _, said in picture.ticks])
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))

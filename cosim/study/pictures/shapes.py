@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Points (x, y), joined by a line or not, and for each from where to where its mean may be; no band if empty."""
+    """Points (x, y), and for each from where to where its mean may be; no band if empty.
+
+    A line joins them, but for the first ones that stand `alone`.
+    """
 
     points: Sequence[tuple[float, float]]
     band: Sequence[tuple[float, float]] = ()
-    line: bool = True
+    alone: int = 0
 
 
 @dataclass(frozen=True, slots=True)

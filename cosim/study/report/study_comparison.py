@@ -10,12 +10,13 @@ from rich.text import Text
 
 from cosim.study.report.columns import Columns
 from cosim.study.report.page import Page, words
-from cosim.study.report.sweep_table import heading, short, spelled
+from cosim.study.report.sweep_table import GROWS, OVERLOADED, heading, short, spelled
 from cosim.study.report.terminal import console_on
 from cosim.study.results.comparison import Comparison, PointChange
 from cosim.study.results.estimate import ACCESSES, Mean, chosen
-from cosim.study.results.numbers import PART
+from cosim.study.results.numbers import growing
 from cosim.study.results.tested import Change
+from cosim.system.number_names import PART
 
 FEW_POINTS = 12
 """As many points are told one by one."""
@@ -29,7 +30,8 @@ def print_comparison(found: Comparison, metrics: Sequence[str] = (), file: TextI
     """Print it to `file` (standard output if not given)."""
     console = console_on(file)
     page = Page(max(40, console.width))
-    for lines in (_inputs(found, page), _extent(found, page), _points(found, metrics, page), _numbers(found, page)):
+    blocks = (_inputs(found, page), _extent(found, page), _points(found, metrics, page), _numbers(found, page))
+    for lines in (*blocks, _remark(found, metrics, page)):
         for line in lines:
             console.print(line, soft_wrap=True)
 
@@ -114,7 +116,8 @@ def _row(change: Change) -> tuple[str, ...]:
     means = [spelled(name, Mean(value, inf, 1)) for value in (change.first, change.second)]
     apart = spelled(name, Mean(change.difference, change.half, 2))
     sign = "+" if change.difference > 0 else ""
-    return (heading(name), *means, f"{sign}{apart}", f"{relative(change.relative)}{'' if change.real else ' ?'}")
+    marks = f"{'' if change.real else ' ?'}{f' {OVERLOADED}' * change.overloaded}"
+    return (heading(name), *means, f"{sign}{apart}", f"{relative(change.relative)}{marks}")
 
 
 def _parts(changes: Mapping[str, Change], name: str, page: Page) -> list[Text]:
@@ -134,12 +137,29 @@ def _numbers(found: Comparison, page: Page) -> Iterator[Text]:
         return
     yield Text()
     table = Columns(("really different", "at points", "least", "middle", "most"))
+    grown = _overloaded(found)
     for row in rows[:MOST_SUMMARIES]:
         spread = (relative(row.least), relative(row.middle), relative(row.most))
-        table.add(row.name, f"{row.real} of {row.points}", *spread)
+        mark = f" {OVERLOADED}" if growing(row.name) in grown else ""
+        table.add(f"{row.name}{mark}", f"{row.real} of {row.points}", *spread)
     yield from table.lines(page.width)
     if len(rows) > MOST_SUMMARIES:
         yield from words(f"and {len(rows) - MOST_SUMMARIES} more; --json has them all", page)
+
+
+def _overloaded(found: Comparison) -> set[str]:
+    """The scalars that say which devices were overloaded at any point."""
+    return {name for point in found.points for name in point.tested.overloaded()}
+
+
+def _remark(found: Comparison, metrics: Sequence[str], page: Page) -> Iterator[Text]:
+    """What the mark of overloaded devices means, if there is one."""
+    few = found.points if len(found.points) <= FEW_POINTS else ()
+    names = [name for point in few for name in chosen([each.name for each in point.changes], metrics or ACCESSES)]
+    names += [row.name for row in found.summaries()[:MOST_SUMMARIES]]
+    grown = _overloaded(found)
+    if any(growing(name) in grown for name in names):
+        yield from words(GROWS, page)
 
 
 def relative(fraction: float) -> str:

@@ -12,12 +12,17 @@ from cosim.study.report.columns import Columns
 from cosim.study.report.page import Page, words
 from cosim.study.report.terminal import console_on
 from cosim.study.results.estimate import Estimate, Mean
+from cosim.system.number_names import PART
 
 MOST_METRICS = 6
 """As many columns of numbers, beside those that somebody has asked for by name."""
 NOT_MEASURED = "-"
 """What stands for a mean that there is none of."""
-UNITS = (("_ps", 1e-3, "ns"), ("_gbps", 1.0, "Gb/s"), ("_rate", 100.0, "%"), ("utilisation", 100.0, "%"))
+OVERLOADED = "^"
+"""What stands behind a number of a device that is overloaded."""
+GROWS = f"{OVERLOADED} overloaded: it grows with run.until, so that there is no mean of it"
+TIME = ("_ps", 1e-3, "ns")
+UNITS = (TIME, ("_gbps", 1.0, "Gb/s"), ("_rate", 100.0, "%"), ("utilisation", 100.0, "%"))
 """What numbers whose names end so are multiplied with, and the unit that they are in then."""
 
 
@@ -50,12 +55,22 @@ def table(estimates: Sequence[Estimate], page: Page, metrics: Sequence[str] = ()
         yield from words(left_out, page)
     if len(known) > len(names):
         yield from words(f"and {len(known) - len(names)} more numbers, which --json and --csv have", page)
-    if any(name not in each.means for each in estimates for name in names):
-        yield from words(f"{NOT_MEASURED} is not measured: no run of this point that ended well has this number", page)
-    if any(each.means for each in estimates):
+    for remark in remarks(estimates, names):
+        yield from words(remark, page)
+    if any(not mean.overloaded for each in estimates for mean in each.means.values()):
         yield from words(_note(estimates), page)
     if len({each.point for each in estimates}) < len(estimates):
         yield from words("rows of equal configurations share their runs", page)
+
+
+def remarks(estimates: Sequence[Estimate], names: Sequence[str]) -> Iterator[str]:
+    """What marks in the cells of these numbers mean, if there are any."""
+    if any(name not in each.means for each in estimates for name in names):
+        yield f"{NOT_MEASURED} is not measured: no run of this point that ended well has this number"
+    if any(_of_few(each.means.get(name), each.good) for each in estimates for name in names):
+        yield "a mean with (N runs) is of so many: the others that ended well have no such number"
+    if any(mean.overloaded for each in estimates for name, mean in each.means.items() if name in names):
+        yield GROWS
 
 
 def _blocks(estimates: Sequence[Estimate], paths: Sequence[str], names: Sequence[str], page: Page) -> list[Columns]:
@@ -79,12 +94,11 @@ def _columns(
     """A block of the table; the `first` one says how many runs there are, and why some have failed."""
     columns = Columns((*short(paths), *(["runs"] if first else []), *(heading(name) for name in names)))
     for each in estimates:
-        good = f"{each.replications - each.failed}"
-        runs = f"{good} of {each.replications}" if each.failed else good
+        runs = f"{each.good} of {each.replications}" if each.failed else f"{each.good}"
         columns.add(
             *(each.settings.get(path, "-") for path in paths),
             *([runs] if first else []),
-            *(spelled(name, each.means.get(name)) for name in names),
+            *(spelled(name, each.means.get(name), each.good) for name in names),
             below=words(each.reason, page, "", "  ", "  ") if first and each.failed else [],
         )
     return columns
@@ -141,16 +155,24 @@ def heading(name: str) -> str:
     return f"{plain.removesuffix('_gbps')} {unit}".strip()
 
 
-def spelled(name: str, mean: Mean | None) -> str:
-    """A mean and half its interval, with as many digits as the interval has any meaning in."""
+def spelled(name: str, mean: Mean | None, runs: int = 0) -> str:
+    """A mean and half its interval, with as many digits as the interval has any meaning in.
+
+    Where `runs` have ended well and fewer have this number, it says how many.
+    """
     if mean is None:
         return NOT_MEASURED
+    of = f" ({mean.count} run{'s' * (mean.count != 1)})" if _of_few(mean, runs) else ""
     _, factor, _ = _unit(name)
     value, half = mean.value * factor, mean.half * factor
     if not isfinite(half):
-        return f"{value:,.{_decimals(value, 0.0)}f}"
+        return f"{value:,.{_decimals(value, 0.0)}f}{f' {OVERLOADED}' * mean.overloaded}{of}"
     decimals = _decimals(value, half)
-    return f"{value:,.{decimals}f} ± {half:,.{decimals}f}"
+    return f"{value:,.{decimals}f} ± {half:,.{decimals}f}{of}"
+
+
+def _of_few(mean: Mean | None, runs: int) -> bool:
+    return mean is not None and mean.count < runs
 
 
 def factor_of(name: str) -> float:
@@ -168,11 +190,13 @@ def _decimals(value: float, half: float) -> int:
 
 
 def _unit(name: str) -> tuple[str, float, str]:
+    if PART in name:  # a time like the mean that it is a part of, though its name does not end so
+        return TIME
     return next((unit for unit in UNITS if name.endswith(unit[0])), ("", 1.0, ""))
 
 
 def _note(estimates: Sequence[Estimate]) -> str:
-    means = [mean for each in estimates for mean in each.means.values()]
+    means = [mean for each in estimates for mean in each.means.values() if not mean.overloaded]
     unknown = sum(mean.half == inf for mean in means)
     known = "± is half of the 95 % interval of the mean"
     if unknown == len(means):

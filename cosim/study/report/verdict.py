@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from cosim.study.report.overloaded import overloaded
+from cosim.study.report.devices import about_devices
 from cosim.study.report.page import Page, words
 from cosim.study.report.parts import parts_of
 from cosim.study.report.seen import effects, seen
@@ -35,7 +35,7 @@ def outcome(result: Result, page: Page) -> list[Text]:
         lines += words(could, page, "" if result.seen["touched"] else "yellow", "  ", "    ")
     if had := effects(result.seen):
         lines += words(had, page, "", "  ", "    ")
-    for sentence in overloaded(result.scalars, result.ran):
+    for sentence in about_devices(result):
         lines += words(sentence, page, "yellow", "  ? ", "    ")
     if result.window_ps[0] < result.window_ps[1] and not result.ended:
         lines += words("nothing ended in the measured window", page, "yellow", "  ? ", "    ")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Summary:
     """A number over all points: at how many of those that have it the difference is real, and how large it is there.
 
-    `least`, `middle` and `most` are fractions of the first one's mean.
+    `least`, `middle` (the median) and `most` are fractions of the first one's mean.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Comparison:
         rows = []
         for name, parts in found.items():
             values = np.sort(np.concatenate(parts))
-            middle = float(values[len(values) // 2])
+            middle = float(np.median(values))
             rows.append(Summary(name, counts[name], len(values), float(values[0]), middle, float(values[-1])))
         return sorted(rows, key=lambda row: (-row.real, -min(abs(row.middle), 1e9)))
 
@@ -134,6 +134,7 @@ class Comparison:
                             "second": change.second,
                             "half_ci95": None if change.half == float("inf") else change.half,
                             "real": change.real,
+                            "overloaded": change.overloaded,
                         }
                         for change in point.changes
                     ],
@@ -233,6 +234,7 @@ def _inputs(first: SweepRow, second: SweepRow) -> list[tuple[str, str, str]]:
     """What the two were told differently: each value of their topologies, the axes, the model."""
     ours, theirs = _flat(first.base), _flat(second.base)
     paths = [*ours, *(path for path in theirs if path not in ours)]
+    paths = [path for path in paths if path not in first.axes or path not in second.axes]
     found = [(path, ours.get(path, "-"), theirs.get(path, "-")) for path in paths if ours.get(path) != theirs.get(path)]
     for path in dict.fromkeys([*first.axes, *second.axes]):
         values = [",".join(sweep.axes.get(path, ())) or "-" for sweep in (first, second)]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from math import ceil, fsum, inf, sqrt
 from typing import Any
 
-from cosim.study.results.numbers import PART
+from cosim.study.results.numbers import COUNT, growing
 from cosim.study.results.stored import Stored
 from cosim.study.statistics.student import quantile
-from cosim.units.nearest import closest
+from cosim.system.number_names import PART, named, no_such
 
 LEVEL = 0.975
 """Of Student's t, for an interval of 95 %."""
@@ -23,11 +22,15 @@ ACCESSES = ("*.read.mean_ps", "*.write.mean_ps")
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean of `count` values, and half its 95 % interval; infinite where one value says nothing of its own spread."""
+    """A mean of `count` values, and half its 95 % interval; infinite where one value says nothing of its own spread.
+
+    So it is of a number that grows with the length of the run, as the latency of a device that is `overloaded`.
+    """
 
     value: float
     half: float
     count: int
+    overloaded: bool = False
 
     @property
     def relative(self) -> float:
@@ -37,7 +40,11 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A point: what the axes say, its means by name, how many replications there are, and how many have failed."""
+    """A point: what the axes say, its means by name, how many replications there are, and how many have failed.
+
+    A mean is over those of its runs that ended well and have this number: a run in which no read began and ended has no
+    latency of reads.
+    """
 
     point: str
     settings: Mapping[str, str]
@@ -49,6 +56,11 @@ class Estimate:
     place: int = 0
     """Which of the points of its sweep it is; several may be of one configuration, and have the same `point`."""
 
+    @property
+    def good(self) -> int:
+        """How many of the runs ended well."""
+        return self.replications - self.failed
+
     def as_json(self) -> dict[str, Any]:
         """The object that `sweep --json` prints for it; an interval that is not known is null."""
         return {
@@ -58,7 +70,12 @@ class Estimate:
             "failed": self.failed,
             "reason": self.reason,
             "means": {
-                name: {"mean": mean.value, "half_ci95": mean.half if mean.half < inf else None, "runs": mean.count}
+                name: {
+                    "mean": mean.value,
+                    "half_ci95": mean.half if mean.half < inf else None,
+                    "runs": mean.count,
+                    "overloaded": mean.overloaded,
+                }
                 for name, mean in self.means.items()
             },
         }
@@ -87,8 +104,11 @@ def mean_of(values: Sequence[float]) -> Mean:
 
 
 def wanted_replications(estimate: Estimate, relative: float) -> int:
-    """How many replications may make the interval of the first mean as narrow; those there are, if it is."""
+    """How many replications may make the interval of the first mean as narrow; those there are, if it is, or if none
+    can, since it is overloaded."""
     mean = next(iter(estimate.means.values()), None)
+    if mean is not None and mean.overloaded:
+        return estimate.replications
     if mean is None or mean.relative <= relative:
         return estimate.replications
     if mean.relative == inf:
@@ -99,11 +119,7 @@ def wanted_replications(estimate: Estimate, relative: float) -> int:
 
 def chosen(names: Iterable[str], metrics: Sequence[str]) -> list[str]:
     """Of these names those that are asked for, by name or glob, in the order in which they are asked for."""
-    known = list(names)
-    found: dict[str, None] = {}
-    for metric in metrics or ACCESSES:
-        found |= dict.fromkeys(name for name in known if name == metric or fnmatchcase(name, metric))
-    return list(found)
+    return named(names, metrics or ACCESSES)
 
 
 def unknown_metrics(runs: Iterable[Stored], metrics: Sequence[str]) -> list[str]:
@@ -122,24 +138,29 @@ def unknown_names(names: Collection[str], metrics: Sequence[str]) -> list[str]:
     return [f"{metric}: {no_such(metric, names)}" for metric in wrong]
 
 
-def no_such(metric: str, names: Iterable[str], owner: str = "") -> str:
-    """What is said of a metric that is none of `names`, with the nearest of them, or whose it is meant to be."""
-    near = closest(metric, names) or (f"one of {owner}" if owner else "")
-    more = "" if near in names else "cosim list scalars has their names"
-    return " ".join(filter(None, ["no run has such a number;", f"did you mean {near}?" if near else "", more]))
-
-
 def _estimate(runs: Sequence[Stored], metrics: Sequence[str]) -> Estimate:
     good = [run for run in runs if run.ok]
     bad = [run for run in runs if not run.ok]
     names = chosen(dict.fromkeys(name for run in good for name in run.numbers), metrics)
     means = {}
     for name in names:
-        values = [float(run.numbers.get(name, 0)) for run in good if name in run.numbers or PART in name]
-        means[name] = _alone(good[0], name) if len(values) == 1 else mean_of(values)
+        having = [run for run in good if _has(run, name)]
+        values = [float(run.numbers.get(name, 0)) for run in having]
+        means[name] = _alone(having[0], name) if len(values) == 1 else mean_of(values)
+        if any(run.numbers.get(growing(name)) for run in good):
+            means[name] = Mean(means[name].value, inf, means[name].count, overloaded=True)
     first = runs[0]
     reason = f"{bad[0].outcome}: {bad[0].reason}" if bad else ""
     return Estimate(first.point, first.settings, len(runs), len(bad), means, reason, first.place)
+
+
+def _has(run: Stored, name: str) -> bool:
+    """Whether it has a number, or lacks it because it is 0: a part of a latency that it has, or how many there are."""
+    return (
+        name in run.numbers
+        or name.endswith(COUNT)
+        or (PART in name and f"{name.partition(PART)[0]}.mean_ps" in run.numbers)
+    )
 
 
 def _alone(run: Stored, name: str) -> Mean:

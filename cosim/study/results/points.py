@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from cosim.config.problems import Position, Problem, TopologyError
 from cosim.study.results.estimate import Estimate, chosen, estimates, unknown_names
+from cosim.study.results.numbers import growing
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.results.stored import Stored
+from cosim.system.number_names import PART
 
 
 def points_of(results: Results, sweep: SweepRow, metrics: Sequence[str]) -> list[Estimate]:
@@ -34,7 +36,11 @@ def check_metrics(metrics: Sequence[str], *files: Results) -> None:
 
 
 def _wanted(names: list[str], metrics: Sequence[str]) -> list[str]:
-    """The metrics among some names, and what tells the interval of a single run."""
+    """The metrics among some names, what tells the interval of a single run, whether there is what a part is of, and
+    which devices are overloaded."""
     found = set(chosen(names, metrics))
     found |= {f"{name.removesuffix('.mean_ps')}.ci95_{end}_ps" for name in found for end in ("from", "to")}
+    if any(PART in metric or "*" in metric for metric in metrics):  # of parts, of which this run may have none
+        found |= {name for name in names if name.endswith(".mean_ps")}
+    found |= {growing(name) for name in found}
     return [name for name in names if name in found]

@@ -98,7 +98,7 @@ class Results:
         return replace(sweep, id=row, model=model_version())
 
     def plan(self, sweep: SweepRow, points: Iterable[tuple[int, str, Mapping[str, str]]]) -> None:
-        """Note points of a sweep: the place in its order, the id, what the axes say."""
+        """Note points of a sweep: the place in its order, the id (empty until it is known), what the axes say."""
         rows = [(sweep.id, place, point, json.dumps(dict(settings))) for place, point, settings in points]
         with told(self.path), self._file:
             self._file.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?, ?, ?)", rows)

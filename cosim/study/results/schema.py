@@ -18,7 +18,7 @@ CREATE TABLE sweeps (
     began TEXT NOT NULL,            -- UTC
     command TEXT NOT NULL,          -- what does the same from a shell
     topology TEXT NOT NULL,         -- its name
-    base TEXT NOT NULL,             -- the topology without the axes, as YAML that runs by itself
+    base TEXT NOT NULL,             -- the topology without the axes, or at a point, as YAML that runs by itself
     axes TEXT NOT NULL,             -- JSON: {path: [values]}
     metrics TEXT NOT NULL,          -- JSON: the names that its table is of
     cosim TEXT NOT NULL,
@@ -38,7 +38,7 @@ CREATE TABLE points (
 CREATE TABLE settings (
     sweep INTEGER NOT NULL REFERENCES sweeps(id),
     place INTEGER NOT NULL,
-    point TEXT NOT NULL,
+    point TEXT NOT NULL,            -- empty until the sweep has come to it
     settings TEXT NOT NULL,         -- JSON: {path: value as written}
     PRIMARY KEY (sweep, place)
 ) WITHOUT ROWID;

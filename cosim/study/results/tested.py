@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cosim.study.results.numbers import PART
+from cosim.study.results.numbers import OVERLOADED, growing
 from cosim.study.statistics.student import quantile, tails
+from cosim.system.number_names import PART
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,8 @@ Row = tuple[int, list[str], "Array"]
 class Change:
     """A number at a point: its mean in both, half the 95 % interval of the difference, and whether that is real.
 
-    Half is infinite where there is one run on a side, and nothing can be said.
+    Half is infinite where there is one run on a side, and nothing can be said. A number of a device that is
+    `overloaded` on a side grows with the length of the runs: its difference is one of runs so long.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Change:
     second: float
     half: float
     real: bool
+    overloaded: bool = False
 
     @property
     def difference(self) -> float:
@@ -61,10 +64,17 @@ class Tested:
 
     def changes(self, limit: float) -> Iterator[Change]:
         """What differs, real if it is less probable by chance than `limit`."""
+        grown = self.overloaded()
         for at, name in enumerate(self.names):
             first, second = float(self.means[0][at]), float(self.means[1][at])
             if first != second:
-                yield Change(name, first, second, float(self.halves[at]), bool(self.chances[at] <= limit))
+                real = bool(self.chances[at] <= limit)
+                yield Change(name, first, second, float(self.halves[at]), real, growing(name) in grown)
+
+    def overloaded(self) -> set[str]:
+        """The scalars that say of a device that it was overloaded in a run of either side (`growing`)."""
+        flags = [at for at, name in enumerate(self.names) if name.endswith(OVERLOADED)]
+        return {self.names[at] for at in flags if self.means[0][at] or self.means[1][at]}
 
 
 class Names:

@@ -1,9 +1,10 @@
 """Which resource a kind of request waits for in the end: what is full, and is not itself waiting for another.
 
 Resources lie inside one another: a slot of the device is held while the request waits for its link, for a place in the
-IOMMU and for memory; a place while it waits for the look-up and for a walker; a walker while it waits for memory.
+IOMMU and for memory; a place while it waits for the look-up, for a walker and for the record of a fault; a walker while
+it waits for memory.
 
-    slots [ link up   places [ look-up   walkers [ table reads [ memory ] ] ]   memory   link down ]
+    slots [ link up   places [ look-up   walkers [ table reads [ memory ] ]   fault recorder ]   memory   link down ]
 
 The two memories are one, or apart: where a window is on another node than the tables of the IOMMU.
 
@@ -23,6 +24,8 @@ from cosim.study.run.holders import MERGED, Holders, behind
 from cosim.study.run.latency import Latency
 from cosim.study.run.placement import Placement
 from cosim.study.run.shortening import WALKING, Shortening
+from cosim.study.run.starved import starved
+from cosim.study.run.uses import SATURATED
 from cosim.system.resources import Knob, Resource, fullness, resources_of
 from cosim.system.topology import Topology
 
@@ -103,6 +106,8 @@ class Blame:
             of, instead = {slots: "merge_wait"}, {slots: (self.resources[slots].knob, self._shortening.walk(iommu))}
         elif self.uses[slots] >= FULL and behind(latency) >= PASSES * latency.mean_ps and self._all_links(full):
             instead = {full[-1]: (self.resources[full[-1]].knob, self._shortening.walk(iommu))}
+        if max(latency.parts, key=lambda part: latency.parts[part]) == "fault":
+            instead = {**instead, slots: ()}  # with more of them there would be more faults
         if full:
             return self._of(full, of, instead)
         for part in sorted(latency.parts, key=lambda part: -latency.parts[part]):
@@ -110,17 +115,26 @@ class Blame:
                 return Cause((), (), (), (knob,))
         return Cause((), (), (), ())
 
-    def behind(self, device: str) -> Cause | None:
-        """What is in the way of a device of which no request made in the window ended in it, as its backlog was long.
+    def saturated(self) -> list[str]:
+        """All hardware that is saturated, the busiest first; slots, which a device may take as it pleases, are none."""
+        found = [path for path, use in self.uses.items() if use > SATURATED and self.resources[path].name != "slots"]
+        return sorted(found, key=lambda path: -self.uses[path])
 
-        None if it made none, or if nothing is full. How long the holders wait for what is inside is not known without a
-        latency: named are the innermost that is full, with what is busiest inside it, since what becomes free goes to
-        other devices as well, and whatever else is full and has nothing inside.
+    def behind(self, device: str) -> Cause | None:
+        """What is in the way of a device of which no request made in the window ended in it: its backlog was long, or
+        it got nothing at all.
+
+        None if it made none, or if nothing is full but slots that it always takes. How long the holders wait for what
+        is inside is not known without a latency: named are the innermost that is full, with what is busiest inside it,
+        since what becomes free goes to other devices as well, and whatever else is full and has nothing inside.
         """
-        if self.scalars[f"{device}.backlog_mean"] < 1:
+        backlog = self.scalars[f"{device}.backlog_mean"]
+        if backlog < 1 and device not in starved(self.scalars):
             return None
-        way = self._way(device, WALKING)
+        way = self._way(device, (*WALKING, "place"))
         full = [path for path in way if self.uses[path] >= FULL]
+        if full == [f"{device}.slots"] and backlog < 1:
+            return None
         iommu = self.topology.devices()[device].through
         places = f"{iommu}.places"
         if places in full and self._reads_overtake(device):
@@ -213,6 +227,8 @@ class Blame:
             if walks or ("place" in parts and self.blocked(f"{iommu}.places", "") >= PASSES):
                 names += [f"{path}.port" for path in tables if path not in both]
                 names += [f"{iommu}.table_reads", f"{iommu}.walkers"]
+            if "fault" in parts or ("place" in parts and self.blocked(f"{iommu}.places", "") >= PASSES):
+                names.append(f"{iommu}.fq")
             names += [f"{iommu}.lookup", f"{iommu}.places"]
         names += [f"{path}.port" for path in apart]
         names += [f"{device}.link_down", f"{device}.link_up", f"{device}.slots"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from cosim.hw.iommu.queue_error import QueueError
 from cosim.study.run.failed_requests import ByDevice, total
+from cosim.system.number_names import PART, named, no_such
 from cosim.system.topology import Bound, ExpectOptions
-from cosim.units.nearest import nearest
 from cosim.units.quantities import format_time
 
 NAMED = 3
@@ -35,12 +35,12 @@ ENTRIES: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What expectations are held against: all of the whole run, but for `scalars`, which are of the window.
+    """What expectations are held against: all of the whole run, but for `numbers`, which are of the window.
 
     `behind` gives the IOMMU before each device, `requests` how many of the device's requests ended.
     """
 
-    scalars: Mapping[str, int | float]
+    numbers: Mapping[str, int | float]
     faults: ByDevice
     bus_errors: ByDevice
     requests: Mapping[str, int]
@@ -77,10 +77,7 @@ def failures_of(expect: ExpectOptions | None, found: Findings) -> list[str]:
     failures += _queues(expect.queue_errors, found.queue_errors)
     failures += _devices(expect.not_started, found.not_started)
     for name, bound in expect.scalars.items():
-        if name in found.scalars:
-            failures += _judge(name, found.scalars[name], bound)
-        else:
-            failures.append(f"{name}: no such scalar in the result; {nearest(name, found.scalars)}")
+        failures += _numbers(name, bound, found.numbers)
     for name, limit in expect.seen.items():
         failures += _judge(f"seen.{name}", found.seen.get(name, 0), limit)
     if expect.threads == "finished":
@@ -95,6 +92,19 @@ def failures_of(expect: ExpectOptions | None, found: Findings) -> list[str]:
 
 def _or_none(expected: int | Bound | None) -> int | Bound:
     return 0 if expected is None else expected
+
+
+def _numbers(asked: str, bound: float | Bound, numbers: Mapping[str, int | float]) -> Iterator[str]:
+    """Every number of this name, or that this glob matches, within the bound; there is one."""
+    whole, part, _ = asked.partition(PART)
+    if part and asked not in numbers and f"{whole}.mean_ps" in numbers:  # nothing has waited for that
+        numbers = {asked: 0}
+    names = [asked] if asked in numbers else named(numbers, [asked])
+    for name in names:
+        yield from _judge(name, numbers[name], bound)
+    if not names:
+        at_the_end = asked.startswith("kernel.")
+        yield f"{asked}: {no_such(asked, numbers) if at_the_end else 'nothing of it was measured in the window'}"
 
 
 def _violations(expect: ExpectOptions, found: Mapping[str, int]) -> Iterator[str]:

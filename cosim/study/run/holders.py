@@ -99,13 +99,25 @@ class Holders:
         return reads * self.table_wait(iommu) + self._scalars.get(f"{iommu}.table_reads.waited_ps", 0)
 
     def _places_wait(self, iommu: str) -> float:
-        """How long requests with a place waited, added up: for the look-up, for walkers, and walkers for memory.
+        """How long requests with a place waited, added up: for look-up, walkers and records, and walkers for memory.
 
         Who waits for another's walk waits for a walker as long as that other does.
         """
         merged = sum(self._total(iommu, part) for part in BEHIND) * self.waiting_for_walkers(iommu)
         waits = self._total(iommu, "lookup_wait") + self._total(iommu, "walker_wait")
-        return waits + merged + self._walkers_wait(iommu)
+        records = self._total(iommu, "fault") * self._waiting_for_records(iommu)
+        return waits + merged + records + self._walkers_wait(iommu)
+
+    def _waiting_for_records(self, iommu: str) -> float:
+        """The fraction of the time that reporting a fault takes which is the wait for records of others.
+
+        With a buffer all of it is: a fault that finds a place there takes no time.
+        """
+        spent = self._total(iommu, "fault")
+        own = (
+            0 if self._topology.of_kind("iommu")[iommu].geometry.fault_buffer else self._scalars[f"{iommu}.fq.busy_ps"]
+        )
+        return _ratio(max(0, spent - own), spent)
 
     def _total(self, iommu: str, part: str) -> int:
         """The time that all requests through an IOMMU spent in a part."""
@@ -125,6 +137,7 @@ class Holders:
         waits: float = sum(ps for part, ps in held.items() if part in WAITS and part not in BEHIND)
         if options.through:
             waits += behind(self._latencies[name]) * self.waiting_for_walkers(options.through)
+            waits += parts.get("fault", 0) * self._waiting_for_records(options.through)
         return waits, sum(held.values())
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cosim.study.run.expect import Findings, failures_of
 from cosim.study.run.measure import Meter
 from cosim.study.run.named import Named
+from cosim.study.run.numbers import numbers_in
+from cosim.study.run.overloaded import overloaded, without_intervals
 from cosim.study.run.result import Outcome
 from cosim.study.run.stop import Stop
 from cosim.sw.kernel.page_allocator import Allocation
@@ -43,10 +46,11 @@ def judge(system: System, meter: Meter, stop: Stop, *, whole: bool) -> Judged:
     # In the middle of an event a request may have left and not yet be counted.
     if meter.window and not stop.broken:
         meter.over_time.check_littles_law()
-    whole |= topology.expect is not None and bool(topology.expect.scalars)
+    expected = topology.expect.scalars if topology.expect else {}
+    whole |= bool(expected)
     scalars = _scalars(system, meter, leaks, window[1] - window[0]) if whole else Named[int | float]()
     found = Findings(
-        scalars=scalars,
+        numbers=scalars if scalars.keys() >= expected.keys() else _numbers(sim.now, meter, scalars),
         faults=meter.failed.faults,
         bus_errors=meter.failed.bus_errors,
         requests=system.requests(),
@@ -81,8 +85,19 @@ def _scalars(system: System, meter: Meter, leaks: list[Allocation], window_ps: i
     if meter.window:
         scalars |= meter.latencies.rates(window_ps)
         scalars |= system.derived(meter.counted.since(), window_ps)
+        scalars |= overloaded(scalars)
     scalars |= system.totals(leaks)
     return scalars
+
+
+def _numbers(simulated_ps: int, meter: Meter, scalars: Named[int | float]) -> Mapping[str, int | float]:
+    """All of them, by the names that `-m` takes."""
+    found = numbers_in(scalars, without_intervals(meter.latencies.summaries(), scalars))
+    return found | {
+        "simulated_ps": simulated_ps,
+        "events": meter.digest.events,
+        "violations": meter.violations.count,
+    }
 
 
 def _late(system: System) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from cosim.study.run.blame import Blame, Cause
 from cosim.study.run.latency import Latency
+from cosim.study.run.starved import starved, under_way
 from cosim.study.run.uses import SATURATED, Use, is_access, percent, uses, were
 from cosim.system.topology import Topology
 from cosim.units.latency_parts import LatencyPart
@@ -20,6 +21,9 @@ LITTLE = 0.05
 
 APART = 0.1
 """Waits for walks are told as one if both kinds are at least this fraction of the time."""
+
+MOST_OTHERS = 3
+"""So many resources that are saturated, but not in the way, are told at most."""
 
 PARTS = {part.value: part for part in LatencyPart}
 WAITS = frozenset(part.value for part in LatencyPart if part.waits)
@@ -54,7 +58,8 @@ def limit_of(latencies: Operations, scalars: Mapping[str, int | float], topology
     calls = {name: latency for name, latency in operations.items() if not is_access(name)}
     accesses = {name: latency for name, latency in operations.items() if is_access(name)}
     name = _busiest(accesses)[0] if accesses else ""
-    cause = Blame(topology, latencies, scalars).cause(name) if name else None
+    blame = Blame(topology, latencies, scalars)
+    cause = blame.cause(name) if name else None
     full = cause is not None and any(resource.name != "slots" for resource in cause.resources)
     waited = sum(_time_in(latency, WAITS) for latency in accesses.values())
     consumer = next((use for use in saturated if use.is_consumer), None)
@@ -69,14 +74,21 @@ def limit_of(latencies: Operations, scalars: Mapping[str, int | float], topology
         if 2 * _time_in(call[1], ON_CPU) > call[1].count * call[1].mean_ps:
             return f"{_tail(*call)}; {saturated[0]}"
         return f"{saturated[0]}, and {_tail(*call)}{_consumer(calls, busy, scalars)}"
-    clauses = []
+    clauses, but, spoken = [], [use.of for use in saturated[:1]], ""
     if calls and _time(calls) >= LITTLE * _time(accesses):
+        spoken = _busiest(calls)[0]
         clauses.append(_tail(*_busiest(calls)) + _consumer(calls, busy, scalars))
     if cause and _time(accesses) >= LITTLE * _time(calls):
+        spoken = name.rpartition(".")[0]
         clauses.insert(0, _in_flight(name, accesses, scalars, cause))
         clauses.append(_try(cause).removeprefix("; "))
-    besides = f" but {saturated[0].of}" if saturated else ""
-    return f"nothing{besides} is saturated: {'; '.join(filter(None, clauses))}"
+        if _waits_for_slots(accesses[name]):
+            but += [str(slots) for slots, use in zip(cause.resources, cause.uses, strict=True) if use > SATURATED]
+    others = [were(str(blame.resources[path]), blame.uses[path]) for path in blame.saturated()]
+    whose = f" in the way of {spoken}" if others else ""
+    besides = [f"besides, {' and '.join(others[:MOST_OTHERS])}"] if others else []
+    which = f" but {' and '.join(but)}" if but else ""
+    return f"nothing{whose}{which} is saturated: {'; '.join(filter(None, [*clauses, *besides]))}"
 
 
 def phrase(part: str) -> str:
@@ -92,18 +104,22 @@ def _nothing(latencies: Operations, scalars: Mapping[str, int | float], topology
 def _behind(latencies: Operations, scalars: Mapping[str, int | float], topology: Topology, accesses: Operations) -> str:
     """What is in the way of a device of which no request made in the window ended in it, if it is the furthest behind.
 
-    What has a latency would not show it: that device may have what is full to itself. Empty if there is none.
+    So is first of all one that has no backlog, since it makes no request without a slot, and got nothing at all. What
+    has a latency would not show it: that device may have what is full to itself. Empty if there is none.
     """
     blame = Blame(topology, latencies, scalars)
     ended = {name.rpartition(".")[0] for name in accesses}
     waiting = {device: scalars[f"{device}.backlog_mean"] for device in topology.devices()}
-    for device in sorted(waiting, key=lambda device: (-waiting[device], device)):
+    alone = {device: mean for device, mean in starved(scalars).items() if waiting[device] < 1}
+    for device in sorted(waiting, key=lambda device: (device not in alone, -waiting[device], device)):
         if device in ended:
             break
         if cause := blame.behind(device):
             made = f"no request of {device} made in the window" if ended else "no request made in the window"
-            backlog = f"{waiting[device]:.0f} requests wait for a slot of {device} on average"
-            return "; ".join([f"{made} ended in it: {backlog}", *filter(None, [_were(cause)])]) + _try(cause)
+            said = f"{made} ended in it: {waiting[device]:.0f} requests wait for a slot of {device} on average"
+            if device in alone:
+                said = f"no request of {device} ended in the window: {under_way(alone[device])}"
+            return "; ".join([said, *filter(None, [_were(cause)])]) + _try(cause)
     return ""
 
 
@@ -191,10 +207,15 @@ def _consumer(calls: Operations, busy: Iterable[Use], scalars: Mapping[str, int 
     return f"; {consumers[0]}"
 
 
+def _waits_for_slots(latency: Latency) -> bool:
+    """Whether most of what requests take is the wait for one of the device's slots."""
+    return latency.parts.get("slot", 0) > latency.mean_ps / 2
+
+
 def _in_flight(name: str, accesses: Operations, scalars: Mapping[str, int | float], cause: Cause) -> str:
     """A device that waits for nothing but its own requests: how many it keeps in flight, and what they take."""
     latency, device = accesses[name], name.rpartition(".")[0]
-    if latency.parts.get("slot", 0) > latency.mean_ps / 2:
+    if _waits_for_slots(latency):
         return f"{_tail(name, latency)}; {_were(cause)}" if cause.resources else _tail(name, latency)
     mean = scalars[f"{device}.in_flight_mean"]
     if mean < 0.95:

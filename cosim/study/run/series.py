@@ -75,10 +75,12 @@ class Steps:
 
     @property
     def next_ps(self) -> int:
-        """When the present step ends; far in the future before the window has opened, or if nothing is wanted."""
-        if not self._window or not self._step_ps:
+        """When the present step ends, or the first one; far in the future before the end of boot, or if nothing is
+        wanted."""
+        opens = self._window.opens  # the window is open only when the run has gone past that
+        if opens < 0 or not self._step_ps:
             return NEVER
-        return (self._ends[-1] if self._ends else self._window.opened) + self._step_ps
+        return (self._ends[-1] if self._ends else opens) + self._step_ps
 
     def reached(self, now: int) -> None:
         """The run has stopped at `now`, before anything of that time has happened."""

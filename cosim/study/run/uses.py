@@ -21,6 +21,7 @@ WORDS: Mapping[str, str] = {
     r"\.places": "places",
     r"\.walkers": "walkers",
     r"\.table_reads": "table reads",
+    r"\.fq": "fault recorder",
     r"\.commands": "command consumer",
 }
 """What a resource is called in a sentence, by how its path ends."""

@@ -28,7 +28,8 @@ from cosim.system.topology import Topology
 class Study:
     """Runs at the points of some axes: *begun* with the first that is asked for, *complete* when all have been given.
 
-    To iterate over it gives each run as it ends; what it is asked otherwise completes it first. A run holds its
+    To iterate over it gives each run as it ends; what it is asked otherwise completes it first, also after an iteration
+    that was left early: what had ended by then is not made again, and a cluster is asked anew. A run holds its
     `settings`, `outcome` and `numbers` (``run.numbers["nic0.read.mean_ps"]``).
     """
 
@@ -44,8 +45,12 @@ class Study:
         if self._coming is None:
             self._coming = self._sweep.runs()
         stop = self._sweep.stop or Stop()
-        with stop.listening(SIGNALS):
-            yield from self._coming
+        try:
+            with stop.listening(SIGNALS):
+                yield from self._coming
+        except BaseException:  # such as a `break` of whoever iterates: what is missing is for the next one
+            self._coming = None
+            raise
         self._complete = True
         written = self._sweep.results
         if written.path != MEMORY:

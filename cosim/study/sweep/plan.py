@@ -16,12 +16,11 @@ from cosim.study.run.model import model_version
 from cosim.study.run.stop import Stop
 from cosim.study.sweep.axes import DRIVER, Axes, AxesError, Axis, is_called
 from cosim.study.sweep.metrics import misspelt
-from cosim.study.sweep.points import Loaded, Subject, check
+from cosim.study.sweep.points import Loaded, Subject, base_of, check
 from cosim.study.sweep.request import Request
 from cosim.study.sweep.samples import Sample, drawn
 from cosim.study.sweep.sweep import Sweep
 from cosim.study.sweep.where import Where
-from cosim.system.load import resolved
 
 UNTIL = "run.until"
 """The path of what --until says."""
@@ -117,12 +116,13 @@ class Plan:
         axes, points = self._points()
         subject = self.subject.read()
         try:
-            loaded, base = check(subject, axes, points, self.own), resolved(subject.at({}))
+            loaded = check(subject, axes, points, self.own)
         except TopologyError as error:
             raise TopologyError(moved(problem, self.places) for problem in error.problems) from None
+        first = next(point for point in points if tuple(point.values()) in loaded)
         if wrong := list(misspelt(self.request.metrics, loaded.values(), self.places.get("metrics", {}))):
             raise TopologyError(wrong)
-        return axes, points, subject, loaded, base
+        return axes, points, subject, loaded, base_of(subject, first)
 
     def _points(self) -> tuple[Axes, list[dict[str, str]]]:
         if not self.axes:

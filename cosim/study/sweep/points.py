@@ -16,9 +16,11 @@ from cosim.study.run.model import model_version
 from cosim.study.run.run import Point, command_line
 from cosim.study.sweep.axes import DRIVER, Axes
 from cosim.study.sweep.named_files import contents
-from cosim.system.load import as_source, laid_over, load
+from cosim.system.load import as_source, laid_over, load, resolved
 from cosim.system.topology import Topology
 
+AT_A_POINT = "# with the axes as at the first point: without them it cannot be"
+"""What a topology begins with that cannot be without the axes."""
 ELSEWHERE = 16
 """In so many other points a value is tried that is wrong in the first one, before it is called wrong."""
 
@@ -157,6 +159,18 @@ def check(subject: Subject, axes: Axes, points: Sequence[Mapping[str, str]], set
     if first is not None and (lost := list(subject.lost(first, sets))):
         raise TopologyError(lost)
     return loaded
+
+
+def base_of(subject: Subject, first: Mapping[str, str]) -> str:
+    """The topology without the axes, as YAML that runs by itself; at the `first` point if it cannot be without them.
+
+    Something may be right only together with an axis: Poisson arrivals, where the interval is swept. Raises
+    TopologyError if it cannot be there either.
+    """
+    try:
+        return resolved(subject.at({}))
+    except TopologyError:
+        return f"{AT_A_POINT}\n{resolved(subject.at(first))}"
 
 
 def _problems_of(subject: Subject, points: Iterable[Mapping[str, str]], loaded: Loaded) -> tuple[Problem, ...]:

@@ -68,6 +68,7 @@ class Sweep:
     """How many runs are to come; in the end, how many an early end has left out."""
     loaded: Loaded = field(default_factory=dict)
     """Topologies of points that are known already."""
+    _begun: bool = False
     _points: dict[int, Swept] = field(default_factory=dict)
     """What is at each place that can be."""
     _ended: set[str] = field(default_factory=set)
@@ -79,8 +80,17 @@ class Sweep:
     """How many runs boot alike, by what the axes say of boot."""
 
     def runs(self) -> Iterator[Stored]:
-        """Every run, those that are there included, as they come. TopologyError if they cannot be kept."""
+        """Every run, those that are there included, as they come. TopologyError if they cannot be kept.
+
+        It may be asked for again, also where it was left before the last one: what had ended is there then.
+        """
+        if self._begun and self.cluster is not None:
+            self.cluster = Cluster(self.cluster.address)
+        self._begun = True
+        self._ended.clear()
+        self._under_way.clear()
         self.row = self.results.begin(self.row)
+        self.results.plan(self.row, ((place, "", settings) for place, settings in enumerate(self.points)))
         import_once()  # here, and not in each process that is forked
         request, reps = self.request, self.request.at_first
         self.missing = len(self.points) * reps

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosim.config.problems import Position, Problem, TopologyError
+from cosim.units.quantities import format_time
 
 if TYPE_CHECKING:
     from cosim.sim.simulation import Sim
@@ -37,7 +38,7 @@ def open_traces(
     """Open a trace of a run of `topology` for each of `paths`, and close them at the end; gives what watches the run.
 
     TopologyError (exit 2) if one cannot be. A file that cannot be written further ends there, and the run does not:
-    TopologyError tells so at the end.
+    TopologyError tells so at the end. It does if the run ends before the first time that is selected, too.
     """
     if not paths:
         yield []
@@ -47,8 +48,9 @@ def open_traces(
 
     formats = [_format(path) for path in paths]
     problems: list[Problem] = []
+    watched: list[Sim] = []
     with ExitStack() as files:
-        watchers: list[Callable[[Sim], None]] = []
+        watchers: list[Callable[[Sim], None]] = [watched.append]
         for path, make in zip(paths, formats, strict=True):
             file = TraceFile(path)
             files.callback(_end, file, problems)
@@ -56,6 +58,10 @@ def open_traces(
             files.callback(tracer.close)
             watchers.append(tracer.watch)
         yield watchers
+    first = selection.from_ps if selection else 0
+    if watched and watched[0].now < first:
+        position = Position(f"--trace-from {format_time(first)}")
+        problems.append(Problem(position, (), f"nothing is traced: the run ended at {format_time(watched[0].now, 6)}"))
     if problems:
         raise TopologyError(problems)
 

@@ -59,18 +59,13 @@ class Call:
 
     async def load(self, address: int, size: int) -> int:
         """Load as the driver would itself."""
-        hart = self.hart
-        if hart.low <= address < hart.high:
-            return int.from_bytes(hart.stack[address - hart.low : address - hart.low + size], "little")
-        value = hart.load(address, -1, size, self.pc)
+        value = self.hart.load(address, -1, size, self.pc)
         return int(value if type(value) is int else await value)
 
     async def store(self, address: int, value: int, size: int) -> None:
         """Store as the driver would itself."""
-        hart = self.hart
-        if hart.low <= address < hart.high:
-            hart.stack[address - hart.low : address - hart.low + size] = value.to_bytes(size, "little")
-        elif (asked := hart.store(address, -1, value, -1, size, self.pc)) is not None:
+        asked = self.hart.store(address, -1, value, -1, size, self.pc)
+        if asked is not None:
             await asked
 
     def oops(self, what: str) -> Oops:

@@ -16,7 +16,7 @@ from cosim.sw.kernel.objects import LOWEST_VALID
 from cosim.sw.kernel.thread_context import ThreadContext
 from cosim.sw.object_driver.accesses import HIGH_HALF, Accesses, wrong
 from cosim.sw.object_driver.call import ARGUMENTS, SIE, Call, Function
-from cosim.sw.object_driver.machine import Machine
+from cosim.sw.object_driver.machine import STACK, Machine
 
 RETURN = 0xFFFF_FFFF_FFFF_F000
 """Where the driver's functions return to: its caller."""
@@ -95,7 +95,6 @@ class ObjectHart(Accesses):
     async def again(self, entry: int, *arguments: int) -> int:
         """Call a function of the driver from one of the kernel's that the driver has called."""
         x, at = list(self.x), list(self.at)
-        self.x[2] -= 64
         outer = self.entry
         result = await self.call(entry, *arguments)
         self.x[:], self.at[:], self.entry = x, at, outer
@@ -134,7 +133,7 @@ class ObjectHart(Accesses):
     def _word(self, address: int, size: int, pc: int) -> int:
         """Where an atomic's word stands."""
         if address >= HIGH_HALF:
-            if self.low <= address < self.high:
+            if self.low <= address < self.low + STACK:
                 raise self.oops(pc, "atomic on the stack, which is not modelled")
             if not self.machine.data_start <= address < self.machine.data_end:
                 raise self.nowhere(address, pc)

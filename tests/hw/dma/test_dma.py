@@ -352,6 +352,7 @@ def test_a_refused_request_is_counted_and_the_master_goes_on(executor: Any) -> N
         "writes": 0,
         "read_bytes": 128,
         "written_bytes": 0,
+        "offered_bytes": 6 * 64,
         "failed": 4,
         "refused": 0,
         "bus_errors": 4,

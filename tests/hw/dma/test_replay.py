@@ -159,6 +159,17 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         list(read(str(tmp_path)))
 
 
+def test_a_relative_path_that_is_not_there_is_told_with_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecordingError) as raised:
+        survey("none.csv", "nic0")
+    assert str(raised.value).startswith(f"none.csv: no such file in {tmp_path}, nor beside a topology file")
+    with pytest.raises(RecordingError, match=r"none\.csv: no such file$"):
+        survey(str(tmp_path / "none.csv"), "nic0")
+
+
 TOPOLOGY = """\
 parts:
   dram0:  {kind: memory, base: 0x8000_0000, size: 32 MiB}
@@ -196,3 +207,27 @@ def test_a_topology_replays_a_file_through_an_iommu_with_equal_digests(topology:
 def test_a_topology_that_cannot_be_is_refused(topology: Path, change: dict[str, Any], says: str) -> None:
     with pytest.raises(TopologyError, match=says):
         cosim.load(topology, set=change)
+
+
+def test_a_recording_lies_in_the_current_folder_or_beside_the_topology_that_names_it(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an override names is looked for in the current folder alone, as everything else in a command is."""
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    (folder / "replay.yaml").write_text(TOPOLOGY.replace("FILE", "its.csv"), encoding="utf-8")
+    (folder / "over.yaml").write_text("parts: {nic0: {traffic: {file: other.csv}}}", encoding="utf-8")
+    for name in ("its.csv", "other.csv"):
+        (folder / name).write_bytes(file.read_bytes())
+    monkeypatch.chdir(tmp_path)
+
+    def replayed(**changes: Any) -> str:
+        return cosim.load("sub/replay.yaml", **changes).devices()["nic0"].traffic.file
+
+    assert replayed() == "sub/its.csv"
+    assert replayed(overlays=["sub/over.yaml"]) == "sub/other.csv"
+    assert cosim.load(cosim.load("sub/replay.yaml")) == cosim.load("sub/replay.yaml")
+    with pytest.raises(TopologyError, match=r"other\.csv: no such file in "):
+        replayed(sets=["nic0.traffic.file=other.csv"])
+    (tmp_path / "its.csv").write_bytes(file.read_bytes())
+    assert replayed() == "its.csv"

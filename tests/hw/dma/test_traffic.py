@@ -242,6 +242,7 @@ def test_all_at_once_is_the_same_in_both_executors(executor: Any) -> None:
         ({"sizes": {"64 B": 0}}, "greater than or equal to 1"),
         ({"sizes": {"64 KiB": 1, "128 KiB": 1}}, "a request of 128 KiB does not fit in a window of 64 KiB"),
         ({"pattern": "hot_cold", "hot": "64 KiB"}, "nothing is cold"),
+        ({"pattern": "strided", "stride": "1 GiB"}, "a `stride` of 1 GiB leads out of a window of 64 KiB"),
         ({"pattern": "zipf", "exponent": -1}, "greater than or equal to 0"),
     ],
 )

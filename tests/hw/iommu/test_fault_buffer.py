@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -83,6 +84,23 @@ def test_a_record_that_memory_refuses_takes_its_time_and_the_turnaround_behind_i
     machine.memory.fault("access_fault", FAULTS, 32)
     assert machine.answered(2) == [LOOKUP + ANSWER, LOOKUP + RECORD + 4 * NS + ANSWER]
     assert machine.iommu.fault_queue.lost == 2
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+@pytest.mark.parametrize("buffer", [0, 4])
+def test_the_recorder_is_busy_from_a_fault_until_the_turnaround_behind_its_record(executor: Any, buffer: int) -> None:
+    """At every moment, so that no step of a series has one that is busy for longer than the step."""
+    machine = Machine(executor, turnaround=20 * NS, fault_buffer=buffer)
+    start = machine.sim.now + 1000 * NS
+    for _ in range(2):
+        machine.request(0x1000, TOO_WIDE, at_ps=start)
+    busy = [0]
+    for step in range(40):
+        machine.run(start + LOOKUP + step * 10 * NS)
+        busy.append(machine.iommu.fault_queue.busy_ps)
+    steps = [round((new - old) / NS) for old, new in pairwise(busy)]
+    whole, rest = divmod(2 * (RECORD + 20 * NS), 10 * NS)
+    assert steps == [0] + [10] * whole + [round(rest / NS)] + [0] * (38 - whole)
 
 
 def test_every_fault_is_in_the_queue_in_order() -> None:

@@ -53,6 +53,14 @@ def test_everything_that_was_measured_is_on_one_page_that_needs_nothing(run: Run
     assert result.resolved.splitlines()[1].strip() in page.text
 
 
+def test_what_is_to_be_known_of_devices_stands_with_the_verdict(run: Run) -> None:
+    result, topology = run
+    dropped = replace(result, scalars={**result.scalars, "nic0.packets": 97, "nic0.dropped": 6})
+    assert (
+        "nic0 dropped 6 packets, which found no descriptor, and moved 97" in Checked(run_page(dropped, topology)).text
+    )
+
+
 def test_what_went_wrong_is_told_and_nothing_in_it_is_markup(run: Run) -> None:
     result, topology = run
     found = Violation("fox", "a < b", "<i>nic0</i> read what is not its own", 2, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -65,6 +66,76 @@ def test_other_numbers_are_drawn_if_they_are_asked_for(tmp_path: Path) -> None:
     assert "nic0.read.mean" not in page.text
 
 
+def test_numbers_that_the_sweep_was_asked_for_and_others_are_drawn_side_by_side(tmp_path: Path) -> None:
+    path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2", "4"]})
+    with Results(path) as results:
+        page = Checked(sweep_page(results, results.sweeps()[-1], ["*.hit_rate", METRIC, "events"]))
+    assert page.counts["svg"] == 3
+    for name in ("iommu0.iotlb.hit_rate %", "nic0.read.mean ns", "events"):
+        assert name in page.text
+
+
+def test_what_the_cells_mean_is_said_below_the_table(tmp_path: Path) -> None:
+    path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2"]})
+    with Results(path, write=True) as results:
+        results.add(Stored("p0r9", "p0", 9, 9, "ok", numbers={"events": 3}))
+        page = Checked(sweep_page(results, results.sweeps()[-1], ()))
+    assert "1 4 1.010 ± 0.025 (3 runs)" in page.text
+    assert "a mean with (N runs) is of so many" in page.text
+    assert "is not measured" not in page.text
+
+
+def test_what_grows_with_the_run_is_marked_and_said_below_the_table(tmp_path: Path) -> None:
+    path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2"]})
+    with Results(path, write=True) as results:
+        results.add(Stored("p0r9", "p0", 9, 9, "ok", numbers={METRIC: 1010, "nic0.overloaded": 1}))
+        page = Checked(sweep_page(results, results.sweeps()[-1], ()))
+    assert "1 4 1.010 ^ 2 3 2.010" in page.text
+    assert "^ overloaded: it grows with run.until" in page.text
+
+
+def test_points_that_a_sweep_has_not_come_to_are_counted_and_others_are_not(tmp_path: Path) -> None:
+    """Not each combination of values is a point, where axes vary together or points are drawn."""
+    path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2", "4"], SIZE: ["1 B", "2 B", "4 B"]}, every=4)
+    with Results(path, write=True) as results:
+        sweep = results.sweeps()[-1]
+        assert "3 points of 3, 9 runs" in sweep_page(results, sweep, ())
+        results.plan(sweep, [(3, "", {WALKERS: "8", SIZE: "8 B"})])
+        assert "3 points of 4, 9 runs" in sweep_page(results, sweep, ())
+
+
+def test_a_curve_goes_up_its_axis_and_words_have_no_line_between_them(tmp_path: Path) -> None:
+    places = {}
+    for values in (["1 us", "100 ns", "400 ns"], ["random", "stride", "hot"]):
+        path = swept(tmp_path / f"{values[0]}.sqlite", {WALKERS: values})
+        with Results(path) as results:
+            text = sweep_page(results, results.sweeps()[-1], ())
+        at = [float(x) for x in re.findall(r'<circle cx="([0-9.]+)"', text)]
+        places[values[0]] = [round((x - at[0]) / (at[-1] - at[0]), 2) for x in at]
+        said = [text.index(f">{value}</text>") for value in values]
+        assert sorted(said) == (said if values[0] == "random" else [said[1], said[2], said[0]])
+        assert text.count('stroke-width="1.8"') == (values[0] == "1 us")
+        assert text.count('stroke-width="5"') == (0 if values[0] == "1 us" else 3), "intervals of single points"
+    assert places == {"1 us": [0.0, 0.33, 1.0], "random": [0.0, 0.5, 1.0]}
+
+
+def test_no_line_leads_to_0_on_a_logarithmic_axis(tmp_path: Path) -> None:
+    path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "10", "100", "0"]})
+    with Results(path) as results:
+        text = sweep_page(results, results.sweeps()[-1], ())
+    (line,) = re.findall(r'<path d="M([^"]*)" fill="none"', text)
+    assert (line.count("L"), text.count("<circle")) == (2, 4)
+    assert "(log)" in text
+
+
+def test_a_value_at_which_nothing_was_measured_has_its_place_at_the_axis(tmp_path: Path) -> None:
+    path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2", "8"]}, failing=2)
+    with Results(path) as results:
+        text = sweep_page(results, results.sweeps()[-1], ())
+    assert max(float(x) for x in re.findall(r'<text x="([0-9.]+)"', text)) <= 360
+    assert max(float(x) for x in re.findall(r'<circle cx="([0-9.]+)"', text)) < 150
+
+
 def test_what_failed_is_named_with_its_reason(tmp_path: Path) -> None:
     path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2", "4"]}, failing=1)
     with Results(path) as results:
@@ -89,6 +160,29 @@ def test_quick_reading_gives_the_same_means_as_whole_runs(tmp_path: Path) -> Non
         metrics = [METRIC, "*.hit_rate"]
         whole = list(estimates(results.runs(sweep.id, model=sweep.model), metrics))
         assert points_of(results, sweep, metrics) == whole
+
+
+def test_read_quickly_a_part_is_0_where_its_latency_is_and_nowhere_else(tmp_path: Path) -> None:
+    part, path = "nic0.read.parts.walk", swept(tmp_path / "s.sqlite", {WALKERS: ["1"]})
+    with Results(path, write=True) as results:
+        sweep = results.sweeps()[-1]
+        results.add(Stored("p0r8", "p0", 8, 8, "ok", numbers={METRIC: 900.0, part: 80.0}))
+        results.add(Stored("p0r9", "p0", 9, 9, "ok", numbers={"events": 3}))
+        for metrics in ([part], ["*.walk"]):
+            (point,) = points_of(results, sweep, metrics)
+            assert {name: (mean.value, mean.count) for name, mean in point.means.items()} == {part: (20.0, 4)}
+
+
+def test_numbers_that_have_no_picture_are_in_the_table(tmp_path: Path) -> None:
+    names = [f"n{at}" for at in range(14)]
+    path = swept(tmp_path / "s.sqlite", {WALKERS: ["1", "2"]})
+    with Results(path, write=True) as results:
+        for place in (0, 1):
+            results.add(Stored(f"p{place}r9", f"p{place}", 9, 9, "ok", numbers=dict.fromkeys(names, 1.0)))
+        page = Checked(sweep_page(results, results.sweeps()[-1], names))
+    assert page.counts["svg"] == 12
+    assert "2 more numbers are in the table alone" in page.text
+    assert "n13 1 " in page.text
 
 
 def test_a_large_heat_map_keeps_its_numbers_in_titles() -> None:

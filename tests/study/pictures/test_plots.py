@@ -74,6 +74,25 @@ def test_a_sweep_has_a_figure_of_each_picture_on_its_page(tmp_path: Path) -> Non
     assert "size 1 KiB" in said(tmp_path / f"{METRIC}.svg")
 
 
+@pytest.mark.slow
+def test_words_and_0_have_no_line_to_them(tmp_path: Path) -> None:
+    from matplotlib.axes import Axes
+
+    from cosim.study.pictures.plots import plots_of_sweep
+
+    drawn: list[Any] = []
+    plot = Axes.plot
+    for values, points in ((["0", "1", "100"], 2), (["hot", "random"], 0)):
+        path = swept(tmp_path / f"{values[0]}.sqlite", {WALKERS: values})
+        with pytest.MonkeyPatch.context() as patch, Results(path) as results:
+            patch.setattr(Axes, "plot", lambda *given, **options: drawn.append(plot(*given, **options)) or drawn[-1])
+            plots_of_sweep(results, results.sweeps()[-1], (), tmp_path)
+        (dots,), (line,) = drawn[-2:]
+        assert (len(dots.get_xdata()), dots.get_linestyle()) == (len(values), "None")
+        assert (len(line.get_xdata()), line.get_linestyle()) == (points, "-")
+        assert values[0] in said(tmp_path / f"{METRIC}.svg")
+
+
 def test_without_matplotlib_the_extra_is_named_before_anything_is_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

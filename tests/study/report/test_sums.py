@@ -82,8 +82,14 @@ def test_every_sum_that_is_printed_adds_up(name: str, tmp_path: Path, monkeypatc
         found = sums(report)
         assert found
         assert [total for total, terms in found if total != sum(terms)] == [], report
-        assert all(len(line) <= columns for line in report.splitlines() if "replay: " not in line), report
-    assert all(len(line) <= 40 for line in printed(run, 40, monkeypatch).splitlines() if "replay: " not in line)
+        assert not too_long(report, columns), report
+    assert not too_long(printed(run, 40, monkeypatch), 40)
+
+
+def too_long(report: str, columns: int) -> list[str]:
+    """Lines that could have been broken: a command is not, nor is a path, which is one word."""
+    lines = [line for line in report.splitlines() if "replay: " not in line]
+    return [line for line in lines if len(line) > columns and " " in line.strip()]
 
 
 @pytest.mark.parametrize("broken", ["  commands  3 = illegal 276 + iofence 2", "  nic0  3 of 9 = refused 1 (a 1)"])

@@ -140,6 +140,22 @@ def test_the_report_says_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert "-33 %" in told
 
 
+@pytest.mark.parametrize("points", [1, 20], ids=["told one by one", "told together"])
+@pytest.mark.parametrize("overloaded", [0, 1])
+def test_a_number_that_grows_with_the_runs_is_marked(
+    capsys: pytest.CaptureFixture[str], points: int, overloaded: int
+) -> None:
+    before = {str(at): [{READ: 300_000.0 + seed, "dev0.overloaded": 0} for seed in range(3)] for at in range(points)}
+    after = {at: [{READ: 200_000.0 + seed, "dev0.overloaded": overloaded} for seed in range(3)] for at in before}
+    found = compare(study(before), study(after))
+    assert {change.overloaded for change in found.points[0].changes if change.name == READ} == {bool(overloaded)}
+    print_comparison(found)
+    told = capsys.readouterr().out
+    assert ("^ overloaded: it grows with run.until, so that there is no mean of it\n" in told) == bool(overloaded)
+    assert (f"{READ} ^" in told) == bool(overloaded)
+    assert ("-33 % ^\n" in told) == (bool(overloaded) and points == 1)
+
+
 @pytest.mark.parametrize(
     ("runs", "said"),
     [
@@ -164,6 +180,21 @@ def test_where_points_have_different_numbers_of_runs_it_is_said_how_many(capsys:
     many = {str(at): noisy(200_000, 2 + at % 3, 9) for at in range(20)}
     print_comparison(compare(study(many), study({at: runs[:2] for at, runs in many.items()})))
     assert "a point has 2 to 4 runs in the first, 2 in the second" in capsys.readouterr().out
+
+
+def test_the_middle_of_an_even_number_of_points_is_between_two() -> None:
+    first = {str(at): noisy(200_000, 4, 1, spread=5) for at in range(4)}
+    second = {str(at): noisy(mean, 4, 1, spread=5) for at, mean in enumerate((210_000, 220_000, 240_000, 400_000))}
+    (row,) = (row for row in compare(study(first), study(second)).summaries() if row.name == READ)
+    assert (row.least, row.middle, row.most) == pytest.approx((0.05, 0.15, 1.0), rel=1e-3)
+
+
+def test_what_an_axis_of_both_says_is_compared_as_an_axis_alone() -> None:
+    """Whatever the topology has where the axis is laid over it."""
+    one, two = {"1": noisy(200_000, 2, 1)}, {"2": noisy(200_000, 2, 1)}
+    axis = "dram0.latency"
+    found = compare(study(one, axis=axis), study(two, axis=axis, latency="90 ns"))
+    assert found.inputs == [("axis dram0.latency", "1", "2")]
 
 
 def test_some_seeds_alone_are_compared_if_that_is_asked_for() -> None:

@@ -4,7 +4,8 @@ from math import inf, sqrt
 
 import pytest
 
-from cosim.study.report.sweep_table import heading, short, spelled
+from cosim.study.report.page import Page
+from cosim.study.report.sweep_table import heading, short, spelled, table
 from cosim.study.results.estimate import (
     Estimate,
     Mean,
@@ -52,6 +53,45 @@ def test_a_part_that_a_run_lacks_is_0_there() -> None:
     assert estimate.means[WALK].value == 2.0
 
 
+@pytest.mark.parametrize(
+    ("name", "grows"),
+    [
+        (READ, True),
+        ("nic0.read.p999_ps", True),
+        ("nic0.status.max_ps", True),
+        ("nic0.read.parts.slot", True),
+        ("nic0.backlog_max", True),
+        (WALK, False),
+        ("nic0.read.count", False),
+        ("nic1.read.mean_ps", False),
+        ("cpu0.read.unmap.mean_ps", False),
+    ],
+)
+def test_what_grows_with_the_run_has_no_interval_and_is_marked(name: str, grows: bool) -> None:
+    """One run of a point in which the device was overloaded is enough."""
+    runs = [stored("a", at, read=1.0, **{name: 4000.0 + at, "nic0.overloaded": at}) for at in range(2)]
+    (estimate,) = estimates(runs, [name])
+    mean = estimate.means[name]
+    assert (mean.overloaded, mean.half == inf) == (grows, grows)
+    assert spelled(name, mean).endswith(" ^") == grows
+    assert (wanted_replications(estimate, 1e-9) == 2) == grows, "more runs would not make it known"
+    lines = [line.plain for line in table([estimate], Page(80), [name])]
+    assert ("^ overloaded: it grows with run.until, so that there is no mean of it" in lines) == grows
+
+
+def test_a_run_in_which_no_request_ended_has_none_of_them_and_no_latency_and_no_part_of_one() -> None:
+    """So a mean over fewer runs says of how many it is, with the interval of that run if it is one."""
+    count, own = "nic0.read.count", {"nic0.read.ci95_from_ps": 60.0, "nic0.read.ci95_to_ps": 120.0}
+    runs = [stored("a", 0, other=1), stored("a", 1, read=90, **{count: 3.0, WALK: 4.0}, **own)]
+    (estimate,) = estimates([*runs, stored("a", 2, "failed")], [count, READ, WALK])
+    assert (estimate.good, estimate.means[count].value, estimate.means[count].count) == (2, 1.5, 2)
+    assert estimate.means[READ] == Mean(90.0, 30.0, 1)
+    assert (estimate.means[WALK].value, estimate.means[WALK].count) == (4.0, 1)
+    assert spelled(READ, estimate.means[READ], estimate.good) == "0.090 ± 0.030 (1 run)"
+    assert spelled(READ, Mean(90.0, inf, 2), 3) == "0.0900 (2 runs)"
+    assert spelled(READ, Mean(90.0, inf, 2), 2) == "0.0900"
+
+
 def test_a_single_run_has_the_interval_that_it_found_itself() -> None:
     own = {"nic0.read.ci95_from_ps": 90.0, "nic0.read.ci95_to_ps": 130.0}
     (estimate,) = estimates([stored("a", 0, read=100, **own)], [READ])
@@ -93,3 +133,8 @@ def test_axes_are_called_by_as_much_of_their_path_as_tells_them_apart() -> None:
     assert short(["a.b.size", "a.c.size", "d.walkers"]) == ["b.size", "c.size", "walkers"]
     assert heading("gpu0.read.p99_ps") == "gpu0.read.p99 ns"
     assert heading("nic0.read_gbps") == "nic0.read Gb/s"
+
+
+def test_a_part_of_a_latency_is_in_the_unit_of_the_latency() -> None:
+    assert heading(WALK) == "nic0.read.parts.walk ns"
+    assert spelled(WALK, Mean(146_009.0, inf, 1)) == spelled(READ, Mean(146_009.0, inf, 1)) == "146.0"

@@ -72,6 +72,13 @@ def labelled(results: Results, sweep: int) -> list[tuple[str, str, int]]:
     return [(run.settings[ENTRIES], run.point, run.seed) for run in results.runs(sweep)]
 
 
+def test_what_grows_with_the_run_is_known_of_what_a_file_holds() -> None:
+    with Results(MEMORY, write=True) as results:
+        row = swept(results, {"a": 8}, [stored("a", 0, read=300, **{"nic0.overloaded": 1})])
+        (point,) = points_of(results, row, [READ])
+        assert (list(point.means), point.means[READ].overloaded) == ([READ], True)
+
+
 def test_each_place_of_a_sweep_has_its_label_and_each_of_its_runs_once() -> None:
     with Results(MEMORY, write=True) as results:
         sweep = twice(results)

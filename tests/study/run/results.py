@@ -60,9 +60,10 @@ COUNTED = {
     "iommu": (
         *("walk_reads", "ddt_reads", "walkers.busy_ps", "places.busy_ps", "commands.stalled_ps"),
         *("walkers.utilisation", "places.utilisation", "lookup.utilisation", "commands.utilisation"),
+        *("fq.busy_ps", "fq.utilisation"),
     ),
     "dma": (
-        *("in_flight_mean", "backlog_mean", "link_up.busy_ps", "link_down.busy_ps"),
+        *("reads", "writes", "in_flight_mean", "backlog_mean", "link_up.busy_ps", "link_down.busy_ps"),
         *("link_up.utilisation", "link_down.utilisation"),
     ),
 }

@@ -102,3 +102,27 @@ def test_one_place_whose_holder_walks_is_told_with_the_link_that_is_full_as_well
     assert proposed(many) == MORE_PLACES, "of many, not all have the walk to wait for"
     idle = scalars | {"iommu0.walkers.busy_ps": 3 * US} | full("iommu0.places")
     assert proposed(limit({"nic0.read": reads}, idle, one)) == "-s iommu0.geometry.in_flight=2"
+
+
+def test_faults_that_wait_for_one_anothers_records_are_told_with_the_recorder_and_no_advice() -> None:
+    """With more slots, or more places, more of them would wait; what others wait for places with is the same."""
+    reads = latency(fault=7000 * NS, link=40 * NS)
+    busy = full("iommu0.fq") | {"iommu0.fq.busy_ps": 10 * US}
+    recorder = "iommu0's fault recorder was 100 % busy"
+    said = limit({"nic0.read": reads}, busy, system())
+    assert (said.partition("; ")[2], proposed(said)) == (recorder, "")
+    nearly = limit({"nic0.read": reads}, busy | full("iommu0.fq", use=0.95), system())
+    assert ("nic0's slots were 100 % busy" in nearly, proposed(nearly)) == (True, "")
+    behind = full("iommu0.places") | {"iommu0.places.busy_ps": 3000 * US}
+    others = {"nic0.read": reads, "gpu0.read": latency(place=9000 * NS, memory=80 * NS)}
+    said = limit(others, busy | behind, system())
+    assert (said.partition("; ")[2], proposed(said)) == (recorder, "")
+
+
+def test_slots_of_a_device_whose_requests_are_refused_are_not_to_be_more() -> None:
+    """It would have more faults: in a record that is its own there is no wait, either."""
+    alone = {"nic0.in_flight_mean": 1.0, "iommu0.fq.busy_ps": 220 * US}
+    said = limit({"nic0.read": latency(fault=220 * NS, link=40 * NS)}, alone, system())
+    assert said == "nothing is saturated: nic0 keeps 1 request in flight, and its latency is 85 % reporting faults"
+    said = limit({"nic0.read": latency(fault=220 * NS, memory=240 * NS)}, alone, system())
+    assert proposed(said) == "-s nic0.traffic.outstanding=32"

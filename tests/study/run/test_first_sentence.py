@@ -295,6 +295,30 @@ def test_the_device_that_is_the_furthest_behind_is_told_also_if_requests_of_it_e
     assert " dev0.read is 98 % waiting for one of the device's own slots; iommu0's places were 99 % busy" in found.limit
 
 
+def test_a_device_that_gets_nothing_is_told_though_it_has_no_backlog(tmp_path: Path) -> None:
+    """It makes no request without a slot, so that none waits for one."""
+    path = tmp_path / "overtaken.yaml"
+    path.write_text(OVERTAKEN, encoding="utf-8")
+    sets: dict[str, object] = {"disk0.traffic.interval": None, "run.until": "24 us"}
+    before = cosim.run(path, set=sets)
+    assert before.scalars["disk0.backlog_max"] == before.scalars["disk0.writes"] == 0
+    assert before.limit == (
+        "no request of disk0 ended in the window: 4 were under way on average; iommu0's places were > 99 % busy with "
+        "reads, which go first; try -s iommu0.geometry.arbitration=arrival"
+    )
+    after = cosim.run(path, set=sets | {"iommu0.geometry.arbitration": "arrival"})
+    assert gain(before, after, "disk0.write") == math.inf
+
+
+def test_a_device_whose_first_request_takes_longer_than_the_run_is_not_told_to_have_more_slots(tmp_path: Path) -> None:
+    path = tmp_path / "slow.yaml"
+    path.write_text(OVERTAKEN, encoding="utf-8")
+    sets = {"disk0.traffic.interval": None, "iommu0.geometry.in_flight": 128, "dram0.write_latency": "1 ms"}
+    found = cosim.run(path, until="22 us", set=sets)
+    assert found.scalars["disk0.in_flight_mean"] == 4
+    assert found.limit.startswith("nothing is saturated: dev0 keeps 64 requests in flight, ")
+
+
 @pytest.mark.slow
 def test_a_change_that_is_not_named_need_not_help() -> None:
     """What the test measures can tell: a way that no request takes."""

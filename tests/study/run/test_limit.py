@@ -109,6 +109,23 @@ def test_bursts_wait_though_nothing_is_full():
     )
 
 
+def test_what_is_saturated_for_others_is_told_where_nothing_in_the_way_is():
+    said = limit({"nic0.read": latency(**READ)}, {"nic0.in_flight_mean": 1.0, "nic1.link_up.utilisation": 0.99})
+    assert said == (
+        "nothing in the way of nic0 is saturated: nic0 keeps 1 request in flight, and its latency is 59 % link hops"
+        f"{MORE}; besides, nic1's link up to the IOMMU was 99 % busy"
+    )
+
+
+def test_slots_that_are_full_are_not_said_to_be_nothing():
+    reads = latency(slot=900 * NS, **READ)
+    said = limit({"nic0.read": reads}, {"nic0.in_flight_mean": 16.0, "nic0.backlog_mean": 9.0})
+    assert said == (
+        "nothing but nic0's slots is saturated: p99 of nic0.read is 82 % waiting for one of the device's own slots; "
+        f"nic0's slots were 100 % busy{MORE}"
+    )
+
+
 def test_a_command_queue_that_has_no_room():
     unmap = latency(cq_full=70 * US, fence=20 * US, cpu=2 * US)
     said = limit({"cpu0.t0.unmap": unmap}, {"iommu0.commands.utilisation": 0.97, "cpu0.utilisation": 1.0})

@@ -36,6 +36,20 @@ def test_the_steps_divide_the_window_and_the_last_is_what_is_left(asked: Result)
     assert end - begin == 12_000_000
 
 
+@pytest.mark.parametrize("warmup", ["0 us", "28 us"])
+@pytest.mark.parametrize("quick_s", [0.0, float("inf")], ids=["slow host", "fast host"])
+def test_the_first_step_is_as_long_as_the_others_however_fast_the_host_is(
+    monkeypatch: pytest.MonkeyPatch, warmup: str, quick_s: float
+) -> None:
+    """How far a run goes without a stop depends on how fast the host is; a window that opens in between ends that."""
+    monkeypatch.setattr("cosim.study.run.run.QUICK_S", quick_s)
+    monkeypatch.setattr("cosim.study.run.run.SLICES", 10)
+    found = cosim.run(TINY, series="100 ns", until="31 us", set={"run.warmup": warmup, "threads": []})
+    begin, end = found.window_ps
+    assert found.series.at_ps == tuple(range(begin + 100_000, end + 1, 100_000))
+    assert found.series.at_ps[-1] == end
+
+
 @pytest.mark.parametrize("name", ["nic0.read_gbps", "nic0.in_flight_mean", "iommu0.places.utilisation"])
 def test_the_numbers_of_the_steps_are_those_of_the_window_together(asked: Result, name: str) -> None:
     begin = asked.window_ps[0]

@@ -151,7 +151,7 @@ def test_failures_are_of_the_whole_run_whenever_the_window_opens(switched: Run) 
 def test_of_many_devices_those_that_lost_most_are_named_and_the_others_counted() -> None:
     lost = {f"nic{n}": {"corrupt": 1, "access_fault": n} for n in range(1, 6)}
     found = Findings(
-        scalars={},
+        numbers={},
         faults={"nic0": {"read_page_fault": 2}, "iommu0": {"msi_write_access_fault": 1}},
         bus_errors=lost,
         requests=dict.fromkeys((f"nic{n}" for n in range(6)), 1000),
@@ -184,8 +184,72 @@ def test_any_violation_is_a_failure_unless_it_is_expected() -> None:
 
 def test_the_ends_of_an_expected_range_are_in_it() -> None:
     expect = ExpectOptions.model_validate({"scalars": {"nic0.failed": {"min": 2, "max": 5}}})
-    held = [not failures_of(expect, replace(NOTHING, scalars={"nic0.failed": value})) for value in range(1, 7)]
+    held = [not failures_of(expect, replace(NOTHING, numbers={"nic0.failed": value})) for value in range(1, 7)]
     assert held == [False, True, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("bound", "said"),
+    [
+        ({}, "bounds nothing, whatever comes out; give `min`, `max` or `equals`"),
+        ({"min": 1, "max": 0}, "nothing is at least 1 and at most 0"),
+        ({"equals": 391, "min": 500}, "`equals` stands alone"),
+        ({"equals": 391, "max": 391}, "`equals` stands alone"),
+    ],
+)
+def test_a_bound_that_nothing_misses_or_nothing_meets_is_refused(bound: dict[str, int], said: str) -> None:
+    for expect in ({"faults": bound}, {"scalars": {"nic0.reads": bound}}, {"seen": {"touched": bound}}):
+        with pytest.raises(TopologyError) as raised:
+            cosim.load("quickstart", set={"expect": expect})
+        (problem,) = raised.value.problems
+        assert said in problem.message
+    for fine in ({"min": 1, "max": 1}, {"min": 0}, {"max": 0}, {"equals": 0}):
+        assert cosim.load("quickstart", set={"expect": {"faults": fine}})
+
+
+def test_nothing_is_expected_of_threads_where_there_are_none(switched: Run) -> None:
+    """If they were taken away later, nothing of them is expected any more."""
+    expect = {"threads": "finished", "calls": "succeed"}
+    with pytest.raises(TopologyError) as raised:
+        switched(threads=[], expect=expect)
+    told = [(problem.path, problem.message) for problem in raised.value.problems]
+    assert told == [(("expect", "threads"), told[0][1])]
+    assert told[0][1].startswith("expects nothing, since there are no `threads`; ")
+    assert told[0][1].endswith("(likewise expect.calls)")
+    assert switched(expect=expect, threads=[]).outcome == "ok"
+
+
+def test_a_latency_or_a_rate_is_expected_by_the_name_that_a_sweep_has_for_it(switched: Run) -> None:
+    """And every one that a glob matches; what no request waited for is 0."""
+    held = {
+        "nic0.read.p99_ps": {"min": 100_000},
+        "nic0.read.parts.cq_full": 0,
+        "iommu0.*.hit_rate": {"max": 1},
+        "simulated_ps": {"min": 1},
+    }
+    bounds = {"faults": {"min": 0}, "bus_errors": {"min": 0}}
+    assert switched(expect={**bounds, "scalars": held}).outcome == "ok"
+    late = switched(expect={**bounds, "scalars": {"nic0.*.p99_ps": {"max": 1}, "*.hit_rate": {"min": 2}}})
+    p99 = late.latencies["nic0.read"].p99_ps
+    assert late.failures[0] == f"nic0.read.p99_ps: {p99}, expected at most 1"
+    assert {failure.partition(":")[0] for failure in late.failures} >= {"iommu0.iotlb.hit_rate", "iommu0.ddtc.hit_rate"}
+
+
+def test_a_latency_of_which_nothing_was_measured_is_not_what_was_expected() -> None:
+    for name in ("nic0.write.p99_ps", "nic0.write.parts.walk", "iommu0.iotlb.hit_rate"):
+        expect = ExpectOptions.model_validate({"scalars": {name: {"min": 0}}})
+        assert failures_of(expect, replace(NOTHING, numbers={"nic0.reads": 3})) == [
+            f"{name}: nothing of it was measured in the window"
+        ]
+
+
+def test_a_number_that_no_run_has_is_told_before_the_run() -> None:
+    for name, near in (("nic0.read.p99", "nic0.read.p99_ps"), ("nic0.raeds", "nic0.reads")):
+        with pytest.raises(TopologyError) as raised:
+            cosim.load("quickstart", set={"expect": {"scalars": {name: 1}}})
+        assert str(raised.value).endswith(f": expect.scalars.{name}: no run has such a number; did you mean {near}?")
+    irq = {"expect": {"scalars": {"cpu0.irq5-nic0.unmap.mean_ps": {"max": 5}, "nic*.read.p99_ps": {"max": 5}}}}
+    assert cosim.load("quickstart", set=irq)
 
 
 def test_each_expected_line_of_the_log_has_to_be_there() -> None:

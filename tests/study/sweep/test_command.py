@@ -60,7 +60,7 @@ def test_metrics_are_chosen_by_name_or_glob(folder: Path) -> None:
     found = sweep(*SIZES, "-m", "dev0.read.p99_ps", "-m", "dev0.*_gbps")
     assert found.stdout.splitlines()[0].split() == [
         *("size", "runs", "dev0.read.p99", "ns"),
-        *("dev0.read", "Gb/s", "dev0.written", "Gb/s"),
+        *("dev0.offered", "Gb/s", "dev0.read", "Gb/s", "dev0.written", "Gb/s"),
     ]
 
 

@@ -12,8 +12,9 @@ import cosim.sw
 from cosim.config.problems import TopologyError
 from cosim.config.source import Source
 from cosim.study.results.numbers import numbers_of
-from cosim.study.sweep.metrics import CALLS, _is_open, _names, _words, misspelt
+from cosim.study.sweep.metrics import misspelt
 from cosim.system.load import load
+from cosim.system.number_names import CALLS, Names
 from cosim.system.topology import Topology
 from tests.study.sweep.test_command import SIZES, folder, sweep
 from tests.study.sweep.test_command import cosim as command
@@ -25,9 +26,9 @@ __all__ = ["folder"]
 
 def unknown(topology: Topology) -> list[str]:
     """The numbers of a run that could not be known beforehand."""
-    known = set(_names(_words([topology])))
-    names = numbers_of(cosim.run(topology))
-    return [name for name in names if name not in known and not _is_open(name, [topology])]
+    possible = Names([topology])
+    known = set(possible)
+    return [name for name in numbers_of(cosim.run(topology)) if name not in known and not possible.is_open(name)]
 
 
 def test_every_number_of_a_run_is_known_beforehand() -> None:

@@ -212,6 +212,7 @@ def test_arguments_of_python_are_read_as_they_are_meant_or_refused_in_words(tiny
             TypeError,
             r"sweep\(\) axes: a list maps no paths to values; write \{'iommu0.geom",
         ),
+        ({"jobs": 0}, TypeError, r"^sweep\(\) jobs: 0 is no number of processes; there is 1 at least$"),
         ({"reps": 0}, TypeError, r"sweep\(\) reps: 0 is no number of runs"),
         ({"ci": 2, "metrics": READ}, TopologyError, "--ci 2: write how narrow, such as 2%"),
     ):
@@ -226,6 +227,37 @@ def test_runs_come_as_they_end_and_can_be_asked_for_again(tiny: Path) -> None:
     assert first.outcome == "ok"
     assert (study._sweep.total, study._sweep.missing) == (4, 3), "as it would be if it were stopped here"
     assert len([first, *coming]) == 4 == len(list(study))
+
+
+def test_what_is_missing_after_a_break_is_made_when_it_is_asked_for(tiny: Path, tmp_path: Path) -> None:
+    for file in (None, tmp_path / "study.sqlite"):
+        study = cosim.sweep(tiny, {"dram0.latency": "40 ns,80 ns"}, jobs=1, file=file)
+        for run in study:
+            assert run.ok
+            break
+        assert len(study.points) == len(study.runs) == study.made == 2
+
+
+def test_all_points_of_a_sweep_are_known_in_its_file_from_the_beginning(tiny: Path) -> None:
+    study = cosim.sweep(tiny, {"dram0.latency": "40 ns..99 ns:1 ns"}, jobs=1)
+    next(iter(study))
+    places = list(study._sweep.results.places())
+    assert (len(places), places[59][1:]) == (60, (59, "", {"dram0.latency": "99 ns"}))
+
+
+def test_a_value_that_is_right_only_with_an_axis_can_be_set(tiny: Path, tmp_path: Path) -> None:
+    """And what is written down as the topology runs by itself all the same."""
+    file, sets = tmp_path / "study.sqlite", {"dev0.traffic.burst_off": "1 us"}
+    study = cosim.sweep(tiny, {"dev0.traffic.burst_on": ["300 ns", "2 us"]}, set=sets, jobs=1, file=file)
+    assert [run.outcome for run in study.runs] == ["ok", "ok"]
+    with Results(file) as results:
+        base = results.sweeps()[0].base
+    assert base.startswith("# with the axes as at the first point")
+    alone = tmp_path / "base.yaml"
+    alone.write_text(base, encoding="utf-8")
+    assert cosim.run(alone).digest == study.runs[0].digest
+    with pytest.raises(TopologyError, match=r"^-x dev0.traffic.burst_on=0 ns: "):
+        cosim.sweep(tiny, {"dev0.traffic.burst_on": ["0 ns"]}, set=sets)
 
 
 @pytest.mark.slow

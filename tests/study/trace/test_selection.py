@@ -85,3 +85,8 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
 def test_a_selection_without_a_trace_is_an_error() -> None:
     with pytest.raises(cosim.TopologyError, match=r"^--trace-part: there is no trace; -t FILE makes one$"):
         cosim.run(ONE_WALKER, trace_parts=["nic0"])
+
+
+def test_a_run_that_ends_before_the_first_time_that_is_traced_is_told(tmp_path: Path) -> None:
+    with pytest.raises(cosim.TopologyError, match=r"--trace-from 10 ms: nothing is traced: the run ended at [\d.]+ us"):
+        traced(tmp_path, trace_from="10 ms")

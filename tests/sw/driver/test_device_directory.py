@@ -59,6 +59,34 @@ def test_an_iommu_that_stays_off_is_not_taken_for_one_that_lets_devices_through(
         machine.run(set_mode(machine.driver, iommu, IommuMode.BARE))
 
 
+@pytest.mark.parametrize(
+    ("now", "wanted", "taken"),
+    [
+        (IommuMode.OFF, IommuMode.LVL1, True),
+        (IommuMode.BARE, IommuMode.LVL1, True),
+        (IommuMode.LVL1, IommuMode.LVL1, False),
+        (IommuMode.LVL3, IommuMode.LVL1, False),
+        (IommuMode.LVL3, IommuMode.BARE, True),
+        (IommuMode.LVL3, IommuMode.OFF, True),
+    ],
+)
+def test_a_directory_is_not_put_in_the_place_of_one_in_use(now: IommuMode, wanted: IommuMode, taken: bool) -> None:
+    """Without a directory `ddtp` leads nowhere; the driver knows the mode that it reads."""
+    machine = probed()
+    registers, iommu = machine.iommus[0].registers, IommuDevice(machine.core.iommus["iommu0"].address)
+    root = int(registers.ddtp.ppn)
+    for mode in (IommuMode.OFF, now):
+        machine.run(set_mode(machine.driver, iommu, mode))
+    if taken:
+        machine.run(set_mode(machine.driver, iommu, wanted))
+    else:
+        with pytest.raises(KernelError, match=f"EINVAL: the directory is in use, in mode {int(now)}"):
+            machine.run(set_mode(machine.driver, iommu, wanted))
+    found = wanted if taken else now
+    assert (registers.ddtp.iommu_mode, registers.ddtp.ppn) == (found, root if found > IommuMode.BARE else 0)
+    assert machine.memory.peek(iommu.mode.address, 8) == found
+
+
 def test_a_device_that_the_directory_has_no_room_for_is_refused() -> None:
     machine = probed(iommu={"geometry": SMALL_QUEUES | {"ddt_levels": 2}})
     machine.run(machine.core.probe_device("near", (0xFFFF,), "iommu0"))

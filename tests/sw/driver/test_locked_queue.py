@@ -274,3 +274,22 @@ def test_a_command_that_was_not_queued_is_behind_no_cqh() -> None:
     machine.boot()
     queue, iommu = machine.driver.policies.queue, IommuDevice(machine.core.iommus["iommu0"].address)
     assert machine.run(queue.wait(machine.driver, iommu, LOST, 1 * MS)) is False
+
+
+@pytest.mark.parametrize("variant", ["merged", "current", "latest", "ideal"])
+def test_a_fence_that_is_done_already_is_known_by_head_or_by_one_look_at_cqh(variant: str) -> None:
+    """However short the time is; `head` has noted it, or is one or three commands behind."""
+    machine = Machine(variant, iommu=FOUR_SLOTS)
+    machine.boot()
+    iommu, queue = IommuDevice(machine.core.iommus["iommu0"].address), machine.driver.policies.queue
+    consumed = 4 + int(machine.iommus[0].registers.cqh)
+    for head, looks in ((consumed, 0), (consumed - 1, 1), (consumed - 3, 1)):
+
+        async def wait(head: int = head) -> bool:
+            await iommu.commands.head.store(head)
+            return await queue.wait(machine.driver, iommu, consumed - 1, 1)
+
+        before = len(machine.trace())
+        assert machine.run(wait()) is True
+        assert sum(line.startswith("R cqh=") for line in machine.trace()[before:]) == looks
+    assert not machine.log

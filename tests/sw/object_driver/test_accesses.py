@@ -89,7 +89,9 @@ def test_what_a_load_reserved_finds_orders_what_is_done_with_it_as_any_load_does
     ("address", "wanted"),
     [
         (REGISTERS + 0x20, "atomic on the register at 0x3000020"),
-        (STACKS + 0x100, "atomic on the stack, which is not modelled"),
+        (STACKS, "atomic on the stack, which is not modelled"),
+        (STACKS + STACK - 4, "atomic on the stack, which is not modelled"),
+        (STACKS + STACK, f"access to {STACKS + STACK:#x}, on the stack of another call"),
         (NOWHERE, f"access to {NOWHERE:#x}, where nothing is"),
         (0x10, "null pointer dereference: atomic of 4 bytes at 0x10"),
         (0x8000_0002, "unaligned atomic of 4 bytes at 0x80000002"),
@@ -99,6 +101,19 @@ def test_an_atomic_that_is_on_no_memory_is_an_oops(address: int, wanted: str) ->
     loaded = Loaded()
     loaded.driver.registers[REGISTERS >> 12] = Hardware("iommu0", REGISTERS, (), "cpu0")
     assert wanted in loaded.dies("trouble_adds", address)
+
+
+def test_an_atomic_that_is_not_known_is_an_oops_with_its_name() -> None:
+    loaded = Loaded()
+
+    async def asks() -> None:
+        hart = await loaded.driver.hart()
+        await hart.atomic(Instruction("amominu.w"), loaded.word, -1, 1, -1, 0, 4, IMAGE.code.base)
+
+    loaded.machine.start(asks())
+    loaded.machine.go()
+    assert loaded.machine.log[0].startswith("oops")
+    assert "amominu.w is not modelled" in loaded.machine.log[0]
 
 
 def test_a_descriptor_of_a_page_holds_what_was_stored_and_zeroes_elsewhere() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,29 +11,27 @@ import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
-from cosim.events import LeafCleared, LineReached, ObjectFreed, RegisterRead, RegisterWritten
+from cosim.events import LeafCleared, LineReached, LockGiven, LockTaken, ObjectFreed, RegisterRead, RegisterWritten
 from cosim.spec.register_map import FQH, IPSR, MSI_ADDR, MSI_DATA
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
-from cosim.sw.iommu_ops import Gather, MapResult, Prot
+from cosim.sw.iommu_ops import Domain, Gather, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Object
 from cosim.sw.object_driver.driver import QUEUE, REGISTERED, SENDER, ObjectDriver
+from cosim.sw.object_driver.hart import ObjectHart
 from cosim.units.quantities import MIB, US
-from tests.sw.driver.machine import DRAM, OBJECTS, SIZE, SMALL_QUEUES, STANDS_FOR, Machine
+from tests.sw.driver.machine import DRAM, OBJECTS, SIZE, STANDS_FOR, Machine
 
 DRIVER = Path(__file__).parents[2] / "object" / "driver"
 PAGE = 4096
 IOVA, DATA = 0x4000_0000, DRAM + SIZE // 2
-MESSAGES: dict[str, Any] = {"messages": True, "iommu": {"capabilities": {"igs": "both"}, "geometry": SMALL_QUEUES}}
 TOO_FAR = 512
 """A device that the driver's directory of one level has no room for."""
 
 
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Machine:
-    """Interrupts are wires, or messages where a test asks for them."""
-    monkeypatch.setenv(OBJECTS, f"object:{DRIVER / 'queue.o'},{DRIVER / 'domain.o'}")
-    return Machine(STANDS_FOR, **(MESSAGES if getattr(request, "param", False) else {}))
+def objects_of(machine: Machine) -> ObjectDriver:
+    assert isinstance(machine.driver, ObjectDriver)
+    return machine.driver
 
 
 def seen_in(machine: Machine) -> list[str]:
@@ -93,6 +92,29 @@ def test_an_interrupt_asks_its_handler_whose_thread_then_serves_it(machine: Mach
 
 
 @pytest.mark.parametrize("machine", [True], indirect=True)
+def test_the_registers_of_a_message_are_written_under_the_lock_of_its_interrupt(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With interrupts masked."""
+    driver, told, again = objects_of(machine), list[str](), ObjectHart.again
+    locks = {int(driver.machine.irq_lock(irq).address): f"irq{irq}" for irq in machine.hardware[0].vectors}
+
+    def tells(verb: str) -> Callable[[LockTaken | LockGiven], None]:
+        return lambda event: told.append(f"{verb} {locks[event.address]}") if event.address in locks else None
+
+    def writes(hart: ObjectHart, entry: int, *arguments: int) -> Coroutine[Any, Any, int]:
+        told.append("writes" if hart.context.irq else "writes, with interrupts")
+        return again(hart, entry, *arguments)
+
+    machine.sim.probe(LockTaken).watch(tells("takes"))
+    machine.sim.probe(LockGiven).watch(tells("gives"))
+    monkeypatch.setattr(ObjectHart, "again", writes)
+    machine.boot()
+    irqs = machine.hardware[0].vectors[:2]
+    assert told == [what for irq in irqs for what in (f"takes irq{irq}", "writes", f"gives irq{irq}")]
+
+
+@pytest.mark.parametrize("machine", [True], indirect=True)
 def test_who_lets_its_messages_go_has_told_the_device_and_keeps_none_of_them(machine: Machine) -> None:
     machine.boot()
     places, freed, written = seen_in(machine), list[str](), list[int]()
@@ -143,6 +165,58 @@ def test_a_domain_for_no_device_is_the_drivers_to_refuse(machine: Machine) -> No
     with pytest.raises(KernelError) as error:
         machine.run(machine.core.domain_alloc("any"))
     assert error.value.code == errno.ENODEV
+
+
+def called_in(monkeypatch: pytest.MonkeyPatch, driver: ObjectDriver) -> list[tuple[int, ...]]:
+    """The functions of the driver that are called from here on, each with its arguments."""
+    called, run = list[tuple[int, ...]](), driver.machine.run
+
+    def calls(entry: int, *arguments: int) -> Coroutine[Any, Any, int]:
+        called.append((entry, *arguments))
+        return run(entry, *arguments)
+
+    monkeypatch.setattr(driver.machine, "run", calls)
+    return called
+
+
+def test_an_attach_is_told_of_the_domain_before_if_there_was_one(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, driver, core = machine.boot(), objects_of(machine), machine.core
+    called = called_in(monkeypatch, driver)
+
+    async def body() -> Domain:
+        second = await core.domain_alloc("second", "dev0")
+        device = core.devices["dev0"]
+        called.clear()
+        await driver.attach_dev(second, device, first)
+        await driver.attach_dev(first, device, None)
+        return second
+
+    second = machine.run(body())
+    held = driver._devices["dev0"].device
+    addresses = [int(domain.object.address) for domain in (second, first)]
+    assert [call[1:] for call in called] == [(addresses[0], held, addresses[1]), (addresses[1], held, 0)]
+
+
+def test_a_driver_that_is_told_how_a_domain_shall_be_is_told_nothing_special(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given no flags and nothing of a user's; one that has an operation without them is asked by that one."""
+    machine.boot()
+    driver = objects_of(machine)
+    called, initial = called_in(monkeypatch, driver), driver._initial
+    machine.run(machine.core.domain_alloc("plain", "dev0"))
+    plain = "iommu_ops.domain_alloc_paging"
+    others = {plain: "", f"{plain}_flags": plain}
+
+    def other(address: int, path: str) -> int:
+        return initial(address, others.get(path, path))
+
+    monkeypatch.setattr(driver, "_initial", other)
+    machine.run(machine.core.domain_alloc("flags", "dev0"))
+    held, entry = driver._devices["dev0"].device, initial(driver._ops, plain)
+    assert called == [(entry, held), (entry, held, 0, 0)]
 
 
 def test_a_domain_that_is_made_where_another_one_was_has_a_page_table_of_its_own(machine: Machine) -> None:
@@ -196,30 +270,29 @@ def test_a_map_without_memory_for_a_table_tells_its_errno_and_how_far_it_came(
     assert there == [DATA + at if at < mapped else 0 for at in (0, PAGE)]
 
 
-def objects_of(machine: Machine) -> ObjectDriver:
-    assert isinstance(machine.driver, ObjectDriver)
-    return machine.driver
-
-
 def test_a_domain_whose_driver_flushes_nothing_needs_no_flush(machine: Machine) -> None:
     """As the identity domain; what waits for the flush is done with all the same."""
     driver = objects_of(machine)
-    places, gather = seen_in(machine), Gather(IOVA, IOVA + PAGE - 1, PAGE)
+    paging = machine.boot()
+    places, gather = seen_in(machine), Gather(IOVA, IOVA + PAGE - 1, PAGE, freelist=[DATA])
     assert machine.run(driver.iotlb_sync(driver.identity, gather)) is None
     assert machine.run(driver.flush_iotlb_all(driver.identity)) is None
-    assert gather.empty
+    assert (gather.empty, gather.freelist) == (True, [])
+    assert machine.run(driver.iotlb_sync(paging, gather)) is None, "nothing was gathered"
     assert not places
 
 
 @pytest.mark.parametrize("pages", [0, 1, 3])
 def test_a_gather_is_a_structure_of_the_drivers_and_comes_back_as_it_was(machine: Machine, pages: int) -> None:
     driver = objects_of(machine)
-    given, found = Gather(IOVA, IOVA + 2 * PAGE - 1, PAGE, freelist=[DATA + n * PAGE for n in range(pages)]), Gather()
+    freed = [DATA + n * PAGE for n in range(pages)]
+    given, found = Gather(IOVA, IOVA + 2 * PAGE - 1, PAGE, bool(pages), freed), Gather(queued=bool(pages))
 
     async def goes() -> None:
         hart = await driver.machine.hart()
         at, pages = driver._gather_on(hart, given), driver.machine.descriptors
         head = at + driver.machine.layout.offset("iommu_iotlb_gather.freelist")
+        assert hart.local(at + driver.machine.layout.offset("iommu_iotlb_gather.queued"), 1) == given.queued
         links = [pages.at(page) + driver.machine.link for page in given.freelist]
         assert [hart.local(head, 8), *(pages.load(link, 8) for link in links)] == [*links, head]
         assert [*(pages.load(link + 8, 8) for link in links), hart.local(head + 8, 8)] == [head, *links]

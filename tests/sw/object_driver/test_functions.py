@@ -12,9 +12,11 @@ from cosim.events import KernelLog
 from cosim.isa.instruction import Instruction
 from cosim.object.dwarf import Member, Structure
 from cosim.sw.iommu_ops import Device, DeviceObject, Hardware
+from cosim.sw.kernel.irq import IrqReturn
 from cosim.sw.object_driver.call import ARGUMENTS, SIE, Call
 from cosim.sw.object_driver.functions.table import FUNCTIONS
 from cosim.sw.object_driver.machine import LINK
+from cosim.sw.object_driver.patience import ROUNDS
 from cosim.sw.object_driver.structures import Structures
 from cosim.units.quantities import US
 from tests.sw.object_driver.test_running import IMAGE, Loaded, line_of
@@ -256,6 +258,110 @@ def test_an_iommu_is_registered_and_keeps_its_operations_where_its_kernel_has_a_
     assert loaded.machine.run(asked(loaded, "iommu_device_register", iommu, ops, DEVICE)) == 0
     assert loaded.driver.registered[DEVICE] == iommu
     assert loaded.machine.memory.peek(iommu + known.members["ops"].offset, 8) == ops * keeps
+
+
+def test_an_iommu_that_is_no_longer_registered_leaves_the_others_so() -> None:
+    loaded = Loaded()
+    loaded.driver.registered.update({DEVICE: 0x1000, DEVICE + 0x1000: 0x2000})
+    loaded.machine.run(asked(loaded, "iommu_device_unregister", 0x1000, 0x2000))
+    assert loaded.driver.registered == {DEVICE + 0x1000: 0x2000}
+
+
+@pytest.mark.parametrize(
+    ("handler", "answer", "wanted"),
+    [
+        (0x1000, 0, IrqReturn.NONE),
+        (0x1000, 1, IrqReturn.HANDLED),
+        (0x1000, 0xDEAD_0000_0002, IrqReturn.WAKE_THREAD),
+        (0, 0, IrqReturn.WAKE_THREAD),
+    ],
+)
+def test_an_interrupt_is_what_its_handler_says_which_is_given_its_data(
+    monkeypatch: pytest.MonkeyPatch, handler: int, answer: int, wanted: IrqReturn
+) -> None:
+    """It answers a number of 32 bits; one that has none leaves all to the thread, which is given the same."""
+    loaded, ran = Loaded(), list[tuple[int, ...]]()
+    loaded.driver.platform[DEVICE] = Hardware("iommu0", 0, (16, 17), "cpu0")
+
+    async def run(entry: int, *arguments: int) -> int:
+        ran.append((entry, *arguments))
+        return answer
+
+    monkeypatch.setattr(loaded.driver, "run", run)
+    name = loaded.kernel.static(8)
+
+    async def asks() -> tuple[int | None, int | None, IrqReturn]:
+        request = "request_threaded_irq"
+        others = await asked(loaded, request, 18, handler, 0x2000, 0, name, DEVICE)
+        given = await asked(loaded, request, 1 << 32 | 17, handler, 0x2000, 0, name, DEVICE)
+        (action,) = loaded.driver.actions.values()
+        said = await action.hard()
+        await action.thread()
+        return others, given, said
+
+    assert loaded.machine.run(asks()) == (-errno.EINVAL, 0, wanted)
+    assert list(loaded.driver.actions) == [(17, DEVICE)]
+    assert ran == [(handler, 17, DEVICE)] * bool(handler) + [(0x2000, 17, DEVICE)]
+
+
+def test_a_handler_that_was_not_requested_cannot_be_freed_and_without_memory_there_is_none() -> None:
+    loaded = Loaded()
+    loaded.driver.platform[DEVICE] = Hardware("iommu0", 0, (16, 17), "cpu0")
+    loaded.machine.run(asked(loaded, "free_irq", 1 << 32 | 17, DEVICE))
+    (line,) = loaded.machine.log
+    assert line.startswith("warning: ")
+    assert line.endswith(": free_irq of 17, which is not requested")
+    loaded.kernel.pages.fail([1])
+    request = asked(loaded, "request_threaded_irq", 17, 0, 0x2000, 0, loaded.kernel.static(8), DEVICE)
+    assert loaded.machine.run(request) == -errno.ENOMEM
+    assert not loaded.driver.actions
+
+
+def test_registers_and_interrupts_of_a_device_are_found_by_number() -> None:
+    """Of 32 bits; there is one resource of registers."""
+    loaded = Loaded()
+    base, high = 0x0300_0000, 1 << 32
+    loaded.driver.platform[DEVICE] = Hardware("iommu0", base, (16, 17), "cpu0")
+    loaded.machine.memory.write(loaded.word, 8, 0x77)
+
+    async def found(name: str, *arguments: int) -> int | None:
+        return await asked(loaded, name, DEVICE, *arguments)
+
+    async def body() -> list[int | None]:
+        return [
+            *[await found("platform_get_irq", n) for n in range(3)],
+            await found("platform_irq_count"),
+            await found("devm_platform_ioremap_resource", 1),
+            await found("devm_platform_ioremap_resource", high),
+            await found("devm_platform_get_and_ioremap_resource", 0, 0),
+            await found("devm_platform_get_and_ioremap_resource", 0, loaded.word),
+        ]
+
+    assert loaded.machine.run(body()) == [16, 17, -errno.ENXIO, 2, -errno.EINVAL, base, base, base]
+    assert loaded.machine.memory.read(loaded.word, 8) == 0, "nothing is told of the resource"
+    assert loaded.driver.registers == {base >> 12: loaded.driver.platform[DEVICE]}
+
+
+@pytest.mark.parametrize(
+    ("does", "waits"), [("ktime_get", True), ("__rcu_read_lock", False), ("a store", False), ("a load", True)]
+)
+def test_a_loop_that_does_more_than_read_the_clock_is_no_wait(does: str, waits: bool) -> None:
+    """But a load of memory is part of one."""
+    loaded = Loaded()
+
+    async def polls() -> bool:
+        hart = await loaded.driver.hart()
+        for now in range(ROUNDS + 1):
+            hart.wait.read(0x1000, 4, 5, now)
+        if does == "a store":
+            await hart.store(loaded.word, -1, 1, -1, 8, IMAGE.code.base)
+        elif does == "a load":
+            await hart.load(loaded.word, -1, 8, IMAGE.code.base)
+        else:
+            await hart._outside(does, IMAGE.code.base)
+        return hart.wait.skipped(ROUNDS, "mmio") is not None
+
+    assert loaded.machine.run(polls()) is waits
 
 
 def test_interrupts_are_masked_and_unmasked_once_whoever_asks() -> None:

@@ -51,6 +51,24 @@ def test_one_round_is_made_between_two_polls() -> None:
     assert wait.skipped(now, "mmio") is not None
 
 
+def test_of_a_loop_of_two_registers_a_whole_round_is_made_between_two_polls() -> None:
+    wait = Wait()
+    now = rounds(wait, ROUNDS + 1, (A, 5), (B, 7))
+    assert wait.skipped(now, "mmio") is not None
+    for address, value, polls in ((A, 5, False), (B, 7, True)):
+        wait.read(address, 4, value, now)
+        assert (wait.skipped(now, "mmio") is not None) is polls
+
+
+def test_a_wait_that_was_long_makes_the_next_one_no_longer() -> None:
+    wait = Wait()
+    for vain in (3 * ROUNDS, ROUNDS):
+        now = rounds(wait, vain + 1, (A, 5))
+        assert wait.skipped(now, "mmio") is not None
+        assert wait.skipped(now, "mmio") is None
+        wait.over()
+
+
 def test_a_change_and_anything_else_that_is_done_begin_anew() -> None:
     wait = Wait()
     now = rounds(wait, ROUNDS + 1, (A, 5))
@@ -77,3 +95,15 @@ def test_a_wait_is_as_patient_as_it_has_been_in_vain(something_else: bool) -> No
 def test_a_loop_of_three_registers_is_not_taken_for_a_wait() -> None:
     wait = Wait()
     assert wait.skipped(rounds(wait, 5 * ROUNDS, (A, 5), (B, 7), (A + 8, 9)), "mmio") is None
+
+
+def test_a_register_that_joins_others_after_rounds_of_them_begins_the_wait_anew() -> None:
+    """As many rounds of both are made as of a loop that has read both from the start."""
+    wait = Wait()
+    joined = rounds(wait, ROUNDS, (A, 5)) + 100
+    wait.read(B, 4, 7, joined)
+    now = rounds(wait, ROUNDS, (A, 5), (B, 7), now=joined)
+    assert wait.skipped(now, "mmio") is None
+    both = wait.skipped(rounds(wait, 1, (A, 5), (B, 7), now=now), "mmio")
+    assert isinstance(both, PollEither)
+    assert both.first.timeout_ps == (now + 200 - joined) // SHARE

@@ -9,11 +9,12 @@ import pytest
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
 from cosim.events import CallDone, CommandSent, LineReached, LockGiven, LockTaken
+from cosim.spec.page import PAGE
 from cosim.spec.queues import Command
 from cosim.spec.register_map import CAPABILITIES, CQB, CQH, CQT
 from cosim.spec.registers import Capabilities, QueueBase
 from cosim.sw.iommu_ops import Hardware
-from cosim.sw.object_driver.watch import QueueWatch
+from cosim.sw.object_driver.watch import QueueWatch, Ring
 from cosim.units.quantities import NS
 from tests.sw.machine import Machine
 from tests.sw.object_driver.test_running import DRIVER, IMAGE, Loaded
@@ -134,6 +135,36 @@ def test_commands_are_counted_without_end_though_the_ring_is_not() -> None:
             watch.written(hardware, BASE + CQT.offset, count % 4)
             watch.read(hardware, BASE + CQH.offset, (count - 1) % 4)
             assert (ring.produced, ring.consumed) == (count, count - 1)
+
+
+def test_each_page_of_a_ring_is_watched_until_the_ring_is_elsewhere_or_nowhere() -> None:
+    """Beside those of other IOMMUs; a base of 0, as a driver leaves it that lets its ring go, is no place."""
+    watch = QueueWatch(Machine().kernel)
+    first, second = (Hardware(f"iommu{n}", BASE + n * PAGE, (), "cpu0") for n in range(2))
+
+    def put(hardware: Hardware, place: int, entries: int) -> dict[int, str]:
+        watch.written(hardware, hardware.base + CQB.offset, QueueBase.placed(place, entries, Command.SIZE))
+        return {page: ring.iommu for page, ring in watch.pages.items()}
+
+    assert put(first, 0x8000_0000, 512) == {0x80000: "iommu0", 0x80001: "iommu0"}
+    assert put(second, 0x8000_4000, 256) == {0x80000: "iommu0", 0x80001: "iommu0", 0x80004: "iommu1"}
+    assert put(first, 0x8000_6000, 4) == {0x80004: "iommu1", 0x80006: "iommu0"}
+    assert put(first, 0, 4) == {0x80004: "iommu1"}
+    ring = watch.ring(first)
+    watch.written(first, BASE + CQT.offset, 3)
+    watch.read(first, BASE + CQH.offset, 3)
+    assert (ring.holds(0), ring.produced, ring.consumed) == (False, 0, 0)
+
+
+@pytest.mark.parametrize(("produced", "index", "target"), [(0, 0, 1), (6, 2, 7), (6, 3, 8), (7, 0, 9), (8, 2, 11)])
+def test_a_fence_is_consumed_once_so_many_commands_are_as_were_sent_up_to_it(
+    produced: int, index: int, target: int
+) -> None:
+    """In a ring of four, of which the next slots are filled and not announced yet."""
+    watch = QueueWatch(Machine().kernel)
+    ring = Ring("iommu0", 0x8000_0000, 4, produced=produced)
+    assert watch.tell(ring, "t", index, (FENCE, 0)) == target
+    assert watch.tell(ring, "t", index, (INVALIDATE, 0)) is None
 
 
 @pytest.mark.parametrize("flat", [False, True])

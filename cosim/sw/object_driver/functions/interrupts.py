@@ -55,7 +55,7 @@ async def _free(call: Call) -> int:
     machine, irq = call.machine, call[0] & 0xFFFF_FFFF
     action = machine.actions.pop((irq, call[1]), None)
     if action is None:
-        machine.kernel.log("warning", f"{call.where}: free_irq of {call[0]}, which is not requested")
+        machine.kernel.log("warning", f"{call.where}: free_irq of {irq}, which is not requested")
         return 0
     await machine.kernel.irq.free(action)
     if not _has_handler(machine, irq):
