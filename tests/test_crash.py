@@ -59,6 +59,34 @@ def test_what_python_lets_pass_in_a_users_driver_is_told_once_as_an_error(run, s
     assert failed.stderr.count("my_driver.py:5 in range") == 1
 
 
+TABLES = """\
+from cosim.sw.driver.policies.tables_generic import Generic
+
+class Wrong(Generic):
+    async def {method}(self, *asked):
+        answer = await super().{method}(*asked)
+        return {answer}
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "said"),
+    [
+        ("map_pages", "None", "Wrong.map_pages returned None, which is not a MapResult"),
+        ("unmap_pages", "None", "Wrong.unmap_pages returned None, which is not an int"),
+        ("unmap_pages", "True", "Wrong.unmap_pages returned True, which is not an int"),
+        ("publish", "int(answer)", "Wrong.publish returned 0, which is not a Loaded"),
+    ],
+)
+def test_an_answer_of_another_type_is_an_error_of_the_policy_that_gave_it(tmp_path, method, answer, said):
+    """Nothing of the policy is on the stack any more when the answer is used."""
+    path = tmp_path / "my_tables.py"
+    path.write_text(TABLES.format(method=method, answer=answer))
+    failed = CliRunner().invoke(main, ["run", str(TINY), "-q", "--driver", f"{path}:Wrong"])
+    assert failed.exit_code == 2
+    assert failed.stderr == f"your code has failed: WrongAnswer: {said}\n  {path}:4 in {method}\n"
+
+
 OPERATIONS = "from cosim.sim import operations; from cosim.sim.operations import Fence as F, MmioWrite"
 
 

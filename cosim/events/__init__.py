@@ -8,10 +8,12 @@ from cosim.events.busy import Busy
 from cosim.events.calls import BootDone, CallAbandoned, CallBegun, CallDone, LineReached, RoundFailed, ThreadSpent
 from cosim.events.dma import DmaCommitted, DmaDone, DmaIssued, DmaSpent
 from cosim.events.domains import (
+    AddressAsked,
     Attached,
     Attaching,
     ContextChanged,
     DomainMade,
+    EntriesCleared,
     FlushAwaited,
     FlushBegun,
     FlushEnded,
@@ -21,10 +23,12 @@ from cosim.events.domains import (
     LeafCleared,
     MapBegun,
     Mapped,
+    Misused,
+    TableSeen,
     UnmapBegun,
     Unmapped,
 )
-from cosim.events.end import Deadlocked, Leaked, RunEnded, ThreadLeft
+from cosim.events.end import Deadlocked, Leaked, NumberLost, RunEnded, ThreadLeft
 from cosim.events.iommu import (
     CacheFilled,
     CacheLookup,
@@ -62,6 +66,7 @@ from cosim.events.locks import FellAsleep, LockAsked, LockGiven, LockTaken
 from cosim.events.memory import OrderMade, StoreIssued
 
 __all__ = [
+    "AddressAsked",
     "Attached",
     "Attaching",
     "BootDone",
@@ -82,6 +87,7 @@ __all__ = [
     "DmaIssued",
     "DmaSpent",
     "DomainMade",
+    "EntriesCleared",
     "FaultRecorded",
     "FellAsleep",
     "FlushAwaited",
@@ -103,6 +109,8 @@ __all__ = [
     "LockTaken",
     "MapBegun",
     "Mapped",
+    "Misused",
+    "NumberLost",
     "ObjectAllocated",
     "ObjectFreed",
     "OrderMade",
@@ -119,6 +127,7 @@ __all__ = [
     "RunEnded",
     "StoreIssued",
     "Switched",
+    "TableSeen",
     "ThreadEnded",
     "ThreadLeft",
     "ThreadSpent",

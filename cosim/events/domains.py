@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(slots=True)
@@ -60,6 +61,18 @@ class LeafCleared:
 
 
 @dataclass(slots=True)
+class EntriesCleared:
+    """A driver says that it has cleared `cleared` bytes of a range that is being unmapped; `Unmapped` follows."""
+
+    time: int
+    who: str
+    domain: str
+    iova: int
+    size: int
+    cleared: int
+
+
+@dataclass(slots=True)
 class Unmapped:
     """An unmap has returned and its flush is done: from here on no device may reach the range through `domain`."""
 
@@ -68,6 +81,56 @@ class Unmapped:
     domain: str
     iova: int
     size: int
+
+
+class SeenLeaf(NamedTuple):
+    """A valid leaf of a page table: `size` bytes from `iova` on lead to `address` and on, for `prot` (rw)."""
+
+    iova: int
+    size: int
+    address: int
+    prot: str
+    everywhere: bool = False
+    """Whether it has G, so that no flush of a PSCID forgets it."""
+
+
+@dataclass(slots=True)
+class TableSeen:
+    """What the page table of a domain holds for `size` bytes from `iova` on, once all stores will have taken hold.
+
+    It is told when an unmap is asked for, when its range is about to be given out again, and of all of a table at the
+    end of a run.
+    """
+
+    time: int
+    who: str
+    domain: str
+    iova: int
+    size: int
+    leaves: tuple[SeenLeaf, ...]
+
+
+@dataclass(slots=True)
+class Misused:
+    """Somebody maps a range that is in use, on purpose: where it leads from here on is not the driver's to answer."""
+
+    time: int
+    who: str
+    domain: str
+    iova: int
+    size: int
+
+
+@dataclass(slots=True)
+class AddressAsked:
+    """A driver that was asked at `began` where `iova` leads has answered `address`; 0 is nowhere."""
+
+    time: int
+    who: str
+    domain: str
+    iova: int
+    address: int
+    began: int
 
 
 @dataclass(slots=True)

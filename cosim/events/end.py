@@ -19,6 +19,16 @@ class Leaked:
 
 
 @dataclass(slots=True)
+class NumberLost:
+    """Nothing in memory names a PSCID that `who`, an allocator of ids, has given out for `iommu`; for all if empty."""
+
+    time: int
+    who: str
+    iommu: str
+    number: int
+
+
+@dataclass(slots=True)
 class Deadlocked:
     """A thread has waited since `since` for a lock that will never be its own; `holder` has it, or has ended with it.
 

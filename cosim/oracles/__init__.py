@@ -12,6 +12,7 @@ from cosim.oracles.flush_promises import FlushPromises
 from cosim.oracles.flush_queue import FlushQueue
 from cosim.oracles.foreign_dma import ForeignDma
 from cosim.oracles.freed_memory import FreedMemory
+from cosim.oracles.global_leaves import GlobalLeaves
 from cosim.oracles.grace_period import GracePeriod
 from cosim.oracles.iotlb_entries import IotlbEntries
 from cosim.oracles.iova_ranges import IovaRanges
@@ -22,6 +23,7 @@ from cosim.oracles.lost_faults import LostFaults
 from cosim.oracles.needed_commands import NeededCommands
 from cosim.oracles.one_root import OneRoot
 from cosim.oracles.oracle import Book, Oracle, Violation
+from cosim.oracles.page_table import PageTable
 from cosim.oracles.refused_dma import RefusedDma
 from cosim.oracles.sleep import Sleep
 from cosim.oracles.stale_dma import StaleDma
@@ -34,6 +36,8 @@ ORACLES: dict[str, type[Oracle]] = {
         StaleDma,
         ForeignDma,
         FlushPromises,
+        GlobalLeaves,
+        PageTable,
         IotlbEntries,
         OneRoot,
         ContextUpdate,
@@ -80,6 +84,7 @@ __all__ = [
     "FlushQueue",
     "ForeignDma",
     "FreedMemory",
+    "GlobalLeaves",
     "GracePeriod",
     "IotlbEntries",
     "IovaRanges",
@@ -91,6 +96,7 @@ __all__ = [
     "OneRoot",
     "Oracle",
     "OverlappedRemovals",
+    "PageTable",
     "RefusedDma",
     "Sleep",
     "StaleDma",

@@ -1,24 +1,41 @@
-"""The fault queue is emptied in order: `fqh` moves forward only, over records, and no further than there are any."""
+"""The fault queue is emptied in order: `fqh` moves forward only, over all records and no more than there are."""
 
 from __future__ import annotations
 
+from collections import deque
 from typing import ClassVar
 
-from cosim.events import FaultRecorded, RegisterWritten
+from cosim.events import FaultRecorded, FellAsleep, InterruptRaised, RegisterWritten, RunEnded
 from cosim.oracles.oracle import Oracle, exact
-from cosim.spec.register_map import FQB, FQCSR, FQH
-from cosim.spec.registers import Fqcsr, QueueBase
+from cosim.spec.register_map import FQB, FQCSR, FQH, IPSR
+from cosim.spec.registers import Fqcsr, Interrupt, QueueBase
 
 
 class _Ring:
     """A ring: its length, whether the queue is on, `fqh` as it was written last, and the slot of the next record."""
 
-    __slots__ = ("entries", "head", "on", "tail")
+    __slots__ = ("cleared", "entries", "head", "on", "served", "server", "tail", "told", "unread")
 
     def __init__(self, entries: int) -> None:
         self.entries = entries
         self.on = False
         self.head = self.tail = 0
+        self.unread: deque[int] = deque()
+        """When each record came that `fqh` has not passed."""
+        self.told = -1
+        """When the IOMMU last raised the queue's interrupt."""
+        self.cleared = -1
+        """When it was cleared since."""
+        self.server = ""
+        """The thread that did, as long as it has not left its CPU."""
+        self.served = -1
+        """When it has left it."""
+
+    def begin(self) -> None:
+        """The queue is switched on: it has no record, whatever it had."""
+        self.tail = 0
+        self.unread.clear()
+        self.server, self.told, self.cleared, self.served = "", -1, -1, -1
 
 
 class FaultRing(Oracle):
@@ -28,11 +45,20 @@ class FaultRing(Oracle):
     as full, and so the IOMMU drops faults for which there is room. A queue that is turned on fills its first slot next,
     and ignores a write of `fqb`.
 
+    At the end it reports records that nobody reads: they were there at the queue's last interrupt, which a thread has
+    then cleared, and that thread has left its CPU since without moving `fqh` over them.
+
     Source: "Fault/Event-Queue (FQ)" (3.2); the driver's defect C12.
     """
 
     name = "fault-ring"
-    watches: ClassVar = {RegisterWritten: "written", FaultRecorded: "found"}
+    watches: ClassVar = {
+        RegisterWritten: "written",
+        FaultRecorded: "found",
+        InterruptRaised: "raised",
+        FellAsleep: "asleep",
+        RunEnded: "ended",
+    }
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
@@ -42,6 +68,29 @@ class FaultRing(Oracle):
         ring = self._rings.get(event.who)
         if event.recorded and ring is not None:
             ring.tail = (ring.tail + 1) % ring.entries
+            ring.unread.append(event.time)
+
+    def raised(self, event: InterruptRaised) -> None:
+        ring = self._rings.get(event.who)
+        if ring is not None and event.source == "fip":
+            ring.told, ring.server, ring.served = event.time, "", -1
+
+    def asleep(self, event: FellAsleep) -> None:
+        for ring in self._rings.values():
+            if ring.server == event.who:
+                ring.server, ring.served = "", event.time
+
+    def ended(self, event: RunEnded) -> None:
+        for iommu, ring in self._rings.items():
+            unread = sum(time <= ring.cleared for time in ring.unread)
+            if ring.on and unread and 0 <= ring.served < event.time - self.bounds.store_ps:
+                self.violated(
+                    f"{iommu}'s fault queue has {unread} of its records unread at the end, the first one since "
+                    f"{exact(ring.unread[0])}; whoever has cleared their interrupt left at {exact(ring.served)}",
+                    event.time,
+                    ring.unread[0],
+                    signature="records are never read",
+                )
 
     def written(self, event: RegisterWritten) -> None:
         ring = self._rings.get(event.who)
@@ -54,8 +103,11 @@ class FaultRing(Oracle):
         if event.offset == FQCSR.offset:
             on = bool(event.value & Fqcsr.fqen.mask)
             if on and not ring.on:
-                ring.tail = 0
+                ring.begin()
             ring.on = on
+        elif event.offset == IPSR.offset:
+            if event.value & Interrupt.FQ.pending and ring.told >= 0 and ring.served < 0:
+                ring.server, ring.cleared = event.by, event.time
         elif event.offset == FQH.offset:
             head = event.value % ring.entries
             if ring.on:
@@ -63,6 +115,8 @@ class FaultRing(Oracle):
             ring.head = head
 
     def _moved(self, event: RegisterWritten, ring: _Ring, head: int) -> None:
+        for _ in range(min((head - ring.head) % ring.entries, len(ring.unread))):
+            ring.unread.popleft()
         step, records = (head - ring.head) % ring.entries, (ring.tail - ring.head) % ring.entries
         if step > records:
             back = 2 * step > ring.entries

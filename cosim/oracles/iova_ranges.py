@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import ClassVar, NamedTuple
 
 from cosim.events import DomainMade, MapBegun, Unmapped
 from cosim.oracles.oracle import Oracle, exact
+from cosim.oracles.ranges import overlapped
 
 
 class _Range(NamedTuple):
@@ -43,7 +43,7 @@ class IovaRanges(Oracle):
     def map_begun(self, event: MapBegun) -> None:
         new = _Range(event.iova, event.iova + event.size, event.time, event.who)
         used = self._used.setdefault(event.domain, [])
-        first, last = _overlapped(used, new.start, new.end)
+        first, last = overlapped(used, new.start, new.end)
         for old in used[first:last]:
             same = (old.start, old.end) == (new.start, new.end)
             self.violated(
@@ -58,7 +58,7 @@ class IovaRanges(Oracle):
     def unmapped(self, event: Unmapped) -> None:
         start, end = event.iova, event.iova + event.size
         used = self._used.get(event.domain, [])
-        first, last = _overlapped(used, start, end)
+        first, last = overlapped(used, start, end)
         left = []
         for old in used[first:last]:
             if old.start < start:
@@ -66,12 +66,3 @@ class IovaRanges(Oracle):
             if old.end > end:
                 left.append(old._replace(start=end))
         used[first:last] = left
-
-
-def _overlapped(used: list[_Range], start: int, end: int) -> tuple[int, int]:
-    """Which of `used` have something of `start` .. `end` (exclusive): from an index to before another."""
-    first = bisect_right(used, start, key=lambda one: one.end)
-    last = first
-    while last < len(used) and used[last].start < end:
-        last += 1
-    return first, last

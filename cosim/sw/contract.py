@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
+
+A = TypeVar("A")
 
 SPECIAL = frozenset({"__contains__", "__iter__"})
 """The members with underscores that a contract may ask for."""
+
+
+class WrongAnswer(TypeError):
+    """A method has returned something of another type than its contract says; `method` is the one."""
+
+    def __init__(self, method: Any, answer: object, wanted: type) -> None:
+        kind = getattr(method, "__qualname__", repr(method))
+        article = "an" if wanted.__name__[0] in "aeiouAEIOU" else "a"
+        super().__init__(f"{kind} returned {answer!r}, which is not {article} {wanted.__name__}")
+        self.method = method
+
+
+def answer_of(method: Any, answer: Any, wanted: type[A]) -> A:
+    """What `method` has returned, as it is. WrongAnswer if that is of another type than `wanted`."""
+    if not isinstance(answer, wanted) or isinstance(answer, bool):
+        raise WrongAnswer(method, answer, wanted)
+    return answer
 
 
 def members(contract: type) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cosim.events import MapBegun, Mapped, UnmapBegun, Unmapped
+from cosim.events import EntriesCleared, MapBegun, Mapped, UnmapBegun, Unmapped
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import BOTH, DmaApi, Piece, Segment
 from cosim.sw.flush_queue import FlushQueue
@@ -16,6 +16,7 @@ from cosim.sw.iommu_map import iommu_map, iommu_unmap_fast
 from cosim.sw.iommu_ops import Domain, Gather, Prot
 from cosim.sw.iova import IovaAllocator, IovaOptions
 from cosim.sw.kernel.errors import KernelError
+from cosim.sw.tables_seen import TablesSeen
 
 
 class DmaDomain(DmaApi):
@@ -37,6 +38,8 @@ class DmaDomain(DmaApi):
         self._mapped = core.kernel.sim.probe(Mapped)
         self._unmap_begun = core.kernel.sim.probe(UnmapBegun)
         self._unmapped = core.kernel.sim.probe(Unmapped)
+        self._cleared = core.kernel.sim.probe(EntriesCleared)
+        self._tables = TablesSeen(core.kernel, core.driver)
 
     async def be_lazy(self) -> None:
         """A driver that does not claim it can defer flushes stays strict, as dma-iommu decides; that is logged."""
@@ -122,8 +125,12 @@ class DmaDomain(DmaApi):
     async def _clear_entries(self, start: int, size: int, gather: Gather) -> None:
         if self._unmap_begun:
             who = (await self._kernel.context()).thread
+            self._tables.of_range(who, self.domain, start, size)
             self._unmap_begun(UnmapBegun(self._kernel.sim.now, who, self.domain.name, start, size))
         cleared = await iommu_unmap_fast(self._driver, self.domain, start, size, gather)
+        if self._cleared:
+            who = (await self._kernel.context()).thread
+            self._cleared(EntriesCleared(self._kernel.sim.now, who, self.domain.name, start, size, int(cleared)))
         if cleared != size:
             self._kernel.log(
                 "warning",
@@ -136,6 +143,7 @@ class DmaDomain(DmaApi):
         if self._unmapped:
             who = (await self._kernel.context()).thread
             self._unmapped(Unmapped(self._kernel.sim.now, who, self.domain.name, start, size))
+            self._tables.of_range(who, self.domain, start, size)
 
 
 def _whole(piece: Piece) -> int:

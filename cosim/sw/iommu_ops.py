@@ -6,11 +6,13 @@ is one such driver; whatever else keeps this contract may take its place, and no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, IntFlag, auto
 from typing import Protocol
 
 from cosim.spec.bits import ONES
+from cosim.spec.translation import Fsc
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.objects import Object, cell
 
@@ -185,6 +187,12 @@ class DomainOps(Protocol):
 
     async def iova_to_phys(self, domain: Domain, iova: int) -> int:
         """Where `iova` leads; 0 if it is not mapped. Some drivers oops on an IOVA that is not."""
+
+    def table(self, domain: Domain, word: Callable[[int], int]) -> Fsc | None:
+        """Where the page table of a paging domain is, and of which mode, as a device context has it; None if not known.
+
+        For those who watch: it takes no time. `word` is what memory holds at an address.
+        """
 
     async def iotlb_sync(self, domain: Domain, gather: Gather) -> bool | None:
         """Flush what an unmap has gathered, and wait for that.

@@ -30,6 +30,11 @@ class AllMemory:
         """The words there that are not 0."""
         return self._at(address).nonzero(address, size)
 
+    def entries(self, address: int, size: int) -> list[tuple[int, int]]:
+        """Place and value of each word there that is not 0, by place; none where there is no memory."""
+        memory = self._bus.target(address, size)
+        return memory.entries(address, size) if isinstance(memory, Memory) else []
+
     def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call` whenever the word at `address` changes; returns how to stop."""
         return self._at(address).watch(address, call)

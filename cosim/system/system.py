@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from cosim.events import BootDone, Deadlocked, KernelLog, Leaked, RunEnded, ThreadEnded, ThreadLeft
+from cosim.events import BootDone, Deadlocked, KernelLog, Leaked, NumberLost, RunEnded, ThreadEnded, ThreadLeft
 from cosim.hw.bus.bus import Bus
 from cosim.hw.cpu.cpu import Cpu
 from cosim.hw.cpu.interrupt_file import InterruptFile
@@ -22,10 +22,13 @@ from cosim.spec.pagetable import PAGE
 from cosim.spec.register_map import FQT
 from cosim.sw.boot import BOOT, Plan, boot
 from cosim.sw.driver.axes import AXES, Variant
+from cosim.sw.driver.driver import Driver
+from cosim.sw.driver.numbers import lost_numbers
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.page_allocator import Allocation
 from cosim.sw.runtime import Runtime
 from cosim.sw.steps import idle_steps
+from cosim.sw.tables_seen import TablesSeen
 from cosim.sw.workloads import PREPARE, thread_paths
 from cosim.system import counters
 from cosim.system.topology import Topology
@@ -156,13 +159,22 @@ class System:
         leaked = self.sim.probe(Leaked)
         for lost in leaks:
             leaked(Leaked(now, lost.by, lost.address, lost.size, lost.purpose, lost.time))
+        if (lost_number := self.sim.probe(NumberLost)) and self._at_rest and isinstance(self.runtime.driver, Driver):
+            for number in lost_numbers(self.runtime.driver, self.kernel.stored()):
+                lost_number(NumberLost(now, *number))
         if deadlocked := self.sim.probe(Deadlocked):
             for lock in self.kernel.deadlocks():
                 deadlocked(Deadlocked(now, lock.thread, lock.lock_class, lock.holder, lock.ended, lock.since))
         if left := self.sim.probe(ThreadLeft):
             for name, clock in self.clocks().items():
                 left(ThreadLeft(now, name, clock.parts))
+        TablesSeen(self.kernel, self.runtime.driver).of_all(self.runtime.core.domains.values())
         self.sim.probe(RunEnded)(RunEnded(now))
+
+    @property
+    def _at_rest(self) -> bool:
+        """Whether boot and all threads of the topology have ended, and none has died: none of them holds anything."""
+        return self.booted and not self._running and not self.kernel.died
 
     def leaks(self) -> list[Allocation]:
         """Kernel memory that nothing points to any more, no store that has yet to take hold either."""

@@ -30,6 +30,8 @@ PLANTED = {
     "one-root": "test_hardware_structures",
     "iotlb-entries": "test_hardware_structures",
     "flush-promises": "test_flush_promises",
+    "page-table": "test_page_table",
+    "global-leaves": "test_global_leaves",
     "foreign-dma": "test_foreign_dma",
     "data-race": "test_data_race",
     "endless-call": "test_endless_call",

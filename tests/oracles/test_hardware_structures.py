@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cosim.events import (
@@ -12,17 +14,20 @@ from cosim.events import (
     CommandSent,
     ContextChanged,
     FaultRecorded,
+    FellAsleep,
+    InterruptRaised,
     QueueFailed,
     RegisterWritten,
+    RunEnded,
 )
 from cosim.hw.iommu.translate.iotlb import Iotlb
 from cosim.hw.iommu.translate.leaf import Leaf
 from cosim.hw.iommu.translate.reservations import Reservation
-from cosim.oracles import CommandRing, ContextUpdate, FaultRing, IotlbEntries, OneRoot
+from cosim.oracles import Bounds, CommandRing, ContextUpdate, FaultRing, IotlbEntries, OneRoot
 from cosim.oracles.translations import Pages, Translations
 from cosim.sim.operations import MmioWrite
-from cosim.spec.register_map import CQB, CQCSR, CQT, FQB, FQCSR, FQH
-from cosim.spec.registers import Cqcsr, Fqcsr, QueueBase
+from cosim.spec.register_map import CQB, CQCSR, CQT, FQB, FQCSR, FQH, IPSR
+from cosim.spec.registers import Cqcsr, Fqcsr, Interrupt, QueueBase
 from cosim.spec.translation import DcTa, Fsc, IosatpMode
 from cosim.units.quantities import US
 from tests.oracles.judging import Small, judged
@@ -151,6 +156,44 @@ def served(head: int) -> RegisterWritten:
 def test_the_fault_ring_is_emptied_in_order(events: tuple[object, ...], found: str):
     violations = judged(FaultRing, FAULTS, switched(True), *events)
     assert [each.signature for each in violations] == [f"fault-ring: {each}" for each in (found,) if each]
+
+
+IRQ = "cpu0.irq16-iommu0"
+CAME = InterruptRaised(110, "iommu0", "fip", 1, False)
+CLEARED = RegisterWritten(120, "iommu0", IPSR.offset, 4, Interrupt.FQ.pending, IRQ)
+LEFT = FellAsleep(140, IRQ, "")
+
+
+def fault(time: int) -> FaultRecorded:
+    return replace(RECORD, time=time)
+
+
+def passed(time: int, head: int) -> RegisterWritten:
+    return replace(served(head), time=time, by=IRQ)
+
+
+@pytest.mark.parametrize(
+    ("events", "unread"),
+    [
+        ((fault(100), CAME, CLEARED, LEFT), 1),
+        ((fault(100), CAME, fault(115), CLEARED, LEFT), 2),
+        ((fault(100), CAME, CLEARED, passed(130, 1), LEFT), 0),
+        ((fault(100), CAME, fault(115), CLEARED, passed(130, 1), LEFT), 1),
+        ((fault(100), CAME, CLEARED, fault(125), passed(130, 1), LEFT), 0),
+        ((fault(100), CAME, CLEARED, LEFT, passed(150, 1)), 0),
+        ((fault(100), CAME, CLEARED, LEFT, switched(False)), 0),
+        ((fault(100), CAME, CLEARED, LEFT, replace(CAME, time=150)), 0),
+        ((fault(100), CAME, CLEARED, FellAsleep(140, "cpu0.t", "")), 0),
+        ((fault(100), CAME, replace(CLEARED, value=Interrupt.CQ.pending), LEFT), 0),
+        ((fault(100), CLEARED, LEFT), 0),
+        ((fault(100), CAME, CLEARED, replace(LEFT, time=196)), 0),
+    ],
+)
+def test_a_record_that_was_there_when_its_interrupt_was_cleared_is_read(events: tuple[object, ...], unread: int):
+    """Unless another interrupt came, whoever serves them may yet move `fqh`, or the queue is off."""
+    violations = judged(FaultRing, FAULTS, switched(True), *events, RunEnded(200), bounds=Bounds(store_ps=5))
+    assert [each.signature for each in violations] == ["fault-ring: records are never read"] * bool(unread)
+    assert all(f" has {unread} of its records unread" in each.message for each in violations)
 
 
 # --- Device contexts -------------------------------------------------------------------------------------------------

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 import cosim
-from cosim.events import KernelLog, Leaked
+from cosim.events import ContextChanged, KernelLog, Leaked, NumberLost
 from cosim.oracles import LeakedMemory, Violation
 from cosim.oracles.bounds import Bounds
+from cosim.spec.translation import DcTa
+from cosim.sw.driver.device import IN_DOUBT, IommuDevice
+from cosim.sw.driver.driver import Driver
+from cosim.sw.driver.numbers import lost_numbers
+from cosim.sw.driver.policies.pscid import PerIommuPscids, Shared
+from cosim.units.quantities import MS, US
+from tests.oracles.judging import Small
+from tests.oracles.judging import judged as books_judged
 
 MOVES = """\
 parts:
@@ -87,3 +97,99 @@ def test_after_an_oops_what_the_thread_held_is_not_judged() -> None:
     assert not judged(oops, KernelLog(2, "cpu1.u", "warning", "page allocation failure"), LEAKED)
     assert judged(KernelLog(1, "cpu0.t", "error", "no memory"), LEAKED)
     assert judged(KernelLog(1, "cpu0.t", "warning", "page allocation failure"), LEAKED)
+
+
+# --- PSCIDs -----------------------------------------------------------------------------------------------------------
+
+LOST = NumberLost(500_000, "PSCIDs of iommu0", "iommu0", 3)
+
+
+def test_a_pscid_that_no_context_names_is_lost() -> None:
+    valid = ContextChanged(3, "iommu0", 1, "tc", 1)
+    names = [ContextChanged(1, "iommu0", 1, "ta", DcTa.of(pscid=3)), ContextChanged(2, "iommu0", 1, "fsc", 8 << 60)]
+    elsewhere = [replace(each, who="iommu1") for each in (*names, valid)]
+    assert [each.signature for each in books_judged(LeakedMemory, LOST)] == ["leaked-memory: a PSCID is lost"]
+    assert not books_judged(LeakedMemory, *names, valid, LOST)
+    assert books_judged(LeakedMemory, *elsewhere, LOST)
+    assert not books_judged(LeakedMemory, *elsewhere, replace(LOST, iommu=""))
+    assert books_judged(LeakedMemory, *names, LOST), "the context is not valid"
+    assert not books_judged(LeakedMemory, KernelLog(1, "cpu0.t", "oops", "null pointer"), LOST)
+
+
+class Lossy(Shared):
+    """The number of a domain that is freed is not given back."""
+
+    async def died(self, driver, domain):  # type: ignore[no-untyped-def]
+        await driver.policies.tables.free(driver, domain)
+
+
+class LossyTags(PerIommuPscids):
+    """A number that is taken for a device is not given back."""
+
+    async def drop(self, driver, iommu, domain):  # type: ignore[no-untyped-def]
+        tag = await self._find(iommu, domain)
+        await tag.list.delete()
+        await driver.kernel.pages.delete(tag)
+
+
+@pytest.mark.parametrize(
+    ("pscid", "lost"),
+    [
+        (Shared, []),
+        (PerIommuPscids, []),
+        (Lossy, [("", 4)]),
+        (LossyTags, [("iommu0", 2), ("iommu0", 3), ("iommu1", 1)]),
+    ],
+)
+def test_a_number_that_is_taken_and_that_no_object_names_is_found(pscid: type[Shared], lost: list[object]) -> None:
+    small = Small(
+        sets=["driver.pscid=per-iommu", "driver.bonds=holds-iommu"] if issubclass(pscid, PerIommuPscids) else []
+    )
+    driver = small.runtime.driver
+    assert isinstance(driver, Driver)
+    driver.policies = replace(driver.policies, pscid=pscid())
+    small.make("other")
+    small.make("third")
+    assert not lost_numbers(driver, small.system.kernel.stored())
+    small.move("nic1", "other")
+    small.move("nic1", "third")
+    small.move("nic2", "third")
+    small.free("other")
+    assert [each[1:] for each in lost_numbers(driver, small.system.kernel.stored())] == lost
+    small.system.end([])
+    assert small.signatures == ["leaked-memory: a PSCID is lost"] * bool(lost)
+
+
+def test_a_number_is_not_judged_while_a_thread_may_hold_it_or_has_died() -> None:
+    for state in ("_running", "kernel.died"):
+        small = Small()
+        driver = small.runtime.driver
+        assert isinstance(driver, Driver)
+        small.do(driver.policies.pscid.ids(driver).alloc())
+        attrgetter(state)(small.system)["cpu0.t"] = "null pointer"
+        small.system.end([])
+        assert not small.signatures
+
+
+def test_after_a_failed_fence_and_before_a_callback_has_returned_no_number_is_lost() -> None:
+    small = Small()
+    driver, kernel = small.runtime.driver, small.system.kernel
+    assert isinstance(driver, Driver)
+    small.do(driver.policies.pscid.ids(driver).alloc())
+    assert [each.number for each in lost_numbers(driver, {})] == [4]
+
+    async def nothing() -> None:
+        """Nothing."""
+
+    small.do(kernel.rcu.call(nothing), wait_ps=5 * US)
+    assert not lost_numbers(driver, {})
+    small.wait(100 * MS)
+    assert lost_numbers(driver, {})
+    (iommu,) = (one for one in kernel.pages.in_use() if one.purpose == "IommuDevice" and _is_first(driver, one.address))
+    assert not lost_numbers(driver, {int(IommuDevice(iommu.address).state.address): IN_DOUBT})
+    kernel.pages.quarantine(next(one.address for one in kernel.pages.in_use() if one.purpose == "Bond"), "a fence")
+    assert not lost_numbers(driver, {})
+
+
+def _is_first(driver: Driver, address: int) -> bool:
+    return driver.hardware(IommuDevice(address)).name == "iommu0"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cosim.sim.operations import Work
+from cosim.spec.translation import Fsc
 from cosim.sw.iommu_ops import Device, Domain, DomainKind, Gather, Hardware, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.kernel import Kernel
@@ -123,6 +124,9 @@ class FakeDriver:
     async def flush_iotlb_all(self, domain: Domain) -> None:
         self.calls.append(f"flush {domain.name}")
         await Work(100_000)
+
+    def table(self, domain: Domain, word: Callable[[int], int]) -> Fsc | None:
+        return None
 
     def translate(self, domain: str, iova: int) -> int | None:
         for start, (address, size) in self.tables[domain].items():

@@ -76,6 +76,9 @@ class SmallCpu:
         self.wake(thread)
         return ops.ThreadView(thread.name, self.path)
 
+    def stored(self) -> dict[int, int]:
+        return {}
+
     def message(self, vector: int) -> None:
         if vector not in self.pending:
             self.pending.append(vector)

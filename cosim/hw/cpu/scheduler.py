@@ -11,6 +11,7 @@ from cosim.hw.cpu.interruption import Interruption
 from cosim.hw.cpu.lines import Lines
 from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.cpu.ordering import Rules
+from cosim.hw.cpu.pending_writes import STORE
 from cosim.hw.cpu.thread import Thread, ThreadState
 from cosim.hw.cpu.timed_hart import TimedHart
 from cosim.sim.cpu_steps import BLOCKED, IDLE, LEAVE, STALLED, Delay, Leave, Steps, Wait
@@ -112,6 +113,11 @@ class Scheduler(TimedHart):
     def busy_ps(self) -> int:
         """How long threads have had the CPU, up to now."""
         return self._ran_ps + (0 if self._on_since is None else self.sim.now - self._on_since)
+
+    def stored(self) -> dict[int, int]:
+        """The words that it has stored and that have yet to take hold, by their addresses."""
+        pending = [entry for entry in self.hart.writes.pending if entry.kind == STORE and not entry.size % 8]
+        return {entry.address + 8 * n: word for entry in pending for n, word in enumerate(entry.words)}
 
     def clocks(self) -> dict[str, Instant]:
         """The clock of each thread, and of the interrupt handler that runs, by its name, at this moment."""

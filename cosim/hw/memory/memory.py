@@ -357,6 +357,14 @@ class Memory(Target):
         pages = range(address >> PAGE_LG2, address + size >> PAGE_LG2)
         return [word for page in pages for place in self._written.get(page, ()) if (word := get(place))]
 
+    def entries(self, address: int, size: int) -> list[tuple[int, int]]:
+        """Place and value of each word among `size` bytes that is not 0, untimed, by place; multiples of 8."""
+        get = self._words.get
+        if (address | size) & PAGE - 1:
+            return [(place, word) for place in range(address, address + size, 8) if (word := get(place))]
+        pages = range(address >> PAGE_LG2, address + size >> PAGE_LG2)
+        return sorted((place, word) for page in pages for place in self._written.get(page, ()) if (word := get(place)))
+
     def poke(self, address: int, size: int, value: int) -> None:
         """Change `size` bytes, untimed, as if they had always been so; watchers are called."""
         for offset in range(0, size, 8):

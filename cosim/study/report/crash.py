@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import traceback
 
-from cosim.study.run.users_code import NeverAwaited, is_users_file
+from cosim.study.run.users_code import NeverAwaited, Place, is_users_file
+from cosim.sw.contract import WrongAnswer
 
 
 def describe(error: BaseException) -> str:
@@ -16,6 +17,8 @@ def describe(error: BaseException) -> str:
         places = [(frame.filename, frame.lineno, frame.name) for frame in frames if is_users_file(frame.filename)]
         if isinstance(error, NeverAwaited):
             places = list(error.places)
+        elif isinstance(error, WrongAnswer):
+            places = [_place(error), *places]
         own = [f"  {file}:{line} in {name}" for file, line, name in places]
         return "\n".join([f"your code has failed: {where}", *own])
     inner = [f"  {frame.filename.split('/cosim/')[-1]}:{frame.lineno} in {frame.name}" for frame in frames[-6:]]
@@ -32,4 +35,12 @@ def describe(error: BaseException) -> str:
 def is_users(error: BaseException) -> bool:
     """Whether it came from, or through, a file that is neither cosim's nor a library's: a driver of the user's own."""
     frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, WrongAnswer) and is_users_file(_place(error)[0]):
+        return True
     return isinstance(error, NeverAwaited) or any(is_users_file(frame.filename) for frame in frames)
+
+
+def _place(error: WrongAnswer) -> Place:
+    """Where the method is written that has given a wrong answer."""
+    code = getattr(error.method, "__code__", None)
+    return (code.co_filename, code.co_firstlineno, code.co_name) if code else ("", 0, "")

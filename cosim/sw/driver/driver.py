@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cosim.events import CommandSent
 from cosim.spec.bits import ONES
+from cosim.spec.page import PAGE_LG2
 from cosim.spec.queues import Command
 from cosim.spec.registers import Interrupt
+from cosim.spec.translation import Fsc
 from cosim.sw.calls import Calls, Measured
+from cosim.sw.contract import answer_of
 from cosim.sw.driver import init
 from cosim.sw.driver.axes import Variant
 from cosim.sw.driver.costs import DriverCosts
@@ -155,15 +158,26 @@ class Driver:
         self, domain: Domain, iova: int, paddr: int, page_size: int, count: int, prot: Prot
     ) -> MapResult:
         """Map `count` pages of `page_size` (one of `domain.page_sizes`) from `iova` on; no core lock is held."""
-        return await self.policies.tables.map_pages(self, domain, iova, paddr, page_size, count, prot)
+        asked = self.policies.tables.map_pages
+        return answer_of(asked, await asked(self, domain, iova, paddr, page_size, count, prot), MapResult)
 
     async def unmap_pages(self, domain: Domain, iova: int, page_size: int, count: int, gather: Gather) -> int:
         """Clear the entries of a range; returns the bytes cleared, which ends at the first that is not mapped."""
-        return await self.policies.tables.unmap_pages(self, domain, iova, page_size * count, gather)
+        asked = self.policies.tables.unmap_pages
+        return answer_of(asked, await asked(self, domain, iova, page_size * count, gather), int)
 
     async def iova_to_phys(self, domain: Domain, iova: int) -> int:
         """Where `iova` leads; 0 if nowhere."""
-        return await self.policies.tables.iova_to_phys(self, domain, iova)
+        asked = self.policies.tables.iova_to_phys
+        return answer_of(asked, await asked(self, domain, iova), int)
+
+    def table(self, domain: Domain, word: Callable[[int], int]) -> Fsc | None:
+        """Where a domain's page table is, as `word` finds it in memory; None without one. Takes no time."""
+        if domain.kind is not DomainKind.PAGING:
+            return None
+        made = object_of(domain)
+        mode, root = word(int(made.mode.address)), word(int(made.root.address))
+        return Fsc.of(mode=mode, ppn=root >> PAGE_LG2) if root else None
 
     async def iotlb_sync(self, domain: Domain, gather: Gather) -> bool | None:
         """Flush what an unmap has gathered, wait for it, and free what was waiting for that; False if it failed."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from cosim.sim.loaded import Loaded
 from cosim.sim.operations import Oops
 from cosim.spec.pagetable import FIRST_STAGE, NAPOT_LG2, PAGE_LG2, SV39, Pte, Scheme
+from cosim.sw.contract import answer_of
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.domain import DomainObject
 from cosim.sw.kernel.errors import KernelError
@@ -94,7 +95,7 @@ async def new_table(driver: Skeleton, domain: DomainObject, entry: Cell, empty: 
     except KernelError:
         return None
     fresh = Pte.ppn.put(TABLE, page >> PAGE_LG2)
-    found = await publish(entry, empty, fresh)
+    found = answer_of(publish, await publish(entry, empty, fresh), Loaded)
     if found == empty:
         return Loaded(fresh, found.at)
     await driver.kernel.pages.free(page)

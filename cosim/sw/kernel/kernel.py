@@ -215,6 +215,10 @@ class Kernel:
         held += [allocation.address for allocation in kept]
         return unreachable(self.pages.memory, [*self.pages.in_use(), *kept], held)
 
+    def stored(self) -> dict[int, int]:
+        """The words that CPUs have stored and that have yet to take hold, by their addresses; takes no time."""
+        return {address: word for cpu in self.cpus.values() for address, word in cpu.stored().items()}
+
     def deadlocks(self) -> list[Deadlock]:
         """Which threads wait for a lock that never will be free, and which thread has it; takes no time."""
         return deadlocks(self._contexts.values(), self._lost_locks)

@@ -35,6 +35,9 @@ class PoisonedMemory(Protocol):
     def nonzero(self, address: int, size: int) -> list[int]:
         """The words there that are not 0."""
 
+    def entries(self, address: int, size: int) -> list[tuple[int, int]]:
+        """Place and value of each word there that is not 0, by place; none where there is no memory."""
+
     def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call` whenever the word at `address` changes; returns how to stop."""
 

@@ -174,6 +174,11 @@ class Rcu:
         """The objects that wait to be freed; takes no time."""
         return list(self._doomed)
 
+    @property
+    def has_called(self) -> bool:
+        """Whether each callback that was to be called has returned, but for those that free objects; takes no time."""
+        return self._calling.idle
+
     # --- Grace periods ---------------------------------------------------------------------------------------------
 
     async def _grace_periods(self) -> None:

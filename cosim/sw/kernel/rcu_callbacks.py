@@ -12,7 +12,7 @@ from cosim.sw.kernel.services import Services
 class Batch:
     """Callbacks that share grace periods: those that came before one begins are run after it, in order."""
 
-    __slots__ = ("_delay_ps", "_kernel", "_wait", "_waiting", "_word")
+    __slots__ = ("_called", "_delay_ps", "_kernel", "_wait", "_waiting", "_word")
 
     def __init__(self, kernel: Services, wait: Callable[[], Body], delay_ps: int) -> None:
         self._kernel = kernel
@@ -20,6 +20,12 @@ class Batch:
         self._delay_ps = delay_ps
         self._word = Cell(kernel.static(8))
         self._waiting: list[Callable[[], Body]] = []
+        self._called: list[Callable[[], Body]] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether no callback waits, or is yet to return; takes no time."""
+        return not self._waiting and not self._called
 
     async def add(self, callback: Callable[[], Body]) -> None:
         """Queue a callback; the grace period's first barrier orders the caller's earlier stores."""
@@ -34,9 +40,11 @@ class Batch:
                 await Sleep(self._delay_ps)
             await self._word.xchg(0)
             callbacks, self._waiting = self._waiting, []
+            self._called = callbacks
             if callbacks:
                 await self._wait()
             for callback in callbacks:
                 if self._kernel.sim.exploring:
                     await Touch("call", (int(self._word.address),), changes=True)
                 await callback()
+            self._called = []

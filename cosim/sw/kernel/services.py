@@ -31,6 +31,9 @@ class CpuLike(Protocol):
     def message(self, vector: int) -> None:
         """Raise an edge interrupt on the CPU."""
 
+    def stored(self) -> Mapping[int, int]:
+        """The words that it has stored and that have yet to take hold, by their addresses."""
+
 
 class LockProbes:
     """Where a kernel tells of its locks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from cosim.sim.operations import Oops
 from cosim.spec.page import PAGE, PAGE_LG2
@@ -328,6 +328,10 @@ class ObjectDriver:
     async def iova_to_phys(self, domain: Domain, iova: int) -> int:
         """See `IommuDriver`."""
         return await self.machine.run(await self._operation(domain, "iova_to_phys"), int(domain.object.address), iova)
+
+    def table(self, domain: Domain, word: Callable[[int], int]) -> Fsc | None:
+        """See `IommuDriver`: known once a device has entered the domain."""
+        return self._table_of(domain)
 
     async def iotlb_sync(self, domain: Domain, gather: Gather) -> bool | None:
         """See `IommuDriver`; an empty gather is flushed by nobody (iommu_iotlb_sync of Linux)."""

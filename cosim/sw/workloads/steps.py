@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from cosim.events import AddressAsked
 from cosim.sim.operations import StoreBlock
 from cosim.spec.pagetable import PAGE, PAGE_LG2, Pte
 from cosim.sw.kernel.errors import KernelError
@@ -123,7 +124,12 @@ class IovaToPhys(WorkloadOptions):
     """How many times; without end, if absent."""
 
     async def round(self, runtime: Runtime) -> None:
+        sim = runtime.kernel.sim
+        began = sim.now
         leads = int(await runtime.driver.iova_to_phys(runtime.place(self.domain), self.iova))
+        if asked := sim.probe(AddressAsked):
+            who = (await runtime.kernel.context()).thread
+            asked(AddressAsked(sim.now, who, self.domain, self.iova, leads, began))
         runtime.kernel.log("info", f"{self.iova:#x} of {self.domain} leads to {leads:#x}")
 
 

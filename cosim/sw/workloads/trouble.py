@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from cosim.events import Misused
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import Piece
 from cosim.sw.found import find
@@ -186,6 +187,9 @@ class Misuse(WorkloadOptions):
             if self.what == "unmap-twice":
                 await dma.unmap(iova, PAGE)
             elif self.what == "map-twice":
+                if misused := runtime.kernel.sim.probe(Misused):
+                    who = (await runtime.kernel.context()).thread
+                    misused(Misused(runtime.kernel.sim.now, who, self.domain, iova, PAGE))
                 await iommu_map(driver, dma.domain, iova, pieces[1].address, PAGE, Prot.READ)
                 leads = int(await driver.iova_to_phys(dma.domain, iova))
                 runtime.kernel.log(

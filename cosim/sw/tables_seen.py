@@ -1,0 +1,105 @@
+"""What page tables hold, looked up in memory for those who watch (`TableSeen`); nothing here takes time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from cosim.events import TableSeen
+from cosim.events.domains import SeenLeaf
+from cosim.spec.pagetable import FIRST_STAGE, NAPOT_LG2, PAGE_LG2, Pte, Scheme
+from cosim.sw.iommu_ops import Domain, IommuDriver
+from cosim.sw.kernel.kernel import Kernel
+from cosim.sw.kernel.objects import WORD
+
+FEW = 64
+"""So many entries are looked at one by one; of a table of which more are wanted, those that are not 0."""
+
+
+class TablesSeen:
+    """Looks at tables as they will be once what CPUs have stored has taken hold."""
+
+    def __init__(self, kernel: Kernel, driver: IommuDriver) -> None:
+        self._kernel, self._driver = kernel, driver
+        self.wanted = kernel.sim.probe(TableSeen)
+        """Whether anybody wants to know."""
+
+    def of_range(self, who: str, domain: Domain, iova: int, size: int) -> None:
+        """Tell what a domain's table holds for a range, if it is known where the table is."""
+        if self.wanted:
+            self._tell(who, domain, iova, size, self._kernel.stored())
+
+    def of_all(self, domains: Iterable[Domain]) -> None:
+        """Tell what the tables of these domains hold."""
+        if self.wanted:
+            stored = self._kernel.stored()
+            for domain in domains:
+                self._tell("", domain, 0, 1 << 64, stored)
+
+    def _tell(self, who: str, domain: Domain, iova: int, size: int, stored: dict[int, int]) -> None:
+        table = _Table(self._kernel, stored)
+        fsc = self._driver.table(domain, table.word)
+        scheme = None if fsc is None else FIRST_STAGE[0].get(fsc.mode)
+        if fsc is None or scheme is None or scheme.bare:
+            return
+        leaves = table.leaves(fsc.ppn << PAGE_LG2, scheme, iova, iova + size)
+        self.wanted(TableSeen(self._kernel.sim.now, who, domain.name, iova, size, tuple(leaves)))
+
+
+class _Table:
+    """One look at one table."""
+
+    def __init__(self, kernel: Kernel, stored: dict[int, int]) -> None:
+        self._memory, self._stored = kernel.pages.memory, stored
+
+    def word(self, address: int) -> int:
+        """A word of memory, as it will be."""
+        found = self._stored.get(address)
+        return self._memory.peek(address, WORD) if found is None else found
+
+    def leaves(self, root: int, scheme: Scheme, start: int, end: int) -> Iterator[SeenLeaf]:
+        """The valid leaves that map anything of `start` .. `end` (exclusive); of the upper half sign-extended."""
+        half = 1 << scheme.address_bits - 1
+        for first, last, above in ((0, half, 0), ((1 << 64) - half, 1 << 64, (1 << 64) - 2 * half)):
+            if max(first, start) < min(last, end):
+                wanted = max(first, start) - above, min(last, end) - above
+                for leaf in self._below((root,), scheme, scheme.levels - 1, 0, *wanted):
+                    yield leaf._replace(iova=leaf.iova + above)
+
+    def _below(
+        self, way: tuple[int, ...], scheme: Scheme, level: int, base: int, start: int, end: int
+    ) -> Iterator[SeenLeaf]:
+        """Of a table of `level`, the last one of `way`, whose first entry is for `base`."""
+        span = 1 << scheme.page_lg2(level)
+        first = max(0, (start - base) // span)
+        last = min(scheme.entries(level), -(-(end - base) // span))
+        for index, pte in self._entries(way[-1], first, last):
+            if not pte & Pte.v.mask:
+                continue
+            iova, address = base + index * span, Pte.ppn.get(pte) << PAGE_LG2
+            if pte & (Pte.r.mask | Pte.w.mask | Pte.x.mask):
+                mask = (1 << NAPOT_LG2) - 1 if pte & Pte.n.mask and not level else span - 1
+                yield SeenLeaf(iova, span, address & ~mask | iova & mask, _prot(pte), bool(pte & Pte.g.mask))
+            elif level and address not in way:  # what is no table may lead anywhere
+                yield from self._below((*way, address), scheme, level - 1, iova, start, end)
+
+    def _entries(self, table: int, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """The entries from `first` to before `last` that are not 0: index and value."""
+        stored, place = self._stored, table + WORD * first
+        found = self._memory.entries(*((place, WORD * (last - first)) if last - first <= FEW else (table, 512 * WORD)))
+        if stored:
+            values = dict(found)
+            for address in range(place, table + WORD * last, WORD):
+                if address in stored:
+                    values[address] = stored[address]
+            found = sorted(values.items())
+        for address, value in found:
+            index = (address - table) // WORD
+            if value and first <= index < last:
+                yield index, value
+
+
+def _prot(pte: int) -> str:
+    """What a device may do by a leaf: a request without a process is of user privilege."""
+    if not pte & Pte.u.mask:
+        return ""
+    return "r" * bool(pte & Pte.r.mask) + "w" * bool(pte & Pte.w.mask)
