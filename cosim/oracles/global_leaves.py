@@ -56,8 +56,8 @@ class GlobalLeaves(Oracle):
         """An IOMMU that was told to forget a leaf for a PSCID that a device can use, and not for all; else empty."""
         tags = self._tags
         for key in sorted(tags.of.get(domain, ())):
-            tag, nobodys = tags.tags[key], (key[0], -1)
-            used = tag.users and tag.domain == domain and tag.since < since and key[0] not in tags.off
+            holder, nobodys = tags.tags[key].holder(domain), (key[0], -1)
+            used = holder is not None and holder.since < since and key[0] not in tags.off
             if used and tags.flushed(key, leaf) >= since > tags.flushed(nobodys, leaf):
                 return key[0]
         return ""

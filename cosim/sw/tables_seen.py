@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 from cosim.events import TableSeen
 from cosim.events.domains import SeenLeaf
@@ -11,8 +12,10 @@ from cosim.sw.iommu_ops import Domain, IommuDriver
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.objects import WORD
 
+V, RWX = Pte.v.mask, Pte.r.mask | Pte.w.mask | Pte.x.mask
+
 FEW = 64
-"""So many entries are looked at one by one; of a table of which more are wanted, those that are not 0."""
+"""So many pages are walked to one by one, and so many entries of a table looked at; of more, those that are not 0."""
 
 
 class TablesSeen:
@@ -62,8 +65,31 @@ class _Table:
         for first, last, above in ((0, half, 0), ((1 << 64) - half, 1 << 64, (1 << 64) - 2 * half)):
             if max(first, start) < min(last, end):
                 wanted = max(first, start) - above, min(last, end) - above
-                for leaf in self._below((root,), scheme, scheme.levels - 1, 0, *wanted):
-                    yield leaf._replace(iova=leaf.iova + above)
+                if end - start <= FEW << PAGE_LG2:
+                    yield from self._one_by_one(root, scheme, above, *wanted)
+                else:
+                    for leaf in self._below((root,), scheme, scheme.levels - 1, 0, *wanted):
+                        yield leaf._replace(iova=leaf.iova + above)
+
+    def _one_by_one(self, root: int, scheme: Scheme, above: int, start: int, end: int) -> Iterator[SeenLeaf]:
+        """The same for a few pages, each as a walk finds it; their IOVAs are `above` more."""
+        stored, entries, steps = self._stored, self._memory.entries, _steps(scheme)
+        while start < end:
+            table = root
+            for level, lg2, mask in steps:
+                place = table + WORD * (start >> lg2 & mask)
+                if place in stored:
+                    pte = stored[place]
+                else:
+                    found = entries(place, WORD)
+                    pte = found[0][1] if found else 0
+                if not pte & V:
+                    break
+                if pte & RWX:
+                    yield _leaf(pte, level, above + (start >> lg2 << lg2), 1 << lg2)
+                    break
+                table = Pte.ppn.get(pte) << PAGE_LG2
+            start = (start >> lg2) + 1 << lg2
 
     def _below(
         self, way: tuple[int, ...], scheme: Scheme, level: int, base: int, start: int, end: int
@@ -73,12 +99,11 @@ class _Table:
         first = max(0, (start - base) // span)
         last = min(scheme.entries(level), -(-(end - base) // span))
         for index, pte in self._entries(way[-1], first, last):
-            if not pte & Pte.v.mask:
+            if not pte & V:
                 continue
             iova, address = base + index * span, Pte.ppn.get(pte) << PAGE_LG2
-            if pte & (Pte.r.mask | Pte.w.mask | Pte.x.mask):
-                mask = (1 << NAPOT_LG2) - 1 if pte & Pte.n.mask and not level else span - 1
-                yield SeenLeaf(iova, span, address & ~mask | iova & mask, _prot(pte), bool(pte & Pte.g.mask))
+            if pte & RWX:
+                yield _leaf(pte, level, iova, span)
             elif level and address not in way:  # what is no table may lead anywhere
                 yield from self._below((*way, address), scheme, level - 1, iova, start, end)
 
@@ -96,6 +121,18 @@ class _Table:
             index = (address - table) // WORD
             if value and first <= index < last:
                 yield index, value
+
+
+@cache
+def _steps(scheme: Scheme) -> tuple[tuple[int, int, int], ...]:
+    """From the root down: the level, log2 of what an entry spans, and the bits that are the index."""
+    return tuple((level, scheme.page_lg2(level), scheme.entries(level) - 1) for level in reversed(range(scheme.levels)))
+
+
+def _leaf(pte: int, level: int, iova: int, span: int) -> SeenLeaf:
+    address = Pte.ppn.get(pte) << PAGE_LG2
+    mask = (1 << NAPOT_LG2) - 1 if pte & Pte.n.mask and not level else span - 1
+    return SeenLeaf(iova, span, address & ~mask | iova & mask, _prot(pte), bool(pte & Pte.g.mask))
 
 
 def _prot(pte: int) -> str:
