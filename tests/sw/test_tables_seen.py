@@ -79,6 +79,7 @@ def test_a_leaf_is_found_with_its_frame_and_what_it_permits(machine: Machine) ->
         SeenLeaf(places[2], PAGE, FRAME, ""),
         SeenLeaf(places[3], PAGE, FRAME, "rw", True),
     ]
+    assert look(machine, AT + 7 * PAGE, 6 * PAGE) == look(machine), "a few pages are walked to one by one"
 
 
 def test_large_leaves_and_those_of_64_kib_lead_where_their_encoding_says(machine: Machine) -> None:
