@@ -101,6 +101,12 @@ def test_the_ring_is_used_in_order(events: tuple[object, ...], found: str):
     ]
 
 
+def test_of_a_ring_whose_place_was_never_written_nothing_is_said() -> None:
+    """As when an IOMMU has it hardwired."""
+    assert not judged(CommandRing, ON, sent(0), rung(1), fetched(0, 2), ILLEGAL, done(0), rung(0), OFF)
+    assert not judged(FaultRing, switched(True), RECORD, CAME, CLEARED, served(2), LEFT, RunEnded(200))
+
+
 def test_doorbells_that_overtake_one_another_are_seen():
     """Defect C10: two doorbells arrive in the other order; here one is simply rung again by a thread."""
     small = Small()

@@ -130,6 +130,18 @@ def test_what_an_earlier_domain_of_its_name_has_unmapped_is_none_of_the_new_ones
     assert found(FlushPromises, ATTACH, *MAP, BEGUN, *late) == []
 
 
+def test_what_a_domain_has_unmapped_stays_its_own_when_one_of_another_name_is_made() -> None:
+    unmap = [replace(each, time=each.time + 20) for each in (BEGUN, CLEARED, UNMAPPED)]
+    made, back = DomainMade(80, "theirs"), [Attaching(85, "t", "nic0", "mine", (1,), "iommu0"), *named(90, 7)]
+    kinds = ["PSCID in use again before the flush of what was unmapped meanwhile"]
+    assert found(FlushPromises, *LEFT[:2], *MAP, *LEFT[2:], *unmap, made, *back) == kinds
+    late = [UNMAPPED, made, replace(CLEARED, time=85)]
+    kinds = ["unmap returned before its leaf was cleared in memory"] * 4
+    assert found(FlushPromises, ATTACH, *MAP, BEGUN, *late) == kinds, "one for each page"
+    begun = [BEGUN, DomainMade(10, "theirs"), UNMAPPED]
+    assert found(FlushPromises, ATTACH, *named(1, 7), *MAP, *begun) == ["unmap returned, never invalidated"]
+
+
 @pytest.mark.parametrize(("attach", "kinds"), [("bond-first", []), ("no-old-flush", TAKEN)])
 def test_a_domain_that_is_freed_and_made_again_finds_the_pscid_flushed(attach: str, kinds: list[str]) -> None:
     small = Small(sets=[f"driver.attach={attach}"])

@@ -8,7 +8,7 @@ import pytest
 
 from cosim.events import TableSeen
 from cosim.events.domains import SeenLeaf
-from cosim.sim.operations import Fence, Store
+from cosim.sim.operations import Fence, Store, StoreBlock
 from cosim.spec.page import PAGE, PAGE_LG2
 from cosim.spec.pagetable import Pte
 from cosim.spec.translation import Fsc, IosatpMode
@@ -124,12 +124,14 @@ def test_stores_that_have_yet_to_take_hold_count(machine: Machine) -> None:
     seen: list[list[int]] = []
 
     async def body() -> None:
+        await StoreBlock(LAST + 8 * 20, (entry(RW, FRAME), entry(RW, FRAME)))
         await Store(LAST + 8 * 7, 0)
         await Store(LAST + 8 * 9, entry(RW, FRAME))
-        assert machine.memory.peek(LAST + 8 * 7, 8), "it is in the store buffer yet"
+        held = [machine.memory.peek(LAST + 8 * n, 8) for n in (7, 9, 20, 21)]
+        assert held == [entry(RW, FRAME), 0, 0, 0], "they are in the store buffer yet"
         seen.append([leaf.iova for leaf in look(machine)])
         seen.append([leaf.iova for leaf in look(machine, AT, PAGE * 9)])
         await Fence("w", "w")
 
     machine.run(body())
-    assert seen == [[AT + 9 * PAGE], []]
+    assert seen == [[AT + n * PAGE for n in (9, 20, 21)], []]

@@ -133,10 +133,14 @@ class TestWhatIsNotReported:
         bench = recorder(log2_entries=1)
         seen: list[FaultRecorded] = []
         bench.sim.probe(FaultRecorded).watch(seen.append)
-        bench.report(MISSING, read()), bench.report(MISSING, read()), bench.report(Fault(Cause.DDT_NOT_VALID), read())
-        assert [(event.cause, event.recorded) for event in seen] == [(13, True), (13, False), (258, False)]
-        assert (seen[0].who, seen[0].device_id, seen[0].iova, seen[0].ttyp) == ("iommu0", 5, 0x4000_0123, 2)
-        assert bench.faults.causes == {13: 2, 258: 1}
+        kept_back = Fault(Cause.READ_PAGE_FAULT, dtf=True)
+        for fault in (kept_back, MISSING, MISSING, Fault(Cause.DDT_NOT_VALID)):
+            bench.report(fault, read())
+        told = [(event.cause, event.recorded, event.reported) for event in seen]
+        assert told == [(13, False, False), (13, True, True), (13, False, True), (258, False, True)]
+        assert {(each.who, each.device_id, each.iova, each.ttyp) for each in seen} == {("iommu0", 5, 0x4000_0123, 2)}
+        assert bench.faults.causes == {13: 3, 258: 1}
+        assert (bench.faults.kept_back, bench.faults.recorded, bench.faults.lost) == (1, 1, 2)
 
 
 class TestOverflow:

@@ -357,6 +357,21 @@ def test_defective_hardware_caches_invalid_contexts_until_they_are_invalidated()
     assert system.causes() == [Cause.DDT_NOT_VALID] * 2
 
 
+@pytest.mark.parametrize("kind", ["access_fault", "corrupt"])
+@pytest.mark.parametrize("leaf", [False, True], ids=["context", "leaf"])
+def test_even_defective_hardware_keeps_nothing_of_an_entry_that_it_could_not_read(leaf: bool, kind: str) -> None:
+    system = System(defects={"cache_invalid": True})
+    space = system.space()
+    if leaf:
+        system.context(1, system.dc(space))
+    system.memory.fault(kind, space.pte(0x1000) if leaf else system.ddte(1), 8)  # type: ignore[arg-type]
+    assert system.translate(0x1000).status is not Status.SUCCESS
+    system.memory.clear_faults()
+    system.context(1, system.dc(space))
+    space.map(0x1000, DATA)
+    assert system.translate(0x1000).status is Status.SUCCESS
+
+
 @pytest.mark.parametrize("write", [False, True])
 @pytest.mark.parametrize(("pas", "status"), [(31, Status.ACCESS_FAULT), (32, Status.SUCCESS)])
 def test_an_address_of_more_bits_than_the_iommu_has_is_refused_though_something_is_there(
