@@ -191,5 +191,18 @@ def test_after_a_failed_fence_and_before_a_callback_has_returned_no_number_is_lo
     assert not lost_numbers(driver, {})
 
 
+def test_a_number_in_any_word_of_what_is_the_users_own_is_not_lost() -> None:
+    small = Small()
+    driver, kernel = small.runtime.driver, small.system.kernel
+    assert isinstance(driver, Driver)
+    small.do(driver.policies.pscid.ids(driver).alloc())
+    small.do(kernel.pages.kmalloc(64, purpose="Mine"))
+    (lost,) = lost_numbers(driver, {})
+    (mine,) = (one for one in kernel.pages.in_use() if one.purpose == "Mine")
+    for offset in (0, 8, mine.size - 8):
+        assert not lost_numbers(driver, {mine.address + offset: lost.number})
+    assert lost_numbers(driver, {mine.address + mine.size: lost.number}) == [lost]
+
+
 def _is_first(driver: Driver, address: int) -> bool:
     return driver.hardware(IommuDevice(address)).name == "iommu0"

@@ -46,6 +46,7 @@ def test_the_most_of_a_window_includes_those_who_were_inside_when_it_opened_and_
     visits = [(0, 5), (0, 30), (10, 20), (40, 5)]
     assert [told(visits, opened, 60).most for opened in (0, 7, 15, 35)] == [2, 2, 2, 1]
     assert told([(0, 5), (0, 5), (0, 30)], 20, 60).most == 1
+    assert told([], 0, 60).most == Occupancy().most == 0, "of a window that was never opened as well"
 
 
 @settings(derandomize=True, deadline=None)

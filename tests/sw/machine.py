@@ -6,7 +6,7 @@ Every operation takes `STEP` picoseconds, so that tests can count; `cosim.hw.cpu
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cosim.events import FreedTouched, KernelLog
@@ -297,6 +297,7 @@ class Machine:
         *,
         size: int = 16 * MIB,
         nodes: int = 1,
+        cpu_nodes: Mapping[str, int] | None = None,
         model: str = "",
         preempt: str = "full",
         sim: Sim | None = None,
@@ -319,7 +320,7 @@ class Machine:
         self.sim.probe(KernelLog).watch(lambda event: self.log.append(f"{event.level}: {event.text}"))
         self.sim.probe(FreedTouched).watch(self.touched.append)
         regions = [Region(BASE + node * size // nodes, size // nodes, node) for node in range(nodes)]
-        self.kernel = Kernel(self.sim, self.cpus, regions, self.memory, options)
+        self.kernel = Kernel(self.sim, self.cpus, regions, self.memory, options, nodes=cpu_nodes)
 
     def start(self, body: ops.Body, cpu: str = "cpu0", name: str = "t") -> None:
         self.kernel.start(cpu, name, body)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from cosim.events import Unmapped
+from cosim.events import FlushGivenUp, Unmapped
 from cosim.sim.chooser import Scheduled
 from cosim.sim.operations import Sleep, Store, Work
 from cosim.sim.simulation import Sim
 from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import Domain, Gather
-from cosim.sw.iova import IovaAllocator
+from cosim.sw.iova import IovaAllocator, IovaOptions
 from cosim.sw.runtime import Runtime
 from cosim.units.quantities import MS, US, S
 from tests.sw.fake_driver import FakeDriver
@@ -41,11 +41,17 @@ class LazyDriver(FakeDriver):
 
 
 class Bench:
-    def __init__(self, model: str = "", kind: type[FakeDriver] = LazyDriver, sim: Sim | None = None) -> None:
+    def __init__(
+        self,
+        model: str = "",
+        kind: type[FakeDriver] = LazyDriver,
+        sim: Sim | None = None,
+        options: IovaOptions | None = None,
+    ) -> None:
         self.machine = Machine(model=model, sim=sim)
         self.driver = kind(self.machine.kernel)
         self.core = IommuCore(self.machine.kernel, self.driver)
-        self.dma = DmaDomain(self.core, self.machine.run(self.core.domain_alloc("shared")))
+        self.dma = DmaDomain(self.core, self.machine.run(self.core.domain_alloc("shared")), options)
         self.machine.run(self.dma.be_lazy())
         self.unmapped: list[Unmapped] = []
         self.machine.sim.probe(Unmapped).watch(self.unmapped.append)
@@ -292,6 +298,24 @@ def test_a_flush_that_fails_keeps_what_waited_and_the_next_one_frees_what_came_s
     assert len(bench.flushes()) == 2
     assert len(bench.unmapped) == 1
     assert not bench.machine.log
+
+
+class FailingLater(LazyDriver):
+    """A driver whose second flush fails."""
+
+    async def flush_iotlb_all(self, domain: Domain) -> bool | None:  # type: ignore[override]
+        await super().flush_iotlb_all(domain)
+        return len(self.named("flush")) != 2
+
+
+def test_all_that_waits_is_given_up_also_where_the_ring_begins_again() -> None:
+    """A ring of 4 entries holds 3: the first 3 are flushed, the next given up; the timer flushes what is left."""
+    bench = Bench(kind=FailingLater, options=IovaOptions(flush_entries=4))
+    given_up: list[int] = []
+    bench.machine.sim.probe(FlushGivenUp).watch(lambda event: given_up.append(event.iova))
+    iovas = bench.machine.run(bench.rounds(7))
+    assert [event.iova for event in bench.unmapped] == iovas[:3] + iovas[6:]
+    assert given_up == iovas[3:6]
 
 
 PTE = BASE + (8 << 20)

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from cosim.events import Attached, CallDone, ObjectAllocated
+from cosim.events import Attached, CallDone, DomainMade, ObjectAllocated
 from cosim.sim.chooser import Scheduled
 from cosim.sim.operations import Sleep
 from cosim.sim.simulation import Sim
@@ -47,6 +47,14 @@ class Bench:
     def domain(self, device: str) -> str:
         found = self.machine.run(self.core.domain_of(device))
         return "none" if found is None else found.name
+
+
+def test_each_domain_is_told_of_once_it_is_there() -> None:
+    bench = Bench()
+    made: list[str] = []
+    bench.machine.sim.probe(DomainMade).watch(lambda event: made.append(event.domain))
+    bench.machine.run(bench.core.domain_alloc("c"))
+    assert made == ["c"]
 
 
 def test_a_device_returns_to_its_default_domain_when_it_is_detached() -> None:

@@ -19,8 +19,9 @@ from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads.waiting import Compute
 from cosim.sw.workloads.workload import WorkloadOptions
-from cosim.units.quantities import MS, US
+from cosim.units.quantities import MIB, MS, US
 from tests.sw.bench import TOP, Bench, workload
+from tests.sw.machine import BASE
 
 
 class Prepared(Bench):
@@ -198,6 +199,14 @@ def test_scribbled_pages_are_given_out_as_they_were_left() -> None:
     leads_to = entry >> 10 << 12
     assert leads_to not in (piece.address, 0)
     assert bench.buffers() == 1, "and everything else is free"
+
+
+def test_a_scribble_fills_its_pages_to_their_ends_and_no_others() -> None:
+    bench = Bench().run(workload("scribble", pages=2), workload("map", domain="shared", buffer="x", start="1 ms"))
+    peek, (piece,) = bench.kernel.pages.memory.peek, bench.runtime.buffers["x"].pieces
+    entry = peek(piece.address, 8)
+    ends = [(peek(at, 8), peek(at + PAGE - 8, 8)) for at in range(BASE, BASE + 16 * MIB, PAGE)]
+    assert [end for end in ends if entry in end] == [(entry, entry)] * 2
 
 
 # --- What is prepared ------------------------------------------------------------------------------------------------

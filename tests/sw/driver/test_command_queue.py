@@ -138,9 +138,9 @@ def test_a_fence_is_not_done_while_cqh_shows_what_is_no_index() -> None:
 def test_there_is_no_room_while_cqh_shows_what_is_no_index(variant: str) -> None:
     machine = Machine(variant, iommu={"geometry": {"cq_log2": 2, "fq_log2": 8}})
     machine.boot()
-    iommu = machine.core.iommus["iommu0"]
+    iommu, registers = machine.core.iommus["iommu0"], machine.iommus[0].registers
     machine.iommus[0].commands.stall(machine.sim.now, 1 * S)
-    rung = doorbells(machine)
+    rung, head = doorbells(machine), registers.cqh
 
     async def send() -> None:
         for _ in range(4):
@@ -149,9 +149,12 @@ def test_there_is_no_room_while_cqh_shows_what_is_no_index(variant: str) -> None
     machine.start(send())
     machine.go(machine.sim.now + 20 * US)
     for shown in (4, 0xFFFF_FFFF):
-        machine.iommus[0].registers.put(CQH, shown)
+        registers.put(CQH, shown)
         machine.go(machine.sim.now + 100 * US)
         assert len(rung) == 3
+    registers.put(CQH, (head + 1) % 4)
+    machine.go(machine.sim.now + 100 * US)
+    assert len(rung) == 4, "it has gone on looking"
 
 
 OVERTAKEN = {"cpu0.a.mw#0": 2}

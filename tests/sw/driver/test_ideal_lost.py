@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from cosim.spec.queues import Iotinval
+from cosim.sw.driver.device import GONE, IN_DOUBT
 from cosim.sw.iommu_map import iommu_map, iommu_unmap, iommu_unmap_fast
 from cosim.sw.iommu_ops import Gather
 from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import KIB, MIB, MS, S
-from tests.sw.driver.expected import PAGE
+from tests.sw.driver.expected import PAGE, context
 from tests.sw.driver.machine import Machine
-from tests.sw.driver.test_ideal import BOTH, DATA, IOVA, stalled
+from tests.sw.driver.test_ideal import BOTH, DATA, FENCE, IOVA, stalled
 
 
 def test_a_lost_command_is_no_success_of_the_fence_behind_it() -> None:
@@ -108,6 +109,27 @@ def test_a_large_page_that_an_iommu_may_still_use_is_kept_to_its_end(size: int, 
     start = machine.run(leave())
     kept = sorted(known.address for known, _ in pages.quarantined if known.purpose == "buffer")
     assert kept == [*range(start, start + size, step)]
+
+
+@pytest.mark.parametrize(("state", "told"), [(0, False), (GONE, False), (IN_DOUBT, True), (GONE | IN_DOUBT, True)])
+def test_an_iommu_in_doubt_alone_is_told_of_a_context_that_was_not_valid(state: int, told: bool) -> None:
+    machine = Machine("ideal")
+    domain = machine.boot()
+    machine.run(machine.core.probe_device("dev1", (2,), "iommu0"))
+    machine.run(machine.core.iommus["iommu0"].state.store(state))
+    machine.trace()
+    machine.run(machine.core.attach("dev1", domain))
+    assert machine.commands() == ([context(2), FENCE] if told else [])
+
+
+def test_an_untranslated_device_leaves_no_domain_in_doubt_when_its_fence_fails() -> None:
+    machine = Machine("ideal")
+    machine.boot()
+    machine.run(machine.core.replace("dev0", machine.driver.identity))
+    machine.iommus[0].commands.stall(machine.sim.now, 1000 * S)
+    machine.run(machine.core.release_device("dev0"))
+    assert [line.split(": ", 2)[2] for line in machine.log] == ["hardware error: command execution timed out"]
+    assert not machine.kernel.pages.quarantined
 
 
 def test_a_context_whose_command_was_lost_is_not_forgotten_by_the_fence_behind_it() -> None:

@@ -23,10 +23,10 @@ DATA = DRAM + SIZE // 2
 BOTH = Prot.READ | Prot.WRITE
 
 
-def mapped(variant: str, size: int, cpus: int = 1, iova: int = IOVA) -> tuple[Machine, Domain]:
+def mapped(variant: str, size: int, cpus: int = 1, iova: int = IOVA, address: int = DATA) -> tuple[Machine, Domain]:
     machine = Machine(variant, cpus=cpus)
     domain = machine.boot()
-    machine.run(iommu_map(machine.driver, domain, iova, DATA, size, BOTH))
+    machine.run(iommu_map(machine.driver, domain, iova, address, size, BOTH))
     return machine, domain
 
 
@@ -50,6 +50,22 @@ def test_a_table_that_a_large_page_replaces_is_freed_behind_a_fence(variant: str
 
     machine.run(replace())
     assert seen[-3:] == ["iotinval_vma", "iofence", "table"]
+
+
+def test_tables_of_all_that_is_gathered_are_freed_behind_one_flush() -> None:
+    machine, domain = mapped("current", 2 * HUGE, iova=IOVA, address=DATA + 16 * PAGE)
+    tables = machine.kernel.pages.purposes()["table"]
+    seen = flushed_and_freed(machine)
+
+    async def unmap_each() -> None:
+        gather = Gather()
+        for iova in (IOVA, IOVA + HUGE):
+            assert await machine.driver.unmap_pages(domain, iova, HUGE, 1, gather) == HUGE
+        await machine.driver.iotlb_sync(domain, gather)
+
+    machine.run(unmap_each())
+    assert seen[-3:] == ["iofence", "table", "table"]
+    assert tables - machine.kernel.pages.purposes()["table"] == 2 * PAGE
 
 
 @pytest.mark.parametrize("size", [HUGE, 16 * PAGE])

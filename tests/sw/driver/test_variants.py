@@ -17,7 +17,7 @@ from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.own import VariantError
 from cosim.sw.driver.policies import attach, attach_defects, invalidate, pscid
 from cosim.sw.driver.table import CELLS, ROWS
-from cosim.sw.driver.variants import load_variant, variant
+from cosim.sw.driver.variants import called, load_variant, variant
 from cosim.sw.steps import steps
 from cosim.units.quantities import MS
 from tests.sw.machine import Machine
@@ -145,6 +145,13 @@ def test_one_cell_can_be_changed() -> None:
     row = variant("merged", {"attach": "context-first"})
     assert isinstance(row.attach, attach_defects.ContextFirst)
     assert row.invalidate == load_variant("merged").invalidate
+
+
+def test_a_row_and_what_was_changed_in_it_are_called_as_they_are_set() -> None:
+    cells = {"queue": "locked", "attach": {"policy": "bond-first", "without": ["barrier", "iodir_of_old"]}}
+    wanted = "merged queue=locked attach=bond-first attach.without=barrier,iodir_of_old"
+    assert called(load_variant("merged"), cells) == wanted
+    assert called(load_variant("merged"), {"invalidate": {"fence_ps": "10 ms"}}) == "merged invalidate.fence_ps=10 ms"
 
 
 def test_a_policys_own_numbers_can_be_changed() -> None:

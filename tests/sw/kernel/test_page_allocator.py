@@ -135,16 +135,18 @@ def test_zeroing_a_page_is_one_operation() -> None:
 
 
 def test_each_page_is_told_of_with_its_size_node_and_purpose() -> None:
-    machine = Machine(nodes=2)
+    machine = Machine(nodes=2, cpu_nodes={"cpu0": 1})
     events: list[object] = []
     machine.sim.probe(PageAllocated).watch(lambda e: events.append((e.size, e.node, e.purpose, e.who)))
     machine.sim.probe(PageFreed).watch(lambda e: events.append((e.size, e.purpose, e.who)))
 
     async def body() -> None:
-        await machine.kernel.pages.free(await machine.kernel.pages.alloc(1, node=1, purpose="ring"))
+        for node in (0, None):  # that of the CPU
+            await machine.kernel.pages.free(await machine.kernel.pages.alloc(1, node=node, purpose="ring"))
 
     machine.run(body())
-    assert events == [(2 * PAGE, 1, "ring", "cpu0.main"), (2 * PAGE, "ring", "cpu0.main")]
+    freed = (2 * PAGE, "ring", "cpu0.main")
+    assert events == [(2 * PAGE, 0, "ring", "cpu0.main"), freed, (2 * PAGE, 1, "ring", "cpu0.main"), freed]
 
 
 def test_a_full_node_falls_back_to_the_nearest_and_a_full_machine_is_out_of_memory() -> None:

@@ -64,6 +64,7 @@ def test_nothing_is_left_of_an_iommu_that_has_gone_or_of_a_probe_without_memory(
     failed = machine.run(comes_and_goes())
     assert failed == (errno.ENOMEM if fails < 10 else 0)
     assert machine.kernel.pages.purposes() == before
+    assert not objects_of(machine).machine.messages
     for _ in range(2):
         machine.boot()
         assert machine.read(1, IOVA) is None

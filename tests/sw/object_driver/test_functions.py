@@ -19,6 +19,7 @@ from cosim.sw.object_driver.machine import LINK
 from cosim.sw.object_driver.patience import ROUNDS
 from cosim.sw.object_driver.structures import Structures
 from cosim.units.quantities import US
+from tests.sw.machine import Machine
 from tests.sw.object_driver.test_running import IMAGE, Loaded, line_of
 
 DEVICE = 0x8100_0000
@@ -128,6 +129,13 @@ def test_a_probe_that_gives_up_says_why_and_returns_its_error(error: int, name: 
     loaded.machine.sim.probe(KernelLog).watch(lambda event: told.append((event.level, event.who, event.text)))
     assert loaded.call("trouble_gives_up", DEVICE, -error, 7) & 0xFFFF_FFFF == (1 << 32) - error
     assert told == [("error", "iommu0", f"error -{name}: no clock 7")]
+
+
+@pytest.mark.parametrize(("asked_for", "wanted"), [(0, 0), (1, 1), (2, 2), (-1, 1)])
+def test_pages_are_of_the_node_that_is_asked_for_or_of_the_callers(asked_for: int, wanted: int) -> None:
+    loaded = Loaded(Machine(nodes=3, cpu_nodes={"cpu0": 1}))
+    page = loaded.machine.run(asked(loaded, "iommu_alloc_pages_node_sz", asked_for, 0, 4096))
+    assert [known.node for known in loaded.kernel.pages.in_use() if known.address == page] == [wanted]
 
 
 def test_rcu_watches_and_a_lock_that_is_asked_about_is_held() -> None:

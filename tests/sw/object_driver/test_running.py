@@ -31,8 +31,8 @@ IMAGE = load_objects([DRIVER / f"{name}.o" for name in ("queue", "domain", "trou
 class Loaded:
     """The small machine with the driver loaded; `asked` are the operations of memory that its code asks for."""
 
-    def __init__(self) -> None:
-        self.machine = Machine()
+    def __init__(self, machine: Machine | None = None) -> None:
+        self.machine = machine or Machine()
         self.kernel = self.machine.kernel
         self.driver = Running(self.kernel, IMAGE, DriverCosts())
         self.word = self.kernel.static(8)
