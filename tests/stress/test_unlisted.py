@@ -1,6 +1,8 @@
 """The program that looks for what no page lists: it sees what is not listed, and takes what is listed for known."""
 
 import json
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from cosim.study.pool import Record
 from cosim.study.run.run import Point
 from cosim.system.load import load
 from tests.stress import unlisted
-from tests.stress.unlisted import DRIVERS, FINDINGS, Seen, judged, listed, main
+from tests.stress.unlisted import DRIVERS, FINDINGS, Seen, judged, listed, main, other_latencies
 
 SIGNATURE = "flush-promises: unmap returned, invalidated but not fenced"
 
@@ -46,6 +48,13 @@ def test_a_violation_that_is_not_listed_is_told_with_its_command_and_not_looked_
     monkeypatch.setattr(unlisted, "one", None)
     assert main(["concurrent_attach", "--drivers", "v2", *rest]) == 1
     assert capsys.readouterr().out == told
+
+
+def test_a_point_with_other_latencies_has_them_and_the_command_that_makes_it() -> None:
+    (point,) = other_latencies("two_iommus", "merged", 1)
+    words = shlex.split(point.command)
+    sets = [value for option, value in pairwise(words) if option == "-s"]
+    assert load("two_iommus", driver="merged", sets=sets) == point.topology
 
 
 def test_what_is_expected_of_a_run_has_to_hold_in_a_perturbed_one() -> None:

@@ -26,7 +26,7 @@ import cosim
 from cosim.hw.iommu.options import DefectOptions
 from cosim.study.pool import Pool, Record
 from cosim.study.run.run import Point, command_line
-from cosim.system.load import as_source
+from cosim.system.load import as_source, load
 from tests.topologies.latencies import scaled
 from tests.topologies.running import RUN
 
@@ -102,12 +102,12 @@ def schedules(topology: str, driver: str, actions: list[str], count: int, seed: 
 def other_latencies(topology: str, driver: str, count: int) -> Iterator[Point]:
     """Points with random latencies of the hardware."""
     source = as_source(topology)
-    plain = cosim.load(source, driver=driver)
+    plain = load(source, driver=driver)
     for number in range(count):
         changes = scaled(plain, number, *FACTORS)
         sets = [f"{path}={value}" for path, value in changes.items()]
         command = command_line(topology, driver=driver, sets=sets)
-        yield Point(cosim.load(source, driver=driver, set=changes), topology, (), command)
+        yield Point(load(source, driver=driver, set=changes), topology, (), command)
 
 
 def held(record: Record) -> list[str]:
