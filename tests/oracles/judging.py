@@ -109,6 +109,15 @@ class Small:
         """Free a domain, whatever is mapped there."""
         self.do(self.runtime.free_domain(domain))
 
+    def hand_on(self) -> None:
+        """A domain x that nic0 was in goes, and z, where nic1 then is, gets its PSCID."""
+        self.make("x")
+        self.move("nic0", "x")
+        self.move("nic0", "nic0")
+        self.free("x")
+        self.make("z")
+        self.move("nic1", "z")
+
 
 async def _quietly(body: Body) -> None:
     await body

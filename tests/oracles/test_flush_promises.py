@@ -105,12 +105,7 @@ def test_a_context_that_the_iommu_is_not_told_to_forget_is_seen(attach: str, fou
 def test_a_pscid_that_changes_hands_before_its_flush_is_seen(attach: str, found: list[str]):
     """Defect C3, the PSCID's part: x goes, and z gets its number."""
     small = Small(sets=[f"driver.attach={attach}"])
-    small.make("x")
-    small.move("nic0", "x")
-    small.move("nic0", "nic0")
-    small.free("x")
-    small.make("z")
-    small.move("nic1", "z")
+    small.hand_on()
     assert promises(small) == found
 
 

@@ -99,12 +99,7 @@ def test_ranges_that_are_all_addresses_together_flush_a_pscid_with_nl(ranges: li
 def test_a_driver_that_leaves_a_pscid_by_a_range_is_right() -> None:
     text = SMALL.replace("base: 0x0300_0000}", "base: 0x0300_0000, capabilities: {s: true, nl: true}}")
     small = Small(sets=[f"driver.attach={POLICIES}:LeavesByRange"], text=text)
-    small.make("x")
-    small.move("nic0", "x")
-    small.move("nic0", "nic0")
-    small.free("x")
-    small.make("z")
-    small.move("nic1", "z")
+    small.hand_on()
     assert small.signatures == []
 
 
