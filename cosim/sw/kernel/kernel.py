@@ -11,7 +11,7 @@ from cosim.sw.kernel.buddy import Region
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.ids import Ida
 from cosim.sw.kernel.irq import IrqLines
-from cosim.sw.kernel.leaks import on_stacks, unreachable
+from cosim.sw.kernel.leaks import in_callbacks, on_stacks, unreachable
 from cosim.sw.kernel.locks import IrqsOff, Locked, Mutex, PreemptOff, Section, SpinLock, Spinning
 from cosim.sw.kernel.objects import WORD
 from cosim.sw.kernel.options import KernelOptions
@@ -212,6 +212,7 @@ class Kernel:
             own += self.pages.memory.nonzero(table.base, table.size)
         kept = [allocation for allocation, _ in self.pages.quarantined]
         held = [*own, *on_stacks(self._threads.values()), *self.rcu.roots(), *self.irq.roots(), *roots]
+        held += in_callbacks(self.rcu.callbacks())
         held += [allocation.address for allocation in kept]
         return unreachable(self.pages.memory, [*self.pages.in_use(), *kept], held)
 

@@ -6,7 +6,8 @@ import gc
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import fields, is_dataclass
-from types import AsyncGeneratorType, CodeType, CoroutineType, FunctionType, GeneratorType
+from functools import partial
+from types import AsyncGeneratorType, CodeType, CoroutineType, FunctionType, GeneratorType, MethodType
 
 from cosim.spec.pagetable import PAGE_LG2
 from cosim.sw.kernel.objects import Object
@@ -46,6 +47,26 @@ def on_stacks(routines: Iterable[object]) -> Iterator[int]:
             elif id(held) not in seen:
                 seen.add(id(held))
                 waiting.append(held)
+
+
+def in_callbacks(callbacks: Iterable[object]) -> Iterator[int]:
+    """The words that functions have which are yet to be called: what they close over, or are given."""
+    waiting, seen = list(callbacks), set[int]()
+    while waiting:
+        callback = waiting.pop()
+        if isinstance(callback, partial):
+            held = [callback.func, *callback.args, *callback.keywords.values()]
+        elif isinstance(callback, MethodType):
+            held = [callback.__func__, callback.__self__]
+        elif isinstance(callback, FunctionType):
+            held = [*(callback.__defaults__ or ()), *gc.get_referents(*(callback.__closure__ or ()))]
+        else:
+            continue
+        if id(callback) not in seen:
+            seen.add(id(callback))
+            waiting += held
+            for value in held:
+                yield from _words(value, 3)
 
 
 def _words(value: object, depth: int) -> Iterator[int]:

@@ -174,6 +174,10 @@ class Rcu:
         """The objects that wait to be freed; takes no time."""
         return list(self._doomed)
 
+    def callbacks(self) -> list[Callable[[], Body]]:
+        """What is yet to be called behind a grace period; takes no time."""
+        return self._calling.callbacks()
+
     @property
     def has_called(self) -> bool:
         """Whether each callback that was to be called has returned, but for those that free objects; takes no time."""

@@ -27,6 +27,10 @@ class Batch:
         """Whether no callback waits, or is yet to return; takes no time."""
         return not self._waiting and not self._called
 
+    def callbacks(self) -> list[Callable[[], Body]]:
+        """Those that wait, or whose batch is being called; takes no time."""
+        return [*self._called, *self._waiting]
+
     async def add(self, callback: Callable[[], Body]) -> None:
         """Queue a callback; the grace period's first barrier orders the caller's earlier stores."""
         self._waiting.append(callback)

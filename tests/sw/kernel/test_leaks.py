@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
 
 import pytest
 
-from cosim.sim.operations import Store
+from cosim.sim.operations import Store, Work
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import Piece
 from cosim.sw.kernel.irq import IrqReturn
@@ -201,3 +203,35 @@ def test_what_is_quarantined_is_no_leak_nor_what_it_leads_to() -> None:
     assert not lost(machine)
     machine.run(clear(kept.next))
     assert lost(machine) == ["Node"]
+
+
+async def _delete(machine: Machine, node: Node) -> None:
+    await machine.kernel.pages.delete(node)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        lambda machine, node: lambda: machine.kernel.pages.delete(node),
+        lambda machine, node: lambda mine=node: machine.kernel.pages.delete(mine),
+        lambda machine, node: partial(_delete, machine, node),
+        lambda machine, node: partial(_delete, machine=machine, node=node),
+    ],
+    ids=["closes over", "default", "partial", "keyword"],
+)
+def test_what_a_callback_has_that_waits_for_a_grace_period_is_no_leak(callback: Callable[..., Any]) -> None:
+    machine = Machine()
+
+    async def forgets() -> None:
+        node = await machine.kernel.pages.new(Node)
+        await machine.kernel.rcu.call(callback(machine, node))
+
+    async def body() -> None:
+        async with machine.kernel.rcu.read():
+            await forgets()
+            await Work(200 * US)
+
+    machine.start(body())
+    machine.go(until=100 * US)
+    assert "Node" in [one.purpose for one in machine.kernel.pages.in_use()], "its reader is not done"
+    assert "Node" not in lost(machine)
