@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import inf, isfinite
 from typing import TextIO
 
@@ -12,7 +12,7 @@ from cosim.study.report.columns import Columns
 from cosim.study.report.page import Page, words
 from cosim.study.report.sweep_table import GROWS, OVERLOADED, heading, short, spelled
 from cosim.study.report.terminal import console_on
-from cosim.study.results.comparison import Comparison, PointChange
+from cosim.study.results.comparison import Comparison, PointChange, Summary
 from cosim.study.results.estimate import ACCESSES, Mean, chosen
 from cosim.study.results.numbers import growing
 from cosim.study.results.tested import Change
@@ -30,8 +30,10 @@ def print_comparison(found: Comparison, metrics: Sequence[str] = (), file: TextI
     """Print it to `file` (standard output if not given)."""
     console = console_on(file)
     page = Page(max(40, console.width))
-    blocks = (_inputs(found, page), _extent(found, page), _points(found, metrics, page), _numbers(found, page))
-    for lines in (*blocks, _remark(found, metrics, page)):
+    rows = [row for row in found.summaries() if PART not in row.name]
+    grown = {name for point in found.points for name in point.tested.overloaded()}
+    blocks = (_inputs(found, page), _extent(found, page), _points(found, metrics, page), _numbers(rows, grown, page))
+    for lines in (*blocks, _remark(found, metrics, rows, grown, page)):
         for line in lines:
             console.print(line, soft_wrap=True)
 
@@ -131,13 +133,12 @@ def _parts(changes: Mapping[str, Change], name: str, page: Page) -> list[Text]:
     return words(f"= {', '.join(texts)}", page, "", "  ", "    ") if texts else []
 
 
-def _numbers(found: Comparison, page: Page) -> Iterator[Text]:
-    rows = [row for row in found.summaries() if PART not in row.name]
+def _numbers(rows: Sequence[Summary], grown: Collection[str], page: Page) -> Iterator[Text]:
+    """Those that differ anywhere; `grown` are the scalars that say which devices were overloaded at any point."""
     if not rows:
         return
     yield Text()
     table = Columns(("really different", "at points", "least", "middle", "most"))
-    grown = _overloaded(found)
     for row in rows[:MOST_SUMMARIES]:
         spread = (relative(row.least), relative(row.middle), relative(row.most))
         mark = f" {OVERLOADED}" if growing(row.name) in grown else ""
@@ -147,17 +148,13 @@ def _numbers(found: Comparison, page: Page) -> Iterator[Text]:
         yield from words(f"and {len(rows) - MOST_SUMMARIES} more; --json has them all", page)
 
 
-def _overloaded(found: Comparison) -> set[str]:
-    """The scalars that say which devices were overloaded at any point."""
-    return {name for point in found.points for name in point.tested.overloaded()}
-
-
-def _remark(found: Comparison, metrics: Sequence[str], page: Page) -> Iterator[Text]:
+def _remark(
+    found: Comparison, metrics: Sequence[str], rows: Sequence[Summary], grown: Collection[str], page: Page
+) -> Iterator[Text]:
     """What the mark of overloaded devices means, if there is one."""
     few = found.points if len(found.points) <= FEW_POINTS else ()
     names = [name for point in few for name in chosen([each.name for each in point.changes], metrics or ACCESSES)]
-    names += [row.name for row in found.summaries()[:MOST_SUMMARIES]]
-    grown = _overloaded(found)
+    names += [row.name for row in rows[:MOST_SUMMARIES]]
     if any(growing(name) in grown for name in names):
         yield from words(GROWS, page)
 

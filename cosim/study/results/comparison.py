@@ -2,9 +2,8 @@
 
 Points are compared that the axes call the same. Where both have runs of the same seeds, their differences are taken
 one by one, so that what the seeds do to both is no noise; else the two means are compared (Welch). Every run of a point
-counts, whichever sweep has made it: each is a sample of the same. Of all numbers at
-all points together so many are called different that 5 % of them, at most, are expected to be so by chance (Benjamini
-and Hochberg 1995).
+counts, whichever sweep has made it: each is a sample of the same. Of all numbers at all points together so many are
+called different that 5 % of them, at most, are expected to be so by chance (Benjamini and Hochberg 1995).
 """
 
 from __future__ import annotations
