@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -69,17 +70,42 @@ def command(time: int, words: Command) -> CommandExecuted:
     return CommandExecuted(time, "iommu0", 0, (words[0], words[1]), kind)
 
 
+CONTEXT = {"ta": DcTa.of(pscid=7), "fsc": Fsc.of(mode=IosatpMode.SV39, ppn=1), "tc": 1}
+ATTACH = Attached(0, "cpu0.boot", "nic0", (1,), "mine", "iommu0")
+SEEN = TableSeen(10, "t", "mine", 0x1000, 0x1000, (SeenLeaf(0x1000, 0x1000, 0x8000_0000, "rw", True),))
+FENCE = command(25, Iofence.c(pr=1, pw=1))
+UNMAPPED = Unmapped(40, "t", "mine", 0x1000, 0x1000)
+
+
+def named(time: int) -> list[ContextChanged]:
+    """A device's context comes to name the domain's PSCID."""
+    return [ContextChanged(time, "iommu0", 1, name, value) for name, value in CONTEXT.items()]
+
+
 def test_in_an_iommu_that_refuses_every_request_nothing_can_be_used() -> None:
-    context = {"ta": DcTa.of(pscid=7), "fsc": Fsc.of(mode=IosatpMode.SV39, ppn=1), "tc": 1}
-    events = [
-        Attached(0, "cpu0.boot", "nic0", (1,), "mine", "iommu0"),
-        *(ContextChanged(5, "iommu0", 1, name, value) for name, value in context.items()),
-        TableSeen(10, "t", "mine", 0x1000, 0x1000, (SeenLeaf(0x1000, 0x1000, 0x8000_0000, "rw", True),)),
-        command(20, Iotinval.vma(pscid=7)),
-        command(25, Iofence.c(pr=1, pw=1)),
-    ]
-    unmapped = Unmapped(40, "t", "mine", 0x1000, 0x1000)
+    events = [ATTACH, *named(5), SEEN, command(20, Iotinval.vma(pscid=7)), FENCE]
     off = RegisterWritten(30, "iommu0", DDTP.offset, 8, Ddtp.of(iommu_mode=IommuMode.OFF), "t")
-    assert [each.signature for each in judged(GlobalLeaves, *events, unmapped)] == [G]
-    assert not judged(GlobalLeaves, *events, off, unmapped)
-    assert not judged(GlobalLeaves, *events, replace(unmapped, domain="other"))
+    assert [each.signature for each in judged(GlobalLeaves, *events, UNMAPPED)] == [G]
+    assert not judged(GlobalLeaves, *events, off, UNMAPPED)
+    assert not judged(GlobalLeaves, *events, replace(UNMAPPED, domain="other"))
+
+
+@pytest.mark.parametrize(
+    ("began", "flushes", "found"),
+    [
+        (5, {10: Iotinval.vma()}, []),
+        (5, {9: Iotinval.vma(), 20: Iotinval.vma(pscid=7)}, [G]),
+        (5, {10: Iotinval.vma(pscid=7)}, [G]),
+        (9, {20: Iotinval.vma(pscid=7)}, [G]),
+        (10, {20: Iotinval.vma(pscid=7)}, []),
+        (5, {20: Iotinval.vma(pscid=7), 22: Iotinval.vma(addr=0x1000)}, []),
+        (5, {20: Iotinval.vma(pscid=7), 22: Iotinval.vma(addr=0x2000)}, [G]),
+    ],
+)
+def test_what_counts_is_flushed_since_the_unmap_began_where_the_leaf_could_be_used_before(
+    began: int, flushes: dict[int, Command], found: list[str]
+) -> None:
+    """`began` is when a context has come to name the PSCID; the unmap began at 10."""
+    told: list[Any] = [ATTACH, *named(began), SEEN, *(command(time, words) for time, words in flushes.items())]
+    events = sorted(told, key=lambda event: event.time)
+    assert [each.signature for each in judged(GlobalLeaves, *events, FENCE, UNMAPPED)] == found

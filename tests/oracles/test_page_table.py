@@ -93,6 +93,12 @@ def test_a_table_is_held_against_what_is_mapped(events: list[object], wrong: lis
     assert found(*events) == wrong
 
 
+@pytest.mark.parametrize(("leaves", "size"), [((), 0x4000), ((1,), 0x3000), ((2, 4), 0x2000)])
+def test_it_is_said_how_much_of_a_mapping_has_no_leaf(leaves: tuple[int, ...], size: int) -> None:
+    (told,) = judged(PageTable, *mapped(1, 4), table(*map(leaf, leaves)))
+    assert f"is mapped with 0x4000 bytes, and {size:#x} of them have no valid leaf" in told.message
+
+
 @pytest.mark.parametrize(
     "events",
     [

@@ -36,6 +36,21 @@ def test_boot_goes_on_without_a_device_that_fails() -> None:
     assert bench.runtime.without_window == {"nic0": ""}
 
 
+@pytest.mark.parametrize(("iommu", "plugged"), [("iommu0", False), ("iommu1", False), ("iommu1", True)])
+def test_a_device_that_is_not_there_to_be_found_has_no_window_and_needs_none(iommu: str, plugged: bool) -> None:
+    """It is plugged in later on, or its IOMMU is not in service, of which the log says why."""
+    bench = Bench(window=PAGE)
+    absent = DevicePlan("nic0", (1,), iommu, "shared", window=PAGE, plugged=plugged)
+    bench.plan = Plan(bench.plan.iommus, (absent, bench.plan.devices[1]), ("other",))
+    bench.run()
+    assert bench.runtime.absent == ({} if plugged else {"nic0": absent})
+    assert bench.runtime.without_window == {}
+    assert "nic0" not in bench.runtime.core.devices
+    assert not bench.masters["nic0"].told
+    assert bench.masters["nic1"].told
+    assert bench.buffers() == 1
+
+
 def test_boot_without_memory_for_a_window_starts_the_device_nowhere() -> None:
     bench = Bench(size=MIB, window=2 * MIB).run()
     assert [line for line in bench.machine.log if "no window" in line] == [

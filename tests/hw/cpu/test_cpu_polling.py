@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cosim.events import ThreadEnded
+from cosim.events import ThreadEnded, ThreadSpent
 from cosim.sim.operations import Load, MmioRead, Now, Op, Park, Poll, PollEither, Sleep, Store, Work
 from cosim.sim.ranks import Stage
 from cosim.units.quantities import NS, US, S
@@ -252,6 +252,20 @@ def test_polling_for_90_s_costs_a_handful_of_events(sleep: bool) -> None:
     assert steps(machine) < 30
     assert machine.sim.now > 90 * S
     assert len(machine.device.log) == 2
+
+
+def test_a_register_that_changes_does_not_disturb_who_has_the_cpu_instead_of_the_polling_loop() -> None:
+    machine = Machine(timing={"switch": 0}, slice="1 us")
+    spent: list[ThreadSpent] = []
+    machine.sim.probe(ThreadSpent).watch(spent.append)
+    machine.cpu.start("poll", awaited(Poll(DEVICE, 0, timeout_ps=1 * S))(machine))
+    machine.cpu.start("work", awaited(Work(900 * NS))(machine))
+    machine.at(1500 * NS, lambda: machine.device.set(0, 1))
+    machine.run()
+    assert [event.time - event.began for event in spent if event.who == "cpu0.work" and event.part == "cpu"] == [
+        900 * NS
+    ]
+    assert machine.device.log[-1][3] == 1
 
 
 @settings(derandomize=True, deadline=None, max_examples=20)

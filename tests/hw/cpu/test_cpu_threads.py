@@ -201,27 +201,33 @@ def test_starting_a_thread_on_no_cpu_is_an_error_that_lists_them() -> None:
     body.close()
 
 
-def test_a_membarrier_empties_every_buffer_at_once() -> None:
-    machine = Machine(2, timing={"drain": "5 us"})
-    order: list[tuple[str, int]] = []
-    machine.memory.watch(X, lambda: order.append(("store", machine.sim.now)))
+@pytest.mark.parametrize("counts", [(1, 0), (1, 1), (1, 4), (4, 1)])
+def test_a_membarrier_empties_every_buffer_at_once(counts: tuple[int, int]) -> None:
+    """It is over with the last store of whichever CPU has most of them: each CPU's leave one after the other."""
+    machine = Machine(3, timing={"drain": "5 us"})
+    order: list[tuple[int, str]] = []
 
-    async def stores() -> None:
-        await Store(X, 1)
+    async def stores(place: int, count: int) -> None:
+        for n in range(count):
+            await Store(place + 8 * n, 1)
         await Work(50 * US)
 
     async def barrier() -> None:
         await Work(1 * US)
         before = await Now()
         await Membarrier()
-        order.append(("barrier", machine.sim.now))
-        assert (await Now()).since(before) == {"cpu": 10 * NS + 1 * NS}
+        order.append((machine.sim.now, "barrier"))
+        assert (await Now()).since(before) == {"cpu": 10 * NS + max(counts) * NS}
 
-    machine.cpus[0].start("stores", stores())
-    machine.cpus[1].start("barrier", barrier())
+    for cpu, place, count in zip(machine.cpus, (X, Y), counts, strict=False):
+        cpu.start("stores", stores(place, count))
+        for n in range(count):
+            machine.memory.watch(place + 8 * n, lambda: order.append((machine.sim.now, "store")))
+    machine.cpus[2].start("barrier", barrier())
     machine.run()
-    left = BOOT + 1 * US + 10 * NS + 1 * NS
-    assert order == [("store", left), ("barrier", left)]
+    began = BOOT + 1 * US + 10 * NS
+    left = [(began + n * NS, "store") for count in counts for n in range(1, count + 1)]
+    assert order == [*sorted(left), (began + max(counts) * NS, "barrier")]
 
 
 @pytest.mark.parametrize("pause", range(0, 50, 2))

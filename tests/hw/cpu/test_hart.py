@@ -196,11 +196,17 @@ def test_what_depends_on_a_load_is_no_older_than_its_value_but_for_an_own_atomic
     assert bench.oldest(9, Load(BASE + 64, after=loaded)) == (0 if may_be_old else 1)
 
 
-def test_what_is_forgotten_has_ended_and_what_has_not_is_still_coherent() -> None:
+@pytest.mark.parametrize("fills", [False, True])
+def test_what_is_forgotten_has_ended_and_what_has_not_is_still_coherent(fills: bool) -> None:
+    """What this hart has read, and what it has overwritten with a whole page."""
     for before, oldest in ((4, 1), (5, 0)):
         bench = Bench()
-        bench.write(5, BASE, 8, 1)
-        assert bench.newest(9, Load(BASE)) == 1
+        if fills:
+            bench.sim.now = 5
+            bench.hart.drain(bench.hart.execute(StoreBlock(BASE, (1,) * (PAGE // 8)), 5, lambda n: 0), 5)
+        else:
+            bench.write(5, BASE, 8, 1)
+            assert bench.newest(9, Load(BASE)) == 1
         bench.hart.forget(before)
         assert bench.oldest(9, Load(BASE)) == oldest
 

@@ -182,8 +182,11 @@ def test_how_an_iommu_interrupted_a_former_kernel_does_not_matter(former: int, m
     machine = Machine(iommu={"capabilities": {"igs": "both"}, "geometry": SMALL_QUEUES}, messages=messages)
     registers = machine.iommus[0].registers
     registers.put(FCTL, registers.fctl.replace(wsi=former))
+    written: list[int] = []
+    machine.sim.probe(RegisterWritten).watch(lambda event: written.append(event.offset))
     machine.boot()
     assert registers.fctl.wsi == (not messages)
+    assert written.count(FCTL.offset) == (former == messages), "it is written where that changes it"
     assert machine.read(1, IOVA) is None
     assert len(machine.log) == 1
 

@@ -250,7 +250,7 @@ def test_an_invalidation_of_the_machine_overtakes_a_walk_that_has_only_read_the_
     at_ps: int, reads: tuple[int, int], command: Iotinval
 ) -> None:
     """In the second read of the first inner walk, and in the first read of the guest's own tables; nothing is cached of
-    that machine."""
+    that machine. Of another request nobody knows yet whose it is."""
     guest = Guest(memory_ps=10_000)
     root = guest.guest_page()
     guest.map(SV39, root, IOVA, GUEST_DATA)
@@ -274,6 +274,7 @@ def test_an_invalidation_of_the_machine_overtakes_a_walk_that_has_only_read_the_
     guest.system.sim.start(routine(), guest.system.sim.initiator("nic0").rank(Rank.TRANSACTION))
     guest.system.run(at_ps)
     assert table.reads == 0
+    invalidations.begin(Miss(Transaction(2, IOVA, 8)))
     invalidations.invalidate_gvma(Iotinval.gvma(gscid=VM + 1))
     assert not invalidations.overtaken
     invalidations.invalidate_gvma(command)
