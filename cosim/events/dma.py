@@ -42,7 +42,8 @@ class DmaSpent:
 class DmaCommitted:
     """A request's memory access took hold at `address`; `translated` is when its translation was decided.
 
-    `through` is the IOMMU that it came through; a device that goes through none names itself.
+    `through` is the IOMMU that it came through; a device that goes through none names itself. `issued` is when the
+    device has issued it, by default no earlier than its translation.
     """
 
     time: int
@@ -55,6 +56,7 @@ class DmaCommitted:
     write: bool
     translated: int
     through: str
+    issued: int
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class DmaCommitted:
         write: bool,
         translated: int,
         through: str = "",
+        issued: int = -1,
     ) -> None:
         self.time = time
         self.who = who
@@ -79,6 +82,7 @@ class DmaCommitted:
         self.write = write
         self.translated = translated
         self.through = through
+        self.issued = issued if issued >= 0 else translated
 
 
 @dataclass(init=False)

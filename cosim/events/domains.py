@@ -175,6 +175,21 @@ class ContextChanged:
 
 
 @dataclass(slots=True)
+class IommuProbed:
+    """The probe of IOMMU `who` has returned well: from here on it refuses each device that is not attached since."""
+
+    time: int
+    who: str
+
+
+@dataclass(slots=True)
+class KernelEnded:
+    """A kernel has left the hardware to the next one, which knows nothing of its devices, domains and mappings."""
+
+    time: int
+
+
+@dataclass(slots=True)
 class DomainMade:
     """A paging domain has come into being; nothing is mapped in it, whatever a domain of that name has had before."""
 

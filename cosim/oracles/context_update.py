@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import ContextChanged
+from cosim.events import ContextChanged, KernelEnded
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.tags import BARE, Context, Tags, V
 
@@ -23,7 +23,7 @@ class ContextUpdate(Oracle):
     """
 
     name = "context-update"
-    watches: ClassVar = {ContextChanged: "changed"}
+    watches: ClassVar = {ContextChanged: "changed", KernelEnded: "kernel_ended"}
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
@@ -31,6 +31,11 @@ class ContextUpdate(Oracle):
         self._valid: dict[tuple[str, int], bool] = {}
         self._told: set[tuple[str, int]] = set()
         """The contexts whose present change has been reported: it is one, however many words it has."""
+
+    def kernel_ended(self, event: KernelEnded) -> None:
+        """The next one has a directory of its own, with no valid context."""
+        self._valid.clear()
+        self._told.clear()
 
     def changed(self, event: ContextChanged) -> None:
         place = event.who, event.device_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import Attached, Attaching, Invalidated, ReadSectionBegun, ReadSectionEnded
+from cosim.events import Attached, Attaching, Invalidated, KernelEnded, ReadSectionBegun, ReadSectionEnded
 from cosim.oracles.oracle import Listener
 
 
@@ -42,6 +42,7 @@ class OverlappedRemovals(Listener):
         Attached: "attached",
         ReadSectionBegun: "begun",
         ReadSectionEnded: "ended",
+        KernelEnded: "kernel_ended",
     }
 
     def __init__(self) -> None:
@@ -54,6 +55,10 @@ class OverlappedRemovals(Listener):
     def counts(self) -> dict[str, int]:
         """`removals`, and how many of them were `overlapped` by a reader."""
         return {"removals": self._all, "overlapped": self._overlapped}
+
+    def kernel_ended(self, event: KernelEnded) -> None:
+        self._domain.clear()
+        self._leaving.clear()
 
     def attaching(self, event: Attaching) -> None:
         if self._domain.get(event.device, event.domain) != event.domain:

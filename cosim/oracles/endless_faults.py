@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import Attached, Attaching, DmaDone, RunEnded
+from cosim.events import Attached, Attaching, DmaDone, KernelEnded, RunEnded
 from cosim.oracles.oracle import Oracle, cause_name, exact, span
 from cosim.spec.faults import Cause
 
@@ -22,7 +22,7 @@ OF_THE_CONTEXT = frozenset(
 
 
 class EndlessFaults(Oracle):
-    """Reports, at the end of a run, each device that the core has in a domain and the IOMMU lets make no request.
+    """Reports, at the end of a run or of a kernel, each device that the core has in a domain, and that may do nothing.
 
     Since some request all others have been refused as well, for what their device's context is or for the way to it.
     That request was issued once the stores of the device's attach had taken hold, and no walk was under way that had
@@ -34,7 +34,13 @@ class EndlessFaults(Oracle):
     """
 
     name = "endless-faults"
-    watches: ClassVar = {Attaching: "attaching", Attached: "attached", DmaDone: "done", RunEnded: "ended"}
+    watches: ClassVar = {
+        Attaching: "attaching",
+        Attached: "attached",
+        DmaDone: "done",
+        KernelEnded: "kernel_ended",
+        RunEnded: "ended",
+    }
     of_failures = True
 
     def __init__(self, *args: object) -> None:
@@ -65,7 +71,12 @@ class EndlessFaults(Oracle):
             first, count, _ = self._refused.get(event.who, (event.issued, 0, 0))
             self._refused[event.who] = first, count + 1, event.cause
 
-    def ended(self, event: RunEnded) -> None:
+    def kernel_ended(self, event: KernelEnded) -> None:
+        self.ended(event)
+        for known in (self._domain, self._entering, self._refused):
+            known.clear()
+
+    def ended(self, event: RunEnded | KernelEnded) -> None:
         for device, (first, count, cause) in self._refused.items():
             lasts = event.time - first
             if device in self._entering and lasts <= self.bounds.call_ps:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import ClassVar
 
-from cosim.events import Attached, Attaching, ContextChanged, DomainMade, LeafCleared, UnmapBegun, Unmapped
+from cosim.events import (
+    Attached,
+    Attaching,
+    ContextChanged,
+    DomainMade,
+    IommuProbed,
+    KernelEnded,
+    LeafCleared,
+    UnmapBegun,
+    Unmapped,
+)
 from cosim.oracles.flushes import Flushes
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.tags import Key, Leaf, Tag, Tags
@@ -28,8 +38,11 @@ class FlushPromises(Oracle):
     of a PSCID is flushed by an IOTINVAL without an address, or by ranges with NL that together are all addresses. A
     domain that is made when another one of its name was freed is not that one.
 
-    Source: "Changing device-directory table entry", "Changing page table entry" (software guidelines of the
-    specification); invariants of the driver's review, and CVE-2026-53057.
+    When a probe has returned, its IOMMU may hold no context and nothing under any PSCID that is of the kernel before:
+    since that ended, an IODIR.INVAL_DDT and an IOTINVAL of all, and a fence behind them, were executed.
+
+    Source: "Changing device-directory table entry", "Changing page table entry", "Guidelines for initialization"
+    (software guidelines of the specification); invariants of the driver's review, and CVE-2026-53057.
     """
 
     name = "flush-promises"
@@ -41,6 +54,8 @@ class FlushPromises(Oracle):
         Attaching: "attaching",
         Attached: "attached",
         ContextChanged: "context_changed",
+        KernelEnded: "kernel_ended",
+        IommuProbed: "iommu_probed",
     }
 
     def __init__(self, *args: object) -> None:
@@ -151,6 +166,33 @@ class FlushPromises(Oracle):
             event.time,
             began,
             signature=f"attach returned, {kind}",
+        )
+
+    # --- One kernel after the other ----------------------------------------------------------------------------------
+
+    def kernel_ended(self, event: KernelEnded) -> None:
+        """Whose unmaps, attaches and domains these were is gone; what is left under its PSCIDs has `Tags`."""
+        for known in (self._begun, self._cleared, self._late, self._attaching, self._inside, self._left):
+            known.clear()
+
+    def iommu_probed(self, event: IommuProbed) -> None:
+        iommu, since = event.who, self._translations.ended
+        devices, pscids = self._tags.held(iommu) if since >= 0 else ([], [])
+        if devices:
+            what = f"the context of device {devices[0]}"
+            self._held(event, what, "context", self._flushes.of_context(iommu, devices[0], since, event.time))
+        if pscids:
+            what = f"translations under PSCID {pscids[0]}"
+            self._held(event, what, "translations", self._flushes.of_pscid(iommu, pscids[0], since, event.time))
+
+    def _held(self, event: IommuProbed, what: str, kind: str, state: str) -> None:
+        since = self._translations.ended
+        self.violated(
+            f"the probe of {event.who} returned at {exact(event.time)}, and it may hold {what} of the kernel before: "
+            f"{state} since that ended at {exact(since)}",
+            event.time,
+            since,
+            signature=f"probe returned, old {kind} {state}",
         )
 
     # --- PSCIDs ------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import ClassVar
 
-from cosim.events import DomainMade, FlushAwaited, FlushGivenUp, FlushQueued, FlushTimer, Unmapped
+from cosim.events import DomainMade, FlushAwaited, FlushGivenUp, FlushQueued, FlushTimer, KernelEnded, Unmapped
 from cosim.oracles.oracle import Oracle, exact, span
 
 
@@ -27,6 +27,7 @@ class FlushQueue(Oracle):
         FlushTimer: "timer",
         Unmapped: "flushed",
         FlushGivenUp: "flushed",
+        KernelEnded: "kernel_ended",
     }
 
     def __init__(self, *args: object) -> None:
@@ -43,6 +44,10 @@ class FlushQueue(Oracle):
             known.pop(event.domain, None)
         self._armed.discard(event.domain)
         self._decided = {key for key in self._decided if key[0] != event.domain}
+
+    def kernel_ended(self, event: KernelEnded) -> None:
+        for known in (self._waiting, self._decided, self._armed, self._arming, self._firing):
+            known.clear()
 
     def queued(self, event: FlushQueued) -> None:
         waiting = self._waiting.setdefault(event.domain, {})

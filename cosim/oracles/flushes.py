@@ -104,6 +104,11 @@ class Flushes(Book):
         """Whether an IOMMU was told to forget any of the pages from `first` to `last` of a PSCID: one leaf's."""
         return self._state(iommu, lambda what: what.meets(pscid, first, last), began, ended)
 
+    def of_pscid(self, iommu: str, pscid: int, began: int, ended: int) -> str:
+        """Whether an IOMMU was told to forget all of a PSCID."""
+        whole = (Named("vma", pscid), Named("vma", None))
+        return self._state(iommu, lambda what: what in whole, began, ended)
+
     def of_context(self, iommu: str, device_id: int, began: int, ended: int) -> str:
         """Whether an IOMMU was told to forget a device's context."""
         return self._state(iommu, lambda what: what.names(device_id), began, ended)

@@ -14,8 +14,9 @@ class ForeignDma(Oracle):
     """Judges each DMA when its access is committed: it must have gone through a translation (`Translations`) that is
     live, coming, or leaving in a domain that its device is in or enters, and that permits it.
 
-    What was such a translation before is for `StaleDma`. A device that is in no domain yet goes through no IOMMU, or
-    through one that is Bare: it reaches what it names. The signature says whose the page is.
+    What was such a translation before is for `StaleDma`. A device that is in no domain, or in none of this kernel, goes
+    through no IOMMU, or through one that is Bare and that this kernel has not probed: it reaches what it names. The
+    signature says whose the page is.
 
     Source: isolation, "Introduction" of the specification; driver defects C3 and C14 break it with no unmap at all.
     """
@@ -32,9 +33,12 @@ class ForeignDma(Oracle):
         page, lead, write = event.iova >> PAGE_LG2, event.address - event.iova, event.write
         spaces = self._spaces.get(event.who)
         if spaces is None:
-            if lead:
+            translations = self._translations
+            if translations.spares(event):
+                return translations.spares_alike(event)
+            if translations.why_gone(event.who, page, lead) is None:
                 self._foreign(event, "though its device is in no domain", "a device in no domain")
-            return not lead
+            return False
         for pages in spaces:
             if pages[write].get(page) == lead:
                 return True

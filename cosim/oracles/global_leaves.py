@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import TableSeen, Unmapped
+from cosim.events import KernelEnded, TableSeen, Unmapped
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.tags import Leaf, Tags
 from cosim.spec.page import PAGE_LG2, pages_of
@@ -21,13 +21,16 @@ class GlobalLeaves(Oracle):
     """
 
     name = "global-leaves"
-    watches: ClassVar = {TableSeen: "seen", Unmapped: "unmapped"}
+    watches: ClassVar = {TableSeen: "seen", Unmapped: "unmapped", KernelEnded: "kernel_ended"}
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self._tags = self.book(Tags)
         self._leaves: dict[tuple[str, int], tuple[Leaf, int]] = {}
         """By domain and page the leaves with G of what is being unmapped, and since when it is."""
+
+    def kernel_ended(self, event: KernelEnded) -> None:
+        self._leaves.clear()
 
     def seen(self, event: TableSeen) -> None:
         for leaf in event.leaves:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import CacheFilled, LeafCleared, MapBegun
+from cosim.events import CacheFilled, IommuProbed, KernelEnded, LeafCleared, MapBegun
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.tags import Leaf, Tags
 from cosim.oracles.translations import Translations
@@ -16,14 +16,20 @@ class IotlbEntries(Oracle):
 
     Its PSCID is in use: a context names it that the IOMMU has not forgotten under a fence. So a PSCID that is retired
     keeps its owner until that. The translation is live, coming or leaving in the owner (`Translations`), and not gone:
-    what was flushed may not come back.
+    what was flushed may not come back. Between the end of a kernel and the next one's probe nothing is judged.
 
     Source: "Caching in-memory data structures" (2.8): entries are tagged with what the context says, and an IOTINVAL
     that has completed leaves none. The defect C4, and walks that overtake invalidations, break it.
     """
 
     name = "iotlb-entries"
-    watches: ClassVar = {CacheFilled: "filled", LeafCleared: "leaf_cleared", MapBegun: "map_begun"}
+    watches: ClassVar = {
+        CacheFilled: "filled",
+        LeafCleared: "leaf_cleared",
+        MapBegun: "map_begun",
+        KernelEnded: "kernel_ended",
+        IommuProbed: "iommu_probed",
+    }
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
@@ -31,6 +37,15 @@ class IotlbEntries(Oracle):
         self._translations = self.book(Translations)
         self._cleared: dict[tuple[str, int], tuple[Leaf, int]] = {}
         """The leaf of each page of a domain that is cleared in memory, and since when."""
+        self._between = False
+        """Whether a kernel has ended, and the next one has probed no IOMMU: walks of before may be under way."""
+
+    def kernel_ended(self, event: KernelEnded) -> None:
+        self._cleared.clear()
+        self._between = True
+
+    def iommu_probed(self, event: IommuProbed) -> None:
+        self._between = False
 
     def leaf_cleared(self, event: LeafCleared) -> None:
         pages = pages_of(event.iova, event.size)
@@ -44,7 +59,7 @@ class IotlbEntries(Oracle):
                 self._cleared.pop((event.domain, page), None)
 
     def filled(self, event: CacheFilled) -> None:
-        if event.address < 0:
+        if event.address < 0 or self._between:
             return
         gscid, pscid, lg2, number = event.tag
         if gscid >= 0 or pscid < 0:

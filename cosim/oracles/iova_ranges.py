@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-from cosim.events import DomainMade, MapBegun, Unmapped
+from cosim.events import DomainMade, KernelEnded, MapBegun, Unmapped
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.ranges import overlapped
 
@@ -30,12 +30,20 @@ class IovaRanges(Oracle):
     """
 
     name = "iova-ranges"
-    watches: ClassVar = {DomainMade: "made", MapBegun: "map_begun", Unmapped: "unmapped"}
+    watches: ClassVar = {
+        DomainMade: "made",
+        MapBegun: "map_begun",
+        Unmapped: "unmapped",
+        KernelEnded: "kernel_ended",
+    }
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self._used: dict[str, list[_Range]] = {}
         """The ranges in use of each domain, which ascend and do not overlap."""
+
+    def kernel_ended(self, event: KernelEnded) -> None:
+        self._used.clear()
 
     def made(self, event: DomainMade) -> None:
         self._used.pop(event.domain, None)

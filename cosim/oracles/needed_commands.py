@@ -12,6 +12,7 @@ from cosim.events import (
     FlushBegun,
     FlushGivenUp,
     FlushQueued,
+    KernelEnded,
     Unmapped,
 )
 from cosim.oracles.oracle import Listener
@@ -49,6 +50,7 @@ class NeededCommands(Listener):
         FlushGivenUp: "given_up",
         Unmapped: "unmapped",
         Attached: "attached",
+        KernelEnded: "kernel_ended",
     }
 
     def __init__(self) -> None:
@@ -70,6 +72,10 @@ class NeededCommands(Listener):
 
     def made(self, event: DomainMade) -> None:
         self._queued.pop(event.domain, None)
+
+    def kernel_ended(self, event: KernelEnded) -> None:
+        for known in (self._place, self._inside, self._queued):
+            known.clear()
 
     def queued(self, event: FlushQueued) -> None:
         self._queued.setdefault(event.domain, set()).add(event.iova)

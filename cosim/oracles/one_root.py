@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import Attached
+from cosim.events import Attached, KernelEnded
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.tags import Tags
 from cosim.spec.pagetable import PAGE_LG2
@@ -18,12 +18,15 @@ class OneRoot(Oracle):
     """
 
     name = "one-root"
-    watches: ClassVar = {Attached: "attached"}
+    watches: ClassVar = {Attached: "attached", KernelEnded: "kernel_ended"}
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self._tags = self.book(Tags)
         self._roots: dict[str, dict[str, int]] = {}
+
+    def kernel_ended(self, event: KernelEnded) -> None:
+        self._roots.clear()
 
     def attached(self, event: Attached) -> None:
         for roots in self._roots.values():

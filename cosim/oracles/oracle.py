@@ -29,7 +29,8 @@ class Listener:
     """What listens to events: `watches` maps each type of event that it needs to its method for it.
 
     A method for `DmaCommitted` may return true: an access that is alike, by the same device through the same
-    translation, need not be shown again until a map, an unmap or an attach has returned, or an attach begun.
+    translation, need not be shown again until a map, an unmap, an attach or an IOMMU's probe has returned, an attach
+    begun, or a kernel ended.
     """
 
     watches: ClassVar[Mapping[type, str]]
@@ -76,6 +77,11 @@ class Oracle(Listener):
     def violated(self, message: str, time_ps: int, since_ps: int, *, signature: str) -> None:
         """Report that the property did not hold at `time_ps`; `signature` is without the oracle's name."""
         self._report(Violation(self.name, f"{self.name}: {signature}", message, time_ps, since_ps))
+
+
+def of_before(domain: str) -> str:
+    """What a domain is called once its kernel has ended: the next one may have one of that name."""
+    return f"{domain} of the kernel before"
 
 
 _UNITS = (("s", 10**12), ("ms", 10**9), ("us", 10**6), ("ns", 10**3))

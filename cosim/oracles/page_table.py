@@ -10,6 +10,7 @@ from cosim.events import (
     AddressAsked,
     DomainMade,
     EntriesCleared,
+    KernelEnded,
     MapBegun,
     Mapped,
     Misused,
@@ -71,6 +72,7 @@ class PageTable(Oracle):
         Misused: "misused",
         TableSeen: "seen",
         AddressAsked: "asked",
+        KernelEnded: "kernel_ended",
     }
 
     def __init__(self, *args: object) -> None:
@@ -87,6 +89,10 @@ class PageTable(Oracle):
     def made(self, event: DomainMade) -> None:
         self._mappings[event.domain] = []
         self._told = {told for told in self._told if told[0] != event.domain}
+
+    def kernel_ended(self, event: KernelEnded) -> None:
+        for known in (self._mappings, self._changed, self._told):
+            known.clear()
 
     def map_begun(self, event: MapBegun) -> None:
         used, end = self._of(event.domain, event.time), event.iova + event.size

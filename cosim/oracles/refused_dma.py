@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import Attached, Attaching, DmaDone, Mapped, UnmapBegun
+from cosim.events import Attached, Attaching, DmaDone, KernelEnded, Mapped, UnmapBegun
 from cosim.oracles.oracle import Oracle, cause_name, exact, span
 from cosim.spec.page import pages_of
 
@@ -30,6 +30,7 @@ class RefusedDma(Oracle):
         Attaching: "attaching",
         Attached: "attached",
         DmaDone: "done",
+        KernelEnded: "kernel_ended",
     }
     of_failures = True
 
@@ -51,6 +52,10 @@ class RefusedDma(Oracle):
 
     def attached(self, event: Attached) -> None:
         self._domain[event.device] = event.domain, event.time
+
+    def kernel_ended(self, event: KernelEnded) -> None:
+        self._mapped.clear()
+        self._domain.clear()
 
     def done(self, event: DmaDone) -> None:
         if event.status != "UR" or event.who not in self._domain:

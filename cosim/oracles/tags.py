@@ -7,9 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
-from cosim.events import Attached, Attaching, CommandExecuted, ContextChanged, DomainMade, RegisterWritten
+from cosim.events import (
+    Attached,
+    Attaching,
+    CommandExecuted,
+    ContextChanged,
+    DomainMade,
+    KernelEnded,
+    RegisterWritten,
+)
 from cosim.oracles.flushes import Named, named
-from cosim.oracles.oracle import Book
+from cosim.oracles.oracle import Book, of_before
 from cosim.spec.page import PAGE_LG2
 from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode
@@ -117,6 +125,7 @@ class Tags(Book):
 
     watches: ClassVar = {
         DomainMade: "domain_made",
+        KernelEnded: "kernel_ended",
         Attaching: "attaching",
         Attached: "attached",
         ContextChanged: "context_changed",
@@ -203,6 +212,22 @@ class Tags(Book):
             holder = tag.holder(event.domain)
             if holder is not None:
                 holder.domain = earlier
+
+    def kernel_ended(self, event: KernelEnded) -> None:
+        """The next kernel has a directory of its own: what this one's had is old, and no PSCID is in use any more."""
+        for (iommu, device_id), context in self.contexts.items():
+            if context.names is not None:
+                context.old.append(Old(context.names[0], None, event.time))
+                self._changed[iommu][device_id] = context
+            context.old = [old._replace(holder=None) for old in context.old]
+            context.words = dict.fromkeys(context.words, 0)
+            context.names = context.holder = None
+        for tag in self.tags.values():
+            tag.uses += [Use(holder.since, event.time, holder.domain) for holder in tag.holders]
+            tag.uses = [use._replace(domain=of_before(use.domain)) for use in tag.uses]
+            tag.holders.clear()
+        self.of.clear()
+        self._domain.clear()
 
     def register_written(self, event: RegisterWritten) -> None:
         if event.offset == DDTP.offset:
@@ -291,6 +316,12 @@ class Tags(Book):
         iommu, pscid = key
         last = max((then for what, then in self._unfenced[iommu] if what.meets(pscid, *leaf)), default=-1)
         return last if last >= 0 else self.flushed(key, leaf)
+
+    def held(self, iommu: str) -> tuple[list[int], list[int]]:
+        """The devices whose old contexts an IOMMU may hold, and the PSCIDs with what earlier uses have left."""
+        devices = [device_id for device_id, context in self._changed[iommu].items() if context.left]
+        pscids = [pscid for (place, pscid), tag in self.tags.items() if place == iommu and tag.uses]
+        return devices, pscids
 
     def may_hold(self, key: Key, domain: str, leaf: Leaf, cleared: int) -> bool:
         """Whether an IOMMU may have a translation of a domain that its table has not had since `cleared`."""

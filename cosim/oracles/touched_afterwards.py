@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from cosim.events import Attached, DmaCommitted, DmaDone, MapBegun, Mapped, UnmapBegun, Unmapped
+from cosim.events import Attached, DmaCommitted, DmaDone, KernelEnded, MapBegun, Mapped, UnmapBegun, Unmapped
 from cosim.oracles.oracle import Listener
 from cosim.spec.page import PAGE_LG2, pages_of
 
@@ -28,6 +28,7 @@ class TouchedAfterwards(Listener):
         Attached: "attached",
         DmaCommitted: "committed",
         DmaDone: "done",
+        KernelEnded: "kernel_ended",
     }
     of_failures = True
 
@@ -43,6 +44,10 @@ class TouchedAfterwards(Listener):
     def counts(self) -> dict[str, int]:
         """`unmapped` buffers, how many of them were `touched`, and how many unmaps are `unflushed` at the end."""
         return {"unmapped": self._unmapped, "touched": len(self._touched), "unflushed": len(self._waiting)}
+
+    def kernel_ended(self, event: KernelEnded) -> None:
+        for known in (self._live, self._gone, self._domain, self._waiting):
+            known.clear()
 
     def map_begun(self, event: MapBegun) -> None:
         for page, frame in _leads(event):

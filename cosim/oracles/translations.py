@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
-from cosim.events import Attached, Attaching, MapBegun, Mapped, UnmapBegun, Unmapped
-from cosim.oracles.oracle import Book
+from cosim.events import (
+    Attached,
+    Attaching,
+    DmaCommitted,
+    IommuProbed,
+    KernelEnded,
+    MapBegun,
+    Mapped,
+    UnmapBegun,
+    Unmapped,
+)
+from cosim.oracles.oracle import Book, of_before
 from cosim.spec.page import pages_of
 
 IDENTITY = "identity"
@@ -45,7 +55,10 @@ class Pages(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """Why a translation must not be used any more: its page was unmapped from `domain`, or its device detached."""
+    """Why a translation must not be used any more: its page was unmapped from `domain`, or its device detached.
+
+    That may also have been by the end of its kernel, which begins when it returns.
+    """
 
     domain: str
     unmapped: bool
@@ -53,6 +66,7 @@ class Gone(NamedTuple):
     """When the unmap or the attach had begun."""
     since: int
     """When it had returned."""
+    with_kernel: bool = False
 
 
 class Translations(Book):
@@ -60,7 +74,8 @@ class Translations(Book):
 
     It is *coming* from the beginning of its map, *live* from its return, and so it stays until its unmap has returned
     (in lazy mode: its flush); from then on it is *gone*, until a map that leads there again has begun. From the
-    beginning of an attach to its return a device may be in either domain.
+    beginning of an attach to its return a device may be in either domain. At the end of a kernel all devices leave
+    their domains, and those go; what was mapped in them leads nowhere for the next kernel.
     """
 
     watches: ClassVar = {
@@ -70,9 +85,15 @@ class Translations(Book):
         Unmapped: "unmapped",
         Attaching: "attaching",
         Attached: "attached",
+        KernelEnded: "kernel_ended",
+        IommuProbed: "iommu_probed",
     }
 
     def __init__(self) -> None:
+        self.ended = -1
+        """When the last kernel ended; -1 if none has."""
+        self._probed: dict[str, int] = {}
+        """When the present kernel has probed each IOMMU."""
         self.live: dict[str, Pages] = {IDENTITY: Pages(_Identity(), _Identity())}
         self.coming: dict[str, Pages] = {}
         self.spaces: dict[str, Sequence[Pages]] = {}
@@ -130,6 +151,21 @@ class Translations(Book):
         self._domain[device] = event.domain
         self._reach(device)
 
+    def kernel_ended(self, event: KernelEnded) -> None:
+        self.ended = event.time
+        self._probed.clear()
+        for device, left in self._left.items():
+            left |= {domain: (event.time, event.time) for domain in self.domains(device) if domain}
+            self._left[device] = {of_before(domain): times for domain, times in left.items()}
+        self.live = {of_before(domain): pages for domain, pages in self.live.items()}
+        self.live[IDENTITY] = Pages(_Identity(), _Identity())
+        self.gone = {(of_before(domain), page, lead): times for (domain, page, lead), times in self.gone.items()}
+        for known in (self.coming, self.spaces, self._unmapping, self._domain, self._entering):
+            known.clear()
+
+    def iommu_probed(self, event: IommuProbed) -> None:
+        self._probed[event.who] = event.time
+
     def pages(self, domain: str) -> Pages:
         """Where the pages of a domain lead; of a domain without a name none does."""
         return self.live.setdefault(domain, Pages({}, {}))
@@ -167,6 +203,20 @@ class Translations(Book):
             for page in (pages if len(pages) <= len(reads) else [page for page in reads if page in pages])
         )
 
+    def spares(self, event: DmaCommitted) -> bool:
+        """Whether an access of a device that is in no domain is nobody's fault.
+
+        It was issued before the end of the last kernel, or it reaches what it names, and no IOMMU refused it that was
+        probed by then.
+        """
+        if event.issued < self.ended:
+            return True
+        return event.address == event.iova and event.translated < self._probed.get(event.through, event.time + 1)
+
+    def spares_alike(self, event: DmaCommitted) -> bool:
+        """Whether what it spares says the same of each access that is alike and comes later."""
+        return event.issued >= self.ended and event.through not in self._probed
+
     def why_gone(self, device: str, page: int, lead: int) -> Gone | None:
         """Why a translation must not be used any more that a device could have used before."""
         for domain in self.domains(device):
@@ -175,5 +225,5 @@ class Translations(Book):
                 return Gone(domain, True, *times)
         for domain, times in self._left.get(device, {}).items():
             if self.live[domain].reads.get(page) == lead or (domain, page, lead) in self.gone:
-                return Gone(domain, False, *times)
+                return Gone(domain, False, *times, with_kernel=times[1] == self.ended)
         return None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from cosim.events import Attached, Attaching, DomainMade
+from cosim.events import Attached, Attaching, DomainMade, IommuProbed, KernelEnded
 from cosim.sw.calls import Calls
 from cosim.sw.groups import GroupMutex, GroupsPolicy
 from cosim.sw.iommu_ops import Device, DeviceObject, DevIommu, Domain, Hardware, IommuDriver
@@ -54,7 +54,7 @@ class IommuCore:
         self.calls = Calls(kernel.sim)
         self.iommus: dict[str, Object] = {}
         self.left: list[Object] = []
-        """IOMMUs as a kernel before this one knew them."""
+        """The IOMMUs, devices and domains of the kernels before this one."""
         self._hardware: dict[str, Hardware] = {}
         self.devices: dict[str, Device] = {}
         self.domains: dict[str, Domain] = {}
@@ -66,6 +66,8 @@ class IommuCore:
         self._attaching = kernel.sim.probe(Attaching)
         self._attached = kernel.sim.probe(Attached)
         self._made = kernel.sim.probe(DomainMade)
+        self._probed = kernel.sim.probe(IommuProbed)
+        self._ended = kernel.sim.probe(KernelEnded)
         self._name(driver.identity)
         if driver.blocked is not None:
             self._name(driver.blocked)
@@ -76,6 +78,8 @@ class IommuCore:
         """Take an IOMMU into service; what its driver raises."""
         iommu = self.iommus[hardware.name] = await self.driver.probe_iommu(hardware)
         self._hardware[hardware.name] = hardware
+        if self._probed:
+            self._probed(IommuProbed(self.kernel.sim.now, hardware.name))
         return iommu
 
     async def probe_again(self, name: str) -> Object:
@@ -84,6 +88,15 @@ class IommuCore:
         iommu = await self.probe_iommu(self._hardware[name])
         self.left.append(before)
         return iommu
+
+    def end(self) -> None:
+        """The kernel is over. The next one knows none of its devices and domains, whose memory stays in use."""
+        self.left += [device.object for device in self.devices.values()]
+        self.left += [domain.object for domain in self.domains.values()]
+        for known in (self.devices, self.domains, self._groups, self._group_of):
+            known.clear()
+        if self._ended:
+            self._ended(KernelEnded(self.kernel.sim.now))
 
     async def behind(self, name: str) -> list[str]:
         """The devices behind an IOMMU. KernelError ENODEV."""

@@ -72,6 +72,8 @@ class Runtime:
     untranslated: frozenset[str] = frozenset()
     iova: IovaOptions = field(default_factory=IovaOptions)
     dma: dict[str, DmaDomain] = field(default_factory=dict)
+    left: list[DmaDomain] = field(default_factory=list)
+    """Those of the kernels before this one."""
     buffers: dict[str, Buffer] = field(default_factory=dict)
     """What threads have left mapped for others, by name."""
     origin: Origin = field(default_factory=Origin)
@@ -104,6 +106,12 @@ class Runtime:
         """Free a domain that no device is in."""
         await self.dma.pop(name).close()
         await self.core.domain_free(name)
+
+    def end(self) -> None:
+        """The kernel is over: the next one knows none of its devices and domains."""
+        self.left.extend(self.dma.values())
+        self.dma.clear()
+        self.core.end()
 
     def leave_buffer(self, name: str, buffer: Buffer) -> None:
         """Leave a buffer mapped for other threads."""
@@ -164,5 +172,5 @@ class Runtime:
         views += [device.object for device in self.core.devices.values()]
         views += [domain.object for domain in self.core.domains.values()]
         roots = [int(view.address) for view in views]
-        roots += [root for dma in (*self.dma.values(), self.direct) for root in dma.roots()]
+        roots += [root for dma in (*self.dma.values(), *self.left, self.direct) for root in dma.roots()]
         return self.kernel.leaks([*roots, *stored])

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from cosim.events import Attached, Mapped, Unmapped
 from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import Plan
+from cosim.sw.kernel.errors import KernelError
 from cosim.sw.workloads import PREPARE, thread_names, thread_paths
 from cosim.units.quantities import MIB, MS, US
 from tests.sw.bench import TOP, Bench, workload
@@ -228,7 +229,18 @@ def test_an_unplugged_iommu_takes_its_devices_along() -> None:
 def test_a_shutdown_stops_the_devices_and_leaves_the_iommus_to_the_next_kernel() -> None:
     bench = Bench(window=PAGE).run(workload("shutdown"))
     assert bench.driver.calls[-3:] == ["stop nic0", "stop nic1", "shutdown"]
-    assert list(bench.runtime.core.devices) == ["nic0", "nic1"]
+
+
+def test_the_next_kernel_knows_no_device_and_no_domain_and_their_memory_is_not_lost() -> None:
+    bench = Bench()
+    bench.run(workload("shutdown"), workload("probe-again", start="1 ms"))
+    core = bench.runtime.core
+    assert not core.devices
+    assert not core.domains
+    assert not bench.runtime.dma
+    assert not bench.runtime.leaks()
+    with pytest.raises(KernelError, match="there is no domain 'shared'"):
+        bench.runtime.domain("shared")
 
 
 def test_the_next_kernel_probes_what_was_left_and_keeps_away_from_the_memory_of_the_last_one() -> None:

@@ -79,6 +79,7 @@ class DataPath:
                 txn.write,
                 txn.translated,
                 self.port.path,
+                txn.issued,
             ),
             alike,
         )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cosim.events import Attached, Attaching, DmaCommitted, DmaDone, Mapped, Unmapped
+from cosim.events import Attached, Attaching, DmaCommitted, DmaDone, IommuProbed, KernelEnded, Mapped, Unmapped
 from cosim.oracles.oracle import Listener
 from cosim.sim.simulation import Sim
 from cosim.study.gather.failures import Failures
 
-REACH = (Attaching, Attached, Mapped, Unmapped)
+REACH = (Attaching, Attached, Mapped, Unmapped, IommuProbed, KernelEnded)
 """What changes where a device may go: before and after it, an access that is alike may be judged differently."""
 
 

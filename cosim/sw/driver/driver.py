@@ -84,6 +84,7 @@ class Driver:
                 await self.release_pages(iommu)
                 await self.kernel.pages.delete(iommu)
                 raise
+        self.device_contexts.gone(hardware.name)  # those of a kernel before
         return iommu
 
     async def remove_iommu(self, iommu: Object) -> None:

@@ -110,6 +110,7 @@ class ObjectDriver:
                 raise _error(failed or -errno.ENODEV, "probe failed")
             iommu = machine.registered[bus.device]
             self._platform[iommu] = bus
+            self.contexts.gone(hardware.name)  # those of a kernel before
             return Object(iommu)
 
     async def _forget(self, bus: PlatformDevice) -> None:

@@ -81,7 +81,10 @@ class Unmap(WorkloadOptions):
 
 
 class Tell(WorkloadOptions):
-    """Tells a device where its window is, which starts it; it goes on while the thread ends."""
+    """Tells a device where its window is, which starts it; it goes on while the thread ends.
+
+    Behind a `probe-again` its IOMMU has to refuse a device that only the kernel before had found.
+    """
 
     does: Literal["tell"]
     device: DeviceName

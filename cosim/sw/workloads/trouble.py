@@ -87,7 +87,9 @@ class ForwardCommand(WorkloadOptions):
 class Shutdown(WorkloadOptions):
     """Shuts the kernel down, once: all devices stop making requests, then each IOMMU is left to the next kernel.
 
-    Nothing else may be under way, as no thread is by then in Linux.
+    Nothing else may be under way, as no thread is by then in Linux. With it end all attachments and mappings: a device
+    that is told to make requests afterwards (`tell`) reaches memory while its IOMMU is Bare, and is refused from the
+    next `probe-again` on. What it reaches by what this kernel had mapped is a violation of `stale-dma`.
     """
 
     does: Literal["shutdown"]
@@ -98,12 +100,16 @@ class Shutdown(WorkloadOptions):
             await master.stop()
         for iommu in runtime.core.iommus.values():
             await runtime.driver.shutdown(iommu)
+        runtime.end()
 
 
 class ProbeAgain(WorkloadOptions):
     """Probes each IOMMU again, once, as the next kernel does behind a `shutdown` (kexec); devices are not found anew.
 
-    The memory of the kernel before stays in use, and nothing of it is looked at.
+    The memory of the kernel before stays in use, and nothing of it is looked at. When a probe returns, its IOMMU may
+    hold no context and no translation of the kernel before (`flush-promises`), and refuses its devices, which no thread
+    can attach or map for any more. A `plug` finds those that kernel had not found, and makes their domains anew. No
+    `shutdown` before, and all of that stays as it is.
     """
 
     does: Literal["probe-again"]
