@@ -63,7 +63,7 @@ from cosim.events.kernel import (
     ThreadEnded,
 )
 from cosim.events.locks import FellAsleep, LockAsked, LockGiven, LockTaken
-from cosim.events.memory import OrderMade, StoreIssued
+from cosim.events.memory import LoadSeen, OrderMade, StoreIssued
 
 __all__ = [
     "AddressAsked",
@@ -104,6 +104,7 @@ __all__ = [
     "LeafCleared",
     "Leaked",
     "LineReached",
+    "LoadSeen",
     "LockAsked",
     "LockGiven",
     "LockTaken",
