@@ -65,7 +65,7 @@ from cosim.events.kernel import (
     ThreadEnded,
 )
 from cosim.events.locks import FellAsleep, LockAsked, LockGiven, LockTaken
-from cosim.events.memory import OrderMade, StoreIssued
+from cosim.events.memory import LoadSeen, OrderMade, StoreIssued
 
 __all__ = [
     "AddressAsked",
@@ -108,6 +108,7 @@ __all__ = [
     "LeafCleared",
     "Leaked",
     "LineReached",
+    "LoadSeen",
     "LockAsked",
     "LockGiven",
     "LockTaken",

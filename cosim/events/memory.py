@@ -1,4 +1,4 @@
-"""What CPUs tell of memory beside the values: which stores order nothing, and what orders."""
+"""What CPUs tell of memory beside the values: which stores order nothing, what orders, and some loads."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ class StoreIssued:
     cpu: str
     address: int
     size: int
+
+
+@dataclass(slots=True)
+class LoadSeen:
+    """A thread has loaded from one of the pages of whose loads somebody wants to know, such as those of a queue."""
+
+    time: int
+    who: str
+    address: int
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Oracles: one property per file, each judged from events alone."""
+"""Oracles: one property per file, each judged from events."""
 
 from cosim.oracles.bounds import Bounds
 from cosim.oracles.command_ring import CommandRing

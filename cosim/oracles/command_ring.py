@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from cosim.events import CommandFetched, CommandPassed, CommandSent, QueueFailed, RegisterWritten
+from cosim.events import CommandFetched, CommandPassed, CommandSent, QueueFailed, RegisterWritten, RunEnded
+from cosim.oracles.in_memory import InMemory
 from cosim.oracles.oracle import Oracle, exact
+from cosim.spec.queues import Command
 from cosim.spec.register_map import CQB, CQCSR, CQT
 from cosim.spec.registers import Cqcsr, QueueBase
 
 FILLED, PUBLISHED = "filled", "published"
 
+EARLY = "a command was fetched before it was in its slot"
+OVERWRITTEN = "a command was overwritten in its slot before it was fetched"
+NEVER = "a command never came into its slot"
+OTHER = "what was fetched is not what was sent"
+"""How something else came to be fetched than what was sent; the last if nobody knows."""
+WHY = {OVERWRITTEN: ", which was there before", NEVER: ", which has not come there since"}
+
+WORD = 8
+
+
+@dataclass(slots=True)
+class _Missed:
+    """A command that something else was fetched for, until it is known why."""
+
+    event: CommandFetched
+    sent: CommandSent
+    otherwise: str
+    """Why, if the command does not come into its slot."""
+    stops: list[Callable[[], None]] = field(default_factory=list)
+
 
 class _Ring:
-    """A ring: its length, `cqt` as it was written last, where `cqh` stands, and what slots hold."""
+    """A ring: where it is, `cqt` as it was written last, where `cqh` stands, and what slots hold."""
 
-    __slots__ = ("entries", "filled", "head", "sent", "tail", "told")
+    __slots__ = ("base", "entries", "filled", "head", "missed", "sent", "tail", "told")
 
-    def __init__(self, entries: int) -> None:
+    def __init__(self, base: int, entries: int) -> None:
+        self.base = base
         self.entries = entries
         self.tail = self.head = 0
         self.told = False
         """Whether the driver tells of what it puts into slots; one of a user's own need not."""
-        self.sent: dict[int, tuple[int, int]] = {}
-        """The words of each command that is in its slot and that `cqh` has not passed."""
+        self.sent: dict[int, CommandSent] = {}
+        """Each command that is in its slot and that `cqh` has not passed."""
+        self.missed: dict[int, _Missed] = {}
+        """The slots from which something else was fetched, and where what was sent may yet come."""
         self.filled: set[int] = set()
         """The slots that are filled, and that `cqt` has not passed."""
 
@@ -36,6 +63,9 @@ class CommandRing(Oracle):
     or not that is executed (of commands out of order it need not be), and what the IOMMU fetches is what was sent;
     into the slot of an illegal command another one may be put. The ring is new whenever the queue is turned off.
 
+    If something else is fetched, memory says how that came: the command comes into its slot later, it was there and
+    something was put over it, or it does not come for as long as the slot is its own.
+
     Source: "Command-Queue (CQ)" (3.1); the driver's defect C10, and the tickets of its queue.
     """
 
@@ -46,11 +76,13 @@ class CommandRing(Oracle):
         CommandFetched: "fetched",
         CommandPassed: "passed",
         QueueFailed: "failed",
+        RunEnded: "ended",
     }
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self._rings: dict[str, _Ring] = {}
+        self._memory = self.book(InMemory)
         self._on: set[str] = set()
         """The IOMMUs whose queue was turned on, which ignore a write of `cqb`."""
 
@@ -60,7 +92,8 @@ class CommandRing(Oracle):
             if ring is not None:
                 self._moved(event, ring)
         elif event.offset == CQB.offset and event.size == CQB.size and event.who not in self._on:
-            self._rings[event.who] = _Ring(QueueBase(event.value).entries)
+            base = QueueBase(event.value)
+            self._place(event.who, base.address, base.entries)
         elif event.offset == CQCSR.offset:
             self._switched(event, self._rings.get(event.who))
 
@@ -69,11 +102,16 @@ class CommandRing(Oracle):
         if not on:
             self._on.discard(event.who)
             if ring is not None:
-                self._rings[event.who] = _Ring(ring.entries)
+                self._place(event.who, ring.base, ring.entries)
         elif not was_on:
             self._on.add(event.who)
             if ring is not None:
                 ring.head = 0  # as `cqh` is now, though a command of before may have been passed since the ring was off
+
+    def _place(self, iommu: str, base: int, entries: int) -> None:
+        if iommu in self._rings:
+            self._never_came(self._rings[iommu])
+        self._rings[iommu] = _Ring(base, entries)
 
     def _moved(self, event: RegisterWritten, ring: _Ring) -> None:
         entries, tail = ring.entries, event.value % ring.entries
@@ -112,20 +150,16 @@ class CommandRing(Oracle):
                 event.time,
                 signature=f"a slot was overwritten, {state} and not passed",
             )
-        ring.sent[slot] = event.words
+        if slot in ring.missed:
+            self._end(ring, slot)
+        ring.sent[slot] = event
         ring.filled.add(slot)
 
     def fetched(self, event: CommandFetched) -> None:
         ring = self._rings.get(event.who)
         sent = None if ring is None else ring.sent.get(event.index)
-        if sent is not None and sent != event.words:
-            self.violated(
-                f"{event.who} fetched from slot {event.index} at {exact(event.time)} what is not the command that was "
-                f"sent: {_hex(event.words)}, not {_hex(sent)}",
-                event.time,
-                event.time,
-                signature="a command was fetched before it was in its slot",
-            )
+        if ring is not None and sent is not None and sent.words != event.words:
+            self._other(ring, event, sent)
 
     def failed(self, event: QueueFailed) -> None:
         ring = self._rings.get(event.who)
@@ -137,6 +171,55 @@ class CommandRing(Oracle):
         if ring is not None:
             ring.sent.pop(event.index, None)
             ring.head = (event.index + 1) % ring.entries
+
+    # --- What was fetched is not what was sent ------------------------------------------------------------------------
+
+    def _other(self, ring: _Ring, event: CommandFetched, sent: CommandSent) -> None:
+        memory = self._memory.of
+        if event.index in ring.missed:
+            return
+        first = ring.base + Command.SIZE * event.index
+        places = {first + WORD * number: word for number, word in enumerate(sent.words)}
+        past = [(memory.past(place, sent.time) if memory else ((), False)) for place in places]
+        if memory is None or not all(values for values, _ in past):
+            self._differs(event, sent, OTHER)
+        elif all(values[0] == word for (values, _), word in zip(past, sent.words, strict=True)):
+            self._differs(event, sent, EARLY)
+        elif all(word in values for (values, _), word in zip(past, sent.words, strict=True)):
+            self._differs(event, sent, OVERWRITTEN)
+        else:
+            missed = _Missed(event, sent, NEVER if all(known for _, known in past) else OTHER)
+
+            def changed() -> None:
+                if all(memory.peek(place, WORD) == word for place, word in places.items()):
+                    self._end(ring, event.index, EARLY)
+
+            missed.stops += [memory.watch(place, changed) for place in places]
+            ring.missed[event.index] = missed
+
+    def _end(self, ring: _Ring, slot: int, how: str = "") -> None:
+        """It is known how another command than the one for `slot` came to be fetched."""
+        missed = ring.missed.pop(slot)
+        for stop in missed.stops:
+            stop()
+        self._differs(missed.event, missed.sent, how or missed.otherwise)
+
+    def _differs(self, event: CommandFetched, sent: CommandSent, how: str) -> None:
+        self.violated(
+            f"{event.who} fetched from slot {event.index} at {exact(event.time)} what is not the command that was "
+            f"sent: {_hex(event.words)}, not {_hex(sent.words)}{WHY.get(how, '')}",
+            event.time,
+            event.time,
+            signature=how,
+        )
+
+    def ended(self, event: RunEnded) -> None:
+        for ring in self._rings.values():
+            self._never_came(ring)
+
+    def _never_came(self, ring: _Ring) -> None:
+        for slot in list(ring.missed):
+            self._end(ring, slot)
 
 
 def _hex(words: tuple[int, int]) -> str:

@@ -1,24 +1,36 @@
-"""The fault queue is emptied in order: `fqh` moves forward only, over all records and no more than there are."""
+"""The fault queue is emptied in order: `fqh` moves forward only, over records that were read, and over all of them."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import ClassVar
 
-from cosim.events import FaultRecorded, FellAsleep, InterruptRaised, RegisterWritten, RunEnded
+from cosim.events import FaultRecorded, FellAsleep, InterruptRaised, LoadSeen, RegisterWritten, RunEnded
+from cosim.oracles.in_memory import InMemory
 from cosim.oracles.oracle import Oracle, exact
+from cosim.spec.queues import FaultRecord
 from cosim.spec.register_map import FQB, FQCSR, FQH, IPSR
 from cosim.spec.registers import Fqcsr, Interrupt, QueueBase
 
+NOWHERE = -1
+UNREAD, READ, GIVEN_BACK = "unread", "read", "given back"
+
 
 class _Ring:
-    """A ring: its length, whether the queue is on, `fqh` as it was written last, and the slot of the next record."""
+    """A ring: where it is, whether the queue is on, `fqh` as it was written last, and the slot of the next record."""
 
-    __slots__ = ("cleared", "entries", "head", "on", "served", "server", "tail", "told", "unread")
+    __slots__ = (
+        *("base", "cleared", "entries", "head", "on", "seen", "served", "server", "slots", "tail", "told", "unread"),
+    )
 
-    def __init__(self, entries: int) -> None:
+    def __init__(self, base: int, entries: int) -> None:
+        self.base = base
         self.entries = entries
         self.on = False
+        self.seen = False
+        """Whether loads from it are told of."""
+        self.slots: dict[int, str] = {}
+        """What became of the record in each slot that had one since the queue is on."""
         self.head = self.tail = 0
         self.unread: deque[int] = deque()
         """When each record came that `fqh` has not passed."""
@@ -35,15 +47,17 @@ class _Ring:
         """The queue is switched on: it has no record, whatever it had."""
         self.tail = 0
         self.unread.clear()
+        self.slots.clear()
         self.server, self.told, self.cleared, self.served = "", -1, -1, -1
 
 
 class FaultRing(Oracle):
-    """Judges each write of `fqh` while the queue is on: it must pass records only.
+    """Judges each write of `fqh` while the queue is on: it must pass records only, and none that nobody has read.
 
-    To pass more than there are is, modulo the ring's size, to move back. A slot that is passed without a record counts
-    as full, and so the IOMMU drops faults for which there is room. A queue that is turned on fills its first slot next,
-    and ignores a write of `fqb`.
+    A record is read when a CPU has loaded any word of it since it was written, and not after `fqh` has passed it: its
+    slot is the IOMMU's again, which may write over it meanwhile. To pass more than there are is, modulo the ring's
+    size, to move back. A slot that is passed without a record counts as full, and so the IOMMU drops faults for which
+    there is room. A queue that is turned on fills its first slot next, and ignores a write of `fqb`.
 
     At the end it reports records that nobody reads: they were there at the queue's last interrupt, which a thread has
     then cleared, and that thread has left its CPU since without moving `fqh` over them.
@@ -55,6 +69,7 @@ class FaultRing(Oracle):
     watches: ClassVar = {
         RegisterWritten: "written",
         FaultRecorded: "found",
+        LoadSeen: "loaded",
         InterruptRaised: "raised",
         FellAsleep: "asleep",
         RunEnded: "ended",
@@ -63,12 +78,30 @@ class FaultRing(Oracle):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self._rings: dict[str, _Ring] = {}
+        self._memory = self.book(InMemory)
 
     def found(self, event: FaultRecorded) -> None:
         ring = self._rings.get(event.who)
         if event.recorded and ring is not None:
+            ring.slots[ring.tail] = UNREAD
             ring.tail = (ring.tail + 1) % ring.entries
             ring.unread.append(event.time)
+
+    def loaded(self, event: LoadSeen) -> None:
+        for iommu, ring in self._rings.items():
+            slot = (event.address - ring.base) // FaultRecord.SIZE
+            became = ring.slots.get(slot) if ring.on else None
+            if became == UNREAD:
+                ring.slots[slot] = READ
+            elif became == GIVEN_BACK:
+                del ring.slots[slot]  # told once, and not for each word
+                self.violated(
+                    f"{event.who} loads from slot {slot} of {iommu}'s fault queue at {exact(event.time)}, which fqh, "
+                    f"now {ring.head}, has passed, and in which there is no record since",
+                    event.time,
+                    event.time,
+                    signature="a record was read after it was given back",
+                )
 
     def raised(self, event: InterruptRaised) -> None:
         ring = self._rings.get(event.who)
@@ -96,14 +129,19 @@ class FaultRing(Oracle):
         ring = self._rings.get(event.who)
         if event.offset == FQB.offset and event.size == FQB.size:
             if ring is None or not ring.on:
-                self._rings[event.who] = _Ring(QueueBase(event.value).entries)
+                base = QueueBase(event.value)
+                self._rings[event.who] = _Ring(base.address, base.entries)
             return
         if ring is None:
             return
-        if event.offset == FQCSR.offset:
+        if event.offset // FQB.size == FQB.offset // FQB.size and not ring.on:
+            ring.base = NOWHERE  # half of it was written: whoever does so is not followed
+        elif event.offset == FQCSR.offset:
             on = bool(event.value & Fqcsr.fqen.mask)
             if on and not ring.on:
                 ring.begin()
+                memory, size = self._memory.of, ring.entries * FaultRecord.SIZE
+                ring.seen = memory is not None and memory.tell_of_loads(ring.base, size)
             ring.on = on
         elif event.offset == IPSR.offset:
             if event.value & Interrupt.FQ.pending and ring.told >= 0 and ring.served < 0:
@@ -115,9 +153,17 @@ class FaultRing(Oracle):
             ring.head = head
 
     def _moved(self, event: RegisterWritten, ring: _Ring, head: int) -> None:
-        for _ in range(min((head - ring.head) % ring.entries, len(ring.unread))):
-            ring.unread.popleft()
         step, records = (head - ring.head) % ring.entries, (ring.tail - ring.head) % ring.entries
+        skipped: list[tuple[int, int]] = []
+        for number in range(min(step, len(ring.unread))):
+            slot, came = (ring.head + number) % ring.entries, ring.unread.popleft()
+            if step > records:
+                continue  # moved back, perhaps: then it stands in front of them
+            if ring.slots.get(slot) == UNREAD:
+                skipped.append((slot, came))
+            ring.slots[slot] = GIVEN_BACK
+        if skipped and ring.seen:
+            self._skipped(event, ring, head, skipped)
         if step > records:
             back = 2 * step > ring.entries
             self.violated(
@@ -127,3 +173,13 @@ class FaultRing(Oracle):
                 event.time,
                 signature="fqh moved back" if back else "a slot was passed that had no record",
             )
+
+    def _skipped(self, event: RegisterWritten, ring: _Ring, head: int, skipped: list[tuple[int, int]]) -> None:
+        slot, came = skipped[0]
+        self.violated(
+            f"{event.who}.fqh goes from {ring.head} to {head} at {exact(event.time)}, by {event.by}, and no CPU has "
+            f"loaded a word of {len(skipped)} of these records; the first one is in slot {slot}, since {exact(came)}",
+            event.time,
+            came,
+            signature="a record was passed that nobody read",
+        )

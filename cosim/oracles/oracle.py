@@ -1,4 +1,4 @@
-"""What an oracle is: one property, judged from events alone."""
+"""What an oracle is: one property, judged from events."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ B = TypeVar("B", bound=Book)
 class Oracle(Listener):
     """One property.
 
-    An oracle sees events only. It calls `report` with each violation and goes on, so that one run shows them all.
+    An oracle sees events, and what stands in memory only where they do not say how it came to what is wrong
+    (`InMemory`). It calls `report` with each violation and goes on, so that one run shows them all.
     How long it waits for what takes time follows from `bounds`: an oracle has no time of its own. They are others once
     boot is done and a schedule holds actions, and so are looked up whenever something is judged.
     """

@@ -1,8 +1,8 @@
-"""The memories of a system as one, as the page allocator sees them."""
+"""The memories of a system as one, as the page allocator sees them, and oracles."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cosim.hw.bus.bus import Bus
 from cosim.hw.memory.memory import Memory
@@ -38,6 +38,24 @@ class AllMemory:
     def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call` whenever the word at `address` changes; returns how to stop."""
         return self._at(address).watch(address, call)
+
+    def past(self, address: int, since: int) -> tuple[Sequence[int], bool]:
+        """What the word at `address` has been since then, the newest first, and whether that is all that it has been.
+
+        Where there is no memory it has been nothing, and nobody knows.
+        """
+        memory = self._bus.target(address, 8)
+        if not isinstance(memory, Memory):
+            return (), False
+        return [value for _, value in memory.states(address, 8, since)], memory.known_since <= since
+
+    def tell_of_loads(self, address: int, size: int) -> bool:
+        """From now on `LoadSeen` tells of what threads load from these pages; false where they are not memory."""
+        memory = self._bus.target(address, size)
+        if not isinstance(memory, Memory):
+            return False
+        memory.tell_of_loads(address, size)
+        return True
 
     def _at(self, address: int) -> Memory:
         memory = self._bus.target(address)

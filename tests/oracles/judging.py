@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cosim.oracles import Book, Bounds, Oracle, Violation
+from cosim.oracles.in_memory import InMemory, Memories
 from cosim.sim.chooser import Chooser
 from cosim.sim.operations import Body
 from cosim.study.run.violations import Violations
 from cosim.sw.dma_api import BOTH, Piece
 from cosim.sw.iommu_ops import Prot
+from cosim.system.all_memory import AllMemory
 from cosim.system.build import build
 from cosim.system.load import load
 from cosim.system.patience import patience
@@ -31,17 +33,52 @@ run: {until: 100 ms}
 """
 
 
-def judged(oracle: type[Oracle], *events: object, bounds: Bounds | None = None) -> list[Violation]:
-    """The violations that an oracle finds in these events."""
+def judged(
+    oracle: type[Oracle], *events: object, bounds: Bounds | None = None, memory: Memories | None = None
+) -> list[Violation]:
+    """The violations that an oracle finds in these events; what is no event is called between them."""
     found: list[Violation] = []
-    books: dict[type[Book], Book] = {}
+    books: dict[type[Book], Book] = {InMemory: InMemory(memory)}
     made = oracle(found.append, bounds or Bounds(), books)
     for event in events:
+        if callable(event):
+            event()
         for listener in (*books.values(), made):
             for kind, method in listener.listeners():
                 if isinstance(event, kind):
                     method(event)
     return found
+
+
+class Held:
+    """Memory that holds what a test puts there, and remembers all of it, unless not `remembering`."""
+
+    def __init__(self, *, remembering: bool = True) -> None:
+        self._past: dict[int, list[int]] = {}
+        self._calls: dict[int, list[Callable[[], None]]] = {}
+        self._remembering = remembering
+
+    def put(self, address: int, *words: int) -> None:
+        """Change words from `address` on."""
+        for place, word in enumerate(words):
+            self._past.setdefault(address + 8 * place, [0]).insert(0, word)
+            for call in list(self._calls.get(address + 8 * place, ())):
+                call()
+
+    def past(self, address: int, since: int) -> tuple[Sequence[int], bool]:
+        past = self._past.get(address, [0])
+        return (past, True) if self._remembering else (past[:1], False)
+
+    def peek(self, address: int, size: int) -> int:
+        return self._past.get(address, [0])[0]
+
+    def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
+        calls = self._calls.setdefault(address, [])
+        calls.append(call)
+        return lambda: calls.remove(call)
+
+    def tell_of_loads(self, address: int, size: int) -> bool:
+        return address >= 0
 
 
 class Small:
@@ -53,7 +90,7 @@ class Small:
             path.write_text(text, encoding="utf-8")
             topology = load(path, driver=driver, sets=sets)
         self.system: System = build(topology, Chooser())
-        self.found = Violations(self.system.sim, patience(topology, 0))
+        self.found = Violations(self.system.sim, patience(topology, 0), memory=AllMemory(self.system.bus))
         self.runtime = self.system.runtime
         self.system.start()
         self.wait(1 * MS)

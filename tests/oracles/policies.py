@@ -4,13 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from cosim.spec.queues import Iotinval
+from cosim.sim.operations import Store
+from cosim.spec.queues import FaultRecord, Iotinval
+from cosim.spec.register_map import CQT
 from cosim.spec.translation import Fsc
 from cosim.sw.driver.device import info_of
 from cosim.sw.driver.domain import DomainObject
 from cosim.sw.driver.policies.attach import BondFirst, V
+from cosim.sw.driver.policies.interrupts import PrintsAndClears
 from cosim.sw.driver.policies.invalidate_ranges import Ranges
 from cosim.sw.driver.policies.pscid import Shared
+from cosim.sw.driver.policies.queue import ENTRY, FENCE
+from cosim.sw.driver.policies.queue_locked import LockedQueue
 from cosim.sw.kernel.barriers import dma_wmb
 
 
@@ -70,3 +75,53 @@ class OneNumber(Shared):
 
     async def died(self, driver: Any, domain: Any) -> None:
         await driver.policies.tables.free(driver, domain)
+
+
+@dataclass(frozen=True)
+class ReadsNothing(PrintsAndClears):
+    """Wrong: records of faults are passed, and nobody looks at them."""
+
+    async def report(self, driver: Any, iommu: Any, address: Any) -> None:
+        return
+
+
+@dataclass(frozen=True)
+class ReadsLate(PrintsAndClears):
+    """Wrong: of each record the one before it is read as well, which the IOMMU has back."""
+
+    async def report(self, driver: Any, iommu: Any, address: Any) -> None:
+        if address > await iommu.faults.base.load():
+            await super().report(driver, iommu, address - FaultRecord.SIZE)
+        await super().report(driver, iommu, address)
+
+
+@dataclass(frozen=True)
+class PutsOver(LockedQueue):
+    """Wrong: a fence is put over each command, once that is in its slot."""
+
+    def slot(self, number: int, entries: int) -> int:
+        """Where a command goes at first."""
+        return number
+
+    async def publish(self, driver: Any, iommu: Any, ticket: Any, command: Any) -> str:
+        queue = iommu.commands
+        base, entries = int(await queue.base.load()), int(await queue.entries.load())
+        number = int(ticket) % entries
+        await driver.publishing(iommu, number, command)
+        for slot, put in ((self.slot(number, entries), command), (number, FENCE)):
+            for offset, word in enumerate(put.words()):
+                await Store(base + ENTRY * slot + 8 * offset, word)
+            await self.filled()
+        await iommu.write(CQT, (number + 1) % entries)
+        await self.published()
+        await queue.tail.store(ticket + 1)
+        await queue.prod.store(ticket + 1)
+        return ""
+
+
+@dataclass(frozen=True)
+class PutsElsewhere(PutsOver):
+    """Wrong: commands go to the other end of the ring, and fences where they are to be."""
+
+    def slot(self, number: int, entries: int) -> int:
+        return entries - 1 - number

@@ -24,8 +24,8 @@ DRIVERS = {"kernel": "v2"}
 """Oracles that a driver shows to see, not a defect of the hardware under stress."""
 PLANTED = {
     "unrecovered-error": "test_unrecovered_errors",
-    "command-ring": "test_hardware_structures",
-    "fault-ring": "test_hardware_structures",
+    "command-ring": "test_rings",
+    "fault-ring": "test_rings",
     "context-update": "test_hardware_structures",
     "one-root": "test_hardware_structures",
     "iotlb-entries": "test_hardware_structures",

@@ -16,6 +16,7 @@ from cosim.sw.dma_api import BOTH, Piece
 from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.workloads.workload import allocate, release
+from cosim.system.all_memory import AllMemory
 from cosim.system.build import build
 from cosim.system.patience import patience
 from cosim.system.system import System
@@ -54,6 +55,7 @@ class Bench(Holdings):
             occupancies=self.system.occupancies(),
             bounds=self.system.bounds(),
             patience=bounds,
+            memory=AllMemory(self.system.bus),
         )
         self.operations = 0
         self.refused: Counter[str] = Counter()

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Any, Final, Literal
 
-from cosim.events import Busy, FreedTouched
+from cosim.events import Busy, FreedTouched, LoadSeen
 from cosim.hw.memory.history import ANCIENT, WHOLE, History
 from cosim.hw.memory.line_cache import LineCache
 from cosim.hw.memory.options import MemoryOptions
-from cosim.hw.memory.poison import Poison
+from cosim.hw.memory.poison import Poison, hit
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind, Response, Target
@@ -21,7 +21,6 @@ DATA = "memory"
 """The latency part that a device's own access counts for."""
 
 FaultKind = Literal["access_fault", "corrupt"]
-
 
 # Looked up once: up to Python 3.11 each look at a member of an enumeration costs as much as a call.
 _READ: Final = AccessKind.READ
@@ -48,6 +47,7 @@ class Memory(Target):
         self.ports = [Server(0, "memory") for _ in range(options.ports)]
         self.busy = sim.probe(Busy)
         self.freed_touched = sim.probe(FreedTouched)
+        self.load_seen = sim.probe(LoadSeen)
         self._latency = dict.fromkeys(AccessKind, options.latency)
         if options.write_latency is not None:
             self._latency[_WRITE] = options.write_latency
@@ -107,7 +107,7 @@ class Memory(Target):
             access.response = response
             if response is _REFUSED:
                 return
-        if self._poison.pages:
+        if self._poison.ranges:
             self.judge(access.owner, address, size, write=access.kind is not _READ, access=access)
         if access.kind is _READ:
             self.reads += 1
@@ -278,6 +278,11 @@ class Memory(Target):
             (began, value >> shift & bits) for began, value in history.states(word, bits << shift, self.sim.now, after)
         ]
 
+    @property
+    def known_since(self) -> int:
+        """Since when every state of each word is known."""
+        return self.sim.now - (0 if self._history is None else self._history.keep_ps)
+
     # --- Freed ranges ----------------------------------------------------------------------------------------------
 
     def poison(self, address: int, size: int, by: str, what: str) -> None:
@@ -301,26 +306,27 @@ class Memory(Target):
     ) -> None:
         """Fire `FreedTouched` if an access by `who` hits freed bytes, now or all the time from `first` to `last`.
 
-        `access` is hardware's; without one it is a thread's.
+        `access` is hardware's; without one it is a thread's, and `LoadSeen` tells of its load where that is of note.
         """
         poison, page = self._poison, address >> PAGE_LG2
         if page not in poison.pages and address + size <= page + 1 << PAGE_LG2:
             return  # asked of every access, and almost always so
-        if (near := poison.near(address, size)) and self.freed_touched:
-            now = self.sim.now
-            hit = [freed for freed in near if freed.through(now, now)]
-            if not hit and first >= 0:
-                hit = [freed for freed in near if freed.through(first, last)]
-            for freed in hit[:1]:
-                by = _purpose(access) if access else "thread"
-                self.freed_touched(FreedTouched(now, who, address, write, freed.since, freed.by, freed.what, by))
+        now, near = self.sim.now, poison.near(address, size)
+        if near and self.freed_touched and (freed := hit(near, now, first, last)):
+            by = _purpose(access) if access else "thread"
+            self.freed_touched(FreedTouched(now, who, address, write, freed.since, freed.by, freed.what, by))
+        if page in poison.told and not write and access is None and self.load_seen:
+            self.load_seen(LoadSeen(now, who, address))
+
+    def tell_of_loads(self, address: int, size: int) -> None:
+        """From now on `LoadSeen` tells of what threads load from the pages of this range."""
+        self._poison.tell_of(address, size)
 
     # --- Injected errors -------------------------------------------------------------------------------------------
 
     def fault(self, kind: FaultKind, address: int, size: int) -> None:
         """Refuse hardware's accesses to a range, or answer its reads with corrupt data."""
-        response = _REFUSED if kind == "access_fault" else _CORRUPT
-        self._faults.append((response, address, address + size))
+        self._faults.append((_REFUSED if kind == "access_fault" else _CORRUPT, address, address + size))
 
     def clear_faults(self) -> None:
         """Undo all of `fault`."""
@@ -344,10 +350,7 @@ class Memory(Target):
 
     def peek(self, address: int, size: int) -> int:
         """The present value of `size` bytes, untimed."""
-        value = 0
-        for index, word in enumerate(self._read_words(address, size)):
-            value |= word << 64 * index
-        return value
+        return sum(word << 64 * index for index, word in enumerate(self._read_words(address, size)))
 
     def nonzero(self, address: int, size: int) -> list[int]:
         """The words among `size` bytes that are not 0, untimed, in any order; both numbers are multiples of 8."""

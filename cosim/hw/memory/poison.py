@@ -1,4 +1,4 @@
-"""Freed memory: which ranges nobody may touch, since when, and who freed them."""
+"""Freed memory: which ranges nobody may touch, since when, and who freed them; and pages of whose loads is told."""
 
 from __future__ import annotations
 
@@ -27,20 +27,30 @@ class Freed:
 
 
 class Poison:
-    """The freed ranges, found by page. Ranges that came to use again stay known for `keep_ps`."""
+    """The freed ranges, found by page. Ranges that came to use again stay known for `keep_ps`.
 
-    __slots__ = ("_used", "keep_ps", "pages")
+    `pages` also has those that are `told` of: whoever asks of each access whether it is of note looks there alone.
+    """
+
+    __slots__ = ("_used", "keep_ps", "pages", "ranges", "told")
 
     def __init__(self) -> None:
         self.keep_ps = 0
         self.pages: dict[int, list[Freed]] = {}
+        self.ranges = 0
+        """How many ranges are known."""
+        self.told: set[int] = set()
         self._used: list[Freed] = []
+
+    def tell_of(self, address: int, size: int) -> None:
+        """Each load from the pages of a range is of note from now on, too."""
+        for page in pages_of(address, size):
+            self.told.add(page)
+            self.pages.setdefault(page, [])
 
     def free(self, address: int, size: int, now: int, by: str, what: str) -> None:
         """Poison a range; what of it is poisoned already stays as it is, with its first free."""
-        freed = Freed(address, address + size, now, by, what)
-        for page in pages_of(address, size):
-            self.pages.setdefault(page, []).append(freed)
+        self._insert(Freed(address, address + size, now, by, what))
 
     def use(self, address: int, size: int, now: int) -> None:
         """Take a range out of the poison; a range that is poisoned beyond it on either side is split."""
@@ -63,14 +73,16 @@ class Poison:
             self._used.append(used)
 
     def _insert(self, freed: Freed) -> None:
+        self.ranges += 1
         for page in pages_of(freed.first, freed.end - freed.first):
             self.pages.setdefault(page, []).append(freed)
 
     def _remove(self, freed: Freed) -> None:
+        self.ranges -= 1
         for page in pages_of(freed.first, freed.end - freed.first):
             bucket = self.pages[page]
             bucket.remove(freed)
-            if not bucket:
+            if not bucket and page not in self.told:
                 del self.pages[page]
 
     def _forget(self, now: int) -> None:
@@ -87,3 +99,11 @@ class Poison:
         pages, first, last, end = self.pages, address >> PAGE_LG2, address + size - 1 >> PAGE_LG2, address + size
         freed = [freed for page in range(first, last + 1) for freed in pages.get(page, ())]
         return [one for one in freed if one.first < end and address < one.end]
+
+
+def hit(near: Sequence[Freed], now: int, first_ps: int, last_ps: int) -> Freed | None:
+    """Which of them is free `now`; or was all the time from `first_ps` to `last_ps`, if these are not negative."""
+    found = next((freed for freed in near if freed.through(now, now)), None)
+    if found is None and first_ps >= 0:
+        found = next((freed for freed in near if freed.through(first_ps, last_ps)), None)
+    return found

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from cosim.study.pool.record import Record
 from cosim.study.run.run import Point
+from cosim.study.run.signs import first_of_each
 
 Stopped = Literal["", "found", "schedules", "time", "late", "interrupted"]
 
@@ -170,8 +171,8 @@ class Row:
 
 def told(record: Record) -> tuple[str, ...]:
     """What a run showed, in words: the first violation of each signature, and what else was not as expected."""
-    first = {violation.signature: violation.message for violation in reversed(record.violations)}
-    return (*(f"{sign}: {first[sign]}" for sign in sorted(first)), *record.failures)
+    first = first_of_each(record.violations)
+    return (*(f"{sign}: {violation.message}" for sign, violation in first.items()), *record.failures)
 
 
 def span(numbers: Sequence[int]) -> tuple[int, int]:

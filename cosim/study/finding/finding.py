@@ -21,7 +21,7 @@ from cosim.study.pool import Record
 from cosim.study.report.whole_file import write_whole
 from cosim.study.run.model import model_version, package_version
 from cosim.study.run.run import Point
-from cosim.study.run.signs import kind
+from cosim.study.run.signs import first_of_each, kind
 from cosim.sw.driver.variants import called, variant
 from cosim.system.load import load, resolved
 
@@ -62,16 +62,13 @@ class Finding:
         if signature not in record.signs:
             raise ValueError(f"the run of {point.name} shows no {signature!r}")
         driver = point.topology.driver
-        first: dict[str, Violation] = {}
-        for violation in record.violations:
-            first.setdefault(violation.signature, violation)
         return cls(
             name=point.name,
             driver=called(variant(driver.variant, driver.cells), driver.cells),
             seed=point.topology.run.seed,
             schedule=point.schedule,
             signature=signature,
-            violations=tuple(first.values()),
+            violations=tuple(first_of_each(record.violations).values()),
             failures=record.failures,
             digest=record.digest,
             events=record.events,

@@ -56,7 +56,7 @@ class Record:
         """What was shown: the signatures, and what else was not as expected (`cosim.study.run.signs`)."""
         if self.outcome in ("late", "void"):
             return ()  # neither a busy computer nor a schedule that cannot be shows anything of the system
-        return signs_of(self.outcome, self.signatures, self.failures)
+        return signs_of(self.outcome, self.violations, self.failures)
 
     @classmethod
     def of(cls, run: UnderWay, *, whole: bool = False, rows: Sequence[Row] = (), also: Any = None) -> Record:

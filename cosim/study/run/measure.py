@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from cosim.oracles import RECORDERS, Bounds, NeededCommands
+from cosim.oracles.in_memory import Memories
 from cosim.sim.occupancy import Occupancy
 from cosim.sim.simulation import Sim
 from cosim.study.gather.event_digest import EventDigest
@@ -41,6 +42,7 @@ class Meter:
         occupancies: Mapping[str, Occupancy],
         bounds: Mapping[str, Mapping[str, int]] | None = None,
         patience: Bounds,
+        memory: Memories | None = None,
         keep_samples: bool = False,
         awaited: Iterable[str] = (),
     ) -> None:
@@ -58,6 +60,7 @@ class Meter:
         self.violations = Violations(
             sim,
             patience,
+            memory=memory,
             beside=(*self._recorders, self._needed, self.failed),
             failures=Requests(self.digest, self.latencies),
         )

@@ -107,7 +107,7 @@ class Result:
     @property
     def signs(self) -> tuple[str, ...]:
         """What was shown: the signatures of violations, and what else was not as expected."""
-        return signs_of(self.outcome, self.signatures, self.failures)
+        return signs_of(self.outcome, self.violations, self.failures)
 
     def as_json(self) -> dict[str, Any]:
         """The one object that `run --json` prints."""

@@ -32,6 +32,7 @@ from cosim.study.run.result import Result
 from cosim.study.run.series import Steps, check_step
 from cosim.study.run.stop import Stop
 from cosim.study.run.users_code import told_as_errors
+from cosim.system.all_memory import AllMemory
 from cosim.system.build import build
 from cosim.system.load import as_data
 from cosim.system.patience import patience
@@ -168,6 +169,7 @@ class UnderWay:
             occupancies=occupancies,
             bounds=system.bounds(),
             patience=self._patience,
+            memory=AllMemory(system.bus),
             keep_samples=keep.samples,
             awaited=point.topology.expect.log if point.topology.expect else (),
         )

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from cosim.oracles import ORACLES, Book, Bounds, Oracle, Violation
+from cosim.oracles.in_memory import InMemory, Memories
 from cosim.oracles.oracle import Listener
 from cosim.sim.simulation import Sim
 from cosim.study.gather.failures import Failures
@@ -26,16 +27,19 @@ class Violations:
         bounds: Bounds,
         oracles: Iterable[type[Oracle]] = tuple(ORACLES.values()),
         *,
+        memory: Memories | None = None,
         beside: Iterable[Listener] = (),
         failures: Failures | None = None,
     ) -> None:
         """`oracles` are all of them, but for whoever measures what they cost; `beside` them others listen.
 
+        They may look at the `memory` of the run; without it they say less of how something came.
+
         `failures` tells of requests that failed, if it has more to do than that.
         """
         self.kept: list[Violation] = []
         self.signatures: Counter[str] = Counter()
-        books: dict[type[Book], Book] = {}
+        books: dict[type[Book], Book] = {InMemory: InMemory(memory)}
         self._oracles = [oracle(self._violated, bounds, books) for oracle in oracles]
         tell(sim, (*books.values(), *self._oracles, *beside), failures)
 
