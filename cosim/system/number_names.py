@@ -26,7 +26,7 @@ CALLS = (
 )
 """The calls that are measured."""
 ACCESSES = ("read", "write", "fetch", "status")
-"""What a device's requests may be for."""
+"""What a device's requests may be for, which its latencies are called, after its path: `nic0.read`."""
 OF_ALL = ("simulated_ps", "events", "violations")
 """The numbers that every run has."""
 MOST_PORTS = 64
