@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from cosim.sw.driver.compiled import COMPILED
+from cosim.sw.driver.imported import parsed
 from cosim.units.nearest import closest, nearest
 
 MISSPELT = 0.75
@@ -60,7 +61,7 @@ def names_hint(path: Path, name: str = "") -> str:
 def defined(path: Path) -> list[str]:
     """The public classes of a file, and the names of what it makes by a call; none if it is not Python."""
     try:
-        body = ast.parse(path.read_text(encoding="utf-8")).body
+        body = parsed(path).body
     except (OSError, ValueError, SyntaxError):
         return []
     found: list[str] = []
@@ -89,7 +90,7 @@ def misspelt(kind: type) -> Iterator[tuple[str, str]]:
 def _spoken_of(path: Path) -> set[str]:
     """The names that a file uses, other than to define them."""
     try:
-        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        nodes = list(ast.walk(parsed(path)))
     except (OSError, ValueError, SyntaxError):
         return set()
     found = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
