@@ -13,6 +13,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2]
+"""The folder of cosim's own source."""
 _INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib"))
 _PACKAGES = {"site-packages", "dist-packages"}
 OURS = "cosim"
