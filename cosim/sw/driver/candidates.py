@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cosim.sw.driver.compiled import COMPILED
 from cosim.sw.driver.imported import parsed
+from cosim.units.looked_for import looked_for
 from cosim.units.nearest import closest, nearest
 
 MISSPELT = 0.75
@@ -43,7 +44,7 @@ def policy_hint(text: str, cells: Cells, prefix: str = "driver.") -> str:
 def only_a_file(path: Path) -> str:
     """What is missing of a driver that is named by its file alone."""
     if not path.is_file():
-        return f"there is no file {path}; a driver of your own is FILE.py:NAME"
+        return f"there is no file {path}{looked_for(path)}; a driver of your own is FILE.py:NAME"
     return f"a driver is named FILE.py:NAME; {names_hint(path)}"
 
 
