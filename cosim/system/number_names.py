@@ -16,6 +16,7 @@ from cosim.sw.workloads import thread_paths
 from cosim.system.scalars import SCALARS, VARIABLES
 from cosim.system.topology import Topology
 from cosim.units.nearest import closest
+from cosim.units.time_names import PART
 
 QUANTILES: Mapping[str, Fraction] = {
     "p50_ps": Fraction(50, 100),
@@ -26,8 +27,6 @@ QUANTILES: Mapping[str, Fraction] = {
 """Which share of a latency's samples are not longer, by the name of the number."""
 OF_A_LATENCY = ("count", "mean_ps", "sd_ps", *QUANTILES, "max_ps")
 """What one number says of a latency, such as ``nic0.read.p99_ps``."""
-PART = ".parts."
-"""What stands before a part in the name of a number, in picoseconds; a part that is not there is 0 if its mean is."""
 CALLS = (
     *("attach", "cmd_sync", "detach", "iotlb_inval", "map", "probe", "release", "remove", "synchronize_rcu"),
     "unmap",
