@@ -30,6 +30,9 @@ prints all of this as a JSON schema for editors, `cosim check FILE` says everyth
   are integers: `0x8000_0000`.
 * **Names**: a part's key is its path. `count: 4` beside `kind` makes `nic0` to `nic3` of `nic`. Where a field takes
   names, globs work: `devices: nic*`.
+* **Files** that a topology names, such as recordings, drivers of your own and objects, count from the current folder;
+  what that does not have is looked for beside the topology file, or the overlay, that names it. What `-s` names counts
+  from the current folder alone.
 * **Changing a value**: `-s iommu0.geometry.walkers=8` (a part's path needs no `parts.`), with globs
   `-s 'nic*.traffic.size=256 B'`; what matches nothing is an error. `-f OVERLAY.yaml` lays another file over it.
 """

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import cosim
-from cosim.study.run.model import NOT_OF_THE_MODEL, PACKAGE, version_of
+from cosim.study.run.model import NOT_OF_THE_MODEL, version_of
+from cosim.sw.driver.imported import PACKAGE
 
 TINY = Path(__file__).with_name("tiny.yaml")
 

@@ -1,5 +1,7 @@
 """What is answered to those who mean one thing and write another: the kinds of slips, each with what was meant."""
 
+import os
+
 import pytest
 from click.testing import CliRunner
 
@@ -57,6 +59,9 @@ def test_where_nothing_is_near_or_too_much_all_names_are_listed(written):
     assert "; there are: " in said(sets=[written])
 
 
+OWN = "a driver of your own is FILE.py:NAME"
+
+
 @pytest.mark.parametrize(
     ("driver", "answer"),
     [
@@ -69,8 +74,8 @@ def test_where_nothing_is_near_or_too_much_all_names_are_listed(written):
         ("contxt-first", "did you mean -s driver.attach=context-first?"),
         ("attach=context-first", "that is no driver, but a cell of one: -s driver.attach=context-first"),
         ("capable", "one policy is chosen with -s driver.capable=POLICY, of none, deferred-flush, coherent+deferred"),
-        ("no.py", "there is no file no.py; a driver of your own is FILE.py:NAME"),
-        ("no.py:Mine", "there is no file no.py"),
+        ("no.py", f"no.py in {os.getcwd()}, nor beside a topology file that names it; {OWN}"),
+        ("no.py:Mine", f"there is no file no.py in {os.getcwd()}, nor beside a topology file that names it"),
         ("arch/iommu.o", "objects that a kernel's tree has compiled are object:arch/iommu.o"),
     ],
 )

@@ -200,9 +200,12 @@ def _removed(node: Node, path: Path) -> Node:
 
 
 def _changed(node: Node, path: Path, value: str) -> Node:
-    """`node` with this text at `path`, through mappings."""
+    """`node` with this text at `path`, which is there."""
     if not path:
         return replace(node, value=value)
+    if isinstance(node.value, list):
+        items = [_changed(one, path[1:], value) if at == path[0] else one for at, one in enumerate(node.value)]
+        return replace(node, value=items)
     key = str(path[0])
     return replace(node, value={**node.entries, key: _changed(node.entries[key], path[1:], value)})
 

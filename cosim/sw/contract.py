@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, ParamSpec, TypeVar
 
 A = TypeVar("A")
+P = ParamSpec("P")
 
 SPECIAL = frozenset({"__contains__", "__iter__"})
 """The members with underscores that a contract may ask for."""
@@ -24,9 +25,14 @@ class WrongAnswer(TypeError):
 
 def answer_of(method: Any, answer: Any, wanted: type[A]) -> A:
     """What `method` has returned, as it is. WrongAnswer if that is of another type than `wanted`."""
-    if not isinstance(answer, wanted) or isinstance(answer, bool):
+    if not isinstance(answer, wanted) or (wanted is not bool and isinstance(answer, bool)):
         raise WrongAnswer(method, answer, wanted)
     return answer
+
+
+async def asked(wanted: type[A], method: Callable[P, Coroutine[Any, Any, A]], *given: P.args, **named: P.kwargs) -> A:
+    """What `method` returns for what it is given, for one that is asked now and then: it costs a frame. WrongAnswer."""
+    return answer_of(method, await method(*given, **named), wanted)
 
 
 def members(contract: type) -> list[str]:
@@ -44,7 +50,7 @@ def breaches(contract: type, thing: Any) -> list[str]:
 
     A method has to be callable as the contract calls it, by position, whatever the names of its parameters are, and
     to be ``async`` where it is awaited, as has one that takes the place of a base class's own. What a method returns is
-    not looked at.
+    looked at by who asks it (`answer_of`).
     """
     asked = members(contract)
     found = [text for name in asked if (text := _breach(name, getattr(contract, name, None), thing))]

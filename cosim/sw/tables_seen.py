@@ -39,13 +39,13 @@ class TablesSeen:
                 self._tell("", domain, 0, 1 << 64, stored)
 
     def _tell(self, who: str, domain: Domain, iova: int, size: int, stored: dict[int, int]) -> None:
-        table = _Table(self._kernel, stored)
-        fsc = self._driver.table(domain, table.word)
+        kernel = self._kernel
+        fsc = self._driver.table(domain, lambda address: kernel.word(address, stored))
         scheme = None if fsc is None else FIRST_STAGE[0].get(fsc.mode)
         if fsc is None or scheme is None or scheme.bare:
             return
-        leaves = table.leaves(fsc.ppn << PAGE_LG2, scheme, iova, iova + size)
-        self.wanted(TableSeen(self._kernel.sim.now, who, domain.name, iova, size, tuple(leaves)))
+        leaves = _Table(kernel, stored).leaves(fsc.ppn << PAGE_LG2, scheme, iova, iova + size)
+        self.wanted(TableSeen(kernel.sim.now, who, domain.name, iova, size, tuple(leaves)))
 
 
 class _Table:
@@ -53,11 +53,6 @@ class _Table:
 
     def __init__(self, kernel: Kernel, stored: dict[int, int]) -> None:
         self._memory, self._stored = kernel.pages.memory, stored
-
-    def word(self, address: int) -> int:
-        """A word of memory, as it will be."""
-        found = self._stored.get(address)
-        return self._memory.peek(address, WORD) if found is None else found
 
     def leaves(self, root: int, scheme: Scheme, start: int, end: int) -> Iterator[SeenLeaf]:
         """The valid leaves that map anything of `start` .. `end` (exclusive); of the upper half sign-extended."""

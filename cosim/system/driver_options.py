@@ -17,7 +17,8 @@ class DriverOptions(Options):
 
     variant: str = "merged"
     """The row of the table of variants, `FILE.py:NAME` for one of your own, or `object:PATH,PATH` for objects that the
-    tree of a kernel has compiled."""
+    tree of a kernel has compiled. Files are looked for in the current folder, or else beside the topology file that
+    names them."""
 
     @model_validator(mode="before")
     @classmethod

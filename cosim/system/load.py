@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from cosim.config.merging import COUNT, MOST_MEMBERS, PARTS
-from cosim.config.problems import Path as Keys
 from cosim.config.problems import Position, Problem, TopologyError
 from cosim.config.source import Override, Source, dump, legal_names, validate
-from cosim.config.yaml_reader import Node, node_of
+from cosim.config.yaml_reader import node_of
 from cosim.config.yaml_writer import Hex
 from cosim.sw.driver.axes import AXES
 from cosim.sw.driver.compiled import in_short
 from cosim.sw.driver.variants import axis_of_policy
 from cosim.system.checks import check
 from cosim.system.effects import ineffective
+from cosim.system.named_files import with_files
 from cosim.system.topology import Topology
 from cosim.units.field_types import ReadableSchema
 from cosim.units.nearest import nearest
@@ -95,28 +94,7 @@ def laid_over(
         shorthand=SHORTHAND,
         words=WORDS,
     )
-    return _with_recordings(source)
-
-
-def _with_recordings(source: Source) -> Source:
-    """The same, where a recording that the current folder does not have is that beside the file that names it.
-
-    Only what a file says is looked for there: what an override says counts from the current folder.
-    """
-    for path, node in list(_recordings(source)):
-        name, beside = node.value, os.path.dirname(node.at.file)
-        if isinstance(name, str) and node.at.line and beside and not os.path.exists(name):
-            found = os.path.join(beside, name)
-            source = source.having(path, found) if os.path.exists(found) else source
-    return source
-
-
-def _recordings(source: Source) -> Iterator[tuple[Keys, Node]]:
-    """Where devices name what they replay."""
-    parts = source.root.entries.get(PARTS)
-    for name, part in parts.entries.items() if parts else ():
-        if (traffic := part.entries.get("traffic")) and (file := traffic.entries.get("file")):
-            yield (PARTS, name, "traffic", "file"), file
+    return with_files(source)
 
 
 def as_source(topology: str | Path | Topology | Source) -> Source:

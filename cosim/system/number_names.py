@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from itertools import product
 
 from cosim.sim.spent import NAMES
@@ -15,18 +16,24 @@ from cosim.sw.workloads import thread_paths
 from cosim.system.scalars import SCALARS, VARIABLES
 from cosim.system.topology import Topology
 from cosim.units.nearest import closest
+from cosim.units.time_names import PART
 
-OF_A_LATENCY = ("count", "mean_ps", "sd_ps", "p50_ps", "p95_ps", "p99_ps", "p999_ps", "max_ps")
+QUANTILES: Mapping[str, Fraction] = {
+    "p50_ps": Fraction(50, 100),
+    "p95_ps": Fraction(95, 100),
+    "p99_ps": Fraction(99, 100),
+    "p999_ps": Fraction(999, 1000),
+}
+"""Which share of a latency's samples are not longer, by the name of the number."""
+OF_A_LATENCY = ("count", "mean_ps", "sd_ps", *QUANTILES, "max_ps")
 """What one number says of a latency, such as ``nic0.read.p99_ps``."""
-PART = ".parts."
-"""What stands before a part in the name of a number, in picoseconds; a part that is not there is 0 if its mean is."""
 CALLS = (
     *("attach", "cmd_sync", "detach", "iotlb_inval", "map", "probe", "release", "remove", "synchronize_rcu"),
     "unmap",
 )
 """The calls that are measured."""
 ACCESSES = ("read", "write", "fetch", "status")
-"""What a device's requests may be for."""
+"""What a device's requests may be for, which its latencies are called, after its path: `nic0.read`."""
 OF_ALL = ("simulated_ps", "events", "violations")
 """The numbers that every run has."""
 MOST_PORTS = 64

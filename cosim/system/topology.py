@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.dma.options import DmaOptions, RingOptions
@@ -17,10 +17,11 @@ from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.workloads import AnyWorkload
 from cosim.system.driver_options import DriverOptions
 from cosim.system.explore_options import ExploreOptions
-from cosim.units.field_types import PositiveTime, Time
+from cosim.units.field_types import Figure, PositiveTime, Time
 from cosim.units.options import Options
-from cosim.units.quantities import MS, US, S
+from cosim.units.quantities import MS, US, S, UnitError, parse_time
 from cosim.units.run_end import AfterThreads, End
+from cosim.units.time_names import is_time
 
 Part = Annotated[MemoryOptions | CpuOptions | IommuOptions | DmaOptions | RingOptions, Field(discriminator="kind")]
 
@@ -93,11 +94,11 @@ class RunOptions(Options):
 class Bound(Options):
     """Bounds of one number of the result: `min`, `max` or both, or `equals` alone."""
 
-    min: float | None = None
+    min: Figure | None = None
     """It is at least this."""
-    max: float | None = None
+    max: Figure | None = None
     """It is at most this, and not less than `min`."""
-    equals: float | None = None
+    equals: Figure | None = None
     """It is this; without `min` and `max`."""
 
     @model_validator(mode="after")
@@ -126,9 +127,10 @@ class ExpectOptions(Options):
     """Errors in which a queue stands at the end, such as `iommu0.cqcsr.cmd_ill`; any other is a failure."""
     not_started: tuple[str, ...] = ()
     """Devices with traffic that boot cannot start, such as one whose window has no memory; any other is a failure."""
-    scalars: dict[str, float | Bound] = Field(default_factory=dict)
+    scalars: dict[str, Figure | Bound] = Field(default_factory=dict)
     """Numbers of the result by name or glob: scalars, such as `iommu0.commands.total: 257`, and latencies and rates as
-    `-m` of a sweep has them, such as `nic0.read.p99_ps: {max: 2_000_000}`. All that a glob matches have its bound."""
+    `-m` of a sweep has them, such as `nic0.read.p99_ps: {max: 2 us}`. All that a glob matches have its bound. What ends
+    in `_ps`, or is a part of a latency, is bounded by a time, or by a number of picoseconds."""
     seen: dict[str, int | Bound] = Field(default_factory=dict)
     """What the run could have seen, such as `touched: {min: 1}`: `unmapped`, `touched` and `unflushed` buffers,
     `invalidations` and those `dropping` something, `removals` of devices and those `overlapped` by a reader."""
@@ -138,6 +140,23 @@ class ExpectOptions(Options):
     """`finished`: every one of `threads` has ended by the end of the run, and none by an oops."""
     calls: Literal["succeed"] | None = None
     """`succeed`: of what `threads` do, no round has failed with an errno."""
+
+    @field_validator("scalars", mode="before")
+    @classmethod
+    def _times_in_picoseconds(cls, scalars: Any) -> Any:
+        """``p99_ps: {max: 2 us}`` is short for 2,000,000; a time elsewhere, or one that cannot be, stays text."""
+        if not isinstance(scalars, dict):
+            return scalars
+        return {name: _in_picoseconds(bound) if is_time(str(name)) else bound for name, bound in scalars.items()}
+
+
+def _in_picoseconds(bound: Any) -> Any:
+    if isinstance(bound, dict):
+        return {name: _in_picoseconds(value) for name, value in bound.items()}
+    try:
+        return parse_time(bound) if isinstance(bound, str) else bound
+    except UnitError:
+        return bound
 
 
 class Topology(Options):

@@ -12,10 +12,14 @@ from pydantic.json_schema import GenerateJsonSchema
 from cosim.units import quantities
 
 
+def _measured_text(kind: quantities.Dimension) -> dict[str, Any]:
+    """A number with one of the units of `kind`."""
+    return {"type": "string", "pattern": rf"^{quantities.NUMBER}\s*({'|'.join(kind.units)})$"}
+
+
 def _measured(kind: quantities.Dimension, *examples: str) -> WithJsonSchema:
     """What an editor offers and checks: a number with one of the units of `kind`, or a bare 0."""
-    written = {"type": "string", "pattern": rf"^{quantities.NUMBER}\s*({'|'.join(kind.units)})$"}
-    return WithJsonSchema({"anyOf": [written, {"const": 0}], "examples": [*examples]})
+    return WithJsonSchema({"anyOf": [_measured_text(kind), {"const": 0}], "examples": [*examples]})
 
 
 def _integer(pattern: str, *examples: int | str) -> WithJsonSchema:
@@ -30,6 +34,9 @@ Time = Annotated[
     _measured(quantities.TIME, "80 ns", "1.5 us", "90 s"),
 ]
 """Picoseconds, 0 or more."""
+
+Figure = Annotated[float, WithJsonSchema({"anyOf": [{"type": "number"}, _measured_text(quantities.TIME)]})]
+"""A number of a result; one that is a time may be written as one, which whoever has its name turns into picoseconds."""
 
 PositiveTime = Annotated[Time, Field(gt=0)]
 """Picoseconds, above 0."""

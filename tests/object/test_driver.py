@@ -133,7 +133,7 @@ def test_a_message_names_the_first_of_several_objects_and_not_all_their_paths() 
     assert problem(driver=f"{OWN},-queue.c:1").startswith(
         f"--driver object:{DRIVER / 'queue.o'},...: driver.variant: -q"
     )
-    assert problem(driver="object:none.o").startswith("--driver object:none.o: driver.variant: none.o: No such file")
+    assert problem(driver="object:none.o").startswith("--driver object:none.o: driver.variant: none.o: no such file")
 
 
 def test_the_policies_of_an_object_cannot_be_set() -> None:
@@ -147,7 +147,7 @@ def test_objects_may_be_given_as_a_list(tmp_path: Path) -> None:
 
 
 def test_an_object_that_is_not_there_is_a_problem_of_the_topology() -> None:
-    assert "none.o: No such file" in problem(driver="object:none.o")
+    assert "none.o: no such file" in problem(driver="object:none.o")
 
 
 def test_objects_that_are_no_whole_driver_are_a_problem_of_the_topology(tmp_path: Path) -> None:

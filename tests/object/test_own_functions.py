@@ -113,7 +113,7 @@ def test_a_file_that_is_wrong_is_refused_with_what_is_wrong(tmp_path: Path, text
         (("--kernel", "mine.py"), "give --driver object:PATH,..."),
         (("--driver", "latest", "--kernel", "mine.py"), "give --driver object:PATH,..."),
         (("--driver", OWN, "--kernel", "mine.c"), "--kernel mine.c: a file of Python is wanted"),
-        (("--driver", OWN, "--kernel", "none.py"), "none.py: No such file or directory"),
+        (("--driver", OWN, "--kernel", "none.py"), "none.py: no such file in "),
         (("--driver", "object:mine.py"), "there is no object beside it"),
     ],
 )

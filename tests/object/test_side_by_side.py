@@ -118,7 +118,7 @@ def test_scenes_are_drawn_alike_from_equal_seeds() -> None:
         (("x.jsonl", "--random", "2"), "--random draws scenes for two drivers"),
         (("nothing", "--driver", "latest", "--against", "merged"), "no topology of that name"),
         ((RACES, "--driver", "latest", "--against", "newest"), "newest"),
-        ((RACES, "--driver", "latest", "--against", "object:none.o"), "none.o: No such file"),
+        ((RACES, "--driver", "latest", "--against", "object:none.o"), "none.o: no such file"),
     ],
 )
 def test_what_cannot_be_compared_is_said(words: tuple[str, ...], said: str) -> None:

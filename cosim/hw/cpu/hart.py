@@ -30,8 +30,9 @@ class Hart:
     All times are those of the memory: `now` never decreases, and a load's `at` is the time from which on its value was
     there to be read *and* it was free to read it.
 
-    `floor` is that of the hart: later loads return no state that had ended by then. `seen` is, for each half word that
-    it has read or written and remembers, when the newest of the states began that it has seen there.
+    `floor` is that of the hart: later loads return no state that had ended by then. It never decreases, and is never
+    later than `now`. `seen` is, for each half word that it has read or written and remembers, when the newest of the
+    states began that it has seen there.
     """
 
     __slots__ = (
@@ -173,7 +174,7 @@ class Hart:
         if rules.total_order:
             self.floor = now
         elif op.acquire and rules.atomic_acquire:
-            self.floor = max(self.floor, at)
+            self.floor = at
         return Loaded(old, at)
 
     def _fence(self, op: Fence, now: int, pick: Pick) -> None:
@@ -214,7 +215,7 @@ class Hart:
             memory.write_block(entry.address, entry.words)
         self._wrote_at = now
         if self.writes.left(entry):
-            self.floor = max(self.floor, now)
+            self.floor = now
         if self.rules.past and self.rules.loads_follow_stores:
             self._overwrote(entry.address, entry.size, now)
 
@@ -222,7 +223,7 @@ class Hart:
         """A pending register write that was ready has taken hold in its device."""
         self._output_at = now
         if self.writes.left(entry):
-            self.floor = max(self.floor, now)
+            self.floor = now
 
     def refill(self, now: int) -> None:
         """The pipeline starts anew (a trap, a context switch): what it loads from here on is not older than `now`."""

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple, TextIO
 
 from cosim.spec.page import PAGE
+from cosim.units.looked_for import looked_for
 
 TIMES: Mapping[str, int] = {"time_ps": 1, "time_ns": 1_000, "time_us": 1_000_000}
 """What the column of times may be called, and picoseconds of its unit."""
@@ -64,8 +65,7 @@ def survey(path: str, device: str) -> Survey:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        where = "" if os.path.isabs(path) else f" in {os.getcwd()}, nor beside a topology file that names it"
-        raise RecordingError(f"{path}: no such file{where}") from None
+        raise RecordingError(f"{path}: no such file{looked_for(path)}") from None
     except (OSError, ValueError) as error:
         raise RecordingError(f"{path}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from None
     surveys = _surveys(path, found.st_mtime_ns, found.st_size)

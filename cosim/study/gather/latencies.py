@@ -6,9 +6,10 @@ from array import array
 from collections.abc import Mapping
 
 from cosim.sim.spent import Parts, spent_in
-from cosim.study.run.latency import QUANTILES, Latency, share_out
+from cosim.study.run.latency import Latency, share_out
 from cosim.study.run.samples import EXACT, Samples, sums_of
 from cosim.study.statistics.interval import Interval
+from cosim.system.number_names import QUANTILES
 
 GROUPS = 1000
 """As many latencies that differ have their parts summed apart; of more, the nearest ones together."""

@@ -14,8 +14,9 @@ from cosim.study.report.rounding import Unit, own_unit, unit_for
 from cosim.study.run.latency import Latency, share_out
 from cosim.study.run.result import Result
 from cosim.study.run.uses import is_access, percent
+from cosim.system.number_names import QUANTILES
 
-TIMES = ("mean_ps", "p50_ps", "p95_ps", "p99_ps", "p999_ps", "max_ps")
+TIMES = ("mean_ps", *QUANTILES, "max_ps")
 TITLES = ("count", "mean", "p50", "p95", "p99", "p99.9", "max")
 
 INNER = frozenset({"iotlb_inval", "cmd_sync"})

@@ -16,7 +16,7 @@ from cosim.study.results.comparison import Comparison, PointChange, Summary
 from cosim.study.results.estimate import ACCESSES, Mean, chosen
 from cosim.study.results.numbers import growing
 from cosim.study.results.tested import Change
-from cosim.system.number_names import PART
+from cosim.units.time_names import PART
 
 FEW_POINTS = 12
 """As many points are told one by one."""

@@ -12,7 +12,7 @@ from cosim.study.report.columns import Columns
 from cosim.study.report.page import Page, words
 from cosim.study.report.terminal import console_on
 from cosim.study.results.estimate import Estimate, Mean
-from cosim.system.number_names import PART
+from cosim.units.time_names import is_time
 
 MOST_METRICS = 6
 """As many columns of numbers, beside those that somebody has asked for by name."""
@@ -190,7 +190,7 @@ def _decimals(value: float, half: float) -> int:
 
 
 def _unit(name: str) -> tuple[str, float, str]:
-    if PART in name:  # a time like the mean that it is a part of, though its name does not end so
+    if is_time(name):
         return TIME
     return next((unit for unit in UNITS if name.endswith(unit[0])), ("", 1.0, ""))
 

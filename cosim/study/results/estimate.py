@@ -10,7 +10,8 @@ from typing import Any
 from cosim.study.results.numbers import COUNT, growing
 from cosim.study.results.stored import Stored
 from cosim.study.statistics.student import quantile
-from cosim.system.number_names import PART, named, no_such
+from cosim.system.number_names import named, no_such
+from cosim.units.time_names import PART
 
 LEVEL = 0.975
 """Of Student's t, for an interval of 95 %."""

@@ -6,7 +6,7 @@ import re
 
 from cosim.study.run.numbers import numbers_in
 from cosim.study.run.result import Result
-from cosim.study.run.uses import ACCESSES
+from cosim.system.number_names import ACCESSES
 
 OVERLOADED = ".overloaded"
 """What the name of a device's scalar ends in that is 1 if its latencies grow with the length of the run."""

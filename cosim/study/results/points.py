@@ -10,7 +10,7 @@ from cosim.study.results.estimate import Estimate, chosen, estimates, unknown_na
 from cosim.study.results.numbers import growing
 from cosim.study.results.results import Results, SweepRow
 from cosim.study.results.stored import Stored
-from cosim.system.number_names import PART
+from cosim.units.time_names import PART
 
 
 def points_of(results: Results, sweep: SweepRow, metrics: Sequence[str]) -> list[Estimate]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosim.study.results.numbers import OVERLOADED, growing
 from cosim.study.statistics.student import quantile, tails
-from cosim.system.number_names import PART
+from cosim.units.time_names import PART
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from cosim.hw.iommu.queue_error import QueueError
 from cosim.study.run.failed_requests import ByDevice, total
-from cosim.system.number_names import PART, named, no_such
+from cosim.system.number_names import named, no_such
 from cosim.system.topology import Bound, ExpectOptions
 from cosim.units.quantities import format_time
+from cosim.units.time_names import PART
 
 NAMED = 3
 """As many devices are named whose requests failed; the report's table has more of them."""

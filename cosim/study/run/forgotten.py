@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from cosim.sim.operations import Op
 from cosim.sw.driver.compiled import COMPILED, paths_of
-from cosim.sw.driver.imported import OURS, imported
+from cosim.sw.driver.imported import OURS, State, imported, parsed, state_of
 from cosim.sw.kernel.objects import Cell, CellMember, Object
 from cosim.system.driver_options import DriverOptions
 
@@ -31,7 +30,7 @@ def forgotten(driver: DriverOptions) -> list[Forgotten]:
     found: list[Forgotten] = []
     for file in dict.fromkeys([*files, *(other for each in files for other in imported(each).values())]):
         try:
-            found += _calls(file, os.stat(file).st_mtime_ns)
+            found += _calls(file, state_of(file))
         except (OSError, SyntaxError, ValueError):
             continue  # who loads it says so
     return found
@@ -46,8 +45,8 @@ def _files(driver: DriverOptions) -> Iterator[Path]:
 
 
 @lru_cache(maxsize=256)
-def _calls(file: Path, _changed_ns: int) -> tuple[Forgotten, ...]:
-    tree = ast.parse(file.read_bytes())
+def _calls(file: Path, _now: State) -> tuple[Forgotten, ...]:
+    tree = parsed(file)
     return tuple(_below(tree, "<module>", str(file), _operations(tree)))
 
 

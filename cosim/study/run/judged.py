@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cosim.study.run.expect import Findings, failures_of
+from cosim.study.run.latency import Latency
 from cosim.study.run.measure import Meter
 from cosim.study.run.named import Named
 from cosim.study.run.numbers import numbers_in
@@ -20,13 +21,14 @@ from cosim.units.run_end import AfterThreads
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The outcome, and in words why it is not ``ok``, with what was found for that; `scalars` are not sorted, and are
-    none if nobody asked for them."""
+    """The outcome, and in words why it is not ``ok``, with what was found for that; `scalars` are not sorted; they
+    and `latencies` are none if nobody asked for them."""
 
     outcome: Outcome
     failures: tuple[str, ...]
     found: Findings
     scalars: Named[int | float]
+    latencies: Named[Latency]
     window_ps: tuple[int, int]
 
 
@@ -47,10 +49,13 @@ def judge(system: System, meter: Meter, stop: Stop, *, whole: bool) -> Judged:
     if meter.window and not stop.broken:
         meter.over_time.check_littles_law()
     expected = topology.expect.scalars if topology.expect else {}
-    whole |= bool(expected)
-    scalars = _scalars(system, meter, leaks, window[1] - window[0]) if whole else Named[int | float]()
+    scalars = _scalars(system, meter, leaks, window[1] - window[0]) if whole or expected else Named[int | float]()
+    by_scalars = scalars.keys() >= expected.keys()
+    latencies = Named[Latency]()
+    if whole or not by_scalars:
+        latencies |= without_intervals(meter.latencies.summaries(), scalars)
     found = Findings(
-        numbers=scalars if scalars.keys() >= expected.keys() else _numbers(sim.now, meter, scalars),
+        numbers=scalars if by_scalars else _numbers(sim.now, meter, scalars, latencies),
         faults=meter.failed.faults,
         bus_errors=meter.failed.bus_errors,
         requests=system.requests(),
@@ -77,7 +82,7 @@ def judge(system: System, meter: Meter, stop: Stop, *, whole: bool) -> Judged:
         outcome = "stuck"
     elif failures:
         outcome = "failed"
-    return Judged(outcome, (*stuck, *failures), found, scalars, window)
+    return Judged(outcome, (*stuck, *failures), found, scalars, latencies, window)
 
 
 def _scalars(system: System, meter: Meter, leaks: list[Allocation], window_ps: int) -> Named[int | float]:
@@ -90,10 +95,11 @@ def _scalars(system: System, meter: Meter, leaks: list[Allocation], window_ps: i
     return scalars
 
 
-def _numbers(simulated_ps: int, meter: Meter, scalars: Named[int | float]) -> Mapping[str, int | float]:
+def _numbers(
+    simulated_ps: int, meter: Meter, scalars: Mapping[str, int | float], latencies: Mapping[str, Latency]
+) -> Mapping[str, int | float]:
     """All of them, by the names that `-m` takes."""
-    found = numbers_in(scalars, without_intervals(meter.latencies.summaries(), scalars))
-    return found | {
+    return numbers_in(scalars, latencies) | {
         "simulated_ps": simulated_ps,
         "events": meter.digest.events,
         "violations": meter.violations.count,

@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
-
-QUANTILES: Mapping[str, Fraction] = {
-    "p50_ps": Fraction(50, 100),
-    "p95_ps": Fraction(95, 100),
-    "p99_ps": Fraction(99, 100),
-    "p999_ps": Fraction(999, 1000),
-}
 
 
 @dataclass(frozen=True, slots=True)

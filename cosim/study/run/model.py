@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[2]
+from cosim.sw.driver.imported import PACKAGE
 
 NOT_OF_THE_MODEL = (
     *("__init__.py", "__main__.py", "cli", "compiled.py", "shell.py"),

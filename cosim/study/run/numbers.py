@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cosim.study.run.latency import Latency
-from cosim.system.number_names import OF_A_LATENCY, PART
+from cosim.system.number_names import OF_A_LATENCY
+from cosim.units.time_names import PART
 
 
 def numbers_in(scalars: Mapping[str, int | float], latencies: Mapping[str, Latency]) -> dict[str, int | float]:

@@ -26,7 +26,6 @@ from cosim.study.run.measure import Meter
 from cosim.study.run.model import model_version, package_version
 from cosim.study.run.named import Named
 from cosim.study.run.nearest_choice import nearest_choice
-from cosim.study.run.overloaded import without_intervals
 from cosim.study.run.progress import Progress
 from cosim.study.run.result import Result
 from cosim.study.run.series import Steps, check_step
@@ -287,8 +286,7 @@ def _advance(system: System, stop: Stop, steps: Steps, *, progress: bool) -> Non
 def _result(point: Point, system: System, meter: Meter, stop: Stop, steps: Steps) -> Result:
     sim, topology = system.sim, point.topology
     judged = judge(system, meter, stop, whole=True)
-    found, scalars = judged.found, judged.scalars
-    latencies = Named(without_intervals(meter.latencies.summaries(), scalars))
+    found, scalars, latencies = judged.found, judged.scalars, judged.latencies
     return Result(
         version=package_version(),
         topology=point.name,

@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cosim.system.number_names import ACCESSES
+
 SATURATED = 0.9
 """A resource that was busy for more than this fraction of the window is a bottleneck."""
-
-ACCESSES = frozenset({"read", "write", "fetch", "status"})
-"""What a DMA device's latencies are called, after its path: `nic0.read`."""
 
 WORDS: Mapping[str, str] = {
     r"\.port": "port",

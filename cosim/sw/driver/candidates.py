@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from cosim.sw.driver.compiled import COMPILED
+from cosim.sw.driver.imported import parsed
+from cosim.units.looked_for import looked_for
 from cosim.units.nearest import closest, nearest
 
 MISSPELT = 0.75
@@ -42,7 +44,7 @@ def policy_hint(text: str, cells: Cells, prefix: str = "driver.") -> str:
 def only_a_file(path: Path) -> str:
     """What is missing of a driver that is named by its file alone."""
     if not path.is_file():
-        return f"there is no file {path}; a driver of your own is FILE.py:NAME"
+        return f"there is no file {path}{looked_for(path)}; a driver of your own is FILE.py:NAME"
     return f"a driver is named FILE.py:NAME; {names_hint(path)}"
 
 
@@ -60,7 +62,7 @@ def names_hint(path: Path, name: str = "") -> str:
 def defined(path: Path) -> list[str]:
     """The public classes of a file, and the names of what it makes by a call; none if it is not Python."""
     try:
-        body = ast.parse(path.read_text(encoding="utf-8")).body
+        body = parsed(path).body
     except (OSError, ValueError, SyntaxError):
         return []
     found: list[str] = []
@@ -89,7 +91,7 @@ def misspelt(kind: type) -> Iterator[tuple[str, str]]:
 def _spoken_of(path: Path) -> set[str]:
     """The names that a file uses, other than to define them."""
     try:
-        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        nodes = list(ast.walk(parsed(path)))
     except (OSError, ValueError, SyntaxError):
         return set()
     found = {node.attr for node in nodes if isinstance(node, ast.Attribute)}

@@ -10,6 +10,7 @@ from cosim.spec.pagetable import PAGE, PAGE_LG2
 from cosim.spec.register_map import DDTP
 from cosim.spec.registers import Ddtp, IommuMode
 from cosim.spec.translation import Ddte, ddt_split
+from cosim.sw.contract import answer_of, asked
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice, capabilities_of
 from cosim.sw.driver.device_context import DeviceContext
@@ -25,7 +26,8 @@ FENCE_PS = 90 * S
 
 async def settled_ddtp(driver: Skeleton, iommu: IommuDevice) -> Ddtp:
     """`ddtp` once it is no longer busy, or as it is after 10 s."""
-    if not driver.policies.bringup.waits_for_ddtp():
+    waits = driver.policies.bringup.waits_for_ddtp
+    if not answer_of(waits, waits(), bool):
         return Ddtp(await iommu.read(DDTP))
     poll = await iommu.polling(
         DDTP, Ddtp.busy.mask, Ddtp.busy.mask, DDTP_BUSY_PS, pause_ps=driver.costs.csr_poll, sleep=True
@@ -35,7 +37,7 @@ async def settled_ddtp(driver: Skeleton, iommu: IommuDevice) -> Ddtp:
 
 async def alloc_root(driver: Skeleton, iommu: IommuDevice) -> None:
     """Give the directory a zeroed root: memory of the IOMMU itself where `ddtp.ppn` is fixed, else a page."""
-    root = await driver.policies.bringup.fixed_root(driver, iommu)
+    root = await asked(int, driver.policies.bringup.fixed_root, driver, iommu)
     if root:
         await StoreBlock(root, (0,) * (PAGE // WORD))
     else:
@@ -89,7 +91,7 @@ async def find_context(driver: Skeleton, iommu: IommuDevice, device_id: int) -> 
             except KernelError:
                 return None
             fresh = Ddte.of(v=1, ppn=page >> PAGE_LG2)
-            found = await driver.policies.tables.publish_directory(entry, ddte, fresh)
+            found = await asked(Loaded, driver.policies.tables.publish_directory, entry, ddte, fresh)
             if found == ddte:
                 ddte = Loaded(fresh, found.at)
             else:

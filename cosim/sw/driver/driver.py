@@ -12,7 +12,7 @@ from cosim.spec.queues import Command
 from cosim.spec.registers import Interrupt
 from cosim.spec.translation import Fsc
 from cosim.sw.calls import Calls, Measured
-from cosim.sw.contract import answer_of
+from cosim.sw.contract import answer_of, asked
 from cosim.sw.driver import init
 from cosim.sw.driver.axes import Variant
 from cosim.sw.driver.costs import DriverCosts
@@ -133,7 +133,8 @@ class Driver:
         made = await self.kernel.pages.new(DomainObject)
         await made.bonds.initialise()
         try:
-            domain = Domain(name, DomainKind.PAGING, made, *await self.policies.tables.prepare(self, made, iommu))
+            offered = await asked(tuple, self.policies.tables.prepare, self, made, iommu)
+            domain = Domain(name, DomainKind.PAGING, made, *offered)
             await self.policies.tables.alloc_root(self, made)
             try:
                 await self.policies.pscid.born(self, made)
@@ -159,18 +160,18 @@ class Driver:
         self, domain: Domain, iova: int, paddr: int, page_size: int, count: int, prot: Prot
     ) -> MapResult:
         """Map `count` pages of `page_size` (one of `domain.page_sizes`) from `iova` on; no core lock is held."""
-        asked = self.policies.tables.map_pages
-        return answer_of(asked, await asked(self, domain, iova, paddr, page_size, count, prot), MapResult)
+        map_pages = self.policies.tables.map_pages
+        return answer_of(map_pages, await map_pages(self, domain, iova, paddr, page_size, count, prot), MapResult)
 
     async def unmap_pages(self, domain: Domain, iova: int, page_size: int, count: int, gather: Gather) -> int:
         """Clear the entries of a range; returns the bytes cleared, which ends at the first that is not mapped."""
-        asked = self.policies.tables.unmap_pages
-        return answer_of(asked, await asked(self, domain, iova, page_size * count, gather), int)
+        unmap_pages = self.policies.tables.unmap_pages
+        return answer_of(unmap_pages, await unmap_pages(self, domain, iova, page_size * count, gather), int)
 
     async def iova_to_phys(self, domain: Domain, iova: int) -> int:
         """Where `iova` leads; 0 if nowhere."""
-        asked = self.policies.tables.iova_to_phys
-        return answer_of(asked, await asked(self, domain, iova), int)
+        iova_to_phys = self.policies.tables.iova_to_phys
+        return answer_of(iova_to_phys, await iova_to_phys(self, domain, iova), int)
 
     def table(self, domain: Domain, word: Callable[[int], int]) -> Fsc | None:
         """Where a domain's page table is, as `word` finds it in memory; None without one. Takes no time."""

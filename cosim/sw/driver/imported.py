@@ -1,4 +1,4 @@
-"""What a file of the user's imports from other files of theirs: a driver is one of what is in those as well."""
+"""A file of the user's as it stands, and what it imports from others of theirs: a driver is what is in all of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2]
+"""The folder of cosim's own source."""
 _INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib"))
 _PACKAGES = {"site-packages", "dist-packages"}
 OURS = "cosim"
@@ -47,12 +48,23 @@ def is_own(file: Path) -> bool:
     return _PACKAGES.isdisjoint(real.parts) and not any(real.is_relative_to(each) for each in (PACKAGE, *_INSTALLED))
 
 
+def parsed(file: Path) -> ast.Module:
+    """The tree of a file as it is now, which nobody may change. OSError, SyntaxError, ValueError."""
+    return _parsed(file, state_of(file))
+
+
+def state_of(file: Path) -> State:
+    """What is another one once a file has been changed. OSError."""
+    stat = os.stat(file)
+    return stat.st_mtime_ns, stat.st_size
+
+
 def anew(path: Path) -> None:
     """Before a file is run once more: forget what it has imported, if that has changed since.
 
     The file itself is read anew each time, and a sweep goes by what is in both.
     """
-    if any(_state(file) != _read.get(name) for name, file in imported(path).items() if name in sys.modules):
+    if any(state_of(file) != _read.get(name) for name, file in imported(path).items() if name in sys.modules):
         for name in _read:
             sys.modules.pop(name, None)
         _read.clear()
@@ -62,7 +74,7 @@ def note(path: Path) -> None:
     """Behind that: note what it has imported now."""
     for name, file in imported(path).items():
         if name in sys.modules:
-            _read.setdefault(name, _state(file))
+            _read.setdefault(name, state_of(file))
 
 
 def _own_file(name: str, folder: Path) -> Path | None:
@@ -90,7 +102,7 @@ def _beside(name: str, folder: Path) -> str | None:
 def _names(file: Path, module: str) -> Iterator[str]:
     """The modules that the statements of a file can mean, which is that of `module`."""
     try:
-        statements = _statements(file, _state(file))
+        statements = _statements(file, state_of(file))
     except (OSError, SyntaxError, ValueError):
         return
     package = module if file.stem == "__init__" else module.rpartition(".")[0]
@@ -104,18 +116,18 @@ def _names(file: Path, module: str) -> Iterator[str]:
         yield from (f"{whole}.{member}" for member in members)
 
 
+@lru_cache(maxsize=32)
+def _parsed(file: Path, _now: State) -> ast.Module:
+    return ast.parse(file.read_bytes())
+
+
 @lru_cache(maxsize=256)
 def _statements(file: Path, _now: State) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """What a file imports, as it is written there, and the names that it takes from it."""
     found: list[tuple[str, tuple[str, ...]]] = []
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Import):
             found += [(alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             found.append(("." * node.level + (node.module or ""), tuple(alias.name for alias in node.names)))
     return tuple(found)
-
-
-def _state(file: Path) -> State:
-    stat = os.stat(file)
-    return stat.st_mtime_ns, stat.st_size

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 
 from cosim.spec.register_map import CAPABILITIES, FCTL, ICVEC
-from cosim.spec.registers import Capabilities, Fctl, Icvec, Igs, IommuMode
+from cosim.spec.registers import Capabilities, Ddtp, Fctl, Icvec, Igs, IommuMode
+from cosim.sw.contract import asked
 from cosim.sw.driver import device_directory, queue_setup
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
@@ -25,7 +26,7 @@ async def init(driver: Skeleton, iommu: IommuDevice, hardware: Hardware) -> None
     fctl = Fctl(await iommu.read(FCTL))
     await iommu.capabilities.store(capabilities)
     fctl = await _interrupts_by(iommu, hardware, capabilities, fctl)
-    ddtp = await driver.policies.bringup.ddtp_at_start(driver, iommu)
+    ddtp = await asked(Ddtp, driver.policies.bringup.ddtp_at_start, driver, iommu)
     if ddtp.busy or ddtp.iommu_mode > IommuMode.BARE:
         raise KernelError(errno.EBUSY, f"the IOMMU is in use, in mode {ddtp.iommu_mode}")
     if fctl.be:

@@ -40,8 +40,7 @@ def lost_numbers(driver: Driver, stored: Mapping[int, int]) -> list[LostNumber]:
     pages = kernel.pages
 
     def word(address: int) -> int:
-        found = stored.get(address)
-        return pages.memory.peek(address, WORD) if found is None else found
+        return kernel.word(address, stored)
 
     in_use, doomed = pages.in_use(), set(kernel.rcu.roots())
     iommus = {one.address: IommuDevice(one.address) for one in in_use if one.purpose == "IommuDevice"}

@@ -14,6 +14,7 @@ from cosim.sw.contract import breaches, members
 from cosim.sw.driver import imported
 from cosim.sw.driver.axes import AXES, CONTRACTS, Variant
 from cosim.sw.driver.candidates import misspelt, names_hint
+from cosim.units.looked_for import looked_for
 
 
 class VariantError(ValueError):
@@ -90,7 +91,7 @@ def _called(policy: Any) -> str:
 
 def _object(prefix: str, path: Path, name: str) -> Any:
     if not path.is_file():
-        raise VariantError(f"{prefix}{path}:{name}: there is no file {path}")
+        raise VariantError(f"{prefix}{path}:{name}: there is no file {path}{looked_for(path)}")
     found = getattr(_load(prefix, path), name, None)
     if found is None:
         raise VariantError(f"{prefix}{path} defines no {name!r}; {names_hint(path, name)}")

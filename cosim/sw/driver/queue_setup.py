@@ -10,10 +10,12 @@ from cosim.sim.operations import Body
 from cosim.spec.pagetable import PAGE, PAGE_LG2
 from cosim.spec.register_map import CQB, CQCSR, CQT, FQB, FQCSR, FQH, IPSR, Register
 from cosim.spec.registers import Cqcsr, Fqcsr, Interrupt, QueueBase, QueueCsr, QueueIndex
+from cosim.sw.contract import answer_of, asked
 from cosim.sw.driver import interrupt_setup
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice, Queue
 from cosim.sw.kernel.errors import KernelError
+from cosim.sw.kernel.irq import IrqReturn
 from cosim.units.quantities import MS
 
 CSR_BUSY_PS = 150 * MS
@@ -47,7 +49,7 @@ async def alloc(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> None:
     offered = QueueBase(await iommu.read(form.base))
     entries = min(form.entries, offered.entries)
     if offered.ppn:
-        address = await driver.policies.bringup.fixed_queue(offered)
+        address = await asked(int, driver.policies.bringup.fixed_queue, offered)
     else:
         address, entries = await _memory(driver, iommu, form, entries)
     base = QueueBase.of(ppn=address >> PAGE_LG2, log2szm1=entries.bit_length() - 2)
@@ -78,7 +80,7 @@ async def enable(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> None:
         iommu,
         form.interrupt,
         f"{driver.hardware(iommu).name}-{form.name}",
-        lambda: driver.policies.interrupts.pending(iommu, form.interrupt),
+        lambda: asked(IrqReturn, driver.policies.interrupts.pending, iommu, form.interrupt),
         lambda: form.process(driver, iommu),
     )
     await driver.policies.bringup.reset_index(iommu, form.index)
@@ -102,7 +104,8 @@ async def disable(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> None
 
 
 async def _settled(driver: Skeleton, iommu: IommuDevice, form: QueueForm) -> QueueCsr:
-    if not driver.policies.bringup.waits_for_queues():
+    waits = driver.policies.bringup.waits_for_queues
+    if not answer_of(waits, waits(), bool):
         return QueueCsr(await iommu.read(form.csr))
     busy = QueueCsr.busy.mask
     return QueueCsr(

@@ -220,6 +220,11 @@ class Kernel:
         """The words that CPUs have stored and that have yet to take hold, by their addresses; takes no time."""
         return {address: word for cpu in self.cpus.values() for address, word in cpu.stored().items()}
 
+    def word(self, address: int, stored: Mapping[int, int]) -> int:
+        """A word of memory as it will be once what was `stored` has taken hold; takes no time."""
+        found = stored.get(address)
+        return self.pages.memory.peek(address, WORD) if found is None else found
+
     def deadlocks(self) -> list[Deadlock]:
         """Which threads wait for a lock that never will be free, and which thread has it; takes no time."""
         return deadlocks(self._contexts.values(), self._lost_locks)

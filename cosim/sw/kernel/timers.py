@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cosim.sim.footprints import Footprint
-from cosim.sim.operations import Body, OnInterrupt
+from cosim.sim.operations import Body, OnInterrupt, Oops
 from cosim.sim.ranks import Stage
 from cosim.sw.kernel.objects import Cell
 from cosim.sw.kernel.services import Services
@@ -90,4 +90,7 @@ class Timers:
             # Not one that is cancelled, or armed anew, while those before it run.
             if await timer.state.cmpxchg(due, 0) == due:
                 self._pending[cpu].remove(timer)
-                await timer.callback()
+                try:
+                    await timer.callback()
+                except Oops as oops:
+                    raise Oops(f"timer {timer.name}: {oops}") from oops

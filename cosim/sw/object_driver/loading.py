@@ -13,6 +13,7 @@ from cosim.sw.object_driver.call import Function
 from cosim.sw.object_driver.functions.own import FILE, read_own
 from cosim.sw.object_driver.functions.table import DATA, FUNCTIONS
 from cosim.sw.object_driver.layout import NEEDED
+from cosim.units.looked_for import looked_for
 from cosim.units.nearest import nearest
 
 OPERATIONS, BUS = "iommu_ops", "platform_driver"
@@ -33,6 +34,8 @@ def load_objects(paths: Sequence[Path]) -> Loaded:
         raise ObjectError([f"a path is missing; write {COMPILED}PATH[,PATH...], such as {COMPILED}iommu.o"])
     lines = [str(path).removeprefix(WITHOUT) for path in paths if str(path).startswith(WITHOUT)]
     files = [path for path in paths if not str(path).startswith(WITHOUT)]
+    if missing := [path for path in files if not path.exists()]:
+        raise ObjectError(f"{path}: no such file{looked_for(path)}" for path in missing)
     own = read_own([path for path in files if path.suffix == FILE])
     objects = [path for path in files if path.suffix != FILE]
     if not objects:

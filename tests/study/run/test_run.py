@@ -140,6 +140,7 @@ def test_a_run_of_which_only_the_verdict_is_asked_for_has_the_same_one(tiny, lea
         judged, whole = at_its_end(topology, UnderWay.judge), cosim.run(topology)
         assert (judged.outcome, judged.failures) == (whole.outcome, whole.failures)
         assert bool(judged.scalars) == bool(expect)
+        assert bool(judged.latencies) == ("nic0.read.max_ps" in str(expect))
 
 
 LATER = [

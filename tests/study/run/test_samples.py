@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.study.gather.latencies import COARSEST, Latencies, group_of
-from cosim.study.run.latency import QUANTILES
 from cosim.study.run.samples import RELATIVE_ERROR, Samples, bucket_of, middle, rank
+from cosim.system.number_names import QUANTILES
 
 TOTALS = st.lists(st.one_of(st.integers(0, 3000), st.integers(0, 1 << 40), st.integers(0, (1 << 62))), min_size=1)
 

@@ -6,6 +6,7 @@ A request that an IOMMU refused is a fault; one that memory refused, or that met
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -233,6 +234,31 @@ def test_a_latency_or_a_rate_is_expected_by_the_name_that_a_sweep_has_for_it(swi
     p99 = late.latencies["nic0.read"].p99_ps
     assert late.failures[0] == f"nic0.read.p99_ps: {p99}, expected at most 1"
     assert {failure.partition(":")[0] for failure in late.failures} >= {"iommu0.iotlb.hit_rate", "iommu0.ddtc.hit_rate"}
+
+
+TIMES = ["nic0.read.p99_ps", "nic*.*.max_ps", "nic0.read.parts.walk", "simulated_ps"]
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_what_is_a_time_is_bounded_by_a_time_or_by_picoseconds(name: str) -> None:
+    texts = ExpectOptions.model_validate({"scalars": {name: {"min": "1.5 us", "max": "2ms"}}})
+    assert texts == ExpectOptions.model_validate({"scalars": {name: {"min": 1_500_000, "max": 2e9}}})
+    assert ExpectOptions.model_validate({"scalars": {name: "80 ns"}}).scalars == {name: 80_000}
+    assert ExpectOptions.model_validate(texts.model_dump(mode="json")) == texts
+
+
+@pytest.mark.parametrize(
+    ("scalars", "place"),
+    [
+        ({"iommu0.commands.total": {"max": "2 us"}}, "iommu0.commands.total.max"),
+        ({"nic0.read.*": {"max": "2 us"}}, "nic0.read.*.max"),
+        ({"nic0.read.p99_ps": {"max": "2 furlongs"}}, "nic0.read.p99_ps.max"),
+        ({"nic0.read.p99_ps": {"max": "0.5 ps"}}, "nic0.read.p99_ps.max"),
+    ],
+)
+def test_a_time_bounds_nothing_else_and_has_to_be_one(scalars: dict[str, Any], place: str) -> None:
+    with pytest.raises(TopologyError, match=rf"expect\.scalars\.{re.escape(place)}: expected a number, found "):
+        cosim.load("quickstart", set={"expect": {"scalars": scalars}})
 
 
 def test_a_latency_of_which_nothing_was_measured_is_not_what_was_expected() -> None:

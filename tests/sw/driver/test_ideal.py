@@ -120,6 +120,13 @@ def test_an_attach_that_fails_leaves_no_number_and_no_bond_behind(
     assert machine.kernel.pages.purposes() == before
 
 
+def test_a_device_joins_the_number_of_its_domain_also_where_no_other_is_left() -> None:
+    machine = Machine("merged", cells={"pscid": {"policy": "per-iommu", "highest": 1}})
+    machine.boot(devices=2)
+    assert machine.driver.ids["iommu0"].taken == {1}
+    assert [one.purpose for one in machine.kernel.pages.in_use()].count("Tag") == 1
+
+
 @pytest.mark.parametrize(
     ("variant", "cells"),
     [("merged", {"pscid": "per-iommu"}), ("ideal", {}), ("latest", {"pscid": "per-iommu"})],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 
 import pytest
 
-from cosim.sw.driver.imported import anew, imported, note
+from cosim.sw.driver.imported import anew, imported, note, parsed
 
 
 def written(folder: Path, **files: str) -> None:
@@ -56,3 +57,13 @@ def test_one_that_has_changed_is_forgotten_and_only_then(tmp_path: Path, monkeyp
     anew(policy)
     assert "once_read" not in sys.modules
     assert __import__("once_read").NUMBER == 1_000
+
+
+def test_a_file_is_parsed_once_for_whoever_asks_and_again_when_it_has_changed(tmp_path: Path) -> None:
+    written(tmp_path, policy="import json\n")
+    policy = tmp_path / "policy.py"
+    imported(policy)
+    tree = parsed(policy)
+    assert parsed(Path(str(policy))) is tree
+    written(tmp_path, policy="import json, sys\n")
+    assert ast.unparse(parsed(policy)) == "import json, sys"

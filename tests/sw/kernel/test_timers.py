@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cosim.sim.operations import Sleep, Work
+from cosim.sim.operations import Oops, Sleep, Work
 from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.kernel.timers import Timer
 from cosim.units.quantities import MS, US, S
@@ -201,3 +201,14 @@ def test_a_timer_may_arm_itself() -> None:
     machine.start(machine.kernel.timers.arm(timer, 4 * MS))
     machine.go(until=1 * S)
     assert fired == [8, 16, 24]
+
+
+def test_an_oops_in_a_timer_is_told_with_its_name() -> None:
+    machine = Machine()
+
+    async def dies() -> None:
+        raise Oops("null pointer")
+
+    machine.start(machine.kernel.timers.arm(machine.kernel.timers.new("iova-flush", dies), 4 * MS))
+    machine.go(until=1 * S)
+    assert machine.log == ["oops: in interrupt: timer iova-flush: null pointer"]

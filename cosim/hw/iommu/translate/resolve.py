@@ -98,9 +98,7 @@ class Resolver(Component):
                 yield from self._before_fill(miss, self._fill, space)
                 if miss.may_fill:
                     self.iotlb.fill(leaf, miss.reserved)
-            if refused:
-                raise page_fault(txn, context)
-            miss.mapped(leaf)
+            miss.mapped(leaf)  # the process judges it once more
 
     # --- What the entry says at which a walk has ended ---------------------------------------------------------------
 

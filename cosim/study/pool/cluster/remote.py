@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from cosim.study.pool.asked import Asked, Wanted
 from cosim.study.pool.pool import Pool
 from cosim.study.pool.record import Record
-from cosim.study.run.model import PACKAGE, model_version, package_version
+from cosim.study.run.model import model_version, package_version
+from cosim.sw.driver.imported import PACKAGE
 from cosim.system.topology import Topology
 
 

@@ -25,10 +25,11 @@ from cosim.sim.operations import Work
 from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.queues import Command, Iodir, Iotinval
 from cosim.spec.translation import DcTa, Fsc, Tc
+from cosim.sw.contract import asked
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IN_DOUBT, IommuDevice, info_of
 from cosim.sw.driver.device_context import DeviceContext
-from cosim.sw.driver.domain import DomainObject, object_of
+from cosim.sw.driver.domain import Bond, DomainObject, object_of
 from cosim.sw.driver.doubt import doubt
 from cosim.sw.driver.policies.attach import BondFirst, V
 from cosim.sw.driver.policies.pscid import BondPscids
@@ -67,15 +68,15 @@ class FencedAttach(BondFirst):
         made, numbers = object_of(domain), _numbers(driver)
         mode = await self.supported(iommu, made)
         await driver.policies.tables.attaching(driver, iommu, made)
-        taken = await numbers.take(driver, iommu, made)
+        taken = await asked(int, numbers.take, driver, iommu, made)
         try:
-            bond = await driver.policies.bonds.new(driver, iommu, device, taken)
+            bond = await asked(Bond, driver.policies.bonds.new, driver, iommu, device, taken)
         except KernelError:
             await numbers.back(driver, iommu, taken)
             raise
         await driver.policies.bonds.link(driver, iommu, made, bond)
         await self.barrier()
-        pscid = await numbers.on(driver, iommu, made)
+        pscid = await asked(int, numbers.on, driver, iommu, made)
         if pscid != taken:
             await numbers.back(driver, iommu, taken)
         if not await self.forget_contexts(driver, iommu, device):
@@ -161,8 +162,8 @@ class FencedAttach(BondFirst):
         if not domain:
             return
         numbers = _numbers(driver)
-        pscid = await numbers.on(driver, iommu, domain)
-        if not await driver.policies.bonds.unlink(driver, iommu, device, domain):
+        pscid = await asked(int, numbers.on, driver, iommu, domain)
+        if not await asked(bool, driver.policies.bonds.unlink, driver, iommu, device, domain):
             return
         if await self.forget_pscid(driver, iommu, pscid):
             await numbers.back(driver, iommu, pscid)

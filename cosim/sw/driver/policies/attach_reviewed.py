@@ -24,10 +24,11 @@ from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.registers import IommuMode
 from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
+from cosim.sw.contract import asked
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.device_directory import find_context
-from cosim.sw.driver.domain import DomainObject, object_of
+from cosim.sw.driver.domain import Bond, DomainObject, object_of
 from cosim.sw.driver.policies.attach import BondFirst
 from cosim.sw.iommu_ops import Device, Domain, DomainKind
 from cosim.sw.kernel.errors import KernelError
@@ -58,7 +59,7 @@ class ReviewedAttach(BondFirst):
         mode = await self.supported(iommu, made)
         await driver.policies.tables.attaching(driver, iommu, made)
         fsc = Fsc.of(mode=mode, ppn=await made.root.load() >> PAGE_LG2)
-        ta = DcTa.of(pscid=await driver.policies.pscid.take(driver, iommu, made))
+        ta = DcTa.of(pscid=await asked(int, driver.policies.pscid.take, driver, iommu, made))
         tc = Tc.of(v=1, sade=await made.dirty_by_hardware.load())
         await self.change(driver, iommu, device, made, fsc, ta, tc, old)
 
@@ -80,7 +81,9 @@ class ReviewedAttach(BondFirst):
         old: Domain | None,
     ) -> None:
         """Switch id by id. KernelError ENODEV half way leaves earlier ids switched, and the bond on no list (C7)."""
-        bond = await driver.policies.bonds.new(driver, iommu, device, ta.pscid) if domain is not None else None
+        bond = None
+        if domain is not None:
+            bond = await asked(Bond, driver.policies.bonds.new, driver, iommu, device, ta.pscid)
         for device_id in device.ids:
             context = await find_context(driver, iommu, device_id)
             if context is None:
@@ -97,5 +100,5 @@ class ReviewedAttach(BondFirst):
         if domain is not None and bond is not None:
             await driver.policies.bonds.link(driver, iommu, domain, bond)
         if old is not None and old.kind is DomainKind.PAGING:
-            await driver.policies.bonds.unlink(driver, iommu, device, object_of(old))
+            await asked(bool, driver.policies.bonds.unlink, driver, iommu, device, object_of(old))
             await driver.policies.pscid.drop(driver, iommu, object_of(old))

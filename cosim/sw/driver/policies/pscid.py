@@ -98,21 +98,20 @@ class PerIommuPscids(Shared):
         ids = self.ids(driver, driver.hardware(iommu).name)
         fresh = await driver.kernel.pages.new(Tag)
         try:
-            number = await ids.alloc()
+            async with driver.kernel.spin(domain.lock):
+                tag = await self._find(iommu, domain)
+                if tag is None:
+                    number = await ids.alloc()  # ida_alloc with GFP_ATOMIC: none is taken that is not needed
+                    await fresh.iommu.store(iommu.address)
+                    await fresh.pscid.store(number)
+                    await fresh.users.store(1)
+                    await domain.tags.add(fresh.list)
+                    return number
+                await tag.users.store(await tag.users.load() + 1)
+                taken = await tag.pscid.load()
         except KernelError:
             await driver.kernel.pages.delete(fresh)
             raise
-        async with driver.kernel.spin(domain.lock):
-            tag = await self._find(iommu, domain)
-            if tag is None:
-                await fresh.iommu.store(iommu.address)
-                await fresh.pscid.store(number)
-                await fresh.users.store(1)
-                await domain.tags.add(fresh.list)
-                return number
-            await tag.users.store(await tag.users.load() + 1)
-            taken = await tag.pscid.load()
-        await ids.free(number)
         await driver.kernel.pages.delete(fresh)
         return taken
 

@@ -91,7 +91,7 @@ class Generic(PerPage):
         if (iova | paddr) & page_size - 1:
             return MapResult(0, errno.EINVAL)
         gather, mapped, failed = Gather(), 0, 0
-        while mapped < size and not failed:
+        while mapped < size:
             at = iova + mapped
             unit = PAGE if page_size == NAPOT else page_size
             slot = await pagetable.find_slot(driver, made, scheme, at, unit, self.publish)
