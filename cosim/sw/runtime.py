@@ -111,6 +111,7 @@ class Runtime:
         """The kernel is over: the next one knows none of its devices and domains."""
         self.left.extend(self.dma.values())
         self.dma.clear()
+        self.kernel.end()
         self.core.end()
 
     def leave_buffer(self, name: str, buffer: Buffer) -> None:

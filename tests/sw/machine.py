@@ -88,6 +88,10 @@ class SmallCpu:
         (self.levels.add if level else self.levels.discard)(vector)
         self.later(0, self.interrupt)
 
+    def disconnect(self, vector: int) -> None:
+        self.handlers.pop(vector, None)
+        self.masked.discard(vector)
+
     def later(self, delay: int, call: Callable[[], object]) -> None:
         self.sim.at(self.sim.now + max(1, delay), self.rank.rank(Stage.CPU), call)
 

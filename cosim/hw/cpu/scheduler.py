@@ -104,6 +104,11 @@ class Scheduler(TimedHart):
         if self.sim.exploring:
             self._interruption.changed(f"{thread.name}.mask", thread.name, op.vector)
 
+    def disconnect(self, vector: int) -> None:
+        """Interrupt `vector` is as before anybody connected it: unmasked, and kept until somebody does."""
+        self.interrupts.connect(vector, None)
+        self.interrupts.mask(vector, False)
+
     @property
     def running(self) -> str:
         """The thread on the CPU, or the one that an interrupt keeps from running; empty when idle."""

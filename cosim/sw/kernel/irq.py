@@ -92,10 +92,20 @@ class IrqLines:
         self._kernel = kernel
         self._pages = pages
         self._lines: dict[tuple[str, int], IrqLine] = {}
+        self._left: list[IrqAction] = []
 
     def roots(self) -> list[int]:
         """The objects that it holds by themselves; takes no time."""
-        return [int(action.state.address) for line in self._lines.values() for action in line.actions]
+        actions = [action for line in self._lines.values() for action in line.actions]
+        return [int(action.state.address) for action in (*actions, *self._left)]
+
+    def end(self) -> None:
+        """The kernel is over: none of its handlers runs any more, and what they have stays in use. Takes no time."""
+        for line in self._lines.values():
+            self._left += line.actions
+            line.actions = ()
+            self._kernel.cpus[line.cpu].disconnect(line.vector)
+        self._lines.clear()
 
     async def request(
         self, cpu: str, vector: int, name: str, hard: HardHandler, thread: Callable[[], Body]

@@ -77,6 +77,11 @@ class Kernel:
         """Boot is done: what the options count from then on is counted."""
         self.pages.fail(self.options.fail_allocations)
 
+    def end(self) -> None:
+        """It is over, and another one follows: neither its interrupts' handlers nor its timers run any more."""
+        self.irq.end()
+        self.timers.end()
+
     # --- Threads -------------------------------------------------------------------------------------------------
 
     async def context(self) -> ThreadContext:

@@ -31,6 +31,9 @@ class CpuLike(Protocol):
     def message(self, vector: int) -> None:
         """Raise an edge interrupt on the CPU."""
 
+    def disconnect(self, vector: int) -> None:
+        """Have nobody serve an interrupt: one that is raised is kept until somebody does."""
+
     def stored(self) -> Mapping[int, int]:
         """The words that it has stored and that have yet to take hold, by their addresses."""
 

@@ -76,6 +76,11 @@ class Timers:
             self._pending[timer.cpu].remove(timer)
         return bool(was)
 
+    def end(self) -> None:
+        """The kernel is over: none of its timers fires any more. Takes no time."""
+        for pending in self._pending.values():
+            pending.clear()
+
     def _ring(self, timer: Timer, due: int, message: Callable[[int], None]) -> None:
         if timer.due == due and timer in self._pending[timer.cpu]:
             message(TIMER_VECTOR)
@@ -88,7 +93,7 @@ class Timers:
         now = self._kernel.sim.now
         for timer, due in [(timer, timer.due) for timer in self._pending[cpu] if timer.due <= now]:
             # Not one that is cancelled, or armed anew, while those before it run.
-            if await timer.state.cmpxchg(due, 0) == due:
+            if await timer.state.cmpxchg(due, 0) == due and timer in self._pending[cpu]:
                 self._pending[cpu].remove(timer)
                 try:
                     await timer.callback()

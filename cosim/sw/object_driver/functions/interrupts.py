@@ -64,7 +64,8 @@ async def _free(call: Call) -> int:
 
 
 def _has_handler(machine: Machine, irq: int) -> bool:
-    return any(number == irq for number, _ in machine.actions)
+    """Whether the present kernel has one: those of a kernel before are off their lines."""
+    return any(number == irq and action in action.line.actions for (number, _), action in machine.actions.items())
 
 
 FUNCTIONS: Mapping[str, Function] = {"request_threaded_irq": _request, "free_irq": _free}
