@@ -11,6 +11,7 @@ from cosim.sw.driver.domain import DomainObject
 from cosim.sw.driver.policies.attach import BondFirst, V
 from cosim.sw.driver.policies.invalidate_ranges import Ranges
 from cosim.sw.driver.policies.pscid import Shared
+from cosim.sw.driver.policies.tables_generic import Generic
 from cosim.sw.kernel.barriers import dma_wmb
 
 
@@ -70,3 +71,14 @@ class OneNumber(Shared):
 
     async def died(self, driver: Any, domain: Any) -> None:
         await driver.policies.tables.free(driver, domain)
+
+
+@dataclass(frozen=True)
+class FreesBeforeFlush(Generic):
+    """Wrong: tables that an unmap leaves empty are freed before the flush."""
+
+    async def unmap_pages(self, driver: Any, domain: Any, iova: int, size: int, gather: Any) -> int:
+        done = await super().unmap_pages(driver, domain, iova, size, gather)
+        while gather.freelist:
+            await driver.kernel.pages.free(gather.freelist.pop(0))
+        return done
