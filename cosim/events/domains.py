@@ -111,6 +111,23 @@ class TableSeen:
 
 
 @dataclass(slots=True)
+class TableFreed:
+    """A page of a page table was freed: the root itself, or one that an entry below `root` led to.
+
+    It is for `size` bytes from `iova` on. No walk comes to it since `unlinked`, when a store took hold; -1 if one may.
+    `root` and `address` are where the two are. A table is told of if a valid device context has named its root.
+    """
+
+    time: int
+    who: str
+    root: int
+    address: int
+    iova: int
+    size: int
+    unlinked: int
+
+
+@dataclass(slots=True)
 class Misused:
     """Somebody maps a range that is in use, on purpose: where it leads from here on is not the driver's to answer."""
 

@@ -1,4 +1,4 @@
-"""What software takes for flushed is flushed: unmapped pages, the contexts of devices that left, PSCIDs used again."""
+"""What software takes for flushed is flushed: unmapped pages, freed tables, left contexts, PSCIDs used again."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cosim.events import (
     IommuProbed,
     KernelEnded,
     LeafCleared,
+    TableFreed,
     UnmapBegun,
     Unmapped,
 )
@@ -34,6 +35,10 @@ class FlushPromises(Oracle):
     is in use for one domain, no context names it with the table of another. With its `ddtp` Off an IOMMU refuses every
     request, and nothing that it holds can be used.
 
+    When a page of a page table is freed, no IOMMU may hold the way to it under a PSCID that a device can use: no entry
+    leads there in memory any more, and an IOTINVAL that forgets more than leaves was executed since, and a fence behind
+    that. Such is one of the whole PSCID, or one with NL that names an address of the table.
+
     An IOMMU may hold what its contexts could have reached: what was mapped while a valid context named the PSCID. All
     of a PSCID is flushed by an IOTINVAL without an address, or by ranges with NL that together are all addresses. A
     domain that is made when another one of its name was freed is not that one.
@@ -50,6 +55,7 @@ class FlushPromises(Oracle):
         UnmapBegun: "unmap_begun",
         LeafCleared: "leaf_cleared",
         Unmapped: "unmapped",
+        TableFreed: "table_freed",
         DomainMade: "domain_made",
         Attaching: "attaching",
         Attached: "attached",
@@ -77,6 +83,8 @@ class FlushPromises(Oracle):
         """Each pair of domains, since when they have the PSCID, of which it has been told."""
         self._left: defaultdict[Key, dict[Leaf, tuple[str, int]]] = defaultdict(dict)
         """What may have been left under each PSCID that is not in use: leaves, of which domain, cleared since when."""
+        self._left_ways: defaultdict[Key, dict[Leaf, tuple[str, int]]] = defaultdict(dict)
+        """The same of ways to tables that are freed."""
 
     # --- Unmaps ------------------------------------------------------------------------------------------------------
 
@@ -137,6 +145,31 @@ class FlushPromises(Oracle):
             signature=f"unmap returned, {state}",
         )
 
+    # --- Tables ------------------------------------------------------------------------------------------------------
+
+    def table_freed(self, event: TableFreed) -> None:
+        tags, domain = self._tags, self._tags.roots.get(event.root >> PAGE_LG2, "")
+        first, since = event.iova >> PAGE_LG2, event.unlinked if event.unlinked >= 0 else event.time
+        span = Leaf(first, first + (event.size >> PAGE_LG2) - 1)
+        keys = sorted(tags.of.get(domain, ()))
+        for key in [key for key in keys if tags.may_hold(key, domain, span, since, table=True)]:
+            if tags.tags[key].holder(domain) is None or key[0] in tags.off:
+                self._left_ways[key][span] = domain, since
+                continue
+            (iommu, pscid), state = key, "still linked"
+            why = "it is still linked"
+            if event.unlinked >= 0:
+                state = self._flushes.of_tables(iommu, pscid, *span, since, event.time)
+                why = f"{state} since nothing leads there, at {exact(since)}"
+            self.violated(
+                f"the table at {event.address:#x} of {domain or 'no domain'}, for {event.size:#x} bytes at IOVA "
+                f"{event.iova:#x}, was freed by {event.who} at {exact(event.time)}, and {iommu} may hold the way to it "
+                f"under PSCID {pscid}, which a device can use: {why}",
+                event.time,
+                since,
+                signature=f"table freed, {state}",
+            )
+
     # --- Attaches ----------------------------------------------------------------------------------------------------
 
     def attaching(self, event: Attaching) -> None:
@@ -172,8 +205,10 @@ class FlushPromises(Oracle):
 
     def kernel_ended(self, event: KernelEnded) -> None:
         """Whose unmaps, attaches and domains these were is gone; what is left under its PSCIDs has `Tags`."""
-        for known in (self._begun, self._cleared, self._late, self._attaching, self._inside, self._left):
+        for known in (self._begun, self._cleared, self._late, self._attaching, self._inside):
             known.clear()
+        self._left.clear()
+        self._left_ways.clear()
 
     def iommu_probed(self, event: IommuProbed) -> None:
         iommu, since = event.who, self._translations.ended
@@ -199,7 +234,7 @@ class FlushPromises(Oracle):
 
     def domain_made(self, event: DomainMade) -> None:
         """What a domain of that name has left is judged as another one's, by its PSCID alone."""
-        for left in self._left.values():
+        for left in (*self._left.values(), *self._left_ways.values()):
             for leaf in [leaf for leaf, (owner, _) in left.items() if owner == event.domain]:
                 del left[leaf]
         for pages in (self._begun, self._cleared, self._late):
@@ -241,21 +276,26 @@ class FlushPromises(Oracle):
                 others[-1].ended,
                 signature="PSCID taken over from another domain before its flush",
             )
-        left = self._left.pop(key, {})
-        kept = [
-            (leaf, since)
-            for leaf, (owner, since) in left.items()
-            if owner == domain and self._tags.may_hold(key, domain, leaf, since)
-        ]
-        if kept:
-            leaf, since = kept[0]
-            self.violated(
-                f"{where}, and {_leaves(len(kept))} that {domain} had there, such as that of "
-                f"{leaf.first << PAGE_LG2:#x}, cleared at {exact(since)}, were unmapped meanwhile and are not flushed",
-                time,
-                since,
-                signature="PSCID in use again before the flush of what was unmapped meanwhile",
-            )
+        for left, table in ((self._left.pop(key, {}), False), (self._left_ways.pop(key, {}), True)):
+            kept = [
+                (leaf, since)
+                for leaf, (owner, since) in left.items()
+                if owner == domain and self._tags.may_hold(key, domain, leaf, since, table=table)
+            ]
+            if kept:
+                self._again(time, where, domain, kept, table=table)
+
+    def _again(self, time: int, where: str, domain: str, kept: list[tuple[Leaf, int]], *, table: bool) -> None:
+        leaf, since = kept[0]
+        what = f"{len(kept)} {'way' if len(kept) == 1 else 'ways'} to tables" if table else _leaves(len(kept))
+        became, gone = ("unlinked", "freed") if table else ("cleared", "unmapped")
+        self.violated(
+            f"{where}, and {what} that {domain} had there, such as that of {leaf.first << PAGE_LG2:#x}, {became} at "
+            f"{exact(since)}, were {gone} meanwhile and are not flushed",
+            time,
+            since,
+            signature=f"PSCID in use again before the flush of what was {gone} meanwhile",
+        )
 
 
 def _leaves(number: int) -> str:

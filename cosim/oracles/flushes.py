@@ -43,6 +43,10 @@ class Named(NamedTuple):
             return False
         return self.first is None or (self.last is not None and self.first <= last and first <= self.last)
 
+    def meets_tables(self, pscid: int, first: int, last: int) -> bool:
+        """Whether it names what leads to the table for the pages from `first` to `last` of a PSCID."""
+        return (self.tables or self.first is None) and self.meets(pscid, first, last)
+
 
 @lru_cache(maxsize=4096)
 def named(words: tuple[int, int]) -> Named | None:
@@ -108,6 +112,10 @@ class Flushes(Book):
         """Whether an IOMMU was told to forget all of a PSCID."""
         whole = (Named("vma", pscid), Named("vma", None))
         return self._state(iommu, lambda what: what in whole, began, ended)
+
+    def of_tables(self, iommu: str, pscid: int, first: int, last: int, began: int, ended: int) -> str:
+        """Whether an IOMMU was told to forget what leads to the table for the pages from `first` to `last`."""
+        return self._state(iommu, lambda what: what.meets_tables(pscid, first, last), began, ended)
 
     def of_context(self, iommu: str, device_id: int, began: int, ended: int) -> str:
         """Whether an IOMMU was told to forget a device's context."""

@@ -142,6 +142,8 @@ class Tags(Book):
         """The tags that a domain has or had."""
         self.starting: list[Callable[[int, Key, Tag, str], None]] = []
         """Who wants to know that a tag is in use from now on, for which domain."""
+        self.roots: dict[int, str] = {}
+        """The domain of each table that a context has named, by the page number of its root."""
         self._domain: dict[Key, str] = {}
         self._changed: defaultdict[str, dict[int, Context]] = defaultdict(dict)
         """The contexts of each IOMMU with something that is not forgotten."""
@@ -150,6 +152,8 @@ class Tags(Book):
         self._pages: defaultdict[tuple[str, int | None], dict[int, int]] = defaultdict(dict)
         """When each page was that a command has named, likewise."""
         self._ranges: defaultdict[str, dict[Named, int]] = defaultdict(dict)
+        self._tables: defaultdict[str, dict[Named, int]] = defaultdict(dict)
+        """When what a command has named was flushed with the tables that lead there (NL)."""
         self._unfenced: defaultdict[str, list[tuple[Named, int]]] = defaultdict(list)
 
     # --- Contexts ----------------------------------------------------------------------------------------------------
@@ -191,6 +195,7 @@ class Tags(Book):
             holder = Holder(domain, time, root)
             tag.holders.append(holder)
             self.of[domain].add(key)
+            self.roots[root] = domain
         holder.users[device_id] += 1
         return holder
 
@@ -206,7 +211,10 @@ class Tags(Book):
     def domain_made(self, event: DomainMade) -> None:
         """What a domain of that name has left is another one's."""
         earlier = f"an earlier {event.domain}"
-        for key in self.of.pop(event.domain, ()):
+        self.roots = {root: earlier if domain == event.domain else domain for root, domain in self.roots.items()}
+        keys = self.of.pop(event.domain, set())
+        self.of[earlier] |= keys
+        for key in keys:
             tag = self.tags[key]
             tag.uses = [use._replace(domain=earlier) if use.domain == event.domain else use for use in tag.uses]
             holder = tag.holder(event.domain)
@@ -226,6 +234,7 @@ class Tags(Book):
             tag.uses += [Use(holder.since, event.time, holder.domain) for holder in tag.holders]
             tag.uses = [use._replace(domain=of_before(use.domain)) for use in tag.uses]
             tag.holders.clear()
+        self.roots.clear()
         self.of.clear()
         self._domain.clear()
 
@@ -271,6 +280,8 @@ class Tags(Book):
                 self._pages[iommu, what.id][what.first] = then
             else:
                 self._ranges[iommu][what] = then
+            if what.tables:
+                self._tables[iommu][what] = then
         unfenced.clear()
 
     def _forget(self, iommu: str, pscid: int | None, time: int) -> None:
@@ -296,6 +307,13 @@ class Tags(Book):
             if then > last and what.meets(pscid, leaf.first, leaf.last):
                 last = then
         return last
+
+    def flushed_tables(self, key: Key, span: Leaf) -> int:
+        """The same for what leads to the table of these pages, which no invalidation of leaves alone forgets."""
+        iommu, pscid = key
+        last = max(self._whole.get(key, -1), self._whole.get((iommu, None), -1))
+        ranges = [then for what, then in self._tables[iommu].items() if what.meets(pscid, *span)]
+        return max(last, max(ranges, default=-1))
 
     def _flushed_in_ranges(self, key: Key, since: int) -> bool:
         """Whether ranges were flushed, with the tables that lead to them, that are all that can be mapped together."""
@@ -323,14 +341,17 @@ class Tags(Book):
         pscids = [pscid for (place, pscid), tag in self.tags.items() if place == iommu and tag.uses]
         return devices, pscids
 
-    def may_hold(self, key: Key, domain: str, leaf: Leaf, cleared: int) -> bool:
-        """Whether an IOMMU may have a translation of a domain that its table has not had since `cleared`."""
+    def may_hold(self, key: Key, domain: str, leaf: Leaf, cleared: int, *, table: bool = False) -> bool:
+        """Whether an IOMMU may have a translation of a domain that its table has not had since `cleared`.
+
+        With `table`: the way to the table of these pages.
+        """
         tag = self.tags[key]
         holder = tag.holder(domain)
         in_use = holder is not None and holder.since < cleared
         if not in_use and not tag.uses:
             return False
-        flushed = self.flushed(key, leaf)
+        flushed = self.flushed_tables(key, leaf) if table else self.flushed(key, leaf)
         if flushed >= cleared:
             return False
         return in_use or any(use.ended > flushed and use.began < cleared for use in tag.uses if use.domain == domain)

@@ -39,6 +39,10 @@ class AllMemory:
         """Call `call` whenever the word at `address` changes; returns how to stop."""
         return self._at(address).watch(address, call)
 
+    def watch_page(self, address: int, call: Callable[[int], None]) -> Callable[[], None]:
+        """Call `call` with the place of whichever word of the page at `address` changes; returns how to stop."""
+        return self._at(address).watch_page(address, call)
+
     def past(self, address: int, since: int) -> tuple[Sequence[int], bool]:
         """What the word at `address` has been since then, the newest first, and whether that is all that it has been.
 

@@ -16,6 +16,7 @@ from cosim.sw.driver.policies.invalidate_ranges import Ranges
 from cosim.sw.driver.policies.pscid import Shared
 from cosim.sw.driver.policies.queue import ENTRY, FENCE
 from cosim.sw.driver.policies.queue_locked import LockedQueue
+from cosim.sw.driver.policies.tables_generic import Generic
 from cosim.sw.kernel.barriers import dma_wmb
 
 
@@ -125,3 +126,14 @@ class PutsElsewhere(PutsOver):
 
     def slot(self, number: int, entries: int) -> int:
         return entries - 1 - number
+
+
+@dataclass(frozen=True)
+class FreesBeforeFlush(Generic):
+    """Wrong: tables that an unmap leaves empty are freed before the flush."""
+
+    async def unmap_pages(self, driver: Any, domain: Any, iova: int, size: int, gather: Any) -> int:
+        done = await super().unmap_pages(driver, domain, iova, size, gather)
+        while gather.freelist:
+            await driver.kernel.pages.free(gather.freelist.pop(0))
+        return done

@@ -29,6 +29,7 @@ MAY_CHANGE = {
     "dma_iommu.DmaDomain": "becomes lazy once, at boot",
     "driver.device_context.DeviceContextWatch": "tells what memory holds, and no algorithm under study reads it",
     "iommu_ops.Gather": PRIVATE,
+    "driver.tables_watch.TableWatch": "tells what memory holds, and no algorithm under study reads it",
     "driver.driver.Driver": "notes what each IOMMU holds until it is removed, which one thread does",
     "calls.Measured": PRIVATE,
     "flush_queue.FlushQueue": "is made and unmade with its domain, by one thread",

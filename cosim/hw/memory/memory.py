@@ -11,6 +11,7 @@ from cosim.hw.memory.history import ANCIENT, WHOLE, History
 from cosim.hw.memory.line_cache import LineCache
 from cosim.hw.memory.options import MemoryOptions
 from cosim.hw.memory.poison import Poison, hit
+from cosim.hw.memory.watchers import Watchers
 from cosim.sim.server import Server
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind, Response, Target
@@ -59,7 +60,8 @@ class Memory(Target):
         self._history: History | None = None
         self._poison = Poison()
         self._faults: list[tuple[Response, int, int]] = []
-        self._watchers: dict[int, list[Callable[[], None]]] = {}
+        self._watching = Watchers()
+        self._watchers = self._watching.words
 
     @property
     def busy_ps(self) -> int:
@@ -227,6 +229,8 @@ class Memory(Target):
     def _first_written(self, places: Iterable[int]) -> None:
         for word in places:
             self._written.setdefault(word >> PAGE_LG2, []).append(word)
+        if self._watching.pages:
+            self._watching.written(places)
 
     def _changed(self, places: Sequence[int], before: Sequence[int], words: Sequence[int]) -> None:
         if self._history is not None:
@@ -238,7 +242,7 @@ class Memory(Target):
             changes = zip(places, before, words, strict=True)
             watched = [word for word, old, value in changes if old != value and word in self._watchers]
             for word in watched:
-                self._notify(word)
+                self._watching.notify(word)
 
     def _change(self, word: int, value: int, mask: int) -> None:
         old = self._words.get(word)
@@ -249,11 +253,7 @@ class Memory(Target):
         if self._history is not None:
             self._history.changed(word, self.sim.now, old, value, mask)
         if old != value and word in self._watchers:
-            self._notify(word)
-
-    def _notify(self, word: int) -> None:
-        for call in tuple(self._watchers.get(word, ())):
-            call()
+            self._watching.notify(word)
 
     # --- Past states -----------------------------------------------------------------------------------------------
 
@@ -336,17 +336,12 @@ class Memory(Target):
 
     def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call`, at once and untimed, whenever the word that holds `address` changes; returns how to stop."""
-        word = address & -8
-        watchers = self._watchers.setdefault(word, [])
-        watchers.append(call)
+        return self._watching.watch(address & -8, call)
 
-        def stop() -> None:
-            if call in watchers:
-                watchers.remove(call)
-            if not watchers and self._watchers.get(word) is watchers:
-                del self._watchers[word]
-
-        return stop
+    def watch_page(self, address: int, call: Callable[[int], None]) -> Callable[[], None]:
+        """The same for whichever word of the page at `address` changes; `call` is told where it is."""
+        page = address >> PAGE_LG2
+        return self._watching.watch_page(page, tuple(self._written.get(page, ())), call)
 
     def peek(self, address: int, size: int) -> int:
         """The present value of `size` bytes, untimed."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from cosim.events import ContextChanged
+from cosim.spec.translation import Fsc, Tc
+from cosim.sw.driver.tables_watch import TableWatch
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.objects import WORD, CellMember, Object, cell
 
@@ -28,25 +30,25 @@ DEVICE_CONTEXT_WORDS: Mapping[str, CellMember] = {
 class DeviceContextWatch:
     """Tells of every word of a device context that changes in memory, from when the context is first found.
 
-    Memory is watched and not the driver, so that nothing that a policy does escapes; all of it only if the event has a
-    listener.
+    Memory is watched and not the driver, so that nothing that a policy does escapes; all of it only if somebody
+    listens. The tables that valid contexts name are followed from then on (`TableWatch`).
     """
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._changed = kernel.sim.probe(ContextChanged)
+        self._tables = TableWatch(kernel)
         self._watched: dict[str, dict[int, list[Callable[[], None]]]] = {}
 
     def found(self, iommu: str, device_id: int, context: DeviceContext) -> None:
         """The driver knows of a context."""
-        contexts = self._watched.setdefault(iommu, {}) if self._changed else None
+        contexts = self._watched.setdefault(iommu, {}) if self._changed or self._tables.wanted else None
         if contexts is None or device_id in contexts:
             return
         memory = self._kernel.pages.memory
-        addresses = {name: int(member.at(context)) for name, member in DEVICE_CONTEXT_WORDS.items()}
         contexts[device_id] = [
-            memory.watch(address, partial(self._tell, iommu, device_id, name, address))
-            for name, address in addresses.items()
+            memory.watch(int(member.at(context)), partial(self._tell, iommu, device_id, name, context))
+            for name, member in DEVICE_CONTEXT_WORDS.items()
         ]
 
     def gone(self, iommu: str) -> None:
@@ -55,6 +57,10 @@ class DeviceContextWatch:
             for stop in stops:
                 stop()
 
-    def _tell(self, iommu: str, device_id: int, name: str, address: int) -> None:
-        value = self._kernel.pages.memory.peek(address, WORD)
-        self._changed(ContextChanged(self._kernel.sim.now, iommu, device_id, name, value))
+    def _tell(self, iommu: str, device_id: int, name: str, context: DeviceContext) -> None:
+        words, peek = DEVICE_CONTEXT_WORDS, self._kernel.pages.memory.peek
+        value = peek(int(words[name].at(context)), WORD)
+        if name in ("tc", "fsc") and peek(int(words["tc"].at(context)), WORD) & Tc.v.mask:
+            self._tables.follow(Fsc(peek(int(words["fsc"].at(context)), WORD)))
+        if self._changed:
+            self._changed(ContextChanged(self._kernel.sim.now, iommu, device_id, name, value))

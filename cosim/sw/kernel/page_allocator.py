@@ -41,6 +41,9 @@ class PoisonedMemory(Protocol):
     def watch(self, address: int, call: Callable[[], None]) -> Callable[[], None]:
         """Call `call` whenever the word at `address` changes; returns how to stop."""
 
+    def watch_page(self, address: int, call: Callable[[int], None]) -> Callable[[], None]:
+        """Call `call` with the place of whichever word of the page at `address` changes; returns how to stop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
@@ -80,6 +83,8 @@ class PageAllocator:
         self._nodes = {node: Buddies(node, kernel.options.hot_pages) for node in nodes}
         self._words = {node: kernel.static(WORD) for node in nodes}
         self._kept: set[int] = set()
+        self._awaited: dict[int, Callable[[str], None]] = {}
+        """Who wants to know that a block is freed, by its address."""
         self._used: dict[int, Allocation] = {}
         self._objects: dict[int, Allocation] = {}
         self._slabs: dict[int, list[int]] = {size: [] for size in SIZE_CLASSES}
@@ -156,6 +161,14 @@ class PageAllocator:
         self._nodes[known.node].give(known.address, known.order)
         if self._page_freed:
             self._page_freed(PageFreed(kernel.sim.now, context.thread, known.address, known.size, known.purpose))
+        if (told := self._awaited.pop(known.address, None)) is not None:
+            told(context.thread)
+
+    def when_freed(self, address: int, call: Callable[[str], None]) -> bool:
+        """Call `call` with the thread that frees the block at `address`, once; false if no such block is in use."""
+        if address in self._used:
+            self._awaited[address] = call
+        return address in self._used
 
     def _give(self, word: int, freed: Allocation | None) -> Atomic:
         """The release by which a block or an object goes back: it touches all that is freed at that instant."""

@@ -1,4 +1,4 @@
-"""Main memory: words, ports, atomic accesses, injected errors, poison, watchers and past states."""
+"""Main memory: words, ports, atomic accesses, injected errors, poison and past states."""
 
 from __future__ import annotations
 
@@ -312,29 +312,6 @@ def test_poison_is_a_set_of_bytes(changes: list[tuple[bool, int, int]], keep: bo
     for cell in range(45):
         committed(memory, AccessKind.READ, BASE + 512 * cell, 8)
     assert {(event.address - BASE) // 512 for event in touched} == freed
-
-
-# --- Watchers -----------------------------------------------------------------------------------------------------
-
-
-def test_a_watcher_is_called_when_the_word_changes_and_only_then(memory: Memory) -> None:
-    seen: list[int] = []
-    stop = memory.watch(BASE + 4, lambda: seen.append(memory.peek(BASE, 8)))
-    memory.write(BASE + 8, 8, 1)
-    memory.write(BASE, 8, 0)
-    memory.write(BASE, 4, 7)
-    committed(memory, AccessKind.WRITE, BASE, 16, (9, 9))
-    stop()
-    memory.write(BASE, 8, 10)
-    stop()
-    assert seen == [7, 9]
-
-
-def test_a_watcher_of_several_words_sees_all_of_them_changed(memory: Memory) -> None:
-    seen: list[tuple[int, int]] = []
-    memory.watch(BASE, lambda: seen.append((memory.peek(BASE, 8), memory.peek(BASE + 8, 8))))
-    committed(memory, AccessKind.WRITE, BASE, 16, (1, 2))
-    assert seen == [(1, 2)]
 
 
 # --- Past states --------------------------------------------------------------------------------------------------

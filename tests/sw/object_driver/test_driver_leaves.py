@@ -6,14 +6,16 @@ import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
-from cosim.events import ContextChanged, LeafCleared, ObjectFreed
+from cosim.events import ContextChanged, LeafCleared, ObjectFreed, TableFreed
 from cosim.sim.operations import Oops
+from cosim.spec.translation import Fsc
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Gather, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Object
 from cosim.sw.object_driver.hart import ObjectHart
 from cosim.sw.object_driver.machine import LINK
+from cosim.units.quantities import GIB, MIB
 from tests.sw.driver.machine import OBJECTS, STANDS_FOR, Machine
 from tests.sw.object_driver.test_driver import DATA, DRIVER, IOVA, PAGE, objects_of
 
@@ -102,6 +104,28 @@ def test_a_driver_that_does_not_do_what_it_says_is_told_so_and_what_stays_mapped
         machine.run(maps())
     machine.run(iommu_unmap(driver, domain, IOVA, PAGE))
     assert cleared == [IOVA]
+
+
+def test_the_tables_of_a_driver_are_followed_in_memory(machine: Machine) -> None:
+    """It frees them with the domain, the deepest first, and each as it stands."""
+    told = list[TableFreed]()
+    machine.sim.probe(TableFreed).watch(told.append)
+    domain, driver = machine.boot(), objects_of(machine)
+    root = Fsc(machine.memory.peek(machine.context(1) + 24, 8)).ppn << 12
+
+    async def goes() -> None:
+        await iommu_map(driver, domain, IOVA, DATA, PAGE, Prot.READ)
+        await machine.core.release_device("dev0")
+        await machine.core.domain_free("d")
+
+    machine.run(goes())
+    assert [(event.iova, event.size, event.unlinked) for event in told] == [
+        (IOVA, 2 * MIB, -1),
+        (IOVA, GIB, -1),
+        (0, 1 << 64, -1),
+    ]
+    assert told[-1].address == root
+    assert {event.root for event in told} == {root}
 
 
 def test_a_shutdown_is_the_drivers_to_make(machine: Machine) -> None:
