@@ -14,7 +14,7 @@ from cosim.sim.loaded import Loaded as LoadedValue
 from cosim.sim.operations import Store
 from cosim.spec.pagetable import PAGE
 from cosim.sw.iommu_ops import Hardware
-from cosim.sw.object_driver.machine import STACK, STACKS
+from cosim.sw.object_driver.machine import STACK, STACKS, TASKS
 from cosim.sw.object_driver.pages import Descriptors
 from tests.sw.object_driver.test_running import IMAGE, Loaded
 
@@ -45,6 +45,21 @@ def test_what_stands_behind_the_last_variable_is_none() -> None:
 def test_what_reaches_beyond_the_stack_is_not_on_it(name: str, beyond: int) -> None:
     at = STACKS + STACK - 8 + beyond
     assert f"access to {at:#x}, on the stack of another call" in Loaded().dies(name, at)
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (STACKS, "on the stack of another call"),
+        (TASKS - 8, "on the stack of another call"),
+        (TASKS, "where nothing is"),
+    ],
+)
+def test_what_another_call_has_is_not_for_this_one(at: int, told: str) -> None:
+    for name in ("trouble_loads", "trouble_stores"):
+        loaded = Loaded()
+        assert loaded.driver.take_slot() == 0
+        assert f"access to {at:#x}, {told}" in loaded.dies(name, at)
 
 
 def test_a_variable_of_the_kernels_is_a_constant_to_the_driver() -> None:
@@ -141,3 +156,17 @@ def test_the_drivers_own_variables_end_where_the_first_of_the_kernels_begins(mon
     assert not loaded.asked
     loaded.call("trouble_loads", end - 24)
     assert loaded.asked
+
+
+def test_the_drivers_variables_begin_as_they_were_compiled_and_no_others_are_written() -> None:
+    """What stands behind them is another's, up to the end of the last word."""
+    loaded, data = Loaded(), IMAGE.linked.data.data
+    own = next(at + 4 for at in range(0, len(data) - 16, 8) if any(data[at : at + 4]) and any(data[at + 4 : at + 8]))
+    loaded.driver.data_end = loaded.driver.data_start + own
+    memory, at = loaded.machine.memory, loaded.driver.data
+    for offset in range(0, len(data), 8):
+        memory.write(at + offset, 8, 0x77)
+    loaded.machine.run(loaded.driver.put_data())
+    end = own + 4
+    assert bytes(memory.peek(at + n, 1) for n in range(end)) == data[:own] + bytes(4)
+    assert {memory.peek(at + offset, 8) for offset in range(end, len(data), 8)} == {0x77}
