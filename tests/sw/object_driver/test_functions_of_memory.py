@@ -15,6 +15,7 @@ from cosim.sim.operations import Store
 from cosim.spec.pagetable import PAGE
 from cosim.sw.object_driver.hart import ObjectHart
 from cosim.sw.object_driver.machine import LINK
+from cosim.units.quantities import MS
 from tests.sw.machine import Machine
 from tests.sw.object_driver.test_functions import DEVICE, asked
 from tests.sw.object_driver.test_running import IMAGE, Loaded
@@ -114,6 +115,22 @@ def test_pages_are_as_many_as_hold_the_bytes_and_all_are_freed(
     assert {known.purpose for known in loaded.kernel.pages.in_use() if known.address == page} == {f"page of {CALLER}"}
     loaded.machine.run(asked(loaded, frees, page))
     assert loaded.kernel.pages.free_bytes(0) == before
+
+
+def test_pages_hold_zeroes_though_their_bytes_were_given_back_unset(loaded: Loaded) -> None:
+    """As those of an object that was freed after a grace period."""
+    loaded.kernel.boot()
+    size = 4 * PAGE
+
+    async def body() -> tuple[int | None, int | None]:
+        address = await asked(loaded, "__kmalloc_noprof", size, GFP_KERNEL)
+        await asked(loaded, "kvfree_call_rcu", 0, address or 0)
+        await loaded.kernel.sleep(100 * MS)
+        return address, await asked(loaded, "iommu_alloc_pages_node_sz", ANY_NODE, GFP_KERNEL, size)
+
+    address, again = loaded.machine.run(body())
+    assert again == address
+    assert not loaded.driver.unset.pages
 
 
 @pytest.mark.parametrize("link", [8, 40])
