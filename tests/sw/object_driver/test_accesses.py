@@ -15,7 +15,7 @@ from cosim.sim.operations import Store
 from cosim.spec.pagetable import PAGE
 from cosim.sw.iommu_ops import Hardware
 from cosim.sw.object_driver.machine import STACK, STACKS, TASKS
-from cosim.sw.object_driver.pages import Descriptors
+from cosim.sw.object_driver.pages import END, FIRST, Descriptors
 from tests.sw.object_driver.test_running import IMAGE, Loaded
 
 REGISTERS = 0x0300_0000
@@ -38,6 +38,14 @@ def test_what_stands_behind_the_last_variable_is_none() -> None:
     end = Loaded().driver.data_end
     for name in ("trouble_loads", "trouble_stores", "trouble_adds"):
         assert f"access to {end:#x}, where nothing is" in Loaded().dies(name, end)
+
+
+@pytest.mark.parametrize("at", [STACKS, STACKS + STACK - 8])
+def test_a_stack_is_the_calls_own_from_its_first_byte_to_its_last(at: int) -> None:
+    loaded = Loaded()
+    loaded.call("trouble_stores", at)
+    assert loaded.call("trouble_loads", at) == 0, "the stack of another call"
+    assert not loaded.asked
 
 
 @pytest.mark.parametrize("beyond", [4, 8])
@@ -143,6 +151,32 @@ def test_a_descriptor_of_a_page_holds_what_was_stored_and_zeroes_elsewhere() -> 
     assert descriptors.load(at, 8) == descriptors.load(at + 16, 8) == 0
     assert [descriptors.page(at + n) for n in (0, 8, 63)] == [7 * PAGE] * 3
     assert descriptors.page(at + 64) == 8 * PAGE
+
+
+def test_descriptors_are_there_for_all_pages_and_nothing_is_beside_them() -> None:
+    loaded = Loaded()
+    for at in (FIRST, END - 8):
+        loaded.call("trouble_stores", at)
+        assert loaded.call("trouble_loads", at) == 1
+    for at in (FIRST - 8, END):
+        for name in ("trouble_loads", "trouble_stores"):
+            assert f"access to {at:#x}, where nothing is" in Loaded().dies(name, at)
+
+
+def test_what_is_reserved_on_the_stack_is_as_much_as_was_asked_for_in_steps_of_16_bytes() -> None:
+    """The stack grows down, and is aligned."""
+    loaded = Loaded()
+
+    async def reserves() -> list[int]:
+        hart = await loaded.driver.hart()
+        top, found = hart.x[2], list[int]()
+        for size in (1, 8, 16, 17, 64):
+            assert hart.reserve(size) == hart.x[2]
+            found.append(top - hart.x[2])
+            top = hart.x[2]
+        return found
+
+    assert loaded.machine.run(reserves()) == [16, 16, 16, 32, 64]
 
 
 def test_the_drivers_own_variables_end_where_the_first_of_the_kernels_begins(monkeypatch: pytest.MonkeyPatch) -> None:

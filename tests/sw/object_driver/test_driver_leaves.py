@@ -17,24 +17,39 @@ from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Gather, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Object
-from cosim.sw.object_driver.driver import GFP_ATOMIC, ObjectDriver
+from cosim.sw.object_driver.driver import CAPABLE, GFP_ATOMIC, ObjectDriver
 from cosim.sw.object_driver.hart import ObjectHart
 from cosim.sw.object_driver.machine import LINK
 from tests.sw.driver.machine import OBJECTS, STANDS_FOR, Machine
 from tests.sw.object_driver.test_driver import DATA, DRIVER, IOVA, PAGE, called_in, objects_of
 
 
-def test_a_probe_after_which_no_iommu_is_registered_has_failed(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("answer", "registers", "told"),
+    [
+        (0, False, "ENODEV: probe failed"),
+        (1 << 32, False, "ENODEV: probe failed"),
+        (0xFFFF_FFFF & -errno.EBUSY, True, "EBUSY: probe failed"),
+        (0xFFFF_FFFF & -4000, False, "EIO: probe failed .-4000"),
+    ],
+)
+def test_a_probe_that_says_so_or_after_which_no_iommu_is_registered_has_failed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, answer: int, registers: bool, told: str
 ) -> None:
-    driver = objects_of(machine)
+    """It answers a number of 32 bits, which may be no errno."""
+    driver, before = objects_of(machine), machine.kernel.pages.purposes()
+    dev = driver.machine.layout.offset("platform_device.dev")
 
-    async def nothing(entry: int, *arguments: int) -> int:
-        return 0
+    async def probes(entry: int, *arguments: int) -> int:
+        if registers:
+            driver.machine.registered[arguments[0] + dev] = DATA
+        return answer
 
-    monkeypatch.setattr(driver.machine, "run", nothing)
-    with pytest.raises(KernelError, match="ENODEV: probe failed"):
+    monkeypatch.setattr(driver.machine, "run", probes)
+    with pytest.raises(KernelError, match=told):
         machine.run(driver.probe_iommu(machine.hardware[0]))
+    assert not driver.machine.platform
+    assert machine.kernel.pages.purposes() == before
 
 
 def test_of_an_iommu_that_leaves_the_newest_goes_first_and_its_registers_and_contexts_are_nobodys(
@@ -131,6 +146,20 @@ def test_who_releases_no_device_is_not_asked_to(machine: Machine, monkeypatch: p
     machine.run(machine.core.release_device("dev0"))
     assert not [entry for entry, *_ in called if not entry]
     assert not {"device", "dev_iommu", "iommu_fwspec"} & purposes().keys()
+
+
+@pytest.mark.parametrize("lacks", ["operation", "names"])
+def test_a_driver_that_cannot_be_asked_what_it_can_claims_nothing(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    driver = objects_of(machine)
+    if lacks == "operation":
+        has_no(monkeypatch, driver, "iommu_ops.capable")
+    else:
+        for name in CAPABLE.values():
+            monkeypatch.delitem(cast(dict[str, int], driver.machine.image.info.enumerators), name)
+    machine.boot()
+    assert [driver.capable(what) for what in CAPABLE] == [False, False]
 
 
 def test_a_gather_without_a_list_of_pages_leaves_them_where_they_are(

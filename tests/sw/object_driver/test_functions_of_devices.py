@@ -241,6 +241,26 @@ def test_a_message_is_told_to_the_device_with_its_first_handler_and_taken_back_w
     assert {hart.x[2] for hart in harts} == {harts[0].low + STACK - 16}
 
 
+@pytest.mark.parametrize("hardware", [MESSAGES, replace(MESSAGES, messages=())])
+def test_a_device_that_sends_messages_has_a_domain_of_which_nothing_is_known(hardware: Hardware) -> None:
+    loaded = Loaded()
+    member = IMAGE.info.field("device.msi.domain")
+
+    async def configures() -> list[int]:
+        found = list[int]()
+        for _ in range(2):
+            bus = await Structures(loaded.driver).platform_device(hardware)
+            await asked(loaded, "of_msi_configure", bus.device, 0)
+            found.append(loaded.machine.memory.peek(bus.device + member.offset, member.size))
+        return found
+
+    first, second = loaded.machine.run(configures())
+    assert first == second
+    assert bool(first) is bool(hardware.messages)
+    if first:
+        assert "reads irq_domain" in loaded.dies("trouble_loads", first)
+
+
 def test_a_vector_has_the_interrupt_of_its_number_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers have 32 bits; there may be more interrupts than messages."""
     loaded, high = Loaded(), 1 << 32
