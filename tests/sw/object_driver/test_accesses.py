@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -11,8 +11,9 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 from cosim.isa.instruction import Instruction
 from cosim.object.link import Region
 from cosim.sim.loaded import Loaded as LoadedValue
-from cosim.sim.operations import Store
+from cosim.sim.operations import Op, Store
 from cosim.spec.pagetable import PAGE
+from cosim.spec.register_map import CQH, FCTL
 from cosim.sw.iommu_ops import Hardware
 from cosim.sw.object_driver.machine import STACK, STACKS, TASKS
 from cosim.sw.object_driver.pages import END, FIRST, Descriptors
@@ -151,6 +152,32 @@ def test_a_descriptor_of_a_page_holds_what_was_stored_and_zeroes_elsewhere() -> 
     assert descriptors.load(at, 8) == descriptors.load(at + 16, 8) == 0
     assert [descriptors.page(at + n) for n in (0, 8, 63)] == [7 * PAGE] * 3
     assert descriptors.page(at + 64) == 8 * PAGE
+
+
+@pytest.mark.parametrize(
+    ("part", "wanted"), [("", ["cpu", "cpu", "cq_full", "mmio", "mmio", "mmio"]), ("fence", ["fence"] * 6)]
+)
+def test_all_time_counts_for_the_fence_that_is_waited_for_and_else_for_what_it_is(part: str, wanted: list[str]) -> None:
+    """Memory, the head of the queue, and another register: each is loaded and stored."""
+    loaded, found = Loaded(), list[str]()
+    loaded.driver.registers[REGISTERS >> 12] = Hardware("iommu0", REGISTERS, (), "cpu0")
+
+    async def accesses() -> None:
+        hart = await loaded.driver.hart()
+        hart.part = part
+        asked = hart.asked
+
+        def notes(op: Op[Any], pc: int) -> Any:
+            found.append(op.part)
+            return asked(op, pc)
+
+        hart.asked = notes  # type: ignore[method-assign]
+        for at, size in ((loaded.word, 8), (REGISTERS + CQH.offset, 4), (REGISTERS + FCTL.offset, 4)):
+            await hart.load(at, -1, size, IMAGE.code.base)
+            await hart.store(at, -1, 1, -1, size, IMAGE.code.base)
+
+    loaded.machine.run(accesses())
+    assert found == wanted
 
 
 def test_descriptors_are_there_for_all_pages_and_nothing_is_beside_them() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import cast
+from typing import NoReturn, cast
 
 import pytest
 
@@ -160,6 +160,46 @@ def test_a_driver_that_cannot_be_asked_what_it_can_claims_nothing(
             monkeypatch.delitem(cast(dict[str, int], driver.machine.image.info.enumerators), name)
     machine.boot()
     assert [driver.capable(what) for what in CAPABLE] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [(0, "ENOMEM"), (-errno.ENOSPC, "ENOSPC"), (-4095, "EIO: no domain .-4095"), (-4096, "")],
+)
+def test_no_pointer_and_one_into_the_last_page_of_all_are_no_domain(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, answer: int, told: str
+) -> None:
+    """Which is MAX_ERRNO bytes large; for what is beside it memory is asked."""
+    machine.boot()
+    driver, asked = objects_of(machine), list[int]()
+
+    async def allocates(entry: int, *arguments: int) -> int:
+        return answer & (1 << 64) - 1
+
+    def loads(address: int, path: str) -> NoReturn:
+        asked.append(address)
+        raise KernelError(errno.EFAULT, "asked")
+
+    monkeypatch.setattr(driver.machine, "run", allocates)
+    monkeypatch.setattr(driver.machine.layout, "load", loads)
+    with pytest.raises(KernelError, match=told or "EFAULT"):
+        machine.run(machine.core.domain_alloc("none", "dev0"))
+    assert asked == ([] if told else [(1 << 64) - 4096])
+
+
+@pytest.mark.parametrize(("at", "deferred"), [("pgsize_bitmap", True), ("geometry.aperture_start", False)])
+def test_flushes_of_a_generic_page_table_are_deferred_whatever_the_driver_claims(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, at: str, deferred: bool
+) -> None:
+    """Of a domain that says that it is one: here by a word that is not 0 in each domain, or is."""
+    driver = objects_of(machine)
+    has_no(monkeypatch, driver, "iommu_ops.capable")
+    structures = cast(dict[str, Structure], driver.machine.image.info.structures)
+    known = structures["iommu_domain"]
+    members = {**known.members, "is_iommupt": driver.machine.layout.info.field(f"iommu_domain.{at}")}
+    monkeypatch.setitem(structures, "iommu_domain", Structure("iommu_domain", known.size, members))
+    machine.boot()
+    assert [driver.capable(what) for what in ("deferred_flush", "cache_coherency")] == [deferred, False]
 
 
 def test_a_gather_without_a_list_of_pages_leaves_them_where_they_are(

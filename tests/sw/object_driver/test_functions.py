@@ -222,6 +222,15 @@ def test_a_lock_is_taken_in_turn_and_what_is_inside_stays_inside() -> None:
     assert {int(op.address) for op in (takes, waits, serves, gives)} == {lock}
 
 
+def test_the_order_of_a_lock_is_kept_under_what_it_stands_in_and_where() -> None:
+    """An object that the driver has allocated, and else one of its variables."""
+    driver = Loaded().driver
+    driver.objects |= {0x1000: (64, "object of own_probe"), 0x1080: (64, "object of another")}
+    found = [driver.lock_class(at) for at in (0x1000, 0x103F, 0x1080, driver.data + 8)]
+    assert found == ["object of own_probe+0x0", "object of own_probe+0x3f", "object of another+0x0", "variable+0x8"]
+    assert driver.lock_class(0x1040).startswith("variable")
+
+
 def test_who_waits_for_a_lock_keeps_the_cpu_and_who_comes_first_is_served_first() -> None:
     """Also where the numbers begin again."""
     loaded, got = Loaded(Machine(cpus=3, model="rvwmo")), list[int]()
