@@ -249,24 +249,26 @@ def test_of_two_cpus_that_ask_the_depot_for_its_last_magazine_one_searches() -> 
     assert sorted(got) == [TOP_32 - 12 * PAGE, TOP_32 - 7 * PAGE]
 
 
-def test_a_depot_with_more_magazines_than_cpus_gives_one_back_every_100_ms() -> None:
+@pytest.mark.parametrize("size", [PAGE, 2 * PAGE])
+def test_a_depot_with_more_magazines_than_cpus_gives_one_back_every_100_ms(size: int) -> None:
+    """Whatever the depots of smaller sizes have."""
     machine = Machine(cpus=1)
     iovas = allocator(machine, magazine=4)
     searches: list[int] = []
 
     async def body() -> None:
-        taken = [await iovas.alloc(PAGE) for _ in range(24)]
+        taken = [await iovas.alloc(size) for _ in range(24)]
         for iova in taken:
-            await iovas.free(iova, PAGE)
+            await iovas.free(iova, size)
         await Sleep(500 * MS)
         # Three magazines have gone back, the highest places with the first of them.
-        taken = [await iovas.alloc(PAGE) for _ in range(24)]
+        taken = [await iovas.alloc(size) for _ in range(24)]
         searches.extend(taken)
 
     machine.start(body())
     machine.go(until=1 * S)
     assert len(set(searches)) == 24
-    assert searches[12:] == [TOP_32 - index * PAGE for index in range(8, 20)]
+    assert searches[12:] == [TOP_32 + PAGE - (index + 1) * size for index in range(8, 20)]
     assert not machine.log
     before = machine.operations.total()
     machine.go(until=2 * S)

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from cosim.events import Attached, Mapped, Unmapped
 from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import Plan
+from cosim.sw.iommu_core import IommuCore
+from cosim.sw.iommu_ops import Domain
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.workloads import PREPARE, thread_names, thread_paths
 from cosim.units.quantities import MIB, MS, US
@@ -282,8 +284,16 @@ def test_what_is_left_to_others_suffices_them() -> None:
     assert not any(line.startswith("error") for line in bench.machine.log)
 
 
-def test_domains_are_made_until_there_are_no_more_and_are_all_freed() -> None:
+def test_domains_are_made_until_there_are_so_many_and_are_all_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, alloc = list[str](), IommuCore.domain_alloc
+
+    async def told(core: IommuCore, name: str, device: str | None = None) -> Domain:
+        made.append(name)
+        return await alloc(core, name, device)
+
+    monkeypatch.setattr(IommuCore, "domain_alloc", told)
     bench = Bench().run(workload("exhaust-domains", most=20, count=1))
+    assert made[-20:] == [f"cpu0.exhaust-domains.{n}" for n in range(20)]
     assert set(bench.runtime.core.domains) == {"shared", "other"}
     assert set(bench.driver.tables) == {"shared", "other"}
 

@@ -122,7 +122,6 @@ class Structures:
     async def _new(self, name: str, size: int = 0) -> int:
         size = max(size, self._layout.size(name), 8)
         address = await self._machine.kernel.pages.kmalloc(size, zero=False, purpose=name)
-        self._machine.unset.set(address, size)
         self._machine.unset.mark(address, size, name)
         self._machine.objects[address] = (size, name)
         return address

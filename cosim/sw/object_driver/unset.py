@@ -19,7 +19,7 @@ class Unset:
 
     def set(self, address: int, size: int) -> None:
         """These bytes have a value."""
-        for page in {address >> PAGE_LG2, address + size - 1 >> PAGE_LG2}:
+        for page in range(address >> PAGE_LG2, (address + size - 1 >> PAGE_LG2) + 1):
             held = self.pages.get(page)
             if held:
                 for byte in range(address, address + size):

@@ -12,7 +12,8 @@ from cosim.spec.bits import ONES
 from cosim.spec.queues import Iotinval
 from cosim.spec.registers import Capabilities
 from cosim.sw.driver.axes import Skeleton
-from cosim.sw.driver.domain import DomainObject
+from cosim.sw.driver.domain import DomainObject, object_of
+from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.policies.invalidate import PerIommu
 from cosim.sw.driver.policies.invalidate_ranges import Ranges
 from cosim.sw.driver.variants import load_variant
@@ -161,6 +162,16 @@ BOTH_KINDS = ("s", "nl")
 @pytest.mark.parametrize("variant", ["merged", "current"])
 def test_older_drivers_do_not_ask_for_ranges(variant: str) -> None:
     assert unmapped(variant, 8, has=BOTH_KINDS) == [*each(8), *fence(variant)]
+
+
+def test_who_asks_for_a_range_or_for_all_gets_no_more_and_no_less() -> None:
+    machine = Machine(load_variant("latest"), iommu=with_capabilities())
+    domain, driver = object_of(machine.boot()), machine.driver
+    assert isinstance(driver, Driver)
+    machine.run(driver.invalidate(domain, IOVA, IOVA + 3 * PAGE - 1))
+    assert machine.trace() == [*each(3), *fence("latest")]
+    machine.run(driver.invalidate(domain, 0, ONES))
+    assert machine.trace() == [vma(1), *fence("latest")]
 
 
 def test_a_page_is_named_by_itself_though_ranges_could_be_named() -> None:

@@ -152,6 +152,22 @@ def test_waiting_until_a_word_changes_ends_with_the_value_or_with_the_time_out()
     assert machine.run(reader()) == (None, 2, 2)
 
 
+def test_a_wait_of_no_time_reads_once() -> None:
+    machine = Machine(model="rvwmo")
+    word = Point(machine.kernel.static(Point.SIZE)).x
+
+    async def body() -> tuple[int, int]:
+        took, begun = [], machine.sim.now
+        for ask in (word.load(), word.load(), word.wait_until(bool, timeout_ps=0)):
+            assert not await ask
+            took.append(machine.sim.now - begun)
+            begun = machine.sim.now
+        return took[1], took[2]
+
+    load, wait = machine.run(body())
+    assert wait == load > 0
+
+
 @pytest.mark.parametrize("spin", [True, False])
 def test_a_word_that_changes_to_something_else_does_not_prolong_a_wait(spin: bool) -> None:
     machine = Machine()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -11,11 +11,12 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 from cosim.isa.instruction import Instruction
 from cosim.object.link import Region
 from cosim.sim.loaded import Loaded as LoadedValue
-from cosim.sim.operations import Store
+from cosim.sim.operations import Op, Store
 from cosim.spec.pagetable import PAGE
+from cosim.spec.register_map import CQH, FCTL
 from cosim.sw.iommu_ops import Hardware
-from cosim.sw.object_driver.machine import STACK, STACKS
-from cosim.sw.object_driver.pages import Descriptors
+from cosim.sw.object_driver.machine import STACK, STACKS, TASKS
+from cosim.sw.object_driver.pages import END, FIRST, Descriptors
 from tests.sw.object_driver.test_running import IMAGE, Loaded
 
 REGISTERS = 0x0300_0000
@@ -40,11 +41,34 @@ def test_what_stands_behind_the_last_variable_is_none() -> None:
         assert f"access to {end:#x}, where nothing is" in Loaded().dies(name, end)
 
 
+@pytest.mark.parametrize("at", [STACKS, STACKS + STACK - 8])
+def test_a_stack_is_the_calls_own_from_its_first_byte_to_its_last(at: int) -> None:
+    loaded = Loaded()
+    loaded.call("trouble_stores", at)
+    assert loaded.call("trouble_loads", at) == 0, "the stack of another call"
+    assert not loaded.asked
+
+
 @pytest.mark.parametrize("beyond", [4, 8])
 @pytest.mark.parametrize("name", ["trouble_loads", "trouble_stores"])
 def test_what_reaches_beyond_the_stack_is_not_on_it(name: str, beyond: int) -> None:
     at = STACKS + STACK - 8 + beyond
     assert f"access to {at:#x}, on the stack of another call" in Loaded().dies(name, at)
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (STACKS, "on the stack of another call"),
+        (TASKS - 8, "on the stack of another call"),
+        (TASKS, "where nothing is"),
+    ],
+)
+def test_what_another_call_has_is_not_for_this_one(at: int, told: str) -> None:
+    for name in ("trouble_loads", "trouble_stores"):
+        loaded = Loaded()
+        assert loaded.driver.take_slot() == 0
+        assert f"access to {at:#x}, {told}" in loaded.dies(name, at)
 
 
 def test_a_variable_of_the_kernels_is_a_constant_to_the_driver() -> None:
@@ -130,6 +154,58 @@ def test_a_descriptor_of_a_page_holds_what_was_stored_and_zeroes_elsewhere() -> 
     assert descriptors.page(at + 64) == 8 * PAGE
 
 
+@pytest.mark.parametrize(
+    ("part", "wanted"), [("", ["cpu", "cpu", "cq_full", "mmio", "mmio", "mmio"]), ("fence", ["fence"] * 6)]
+)
+def test_all_time_counts_for_the_fence_that_is_waited_for_and_else_for_what_it_is(part: str, wanted: list[str]) -> None:
+    """Memory, the head of the queue, and another register: each is loaded and stored."""
+    loaded, found = Loaded(), list[str]()
+    loaded.driver.registers[REGISTERS >> 12] = Hardware("iommu0", REGISTERS, (), "cpu0")
+
+    async def accesses() -> None:
+        hart = await loaded.driver.hart()
+        hart.part = part
+        asked = hart.asked
+
+        def notes(op: Op[Any], pc: int) -> Any:
+            found.append(op.part)
+            return asked(op, pc)
+
+        hart.asked = notes  # type: ignore[method-assign]
+        for at, size in ((loaded.word, 8), (REGISTERS + CQH.offset, 4), (REGISTERS + FCTL.offset, 4)):
+            await hart.load(at, -1, size, IMAGE.code.base)
+            await hart.store(at, -1, 1, -1, size, IMAGE.code.base)
+
+    loaded.machine.run(accesses())
+    assert found == wanted
+
+
+def test_descriptors_are_there_for_all_pages_and_nothing_is_beside_them() -> None:
+    loaded = Loaded()
+    for at in (FIRST, END - 8):
+        loaded.call("trouble_stores", at)
+        assert loaded.call("trouble_loads", at) == 1
+    for at in (FIRST - 8, END):
+        for name in ("trouble_loads", "trouble_stores"):
+            assert f"access to {at:#x}, where nothing is" in Loaded().dies(name, at)
+
+
+def test_what_is_reserved_on_the_stack_is_as_much_as_was_asked_for_in_steps_of_16_bytes() -> None:
+    """The stack grows down, and is aligned."""
+    loaded = Loaded()
+
+    async def reserves() -> list[int]:
+        hart = await loaded.driver.hart()
+        top, found = hart.x[2], list[int]()
+        for size in (1, 8, 16, 17, 64):
+            assert hart.reserve(size) == hart.x[2]
+            found.append(top - hart.x[2])
+            top = hart.x[2]
+        return found
+
+    assert loaded.machine.run(reserves()) == [16, 16, 16, 32, 64]
+
+
 def test_the_drivers_own_variables_end_where_the_first_of_the_kernels_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     """In whatever order it names them."""
     end = IMAGE.linked.data.end
@@ -141,3 +217,17 @@ def test_the_drivers_own_variables_end_where_the_first_of_the_kernels_begins(mon
     assert not loaded.asked
     loaded.call("trouble_loads", end - 24)
     assert loaded.asked
+
+
+def test_the_drivers_variables_begin_as_they_were_compiled_and_no_others_are_written() -> None:
+    """What stands behind them is another's, up to the end of the last word."""
+    loaded, data = Loaded(), IMAGE.linked.data.data
+    own = next(at + 4 for at in range(0, len(data) - 16, 8) if any(data[at : at + 4]) and any(data[at + 4 : at + 8]))
+    loaded.driver.data_end = loaded.driver.data_start + own
+    memory, at = loaded.machine.memory, loaded.driver.data
+    for offset in range(0, len(data), 8):
+        memory.write(at + offset, 8, 0x77)
+    loaded.machine.run(loaded.driver.put_data())
+    end = own + 4
+    assert bytes(memory.peek(at + n, 1) for n in range(end)) == data[:own] + bytes(4)
+    assert {memory.peek(at + offset, 8) for offset in range(end, len(data), 8)} == {0x77}

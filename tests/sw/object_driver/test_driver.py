@@ -283,9 +283,14 @@ def test_a_domain_whose_driver_flushes_nothing_needs_no_flush(machine: Machine) 
     assert not places
 
 
+@pytest.mark.parametrize("link", [8, 40])
 @pytest.mark.parametrize("pages", [0, 1, 3])
-def test_a_gather_is_a_structure_of_the_drivers_and_comes_back_as_it_was(machine: Machine, pages: int) -> None:
+def test_a_gather_is_a_structure_of_the_drivers_and_comes_back_as_it_was(
+    machine: Machine, pages: int, link: int
+) -> None:
+    """Wherever the descriptors of pages have their link."""
     driver = objects_of(machine)
+    driver.machine.link = link
     freed = [DATA + n * PAGE for n in range(pages)]
     given, found = Gather(IOVA, IOVA + 2 * PAGE - 1, PAGE, bool(pages), freed), Gather(queued=bool(pages))
 

@@ -11,14 +11,11 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 from cosim.events import KernelLog
 from cosim.isa.instruction import Instruction
 from cosim.object.dwarf import Member, Structure
-from cosim.sw.iommu_ops import Device, DeviceObject, Hardware
-from cosim.sw.kernel.irq import IrqReturn
+from cosim.sim.operations import Amo, Atomic, Load, Store, Work
 from cosim.sw.object_driver.call import ARGUMENTS, SIE, Call
 from cosim.sw.object_driver.functions.table import FUNCTIONS
-from cosim.sw.object_driver.machine import LINK
 from cosim.sw.object_driver.patience import ROUNDS
-from cosim.sw.object_driver.structures import Structures
-from cosim.units.quantities import US
+from cosim.units.quantities import NS, US, S
 from tests.sw.machine import Machine
 from tests.sw.object_driver.test_running import IMAGE, Loaded, line_of
 
@@ -39,18 +36,6 @@ async def asked(loaded: Loaded, name: str, *arguments: int) -> int | None:
     answer = await FUNCTIONS[name](Call(hart, name, IMAGE.code.base))
     await hart.leave()
     return answer
-
-
-def test_what_is_allocated_for_a_device_is_all_of_its_size_and_goes_with_it() -> None:
-    loaded = Loaded()
-    address = loaded.call("trouble_allocates_for", DEVICE, 24)
-    assert loaded.driver.held[DEVICE] == [(address, 0)]
-    (block,) = [known for known in loaded.kernel.pages.in_use() if known.address == address - LINK]
-    assert block.size >= LINK + 24
-    assert [loaded.call("trouble_loads", address + at) for at in (0, 8, 16)] == [0] * 3, "zeroed, as it was asked"
-    loaded.kernel.pages.fail([1])
-    assert loaded.call("trouble_allocates_for", DEVICE, 24) == 0
-    assert loaded.driver.held[DEVICE] == [(address, 0)]
 
 
 class Listed(Loaded):
@@ -131,38 +116,11 @@ def test_a_probe_that_gives_up_says_why_and_returns_its_error(error: int, name: 
     assert told == [("error", "iommu0", f"error -{name}: no clock 7")]
 
 
-@pytest.mark.parametrize(("asked_for", "wanted"), [(0, 0), (1, 1), (2, 2), (-1, 1)])
-def test_pages_are_of_the_node_that_is_asked_for_or_of_the_callers(asked_for: int, wanted: int) -> None:
-    loaded = Loaded(Machine(nodes=3, cpu_nodes={"cpu0": 1}))
-    page = loaded.machine.run(asked(loaded, "iommu_alloc_pages_node_sz", asked_for, 0, 4096))
-    assert [known.node for known in loaded.kernel.pages.in_use() if known.address == page] == [wanted]
-
-
 def test_rcu_watches_and_a_lock_that_is_asked_about_is_held() -> None:
     """The first is a truth value of C, which the compiler takes for 0 or 1; the second is one of three answers."""
     loaded = Loaded()
     assert loaded.call("checks_rcu_sleeps") == 0
     assert loaded.call("checks_holds", loaded.word) == 1
-
-
-def test_memory_that_is_mapped_as_registers_are_is_where_it_was() -> None:
-    loaded = Loaded()
-    assert loaded.machine.run(asked(loaded, "devm_ioremap", DEVICE, loaded.word, 0x1000)) == loaded.word
-
-
-def test_what_a_driver_keeps_of_a_device_is_where_it_looks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = Loaded()
-    structures, memory, priv = Structures(loaded.driver), loaded.machine.memory, 24
-    has_member(monkeypatch, "dev_iommu", "priv", priv)
-
-    async def keeps() -> tuple[int, int]:
-        bus = await structures.platform_device(Hardware("iommu0", 0x0300_0000, (), "cpu0"))
-        held = await structures.device(Device("nic0", DeviceObject(loaded.word), (1,)), bus)
-        before = memory.peek(held.dev_iommu + priv, 8)
-        await asked(loaded, "dev_iommu_priv_set", held.device, 0x1234_5678_9ABC)
-        return before, memory.peek(held.dev_iommu + priv, 8)
-
-    assert loaded.machine.run(keeps()) == (0, 0x1234_5678_9ABC)
 
 
 def test_who_takes_a_lock_is_told_whether_interrupts_were_enabled() -> None:
@@ -180,37 +138,6 @@ def test_who_takes_a_lock_is_told_whether_interrupts_were_enabled() -> None:
         return found
 
     assert loaded.machine.run(nests()) == [(SIE, 1), (0, 2), (None, 1), (None, 0)]
-
-
-@pytest.mark.parametrize(("messages", "write"), [((), 0x1000), (((0x2800_0000, 1),), 0)])
-def test_vectors_of_messages_are_refused_to_who_cannot_send_or_write_them(
-    messages: tuple[tuple[int, int], ...], write: int
-) -> None:
-    loaded = Loaded()
-    loaded.driver.platform[DEVICE] = Hardware("iommu0", 0x0300_0000, (16,), "cpu0", messages)
-    name = "platform_device_msi_init_and_alloc_irqs"
-    assert loaded.machine.run(asked(loaded, name, DEVICE, 1, write)) == -errno.EINVAL
-    assert not loaded.driver.messages
-    assert not loaded.driver.objects
-
-
-def test_each_vector_of_messages_has_a_descriptor_that_says_which_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And an interrupt, as far as there are any; it is known who tells the device where to send the message."""
-    loaded = Loaded()
-    has_member(monkeypatch, "msi_desc", "nvec_used", 16, 4)
-    loaded.driver.platform[DEVICE] = Hardware("iommu0", 0, (16, 17), "cpu0", ((0x2800_0000, 1), (0x2800_0000, 2)))
-    assert not loaded.machine.run(asked(loaded, "platform_device_msi_init_and_alloc_irqs", DEVICE, 3, 0x1000))
-    told = loaded.driver.messages
-    wanted = [(16, 0x2800_0000, 1), (17, 0x2800_0000, 2), (0, 0, 0)]
-    assert [(one.irq, one.address, one.data) for one in told.values()] == wanted
-    assert list(told) == [(DEVICE, index) for index in range(3)]
-    for (_, index), one in told.items():
-        found = {}
-        for name in ("dev", "msi_index", "irq", "nvec_used"):
-            member = IMAGE.info.field(f"msi_desc.{name}")
-            found[name] = loaded.machine.memory.peek(one.descriptor + member.offset, member.size)
-        assert found == {"dev": DEVICE, "msi_index": index, "irq": one.irq, "nvec_used": 1}
-        assert one.write == 0x1000
 
 
 @pytest.mark.parametrize(
@@ -232,7 +159,11 @@ def test_a_string_is_printed_wherever_it_is(text: bytes | None, shown: str) -> N
     [
         ("%c", 0x141, "A"),
         ("%hhd", 0x1FF, "-1"),
+        ("%hhd", 0x17F, "127"),
+        ("%hd", 0x1_8000, "-32768"),
         ("%hx", 0x1_ABCD, "abcd"),
+        ("%d.", 0x1_8000_0000, "-2147483648."),
+        ("%ue", 5, "5e"),
         ("%u", 0x1_0000_0005, "5"),
         ("%lu", 0x1_0000_0005, "4294967301"),
         ("%ld", (1 << 64) - 7, "-7"),
@@ -250,104 +181,6 @@ def test_a_number_is_printed_in_its_size_and_form(text: str, value: int, shown: 
         loaded.machine.memory.write(at + number, 1, byte)
     loaded.machine.run(asked(loaded, "_dev_err", DEVICE, at, value))
     assert loaded.machine.log == [f"error: {shown}"]
-
-
-@pytest.mark.parametrize("keeps", [True, False])
-def test_an_iommu_is_registered_and_keeps_its_operations_where_its_kernel_has_a_place(
-    monkeypatch: pytest.MonkeyPatch, keeps: bool
-) -> None:
-    loaded, ops = Loaded(), 0x1234_5678_9ABC
-    known = IMAGE.info.structures["iommu_device"]
-    if not keeps:
-        members = {name: member for name, member in known.members.items() if name != "ops"}
-        changed = Structure("iommu_device", known.size, members)
-        monkeypatch.setitem(IMAGE.info.structures, "iommu_device", changed)
-    iommu = loaded.kernel.static(known.size)
-    assert loaded.machine.run(asked(loaded, "iommu_device_register", iommu, ops, DEVICE)) == 0
-    assert loaded.driver.registered[DEVICE] == iommu
-    assert loaded.machine.memory.peek(iommu + known.members["ops"].offset, 8) == ops * keeps
-
-
-def test_an_iommu_that_is_no_longer_registered_leaves_the_others_so() -> None:
-    loaded = Loaded()
-    loaded.driver.registered.update({DEVICE: 0x1000, DEVICE + 0x1000: 0x2000})
-    loaded.machine.run(asked(loaded, "iommu_device_unregister", 0x1000, 0x2000))
-    assert loaded.driver.registered == {DEVICE + 0x1000: 0x2000}
-
-
-@pytest.mark.parametrize(
-    ("handler", "answer", "wanted"),
-    [
-        (0x1000, 0, IrqReturn.NONE),
-        (0x1000, 1, IrqReturn.HANDLED),
-        (0x1000, 0xDEAD_0000_0002, IrqReturn.WAKE_THREAD),
-        (0, 0, IrqReturn.WAKE_THREAD),
-    ],
-)
-def test_an_interrupt_is_what_its_handler_says_which_is_given_its_data(
-    monkeypatch: pytest.MonkeyPatch, handler: int, answer: int, wanted: IrqReturn
-) -> None:
-    """It answers a number of 32 bits; one that has none leaves all to the thread, which is given the same."""
-    loaded, ran = Loaded(), list[tuple[int, ...]]()
-    loaded.driver.platform[DEVICE] = Hardware("iommu0", 0, (16, 17), "cpu0")
-
-    async def run(entry: int, *arguments: int) -> int:
-        ran.append((entry, *arguments))
-        return answer
-
-    monkeypatch.setattr(loaded.driver, "run", run)
-    name = loaded.kernel.static(8)
-
-    async def asks() -> tuple[int | None, int | None, IrqReturn]:
-        request = "request_threaded_irq"
-        others = await asked(loaded, request, 18, handler, 0x2000, 0, name, DEVICE)
-        given = await asked(loaded, request, 1 << 32 | 17, handler, 0x2000, 0, name, DEVICE)
-        (action,) = loaded.driver.actions.values()
-        said = await action.hard()
-        await action.thread()
-        return others, given, said
-
-    assert loaded.machine.run(asks()) == (-errno.EINVAL, 0, wanted)
-    assert list(loaded.driver.actions) == [(17, DEVICE)]
-    assert ran == [(handler, 17, DEVICE)] * bool(handler) + [(0x2000, 17, DEVICE)]
-
-
-def test_a_handler_that_was_not_requested_cannot_be_freed_and_without_memory_there_is_none() -> None:
-    loaded = Loaded()
-    loaded.driver.platform[DEVICE] = Hardware("iommu0", 0, (16, 17), "cpu0")
-    loaded.machine.run(asked(loaded, "free_irq", 1 << 32 | 17, DEVICE))
-    (line,) = loaded.machine.log
-    assert line.startswith("warning: ")
-    assert line.endswith(": free_irq of 17, which is not requested")
-    loaded.kernel.pages.fail([1])
-    request = asked(loaded, "request_threaded_irq", 17, 0, 0x2000, 0, loaded.kernel.static(8), DEVICE)
-    assert loaded.machine.run(request) == -errno.ENOMEM
-    assert not loaded.driver.actions
-
-
-def test_registers_and_interrupts_of_a_device_are_found_by_number() -> None:
-    """Of 32 bits; there is one resource of registers."""
-    loaded = Loaded()
-    base, high = 0x0300_0000, 1 << 32
-    loaded.driver.platform[DEVICE] = Hardware("iommu0", base, (16, 17), "cpu0")
-    loaded.machine.memory.write(loaded.word, 8, 0x77)
-
-    async def found(name: str, *arguments: int) -> int | None:
-        return await asked(loaded, name, DEVICE, *arguments)
-
-    async def body() -> list[int | None]:
-        return [
-            *[await found("platform_get_irq", n) for n in range(3)],
-            await found("platform_irq_count"),
-            await found("devm_platform_ioremap_resource", 1),
-            await found("devm_platform_ioremap_resource", high),
-            await found("devm_platform_get_and_ioremap_resource", 0, 0),
-            await found("devm_platform_get_and_ioremap_resource", 0, loaded.word),
-        ]
-
-    assert loaded.machine.run(body()) == [16, 17, -errno.ENXIO, 2, -errno.EINVAL, base, base, base]
-    assert loaded.machine.memory.read(loaded.word, 8) == 0, "nothing is told of the resource"
-    assert loaded.driver.registers == {base >> 12: loaded.driver.platform[DEVICE]}
 
 
 @pytest.mark.parametrize(
@@ -370,6 +203,91 @@ def test_a_loop_that_does_more_than_read_the_clock_is_no_wait(does: str, waits: 
         return hart.wait.skipped(ROUNDS, "mmio") is not None
 
     assert loaded.machine.run(polls()) is waits
+
+
+def test_a_lock_is_taken_in_turn_and_what_is_inside_stays_inside() -> None:
+    """The turn that comes is awaited with a load that acquires, and the next one is served by a store that releases."""
+    loaded = Loaded()
+    lock = loaded.word
+    for name in ("_raw_spin_lock", "_raw_spin_unlock"):
+        loaded.machine.run(loaded._watched(asked(loaded, name, lock)))
+    takes, waits, serves, gives = loaded.asked
+    assert isinstance(takes, Atomic)
+    assert (takes.kind, takes.value, takes.size) == (Amo.ADD, 1 << 16, 4)
+    assert isinstance(waits, Load)
+    assert (waits.acquire, waits.size) == (True, 4)
+    assert isinstance(serves, Load)
+    assert isinstance(gives, Store)
+    assert (gives.release, gives.size, gives.value) == (True, 2, 1)
+    assert {int(op.address) for op in (takes, waits, serves, gives)} == {lock}
+
+
+def test_the_order_of_a_lock_is_kept_under_what_it_stands_in_and_where() -> None:
+    """An object that the driver has allocated, and else one of its variables."""
+    driver = Loaded().driver
+    driver.objects |= {0x1000: (64, "object of own_probe"), 0x1080: (64, "object of another")}
+    found = [driver.lock_class(at) for at in (0x1000, 0x103F, 0x1080, driver.data + 8)]
+    assert found == ["object of own_probe+0x0", "object of own_probe+0x3f", "object of another+0x0", "variable+0x8"]
+    assert driver.lock_class(0x1040).startswith("variable")
+
+
+def test_who_waits_for_a_lock_keeps_the_cpu_and_who_comes_first_is_served_first() -> None:
+    """Also where the numbers begin again."""
+    loaded, got = Loaded(Machine(cpus=3, model="rvwmo")), list[int]()
+    lock = loaded.kernel.static(8)
+    loaded.machine.memory.write(lock, 4, 0xFFFF_FFFF)
+
+    async def takes(number: int) -> None:
+        await loaded.kernel.sleep(number * US)
+        await asked(loaded, "_raw_spin_lock", lock)
+        got.append(number)
+        await Work(5 * US)
+        await asked(loaded, "_raw_spin_unlock", lock)
+
+    async def runs() -> None:
+        await loaded.kernel.sleep(3 * US)
+        got.append(-1)
+
+    for number in range(3):
+        loaded.machine.start(takes(number), cpu=f"cpu{number}")
+    loaded.machine.start(runs(), cpu="cpu1")
+    loaded.machine.go()
+    assert got == [0, 1, 2, -1]
+    assert loaded.machine.memory.peek(lock, 4) == 0x0002_0002
+
+
+def test_clocks_count_nanoseconds_and_sleeps_take_microseconds() -> None:
+    loaded = Loaded()
+
+    async def body() -> tuple[int | None, int | None]:
+        before = await asked(loaded, "ktime_get")
+        await asked(loaded, "usleep_range_state", 50, 100, 2)
+        return before, await asked(loaded, "ktime_get")
+
+    before, after = loaded.machine.run(body())
+    assert before is not None
+    assert after is not None
+    assert before <= loaded.machine.sim.now // NS
+    assert 50_000 <= after - before < 51_000
+
+
+def test_messages_are_printed_again_in_the_interval_that_follows() -> None:
+    """Which begins with the first message of it; each message has its own."""
+    loaded = Loaded()
+    other = loaded.kernel.static(8)
+
+    async def printed(state: int, most: int) -> int:
+        return sum([await asked(loaded, "___ratelimit", state, 0) or 0 for _ in range(most)])
+
+    async def body() -> list[int]:
+        await loaded.kernel.sleep(6 * S)
+        found = [await printed(loaded.word, 12), await printed(other, 3)]
+        for seconds in (4, 2, 4):
+            await loaded.kernel.sleep(seconds * S)
+            found.append(await printed(loaded.word, 6))
+        return found
+
+    assert loaded.machine.run(body()) == [10, 3, 0, 6, 4]
 
 
 def test_interrupts_are_masked_and_unmasked_once_whoever_asks() -> None:

@@ -189,6 +189,11 @@ def test_bytes_are_set_by_the_stores_that_cover_them() -> None:
     assert unset.at(0x2000, 8) == ("pair", 12)
     unset.set(0x1FF8, 16)
     assert not unset.pages
+    for start, size in ((0x1FF8, 0x3010), (0x2000, 0x1000), (0x2000, 0x3000)):
+        unset.mark(start, size, "ring")
+        assert all(unset.at(start + at, 8) == ("ring", at) for at in range(0, size, 512))
+        unset.set(start, size)
+        assert not unset.pages
 
 
 def test_a_member_that_the_kernel_did_not_set_faults_when_it_is_read(loaded: Loaded) -> None:

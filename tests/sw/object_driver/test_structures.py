@@ -22,8 +22,11 @@ def test_a_device_that_goes_or_has_no_memory_leaves_no_structure(
 ) -> None:
     loaded = Loaded()
     structures, pages = Structures(loaded.driver), loaded.kernel.pages
-    device = Device("nic0", DeviceObject(loaded.word), (1, 2, 3, 4, 5))
+    device = Device("nic0", DeviceObject(loaded.word), (1, 2, 3, 4, 5), node=3)
     field = loaded.driver.layout.info.field
+
+    def member(address: int, path: str) -> int:
+        return loaded.machine.memory.peek(address + field(path).offset, field(path).size)
 
     async def comes_and_goes() -> None:
         bus = await structures.platform_device(Hardware("iommu0", 0x0300_0000, (), "cpu0"))
@@ -31,6 +34,14 @@ def test_a_device_that_goes_or_has_no_memory_leaves_no_structure(
         if fails is None:
             held = await structures.device(device, bus)
             assert loaded.driver.objects[held.fwspec][0] == field("iommu_fwspec.ids").offset + 4 * 5
+            assert [member(held.device, f"device.{name}") for name in ("iommu", "driver_data")] == [held.dev_iommu, 0]
+            assert member(held.device, "device.numa_node") == 3
+            assert [member(held.dev_iommu, f"dev_iommu.{name}") for name in ("fwspec", "priv")] == [held.fwspec, 0]
+            assert member(held.fwspec, "iommu_fwspec.num_ids") == 5
+            assert member(held.fwspec, "iommu_fwspec.iommu_fwnode") == bus.fwnode
+            ids = held.fwspec + field("iommu_fwspec.ids").offset
+            assert [loaded.machine.memory.peek(ids + 4 * n, 4) for n in range(5)] == [1, 2, 3, 4, 5]
+            assert loaded.driver.name(held.device) == "nic0"
             await structures.release(held)
             assert loaded.machine.memory.peek(held.device + field("device.iommu").offset, 8) == 0
         else:

@@ -104,6 +104,27 @@ def test_a_fence_is_waited_for_until_the_same_call_sends_the_next_one_or_returns
     assert fences == ["cmd_sync"] * 2
 
 
+def test_a_fence_is_done_by_what_is_read_of_its_own_queue_alone() -> None:
+    sending, there = Sending(4), BASE + PAGE
+    machine, driver, fences = sending.machine, sending.driver, list[str]()
+    machine.sim.probe(CallDone).watch(lambda event: fences.append(event.call))
+    driver.registers[there >> 12] = other = Hardware("iommu1", there, (), "cpu0")
+    driver.watch.written(other, there + CQB.offset, QueueBase.placed(0x8000_0000, 256, Command.SIZE))
+    machine.registers[there + CQH.offset] = 200
+
+    async def sends() -> list[int]:
+        hart, told = await driver.hart(), list[int]()
+        await hart.call(IMAGE.linked.symbols["own_send"], sending.iommu, FENCE, 0)
+        sending.consume(1)
+        for base in (there, BASE):
+            await hart.load(base + CQH.offset, -1, 4, IMAGE.code.base)
+            told.append(len(fences))
+        await hart.leave()
+        return told
+
+    assert machine.run(sends()) == [0, 1]
+
+
 def test_a_function_of_the_kernel_that_is_called_last_has_the_line_of_the_call() -> None:
     """The compiler jumps to it, so that it returns to the caller's caller, which has called the driver's own there."""
     sending = Sending(4)

@@ -50,11 +50,13 @@ async def _kfree(call: Call) -> None:
 async def _pages(call: Call) -> int:
     node, order = call.signed(0), max(0, -(-call[2] // PAGE) - 1).bit_length()
     try:
-        return await call.machine.kernel.pages.alloc(
+        page = await call.machine.kernel.pages.alloc(
             order, node=None if node < 0 else node, purpose=f"page of {call.caller}"
         )
     except KernelError:
         return 0
+    call.machine.unset.set(page, PAGE << order)
+    return page
 
 
 async def _free_pages(call: Call) -> None:
