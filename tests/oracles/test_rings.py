@@ -168,7 +168,8 @@ LOST = FaultRecorded(20, "iommu0", 1, 13, 0x1000, 2, False, True, 0)
 
 
 def switched(on: bool) -> RegisterWritten:
-    return RegisterWritten(10, "iommu0", FQCSR.offset, 4, Fqcsr.of(fqen=on, fie=on), "cpu0.boot")
+    """The queue's interrupt stays as it was."""
+    return RegisterWritten(10, "iommu0", FQCSR.offset, 4, Fqcsr.of(fqen=on, fie=1), "cpu0.boot")
 
 
 def served(head: int) -> RegisterWritten:
@@ -281,6 +282,7 @@ def passed(time: int, head: int) -> RegisterWritten:
         ((fault(100), CAME, CLEARED, fault(125), passed(130, 1), LEFT), 0),
         ((fault(100), CAME, CLEARED, LEFT, passed(150, 1)), 0),
         ((fault(100), CAME, CLEARED, LEFT, switched(False)), 0),
+        ((fault(100), CAME, CLEARED, LEFT, fault(145), replace(CLEARED, time=150)), 1),
         ((fault(100), CAME, CLEARED, LEFT, replace(CAME, time=150)), 0),
         ((fault(100), CAME, CLEARED, FellAsleep(140, "cpu0.t", "")), 0),
         ((fault(100), CAME, replace(CLEARED, value=Interrupt.CQ.pending), LEFT), 0),

@@ -104,4 +104,3 @@ class _Hold:
                 return
             self.wait = Wait(None, opened=not thread.handler)
             yield self.wait
-            self.wait = None

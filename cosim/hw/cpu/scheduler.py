@@ -188,7 +188,6 @@ class Scheduler(TimedHart):
 
     def _run(self) -> Steps[None]:
         """The CPU's process: it runs one thread after the other."""
-        yield IDLE
         while True:
             thread = self._next()
             if thread is None:

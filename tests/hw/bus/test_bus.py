@@ -226,6 +226,24 @@ def test_posted_writes_of_two_initiators_do_not_wait_for_each_other(sim: Sim, bu
     assert [address for _, address, _ in cells.written] == [0x1008, 0x1000]
 
 
+def test_what_one_initiator_sends_to_different_targets_in_order_is_not_in_one_anothers_way(sim: Sim, bus: Bus) -> None:
+    """Neither there nor back."""
+    cells = {base: Cells(sim, lambda _: 7) for base in (0x1000, 0x2000, 0x3000)}
+    port, back = bus.port("cpu0", 10), []
+
+    def reader(address: int) -> Generator[Any, Any, None]:
+        yield from port.in_order(Access(port, AccessKind.READ, address, 8, CountsFor("mmio")))
+        back.append(sim.now)
+
+    for base, target in cells.items():
+        bus.attach(base, 0x1000, target, f"dev{base}")
+        port.post(base, 8, (1,), port.initiator.rank(Stage.CPU))
+        sim.start(reader(base), port.initiator.rank(Stage.CPU))
+    sim.env.run()
+    assert [time for target in cells.values() for time, *_ in target.written] == [1 + 10 + 7] * 3
+    assert back == [1 + 10 + 7 + 1 + 7 + 10] * 3
+
+
 def test_peek_and_poke_take_no_time_and_name_what_is_missing(sim: Sim, bus: Bus) -> None:
     bus.attach(0x1000, 0x1000, Cells(sim), "dev")
     bus.poke(0x1008, 8, 77)

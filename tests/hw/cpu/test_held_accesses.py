@@ -20,11 +20,13 @@ from cosim.sim.operations import (
     MaskInterrupt,
     Membarrier,
     MmioRead,
+    Now,
     OnInterrupt,
     Op,
     PreemptDisable,
     Sleep,
     Store,
+    Touch,
     Work,
 )
 from cosim.units.quantities import NS, US
@@ -156,6 +158,33 @@ def test_a_register_read_that_is_held_has_left_and_keeps_the_cpu() -> None:
     run = Held({"cpu0.t0.mr#0": 2}, MmioRead(DEVICE), beside=OTHER)
     assert run.held("cpu0.t0.mr#0") == HOLD
     assert min(run.time("cpu0.irq#0"), run.time("cpu0.t1.ld#0")) > run.time("cpu0.t0.mr#0")
+
+
+ACCESSES: list[tuple[str, Op[Any], int]] = [
+    ("cpu0.t0.ld#0", Load(X, 4), 4),
+    ("cpu0.t0.amo#0", Atomic(Amo.ADD, X, 1), 8),
+    ("cpu0.t0.mr#0", MmioRead(DEVICE), 4),
+    ("cpu0.t0.lock#0", Touch("lock", (X,), changes=True), 0),
+]
+
+
+@pytest.mark.parametrize("asks_again", [1, 2])
+@pytest.mark.parametrize(("name", "op", "size"), [*ACCESSES, ("cpu0.irq3.ld#0", Work(10 * US), 8)])
+def test_what_asks_again_may_be_held_again(name: str, op: Op[Any], size: int, asks_again: int) -> None:
+    again = {f"{name}.{number}": 2 for number in range(1, asks_again + 1)}
+    run = Held({name: 2, **again}, op, Work(200 * US))
+    holds = 1 + asks_again
+    assert holds * HOLD <= run.held(name) < holds * HOLD + 5 * US
+    assert [(taken.holds, taken.size) for taken in run.taken if taken.name == name] == [(holds, size)]
+
+
+@pytest.mark.parametrize(("name", "op", "size"), ACCESSES)
+def test_a_hold_counts_for_the_part_of_what_is_held_and_an_interrupt_during_it_for_that(
+    name: str, op: Op[Any], size: int
+) -> None:
+    free, held = (Held(schedule, op, Work(200 * US), Now()).results["cpu0.t0"][-1] for schedule in ({}, {name: 2}))
+    assert held.time - free.time > HOLD - INTERRUPTED
+    assert {**free.parts, op.part: free.parts[op.part] + held.time - free.time} == held.parts
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,25 @@ def test_the_recorder_is_busy_from_a_fault_until_the_turnaround_behind_its_recor
     assert steps == [0] + [10] * whole + [round(rest / NS)] + [0] * (38 - whole)
 
 
+@pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_the_queue_can_be_turned_off_once_its_last_record_is_written_however_many_were_buffered(executor: Any) -> None:
+    took = set()
+    for count in (1, 4):
+        machine = Machine(executor, fault_buffer=4)
+        start, queue = machine.sim.now + 1000 * NS, machine.iommu.fault_queue
+        for _ in range(count):
+            machine.request(0x1000, TOO_WIDE, at_ps=start)
+        last = start + LOOKUP + count * RECORD
+        machine.run(last)
+        assert not queue.idle
+        machine.iommu.registers.write(FQCSR.offset, 4, 0)
+        machine.run()
+        assert queue.idle
+        assert (machine.iommu.registers.fqcsr, queue.recorded) == (0, count)
+        took.add(machine.sim.now - last)
+    assert len(took) == 1
+
+
 def test_every_fault_is_in_the_queue_in_order() -> None:
     machine = Machine(Agenda, fault_buffer=4)
     for n in range(20):

@@ -62,6 +62,14 @@ class TestRecords:
         fault = Fault(Cause.MSI_WRITE_ACCESS_FAULT, iotval=0xB000_0000)
         assert record_of(fault, None) == FaultRecord.of(cause=Cause.MSI_WRITE_ACCESS_FAULT, iotval=0xB000_0000)
 
+    @pytest.mark.parametrize(("given_", "iotval"), [(None, 0x4000_0123), (0, 0), (0xB000_0000, 0xB000_0000)])
+    def test_a_fault_may_say_itself_where_it_was_met(self, given_: int | None, iotval: int) -> None:
+        """Of no transaction that is 0, if nobody says."""
+        fault = Fault(Cause.READ_PAGE_FAULT, iotval=given_, iotval2=0x8888)
+        assert record_of(fault, read()).iotval == iotval
+        alone = FaultRecord.of(cause=Cause.READ_PAGE_FAULT, iotval=given_ or 0, iotval2=0x8888)
+        assert record_of(fault, None) == alone
+
     @pytest.mark.parametrize(
         ("request_", "write", "execute", "ttyp"),
         [

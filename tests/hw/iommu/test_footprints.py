@@ -13,8 +13,8 @@ from cosim.sim.footprints import conflict
 from cosim.sim.transport import AccessKind
 from cosim.spec.faults import Cause
 from cosim.spec.queues import Command, Iodir, Iofence, Iotinval
-from cosim.spec.register_map import CQCSR, CQH, CQT, DDTP, FQB, FQCSR, FQH, FQT, IPSR
-from tests.hw.iommu.harness import DATA, System
+from cosim.spec.register_map import CQCSR, CQH, CQT, DDTP, FQB, FQCSR, FQH, FQT, IPSR, REGISTERS
+from tests.hw.iommu.harness import DATA, LEAF, System
 from tests.hw.iommu.register_bench import BASE, FLAG, Bench
 
 PAGE = 4096
@@ -71,6 +71,13 @@ def test_half_a_register_is_that_register() -> None:
     assert registers.footprint(BASE + DDTP.offset, 8) == (("iommu0", "ddtp"),)
 
 
+def test_where_no_register_is_nothing_is_touched() -> None:
+    registers, end = Explored().registers, max(register.offset + register.size for register in REGISTERS.values())
+    assert registers.footprint(BASE + end, 8) == registers.footprint(BASE + end, 4) == ()
+    ((_, name),) = registers.footprint(BASE + end - 4, 8)
+    assert REGISTERS[name].offset + REGISTERS[name].size == end
+
+
 def test_a_doorbell_is_in_conflict_with_the_fetch_that_sees_it() -> None:
     bench = Explored()
     bench.submit(Iodir.inval_ddt(1))
@@ -119,6 +126,17 @@ def test_a_fault_record_is_in_conflict_with_what_makes_room_for_it_or_turns_the_
     assert bench.conflicting(tail.name) == {"iommu0.fqt"}
 
 
+def test_what_queues_do_before_exploring_begins_has_no_number_and_is_not_held() -> None:
+    names = ("iommu0.fetch#0", "iommu0.exec#0", "iommu0.fence#0", "iommu0.record#0")
+    bench, start = Explored(dict.fromkeys(names, 2)), 0
+    for exploring, holds in ((False, 0), (True, len(names))):
+        bench.sim.exploring, start = exploring, bench.sim.now
+        bench.submit(Iofence.c(addr=FLAG))
+        bench.report(Fault(Cause.DDT_NOT_VALID))
+        assert holds * HOLD <= bench.sim.now - start < (holds + 1) * HOLD
+        assert [name for name in names if any(taken.name == name for taken in bench.taken)] == list(names[:holds])
+
+
 # --- Translation -----------------------------------------------------------------------------------------------------
 
 
@@ -146,6 +164,27 @@ def test_a_request_asks_for_each_look_up_read_and_fill() -> None:
         *("nic1.walk#1", "nic1.nonleaf#0", "nic1.walk#2", "nic1.nonleaf#1", "nic1.walk#3", "nic1.fill#1"),
     ]
     assert {taken.agent for taken in system.taken if taken.asks and taken.changes} == {"nic1.nonleaf", "nic1.fill"}
+
+
+def test_for_a_request_of_nobody_the_iommu_asks_in_its_own_name() -> None:
+    system = Translating()
+    system.device(3, pscid=3, sade=1).map(0, DATA, flags=LEAF.replace(a=0))
+    system.request(0, 3).master = ""
+    system.run()
+    asked = {taken.agent: taken.owner for taken in system.taken if taken.asks}
+    assert asked == {
+        **{f"iommu0.{verb}": "iommu0" for verb in ("issue", "lookup", "fill")},
+        **dict.fromkeys(("iommu0.walker.walk", "iommu0.walker.nonleaf", "iommu0.ad"), "iommu0.walker"),
+        "iommu0": "iommu0",
+    }, "the last one is the access itself"
+
+
+@pytest.mark.parametrize(("contexts", "leaves"), [(0, 0), (0, 8), (8, 0), (8, 8)])
+def test_a_cache_that_is_not_there_is_not_filled(contexts: int, leaves: int) -> None:
+    system = Translating(geometry={"ddtc_entries": contexts, "iotlb_entries": leaves})
+    system.translate(0)
+    filled = {kind for footprint in system.touched("nic1.fill") for _, kind, *_ in footprint}
+    assert filled == {kind for kind, entries in (("ddtc", contexts), ("iotlb", leaves)) if entries}
 
 
 @pytest.mark.parametrize(("nonleaf", "ddt_nonleaf", "asked"), [(0, 0, 0), (8, 0, 2), (0, 8, 2), (8, 8, 4)])

@@ -8,6 +8,10 @@ import pytest
 
 import cosim
 from cosim.hw.memory.line_cache import LineCache
+from cosim.sim.simulation import Sim
+from tests.hw.memory.test_memory import BASE, memory_of
+
+LINE = 64
 
 TOPOLOGY = """\
 parts:
@@ -35,6 +39,16 @@ def test_an_access_of_two_lines_finds_both_or_none() -> None:
     cache.use(0, 8)
     assert not cache.read(56, 16)
     assert cache.read(56, 16)
+
+
+def test_the_lines_that_a_cpu_writes_are_held() -> None:
+    memory = memory_of(Sim(), cache_lines=8)
+    memory.write(BASE + 60, 8, 1)
+    memory.write_block(BASE + 4 * LINE - 8, (1, 2))
+    memory.write(BASE + 6 * LINE, 4, 1)
+    assert memory.cache is not None
+    held = [memory.cache.read(BASE + LINE * line, LINE) for line in range(8)]
+    assert held == [True, True, False, True, True, False, True, False]
 
 
 @pytest.fixture

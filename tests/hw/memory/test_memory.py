@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -290,6 +291,25 @@ def test_an_access_that_may_have_happened_while_memory_was_in_use_is_no_violatio
     at(sim, 2001, lambda: memory.judge("cpu1.d", BASE, 8, write=False, first=12, last=18))
     sim.env.run()
     assert [event.who for event in touched] == ["cpu1.c"]
+
+
+def test_what_is_in_use_again_is_known_to_have_been_free_for_as_long_as_the_past_is_kept(
+    sim: Sim, touched: list[FreedTouched]
+) -> None:
+    """And no longer, whatever comes to use meanwhile."""
+    memory = memory_of(sim)
+    memory.remember(1000)
+    for place, used in ((BASE, 20), (BASE + 8, 20), (BASE + 0x2000, 500)):
+        at(sim, 10, partial(memory.poison, place, 8, "cpu0.a", "object"))
+        at(sim, used, partial(memory.unpoison, place, 8))
+    for time in (25, 1019, 1020, 1499, 1500):
+        at(sim, time, partial(memory.unpoison, BASE + 0x4000, 8))
+        for place in (BASE, BASE + 8, BASE + 0x2000):
+            at(sim, time, partial(memory.judge, "cpu1.b", place, 8, write=False, first=12, last=18))
+    sim.env.run()
+    assert [(event.time, event.address - BASE) for event in touched] == [
+        *((25, 0), (25, 8), (25, 0x2000), (1019, 0), (1019, 8), (1019, 0x2000), (1020, 0x2000), (1499, 0x2000)),
+    ]
 
 
 @settings(derandomize=True, deadline=None, max_examples=50)

@@ -101,7 +101,7 @@ class Walk:
         self.began = -1
         """When it got a walker; -1 before."""
         self.key = 0
-        """Of the entry that it leads to; 0 if it does not lead."""
+        """Of the entry that it leads to, or has led to; 0 if it never led."""
         self.leader: Walk | None = None
         self.joined: list[Walk] = []
         self.gate: Gate | None = None

@@ -164,7 +164,6 @@ class Walker(Component):
         if walk.leader is not None or not walk.key:
             return
         self._give_up_lead(walk)
-        walk.key = 0
         for other in walk.joined:
             other.entry, other.lost, other.merged = entry, entry is None, True
             other.level, other.flags = walk.level, walk.flags

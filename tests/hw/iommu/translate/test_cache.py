@@ -208,3 +208,19 @@ def test_a_shape_that_cannot_be_built_is_refused_with_the_nearest_that_can(field
 
 def test_sets_of_a_power_of_two_need_not_be_a_power_of_two_themselves() -> None:
     assert GeometryOptions(iotlb_entries=12, iotlb_ways=4, iotlb_replacement="plru").iotlb_entries == 12
+
+
+@pytest.mark.parametrize(("entries", "ways", "sets"), [(8, 4, 2), (12, 4, 3), (8, 1, 8)])
+def test_sets_need_an_index_that_tells_them_apart(entries: int, ways: int, sets: int) -> None:
+    with pytest.raises(ValueError, match=f"^{sets} sets need an index"):
+        Cache[int, int](entries, ways, stream=STREAM)
+    cache: Cache[int, int] = Cache(entries, ways, stream=STREAM, index=int)
+    assert all(cache.put(key, key) is None for key in range(entries))
+
+
+@pytest.mark.parametrize(("entries", "ways"), [(0, 0), (0, 4), (4, 0), (4, 4), (1, 1)])
+def test_without_sets_or_with_one_there_is_nothing_to_tell_apart(entries: int, ways: int) -> None:
+    cache: Cache[str, int] = Cache(entries, ways, stream=STREAM)
+    for number in range(entries + 1):
+        cache.put(f"key {number}", number)
+    assert [value for _, value in cache.items()] == list(range(1, entries + 1))

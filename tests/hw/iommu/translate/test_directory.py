@@ -205,6 +205,36 @@ def test_an_invalidation_of_contexts_overtakes_who_has_read_what_it_names(
     assert restarts == [after for after in times if read * one - HOP < after <= 5 * one]
 
 
+@pytest.mark.parametrize("after", [FIRST_READ, READ + 2 * HOP - 1])
+def test_a_context_that_an_invalidation_went_past_is_used_and_not_kept(after: int) -> None:
+    system = System(memory_ps=READ, hop_ps=HOP, latitude={"walk_across_invalidation": "on"})
+    system.device(pscid=1).map(0, OLD)
+    space = system.space(pscid=2)
+    space.map(0, NEW)
+    start = system.sim.now + 1_000_000
+    txn = system.request(0, at_ps=start)
+
+    def attach() -> None:
+        system.context(1, system.dc(space))
+        system.invalidations.invalidate_ddt(1)
+
+    system.at(start + after, attach)
+    system.run()
+    assert (txn.address, *system.count("restarts", "ddtc.fills")) == (OLD, 0, 0)
+    assert system.translate(0).address == NEW
+
+
+def test_a_context_that_two_have_walked_to_together_is_kept_once() -> None:
+    """Whoever finds it in the cache by then spends no time on it."""
+    system = System(memory_ps=READ, timing={"context_fill": 500})
+    system.device().map(0, OLD)
+    start = system.sim.now + 1_000_000
+    first, second = (system.request(0, at_ps=start + n) for n in range(2))
+    system.run()
+    assert system.count("ddtc.fills", "ddt_walks") == (1, 1)
+    assert (first.parts["ddt"], second.parts.get("ddt", 0)) == (READ + 500, 0)
+
+
 # --- "Device-context configuration checks" ----------------------------------------------------------------------------
 
 FULL = Capabilities.of(

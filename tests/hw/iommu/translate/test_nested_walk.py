@@ -160,6 +160,7 @@ def test_a_walk_of_two_stages_reads_what_the_hypervisor_extension_says(scheme: S
     assert len(reads) == (scheme.levels + 1) * (SV39X4.levels + 1) - 1
     assert (entry.level, entry.address) == (0, guest.back(way[-1]))
     assert (tables.tree.reads, guest.second.reads) == (scheme.levels, SV39X4.levels * (scheme.levels + 1))
+    assert (tables.tree.walks, guest.second.walks) == (1, scheme.levels + 1)
 
 
 @pytest.mark.parametrize("executor", [Agenda, Plain])
@@ -170,12 +171,14 @@ def test_a_third_stage_nests_as_the_second_does(executor: Any) -> None:
     guest.map(SV39, root, IOVA, GUEST_DATA)
     third_root, gigabyte = guest.wide_root(), HOST_PAGES >> 30
     guest.system.poke(third_root + 8 * (gigabyte + 5), LEAF.replace(ppn=gigabyte << 18))
-    third: Tables[Stage] = Tables(guest.tree(SV39X4), third_root, 3, (VM, -3))
+    tree = guest.tree(SV39X4)
+    third: Tables[Stage] = Tables(tree, third_root, 3, (VM, -3))
     guest.second_tables = Tables(guest.second, guest.second_root + guest.lift, 3, (VM, -2), behind=third)
     reads = guest.reads()
     _, address = guest.translate(guest.first(SV39, root), IOVA)
     assert address == guest.pages[GUEST_DATA]
     assert len(reads) == (3 + 1) * (3 + 1) * (1 + 1) - 1
+    assert (guest.second.walks, tree.walks, tree.reads) == (3 + 1, (3 + 1) * (3 + 1), (3 + 1) * (3 + 1))
 
 
 def test_only_walks_of_the_same_tables_behind_the_same_tables_go_together() -> None:

@@ -44,6 +44,17 @@ def test_an_unloaded_miss_takes_the_sum_of_its_parts_to_the_picosecond(levels: i
         assert sum(txn.parts.values()) == system.latency(txn)
 
 
+@pytest.mark.parametrize(("entries", "parts"), [("ddtc_entries", ("ddt", 310)), ("iotlb_entries", ("walk", 530))])
+def test_to_fill_a_cache_that_is_not_there_takes_no_time(entries: str, parts: tuple[str, int]) -> None:
+    with_, without = (System(timing=TIMING, geometry=geometry) for geometry in ({}, {entries: 0}))
+    for system in (with_, without):
+        system.device().map(0x1000, DATA)
+    part, fill_ps = parts
+    expected = dict(with_.dma(0x1000).parts)
+    expected[part] -= fill_ps
+    assert without.dma(0x1000).parts == expected
+
+
 @pytest.mark.parametrize("executor", [Plain, Agenda])
 @pytest.mark.parametrize(
     ("device_id", "before", "part"),
