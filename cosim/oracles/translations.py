@@ -145,7 +145,7 @@ class Translations(Book):
         device, left = event.device, self._left.setdefault(event.device, {})
         entering, began = self._entering.pop(device, ("", event.time))
         for before in (self._domain.get(device, ""), entering):
-            if before and before != event.domain:
+            if before:
                 left[before] = began, event.time
         left.pop(event.domain, None)
         self._domain[device] = event.domain

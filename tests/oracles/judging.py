@@ -38,16 +38,33 @@ def judged(
 ) -> list[Violation]:
     """The violations that an oracle finds in these events; what is no event is called between them."""
     found: list[Violation] = []
+    _tell(oracle, found, events, bounds or Bounds(), memory)
+    return found
+
+
+def said(oracle: type[Oracle], *events: object) -> object:
+    """What an oracle says of the last of these events besides the violations that it finds."""
+    return _tell(oracle, [], events, Bounds())
+
+
+def _tell(
+    oracle: type[Oracle],
+    found: list[Violation],
+    events: Sequence[object],
+    bounds: Bounds,
+    memory: Memories | None = None,
+) -> object:
     books: dict[type[Book], Book] = {InMemory: InMemory(memory)}
-    made = oracle(found.append, bounds or Bounds(), books)
+    made = oracle(found.append, bounds, books)
+    answer: object = None
     for event in events:
         if callable(event):
             event()
         for listener in (*books.values(), made):
             for kind, method in listener.listeners():
                 if isinstance(event, kind):
-                    method(event)
-    return found
+                    answer = method(event)
+    return answer
 
 
 class Held:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cosim.events import DomainMade, FlushAwaited, FlushGivenUp, FlushQueued, FlushTimer, Unmapped
+from cosim.events import DomainMade, FlushAwaited, FlushGivenUp, FlushQueued, FlushTimer, KernelEnded, Unmapped
 from cosim.oracles import Bounds, FlushQueue, Violation
 from cosim.sim.operations import Sleep, Work
 from cosim.sw import flush_queue
@@ -133,14 +133,30 @@ def timer(time: int, state: str) -> FlushTimer:
     return FlushTimer(time, "cpu0.irq5", "shared", state, 0)
 
 
+def test_a_range_is_reported_once_and_not_before_the_last_callback_has_ended() -> None:
+    """A timer may fire again, on another CPU, while its callback of before runs yet."""
+    fires, done = timer(4, "fires"), timer(12, "done")
+    queued, goes_on = FlushQueued(5, "cpu0.t", "cpu0", "shared", PAGE, PAGE), FlushAwaited(9, "cpu0.t", "shared", PAGE)
+    assert not judged_events(FlushQueue, fires, fires, queued, goes_on, done)
+    (found,) = judged_events(FlushQueue, fires, fires, queued, goes_on, done, replace(done, time=13), fires, done)
+    assert (found.time_ps, found.since_ps) == (13, 5)
+
+
+@pytest.mark.parametrize("over", [DomainMade(7, "shared"), KernelEnded(7)])
 @pytest.mark.parametrize("state", ["arming", "armed", "fires"])
-def test_a_domain_that_takes_the_name_of_another_has_nothing_of_its_flush_queue(state: str) -> None:
+def test_a_domain_that_takes_the_name_of_another_has_nothing_of_its_flush_queue(
+    state: str, over: DomainMade | KernelEnded
+) -> None:
     """Neither the timer of that one, nor what waits there."""
     queued, goes_on = FlushQueued(5, "cpu0.t", "cpu0", "shared", PAGE, PAGE), FlushAwaited(9, "cpu0.t", "shared", PAGE)
-    before, made = timer(4, state), DomainMade(7, "shared")
+    before = timer(4, state)
     assert not judged_events(FlushQueue, before, queued, goes_on)
-    assert len(judged_events(FlushQueue, before, made, queued, goes_on)) == 1
-    assert not judged_events(FlushQueue, before, queued, goes_on, made, timer(8, "fires"), timer(9, "done"))
+    assert len(judged_events(FlushQueue, before, over, queued, goes_on)) == 1
+    assert not judged_events(FlushQueue, before, queued, goes_on, over, timer(8, "fires"), timer(9, "done"))
+    assert not judged_events(FlushQueue, before, queued, goes_on, over, queued, timer(8, "fires"), timer(9, "done"))
+    more, small = replace(queued, iova=2 * PAGE), Bounds(deferred=2)
+    assert len(judged_events(FlushQueue, queued, more, bounds=small)) == 1
+    assert not judged_events(FlushQueue, queued, over, more, bounds=small)
 
 
 @pytest.mark.slow

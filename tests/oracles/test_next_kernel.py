@@ -23,7 +23,6 @@ from cosim.events import (
 )
 from cosim.events.domains import SeenLeaf
 from cosim.oracles import (
-    Bounds,
     ContextUpdate,
     EndlessFaults,
     FlushPromises,
@@ -41,13 +40,12 @@ from cosim.oracles import (
     StaleDma,
     TouchedAfterwards,
 )
-from cosim.oracles.translations import Translations
 from cosim.spec.faults import Cause
 from cosim.spec.queues import Command, Iodir, Iotinval
 from cosim.sw.workloads.trouble import ProbeAgain, Shutdown
 from cosim.units.quantities import US
 from tests.oracles.contexts import FSC, executed, fence, filled, found, named
-from tests.oracles.judging import Small
+from tests.oracles.judging import Small, said
 
 ENDED, PROBED = KernelEnded(100), IommuProbed(200, "iommu0")
 ATTACH = Attached(1, "boot", "nic0", (1,), "mine", "iommu0")
@@ -188,12 +186,9 @@ def test_what_the_kernel_before_had_mapped_is_stale_and_all_else_foreign(
 def test_an_access_that_was_under_way_does_not_stand_for_those_alike_that_come_later(
     oracle: type[StaleDma | ForeignDma], access: DmaCommitted, enough: bool
 ) -> None:
-    made = oracle(pytest.fail, Bounds())
-    translations = dict(made.book(Translations).listeners())
-    for event in (ATTACH, MAP, ENDED, PROBED):
-        if event.time < access.time:
-            translations[type(event)](event)
-    assert made.committed(access) is enough
+    before = [event for event in (ATTACH, MAP, ENDED, PROBED) if event.time < access.time]
+    assert not found(oracle, *before, access)
+    assert said(oracle, *before, access) is enough
 
 
 FLUSH: list[Command] = [Iodir.inval_ddt(), Iotinval.vma()]

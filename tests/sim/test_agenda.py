@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from cosim.sim.agenda import Agenda
 from cosim.sim.cpu_steps import IDLE, Delay, Steps, Wait
 from cosim.sim.executor import Executor
 from cosim.sim.gate import Gate
+from cosim.sim.heap import COMPILED
 from cosim.sim.plain import Plain
 from cosim.sim.ranks import Initiator, Stage
 from cosim.sim.server import Server
@@ -21,8 +23,8 @@ from cosim.sim.simulation import Sim
 from tests.sim.machine import Machine
 
 
-def agenda() -> tuple[Sim, Agenda]:
-    sim = Sim(executor=Agenda)
+def agenda(*, own_heap: bool = COMPILED) -> tuple[Sim, Agenda]:
+    sim = Sim(executor=partial(Agenda, own_heap=own_heap))
     assert isinstance(sim.executor, Agenda)
     return sim, sim.executor
 
@@ -60,8 +62,9 @@ def test_a_whole_machine_without_threads_takes_one_activation(seed: int) -> None
     assert machine.sim.executor.activations == 1
 
 
-def test_each_wake_up_of_a_thread_costs_at_most_one_activation() -> None:
-    sim, executor = agenda()
+@pytest.mark.parametrize("own_heap", [False, True])
+def test_each_wake_up_of_a_thread_costs_at_most_one_activation(own_heap: bool) -> None:
+    sim, executor = agenda(own_heap=own_heap)
     sim.start(steps(1000, 3), sim.initiator("nic0").rank(Stage.TRANSACTION))
     sim.env.process(ticking(sim, 10, 250))
     sim.env.run()

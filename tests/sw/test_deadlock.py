@@ -7,6 +7,7 @@ import pytest
 from cosim.sim.operations import Oops, Work
 from cosim.sw.kernel.locks import Mutex, SpinLock
 from cosim.sw.kernel.objects import Object, embed
+from cosim.sw.kernel.thread_context import Held, ThreadContext, deadlocks
 from tests.sw.machine import STEP, Machine
 
 
@@ -97,6 +98,16 @@ def test_who_waits_for_a_thread_that_is_at_work_is_in_no_deadlock() -> None:
         machine.start(works(), cpu=cpu)
     machine.sim.env.run(until=10**9)
     assert machine.kernel.deadlocks() == []
+
+
+@pytest.mark.parametrize(("lost", "told"), [({}, []), ({0x1000: "gone"}, [("waits", "gone", True)])])
+def test_a_lock_that_nobody_holds_is_waited_for_in_vain_only_if_who_had_it_has_ended(
+    lost: dict[int, str], told: list[tuple[str, str, bool]]
+) -> None:
+    """Else it was given back, and is about to be taken. Nor does a thread wait that merely holds a lock."""
+    waits = ThreadContext("waits", "cpu0", held=[Held("Pair.first", 0x1000, False)], waits_since=5)
+    works = ThreadContext("works", "cpu1", held=[Held("Pair.second", 0x2000, False)])
+    assert [(each.thread, each.holder, each.ended) for each in deadlocks([waits, works], lost)] == told
 
 
 @pytest.mark.parametrize("kind", ["mutex", "spin", "spin_irqsave"])

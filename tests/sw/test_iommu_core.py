@@ -268,6 +268,23 @@ def test_an_iommu_that_leaves_takes_its_devices_along_first() -> None:
     assert set(bench.core.devices) == {"far"}
 
 
+@pytest.mark.parametrize("devices", [0, 3])
+def test_an_iommu_that_is_not_there_does_not_leave(devices: int) -> None:
+    bench = Bench()
+
+    async def remove() -> None:
+        for name in list(bench.core.devices)[devices:]:
+            await bench.core.release_device(name)
+        bench.driver.calls.clear()
+        with pytest.raises(KernelError, match="there is no IOMMU iommu1") as error:
+            await bench.core.remove_iommu("iommu1")
+        assert error.value.code == errno.ENODEV
+
+    bench.machine.run(remove())
+    assert not bench.driver.calls
+    assert set(bench.core.iommus) == {"iommu0"}
+
+
 def test_a_devices_structures_point_to_its_iommu_before_they_can_be_found() -> None:
     """Also if the pointer to the IOMMU is the last to leave the store buffer."""
     sim = Sim(Scheduled(0, {"cpu0.main.st#2": 2}), hold_ps=5 * US)

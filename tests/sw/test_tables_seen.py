@@ -72,14 +72,16 @@ def test_a_leaf_is_found_with_its_frame_and_what_it_permits(machine: Machine) ->
     put(machine, LAST, 10, entry(RW, FRAME, v=0))
     put(machine, LAST, 11, entry(RW, FRAME, g=1))
     put(machine, LAST, 12, entry(Pte.of(v=1), FRAME))
-    places = [AT + n * PAGE for n in (7, 8, 9, 11)]
+    put(machine, LAST, 13, entry(RW, FRAME, r=0, w=0, x=1))
+    places = [AT + n * PAGE for n in (7, 8, 9, 11, 13)]
     assert look(machine) == [
         SeenLeaf(places[0], PAGE, FRAME, "rw"),
         SeenLeaf(places[1], PAGE, FRAME, "r"),
         SeenLeaf(places[2], PAGE, FRAME, ""),
         SeenLeaf(places[3], PAGE, FRAME, "rw", True),
+        SeenLeaf(places[4], PAGE, FRAME, ""),
     ]
-    assert look(machine, AT + 7 * PAGE, 6 * PAGE) == look(machine), "a few pages are walked to one by one"
+    assert look(machine, AT + 7 * PAGE, 7 * PAGE) == look(machine), "a few pages are walked to one by one"
 
 
 def test_large_leaves_and_those_of_64_kib_lead_where_their_encoding_says(machine: Machine) -> None:

@@ -57,10 +57,8 @@ class Buddies:
         for larger in range(order, MAX_ORDER + 1):
             if self._blocks[larger]:
                 return self._split(larger, order)
-        if self._hot and order:
-            self._cool(len(self._hot))
-            return self.take(order) if any(self._blocks[order:]) else None
-        return None
+        self._cool(len(self._hot))
+        return self.take(order) if any(self._blocks[order:]) else None
 
     def give(self, address: int, order: int) -> None:
         """Return a block."""

@@ -94,7 +94,7 @@ def deadlocks(contexts: Collection[ThreadContext], lost: Mapping[int, str]) -> l
 
     found = []
     for context in contexts:
-        if context.thread in wanted and never(context.thread):
+        if never(context.thread):
             held = wanted[context.thread]
             holder = holders.get(held.address, "")
             since = context.waits_since or 0

@@ -129,6 +129,5 @@ class Structures:
     async def free(self, address: int) -> None:
         """Free one of them, or what the driver has allocated."""
         size, _ = self._machine.objects.pop(address, (0, ""))
-        if size:
-            self._machine.unset.set(address, size)
+        self._machine.unset.set(address, size)
         await self._machine.kernel.pages.kfree(address)

@@ -10,7 +10,7 @@ from cosim.sw.iommu_map import iommu_map, iommu_unmap, iommu_unmap_fast
 from cosim.sw.iommu_ops import Gather
 from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import KIB, MIB, MS, S
-from tests.sw.driver.expected import PAGE, context
+from tests.sw.driver.expected import PAGE, context, vma
 from tests.sw.driver.machine import Machine
 from tests.sw.driver.test_ideal import BOTH, DATA, FENCE, IOVA, stalled
 
@@ -66,6 +66,21 @@ def test_a_table_is_kept_from_whoever_asks_next_when_its_flush_has_failed() -> N
     table, following = machine.run(freed())
     assert table != following
     assert [known.address for known, _ in machine.kernel.pages.quarantined] == [table]
+
+
+def test_tables_are_freed_behind_a_flush_of_all_where_no_pages_were_gathered_with_them() -> None:
+    machine = Machine("ideal")
+    domain, pages = machine.boot(), machine.kernel.pages
+
+    async def freed() -> None:
+        gather = Gather(freelist=[await pages.alloc(purpose="table")])
+        assert await machine.driver.iotlb_sync(domain, gather) is True
+        assert not gather.freelist
+
+    before = pages.purposes()
+    machine.run(freed())
+    assert machine.commands() == [vma(1), FENCE]
+    assert pages.purposes() == before
 
 
 def test_an_unmap_of_which_a_part_was_not_flushed_has_failed_though_the_rest_was() -> None:

@@ -282,6 +282,7 @@ def test_a_page_inside_a_larger_one_is_refused(variant: str, failed: int) -> Non
         (1 << 60, DRAM, errno.ERANGE),
         ((1 << 56) - PAGE, DRAM, errno.ERANGE),
         ((1 << 64) - PAGE, DRAM, errno.ERANGE),
+        ((1 << 64) - (1 << 56) - PAGE, DRAM, errno.ERANGE),
         (IOVA + 8, DRAM, errno.EINVAL),
         (IOVA, DRAM + 8, errno.EINVAL),
     ],

@@ -107,6 +107,14 @@ def test_one_call_maps_and_unmaps_each_of_its_pages_and_each_takes_its_time(vari
     assert machine.run(took(driver.unmap_pages(domain, IOVA, PAGE, 3, Gather()))) == (3 * PAGE, 13)
 
 
+@pytest.mark.parametrize("iova", [(1 << 56) - PAGE, (1 << 64) - (1 << 56), (1 << 64) - PAGE])
+def test_a_generic_page_table_maps_both_halves_of_all_addresses_to_their_ends(iova: int) -> None:
+    machine, domain = mapped("current", PAGE, iova=iova)
+    assert machine.read(1, iova) == DATA
+    assert machine.run(iommu_unmap(machine.driver, domain, iova, PAGE)) == PAGE
+    assert machine.read(1, iova) is None
+
+
 @pytest.mark.parametrize("variant", ["merged", "current"])
 def test_a_part_of_a_large_page_is_not_unmapped(variant: str) -> None:
     machine, domain = mapped(variant, HUGE)

@@ -10,7 +10,7 @@ from cosim.sim.loaded import Loaded, at_of
 from cosim.sim.operations import Oops, Work
 from cosim.sw.kernel.lists import LIST_POISON2, ListHead
 from cosim.sw.kernel.locks import SpinLock
-from cosim.sw.kernel.objects import Object, Ordering, cell, embed
+from cosim.sw.kernel.objects import LOWEST_VALID, Object, Ordering, cell, embed
 from tests.sw.machine import Machine
 
 
@@ -25,18 +25,21 @@ class Shape(Object):
     colour = cell()
 
 
-class Spaced(Object):
-    late = cell(32)
-    later = cell()
-
-
 def test_fields_follow_one_another_and_know_their_size() -> None:
     assert Point.SIZE == 16
     assert (Shape.head.offset, Shape.origin.offset, Shape.colour.offset) == (0, 16, 32)
     assert Shape.SIZE == 40
-    assert (Spaced.later.offset, Spaced.SIZE) == (40, 48)
     assert Shape.WORDS == ("head.next", "head.prev", "origin.x", "origin.y", "colour")
-    assert Spaced.WORDS == ("", "", "", "", "late", "later")
+
+
+def test_fields_may_be_placed_with_words_between_them_and_in_any_order() -> None:
+    class Spaced(Object):
+        late = cell(32)
+        later = cell()
+        early = cell(24)
+
+    assert (Spaced.later.offset, Spaced.SIZE) == (40, 48)
+    assert Spaced.WORDS == ("", "", "", "early", "late", "later")
 
 
 def test_a_subclass_adds_its_fields_behind_those_of_its_base() -> None:
@@ -54,6 +57,14 @@ def test_overlapping_fields_are_refused() -> None:
         class Twice(Object):
             a = cell()
             b = cell(0)
+
+
+def test_a_field_stands_at_a_whole_word() -> None:
+    with pytest.raises(TypeError, match=r"Torn\.half is at offset 12, which is no multiple of 8"):
+
+        class Torn(Object):
+            whole = cell()
+            half = cell(12)
 
 
 def test_views_of_one_address_are_equal_and_a_null_pointer_is_false() -> None:
@@ -80,6 +91,9 @@ def test_following_a_null_pointer_is_an_oops_that_names_the_field() -> None:
         Point(0).y
     with pytest.raises(Oops, match="null pointer dereference"):
         Shape(0).colour
+    with pytest.raises(Oops, match=r"null pointer dereference at 0x1007: Point\.y of 0xfff"):
+        Point(LOWEST_VALID - 1).y
+    assert Point(LOWEST_VALID).y.address == LOWEST_VALID + 8
     assert Shape(0).origin.address == 16, "taking an inner object's address touches nothing"
 
 

@@ -11,7 +11,16 @@ import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
-from cosim.events import LeafCleared, LineReached, LockGiven, LockTaken, ObjectFreed, RegisterRead, RegisterWritten
+from cosim.events import (
+    CallDone,
+    LeafCleared,
+    LineReached,
+    LockGiven,
+    LockTaken,
+    ObjectFreed,
+    RegisterRead,
+    RegisterWritten,
+)
 from cosim.spec.register_map import FQH, IPSR, MSI_ADDR, MSI_DATA
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Domain, Gather, MapResult, Prot
@@ -20,11 +29,13 @@ from cosim.sw.kernel.objects import Object
 from cosim.sw.object_driver.driver import QUEUE, REGISTERED, SENDER, ObjectDriver
 from cosim.sw.object_driver.hart import ObjectHart
 from cosim.units.quantities import MIB, US
+from tests.sw.driver.expected import page, vma
 from tests.sw.driver.machine import DRAM, OBJECTS, SIZE, STANDS_FOR, Machine
 
 DRIVER = Path(__file__).parents[2] / "object" / "driver"
 PAGE = 4096
 IOVA, DATA = 0x4000_0000, DRAM + SIZE // 2
+FENCE = "IOFENCE.C(pr=0x1,pw=0x1)"
 TOO_FAR = 512
 """A device that the driver's directory of one level has no room for."""
 
@@ -230,9 +241,9 @@ def test_a_domain_that_is_made_where_another_one_was_has_a_page_table_of_its_own
     async def used(name: str) -> int:
         domain = await core.domain_alloc(name, "dev0")
         await core.attach("dev0", domain)
-        await iommu_map(machine.driver, domain, IOVA, DATA, PAGE, Prot.READ)
+        await iommu_map(machine.driver, domain, IOVA, DATA, 2 * PAGE, Prot.READ)
         await machine.kernel.sleep(1 * US)
-        await iommu_unmap(machine.driver, domain, IOVA, PAGE)
+        await iommu_unmap(machine.driver, domain, IOVA, 2 * PAGE)
         await core.detach("dev0")
         await core.domain_free(name)
         return int(domain.object.address)
@@ -246,7 +257,7 @@ def test_a_domain_that_is_made_where_another_one_was_has_a_page_table_of_its_own
 
     first, second = machine.run(body())
     assert first == second
-    assert told == [("first", IOVA), ("second", IOVA)]
+    assert told == [(name, IOVA + at) for name in ("first", "second") for at in (0, PAGE)]
 
 
 @pytest.mark.parametrize(("fails", "mapped"), [(1, 0), (2, 0), (3, PAGE), (4, 2 * PAGE)])
@@ -281,6 +292,16 @@ def test_a_domain_whose_driver_flushes_nothing_needs_no_flush(machine: Machine) 
     assert (gather.empty, gather.freelist) == (True, [])
     assert machine.run(driver.iotlb_sync(paging, gather)) is None, "nothing was gathered"
     assert not places
+
+
+def test_a_driver_flushes_all_of_a_domain_or_what_was_gathered_in_a_call_that_is_told(machine: Machine) -> None:
+    domain, driver, told = machine.boot(), objects_of(machine), list[tuple[str, bool]]()
+    machine.sim.probe(CallDone).watch(lambda event: told.append((event.call, event.time > event.began)))
+    machine.run(driver.flush_iotlb_all(domain))
+    assert machine.commands() == [vma(1), FENCE]
+    machine.run(driver.iotlb_sync(domain, Gather(IOVA, IOVA + PAGE - 1, PAGE)))
+    assert machine.commands() == [page(IOVA), FENCE]
+    assert told == [("cmd_sync", True), ("iotlb_inval", True)] * 2
 
 
 @pytest.mark.parametrize("link", [8, 40])

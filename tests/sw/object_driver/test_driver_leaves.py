@@ -18,12 +18,17 @@ from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Gather, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Object
+from cosim.sw.object_driver import hart
 from cosim.sw.object_driver.driver import CAPABLE, GFP_ATOMIC, ObjectDriver
 from cosim.sw.object_driver.hart import ObjectHart
 from cosim.sw.object_driver.machine import LINK
 from cosim.units.quantities import GIB, MIB
 from tests.sw.driver.machine import OBJECTS, STANDS_FOR, Machine
+from tests.sw.object_driver.conftest import MESSAGES
 from tests.sw.object_driver.test_driver import DATA, DRIVER, IOVA, PAGE, called_in, objects_of
+
+UNDOES = 0x1234
+"""Where a function of the driver's would be."""
 
 
 @pytest.mark.parametrize(
@@ -55,27 +60,57 @@ def test_a_probe_that_says_so_or_after_which_no_iommu_is_registered_has_failed(
 
 
 def test_of_an_iommu_that_leaves_the_newest_goes_first_and_its_registers_and_contexts_are_nobodys(
-    machine: Machine,
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What is not memory alone is undone by a function of the driver's, before it is freed."""
     machine.boot()
     driver, context, told = objects_of(machine), machine.context(1), list[ContextChanged]()
     (bus,) = driver._platform.values()
-    goes, freed = [data - LINK for data, _ in driver.machine.held[bus.device]], list[int]()
-    machine.sim.probe(ObjectFreed).watch(lambda event: freed.append(event.address))
+    goes, freed = [data - LINK for data, _ in driver.machine.held[bus.device]], list[object]()
+    machine.sim.probe(ObjectFreed).watch(lambda event: freed.append(event.address) if event.address in goes else None)
+    run = driver.machine.run
+
+    async def runs(entry: int, *arguments: int) -> int:
+        if entry != UNDOES:
+            return await run(entry, *arguments)
+        freed.append(arguments)
+        return 0
 
     async def leaves() -> None:
         newest = await machine.kernel.pages.kmalloc(64, purpose="newest") + LINK
-        driver.machine.held[bus.device].append((newest, 0))
+        driver.machine.held[bus.device].append((newest, UNDOES))
         goes.append(newest - LINK)
         await machine.core.release_device("dev0")
         await machine.core.remove_iommu("iommu0")
 
+    monkeypatch.setattr(driver.machine, "run", runs)
     machine.run(leaves())
-    assert [address for address in freed if address in goes] == goes[::-1]
+    assert freed == [(bus.device, goes[-1] + LINK), *goes[::-1]]
     assert not driver.machine.registers
     machine.sim.probe(ContextChanged).watch(told.append)
     machine.memory.poke(context, 8, 1)
     assert not told
+
+
+def test_an_iommu_that_leaves_takes_no_message_of_another_one_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which the other one tells its device of, and lets go, once it leaves itself."""
+    monkeypatch.setenv(OBJECTS, f"object:{DRIVER / 'queue.o'},{DRIVER / 'domain.o'}")
+    machine = Machine(STANDS_FOR, iommus=2, **MESSAGES)
+    driver, core, purposes = objects_of(machine), machine.core, machine.kernel.pages.purposes
+
+    async def leaves() -> None:
+        for hardware in machine.hardware:
+            await core.probe_iommu(hardware)
+        both, (first, second) = dict(driver.machine.messages), driver._platform.values()
+        assert {device for device, _ in both} == {first.device, second.device}
+        await core.remove_iommu("iommu0")
+        assert driver.machine.messages == {key: both[key] for key in both if key[0] == second.device}
+        await core.remove_iommu("iommu1")
+        assert not driver.machine.messages
+
+    before = purposes()
+    machine.run(leaves())
+    assert purposes() == before
 
 
 def test_a_second_iommu_leaves_the_drivers_variables_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,6 +295,17 @@ def test_contexts_in_a_directory_that_comes_with_the_first_attach_are_told_of(ma
     assert not told
     machine.memory.poke(machine.context(1), 8, 0)
     assert told == [(1, "tc")]
+
+
+def test_a_loop_with_accesses_that_others_see_is_no_endless_one(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many instructions it takes."""
+    monkeypatch.setattr(hart, "PATIENCE", 100)
+    monkeypatch.setattr(hart, "LOOKS", 1)
+    domain = machine.boot()
+    machine.run(iommu_map(machine.driver, domain, IOVA, DATA, 64 * PAGE, Prot.READ))
+    assert machine.read(1, IOVA + 63 * PAGE) == DATA + 63 * PAGE
 
 
 @pytest.mark.parametrize("generic", [False, True])

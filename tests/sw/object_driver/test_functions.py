@@ -106,6 +106,30 @@ def test_a_list_is_looked_at_before_an_entry_is_taken_out(link: str, wanted: str
     assert listed.found("del", "checks_taking_out_fails", "entry") == wanted
 
 
+@pytest.mark.parametrize("served", [0, 0x7FFE, 0xFFFE])
+def test_those_who_wait_for_a_lock_get_it_in_turn_also_where_its_numbers_begin_again(served: int) -> None:
+    """Each half of its word counts by itself, to 16 bits."""
+    loaded, told = Loaded(Machine(cpus=3)), list[str]()
+    loaded.machine.memory.write(loaded.word, 4, served << 16 | served)
+
+    async def holds(number: int) -> None:
+        hart = await loaded.driver.hart()
+        for _ in range(2):
+            hart.x[ARGUMENTS] = loaded.word
+            await FUNCTIONS["_raw_spin_lock"](Call(hart, "_raw_spin_lock", IMAGE.code.base))
+            told.append(f"takes {number}")
+            await Work(1 * US)
+            told.append(f"gives {number}")
+            await FUNCTIONS["_raw_spin_unlock"](Call(hart, "_raw_spin_unlock", IMAGE.code.base))
+        await hart.leave()
+
+    for number in range(3):
+        loaded.machine.start(holds(number), cpu=f"cpu{number}", name=f"t{number}")
+    loaded.machine.go()
+    assert told == [f"{verb} {number}" for number in (0, 1, 2) * 2 for verb in ("takes", "gives")]
+    assert loaded.machine.memory.read(loaded.word, 8) == (served + 6 & 0xFFFF) * 0x1_0001
+
+
 @pytest.mark.parametrize(("error", "name"), [(errno.ENODEV, "ENODEV"), (9999, "9999")])
 def test_a_probe_that_gives_up_says_why_and_returns_its_error(error: int, name: str) -> None:
     loaded = Loaded()

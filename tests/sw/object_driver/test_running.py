@@ -21,7 +21,7 @@ from cosim.sw.object_driver.loading import load_objects
 from cosim.sw.object_driver.running import Running
 from cosim.sw.object_driver.structures import Structures
 from cosim.sw.object_driver.unset import Unset
-from cosim.units.quantities import MS
+from cosim.units.quantities import MS, US
 from tests.sw.machine import Machine
 
 DRIVER = Path(__file__).parents[2] / "object" / "driver"
@@ -42,9 +42,10 @@ class Loaded:
         """Call a function, alone; what it returns."""
         return int(self.machine.run(self._watched(self.driver.run(IMAGE.linked.symbols[name], *arguments))))
 
-    def dies(self, name: str, *arguments: int) -> str:
-        """Call a function that the kernel does not survive; of what it died."""
-        self.machine.start(self.driver.run(IMAGE.linked.symbols[name], *arguments))
+    def dies(self, function: str | int, *arguments: int) -> str:
+        """Call a function, by its name or where it is, that the kernel does not survive; of what it died."""
+        entry = IMAGE.linked.symbols[function] if isinstance(function, str) else function
+        self.machine.start(self.driver.run(entry, *arguments))
         self.machine.go()
         return next(line for line in self.machine.log if line.startswith("oops"))
 
@@ -159,6 +160,18 @@ def test_a_jump_to_nowhere_has_the_line_of_the_jump(loaded: Loaded) -> None:
     told = loaded.dies("trouble_jumps_later", loaded.word, 0x1000)
     begun = line_of("trouble_jumps_later")
     assert f"trouble.c:{begun + 3}, in trouble_jumps_later: jumps to nowhere" in told
+
+
+@pytest.mark.parametrize("entry", [0, 0x1000])
+def test_a_function_that_is_nowhere_is_an_oops_of_the_kernel_that_calls_it(loaded: Loaded, entry: int) -> None:
+    """As where a driver has filled in a table of its operations badly."""
+    assert f"jumps to nowhere: {entry:#x} is no instruction" in loaded.dies(entry)
+
+
+def test_an_operation_of_a_driver_may_be_a_function_of_the_kernel(loaded: Loaded) -> None:
+    clock = next(entry for entry, name in IMAGE.linked.outside.items() if name == hart.CLOCK)
+    loaded.machine.go(until=3 * US)
+    assert loaded.machine.run(loaded.driver.run(clock)) // 1000 == 3
 
 
 def test_a_loop_without_an_end_is_an_oops(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:

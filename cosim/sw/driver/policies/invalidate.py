@@ -185,7 +185,7 @@ class WithFreelist(PerIommu):
     """
 
     async def commands(self, driver: Skeleton, iommu: IommuDevice, pscid: int, start: int, end: int) -> None:
-        if end - start & ONES >= self.limit - 1:
+        if end - start >= self.limit - 1:
             await self.whole(driver, iommu, pscid)
             return
         await self.page(driver, iommu, pscid, start)

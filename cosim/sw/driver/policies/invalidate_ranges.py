@@ -62,7 +62,7 @@ class Ranges(WithFreelist):
         stride = gather.stride or PAGE
         if gather.empty or (nl and not capabilities.nl) or range_lg2 == ADDRESS_BITS:
             yield Iotinval.vma(pscid=pscid)
-        elif capabilities.s and range_lg2 > PAGE_LG2:
+        elif capabilities.s:
             yield Iotinval.vma(pscid=pscid, addr=start >> range_lg2 << range_lg2, pages_lg2=range_lg2 - PAGE_LG2, nl=nl)
         elif end - start >= self.singles * stride:
             yield Iotinval.vma(pscid=pscid)

@@ -86,7 +86,7 @@ class Generic(PerPage):
         await Work(driver.costs.call)
         made, size = object_of(domain), page_size * count
         scheme = await pagetable.scheme_of(made)
-        if iova + size - 1 > ONES or not scheme.canonical(iova) or not scheme.canonical(iova + size - 1):
+        if not scheme.canonical(iova) or not scheme.canonical(iova + size - 1):
             return MapResult(0, errno.ERANGE)
         if (iova | paddr) & page_size - 1:
             return MapResult(0, errno.EINVAL)
