@@ -99,6 +99,27 @@ def test_an_unmap_has_flushed_before_it_is_told_and_before_its_iova_is_free() ->
     assert order == [f"sync {TOP:#x} {TOP + PAGE - 1:#x}"]
 
 
+def test_the_iovas_of_a_map_that_fails_half_way_are_lost_if_their_flush_fails() -> None:
+    """A device may reach by them what was mapped: nobody else may get them."""
+
+    class Fails(FakeDriver):
+        async def iotlb_sync(self, domain: Domain, gather: Gather) -> bool:
+            await super().iotlb_sync(domain, gather)
+            return False
+
+    bench = Bench(kind=Fails)
+    bench.driver.refuses.add(("shared", TOP))
+    pieces = [Piece(0x8010_0000, PAGE), Piece(0x8020_0000, PAGE)]
+
+    async def body() -> None:
+        with pytest.raises(KernelError, match="ENOMEM"):
+            await bench.dma.map_sg(pieces)
+        bench.driver.refuses.clear()
+        assert await bench.dma.map_sg(pieces) == ((TOP - 3 * PAGE, 2 * PAGE),)
+
+    bench.machine.run(body())
+
+
 def test_an_iova_is_given_to_nobody_else_while_its_unmap_is_flushed() -> None:
     """Two threads of one CPU: what that CPU frees is what it gets next."""
 

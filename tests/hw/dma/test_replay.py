@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,14 @@ def test_requests_come_at_their_times_at_their_distances_with_their_sizes(file: 
 def test_a_file_is_surveyed_for_each_device(file: Path) -> None:
     assert survey(str(file), "nic0") == Survey(100_000, 0xFFFF1000, 0x2008, 3)
     assert survey(str(file), "gpu0") == Survey(100_000, 0, 64, 1)
+
+
+def test_a_file_that_changes_within_a_second_and_keeps_its_size_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "quick.csv"
+    for number, time_ns in enumerate((3, 7)):
+        path.write_text(f"time_ns,device,iova,size,access\n{time_ns},nic0,0,8,read\n")
+        os.utime(path, ns=(10**18 + number, 10**18 + number))
+        assert survey(str(path), "nic0").first_ps == 1000 * time_ns
 
 
 def crowd(tmp_path: Path, count: int = 40) -> Path:

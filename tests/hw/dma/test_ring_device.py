@@ -279,6 +279,19 @@ def test_the_base_cannot_be_moved_while_the_ring_is_enabled(rig: Rig) -> None:
     assert driver.read(BASE).page == RING >> 12
 
 
+def test_a_packet_that_is_due_once_its_ring_is_disabled_is_not_dropped(rig: Rig) -> None:
+    driver = Driver(rig, interval="1 us", size=9000, outstanding=8, bandwidth="1 GB/s")
+    driver.fill(0, size=9000, write=1)
+    driver.enable()
+    driver.post(1)
+    rig.run(until=rig.sim.now + 1_500 * NS)
+    driver.write(CONTROL, 0)
+    dropped = driver.device.dropped
+    rig.run(until=rig.sim.now + 2_000 * NS)
+    assert driver.read(STATUS).on, "the packet before is under way still"
+    assert driver.device.dropped == dropped
+
+
 def test_a_paced_packet_that_finds_no_descriptor_is_dropped(rig: Rig) -> None:
     driver = Driver(rig, interval="1 us", requests=2)
     driver.enable()

@@ -29,6 +29,20 @@ def test_a_watcher_is_called_when_the_word_changes_and_only_then(memory: Memory)
     assert seen == [7, 9]
 
 
+def test_one_who_stops_watching_when_called_keeps_nobody_from_being_called(memory: Memory) -> None:
+    seen: list[str] = []
+
+    def once() -> None:
+        seen.append("once")
+        stop()
+
+    stop = memory.watch(BASE, once)
+    memory.watch(BASE, lambda: seen.append("always"))
+    memory.write(BASE, 8, 1)
+    memory.write(BASE, 8, 2)
+    assert seen == ["once", "always", "always"]
+
+
 def test_a_watcher_of_several_words_sees_all_of_them_changed(memory: Memory) -> None:
     seen: list[tuple[int, int]] = []
     memory.watch(BASE, lambda: seen.append((memory.peek(BASE, 8), memory.peek(BASE + 8, 8))))

@@ -52,6 +52,20 @@ def test_a_table_that_a_large_page_replaces_is_freed_behind_a_fence(variant: str
     assert seen[-3:] == ["iotinval_vma", "iofence", "table"]
 
 
+@pytest.mark.parametrize("variant", ["current", "latest"])
+def test_a_table_that_a_map_takes_off_is_freed_behind_its_flush_also_if_the_map_fails_further_on(variant: str) -> None:
+    machine, domain = mapped(variant, PAGE)
+    machine.run(iommu_map(machine.driver, domain, IOVA + HUGE, DATA, PAGE, BOTH))
+    seen = flushed_and_freed(machine)
+
+    async def replace() -> MapResult:
+        await iommu_unmap(machine.driver, domain, IOVA, PAGE)
+        return await machine.driver.map_pages(domain, IOVA, DATA, HUGE, 2, BOTH)
+
+    assert machine.run(replace()) == MapResult(HUGE, errno.EADDRINUSE)
+    assert seen[-3:] == ["iotinval_vma", "iofence", "table"]
+
+
 def test_tables_of_all_that_is_gathered_are_freed_behind_one_flush() -> None:
     machine, domain = mapped("current", 2 * HUGE, iova=IOVA, address=DATA + 16 * PAGE)
     tables = machine.kernel.pages.purposes()["table"]

@@ -241,6 +241,27 @@ def test_a_message_is_told_to_the_device_with_its_first_handler_and_taken_back_w
     assert {hart.x[2] for hart in harts} == {harts[0].low + STACK - 16}
 
 
+def test_a_message_is_told_to_the_device_once_more_by_the_next_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which has not freed the handler of the kernel before."""
+    loaded, told = Loaded(), list[int]()
+    loaded.driver.platform[DEVICE] = MESSAGES
+
+    async def writes(hart: ObjectHart, entry: int, *arguments: int) -> int:
+        told.append(entry)
+        return 0
+
+    monkeypatch.setattr(ObjectHart, "again", writes)
+
+    async def body() -> None:
+        await asked(loaded, INIT, DEVICE, 2, WRITE)
+        for data in (0x100, 0x200):
+            await asked(loaded, "request_threaded_irq", 16, 0, THREAD, 0, loaded.kernel.static(8), data)
+            loaded.kernel.end()
+
+    loaded.machine.run(body())
+    assert told == [WRITE, WRITE]
+
+
 @pytest.mark.parametrize("hardware", [MESSAGES, replace(MESSAGES, messages=())])
 def test_a_device_that_sends_messages_has_a_domain_of_which_nothing_is_known(hardware: Hardware) -> None:
     loaded = Loaded()

@@ -166,6 +166,17 @@ def test_sets_are_caches_of_their_own(shape: tuple[int, int], steps: list[tuple[
         assert sorted(key for key, _ in cache.items()) == sorted(key for twin in twins for key in twin.keys)
 
 
+@pytest.mark.parametrize("name", ["lru", "plru", "random"])
+def test_a_place_that_was_reserved_in_another_set_is_free_once_its_entry_is_filled(name: str) -> None:
+    cache: Cache[int, int] = Cache(4, 2, name, stream=STREAM, index=int)
+    place, _ = cache.reserve(0)
+    assert place is not None
+    cache.put_into(place, 1, 1)
+    for key in (0, 2):
+        cache.put(key, key)
+    assert sorted(key for key, _ in cache.items()) == [0, 1, 2]
+
+
 def test_without_entries_there_is_no_cache() -> None:
     cache: Cache[int, int] = Cache(0, 4, "plru", stream=STREAM)
     assert cache.put(1, 1) is None

@@ -71,3 +71,10 @@ def test_lru_gives_up_what_was_used_longest_ago_whenever_it_was_put() -> None:
     assert ways.touch("first") == 1
     assert ways.peek("second") == 2, "a look that does not count"
     assert ways.put("third", 3) == ("second", 2)
+
+
+def test_an_entry_that_is_put_once_more_counts_as_used() -> None:
+    ways: replacement.Lru[str, int] = replacement.Lru(2, Stream(0, "test"), free_first=True)
+    for key in ("first", "second", "first"):
+        ways.put(key, 1)
+    assert ways.put("third", 3) == ("second", 1)
