@@ -200,6 +200,14 @@ class IommuProbed:
 
 
 @dataclass(slots=True)
+class IommuRemoved:
+    """The driver has taken IOMMU `who` out of service, and has returned: from here on it uses nothing of the kernel."""
+
+    time: int
+    who: str
+
+
+@dataclass(slots=True)
 class KernelEnded:
     """A kernel has left the hardware to the next one, which knows nothing of its devices, domains and mappings."""
 

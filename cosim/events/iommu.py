@@ -125,6 +125,24 @@ class RegisterChanged:
 
 
 @dataclass(slots=True)
+class StructureUsed:
+    """An IOMMU uses another structure in memory, or the same one otherwise: what `register` holds has taken effect.
+
+    `register` is ddtp or the base of a queue: cqb, fqb. `mode` is that of `ddtp` (``off``, ``bare``, ``lvl3``), and of
+    a queue ``on`` or ``off``. `size` bytes from `address` on are in use, a directory's root or all of a queue's ring:
+    none if it is off. `hardwired` says that the IOMMU itself has the memory.
+    """
+
+    time: int
+    who: str
+    register: str
+    mode: str
+    address: int
+    size: int
+    hardwired: bool
+
+
+@dataclass(slots=True)
 class CommandSent:
     """A thread is about to put a command into the slot `index` of the ring of `iommu`; the doorbell follows."""
 

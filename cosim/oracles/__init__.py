@@ -14,6 +14,7 @@ from cosim.oracles.foreign_dma import ForeignDma
 from cosim.oracles.freed_memory import FreedMemory
 from cosim.oracles.global_leaves import GlobalLeaves
 from cosim.oracles.grace_period import GracePeriod
+from cosim.oracles.iommu_memory import IommuMemory
 from cosim.oracles.iotlb_entries import IotlbEntries
 from cosim.oracles.iova_ranges import IovaRanges
 from cosim.oracles.kernel_health import KernelHealth
@@ -48,6 +49,7 @@ ORACLES: dict[str, type[Oracle]] = {
         FlushQueue,
         IovaRanges,
         FreedMemory,
+        IommuMemory,
         DataRace,
         GracePeriod,
         LeakedMemory,
@@ -86,6 +88,7 @@ __all__ = [
     "FreedMemory",
     "GlobalLeaves",
     "GracePeriod",
+    "IommuMemory",
     "IotlbEntries",
     "IovaRanges",
     "KernelHealth",

@@ -28,12 +28,13 @@ class FlushPromises(Oracle):
     """Judges the promise, whether or not a device happens to touch anything.
 
     When an unmap has returned (in lazy mode: its flush), no IOMMU may hold the page under a PSCID that a device can
-    use: an IOTINVAL for it was executed after the leaf was cleared in memory, and a fence behind that. When an attach
-    (or a release, which leaves the device blocked) has returned, no IOMMU may use the device's old context, be it Bare:
-    it is not valid in memory any more, and an IODIR.INVAL_DDT and a fence were executed since. When a PSCID comes into
-    use, no IOMMU may hold under it what another domain, or a page that was unmapped meanwhile, has left there; while it
-    is in use for one domain, no context names it with the table of another. With its `ddtp` Off an IOMMU refuses every
-    request, and nothing that it holds can be used.
+    use: an IOTINVAL for it was executed after the leaf was cleared in memory, and a fence behind that. So it is with a
+    map that has failed, and each leaf that it has cleared again. When an attach (or a release, which leaves the device
+    blocked) has returned, no IOMMU may use the device's old context, be it Bare: it is not valid in memory any
+    more, and an IODIR.INVAL_DDT and a fence were executed since. When a PSCID comes into use, no IOMMU may hold under
+    it what another domain, or a page that was unmapped meanwhile, has left there; while it is in use for one domain, no
+    context names it with the table of another. With its `ddtp` Off an IOMMU refuses every request, and nothing that it
+    holds can be used.
 
     When a page of a page table is freed, no IOMMU may hold the way to it under a PSCID that a device can use: no entry
     leads there in memory any more, and an IOTINVAL that forgets more than leaves was executed since, and a fence behind
@@ -94,10 +95,11 @@ class FlushPromises(Oracle):
             if page in live:
                 self._begun[domain, page] = event.time
                 self._late.pop((domain, page), None)
+                self._cleared.pop((domain, page), None)
 
     def leaf_cleared(self, event: LeafCleared) -> None:
         begun, domain, pages = self._begun, event.domain, pages_of(event.iova, event.size)
-        leaf = Leaf(pages[0], pages[-1])
+        leaf, coming = Leaf(pages[0], pages[-1]), self._translations.coming.get(domain)
         for page in pages:
             if (domain, page) in begun:
                 self._cleared[domain, page] = leaf, event.time
@@ -109,13 +111,17 @@ class FlushPromises(Oracle):
                     returned,
                     signature="unmap returned before its leaf was cleared in memory",
                 )
+            elif coming is not None and page in coming.reads:
+                self._cleared[domain, page] = leaf, event.time
 
     def unmapped(self, event: Unmapped) -> None:
-        domain, leaves, unseen = event.domain, dict[Leaf, int](), set[Leaf]()
+        domain, leaves, unseen, what = event.domain, dict[Leaf, int](), set[Leaf](), "an unmap"
         for page in pages_of(event.iova, event.size):
             begun = self._begun.pop((domain, page), None)
-            if begun is not None:
-                cleared = self._cleared.pop((domain, page), None)
+            cleared = self._cleared.pop((domain, page), None)
+            if begun is None and cleared is not None:  # by a map that has failed
+                leaves[cleared[0]], what = cleared[1], "a failed map"
+            elif begun is not None:
                 leaf, since = (Leaf(page, page), begun) if cleared is None else cleared
                 leaves[leaf] = since
                 if cleared is None:
@@ -128,21 +134,21 @@ class FlushPromises(Oracle):
                 continue
             tag = tags.tags[key]
             if tag.holder(domain) is not None and key[0] not in tags.off:
-                self._kept(event, key, kept, unseen)
+                self._kept(event, what, key, kept, unseen)
             else:
                 self._left[key] |= {leaf: (domain, since) for leaf, since in kept.items()}
 
-    def _kept(self, event: Unmapped, key: Key, kept: dict[Leaf, int], unseen: set[Leaf]) -> None:
+    def _kept(self, event: Unmapped, what: str, key: Key, kept: dict[Leaf, int], unseen: set[Leaf]) -> None:
         (iommu, pscid), (leaf, since) = key, next(iter(kept.items()))
         state = self._flushes.of_pages(iommu, pscid, leaf.first, leaf.last, since, event.time)
-        what = "the unmap began, which was not seen to clear its leaf," if leaf in unseen else "the leaf was cleared"
+        past = "the unmap began, which was not seen to clear its leaf," if leaf in unseen else "the leaf was cleared"
         self.violated(
-            f"an unmap of {event.size:#x} bytes at IOVA {event.iova:#x} in {event.domain} by {event.who} returned at "
+            f"{what} of {event.size:#x} bytes at IOVA {event.iova:#x} in {event.domain} by {event.who} returned at "
             f"{exact(event.time)}, and {iommu} may hold {_leaves(len(kept))} of it under PSCID {pscid}, "
-            f"which a device can use: {state} since {what} at {exact(since)}",
+            f"which a device can use: {state} since {past} at {exact(since)}",
             event.time,
             since,
-            signature=f"unmap returned, {state}",
+            signature=f"{what.partition(' ')[2]} returned, {state}",
         )
 
     # --- Tables ------------------------------------------------------------------------------------------------------

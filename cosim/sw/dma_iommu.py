@@ -12,7 +12,7 @@ from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import BOTH, DmaApi, Piece, Segment
 from cosim.sw.flush_queue import FlushQueue
 from cosim.sw.iommu_core import IommuCore
-from cosim.sw.iommu_map import iommu_map, iommu_unmap_fast
+from cosim.sw.iommu_map import Unflushed, iommu_map, iommu_unmap_fast
 from cosim.sw.iommu_ops import Domain, Gather, Prot
 from cosim.sw.iova import IovaAllocator, IovaOptions
 from cosim.sw.kernel.errors import KernelError
@@ -72,8 +72,9 @@ class DmaDomain(DmaApi):
                 for piece in pieces:
                     await self._map_piece(start + done, piece, prot)
                     done += _whole(piece)
-            except KernelError:
-                if not done or await self._clear(start, done):
+            except KernelError as error:
+                cleared = not done or await self._clear(start, done)
+                if cleared and not isinstance(error, Unflushed):
                     await self._iovas.free(start, total)
                 raise
             offset = pieces[0].address % PAGE
@@ -102,6 +103,8 @@ class DmaDomain(DmaApi):
             self._begun(MapBegun(self._kernel.sim.now, who, self.domain.name, iova, size, first, prot.letters))
         try:
             await iommu_map(self._driver, self.domain, iova, first, size, prot)
+        except Unflushed:
+            raise
         except KernelError:
             await self._tell_unmapped(iova, size)
             raise

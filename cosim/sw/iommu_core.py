@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from cosim.events import Attached, Attaching, DomainMade, IommuProbed, KernelEnded
+from cosim.events import Attached, Attaching, DomainMade, IommuProbed, IommuRemoved, KernelEnded
 from cosim.sw.calls import Calls
 from cosim.sw.groups import GroupMutex, GroupsPolicy
 from cosim.sw.iommu_ops import Device, DeviceObject, DevIommu, Domain, Hardware, IommuDriver
@@ -67,6 +67,7 @@ class IommuCore:
         self._attached = kernel.sim.probe(Attached)
         self._made = kernel.sim.probe(DomainMade)
         self._probed = kernel.sim.probe(IommuProbed)
+        self._removed = kernel.sim.probe(IommuRemoved)
         self._ended = kernel.sim.probe(KernelEnded)
         self._name(driver.identity)
         if driver.blocked is not None:
@@ -114,6 +115,8 @@ class IommuCore:
         for device in await self.behind(name):
             await self.release_device(device)
         await self.driver.remove_iommu(self.iommus.pop(name))
+        if self._removed:
+            self._removed(IommuRemoved(self.kernel.sim.now, name))
 
     # --- Domains ---------------------------------------------------------------------------------------------------
 

@@ -32,9 +32,14 @@ def fit(page_sizes: tuple[int, ...], iova: int, address: int, size: int) -> Fit:
     return Fit(page, to_larger // page)
 
 
+class Unflushed(KernelError):
+    """A map has failed, and so has the flush of what was mapped by then: a device may use these IOVAs still."""
+
+
 async def iommu_map(driver: IommuDriver, domain: Domain, iova: int, address: int, size: int, prot: Prot) -> None:
     """Map `size` bytes. KernelError EINVAL for what is not aligned, else what the driver reports; then none is mapped.
 
+    It is `Unflushed` if the IOVAs may not be used again.
     A second mapping of the same IOVA is the driver's to refuse; not all variants do.
     """
     _check_alignment(driver, domain, iova, address, size)
@@ -44,9 +49,13 @@ async def iommu_map(driver: IommuDriver, domain: Domain, iova: int, address: int
         result = await driver.map_pages(domain, iova + done, address + done, page_size, pages, prot)
         done += result.mapped
         if result.failed:
+            failed = KernelError
             if done:
-                await iommu_unmap(driver, domain, iova, done)
-            raise KernelError(result.failed, f"map of {iova + done:#x} in {domain.name}")
+                gather = Gather()
+                await iommu_unmap_fast(driver, domain, iova, done, gather)
+                if await driver.iotlb_sync(domain, gather) is False:
+                    failed = Unflushed
+            raise failed(result.failed, f"map of {iova + done:#x} in {domain.name}")
 
 
 async def iommu_unmap_fast(driver: IommuDriver, domain: Domain, iova: int, size: int, gather: Gather) -> int:

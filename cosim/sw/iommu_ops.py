@@ -175,7 +175,8 @@ class DomainOps(Protocol):
 
         Before: both addresses are multiples of `page_size`. After: `MapResult.mapped` bytes from `iova` on are mapped,
         and a device that is told of them by a later register write reaches them. A failure is the result's errno, and
-        never raised; the caller unmaps what was mapped. Nothing is flushed, since what is not mapped is not cached.
+        never raised; the caller unmaps what was mapped. Nothing is flushed, since what is not mapped is not cached; but
+        what the driver itself takes back is, as by an unmap.
         """
 
     async def unmap_pages(self, domain: Domain, iova: int, page_size: int, count: int, gather: Gather) -> int:
@@ -239,7 +240,7 @@ class IommuDriver(DomainOps, Protocol):
     async def remove_iommu(self, iommu: Object) -> None:
         """Take an IOMMU out of service and free all that it had, `iommu` itself too. May sleep.
 
-        Before: all its devices have been released. After: it refuses every request. Threads
+        Before: all its devices have been released. After: it refuses every request, and its queues are off. Threads
         that still flush domains whose devices were behind it have not been told.
         """
 

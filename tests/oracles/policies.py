@@ -17,6 +17,7 @@ from cosim.sw.driver.policies.pscid import Shared
 from cosim.sw.driver.policies.queue import ENTRY, FENCE
 from cosim.sw.driver.policies.queue_locked import LockedQueue
 from cosim.sw.driver.policies.tables_generic import Generic
+from cosim.sw.iommu_ops import Gather, MapResult
 from cosim.sw.kernel.barriers import dma_wmb
 
 
@@ -137,3 +138,29 @@ class FreesBeforeFlush(Generic):
         while gather.freelist:
             await driver.kernel.pages.free(gather.freelist.pop(0))
         return done
+
+
+@dataclass(frozen=True)
+class TakesBack(Generic):
+    """Right: a map that fails clears its own leaves again, flushes them, and says that it has mapped nothing."""
+
+    flushes: ClassVar[bool] = True
+
+    async def map_pages(
+        self, driver: Any, domain: Any, iova: int, paddr: int, page_size: int, count: int, prot: Any
+    ) -> MapResult:
+        result = await super().map_pages(driver, domain, iova, paddr, page_size, count, prot)
+        if not result.failed or not result.mapped:
+            return result
+        gather = Gather()
+        await self.unmap_pages(driver, domain, iova, result.mapped, gather)
+        if self.flushes:
+            await driver.iotlb_sync(domain, gather)
+        return MapResult(0, result.failed)
+
+
+@dataclass(frozen=True)
+class TakesBackUnflushed(TakesBack):
+    """Wrong: it does not flush them."""
+
+    flushes: ClassVar[bool] = False

@@ -31,6 +31,7 @@ PLANTED = {
     "iotlb-entries": "test_hardware_structures",
     "flush-promises": "test_flush_promises",
     "page-table": "test_page_table",
+    "iommu-memory": "test_iommu_memory",
     "global-leaves": "test_global_leaves",
     "foreign-dma": "test_foreign_dma",
     "data-race": "test_data_race",

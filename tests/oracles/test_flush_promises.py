@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cosim.oracles import FlushPromises
 from cosim.sim.operations import MmioWrite
 from cosim.spec.register_map import DDTP
-from cosim.units.quantities import MS, US
+from cosim.sw.dma_api import Piece
+from cosim.sw.kernel.errors import KernelError
+from cosim.units.quantities import MIB, MS, US
 from tests.oracles.judging import Small
 
 IOMMU0, IOMMU1 = 0x0300_0000, 0x0300_1000
+POLICIES = Path(__file__).with_name("policies.py")
 PREFIX = "flush-promises: "
 
 
@@ -43,6 +48,32 @@ def test_an_iommu_that_is_not_told_of_an_unmap_is_seen(devices: tuple[str, str],
         small.move(device, "shared")
     iova, _ = small.map("shared")
     small.unmap("shared", iova)
+    assert promises(small) == found
+
+
+@pytest.mark.parametrize(
+    ("tables", "mapped", "found"),
+    [
+        ("generic", 2 * MIB, []),
+        (f"{POLICIES}:TakesBack", 0, []),
+        (f"{POLICIES}:TakesBackUnflushed", 0, ["failed map returned, never invalidated"]),
+    ],
+    ids=["by the caller", "by the driver", "unflushed"],
+)
+def test_a_failed_map_flushes_the_leaves_that_it_takes_back(tables: str, mapped: int, found: list[str]) -> None:
+    """Its second table of leaves is refused; by then a device, or who prefetches for it, may have used the first."""
+    small = Small("latest", [f"driver.tables={tables}"])
+    failed: list[str] = []
+
+    async def body() -> None:
+        small.runtime.kernel.pages.fail({5})
+        try:
+            await small.runtime.dma["nic0"].map_sg([Piece(0x8200_1000, 3 * MIB)])
+        except KernelError as error:
+            failed.append(str(error))
+
+    small.do(body(), wait_ps=100 * US)
+    assert failed == [f"-ENOMEM: map of {0xFFC0_0000 + mapped:#x} in nic0"]
     assert promises(small) == found
 
 

@@ -234,6 +234,32 @@ def test_a_map_that_fails_half_way_is_undone_and_its_iova_is_free_again() -> Non
     assert unmapped == [("Unmapped", TOP - PAGE, PAGE), ("Unmapped", TOP - 3 * PAGE, 2 * PAGE)]
 
 
+@pytest.mark.parametrize(
+    "pieces", [[Piece(0x8010_0000, 3 * PAGE)], [Piece(0x8010_0000, 2 * PAGE), Piece(0x8020_0000, PAGE)]]
+)
+def test_an_iova_of_a_failed_map_is_lost_if_what_was_mapped_cannot_be_flushed(pieces: list[Piece]) -> None:
+    """Whether the map itself takes it back, or the map of the piece behind it."""
+
+    class Fails(FakeDriver):
+        async def iotlb_sync(self, domain: Domain, gather: Gather) -> bool:  # type: ignore[override]
+            await super().iotlb_sync(domain, gather)
+            return False
+
+    bench = Bench(kind=Fails)
+    bench.driver.refuses.add(("shared", TOP - PAGE))
+    given: list[int] = []
+
+    async def body() -> None:
+        with pytest.raises(KernelError, match="-ENOMEM"):
+            await bench.dma.map_sg(pieces)
+        bench.driver.refuses.clear()
+        given.append(await bench.dma.map(0x8010_0000, 3 * PAGE))
+
+    bench.machine.run(body())
+    assert given[0] < TOP - 3 * PAGE
+    assert ("Unmapped", TOP - 3 * PAGE) not in [each[:2] for each in bench.told()]
+
+
 def test_what_is_not_aligned_is_refused_and_logged() -> None:
     bench = Bench()
 

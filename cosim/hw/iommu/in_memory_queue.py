@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cosim.events import QueueDepth, QueueFailed
+from cosim.events import QueueDepth, QueueFailed, StructureUsed
 from cosim.hw.iommu.queue_error import QueueError
 from cosim.hw.iommu.registers import RegisterFile
 from cosim.sim.gate import Gate
@@ -87,6 +87,7 @@ class InMemoryQueue:
         self._initiator = sim.initiator(self.path)
         self._changed = sim.probe(QueueDepth)
         self._told_of = sim.probe(QueueFailed)
+        self._used = sim.probe(StructureUsed)
         self.depth = 0
         """Entries in the queue."""
         self._consumes = place.own is place.head
@@ -187,6 +188,11 @@ class InMemoryQueue:
 
     def _turned(self, on: int) -> None:
         self._put(QueueCsr(self.registers.value(self.place.csr)).replace(on=on, busy=0))
+        if self._used:
+            place, base = self.place, self.registers.value(self.place.base)
+            size = base.entries * place.entry if on else 0
+            mode, fixed = "on" if on else "off", self.registers.reset.fixes(place.base)
+            self._used(StructureUsed(self.sim.now, self._iommu, place.base.name, mode, base.address, size, fixed))
 
     def _put(self, csr: int) -> None:
         self.registers.put(self.place.csr, csr)

@@ -65,6 +65,10 @@ class Reset:
     pqb_ppn: int = 0
     """The PPN of `pqb`, if it cannot be changed; 0 if it can."""
 
+    def fixes(self, register: Register[Word]) -> bool:
+        """Whether the PPN of `ddtp` or of a queue's base cannot be changed."""
+        return bool(getattr(self, f"{register.name}_ppn"))
+
     @classmethod
     def of(cls, options: IommuOptions) -> Self:
         """As the options of a topology say."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from cosim.oracles import EndlessCall
 from cosim.study.report.devices import about_devices
 from cosim.study.report.page import Page, words
 from cosim.study.report.parts import parts_of
@@ -28,9 +29,12 @@ def outcome(result: Result, page: Page) -> list[Text]:
     run = f"{result.topology}, driver {result.driver}, seed {result.seed}{schedule}"
     lines = words(f"{result.outcome}: {run}, digest {result.digest}", page, rest="  ")
     lines[0].stylize(STYLES[result.outcome], 0, len(result.outcome))
-    for failure in result.failures:
-        lines += words(failure, page, "red", "  ! ", "    ")
-    lines += _violations(result, page)
+    failures = [line for failure in result.failures for line in words(failure, page, "red", "  ! ", "    ")]
+    first = min(result.violations, key=lambda violation: violation.time_ps, default=None)
+    if result.outcome == "stuck" and first is not None and first.oracle != EndlessCall.name:
+        lines += _violations(result, page) + failures  # what came first may be why it is stuck
+    else:
+        lines += failures + _violations(result, page)
     if could := seen(result.seen):
         lines += words(could, page, "" if result.seen["touched"] else "yellow", "  ", "    ")
     if had := effects(result.seen):

@@ -208,6 +208,16 @@ def test_a_failure_shows_what_was_violated_and_how_to_see_it_again():
     assert "  replay: cosim run concurrent_attach --driver v2 --seed 1" in lines
 
 
+@pytest.mark.parametrize(("oracle", "first"), [("stale-dma", "violation of stale-dma"), ("endless-call", "! 7 viol")])
+def test_what_was_violated_before_a_run_was_stuck_stands_in_front_of_that(oracle, first):
+    """It may be why; a deadlock is none that comes before itself."""
+    run = replace(stale_dma(), outcome="stuck")
+    run = replace(run, violations=tuple(replace(each, oracle=oracle) for each in run.violations))
+    lines = block(text_of(run), "stuck")
+    assert lines[1].strip().startswith(first)
+    assert "  ! 7 violations, and none was expected" in lines
+
+
 def test_a_run_that_went_well_shows_no_replay():
     assert "replay" not in text_of(result(replay="cosim run quickstart"))
 
