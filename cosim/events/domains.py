@@ -192,6 +192,26 @@ class ContextChanged:
 
 
 @dataclass(slots=True)
+class ContextSeen:
+    """What the context of one id of `device` says when an attach, or its release, has returned; `Attached` follows.
+
+    `words` are tc, iohgatp, ta and fsc as they will be once what CPUs have stored has taken hold, all 0 where there is
+    no context. `domain` is what the device is in now, and empty if that is blocked. `fsc` is what leads to the page
+    table of that domain; None if it has none, or if it is not known where. `leads` is whether, of a blocked device, a
+    leaf that lets requests pass can be reached from the table that the context names.
+    """
+
+    time: int
+    who: str
+    device_id: int
+    device: str
+    domain: str
+    words: tuple[int, int, int, int]
+    fsc: int | None = None
+    leads: bool = False
+
+
+@dataclass(slots=True)
 class IommuProbed:
     """The probe of IOMMU `who` has returned well: from here on it refuses each device that is not attached since."""
 

@@ -1,5 +1,6 @@
 """Oracles: one property per file, each judged from events."""
 
+from cosim.oracles.attached_context import AttachedContext
 from cosim.oracles.bounds import Bounds
 from cosim.oracles.command_ring import CommandRing
 from cosim.oracles.context_update import ContextUpdate
@@ -40,6 +41,7 @@ ORACLES: dict[str, type[Oracle]] = {
         GlobalLeaves,
         PageTable,
         IotlbEntries,
+        AttachedContext,
         OneRoot,
         ContextUpdate,
         CommandRing,
@@ -73,6 +75,7 @@ __all__ = [
     "ORACLES",
     "RECORDERS",
     "SEEN",
+    "AttachedContext",
     "Book",
     "Bounds",
     "CommandRing",

@@ -13,6 +13,7 @@ from itertools import count
 
 from cosim.events import Attached, Attaching, DomainMade, IommuProbed, IommuRemoved, KernelEnded
 from cosim.sw.calls import Calls
+from cosim.sw.contexts_seen import ContextsSeen
 from cosim.sw.groups import GroupMutex, GroupsPolicy
 from cosim.sw.iommu_ops import Device, DeviceObject, DevIommu, Domain, Hardware, IommuDriver
 from cosim.sw.kernel.errors import KernelError
@@ -65,6 +66,7 @@ class IommuCore:
         self._handle_of: dict[str, int] = {}
         self._attaching = kernel.sim.probe(Attaching)
         self._attached = kernel.sim.probe(Attached)
+        self._contexts = ContextsSeen(kernel, driver)
         self._made = kernel.sim.probe(DomainMade)
         self._probed = kernel.sim.probe(IommuProbed)
         self._removed = kernel.sim.probe(IommuRemoved)
@@ -199,7 +201,7 @@ class IommuCore:
                 await driver.attach_dev(driver.blocked, device, old)
                 old = driver.blocked
             await driver.release_device(device, old)
-            self._tell(device, "")
+            self._tell(device, None)
             if not group.members:
                 await group.state.domain.store(NO_DOMAIN)
                 await group.state.default.store(NO_DOMAIN)
@@ -256,7 +258,7 @@ class IommuCore:
                     await self._return(earlier, domain, old)
                 raise
             done.append(device)
-            self._tell(device, domain.name)
+            self._tell(device, domain)
         await group.state.domain.store(self._handle(domain))
 
     async def _return(self, device: Device, domain: Domain, old: Domain | None) -> None:
@@ -265,7 +267,7 @@ class IommuCore:
         self._begin(device, old.name)
         try:
             await self.driver.attach_dev(old, device, domain)
-            self._tell(device, old.name)
+            self._tell(device, old)
         except KernelError as error:
             self.kernel.log("error", f"{device.name}: could not be returned to {old.name or 'blocked'}: {error}")
 
@@ -293,6 +295,8 @@ class IommuCore:
         if self._attaching:
             self._attaching(Attaching(self.kernel.sim.now, device.name, device.name, domain, device.ids, device.iommu))
 
-    def _tell(self, device: Device, domain: str) -> None:
+    def _tell(self, device: Device, domain: Domain | None) -> None:
+        self._contexts.of(device, domain)
         if self._attached:
-            self._attached(Attached(self.kernel.sim.now, device.name, device.name, device.ids, domain, device.iommu))
+            name = "" if domain is None else domain.name
+            self._attached(Attached(self.kernel.sim.now, device.name, device.name, device.ids, name, device.iommu))

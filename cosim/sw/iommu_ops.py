@@ -282,6 +282,12 @@ class IommuDriver(DomainOps, Protocol):
         that had been switched, and considers this one to be in `old` still.
         """
 
+    def context(self, device: Device, device_id: int, word: Callable[[int], int]) -> tuple[int, int, int, int]:
+        """What the context of one of a device's ids holds: tc, iohgatp, ta and fsc; all 0 if there is none yet.
+
+        For those who watch: it takes no time. `word` is what memory holds at an address.
+        """
+
     def capable(self, what: str) -> bool:
         """Whether the driver claims a capability: ``cache_coherency`` or ``deferred_flush``. Takes no time."""
 

@@ -8,6 +8,7 @@ from functools import cache
 from cosim.events import TableSeen
 from cosim.events.domains import SeenLeaf
 from cosim.spec.pagetable import FIRST_STAGE, NAPOT_LG2, PAGE_LG2, Pte, Scheme
+from cosim.spec.translation import Fsc
 from cosim.sw.iommu_ops import Domain, IommuDriver
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.objects import WORD
@@ -46,6 +47,14 @@ class TablesSeen:
             return
         leaves = _Table(kernel, stored).leaves(fsc.ppn << PAGE_LG2, scheme, iova, iova + size)
         self.wanted(TableSeen(kernel.sim.now, who, domain.name, iova, size, tuple(leaves)))
+
+
+def lets_pass(kernel: Kernel, fsc: Fsc, stored: dict[int, int]) -> bool:
+    """Whether there is a leaf that permits anything in the page table that a context names, if it names one."""
+    scheme = FIRST_STAGE[0].get(fsc.mode)
+    if scheme is None or scheme.bare:
+        return False
+    return any(leaf.prot for leaf in _Table(kernel, stored).leaves(fsc.ppn << PAGE_LG2, scheme, 0, 1 << 64))
 
 
 class _Table:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from cosim.sim.operations import Store
+from cosim.spec.page import PAGE_LG2
 from cosim.spec.queues import FaultRecord, Iotinval
 from cosim.spec.register_map import CQT
-from cosim.spec.translation import Fsc
+from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
 from cosim.sw.driver.device import info_of
 from cosim.sw.driver.domain import DomainObject
 from cosim.sw.driver.policies.attach import BondFirst, V
@@ -65,6 +66,111 @@ class ReleasesValid(BondFirst):
     async def release_device(self, driver: Any, iommu: Any, device: Any, old: Any) -> None:
         info = await info_of(device.object)
         await self.leave(driver, iommu, device, DomainObject(await info.domain.load()))
+        await super().release_device(driver, iommu, device, old)
+
+
+@dataclass(frozen=True)
+class Writes(BondFirst):
+    """What `words` makes of a context of a paging domain is written."""
+
+    def words(self, fsc: Any, ta: Any, valid: int) -> tuple[Any, Any, int]:
+        return fsc, ta, valid
+
+    async def update(self, driver: Any, iommu: Any, device: Any, fsc: Any, ta: Any, valid: int) -> None:
+        if fsc:
+            fsc, ta, valid = self.words(fsc, ta, valid)
+        await super().update(driver, iommu, device, fsc, ta, valid)
+
+
+@dataclass(frozen=True)
+class NeverValid(Writes):
+    """Wrong: V is forgotten."""
+
+    def words(self, fsc: Any, ta: Any, valid: int) -> tuple[Any, Any, int]:
+        return fsc, ta, 0
+
+
+@dataclass(frozen=True)
+class PagingBare(Writes):
+    """Wrong: the table is forgotten."""
+
+    def words(self, fsc: Any, ta: Any, valid: int) -> tuple[Any, Any, int]:
+        return Fsc(0), ta, valid
+
+
+@dataclass(frozen=True)
+class WrongMode(Writes):
+    """Wrong: a table of five levels is walked as one of three."""
+
+    def words(self, fsc: Any, ta: Any, valid: int) -> tuple[Any, Any, int]:
+        return fsc.replace(mode=IosatpMode.SV39), ta, valid
+
+
+@dataclass(frozen=True)
+class PpnUnshifted(Writes):
+    """Wrong: the page number of the root is the one behind it."""
+
+    def words(self, fsc: Any, ta: Any, valid: int) -> tuple[Any, Any, int]:
+        return fsc.replace(ppn=fsc.ppn + 1), ta, valid
+
+
+@dataclass(frozen=True)
+class ReservedTc(BondFirst):
+    """Wrong: a bit of tc is set that is reserved."""
+
+    async def fresh_tc(self, iommu: Any) -> Tc:
+        return Tc(1 << 40)
+
+
+@dataclass(frozen=True)
+class FirstIdOnly(BondFirst):
+    """Wrong: of a device with several ids one context is written."""
+
+    async def contexts(self, driver: Any, iommu: Any, device: Any) -> list[tuple[Any, int]]:
+        return (await super().contexts(driver, iommu, device))[:1]
+
+
+@dataclass(frozen=True)
+class IdentityBlocks(BondFirst):
+    """Wrong: in the identity domain the context is not valid."""
+
+    async def identity(self, driver: Any, iommu: Any, device: Any, domain: Any, old: Any) -> None:
+        await self._without_table(driver, iommu, device, 0)
+
+
+@dataclass(frozen=True)
+class BlocksByFscOnly(BondFirst):
+    """Wrong: a device that is blocked has a valid context without a table."""
+
+    async def block(self, driver: Any, iommu: Any, device: Any, domain: Any, old: Any) -> None:
+        await self._without_table(driver, iommu, device, V)
+
+
+@dataclass(frozen=True)
+class BlocksByEmptyTable(BondFirst):
+    """Right: a device that is blocked has a table in which nothing is mapped, until it is released."""
+
+    async def block(self, driver: Any, iommu: Any, device: Any, domain: Any, old: Any) -> None:
+        empty = await driver.keep_page(iommu, purpose="table")
+        fsc = Fsc.of(mode=IosatpMode.SV39, ppn=empty >> PAGE_LG2)
+        await self.update(driver, iommu, device, fsc, DcTa.of(pscid=1 << 18), V)
+        info = await info_of(device.object)
+        await self.leave(driver, iommu, device, DomainObject(await info.domain.load()))
+        await info.domain.store(0)
+
+    async def release_device(self, driver: Any, iommu: Any, device: Any, old: Any) -> None:
+        await self._without_table(driver, iommu, device, 0)
+        await super().release_device(driver, iommu, device, old)
+
+
+@dataclass(frozen=True)
+class BlocksOnRelease(BondFirst):
+    """Right, without a domain that blocks: the release does all of it."""
+
+    has_blocked: ClassVar[bool] = False
+
+    async def release_device(self, driver: Any, iommu: Any, device: Any, old: Any) -> None:
+        await self._without_table(driver, iommu, device, 0)
         await super().release_device(driver, iommu, device, old)
 
 

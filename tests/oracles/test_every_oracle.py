@@ -27,6 +27,7 @@ PLANTED = {
     "command-ring": "test_rings",
     "fault-ring": "test_rings",
     "context-update": "test_hardware_structures",
+    "attached-context": "test_attached_context",
     "one-root": "test_hardware_structures",
     "iotlb-entries": "test_hardware_structures",
     "flush-promises": "test_flush_promises",

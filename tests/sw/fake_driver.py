@@ -125,6 +125,9 @@ class FakeDriver:
         self.calls.append(f"flush {domain.name}")
         await Work(100_000)
 
+    def context(self, device: Device, device_id: int, word: Callable[[int], int]) -> tuple[int, int, int, int]:
+        return 0, 0, 0, 0
+
     def table(self, domain: Domain, word: Callable[[int], int]) -> Fsc | None:
         return None
 

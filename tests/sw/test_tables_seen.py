@@ -14,7 +14,7 @@ from cosim.spec.pagetable import Pte
 from cosim.spec.translation import Fsc, IosatpMode
 from cosim.sw.iommu_ops import Domain, DomainKind
 from cosim.sw.kernel.objects import Object
-from cosim.sw.tables_seen import TablesSeen
+from cosim.sw.tables_seen import TablesSeen, lets_pass
 from tests.sw.fake_driver import FakeDriver
 from tests.sw.machine import BASE, Machine
 
@@ -137,3 +137,11 @@ def test_stores_that_have_yet_to_take_hold_count(machine: Machine) -> None:
 
     machine.run(body())
     assert seen == [[AT + n * PAGE for n in (9, 20, 21)], []]
+
+
+def test_a_table_lets_requests_pass_by_a_leaf_that_permits_something(machine: Machine) -> None:
+    fsc = Fsc.of(mode=IosatpMode.SV39, ppn=ROOT >> PAGE_LG2)
+    put(machine, LAST, 7, entry(RW, FRAME, u=0))
+    assert not lets_pass(machine.kernel, fsc, {})
+    assert lets_pass(machine.kernel, fsc, {LAST + 8 * 9: entry(RW, FRAME)})
+    assert not lets_pass(machine.kernel, fsc.replace(mode=IosatpMode.BARE), {LAST + 8 * 9: entry(RW, FRAME)})

@@ -38,10 +38,12 @@ class DeviceContextWatch:
         self._kernel = kernel
         self._changed = kernel.sim.probe(ContextChanged)
         self._tables = TableWatch(kernel)
+        self._places: dict[str, dict[int, DeviceContext]] = {}
         self._watched: dict[str, dict[int, list[Callable[[], None]]]] = {}
 
     def found(self, iommu: str, device_id: int, context: DeviceContext) -> None:
         """The driver knows of a context."""
+        self._places.setdefault(iommu, {})[device_id] = context
         contexts = self._watched.setdefault(iommu, {}) if self._changed or self._tables.wanted else None
         if contexts is None or device_id in contexts:
             return
@@ -53,9 +55,18 @@ class DeviceContextWatch:
 
     def gone(self, iommu: str) -> None:
         """The directory of an IOMMU is freed."""
+        self._places.pop(iommu, None)
         for stops in self._watched.pop(iommu, {}).values():
             for stop in stops:
                 stop()
+
+    def words(self, iommu: str, device_id: int, word: Callable[[int], int]) -> tuple[int, int, int, int]:
+        """What a context holds, as `word` finds it in memory; all 0 if the driver knows of none."""
+        context = self._places.get(iommu, {}).get(device_id)
+        if context is None:
+            return 0, 0, 0, 0
+        tc, iohgatp, ta, fsc = (word(int(member.at(context))) for member in DEVICE_CONTEXT_WORDS.values())
+        return tc, iohgatp, ta, fsc
 
     def _tell(self, iommu: str, device_id: int, name: str, context: DeviceContext) -> None:
         words, peek = DEVICE_CONTEXT_WORDS, self._kernel.pages.memory.peek

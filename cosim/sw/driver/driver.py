@@ -181,6 +181,10 @@ class Driver:
         mode, root = word(int(made.mode.address)), word(int(made.root.address))
         return Fsc.of(mode=mode, ppn=root >> PAGE_LG2) if root else None
 
+    def context(self, device: Device, device_id: int, word: Callable[[int], int]) -> tuple[int, int, int, int]:
+        """The words of a device's context, as `word` finds them in memory. Takes no time."""
+        return self.device_contexts.words(device.iommu, device_id, word)
+
     async def iotlb_sync(self, domain: Domain, gather: Gather) -> bool | None:
         """Flush what an unmap has gathered, wait for it, and free what was waiting for that; False if it failed."""
         flushed = await self.policies.invalidate.sync(self, object_of(domain), gather)

@@ -50,6 +50,10 @@ class Contexts:
                 again = partial(self.look_for, ring, (device_id,))
                 self._waiting[ring.iommu, device_id] = self._memory.watch(entry, again)
 
+    def words(self, iommu: str, device_id: int, word: Callable[[int], int]) -> tuple[int, int, int, int]:
+        """What a context holds, as `word` finds it in memory; all 0 while the directory leads to none."""
+        return self._watch.words(iommu, device_id, word)
+
     def gone(self, iommu: str) -> None:
         """The directory of an IOMMU is freed."""
         for key in [key for key in self._waiting if key[0] == iommu]:

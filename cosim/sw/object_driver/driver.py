@@ -354,6 +354,10 @@ class ObjectDriver:
                 await self.machine.run(entry, int(domain.object.address))
         return None
 
+    def context(self, device: Device, device_id: int, word: Callable[[int], int]) -> tuple[int, int, int, int]:
+        """See `IommuDriver`."""
+        return self.contexts.words(device.iommu, device_id, word)
+
     # --- For those who watch ------------------------------------------------------------------------------------------
 
     def _look_for(self, device: Device) -> None:

@@ -13,6 +13,7 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 
 from cosim.events import (
     CallDone,
+    ContextSeen,
     LeafCleared,
     LineReached,
     LockGiven,
@@ -87,6 +88,19 @@ def test_nothing_is_left_of_an_iommu_that_has_gone_or_of_a_probe_without_memory(
 
         machine.run(goes())
         assert machine.kernel.pages.purposes() == before
+
+
+def test_what_contexts_say_is_told_with_the_table_that_a_device_s_own_context_names(machine: Machine) -> None:
+    """Of a domain that no device has entered before it is what is there."""
+    seen: list[ContextSeen] = []
+    machine.sim.probe(LeafCleared).watch(lambda _: None)
+    machine.sim.probe(ContextSeen).watch(seen.append)
+    machine.boot()
+    machine.run(machine.core.release_device("dev0"))
+    *attached, released = (event for event in seen if event.device == "dev0")
+    assert [(event.domain, event.words[0], event.words[3]) for event in attached] == [("d", 1, attached[0].fsc)]
+    assert attached[0].fsc
+    assert (released.domain, released.words[0], released.fsc, released.leads) == ("", 0, None, False)
 
 
 @pytest.mark.parametrize("machine", [False, True], indirect=True)
