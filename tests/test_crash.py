@@ -87,6 +87,29 @@ def test_an_answer_of_another_type_is_an_error_of_the_policy_that_gave_it(tmp_pa
     assert failed.stderr == f"your code has failed: WrongAnswer: {said}\n  {path}:4 in {method}\n"
 
 
+NUMBERS = """\
+from cosim.sw.driver.policies.pscid import Shared
+
+class Wrong(Shared):
+    async def born(self, driver, domain):
+        driver.ids.setdefault("mine", []).append(7)
+        await domain.pscid.store(7)
+"""
+
+
+def test_what_a_policy_leaves_where_cosim_looks_for_something_else_names_its_file(tmp_path):
+    """It is come upon at the end of a run whose threads have all ended."""
+    path, topology = tmp_path / "my_numbers.py", tmp_path / "ends.yaml"
+    path.write_text(NUMBERS)
+    topology.write_text(TINY.read_text().replace("map-unmap,", "map-unmap, count: 1,"))
+    failed = CliRunner().invoke(main, ["run", str(topology), "-q", "--driver", f"{path}:Wrong"])
+    assert failed.exit_code == 2
+    assert failed.stderr == (
+        "your code has failed: WrongThing: Wrong leaves driver.ids['mine'] as [7], which is not an Ida\n"
+        f"  {path}:4 in born\n"
+    )
+
+
 OPERATIONS = "from cosim.sim import operations; from cosim.sim.operations import Fence as F, MmioWrite"
 
 

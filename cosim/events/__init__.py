@@ -31,6 +31,7 @@ from cosim.events.domains import (
     TableFreed,
     TableSeen,
     UnmapBegun,
+    UnmapFailed,
     Unmapped,
 )
 from cosim.events.end import Deadlocked, Leaked, NumberLost, RunEnded, ThreadLeft
@@ -146,6 +147,7 @@ __all__ = [
     "ThreadSpent",
     "Translated",
     "UnmapBegun",
+    "UnmapFailed",
     "Unmapped",
     "WalkBegun",
     "WalkDone",

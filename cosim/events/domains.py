@@ -37,7 +37,7 @@ class Mapped:
 
 @dataclass(slots=True)
 class UnmapBegun:
-    """An unmap has begun: from here on devices may be refused the range. `Unmapped` follows."""
+    """An unmap has begun: from here on devices may be refused the range. `Unmapped` follows, or `UnmapFailed`."""
 
     time: int
     who: str
@@ -92,6 +92,12 @@ class SeenLeaf(NamedTuple):
     prot: str
     everywhere: bool = False
     """Whether it has G, so that no flush of a PSCID forgets it."""
+    pte: int = 0
+    """The entry itself; 0 if that is not told, nor the rest."""
+    level: int = 0
+    """Of the table that it is in; 0 is that of pages."""
+    above: int = 0
+    """The bits, but for addresses, that any of the entries has that lead to that table."""
 
 
 @dataclass(slots=True)
@@ -288,6 +294,20 @@ class FlushGivenUp:
     time: int
     domain: str
     iova: int
+
+
+@dataclass(slots=True)
+class UnmapFailed:
+    """An unmap has returned, and its flush has failed, as the driver says: devices may reach the range for good.
+
+    Neither the IOVAs nor what they led to may be used again; `Unmapped` does not follow.
+    """
+
+    time: int
+    who: str
+    domain: str
+    iova: int
+    size: int
 
 
 @dataclass(slots=True)

@@ -1,15 +1,18 @@
-"""How long what an oracle waits for may take: plain numbers that follow from a topology and a schedule."""
+"""What an oracle knows beside events: how long what it waits for may take, and what the IOMMUs of a topology can do."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from cosim.spec.registers import Capabilities
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """The longest that each of these may take, in picoseconds; without arguments, a system in which nothing does.
 
-    Each holds however a schedule holds actions.
+    Each holds however a schedule holds actions. It follows from a topology and a schedule.
     """
 
     store_ps: int = 0
@@ -22,6 +25,8 @@ class Bounds:
     """From an unmap that waits for a common flush until the timer for that is due."""
     deferred: int = 256
     """Entries of a CPU's queue of such unmaps, one of which stays unused."""
+    capabilities: Mapping[str, Capabilities] = field(default_factory=dict, hash=False)
+    """What each IOMMU can do, by its name."""
 
     def held(self, hold_ps: int) -> Bounds:
         """The same where a schedule may hold actions for so long in all."""

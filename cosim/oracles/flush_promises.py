@@ -13,8 +13,10 @@ from cosim.events import (
     IommuProbed,
     KernelEnded,
     LeafCleared,
+    PageFreed,
     TableFreed,
     UnmapBegun,
+    UnmapFailed,
     Unmapped,
 )
 from cosim.oracles.flushes import Flushes
@@ -36,6 +38,9 @@ class FlushPromises(Oracle):
     context names it with the table of another. With its `ddtp` Off an IOMMU refuses every request, and nothing that it
     holds can be used.
 
+    When the flush of an unmap has failed, by what the driver says, nobody frees what was mapped while an IOMMU may hold
+    the page under a PSCID that a device can use: it is in quarantine, where a caller may free it in vain.
+
     When a page of a page table is freed, no IOMMU may hold the way to it under a PSCID that a device can use: no entry
     leads there in memory any more, and an IOTINVAL that forgets more than leaves was executed since, and a fence behind
     that. Such is one of the whole PSCID, or one with NL that names an address of the table.
@@ -56,6 +61,8 @@ class FlushPromises(Oracle):
         UnmapBegun: "unmap_begun",
         LeafCleared: "leaf_cleared",
         Unmapped: "unmapped",
+        UnmapFailed: "unmap_failed",
+        PageFreed: "page_freed",
         TableFreed: "table_freed",
         DomainMade: "domain_made",
         Attaching: "attaching",
@@ -77,6 +84,8 @@ class FlushPromises(Oracle):
         """The leaf of such a page, and since when it is cleared in memory."""
         self._late: dict[tuple[str, int], int] = {}
         """When the unmap of a page returned whose leaf was not cleared in memory by then."""
+        self._doubtful: dict[int, list[tuple[str, int, UnmapFailed]]] = {}
+        """For each frame the domains and pages that led there until an unmap of theirs failed, and that unmap."""
         self._attaching: dict[str, tuple[int, dict[int, int]]] = {}
         """Since when each device is being attached, and the tables of its valid contexts then."""
         self._inside: dict[str, str] = {}
@@ -137,6 +146,44 @@ class FlushPromises(Oracle):
                 self._kept(event, what, key, kept, unseen)
             else:
                 self._left[key] |= {leaf: (domain, since) for leaf, since in kept.items()}
+
+    def unmap_failed(self, event: UnmapFailed) -> None:
+        domain, reads = event.domain, self._translations.pages(event.domain).reads
+        for page in pages_of(event.iova, event.size):
+            if (domain, page) in self._begun:
+                frame = (page << PAGE_LG2) + reads[page] >> PAGE_LG2
+                self._doubtful.setdefault(frame, []).append((domain, page, event))
+
+    def page_freed(self, event: PageFreed) -> None:
+        if not self._doubtful:
+            return
+        told: set[str] = set()
+        for frame in pages_of(event.address, event.size):
+            for domain, page, failed in self._doubtful.pop(frame, ()):
+                if (domain, page) in self._begun and domain not in told and self._is_held(event, frame, page, failed):
+                    told.add(domain)
+
+    def _is_held(self, event: PageFreed, frame: int, page: int, failed: UnmapFailed) -> bool:
+        """Whether an IOMMU may hold the page of a frame that is freed, which is told."""
+        tags, domain = self._tags, failed.domain
+        leaf, since = self._cleared.get((domain, page), (Leaf(page, page), self._begun[domain, page]))
+        keys = tags.of.get(domain, ())
+        for key in sorted(key for key in keys if tags.may_hold(key, domain, leaf, since)):
+            iommu, pscid = key
+            if tags.tags[key].holder(domain) is None or iommu in tags.off:
+                continue
+            state = self._flushes.of_pages(iommu, pscid, *leaf, since, event.time)
+            self.violated(
+                f"{event.who} freed {frame << PAGE_LG2:#x} at {exact(event.time)}, to which IOVA "
+                f"{page << PAGE_LG2:#x} in {domain} led, and {iommu} may hold that under PSCID {pscid}, which a device "
+                f"can use: {state} since {exact(since)}; the unmap by {failed.who} said at {exact(failed.time)} that "
+                f"its flush had failed, and the page is not in quarantine",
+                event.time,
+                since,
+                signature=f"page freed whose flush has failed, {state}",
+            )
+            return True
+        return False
 
     def _kept(self, event: Unmapped, what: str, key: Key, kept: dict[Leaf, int], unseen: set[Leaf]) -> None:
         (iommu, pscid), (leaf, since) = key, next(iter(kept.items()))
@@ -211,7 +258,7 @@ class FlushPromises(Oracle):
 
     def kernel_ended(self, event: KernelEnded) -> None:
         """Whose unmaps, attaches and domains these were is gone; what is left under its PSCIDs has `Tags`."""
-        for known in (self._begun, self._cleared, self._late, self._attaching, self._inside):
+        for known in (self._begun, self._cleared, self._late, self._doubtful, self._attaching, self._inside):
             known.clear()
         self._left.clear()
         self._left_ways.clear()

@@ -21,6 +21,8 @@ from cosim.events import (
 from cosim.events.domains import SeenLeaf
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.ranges import overlapped
+from cosim.oracles.refused_leaves import Reader, readers, refusal
+from cosim.oracles.tags import Tags
 
 
 class State(Enum):
@@ -58,7 +60,8 @@ class PageTable(Oracle):
     brought about that maps an IOVA twice, or unmaps other ranges than were mapped, is not judged.
 
     Source: map_pages, unmap_pages and iova_to_phys of iommu_domain_ops (include/linux/iommu.h), and the warnings of
-    iommu_unmap and __iommu_dma_unmap.
+    iommu_unmap and __iommu_dma_unmap; "Virtual Address Translation Process" ("Supervisor-Level ISA"), and
+    capabilities.AMO_HWAD, Svpbmt and Svrsw60t59b.
     """
 
     name = "page-table"
@@ -83,6 +86,7 @@ class PageTable(Oracle):
         """When each domain's mappings last changed."""
         self._told: set[tuple[str, int, str]] = set()
         """The IOVAs of each domain of which something is reported, and what."""
+        self._tags = self.book(Tags)
 
     # --- What software tells -----------------------------------------------------------------------------------------
 
@@ -152,6 +156,7 @@ class PageTable(Oracle):
     def seen(self, event: TableSeen) -> None:
         used, end = self._mappings.get(event.domain, []), event.iova + event.size
         there: dict[int, int] = {}
+        users = readers(self._tags, event.domain, self.bounds.capabilities)
         for leaf in event.leaves:
             start, stop = max(leaf.iova, event.iova), min(leaf.iova + leaf.size, end)
             first, last = overlapped(used, start, stop)
@@ -162,7 +167,7 @@ class PageTable(Oracle):
                 start = until
                 there[mapping.start] = there.get(mapping.start, 0) + until - at
                 if mapping.state is State.LIVE:
-                    self._leads(event, mapping, at, leaf)
+                    self._leads(event, mapping, at, leaf, users)
             if start < stop:
                 self._stray(event, start, leaf)
         first, last = overlapped(used, event.iova, end)
@@ -180,7 +185,7 @@ class PageTable(Oracle):
             "a valid leaf of a page that is not mapped",
         )
 
-    def _leads(self, event: TableSeen, mapping: Mapping, at: int, leaf: SeenLeaf) -> None:
+    def _leads(self, event: TableSeen, mapping: Mapping, at: int, leaf: SeenLeaf, users: list[Reader]) -> None:
         address, wanted = leaf.address + at - leaf.iova, mapping.address + at - mapping.start
         prot = "rw" if "w" in mapping.prot else mapping.prot  # W without R is reserved
         if address != wanted:
@@ -189,6 +194,15 @@ class PageTable(Oracle):
         elif leaf.prot != prot:
             text = f"permits {leaf.prot or 'nothing'}, and was mapped for {prot}"
             self._wrong(event, at, text, "a leaf that permits something else than was mapped")
+        elif leaf.pte:
+            self._usable(event, at, leaf, prot, users)
+
+    def _usable(self, event: TableSeen, at: int, leaf: SeenLeaf, prot: str, users: list[Reader]) -> None:
+        for user in users:
+            if why := refusal(user, leaf, write="w" in prot):
+                text = f"is mapped for {prot}, and {user.iommu} refuses that: {why}"
+                self._wrong(event, at, text, "a leaf that its IOMMU refuses")
+                return
 
     def _missing(self, event: TableSeen, mapping: Mapping, size: int) -> None:
         mapping.state = State.TOLD

@@ -191,6 +191,21 @@ class Scheme:
             return NAPOT_LG2 if level == 0 and pte.ppn & 0xF == 0x8 else None
         return None if span and pte.ppn & (1 << span) - 1 else PAGE_LG2 + span
 
+    def flaw(self, pte: Pte | Pte32, level: int, capabilities: Capabilities) -> str:
+        """In words, why an IOMMU of these capabilities takes a leaf of this level for none; "" if it does not.
+
+        One that it takes may still lack U, A or D for what is asked of it.
+        """
+        if reserved := pte & self.pte.reserved(capabilities):
+            return f"has reserved bits, {reserved:#x}"
+        if pte.w and not pte.r:
+            return "has W without R, which is reserved"
+        if pte.pbmt not in Pbmt.__members__.values():
+            return f"has PBMT={pte.pbmt}, which is reserved"
+        if self.leaf_lg2(pte, level) is not None:
+            return ""
+        return "has N=1, and is none of 64 KiB" if pte.n else "is a superpage whose low PPN bits are not 0"
+
 
 def translated(pte: Pte | Pte32, lg2: int, address: int) -> int:
     """Where a leaf that maps 2^`lg2` bytes takes `address`."""

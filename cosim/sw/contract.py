@@ -17,10 +17,23 @@ class WrongAnswer(TypeError):
     """A method has returned something of another type than its contract says; `method` is the one."""
 
     def __init__(self, method: Any, answer: object, wanted: type) -> None:
-        kind = getattr(method, "__qualname__", repr(method))
-        article = "an" if wanted.__name__[0] in "aeiouAEIOU" else "a"
-        super().__init__(f"{kind} returned {answer!r}, which is not {article} {wanted.__name__}")
+        super().__init__(f"{getattr(method, '__qualname__', repr(method))} returned {_not(answer, wanted)}")
         self.method = method
+
+
+class WrongThing(WrongAnswer):
+    """Something of another type than is wanted stands where a policy puts such things; `method` is one of its own."""
+
+    def __init__(self, place: str, found: object, wanted: type, policy: object) -> None:
+        TypeError.__init__(self, f"{type(policy).__name__} leaves {place} {_not(found, wanted)}")
+        own = (each for base in type(policy).__mro__ for each in vars(base).values() if inspect.isfunction(each))
+        # Those of a dataclass are of no file.
+        self.method = next((each for each in own if not each.__code__.co_filename.startswith("<")), None)
+
+
+def _not(found: object, wanted: type) -> str:
+    article = "an" if wanted.__name__[0] in "aeiouAEIOU" else "a"
+    return f"{found!r}, which is not {article} {wanted.__name__}"
 
 
 def answer_of(method: Any, answer: Any, wanted: type[A]) -> A:

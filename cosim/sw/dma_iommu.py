@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cosim.events import EntriesCleared, MapBegun, Mapped, UnmapBegun, Unmapped
+from cosim.events import EntriesCleared, MapBegun, Mapped, UnmapBegun, UnmapFailed, Unmapped
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import BOTH, DmaApi, Piece, Segment
 from cosim.sw.flush_queue import FlushQueue
@@ -38,6 +38,7 @@ class DmaDomain(DmaApi):
         self._mapped = core.kernel.sim.probe(Mapped)
         self._unmap_begun = core.kernel.sim.probe(UnmapBegun)
         self._unmapped = core.kernel.sim.probe(Unmapped)
+        self._failed = core.kernel.sim.probe(UnmapFailed)
         self._cleared = core.kernel.sim.probe(EntriesCleared)
         self._tables = TablesSeen(core.kernel, core.driver)
 
@@ -116,6 +117,9 @@ class DmaDomain(DmaApi):
         gather = Gather()
         await self._clear_entries(start, size, gather)
         if await self._driver.iotlb_sync(self.domain, gather) is False:
+            if self._failed:
+                who = (await self._kernel.context()).thread
+                self._failed(UnmapFailed(self._kernel.sim.now, who, self.domain.name, start, size))
             return False
         await self._tell_unmapped(start, size)
         return True

@@ -291,6 +291,12 @@ class IommuDriver(DomainOps, Protocol):
     def capable(self, what: str) -> bool:
         """Whether the driver claims a capability: ``cache_coherency`` or ``deferred_flush``. Takes no time."""
 
+    def roots(self) -> list[int]:
+        """Addresses of memory in use that nothing in memory has to point to: it goes when its IOMMU does.
+
+        For those who watch: it takes no time.
+        """
+
     # --- iommu_ops: domains ------------------------------------------------------------------------------------------
 
     async def domain_alloc_paging(self, name: str, device: Device | None) -> Domain:

@@ -174,4 +174,4 @@ class Runtime:
         views += [domain.object for domain in self.core.domains.values()]
         roots = [int(view.address) for view in views]
         roots += [root for dma in (*self.dma.values(), *self.left, self.direct) for root in dma.roots()]
-        return self.kernel.leaks([*roots, *stored])
+        return self.kernel.leaks([*roots, *self.driver.roots(), *stored])

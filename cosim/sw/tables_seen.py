@@ -7,6 +7,7 @@ from functools import cache
 
 from cosim.events import TableSeen
 from cosim.events.domains import SeenLeaf
+from cosim.spec.bits import ONES
 from cosim.spec.pagetable import FIRST_STAGE, NAPOT_LG2, PAGE_LG2, Pte, Scheme
 from cosim.spec.translation import Fsc
 from cosim.sw.iommu_ops import Domain, IommuDriver
@@ -14,6 +15,7 @@ from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.objects import WORD
 
 V, RWX = Pte.v.mask, Pte.r.mask | Pte.w.mask | Pte.x.mask
+FLAGS = ONES & ~Pte.ppn.mask
 
 FEW = 64
 """So many pages are walked to one by one, and so many entries of a table looked at; of more, those that are not 0."""
@@ -72,14 +74,14 @@ class _Table:
                 if end - start <= FEW << PAGE_LG2:
                     yield from self._one_by_one(root, scheme, above, *wanted)
                 else:
-                    for leaf in self._below((root,), scheme, scheme.levels - 1, 0, *wanted):
+                    for leaf in self._below((root,), 0, scheme, scheme.levels - 1, 0, *wanted):
                         yield leaf._replace(iova=leaf.iova + above)
 
     def _one_by_one(self, root: int, scheme: Scheme, above: int, start: int, end: int) -> Iterator[SeenLeaf]:
         """The same for a few pages, each as a walk finds it; their IOVAs are `above` more."""
         stored, entries, steps = self._stored, self._memory.entries, _steps(scheme)
         while start < end:
-            table = root
+            table, upper = root, 0
             for level, lg2, mask in steps:
                 place = table + WORD * (start >> lg2 & mask)
                 if place in stored:
@@ -90,15 +92,18 @@ class _Table:
                 if not pte & V:
                     break
                 if pte & RWX:
-                    yield _leaf(pte, level, above + (start >> lg2 << lg2), 1 << lg2)
+                    yield _leaf(pte, level, above + (start >> lg2 << lg2), 1 << lg2, upper)
                     break
-                table = Pte.ppn.get(pte) << PAGE_LG2
+                table, upper = Pte.ppn.get(pte) << PAGE_LG2, upper | pte & FLAGS
             start = (start >> lg2) + 1 << lg2
 
     def _below(
-        self, way: tuple[int, ...], scheme: Scheme, level: int, base: int, start: int, end: int
+        self, way: tuple[int, ...], upper: int, scheme: Scheme, level: int, base: int, start: int, end: int
     ) -> Iterator[SeenLeaf]:
-        """Of a table of `level`, the last one of `way`, whose first entry is for `base`."""
+        """Of a table of `level`, the last one of `way`, whose first entry is for `base`.
+
+        `upper` are the flags of the entries on the way.
+        """
         span = 1 << scheme.page_lg2(level)
         first = max(0, (start - base) // span)
         last = min(scheme.entries(level), -(-(end - base) // span))
@@ -107,9 +112,9 @@ class _Table:
                 continue
             iova, address = base + index * span, Pte.ppn.get(pte) << PAGE_LG2
             if pte & RWX:
-                yield _leaf(pte, level, iova, span)
+                yield _leaf(pte, level, iova, span, upper)
             elif level and address not in way:  # what is no table may lead anywhere
-                yield from self._below((*way, address), scheme, level - 1, iova, start, end)
+                yield from self._below((*way, address), upper | pte & FLAGS, scheme, level - 1, iova, start, end)
 
     def _entries(self, table: int, first: int, last: int) -> Iterator[tuple[int, int]]:
         """The entries from `first` to before `last` that are not 0: index and value."""
@@ -133,14 +138,18 @@ def _steps(scheme: Scheme) -> tuple[tuple[int, int, int], ...]:
     return tuple((level, scheme.page_lg2(level), scheme.entries(level) - 1) for level in reversed(range(scheme.levels)))
 
 
-def _leaf(pte: int, level: int, iova: int, span: int) -> SeenLeaf:
+def _leaf(pte: int, level: int, iova: int, span: int, upper: int) -> SeenLeaf:
     address = Pte.ppn.get(pte) << PAGE_LG2
     mask = (1 << NAPOT_LG2) - 1 if pte & Pte.n.mask and not level else span - 1
-    return SeenLeaf(iova, span, address & ~mask | iova & mask, _prot(pte), bool(pte & Pte.g.mask))
+    leads = address & ~mask | iova & mask
+    return SeenLeaf(iova, span, leads, _prot(pte), bool(pte & Pte.g.mask), pte, level, upper)
 
 
 def _prot(pte: int) -> str:
-    """What a device may do by a leaf: a request without a process is of user privilege."""
+    """What U, R and W let a device do: a request without a process is of user privilege.
+
+    Whether an IOMMU takes the rest of the leaf for a valid one is for those to say who know it.
+    """
     if not pte & Pte.u.mask:
         return ""
     return "r" * bool(pte & Pte.r.mask) + "w" * bool(pte & Pte.w.mask)

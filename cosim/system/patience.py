@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cosim.hw.iommu.registers import capabilities_of
 from cosim.oracles import Bounds
 from cosim.sw.driver.time_outs import longest_time_out
 from cosim.sw.driver.variants import variant
@@ -20,6 +21,7 @@ def patience(topology: Topology, held: int) -> Bounds:
         call_ps=_call(topology),
         deferred_ps=topology.iova.flush_timeout + 2 * S // topology.kernel.hz,
         deferred=topology.iova.flush_entries,
+        capabilities={path: capabilities_of(options) for path, options in topology.of_kind("iommu").items()},
     )
     return plain.held(held * topology.run.hold)
 

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from cosim.events import (
+    Attaching,
+    DomainMade,
+    KernelEnded,
+    LeafCleared,
+    MapBegun,
+    Mapped,
+    PageFreed,
+    RegisterWritten,
+    UnmapBegun,
+    UnmapFailed,
+    Unmapped,
+)
 from cosim.oracles import FlushPromises
 from cosim.sim.operations import MmioWrite
+from cosim.spec.queues import Iotinval
 from cosim.spec.register_map import DDTP
 from cosim.sw.dma_api import Piece
+from cosim.sw.driver.driver import Driver
+from cosim.sw.driver.policies.invalidate_kept import KeepsPages
 from cosim.sw.kernel.errors import KernelError
-from cosim.units.quantities import MIB, MS, US
+from cosim.units.quantities import MIB, MS, US, S
+from tests.oracles.contexts import executed, fence, found, invalid, named
 from tests.oracles.judging import Small
 
 IOMMU0, IOMMU1 = 0x0300_0000, 0x0300_1000
@@ -188,3 +207,85 @@ def test_several_iommus_are_told_of_in_the_same_order_in_every_process():
     small.unmap("shared", iova)
     said = [violation.message for violation in small.found.kept]
     assert [("iommu0 may" in message, "iommu1 may" in message) for message in said] == [(True, False), (False, True)]
+
+
+# --- Flushes that have failed, by what the driver says ----------------------------------------------------------------
+
+FAILED = "page freed whose flush has failed"
+IOVA, FRAME, SIZE = 0x4_0000, 0x8000_0000, 0x2000
+ENTERED = [Attaching(1, "t", "nic0", "mine", (1,), "iommu0"), *named(2, 7)]
+MAPPED = [MapBegun(10, "t", "mine", IOVA, SIZE, FRAME), Mapped(11, "t", "mine", IOVA, SIZE, FRAME)]
+CLEARED = [UnmapBegun(20, "t", "mine", IOVA, SIZE), LeafCleared(22, "t", "mine", IOVA, SIZE)]
+SAID = UnmapFailed(40, "t", "mine", IOVA, SIZE)
+FLUSH = executed(30, Iotinval.vma(pscid=7))
+
+
+def freed(address: int = FRAME, size: int = SIZE, time: int = 50) -> PageFreed:
+    return PageFreed(time, "t", address, size, "buffer")
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        ([SAID, freed()], [f"{FAILED}, never invalidated"]),
+        ([FLUSH, SAID, freed()], [f"{FAILED}, invalidated but not fenced"]),
+        ([FLUSH, fence(35), SAID, freed()], []),
+        ([FLUSH, SAID, fence(45), freed()], []),
+        ([SAID], []),
+        ([SAID, freed(FRAME + SIZE)], []),
+        ([SAID, freed(FRAME - 0x1000)], [f"{FAILED}, never invalidated"]),
+        ([SAID, freed(FRAME + 0x1000, 0x1000)], [f"{FAILED}, never invalidated"]),
+        ([SAID, freed(size=0x1000), freed(FRAME + 0x1000, 0x1000)], [f"{FAILED}, never invalidated"] * 2),
+        ([SAID, freed(), freed(time=60)], [f"{FAILED}, never invalidated"]),
+        ([SAID, RegisterWritten(45, "iommu0", DDTP.offset, 8, 0, "cpu0"), freed()], []),
+        ([SAID, invalid(44), freed()], [f"{FAILED}, never invalidated"]),
+        ([SAID, KernelEnded(45), freed()], []),
+        ([SAID, DomainMade(45, "mine"), freed()], []),
+    ],
+)
+def test_what_was_mapped_is_not_freed_while_its_flush_is_said_to_have_failed(
+    events: Sequence[object], told: list[str]
+) -> None:
+    assert found(FlushPromises, *ENTERED, *MAPPED, *CLEARED, *events) == told
+
+
+def test_where_no_device_is_in_the_domain_or_the_flush_is_over_pages_may_be_freed() -> None:
+    assert not found(FlushPromises, *MAPPED, *CLEARED, SAID, freed())
+    assert not found(FlushPromises, *ENTERED, *CLEARED, SAID, freed()), "nothing was mapped"
+    over = [FLUSH, fence(35), Unmapped(40, "t", "mine", IOVA, SIZE)]
+    assert not found(FlushPromises, *ENTERED, *MAPPED, *CLEARED, *over, freed())
+    assert found(FlushPromises, *ENTERED, *MAPPED, CLEARED[0], SAID, freed()), "the leaf was not seen to be cleared"
+
+
+@dataclass(frozen=True)
+class KeepsNothing(KeepsPages):
+    """A flush that says when it has failed, and puts nothing in quarantine."""
+
+    async def sync(self, driver, domain, gather):  # type: ignore[no-untyped-def]
+        flushed = await self.flushed(driver, domain, gather)
+        while gather.freelist:
+            await driver.kernel.pages.free(gather.freelist.pop(0))
+        return flushed
+
+
+@pytest.mark.parametrize(
+    ("invalidate", "stalled", "told"),
+    [
+        (KeepsPages, 200 * S, []),
+        (KeepsNothing, 200 * S, [f"{FAILED}, invalidation sent but not executed"]),
+        (KeepsNothing, 1 * S, []),
+    ],
+)
+def test_a_driver_that_says_its_flush_has_failed_and_keeps_nothing_is_seen(
+    invalidate: type[KeepsPages], stalled: int, told: list[str]
+) -> None:
+    small = Small("ideal")
+    driver = small.runtime.driver
+    assert isinstance(driver, Driver)
+    driver.policies = replace(driver.policies, invalidate=invalidate())
+    iova, page = small.map("nic0")
+    small.system.iommus["iommu0"].commands.stall(small.system.sim.now, stalled)
+    small.unmap("nic0", iova, wait_ps=100 * S)
+    assert not promises(small), "the page is in use yet"
+    small.do(small.runtime.kernel.pages.free(page))
+    assert promises(small) == told

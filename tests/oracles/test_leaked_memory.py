@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from cosim.events import ContextChanged, KernelLog, Leaked, NumberLost
 from cosim.oracles import LeakedMemory, Violation
 from cosim.oracles.bounds import Bounds
 from cosim.spec.translation import DcTa
+from cosim.sw.contract import WrongThing
 from cosim.sw.driver.device import IN_DOUBT, IommuDevice
 from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.numbers import lost_numbers
@@ -97,6 +99,26 @@ def test_after_an_oops_what_the_thread_held_is_not_judged() -> None:
     assert not judged(oops, KernelLog(2, "cpu1.u", "warning", "page allocation failure"), LEAKED)
     assert judged(KernelLog(1, "cpu0.t", "error", "no memory"), LEAKED)
     assert judged(KernelLog(1, "cpu0.t", "warning", "page allocation failure"), LEAKED)
+
+
+@pytest.mark.parametrize(("purpose", "lost"), [("spare", []), ("ddt", ["ddt"])])
+def test_a_page_that_is_kept_until_its_iommu_goes_is_no_leak_unless_it_is_to_be_in_the_directory(
+    purpose: str, lost: list[str]
+) -> None:
+    small = Small()
+    driver = small.runtime.driver
+    assert isinstance(driver, Driver)
+    core, pages, kept = small.runtime.core, small.runtime.kernel.pages, list[int]()
+
+    async def keep() -> None:
+        iommu = IommuDevice(core.iommus["iommu1"].address)
+        kept.append(int(await driver.keep_page(iommu, purpose=purpose)))
+
+    small.do(keep())
+    assert [each.purpose for each in small.system.leaks()] == lost
+    small.do(core.remove_iommu("iommu1"), wait_ps=1 * MS)
+    assert kept[0] not in [each.address for each in pages.in_use()]
+    assert not small.system.leaks()
 
 
 # --- PSCIDs -----------------------------------------------------------------------------------------------------------
@@ -202,6 +224,24 @@ def test_a_number_in_any_word_of_what_is_the_users_own_is_not_lost() -> None:
     for offset in (0, 8, mine.size - 8):
         assert not lost_numbers(driver, {mine.address + offset: lost.number})
     assert lost_numbers(driver, {mine.address + mine.size: lost.number}) == [lost]
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        ({"mine": [7]}, r"driver\.ids\['mine'\] as \[7\], which is not an Ida"),
+        ([7], r"driver\.ids as \[7\], which is not a dict"),
+    ],
+)
+def test_a_policy_that_keeps_something_else_than_allocators_is_named(ids: Any, said: str) -> None:
+    small = Small()
+    driver = small.runtime.driver
+    assert isinstance(driver, Driver)
+    driver.policies = replace(driver.policies, pscid=Lossy())
+    driver.ids = ids
+    with pytest.raises(WrongThing, match=f"^Lossy leaves {said}$") as failed:
+        small.system.end([])
+    assert failed.value.method is vars(Lossy)["died"]
 
 
 def _is_first(driver: Driver, address: int) -> bool:

@@ -8,6 +8,8 @@ import pytest
 
 from cosim.events import (
     AddressAsked,
+    Attaching,
+    ContextChanged,
     DomainMade,
     EntriesCleared,
     MapBegun,
@@ -21,9 +23,12 @@ from cosim.events.domains import SeenLeaf
 from cosim.oracles import Bounds, PageTable
 from cosim.sim.operations import Work
 from cosim.spec.pagetable import Pte
+from cosim.spec.registers import Capabilities
+from cosim.spec.translation import DcTa, Tc
 from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.policies.tables_generic import Generic
 from cosim.sw.iommu_ops import Prot
+from tests.oracles.contexts import FSC
 from tests.oracles.judging import Small, judged
 
 PAGE = 0x1000
@@ -229,6 +234,104 @@ def test_a_driver_is_seen_by_what_it_leaves_in_memory(tables: type[Generic], wro
     iova, _ = small.map("nic0", Prot.READ)
     small.unmap("nic0", iova)
     assert small.signatures == wrong
+
+
+# --- Leaves that an IOMMU refuses -------------------------------------------------------------------------------------
+
+REFUSED = "a leaf that its IOMMU refuses"
+RW = Pte.of(v=1, r=1, w=1, u=1, a=1, d=1)
+NO_D, NO_A = RW.replace(d=0), RW.replace(a=0)
+
+
+def entered(*, sade: int = 0, iommu: str = "iommu0", device_id: int = 1) -> list[object]:
+    """A device enters the domain."""
+    words = {"ta": DcTa.of(pscid=1), "fsc": FSC, "tc": Tc.of(v=1, sade=sade)}
+    return [
+        Attaching(1, "t", "nic", "mine", (device_id,), iommu),
+        *(ContextChanged(2, iommu, device_id, field, value) for field, value in words.items()),
+    ]
+
+
+def of_entry(pte: int, *, prot: str = "rw", level: int = 0, above: int = 1) -> list[object]:
+    """A mapping, and a look at the leaf that maps its first page."""
+    pages = 1 << 9 * level
+    seen = leaf(0, size=pages * PAGE, prot=prot)._replace(pte=pte | FRAME >> 2, level=level, above=above)
+    return [*mapped(0, pages, prot=prot), table(seen, pages=pages)]
+
+
+def refused(*events: object, **capabilities: Capabilities) -> list[str]:
+    told = judged(PageTable, *events, bounds=Bounds(capabilities=capabilities))
+    assert {each.signature for each in told} <= {f"page-table: {REFUSED}"}
+    return [each.message.partition(" refuses that: ")[2].partition(", by its page table")[0] for each in told]
+
+
+NONE, ADUE = Capabilities(0), Capabilities.of(amo_hwad=1)
+
+
+@pytest.mark.parametrize(
+    ("sade", "capabilities", "pte", "prot", "why"),
+    [
+        (0, NONE, RW, "rw", ""),
+        (0, NONE, NO_A, "rw", "its leaf has A=0, which the IOMMU does not set"),
+        (0, NONE, NO_A, "r", "its leaf has A=0, which the IOMMU does not set"),
+        (0, NONE, NO_D, "rw", "its leaf has D=0, which the IOMMU does not set"),
+        (0, NONE, NO_D, "r", ""),
+        (0, ADUE, NO_D, "rw", "its leaf has D=0, which the IOMMU does not set"),
+        (1, ADUE, NO_D, "rw", ""),
+        (1, ADUE, NO_A, "rw", ""),
+        (1, NONE, NO_A, "rw", "its leaf has A=0, which the IOMMU does not set"),
+        (0, NONE, RW | 1 << 54, "rw", "its leaf has reserved bits, 0x40000000000000"),
+        (0, NONE, RW.replace(pbmt=1), "rw", "its leaf has reserved bits, 0x2000000000000000"),
+        (0, Capabilities.of(svpbmt=1), RW.replace(pbmt=1), "rw", ""),
+        (0, NONE, RW.replace(n=1), "rw", "its leaf has N=1, and is none of 64 KiB"),
+    ],
+)
+def test_a_leaf_of_what_is_mapped_is_one_for_the_iommu(
+    sade: int, capabilities: Capabilities, pte: int, prot: str, why: str
+) -> None:
+    assert refused(*entered(sade=sade), *of_entry(pte, prot=prot), iommu0=capabilities) == [why] * bool(why)
+
+
+def test_a_superpage_is_aligned_and_the_entries_above_a_leaf_have_no_bit_of_a_leaf() -> None:
+    low = "its leaf is a superpage whose low PPN bits are not 0"
+    assert not refused(*entered(), *of_entry(RW, level=1), iommu0=NONE)
+    assert refused(*entered(), *of_entry(RW | 1 << 18, level=1), iommu0=NONE) == [low]
+    above = "an entry that leads to its leaf has reserved bits, 0x40"
+    assert refused(*entered(), *of_entry(RW, above=0x41), iommu0=NONE) == [above]
+
+
+def test_each_iommu_of_the_domain_is_asked_and_no_other() -> None:
+    event = of_entry(NO_D)
+    both = [*entered(sade=1), *entered(iommu="iommu1")]
+    assert not refused(*event, iommu0=NONE), "nobody is in the domain"
+    assert not refused(*entered(), *event), "what the IOMMU can do is not known"
+    assert not refused(*entered(), ContextChanged(3, "iommu0", 1, "tc", 0), *event, iommu0=NONE), "it has left"
+    assert refused(*both, *event, iommu0=ADUE, iommu1=ADUE)
+    assert not refused(*entered(sade=1), *event, iommu0=ADUE, iommu1=NONE)
+    (told,) = judged(PageTable, *both, *event, bounds=Bounds(capabilities={"iommu0": ADUE, "iommu1": NONE}))
+    assert "is mapped for rw, and iommu1 refuses that: its leaf has D=0" in told.message
+
+
+@dataclass(frozen=True)
+class Stores(Generic):
+    """A map that changes the bits of each leaf."""
+
+    bits: int = 0
+
+    async def _store(self, driver, slot, pte, page_size):  # type: ignore[no-untyped-def]
+        await super()._store(driver, slot, Pte(pte ^ self.bits), page_size)
+
+
+@pytest.mark.parametrize(
+    ("bits", "wrong"), [(0, []), (Pte.a.mask, [REFUSED]), (Pte.d.mask, [REFUSED]), (1 << 54, [REFUSED])]
+)
+def test_a_driver_is_seen_whose_leaves_no_device_can_use(bits: int, wrong: list[str]) -> None:
+    small = Small("latest")
+    assert isinstance(small.runtime.driver, Driver)
+    small.runtime.driver.policies = replace(small.runtime.driver.policies, tables=Stores(bits=bits))
+    iova, _ = small.map("nic0")
+    small.unmap("nic0", iova)
+    assert small.signatures == [f"page-table: {each}" for each in wrong]
 
 
 def test_at_the_end_all_of_a_table_is_looked_at() -> None:

@@ -190,3 +190,35 @@ def test_a_range_of_one_page_or_askew_is_refused(page, lg2):
     with pytest.raises(ValueError, match="range") as wrong:
         encode_range(page, lg2)
     assert str(wrong.value) == f"a range of 2^{lg2} pages from page {page:#x}: at least 2, aligned to their number"
+
+
+LEAF = Pte.of(v=1, r=1, w=1, u=1, a=1, d=1)
+
+
+@pytest.mark.parametrize(
+    ("level", "pte", "capabilities", "flaw"),
+    [
+        (0, LEAF, {}, ""),
+        (0, LEAF.replace(u=0, a=0, d=0), {}, ""),
+        (0, Pte(LEAF | 1 << 54), {}, "has reserved bits, 0x40000000000000"),
+        (0, LEAF.replace(rsw60t59=1), {}, "has reserved bits, 0x800000000000000"),
+        (0, LEAF.replace(rsw60t59=1), {"svrsw60t59b": 1}, ""),
+        (0, LEAF.replace(pbmt=2), {}, "has reserved bits, 0x4000000000000000"),
+        (0, LEAF.replace(pbmt=2), {"svpbmt": 1}, ""),
+        (0, LEAF.replace(pbmt=3), {"svpbmt": 1}, "has PBMT=3, which is reserved"),
+        (0, LEAF.replace(r=0), {}, "has W without R, which is reserved"),
+        (0, LEAF.replace(n=1, ppn=8), {}, ""),
+        (0, LEAF.replace(n=1, ppn=4), {}, "has N=1, and is none of 64 KiB"),
+        (1, LEAF.replace(n=1, ppn=8), {}, "has N=1, and is none of 64 KiB"),
+        (1, LEAF.replace(ppn=1 << 9), {}, ""),
+        (1, LEAF.replace(ppn=1 << 8), {}, "is a superpage whose low PPN bits are not 0"),
+        (2, LEAF.replace(ppn=1 << 9), {}, "is a superpage whose low PPN bits are not 0"),
+    ],
+)
+def test_it_is_said_why_an_iommu_takes_a_leaf_for_none(level, pte, capabilities, flaw):
+    assert SV39.flaw(pte, level, Capabilities.of(**capabilities)) == flaw
+
+
+def test_a_leaf_of_4_bytes_may_have_the_wrong_address_alone():
+    assert SV32.flaw(Pte32.of(v=1, r=1, ppn=1 << 10), 1, Capabilities(0)) == ""
+    assert SV32.flaw(Pte32.of(v=1, r=1, ppn=1 << 9), 1, Capabilities(0)).startswith("is a superpage")

@@ -131,6 +131,9 @@ class FakeDriver:
     def table(self, domain: Domain, word: Callable[[int], int]) -> Fsc | None:
         return None
 
+    def roots(self) -> list[int]:
+        return []
+
     def translate(self, domain: str, iova: int) -> int | None:
         for start, (address, size) in self.tables[domain].items():
             if start <= iova < start + size:

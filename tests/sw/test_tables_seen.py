@@ -47,6 +47,11 @@ def machine() -> Machine:
     return made
 
 
+def leads(leaves: list[SeenLeaf]) -> list[SeenLeaf]:
+    """The same without the entries themselves."""
+    return [leaf._replace(pte=0, level=0, above=0) for leaf in leaves]
+
+
 def look(machine: Machine, iova: int = 0, size: int = 1 << 64) -> list[SeenLeaf]:
     found: list[TableSeen] = []
     machine.sim.probe(TableSeen).watch(found.append)
@@ -74,7 +79,7 @@ def test_a_leaf_is_found_with_its_frame_and_what_it_permits(machine: Machine) ->
     put(machine, LAST, 12, entry(Pte.of(v=1), FRAME))
     put(machine, LAST, 13, entry(RW, FRAME, r=0, w=0, x=1))
     places = [AT + n * PAGE for n in (7, 8, 9, 11, 13)]
-    assert look(machine) == [
+    assert leads(look(machine)) == [
         SeenLeaf(places[0], PAGE, FRAME, "rw"),
         SeenLeaf(places[1], PAGE, FRAME, "r"),
         SeenLeaf(places[2], PAGE, FRAME, ""),
@@ -91,7 +96,19 @@ def test_large_leaves_and_those_of_64_kib_lead_where_their_encoding_says(machine
         put(machine, LAST, n, entry(RW, FRAME + 8 * PAGE, n=1))
     napot = [SeenLeaf(AT + n * PAGE, PAGE, FRAME + (n - 16) * PAGE, "rw") for n in range(16, 32)]
     large = [SeenLeaf(1 << 30, 1 << 30, 7 << 30, "rw"), SeenLeaf(3 << 30 | 6 << 21, 1 << 21, 9 << 21, "rw")]
-    assert look(machine) == [large[0], *napot, large[1]]
+    assert leads(look(machine)) == [large[0], *napot, large[1]]
+
+
+@pytest.mark.parametrize("size", [1 << 64, 1 << 39, PAGE], ids=["all", "a range", "a page"])
+def test_the_entry_is_told_and_what_those_above_it_have_beside_addresses(machine: Machine, size: int) -> None:
+    put(machine, ROOT, 3, entry(Pte.of(v=1, a=1), MIDDLE))
+    put(machine, MIDDLE, 5, entry(Pte.of(v=1, n=1), LAST))
+    put(machine, LAST, 7, entry(RW, FRAME, d=0))
+    (leaf,) = look(machine, 0 if size > PAGE else AT + 7 * PAGE, size)
+    assert (leaf.pte, leaf.level, leaf.above) == (entry(RW, FRAME, d=0), 0, Pte.of(v=1, a=1, n=1))
+    put(machine, MIDDLE, 5, entry(RW, 9 << 21))
+    (leaf,) = look(machine, 0 if size > PAGE else AT, size)
+    assert (leaf.pte, leaf.level, leaf.above) == (entry(RW, 9 << 21), 1, Pte.of(v=1, a=1))
 
 
 @pytest.mark.parametrize(

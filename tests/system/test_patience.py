@@ -36,7 +36,13 @@ def test_each_answer_of_a_schedule_may_hold_what_is_waited_for_once(held):
         answer_ps=plain.answer_ps + more,
         call_ps=plain.call_ps + more,
         deferred_ps=plain.deferred_ps,
+        capabilities=plain.capabilities,
     )
+
+
+def test_oracles_know_what_each_iommu_can_do() -> None:
+    known = patience(load(TOPOLOGY, sets=["iommu0.capabilities.amo_hwad=true"]), 0).capabilities
+    assert {path: (can.amo_hwad, can.svpbmt) for path, can in known.items()} == {"iommu0": (1, 0)}
 
 
 def test_a_call_may_take_longer_than_the_longest_time_out_of_its_driver():

@@ -50,7 +50,8 @@ class Driver:
         self.identity = Domain(IDENTITY, DomainKind.IDENTITY, DomainObject(0))
         self.blocked = Domain("", DomainKind.BLOCKED, DomainObject(0)) if policies.attach.has_blocked else None
         self._hardware: dict[int, Hardware] = {}
-        self._pages: dict[int, list[int]] = {}
+        self._pages: dict[int, dict[int, str]] = {}
+        """What each IOMMU holds until it is removed, in the order in which it came, and for what."""
         self._actions: dict[tuple[int, Interrupt], IrqAction] = {}
         self._once = {site: Cell(kernel.static(8)) for site in ("enqueue", "execution")}
         self.device_contexts = DeviceContextWatch(kernel)
@@ -76,7 +77,7 @@ class Driver:
         async with self.measured("probe"):
             iommu = await self.kernel.pages.new(IommuDevice)
             self._hardware[int(iommu.address)] = hardware
-            self._pages[int(iommu.address)] = []
+            self._pages[int(iommu.address)] = {}
             try:
                 await init.init(self, iommu, hardware)
             except KernelError as error:
@@ -252,12 +253,12 @@ class Driver:
     async def keep_page(self, iommu: IommuDevice, order: int = 0, *, purpose: str) -> int:
         """Zeroed pages that go back when the IOMMU is removed. KernelError ENOMEM."""
         page = await self.kernel.pages.alloc(order, node=int(await iommu.node.load()), purpose=purpose)
-        self._pages[int(iommu.address)].append(page)
+        self._pages[int(iommu.address)][page] = purpose
         return page
 
     async def release_page(self, iommu: IommuDevice, page: int) -> None:
         """Give one of them back early."""
-        self._pages[int(iommu.address)].remove(page)
+        del self._pages[int(iommu.address)][page]
         await self.kernel.pages.free(page)
 
     async def release_pages(self, iommu: IommuDevice) -> None:
@@ -265,7 +266,14 @@ class Driver:
         self.device_contexts.gone(self.hardware(iommu).name)
         pages = self._pages[int(iommu.address)]
         while pages:
-            await self.kernel.pages.free(pages.pop())
+            await self.kernel.pages.free(pages.popitem()[0])
+
+    def roots(self) -> list[int]:
+        """See `IommuDriver`: what IOMMUs hold, which devres has in lists.
+
+        Tables of the directory are none: one to which nothing in the directory leads is lost for the IOMMU.
+        """
+        return [page for pages in self._pages.values() for page, purpose in pages.items() if purpose != "ddt"]
 
     def connected(self, iommu: IommuDevice, interrupt: Interrupt, action: IrqAction) -> None:
         """Note which action serves an interrupt."""

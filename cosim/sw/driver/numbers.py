@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from cosim.sw.contract import WrongThing
 from cosim.sw.driver.device import IN_DOUBT, IommuDevice
 from cosim.sw.driver.domain import Bond, DomainObject, Tag
 from cosim.sw.driver.driver import Driver
+from cosim.sw.kernel.ids import Ida
 from cosim.sw.kernel.objects import WORD, Object
 from cosim.sw.kernel.page_allocator import Allocation
 
@@ -35,8 +37,10 @@ def lost_numbers(driver: Driver, stored: Mapping[int, int]) -> list[LostNumber]:
     `stored` are words that have yet to take hold, by their addresses. Once a fence has failed there is none: a number
     whose flush is not known to be over stays taken on purpose. What waits to be freed (kfree_rcu) names nothing. What a
     kind of object holds that is not known here, such as a policy's own, may be a number, each word of it.
+
+    WrongThing for what is no allocator, and stands where the policy of the axis pscid keeps those.
     """
-    kernel = driver.kernel
+    kernel, allocators = driver.kernel, _allocators(driver)
     pages = kernel.pages
 
     def word(address: int) -> int:
@@ -55,13 +59,23 @@ def lost_numbers(driver: Driver, stored: Mapping[int, int]) -> list[LostNumber]:
             iommu = names.get(word(one.address + OF[one.purpose]), "") if one.purpose in OF else ""
             named |= {(iommu, word(address)) for address in _places(one, without)}
     lost = []
-    for key, ids in driver.ids.items():
+    for key, ids in allocators.items():
         iommu = key if key in names.values() else ""
         for number in sorted(ids.taken):
             wanted = {iommu, ""} if iommu else {"", *names.values()}
             if not any((each, number) in named for each in wanted):
                 lost.append(LostNumber(ids.name, iommu, number))
     return lost
+
+
+def _allocators(driver: Driver) -> Mapping[str, Ida]:
+    found: object = driver.ids
+    if not isinstance(found, dict):
+        raise WrongThing("driver.ids as", found, dict, driver.policies.pscid)
+    for key, ids in found.items():
+        if not isinstance(ids, Ida):
+            raise WrongThing(f"driver.ids[{key!r}] as", ids, Ida, driver.policies.pscid)
+    return found
 
 
 def _places(known: Allocation, without: Collection[str]) -> Iterator[int]:

@@ -360,6 +360,10 @@ class ObjectDriver:
 
     # --- For those who watch ------------------------------------------------------------------------------------------
 
+    def roots(self) -> list[int]:
+        """See `IommuDriver`: none, since lists of devres stand in memory."""
+        return []
+
     def _look_for(self, device: Device) -> None:
         """The contexts of a device are told of from now on."""
         self.contexts.look_for(self._ring(device.iommu), device.ids)
