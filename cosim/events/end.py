@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Leaked:
-    """Nothing points to an allocation any more, which `who` made at `allocated` for `purpose`, of `size` bytes."""
+    """Nothing points to an allocation any more, which `who` made at `allocated` for `purpose`, of `size` bytes.
+
+    `place` is where in the source of a compiled driver.
+    """
 
     time: int
     who: str
@@ -16,6 +19,7 @@ class Leaked:
     size: int
     purpose: str
     allocated: int
+    place: str = ""
 
 
 @dataclass(slots=True)

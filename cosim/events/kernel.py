@@ -119,9 +119,13 @@ class ObjectFreed:
 
 @dataclass(slots=True)
 class KernelLog:
-    """What the kernel would have printed, in our words. `level` is info, warning, error or oops."""
+    """What the kernel would have printed, in our words. `level` is info, warning, error or oops.
+
+    `more` follows the text: particulars of this run, by which messages that are alike do not differ.
+    """
 
     time: int
     who: str
     level: str
     text: str
+    more: str = ""

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class StoreIssued:
-    """A thread has issued a store that is no release; it takes hold later. `size` is in bytes."""
+    """A thread has issued a store that is no release; it takes hold later. `size` is in bytes.
+
+    `place` is where in the source of a compiled driver.
+    """
 
     time: int
     who: str
     cpu: str
     address: int
     size: int
+    place: str = ""
 
 
 @dataclass(slots=True)

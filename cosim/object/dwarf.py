@@ -10,6 +10,7 @@ from typing import Any
 
 from cosim.object.elf import elftools
 from cosim.object.inlined import Spot, calls, with_callers
+from cosim.object.pointed import pointed
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class DebugInfo:
     structures: dict[str, Structure] = field(default_factory=dict)
     enumerators: dict[str, int] = field(default_factory=dict)
     variables: list[Variable] = field(default_factory=list)
+    pointed: dict[str, set[str]] = field(default_factory=dict)
+    """By the name of a function the structures that its variables point to, and those of what is inlined there."""
     addresses: list[int] = field(default_factory=list)
     """Where a line begins, sorted; `places` has the file and the line of each."""
     places: list[str] = field(default_factory=list)
@@ -75,6 +78,23 @@ class DebugInfo:
         """The line that sends a command by this instruction, where functions that send are inlined; else its own."""
         index = bisect.bisect_right(self.addresses, address) - 1
         return self.senders[index] or self.places[index] if index >= 0 else ""
+
+    def structure_of(self, function: str, size: int) -> str:
+        """The structure of so many bytes that a variable of a function points to, if there is but one; else empty."""
+        names = self.pointed.get(function.partition(".")[0], set())
+        fitting = [name for name in names if name in self.structures and self.structures[name].size == size]
+        return fitting[0] if len(fitting) == 1 else ""
+
+    def member_at(self, structure: str, offset: int) -> str:
+        """The path of the member that a byte belongs to, such as ``own_domain.domain.geometry.aperture_end``."""
+        path, at = structure, self.structures.get(structure)
+        while at is not None:
+            name = at.member_at(offset)
+            path += f".{name}"
+            if name not in at.members:
+                break
+            offset, at = offset - at.members[name].offset, self.structures.get(at.members[name].kind)
+        return path
 
     def field(self, path: str) -> Member:
         """A member by its path, such as ``device.iommu`` or ``iommu_domain.geometry.aperture_end``. KeyError."""
@@ -120,6 +140,8 @@ def debug_info(files: Sequence[tuple[str, bytes]], problems: list[str]) -> Debug
                         differ.setdefault(path, []).append(structure.name)
                 found.enumerators.update(reader.enumerators)
                 found.variables += reader.variables
+                for function, kinds in pointed(unit).items():
+                    found.pointed.setdefault(function, set()).update(kinds)
                 lines.update(_lines(info, unit))
         except Exception as error:  # pyelftools says in many ways that something is not as it should be
             problems.append(f"{path}: its debugging information cannot be read ({type(error).__name__}: {error})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from cosim.events import ContextChanged, KernelEnded
+from cosim.oracles.flushes import NEVER, Flushes
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.tags import BARE, Context, Tags, V
 
@@ -28,6 +29,7 @@ class ContextUpdate(Oracle):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self._tags = self.book(Tags)
+        self._flushes = self.book(Flushes)
         self._valid: dict[tuple[str, int], bool] = {}
         self._told: set[tuple[str, int]] = set()
         """The contexts whose present change has been reported: it is one, however many words it has."""
@@ -56,11 +58,22 @@ class ContextUpdate(Oracle):
             what = "V is set again" if event.field == "tc" else f"{event.field} becomes {event.value:#x}"
             self.violated(
                 f"the context of device {event.device_id} of {event.who} {kind.removeprefix('is ')}: {what} at "
-                f"{exact(event.time)}",
+                f"{exact(event.time)}{'' if was_valid else self._why(event, old[0].since)}",
                 event.time,
                 event.time,
                 signature=f"a context {kind}",
             )
+
+    def _why(self, event: ContextChanged, since: int) -> str:
+        """Why the context that has left memory then may be cached."""
+        place = event.who, event.device_id
+        state = self._flushes.of_context(*place, since, event.time)
+        text = f": {state} since the old one left memory at {exact(since)}"
+        others = self._flushes.other_contexts(*place, since, event.time) if state == NEVER else []
+        if others:
+            named = " and ".join(f"device {other}" for other in others)
+            text += f"; meanwhile IODIR.INVAL_DDT was executed for {named}"
+        return text
 
 
 def _alone(context: Context) -> bool:

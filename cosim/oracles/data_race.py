@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, NamedTuple
 
 from cosim.events import GracePeriodOver, ObjectAllocated, ObjectFreed, OrderMade, StoreIssued, Switched
+from cosim.oracles.in_source import InSource
 from cosim.oracles.oracle import Oracle, exact
 
 WORD_LG2 = 3
@@ -17,6 +18,7 @@ class _Stored(NamedTuple):
     cpu: str
     epoch: int
     time: int
+    place: str
 
 
 class _Known(NamedTuple):
@@ -53,6 +55,7 @@ class DataRace(Oracle):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
+        self._source = self.book(InSource)
         self._objects: dict[int, _Known] = {}
         """The object that each word belongs to, by the word's number."""
         self._last: dict[int, _Stored] = {}
@@ -85,14 +88,16 @@ class DataRace(Oracle):
         if known is None or word in self._private.get(cpu, ()):
             return
         clock = self._clock(cpu)
-        last, self._last[word] = self._last.get(word), _Stored(event.who, cpu, clock[cpu], event.time)
+        last, self._last[word] = self._last.get(word), _Stored(event.who, cpu, clock[cpu], event.time, event.place)
         if last is not None and last.cpu != cpu and last.epoch > clock.get(last.cpu, 0):
             index = word - (known.address >> WORD_LG2)
             field = known.fields[index] if index < len(known.fields) else f"word {index}"
             what = f"{known.purpose}.{field}"
+            member = self._source.of.member(event.address) if self._source.of else ""
+            shown = f"{member} ({what})" if member else what
             self.violated(
-                f"{event.who} stores to {what} at {event.address:#x} at {exact(event.time)}, and nothing orders that "
-                f"after the store by {last.who} at {exact(last.time)}",
+                f"{event.who} stores to {shown} at {event.address:#x} at {exact(event.time)}{_at(event.place)}, and "
+                f"nothing orders that after the store by {last.who} at {exact(last.time)}{_at(last.place)}",
                 event.time,
                 last.time,
                 signature=f"{what} is stored to twice, unordered",
@@ -123,6 +128,10 @@ class DataRace(Oracle):
         if clock is None:
             clock = self._clocks[cpu] = {cpu: 1}
         return clock
+
+
+def _at(place: str) -> str:
+    return f" ({place})" if place else ""
 
 
 def _words(event: ObjectAllocated | ObjectFreed) -> range:

@@ -121,6 +121,14 @@ class Flushes(Book):
         """Whether an IOMMU was told to forget a device's context."""
         return self._state(iommu, lambda what: what.names(device_id), began, ended)
 
+    def other_contexts(self, iommu: str, device_id: int, began: int, ended: int) -> list[int]:
+        """The devices that invalidations of contexts have named which were executed then, if not this one."""
+        return sorted(
+            what.id
+            for what, times in self._executed[iommu].items()
+            if what.kind == "ddt" and what.id not in (None, device_id) and any(_within(times, began, ended))
+        )
+
     def _state(self, iommu: str, fits: Callable[[Named], bool], began: int, ended: int) -> str:
         def first(all_times: Times) -> int | None:
             fitting = [times for what, times in all_times[iommu].items() if fits(what)]

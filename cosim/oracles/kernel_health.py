@@ -21,4 +21,4 @@ class KernelHealth(Oracle):
     def logged(self, event: KernelLog) -> None:
         if event.level == "oops":
             signature = _PARTICULARS.sub("...", event.text)
-            self.violated(f"{event.who}: {event.text}", event.time, event.time, signature=signature)
+            self.violated(f"{event.who}: {event.text}{event.more}", event.time, event.time, signature=signature)

@@ -37,7 +37,7 @@ class LeakedMemory(Oracle):
         if not self._oops:
             self.violated(
                 f"nothing points to {event.address:#x} ({event.purpose}, {event.size} bytes) at the end, which "
-                f"{event.who} allocated at {exact(event.allocated)}",
+                f"{event.who} allocated at {exact(event.allocated)}{f' ({event.place})' if event.place else ''}",
                 event.time,
                 event.allocated,
                 signature=f"{event.purpose} is lost",

@@ -39,7 +39,7 @@ class State(Enum):
 
 @dataclass(slots=True)
 class Mapping:
-    """From `start` to `end` (exclusive), to `address` and on, for `prot` (rw); in its state since `since`."""
+    """From `start` to `end` (exclusive), to `address` and on, for `prot` (rw), by a thread; in its state `since`."""
 
     start: int
     end: int
@@ -47,6 +47,7 @@ class Mapping:
     prot: str
     since: int
     state: State = State.COMING
+    by: str = ""
 
 
 class PageTable(Oracle):
@@ -101,7 +102,7 @@ class PageTable(Oracle):
     def map_begun(self, event: MapBegun) -> None:
         used, end = self._of(event.domain, event.time), event.iova + event.size
         first, last = overlapped(used, event.iova, end)
-        new = Mapping(event.iova, end, event.address, event.prot, event.time)
+        new = Mapping(event.iova, end, event.address, event.prot, event.time, by=event.who)
         if first < last:
             new = Mapping(min(new.start, used[first].start), max(end, used[last - 1].end), 0, "", 0, State.UNSURE)
         used[first:last] = [new]
@@ -189,10 +190,10 @@ class PageTable(Oracle):
         address, wanted = leaf.address + at - leaf.iova, mapping.address + at - mapping.start
         prot = "rw" if "w" in mapping.prot else mapping.prot  # W without R is reserved
         if address != wanted:
-            text = f"leads to {address:#x}, and was mapped to {wanted:#x}"
+            text = f"leads to {address:#x}, and was mapped to {wanted:#x} by {mapping.by}"
             self._wrong(event, at, text, "a leaf that leads to another frame than was mapped")
         elif leaf.prot != prot:
-            text = f"permits {leaf.prot or 'nothing'}, and was mapped for {prot}"
+            text = f"permits {leaf.prot or 'nothing'}, and was mapped for {prot} by {mapping.by}"
             self._wrong(event, at, text, "a leaf that permits something else than was mapped")
         elif leaf.pte:
             self._usable(event, at, leaf, prot, users)

@@ -26,6 +26,25 @@ def place_of(waiting: object) -> str:
 
     Empty for one that has not begun, has ended, or is no coroutine or generator of Python's.
     """
+    stack, _ = _suspended(waiting)
+    if not stack:
+        return ""
+    innermost = frame = _frame_of(stack.pop())
+    while stack and frame.f_code.co_name[0] == "<":
+        frame = _frame_of(stack.pop())
+    return _named(innermost, frame)
+
+
+def awaits(waiting: object) -> tuple[list[FrameType], Op[Any] | None]:
+    """The frames in which a coroutine waits, the innermost first, and the operation that it awaits there, if any."""
+    stack, inner = _suspended(waiting)
+    frame = inner.gi_frame if type(inner) is GeneratorType else None
+    op = frame.f_locals["self"] if frame is not None and frame.f_code is _AWAITS_ONE else None
+    return [_frame_of(each) for each in reversed(stack)], op
+
+
+def _suspended(waiting: object) -> tuple[list[Any], Any]:
+    """What waits for one another, as far inside as there is a source, and what the innermost of it awaits."""
     inner: Any = waiting
     stack: list[Any] = []
     while True:
@@ -49,12 +68,7 @@ def place_of(waiting: object) -> str:
             inner = next((held for held in gc.get_referents(inner) if isinstance(held, AsyncGeneratorType)), None)
         else:
             break
-    if not stack:
-        return ""
-    innermost = frame = _frame_of(stack.pop())
-    while stack and frame.f_code.co_name[0] == "<":
-        frame = _frame_of(stack.pop())
-    return _named(innermost, frame)
+    return stack, inner
 
 
 def _frame_of(suspended: object) -> FrameType:

@@ -17,6 +17,7 @@ from cosim.hw.dma.ring_device import RingMaster
 from cosim.hw.iommu.iommu import Iommu
 from cosim.hw.iommu.options import IommuOptions
 from cosim.hw.memory.memory import Memory
+from cosim.oracles.in_source import Source
 from cosim.sim.agenda import Agenda
 from cosim.sim.chooser import Chooser
 from cosim.sim.plain import Plain
@@ -84,7 +85,22 @@ def build(topology: Topology, chooser: Chooser) -> System:
     runtime = Runtime(kernel, driver, core, drivers, rings, apart, topology.iova, origin=origin)
     booted = plan(topology, vectors, {path: file.base for path, file in files.items()})
     named = called(row, topology.driver.cells)
-    return System(topology, sim, bus, kernel, runtime, booted, memories, cpus, iommus, masters, files, named, row)
+    return System(
+        topology,
+        sim,
+        bus,
+        kernel,
+        runtime,
+        booted,
+        memories,
+        cpus,
+        iommus,
+        masters,
+        files,
+        named,
+        row,
+        _source(driver, topology, cpus),
+    )
 
 
 def _compiled(kernel: Kernel, topology: Topology) -> IommuDriver | None:
@@ -96,6 +112,16 @@ def _compiled(kernel: Kernel, topology: Topology) -> IommuDriver | None:
     from cosim.sw.object_driver.loading import load_objects
 
     return ObjectDriver(kernel, load_objects(objects), topology.costs)
+
+
+def _source(driver: IommuDriver, topology: Topology, cpus: Mapping[str, Cpu]) -> Source | None:
+    """Where in the source of the driver something is, if it was compiled."""
+    if not paths_of(topology.driver.variant):
+        return None
+    from cosim.sw.object_driver.driver import ObjectDriver
+    from cosim.system.sources import Sources
+
+    return Sources(driver.machine, cpus.values()) if isinstance(driver, ObjectDriver) else None
 
 
 def _drivers(kernel: Kernel, bases: Mapping[str, int], rings: Collection[str]) -> Iterator[tuple[str, DeviceDriver]]:

@@ -15,6 +15,7 @@ from cosim.hw.dma.ring_device import RingMaster
 from cosim.hw.iommu.iommu import Iommu
 from cosim.hw.iommu.queue_error import QueueError
 from cosim.hw.memory.memory import Memory
+from cosim.oracles.in_source import Source
 from cosim.sim.occupancy import Occupancy
 from cosim.sim.operations import Body, Instant
 from cosim.sim.simulation import Sim
@@ -59,6 +60,8 @@ class System:
     driver_name: str = ""
     row: Variant | None = None
     """The policies of its driver, if it has some."""
+    source: Source | None = None
+    """Where in the source of its driver something is, if objects are loaded."""
     refused: list[str] = field(default_factory=list)
     """IOMMUs that boot could not take into service."""
     unprepared: list[str] = field(default_factory=list)
@@ -158,7 +161,7 @@ class System:
         now = self.sim.now
         leaked = self.sim.probe(Leaked)
         for lost in leaks:
-            leaked(Leaked(now, lost.by, lost.address, lost.size, lost.purpose, lost.time))
+            leaked(Leaked(now, lost.by, lost.address, lost.size, lost.purpose, lost.time, lost.place))
         if (lost_number := self.sim.probe(NumberLost)) and self._at_rest and isinstance(self.runtime.driver, Driver):
             for number in lost_numbers(self.runtime.driver, self.kernel.stored()):
                 lost_number(NumberLost(now, *number))

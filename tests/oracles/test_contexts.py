@@ -154,3 +154,30 @@ def test_an_invalidation_that_came_before_the_change_is_none_of_what_was_changed
     """The attach has sent one and fenced it, and only then made the context invalid."""
     early = [LEAVING[0], executed(6, Iodir.inval_ddt(1)), fence(7), LEAVING[1]]
     assert found(FlushPromises, *PAGING_CONTEXT, *early, LEFT) == ["attach returned, context never invalidated"]
+
+
+# --- What is missing -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("commands", "why"),
+    [
+        ([], "never invalidated since the old one left memory at 10 ps"),
+        (
+            [executed(20, Iodir.inval_ddt(2)), fence(25)],
+            "never invalidated since the old one left memory at 10 ps; meanwhile IODIR.INVAL_DDT was executed for "
+            "device 2",
+        ),
+        (FORGOTTEN[:1], "invalidated but not fenced since the old one left memory at 10 ps"),
+    ],
+    ids=["no IODIR", "IODIR of another", "no fence"],
+)
+def test_of_a_context_that_may_be_cached_it_is_said_what_is_missing(commands: list[object], why: str) -> None:
+    before = [executed(1, Iodir.inval_ddt(3)), *named(2, 7), invalid(10)]
+    (found,) = judged(ContextUpdate, *before, *commands, *named(30, 9))
+    assert found.message.endswith(f"ta becomes 0x9000 at 30 ps: {why}")
+
+
+def test_of_one_that_is_valid_nothing_is_missing() -> None:
+    (found,) = judged(ContextUpdate, *named(2, 7), ContextChanged(30, "iommu0", 1, "ta", DcTa.of(pscid=9)))
+    assert found.message == "the context of device 1 of iommu0 changed while it is valid: ta becomes 0x9000 at 30 ps"

@@ -10,7 +10,8 @@ import pytest
 
 import cosim
 from cosim.events import GracePeriodOver, ObjectAllocated, ObjectFreed, OrderMade, StoreIssued, Switched
-from cosim.oracles import DataRace, Violation
+from cosim.oracles import Bounds, DataRace, Violation
+from cosim.oracles.in_source import InSource
 from cosim.sim.operations import Body, Work
 from cosim.sw.kernel.barriers import smp_mb
 from cosim.sw.kernel.locks import SpinLock
@@ -280,3 +281,31 @@ def test_two_attaches_of_a_domain_race_where_no_lock_is(
     found = cosim.run(topology, driver=driver, set=changes).signatures
     expected = {f"data-race: DomainObject.{word} is stored to twice, unordered" for word in races}
     assert {signature for signature in found if signature.startswith("data-race")} == expected
+
+
+# --- In the source of a compiled driver ------------------------------------------------------------------------------
+
+
+class Source:
+    def member(self, address: int) -> str:
+        return "own_domain.root" if address == 0x1008 else ""
+
+    def stands(self, message: str, since_ps: int) -> str:
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("address", "what"), [(0x1008, "own_domain.root (object of f.word 1)"), (0x1010, "object of f.word 2")]
+)
+def test_a_race_in_an_object_of_c_names_its_member_and_both_lines(address: int, what: str) -> None:
+    found: list[Violation] = []
+    oracle = DataRace(found.append, Bounds(), {InSource: InSource(Source())})
+    oracle.allocated(ObjectAllocated(1, "cpu0.a", "cpu0", 0x1000, 64, "object of f", ()))
+    oracle.ordered(OrderMade(2, "cpu0", 0, True, True))
+    oracle.stored(StoreIssued(3, "cpu0.a", "cpu0", address, 8, "domain.c:5, in f"))
+    oracle.stored(StoreIssued(4, "cpu1.b", "cpu1", address, 8, "domain.c:9, in g"))
+    assert [each.message for each in found] == [
+        f"cpu1.b stores to {what} at {address:#x} at 4 ps (domain.c:9, in g), and nothing orders that after the store "
+        "by cpu0.a at 3 ps (domain.c:5, in f)"
+    ]
+    assert found[0].signature == f"data-race: object of f.word {(address - 0x1000) // 8} is stored to twice, unordered"

@@ -107,6 +107,14 @@ def test_the_signature_of_an_oops_is_its_text_without_what_it_names(text: str, s
     assert [violation.signature for violation in found] == [f"kernel: {signature}"]
 
 
+def test_what_else_is_known_of_an_oops_is_told_and_no_part_of_its_signature() -> None:
+    found: list[Violation] = []
+    KernelHealth(found.append, Bounds()).logged(KernelLog(5, "cpu0.t", "oops", "freed twice", " (domain.c:7, in own)"))
+    assert [(each.message, each.signature) for each in found] == [
+        ("cpu0.t: freed twice (domain.c:7, in own)", "kernel: freed twice")
+    ]
+
+
 @pytest.mark.parametrize("oracle", ORACLES)
 def test_a_defect_or_a_driver_is_planted_for_every_oracle_and_a_page_says_so(oracle: str) -> None:
     seen = {name for _, names in DEFECTS.values() for name in names} | set(DRIVERS) | set(PLANTED)

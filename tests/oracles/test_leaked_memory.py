@@ -91,6 +91,9 @@ def test_a_leak_says_what_is_lost_and_whose_it_was() -> None:
         "nothing points to 0x80000000 (Bond, 64 bytes) at the end, which cpu0.t allocated at 480 ns"
     )
     assert found.since_ps == 480_000
+    (found,) = judged(replace(LEAKED, place="queue.c:7, in own_start"))
+    assert found.message.endswith("allocated at 480 ns (queue.c:7, in own_start)")
+    assert found.signature == "leaked-memory: Bond is lost"
 
 
 def test_after_an_oops_what_the_thread_held_is_not_judged() -> None:

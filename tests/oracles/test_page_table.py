@@ -104,6 +104,14 @@ def test_it_is_said_how_much_of_a_mapping_has_no_leaf(leaves: tuple[int, ...], s
     assert f"is mapped with 0x4000 bytes, and {size:#x} of them have no valid leaf" in told.message
 
 
+def test_it_is_said_who_has_mapped_what_leads_elsewhere_or_permits_something_else() -> None:
+    told = judged(PageTable, *mapped(1, 2), table(leaf(1, to=5), leaf(2, prot="r")))
+    assert [each.message.partition(", by its")[0].partition(" and was ")[2] for each in told] == [
+        f"mapped to {leaf(1).address:#x} by t",
+        "mapped for rw by t",
+    ]
+
+
 @pytest.mark.parametrize(
     "events",
     [

@@ -83,7 +83,7 @@ def _issue(cpu: Scheduler, thread: Thread, op: Store | StoreBlock | MmioWrite, c
         if cpu.buffer.full:
             yield from cpu.make_room(thread, op.part)
     yield cost
-    cpu.buffer.insert(cpu.perform(thread, op), thread.name, place_of(cpu, thread, op))
+    cpu.buffer.insert(cpu.perform(thread, op), thread.name, place_of(cpu, thread, op), op)
 
 
 def _atomic(cpu: Scheduler, thread: Thread, op: Atomic) -> Steps[Loaded]:

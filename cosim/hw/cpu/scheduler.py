@@ -126,8 +126,12 @@ class Scheduler(TimedHart):
 
     def clocks(self) -> dict[str, Instant]:
         """The clock of each thread, and of the interrupt handler that runs, by its name, at this moment."""
-        running = [*self.threads, *([] if self._handler is None else [self._handler])]
-        return {thread.name: thread.clock_at(self.sim.now) for thread in running}
+        return {thread.name: thread.clock_at(self.sim.now) for thread in self.all_threads}
+
+    @property
+    def all_threads(self) -> list[Thread]:
+        """Its threads, and the interrupt handler that runs."""
+        return [*self.threads, *([] if self._handler is None else [self._handler])]
 
     # --- While a thread runs -----------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from cosim.hw.cpu.options import CpuOptions
 from cosim.hw.cpu.pending_writes import OUTPUT, STORE, PendingWrite
 from cosim.sim.actions import Action
 from cosim.sim.footprints import Footprint, words
+from cosim.sim.operations import Op
 from cosim.sim.ranks import Initiator, Stage
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind, CountsFor
@@ -21,13 +22,14 @@ _MMIO = CountsFor("mmio")
 class Slot:
     """An entry of the buffer: *waiting* until it is due, then *due* until it may take hold, then *leaving*.
 
-    `due` is a time in picoseconds; `who` is the thread that issued it, at `place` in the source.
+    `due` is a time in picoseconds; `who` is the thread that issued it as `op`, at `place` in the source.
     """
 
-    __slots__ = ("action", "due", "entry", "leaving", "place", "who")
+    __slots__ = ("action", "due", "entry", "leaving", "op", "place", "who")
 
-    def __init__(self, entry: PendingWrite, who: str, due: int, place: str) -> None:
+    def __init__(self, entry: PendingWrite, who: str, due: int, place: str, op: Op[object] | None) -> None:
         self.entry = entry
+        self.op = op
         self.place = place
         self.who = who
         self.due = due
@@ -65,6 +67,14 @@ class StoreBuffer:
         self._changed = changed
         self._touched = touched
         self._slots: dict[int, Slot] = {}
+        self._last: Slot | None = None
+        """What took hold last, or does at present."""
+
+    @property
+    def taking_hold(self) -> Slot | None:
+        """What takes hold at this moment, for whoever is told of what comes of that."""
+        last = self._last
+        return last if last is not None and last.entry.number in self._slots else None
 
     @property
     def holds(self) -> bool:
@@ -76,8 +86,8 @@ class StoreBuffer:
         """Whether the next store or register write has to wait for room."""
         return len(self._slots) >= self._options.store_buffer
 
-    def insert(self, entry: PendingWrite, who: str, place: str = "") -> None:
-        """Take in what the thread `who` has issued now; `place` is known while exploring."""
+    def insert(self, entry: PendingWrite, who: str, place: str = "", op: Op[object] | None = None) -> None:
+        """Take in what the thread `who` has issued now, as `op`; `place` is known while exploring."""
         timing, now = self._options.timing, self.sim.now
         if entry.kind == OUTPUT:
             due = now + timing.mmio_arrival
@@ -85,7 +95,7 @@ class StoreBuffer:
             due = now + timing.drain
         else:
             due = now
-        slot = self._slots[entry.number] = Slot(entry, who, max(due, now + 1), place)
+        slot = self._slots[entry.number] = Slot(entry, who, max(due, now + 1), place, op)
         self._try_at(slot, slot.due)
 
     def hurry(self, entries: Iterable[PendingWrite]) -> None:
@@ -126,6 +136,7 @@ class StoreBuffer:
         if self.sim.exploring and not self._allowed(slot, f"{slot.who}.st", lambda: self._drain(slot)):
             return
         self.hart.who = slot.who
+        self._last = slot
         self.hart.drain(entry, self.sim.now)
         self._left(slot)
 
@@ -147,6 +158,7 @@ class StoreBuffer:
         def commit() -> None:
             if self.sim.exploring and not self._allowed(slot, access.agent, commit):
                 return
+            self._last = slot
             target.commit(access)
             self.hart.accepted(entry, self.sim.now)
             self._left(slot)

@@ -142,7 +142,7 @@ class TimedHart(Sequencer):
             if op.release:
                 self.order_made(OrderMade(now, self.path, int(op.address), False, True))
             elif self.store_issued:
-                self.store_issued(StoreIssued(now, thread.name, self.path, int(op.address), op.size))
+                self.store_issued(StoreIssued(now, thread.name, self.path, int(op.address), op.size, op.place))
         elif isinstance(op, Atomic):
             if op.acquire or op.release:
                 self.order_made(OrderMade(now, self.path, int(op.address), op.acquire, op.release))

@@ -41,4 +41,11 @@ Body = Coroutine[Op[object], object, object]
 
 
 class Oops(Exception):
-    """The kernel would have died here: the thread ends, and whatever it holds stays held."""
+    """The kernel would have died here: the thread ends, and whatever it holds stays held.
+
+    `more` is what else is known of how it came; it is told behind the text, and no part of what tells oopses apart.
+    """
+
+    more = ""
+    placed = False
+    """Whether it says where in the source of a compiled driver it was."""

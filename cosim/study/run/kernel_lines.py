@@ -38,4 +38,4 @@ class KernelLines:
         if self.unsaid:
             self.unsaid = [text for text in self.unsaid if text not in event.text]
         if len(self.kept) < KEPT:
-            self.kept.append(LogLine(event.time, event.who, event.level, event.text))
+            self.kept.append(LogLine(event.time, event.who, event.level, event.text + event.more))

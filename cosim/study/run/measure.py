@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from cosim.oracles import RECORDERS, Bounds, NeededCommands
 from cosim.oracles.in_memory import Memories
+from cosim.oracles.in_source import Source
 from cosim.sim.occupancy import Occupancy
 from cosim.sim.simulation import Sim
 from cosim.study.gather.event_digest import EventDigest
@@ -43,6 +44,7 @@ class Meter:
         bounds: Mapping[str, Mapping[str, int]] | None = None,
         patience: Bounds,
         memory: Memories | None = None,
+        source: Source | None = None,
         keep_samples: bool = False,
         awaited: Iterable[str] = (),
     ) -> None:
@@ -61,6 +63,7 @@ class Meter:
             sim,
             patience,
             memory=memory,
+            source=source,
             beside=(*self._recorders, self._needed, self.failed),
             failures=Requests(self.digest, self.latencies),
         )

@@ -169,6 +169,7 @@ class UnderWay:
             bounds=system.bounds(),
             patience=self._patience,
             memory=AllMemory(system.bus),
+            source=system.source,
             keep_samples=keep.samples,
             awaited=point.topology.expect.log if point.topology.expect else (),
         )

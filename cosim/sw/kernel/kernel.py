@@ -125,7 +125,7 @@ class Kernel:
         try:
             await body
         except Oops as oops:
-            self._dies(name, str(oops))
+            self._dies(name, str(oops), oops.more)
         except KernelError as error:
             self._dies(name, f"thread ended by an error that it does not handle: {error}")
         context = self._contexts.pop(name, None)
@@ -134,9 +134,9 @@ class Kernel:
             await self.rcu.exited(context)
         self._threads.pop(name, None)
 
-    def _dies(self, name: str, why: str) -> None:
+    def _dies(self, name: str, why: str, more: str = "") -> None:
         self.died[name] = why
-        self.log("oops", why, name)
+        self.log("oops", why, name, more)
 
     def handler(self, handle: Callable[[], Body]) -> Callable[[], Body]:
         """What ``OnInterrupt`` runs: ``handle()`` in interrupt context; an oops in it is logged."""
@@ -148,7 +148,7 @@ class Kernel:
             try:
                 await handle()
             except Oops as oops:
-                self.log("oops", f"in interrupt: {oops}", context.thread)
+                self.log("oops", f"in interrupt: {oops}", context.thread, oops.more)
             context.hardirq -= 1
             self._interrupted[context.cpu] -= 1
             self.eased(context)
@@ -238,7 +238,7 @@ class Kernel:
         """Statistics by name, such as ``grace_periods``; takes no time."""
         return self.pages.counters() | self.rcu.counters()
 
-    def log(self, level: str, text: str, who: str = "kernel") -> None:
+    def log(self, level: str, text: str, who: str = "kernel", more: str = "") -> None:
         """What a console would show; `level` is info, warning, error or oops."""
         if self._log:
-            self._log(KernelLog(self.sim.now, who, level, text))
+            self._log(KernelLog(self.sim.now, who, level, text, more))

@@ -6,7 +6,7 @@ import errno
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from cosim.events import ObjectAllocated, ObjectFreed, PageAllocated, PageFreed
 from cosim.sim.footprints import words
@@ -16,6 +16,7 @@ from cosim.sw.kernel.buddy import MAX_ORDER, Buddies, Region
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import LOWEST_VALID, WORD, Object
 from cosim.sw.kernel.services import Services
+from cosim.units.quantities import format_time
 
 O = TypeVar("O", bound=Object)  # noqa: E741 - the field's usual letter for an object type
 
@@ -47,7 +48,10 @@ class PoisonedMemory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """A block of pages or an object that is in use: since when, by which thread, and for what."""
+    """A block of pages or an object that is in use: since when, by which thread, and for what.
+
+    `place` is where in the source of a compiled driver it was asked for.
+    """
 
     address: int
     size: int
@@ -56,6 +60,16 @@ class Allocation:
     purpose: str
     by: str
     time: int
+    place: str = ""
+
+
+class Gone(NamedTuple):
+    """What was freed, by whom, when, and where in the source of a compiled driver."""
+
+    was: Allocation
+    by: str
+    time: int
+    place: str
 
 
 SIZE_CLASSES = (8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, PAGE)
@@ -87,6 +101,8 @@ class PageAllocator:
         """Who wants to know that a block is freed, by its address."""
         self._used: dict[int, Allocation] = {}
         self._objects: dict[int, Allocation] = {}
+        self._gone: dict[int, Gone] = {}
+        """What was last freed at each address."""
         self._slabs: dict[int, list[int]] = {size: [] for size in SIZE_CLASSES}
         self._slab_word = kernel.static(WORD)
         self._asked = 0
@@ -96,13 +112,15 @@ class PageAllocator:
 
     # --- Pages ---------------------------------------------------------------------------------------------------
 
-    async def alloc(self, order: int = 0, *, node: int | None = None, zero: bool = True, purpose: str) -> int:
+    async def alloc(
+        self, order: int = 0, *, node: int | None = None, zero: bool = True, purpose: str, place: str = ""
+    ) -> int:
         """The address of ``1 << order`` free pages, from `node` or the one nearest to it that has them.
 
         `node` None is the node of the calling CPU. Raises KernelError ENOMEM.
         """
         await self._may_fail(f"order {order}, for {purpose}")
-        address, _ = await self._alloc(order, node, purpose)
+        address, _ = await self._alloc(order, node, purpose, place)
         if zero:
             await StoreBlock(address, (0,) * ((PAGE << order) // WORD))
         return address
@@ -122,7 +140,7 @@ class PageAllocator:
             self._kernel.log("warning", f"page allocation failure: {what} (number {self._asked}, as asked)", thread)
             raise KernelError(errno.ENOMEM, f"no memory ({what})")
 
-    async def _alloc(self, order: int, node: int | None, purpose: str) -> tuple[int, Allocation]:
+    async def _alloc(self, order: int, node: int | None, purpose: str, place: str = "") -> tuple[int, Allocation]:
         kernel = self._kernel
         context = await kernel.context()
         wanted = kernel.node_of(context.cpu) if node is None else node
@@ -133,7 +151,7 @@ class PageAllocator:
                 address = self._nodes[candidate].take(order)
                 if address is not None:
                     size = PAGE << order
-                    found = Allocation(address, size, order, candidate, purpose, context.thread, kernel.sim.now)
+                    found = Allocation(address, size, order, candidate, purpose, context.thread, kernel.sim.now, place)
                     self._used[address] = found
                     self.memory.unpoison(address, size)
                     self._tell_given_out(found)
@@ -145,7 +163,7 @@ class PageAllocator:
         kernel.log("warning", f"page allocation failure: order {order}, for {purpose}", context.thread)
         raise KernelError(errno.ENOMEM, f"no {'page' if not order else f'block of {1 << order} pages'} for {purpose}")
 
-    async def free(self, address: int) -> None:
+    async def free(self, address: int, *, place: str = "") -> None:
         """Return what `alloc` gave out at `address`; it is poisoned until it is given out again."""
         context = await self._kernel.context()
         known = self._used.get(int(address))
@@ -157,6 +175,7 @@ class PageAllocator:
         if self._used.pop(known.address, None) is None:
             raise self._wrong(int(address), context.thread)
         kernel = self._kernel
+        self._gone[known.address] = Gone(known, context.thread, kernel.sim.now, place)
         self.memory.poison(known.address, known.size, context.thread, f"{known.purpose} page")
         self._nodes[known.node].give(known.address, known.order)
         if self._page_freed:
@@ -185,14 +204,16 @@ class PageAllocator:
 
     # --- Objects -------------------------------------------------------------------------------------------------
 
-    async def kmalloc(self, size: int, *, zero: bool = True, purpose: str, fields: tuple[str, ...] = ()) -> int:
+    async def kmalloc(
+        self, size: int, *, zero: bool = True, purpose: str, fields: tuple[str, ...] = (), place: str = ""
+    ) -> int:
         """The address of an object of `size` bytes, the one of its size that was freed last if there is one.
 
         `fields` are the names of its words, for those who watch. Raises KernelError ENOMEM.
         """
         fitting = next((limit for limit in SIZE_CLASSES if limit >= size), None)
         if fitting is None:
-            return await self.alloc((-(-size // PAGE) - 1).bit_length(), zero=zero, purpose=purpose)
+            return await self.alloc((-(-size // PAGE) - 1).bit_length(), zero=zero, purpose=purpose, place=place)
         await self._may_fail(f"{size} bytes, for {purpose}")
         kernel = self._kernel
         context = await kernel.context()
@@ -204,7 +225,7 @@ class PageAllocator:
             await Atomic(Amo.ADD, self._slab_word, 1, acquire=True)
             slab[:0] = reversed([page + index * fitting for index in range(PAGE // fitting)])
         address = slab.pop()
-        found = Allocation(address, fitting, 0, 0, purpose, context.thread, kernel.sim.now)
+        found = Allocation(address, fitting, 0, 0, purpose, context.thread, kernel.sim.now, place)
         self._objects[address] = found
         self.memory.unpoison(address, fitting)
         self._tell_given_out(found)
@@ -215,14 +236,14 @@ class PageAllocator:
             await StoreBlock(address, (0,) * (fitting // WORD))
         return address
 
-    async def kfree(self, address: int) -> None:
+    async def kfree(self, address: int, *, place: str = "") -> None:
         """Return an object; a null pointer is none."""
         if address < LOWEST_VALID:
             if address:
                 raise Oops(f"kfree of {int(address):#x}, which is no object")
             return
         if int(address) not in self._objects and int(address) in self._used:
-            await self.free(address)
+            await self.free(address, place=place)
             return
         context = await self._kernel.context()
         await self._give(self._slab_word, self._objects.get(int(address)))
@@ -231,6 +252,7 @@ class PageAllocator:
             if int(address) in self._kept:
                 return
             raise self._wrong(int(address), context.thread)
+        self._gone[known.address] = Gone(known, context.thread, self._kernel.sim.now, place)
         self.memory.poison(known.address, known.size, context.thread, known.purpose)
         self._slabs[known.size].append(known.address)
         if self._object_freed:
@@ -285,4 +307,14 @@ class PageAllocator:
         return self._nodes[node].free_bytes
 
     def _wrong(self, address: int, by: str) -> Oops:
-        return Oops(f"{by} frees {address:#x}, which is not in use (freed twice, or never given out)")
+        oops = Oops(f"{by} frees {address:#x}, which is not in use (freed twice, or never given out)")
+        if (gone := self._gone.get(address)) is not None:
+            was = gone.was
+            made = f"allocated by {was.by} at {format_time(was.time, 6)}{_at(was.place)}"
+            freed = f"freed before by {gone.by} at {format_time(gone.time, 6)}{_at(gone.place)}"
+            oops.more = f"; what was there ({was.purpose}) was {made}, and {freed}"
+        return oops
+
+
+def _at(place: str) -> str:
+    return f" ({place})" if place else ""

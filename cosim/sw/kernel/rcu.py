@@ -147,15 +147,15 @@ class Rcu:
         """Have ``callback()`` run after a grace period, in a thread of its own; may be called anywhere."""
         await self._calling.add(await self._told(callback, "call_rcu"))
 
-    async def kfree(self, thing: Object) -> None:
+    async def kfree(self, thing: Object, *, place: str = "") -> None:
         """kfree_rcu: free an object after a grace period; may be called anywhere."""
         address = int(thing.address)
         self._doomed[address] = None
-        await self._freeing.add(await self._told(lambda: self._free(address), type(thing).__name__))
+        await self._freeing.add(await self._told(lambda: self._free(address, place), type(thing).__name__))
 
-    async def _free(self, address: int) -> None:
+    async def _free(self, address: int, place: str) -> None:
         self._doomed.pop(address, None)
-        await self._pages.kfree(address)
+        await self._pages.kfree(address, place=place)
 
     async def _told(self, callback: Callable[[], Body], what: str) -> Callable[[], Body]:
         """`callback`, which tells that it is called if anybody wants to know."""

@@ -69,7 +69,9 @@ class Accesses:
     def oops(self, pc: int, what: str) -> Oops:
         """The kernel dies here, of `what`."""
         image = self.machine.image
-        return Oops(f"{image.place(pc)}, in {image.function(pc)}: {what}")
+        oops = Oops(f"{image.place(pc)}, in {image.function(pc)}: {what}")
+        oops.placed = True
+        return oops
 
     def reserve(self, size: int) -> int:
         """Bytes on the stack for what the caller of a function keeps there; they begin as zeroes."""

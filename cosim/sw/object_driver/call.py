@@ -47,6 +47,11 @@ class Call:
         return self.machine.image.place(self.pc)
 
     @property
+    def spot(self) -> str:
+        """The line of the call, and its function."""
+        return self.machine.image.spot(self.pc)
+
+    @property
     def caller(self) -> str:
         """The function that calls."""
         return self.machine.image.function(self.pc)

@@ -8,7 +8,7 @@ from typing import Any
 from cosim.isa.instruction import Instruction
 from cosim.object.image import Nowhere
 from cosim.sim.loaded import Loaded
-from cosim.sim.operations import Amo, Atomic, Fence, Load, Work
+from cosim.sim.operations import Amo, Atomic, Fence, Load, Oops, Work
 from cosim.spec.page import PAGE_LG2
 from cosim.sw.calls import Calls
 from cosim.sw.kernel.locks import IrqsOff
@@ -107,6 +107,7 @@ class ObjectHart(Accesses):
             await Work(owed, part=self.part or "cpu")
         if self._reached:
             self._tell("")
+        self.machine.returned[self.context.thread] = self.entry, self.machine.kernel.sim.now
         self.machine.give_slot(self.slot)
 
     def _calls_sender(self, pc: int) -> None:
@@ -122,7 +123,12 @@ class ObjectHart(Accesses):
         if owed := self.owes():
             await Work(owed, part=self.part or "cpu")
         self.reached(pc)
-        result = await self._functions[name](Call(self, name, pc))
+        try:
+            result = await self._functions[name](Call(self, name, pc))
+        except Oops as oops:
+            if not oops.placed:
+                oops.more, oops.placed = f" ({self.machine.image.spot(pc)}){oops.more}", True
+            raise
         if result is not None:
             self.x[ARGUMENTS] = int(result) & (1 << 64) - 1
             self.at[ARGUMENTS] = result.at if isinstance(result, Loaded) else -1

@@ -101,6 +101,8 @@ class Machine:
         self.idas: dict[int, Ida] = {}
         self.objects: dict[int, tuple[int, str]] = {}
         """What the driver has allocated: the size, and the function that asked for it, by address."""
+        self.returned: dict[str, tuple[int, int]] = {}
+        """The function of the driver that each thread has called last, and when it has returned."""
         self._heads: dict[int, int] = {}
         self._irq_locks: dict[int, IrqLock] = {}
         self._parent_of_messages = 0
@@ -128,10 +130,22 @@ class Machine:
 
     def lock_class(self, address: int) -> str:
         """What the order of a lock is kept under: what it stands in, and where."""
+        start, _, what = self._object_at(address)
+        return f"{what}+{address - start:#x}" if what else f"variable+{address - self.data:#x}"
+
+    def member_at(self, address: int) -> str:
+        """The member of a structure that is at an address of an object; empty if it is not known which structure."""
+        start, size, what = self._object_at(address)
+        info = self.image.info
+        kind = what if what in info.structures else info.structure_of(what.removeprefix("object of "), size)
+        return info.member_at(kind, address - start) if kind else ""
+
+    def _object_at(self, address: int) -> tuple[int, int, str]:
+        """Where the object begins that has an address, its size, and what asked for it; empty for none."""
         for start, (size, what) in self.objects.items():
             if start <= address < start + size:
-                return f"{what}+{address - start:#x}"
-        return f"variable+{address - self.data:#x}"
+                return start, size, what
+        return address, 0, ""
 
     def head_of(self, device: int) -> int:
         """The word at which the list of what goes with a device begins."""

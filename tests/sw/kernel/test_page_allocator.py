@@ -209,8 +209,9 @@ def test_freeing_twice_or_freeing_what_is_not_a_page_is_an_oops() -> None:
     async def body() -> None:
         page = await machine.kernel.pages.alloc(purpose="table")
         await machine.kernel.pages.free(page)
-        with pytest.raises(Oops, match="which is not in use"):
+        with pytest.raises(Oops, match="which is not in use") as caught:
             await machine.kernel.pages.free(page)
+        assert caught.value.more.startswith("; what was there (table) was allocated by cpu0.main at ")
         with pytest.raises(Oops, match="which is not in use"):
             await machine.kernel.pages.kfree(page + 8)
         with pytest.raises(Oops, match="which is no object"):

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
-from cosim.events import LineReached, ReadSectionBegun, ReadSectionEnded
+from cosim.events import KernelLog, LineReached, ReadSectionBegun, ReadSectionEnded
 from cosim.object.errors import ObjectError
 from cosim.sim.operations import Atomic, Body, Fence, Load, Op, Store
 from cosim.sw.driver.compiled import paths_of
@@ -37,6 +37,8 @@ class Loaded:
         self.driver = Running(self.kernel, IMAGE, DriverCosts())
         self.word = self.kernel.static(8)
         self.asked: list[Op[Any]] = []
+        self.more: list[str] = []
+        self.machine.sim.probe(KernelLog).watch(lambda event: self.more.append(event.more))
 
     def call(self, name: str, *arguments: int) -> int:
         """Call a function, alone; what it returns."""
@@ -146,6 +148,17 @@ def test_what_the_kernel_does_not_survive_is_an_oops_with_its_line(loaded: Loade
     assert wanted in told
     if name != "trouble_frees_twice":
         assert f"trouble.c:{line_of(name)}, in {name}" in told
+
+
+def test_an_object_that_is_freed_twice_is_told_with_three_lines(loaded: Loaded) -> None:
+    """That of the second free, of the allocation and of the first one."""
+    loaded.dies("trouble_frees_twice")
+    begun, where = line_of("void trouble_frees_twice"), "in trouble_frees_twice)"
+    (more,) = loaded.more
+    assert more.startswith(f" (trouble.c:{begun + 5}, {where}; what was there (object of trouble_frees_twice) was ")
+    assert "allocated by cpu0.t at " in more
+    assert f" (trouble.c:{begun + 2}, {where}, and freed before by cpu0.t at " in more
+    assert more.endswith(f" (trouble.c:{begun + 4}, {where}")
 
 
 @pytest.mark.parametrize(("name", "stores"), [("trouble_warns_once", 1), ("trouble_warns", 2)])

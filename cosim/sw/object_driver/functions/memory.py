@@ -17,7 +17,7 @@ async def allocate(call: Call, size: int, gfp: int, purpose: str = "") -> int:
     machine = call.machine
     zero, purpose = bool(gfp & GFP_ZERO), purpose or f"object of {call.caller}"
     try:
-        address = await machine.kernel.pages.kmalloc(size, zero=zero, purpose=purpose)
+        address = await machine.kernel.pages.kmalloc(size, zero=zero, purpose=purpose, place=call.spot)
     except KernelError:
         return 0
     machine.unset.set(address, size)
@@ -32,7 +32,7 @@ async def release(call: Call, address: int) -> None:
     size, _ = call.machine.objects.pop(address, (0, ""))
     if size:
         call.machine.unset.set(address, size)
-    await call.machine.kernel.pages.kfree(address)
+    await call.machine.kernel.pages.kfree(address, place=call.spot)
 
 
 async def _kmalloc(call: Call) -> int:
@@ -51,7 +51,7 @@ async def _pages(call: Call) -> int:
     node, order = call.signed(0), max(0, -(-call[2] // PAGE) - 1).bit_length()
     try:
         page = await call.machine.kernel.pages.alloc(
-            order, node=None if node < 0 else node, purpose=f"page of {call.caller}"
+            order, node=None if node < 0 else node, purpose=f"page of {call.caller}", place=call.spot
         )
     except KernelError:
         return 0
@@ -61,7 +61,7 @@ async def _pages(call: Call) -> int:
 
 async def _free_pages(call: Call) -> None:
     if call[0]:
-        await call.machine.kernel.pages.free(call[0])
+        await call.machine.kernel.pages.free(call[0], place=call.spot)
 
 
 async def _put_pages(call: Call) -> None:
@@ -70,7 +70,7 @@ async def _put_pages(call: Call) -> None:
     at = await call.load(head, 8)
     while at != head:
         following = await call.load(at, 8)
-        await machine.kernel.pages.free(machine.descriptors.page(at - machine.link))
+        await machine.kernel.pages.free(machine.descriptors.page(at - machine.link), place=call.spot)
         at = following
 
 

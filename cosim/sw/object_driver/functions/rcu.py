@@ -29,7 +29,7 @@ async def _kfree_rcu(call: Call) -> None:
     """Free an object after a grace period."""
     machine, address = call.machine, call[1]
     machine.objects.pop(address, None)
-    await machine.kernel.rcu.kfree(Object(address))
+    await machine.kernel.rcu.kfree(Object(address), place=call.spot)
 
 
 FUNCTIONS: Mapping[str, Function] = {
