@@ -288,6 +288,7 @@ def passed(time: int, head: int) -> RegisterWritten:
         ((fault(100), CAME, replace(CLEARED, value=Interrupt.CQ.pending), LEFT), 0),
         ((fault(100), CLEARED, LEFT), 0),
         ((fault(100), CAME, CLEARED, replace(LEFT, time=196)), 0),
+        ((fault(100), switched(False), switched(True), CAME, CLEARED, LEFT), 0),
     ],
 )
 def test_a_record_that_was_there_when_its_interrupt_was_cleared_is_read(events: tuple[object, ...], unread: int):
