@@ -55,6 +55,7 @@ from cosim.events.iommu import (
 from cosim.events.kernel import (
     FreedTouched,
     GracePeriodOver,
+    InterruptServed,
     KernelLog,
     ObjectAllocated,
     ObjectFreed,
@@ -102,6 +103,7 @@ __all__ = [
     "FreedTouched",
     "GracePeriodOver",
     "InterruptRaised",
+    "InterruptServed",
     "Invalidated",
     "IommuProbed",
     "KernelEnded",
