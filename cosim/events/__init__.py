@@ -59,6 +59,7 @@ from cosim.events.iommu import (
 from cosim.events.kernel import (
     FreedTouched,
     GracePeriodOver,
+    InterruptServed,
     KernelLog,
     ObjectAllocated,
     ObjectFreed,
@@ -107,6 +108,7 @@ __all__ = [
     "FreedTouched",
     "GracePeriodOver",
     "InterruptRaised",
+    "InterruptServed",
     "Invalidated",
     "IommuProbed",
     "IommuRemoved",

@@ -72,7 +72,10 @@ class GracePeriodOver:
 
 @dataclass(slots=True)
 class PageAllocated:
-    """A page was handed out; `purpose` is ``table``, ``ddt``, ``queue``, ``ring``, ``buffer``, ``object``."""
+    """A page was handed out; `purpose` is ``table``, ``ddt``, ``queue``, ``ring``, ``buffer``, ``object``.
+
+    `number` is what `kernel.fail_allocations` calls it; 0 if it has none, as one of boot's or for objects.
+    """
 
     time: int
     who: str
@@ -80,6 +83,7 @@ class PageAllocated:
     size: int
     node: int
     purpose: str
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -95,7 +99,10 @@ class PageFreed:
 
 @dataclass(slots=True)
 class ObjectAllocated:
-    """A thread on `cpu` was given an object, such as a ``Bond``; `fields` are the names of its words, if it has any."""
+    """A thread on `cpu` was given an object, such as a ``Bond``; `fields` are the names of its words, if it has any.
+
+    `number` is what `kernel.fail_allocations` calls it; 0 if it is one of boot's.
+    """
 
     time: int
     who: str
@@ -104,6 +111,7 @@ class ObjectAllocated:
     size: int
     purpose: str
     fields: tuple[str, ...]
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -115,6 +123,15 @@ class ObjectFreed:
     address: int
     size: int
     purpose: str
+
+
+@dataclass(slots=True)
+class InterruptServed:
+    """The handler of an interrupt (``cpu1.irq17``), or its thread, has done what it had begun at `began`."""
+
+    time: int
+    who: str
+    began: int
 
 
 @dataclass(slots=True)

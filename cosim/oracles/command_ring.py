@@ -6,8 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from cosim.events import CommandFetched, CommandPassed, CommandSent, QueueFailed, RegisterWritten, RunEnded
+from cosim.events import (
+    CommandFetched,
+    CommandPassed,
+    CommandSent,
+    KernelEnded,
+    QueueFailed,
+    RegisterWritten,
+    RunEnded,
+)
 from cosim.oracles.in_memory import InMemory
+from cosim.oracles.in_service import InService
 from cosim.oracles.oracle import Oracle, exact
 from cosim.spec.queues import Command
 from cosim.spec.register_map import CQB, CQCSR, CQT
@@ -34,6 +43,15 @@ class _Missed:
     otherwise: str
     """Why, if the command does not come into its slot."""
     stops: list[Callable[[], None]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Off:
+    """A queue that `by` has turned off, of an IOMMU in service, and the first write of `cqt` that moves it since."""
+
+    by: str
+    since: int
+    first: RegisterWritten | None = None
 
 
 class _Ring:
@@ -63,6 +81,10 @@ class CommandRing(Oracle):
     or not that is executed (of commands out of order it need not be), and what the IOMMU fetches is what was sent;
     into the slot of an illegal command another one may be put. The ring is new whenever the queue is turned off.
 
+    One slot stays free: with all of them filled `cqt` meets `cqh`, which is how an empty ring looks. At the end it
+    reports a queue that software has turned off and left so, with its IOMMU in service, if commands were published
+    since.
+
     If something else is fetched, memory says how that came: the command comes into its slot later, it was there and
     something was put over it, or it does not come for as long as the slot is its own.
 
@@ -76,6 +98,7 @@ class CommandRing(Oracle):
         CommandFetched: "fetched",
         CommandPassed: "passed",
         QueueFailed: "failed",
+        KernelEnded: "kernel_ended",
         RunEnded: "ended",
     }
 
@@ -83,6 +106,8 @@ class CommandRing(Oracle):
         super().__init__(*args)  # type: ignore[arg-type]
         self._rings: dict[str, _Ring] = {}
         self._memory = self.book(InMemory)
+        self._in_service = self.book(InService)
+        self._off: dict[str, _Off] = {}
         self._on: set[str] = set()
         """The IOMMUs whose queue was turned on, which ignore a write of `cqb`."""
 
@@ -100,11 +125,14 @@ class CommandRing(Oracle):
     def _switched(self, event: RegisterWritten, ring: _Ring | None) -> None:
         on, was_on = bool(event.value & Cqcsr.cqen.mask), event.who in self._on
         if not on:
+            if was_on and event.who in self._in_service.iommus:
+                self._off[event.who] = _Off(event.by, event.time)
             self._on.discard(event.who)
             if ring is not None:
                 self._place(event.who, ring.base, ring.entries)
         elif not was_on:
             self._on.add(event.who)
+            self._off.pop(event.who, None)
             if ring is not None:
                 ring.head = 0  # as `cqh` is now, though a command of before may have been passed since the ring was off
 
@@ -115,6 +143,11 @@ class CommandRing(Oracle):
 
     def _moved(self, event: RegisterWritten, ring: _Ring) -> None:
         entries, tail = ring.entries, event.value % ring.entries
+        off = self._off.get(event.who)
+        if off is not None and tail != ring.tail:
+            off.first = off.first or event
+            ring.tail = tail
+            return
         step, free = (tail - ring.tail) % entries, (ring.head - ring.tail - 1) % entries
         if step == 1 and free and (not ring.told or ring.tail in ring.filled):
             ring.filled.discard(ring.tail)
@@ -124,14 +157,17 @@ class CommandRing(Oracle):
         empty = [slot for slot in passed if slot not in ring.filled] if ring.told else []
         if step > free or empty:
             why = f"with {free} of {entries} slots free"
+            kind = "cqt moved back" if 2 * step > entries else "a slot was published that was not filled"
             if empty:
                 why = f"over slot {empty[0]}, into which no command went since it passed there"
-            back = 2 * step > entries
+            elif step == free + 1 and (ring.told or step == 1):
+                why += ": the ring is filled to its last slot, so that cqt meets cqh, and the IOMMU takes it for empty"
+                kind = "the ring was filled to its last slot"
             self.violated(
                 f"{event.who}.cqt goes from {ring.tail} to {tail} at {exact(event.time)}, by {event.by}, {why}",
                 event.time,
                 event.time,
-                signature="cqt moved back" if back else "a slot was published that was not filled",
+                signature=kind,
             )
         ring.filled.difference_update(passed)
         ring.tail = tail
@@ -213,9 +249,21 @@ class CommandRing(Oracle):
             signature=how,
         )
 
+    def kernel_ended(self, event: KernelEnded) -> None:
+        self._off.clear()
+
     def ended(self, event: RunEnded) -> None:
         for ring in self._rings.values():
             self._never_came(ring)
+        for iommu, off in self._off.items():
+            if off.first is not None and iommu in self._in_service.iommus:
+                self.violated(
+                    f"{iommu}.cqt goes to {off.first.value} at {exact(off.first.time)}, by {off.first.by}, and no such "
+                    f"command is executed: {off.by} has turned the command queue off, at {exact(off.since)}",
+                    off.first.time,
+                    off.since,
+                    signature="the command queue of an IOMMU in service was turned off",
+                )
 
     def _never_came(self, ring: _Ring) -> None:
         for slot in list(ring.missed):

@@ -38,8 +38,8 @@ from cosim.units.run_end import AfterThreads
 
 Master = DmaMaster | RingMaster
 
-NOT_FOUND = "it was not taken into service; the kernel log says why"
-"""Why a device with traffic was not started that has no domain."""
+NOT_FOUND = "it was not taken into service"
+"""Why a device with traffic was not started that has no domain; of what kept it out the kernel log tells."""
 
 
 @dataclass

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from cosim.sim.operations import Store
 from cosim.spec.page import PAGE_LG2
 from cosim.spec.queues import FaultRecord, Iotinval
-from cosim.spec.register_map import CQT
+from cosim.spec.register_map import CQT, FQCSR, FQH, IPSR
+from cosim.spec.registers import Fqcsr, Interrupt
 from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
 from cosim.sw.driver.device import info_of
 from cosim.sw.driver.domain import DomainObject
@@ -18,6 +19,7 @@ from cosim.sw.driver.policies.pscid import Shared
 from cosim.sw.driver.policies.queue import ENTRY, FENCE
 from cosim.sw.driver.policies.queue_locked import LockedQueue
 from cosim.sw.driver.policies.tables_generic import Generic
+from cosim.sw.driver.queue_setup import CSR_BUSY_PS
 from cosim.sw.iommu_ops import Gather, MapResult
 from cosim.sw.kernel.barriers import dma_wmb
 
@@ -201,6 +203,49 @@ class ReadsLate(PrintsAndClears):
         if address > await iommu.faults.base.load():
             await super().report(driver, iommu, address - FaultRecord.SIZE)
         await super().report(driver, iommu, address)
+
+
+@dataclass(frozen=True)
+class TurnsOff(PrintsAndClears):
+    """Wrong: the fault queue is off once it was served."""
+
+    async def fltq_process(self, driver: Any, iommu: Any) -> None:
+        await super().fltq_process(driver, iommu)
+        await iommu.write(FQCSR, 0)
+
+
+@dataclass(frozen=True)
+class TurnsOffAndOn(TurnsOff):
+    """Right, where no fault comes meanwhile: the queue is reset whenever it was served."""
+
+    async def fltq_process(self, driver: Any, iommu: Any) -> None:
+        await super().fltq_process(driver, iommu)
+        busy = Fqcsr.busy.mask
+        await (await iommu.polling(FQCSR, busy, busy, CSR_BUSY_PS, sleep=True))
+        await iommu.faults.head.store(0)
+        await iommu.faults.tail.store(0)
+        await iommu.write(FQH, 0)
+        await iommu.write(FQCSR, Fqcsr.of(fqen=1, fie=1))
+
+
+@dataclass(frozen=True)
+class NeverAcknowledges(PrintsAndClears):
+    """Wrong: the bit of the fault queue's interrupt stays set."""
+
+    async def fltq_process(self, driver: Any, iommu: Any) -> None:
+        entries = await iommu.faults.entries.load()
+        _, count = await self.produced(iommu, entries)
+        head = await iommu.faults.head.fetch_add(count) + count
+        await iommu.write(FQH, head % entries)
+
+
+@dataclass(frozen=True)
+class AcknowledgesLast(NeverAcknowledges):
+    """Wrong in another way, since a record may come before: the bit is cleared at the end."""
+
+    async def fltq_process(self, driver: Any, iommu: Any) -> None:
+        await super().fltq_process(driver, iommu)
+        await iommu.write(IPSR, Interrupt.FQ.pending)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from cosim.events import (
     FaultRecorded,
     FellAsleep,
     InterruptRaised,
+    KernelEnded,
     LoadSeen,
     QueueFailed,
     RegisterWritten,
@@ -21,8 +22,8 @@ from cosim.events import (
 )
 from cosim.oracles import Bounds, CommandRing, FaultRing
 from cosim.sim.operations import MmioWrite
-from cosim.spec.register_map import CQB, CQCSR, CQT, FQB, FQCSR, FQH, IPSR
-from cosim.spec.registers import Cqcsr, Fqcsr, Interrupt, QueueBase
+from cosim.spec.register_map import CQB, CQCSR, CQT, DDTP, FQB, FQCSR, FQH, IPSR
+from cosim.spec.registers import Cqcsr, Fqcsr, Interrupt, IommuMode, QueueBase
 from cosim.units.quantities import US
 from tests.oracles.judging import Held, Small, judged
 
@@ -68,8 +69,11 @@ def done(slot: int) -> CommandPassed:
         ((sent(0), sent(1), rung(2), done(0), sent(2), sent(3), rung(0)), ""),
         (
             (sent(0), sent(1), rung(2), done(0), sent(2), sent(3), sent(0), rung(1)),
-            "cqt moved back",
+            "the ring was filled to its last slot",
         ),
+        ((rung(1), rung(2), rung(3), rung(0)), "the ring was filled to its last slot"),
+        ((rung(3), done(0), done(1), rung(2)), "cqt moved back"),
+        ((*(sent(slot) for slot in range(4)), rung(3), rung(1)), "a slot was published that was not filled"),
         ((sent(0), rung(1), OFF, done(0), ON, sent(0), sent(1), sent(2), rung(3)), ""),
         ((sent(0), sent(1), rung(2), rung(1)), "cqt moved back"),
         ((sent(0), rung(1), rung(2)), "a slot was published that was not filled"),
@@ -91,6 +95,31 @@ def test_the_ring_is_used_in_order(events: tuple[object, ...], found: str):
     assert [each.signature.removeprefix("command-ring: ") for each in judged(CommandRing, RING, *events)] == [
         each for each in (found,) if each
     ]
+
+
+LED = RegisterWritten(6, "iommu0", DDTP.offset, 8, IommuMode.LVL1, "cpu0.boot")
+BARE = replace(LED, value=IommuMode.BARE)
+TURNED_OFF = ["command-ring: the command queue of an IOMMU in service was turned off"]
+
+
+@pytest.mark.parametrize(
+    ("events", "found"),
+    [
+        ((ON, LED, sent(0), rung(1), done(0), OFF, sent(1), rung(2)), TURNED_OFF),
+        ((ON, LED, OFF, OFF, sent(0), rung(1), sent(1), rung(2)), TURNED_OFF),
+        ((ON, LED, OFF), []),
+        ((ON, LED, OFF, rung(0)), []),
+        ((ON, LED, OFF, sent(0), rung(1), ON), []),
+        ((ON, LED, OFF, sent(0), rung(1), BARE), []),
+        ((ON, LED, OFF, sent(0), rung(1), KernelEnded(95)), []),
+        ((ON, LED, BARE, OFF, sent(0), rung(1)), []),
+        ((LED, OFF, sent(0), rung(1)), []),
+    ],
+)
+def test_commands_for_a_queue_that_was_turned_off_and_stays_off_are_told(
+    events: tuple[object, ...], found: list[str]
+) -> None:
+    assert [each.signature for each in judged(CommandRing, RING, *events, RunEnded(200))] == found
 
 
 EARLY = "a command was fetched before it was in its slot"

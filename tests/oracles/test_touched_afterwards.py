@@ -82,17 +82,17 @@ def test_a_buffer_of_many_pages_is_one() -> None:
 
 def test_it_is_told_in_a_sentence() -> None:
     assert seen({"unmapped": 34, "touched": 0, "unflushed": 0}) == (
-        "0 of 34 unmapped buffers were touched by a device afterwards: stale translations could not be seen"
+        "0 of 34 unmapped buffers were touched by a device afterwards: no device could show a stale translation"
     )
     assert seen({"unmapped": 34, "touched": 34, "unflushed": 0}) == (
         "34 of 34 unmapped buffers were touched by a device afterwards"
     )
     assert seen({"unmapped": 1, "touched": 0, "unflushed": 2}) == (
-        "0 of 1 unmapped buffer was touched by a device afterwards, and 2 more waited for a flush at the end: stale "
-        "translations could not be seen"
+        "0 of 1 unmapped buffer was touched by a device afterwards, and 2 more waited for a flush at the end: no "
+        "device could show a stale translation"
     )
     assert seen({"unmapped": 0, "touched": 0, "unflushed": 5}) == (
-        "no flush has ended for any of 5 unmapped buffers: stale translations could not be seen"
+        "no flush has ended for any of 5 unmapped buffers: no device could show a stale translation"
     )
     assert not seen({"unmapped": 0, "touched": 0, "unflushed": 0})
     assert not seen({})

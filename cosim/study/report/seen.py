@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-BLIND = "stale translations could not be seen"
+BLIND = "no device could show a stale translation"
 
 
 def seen(counts: Mapping[str, int]) -> str:

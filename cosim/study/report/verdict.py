@@ -23,6 +23,9 @@ def headline(result: Result, page: Page) -> list[Text]:
     return words(result.limit, page, "bold")
 
 
+EMPTY = "every command queue was empty in the measured window: whoever waits for room in one (cq_full) has lost count"
+
+
 def outcome(result: Result, page: Page) -> list[Text]:
     """Whether it went right, why not, and how to see it again; what was measured, and what not."""
     schedule = f", schedule {','.join(result.schedule)}" if result.schedule else ""
@@ -46,6 +49,8 @@ def outcome(result: Result, page: Page) -> list[Text]:
     for name, call in list(result.unfinished.items())[:SHOWN_UNFINISHED]:
         lines += words(f"{name} has not returned for {_time(call.age_ps)}", page, "yellow", "  ? ", "    ")
         lines += parts_of(call.age_ps, call.parts, None, page, "    ")
+    if _waits_in_vain(result):
+        lines += words(EMPTY, page, "yellow", "  ? ", "    ")
     if len(result.unfinished) > SHOWN_UNFINISHED:
         lines.append(Text(f"  and {len(result.unfinished) - SHOWN_UNFINISHED} more calls", "yellow"))
     for name, why in list(result.inactive.items())[:SHOWN_INACTIVE]:
@@ -60,6 +65,13 @@ def outcome(result: Result, page: Page) -> list[Text]:
     if result.replay and (result.violations or result.failures):
         lines.append(Text(f"  replay: {result.replay}"))
     return [*lines, *words(_window(result), page, "dim")]
+
+
+def _waits_in_vain(result: Result) -> bool:
+    """Whether a call that has not returned waits for room in a command queue, and all of them were empty meanwhile."""
+    depths = [depth for name, depth in result.scalars.items() if name.endswith(".cq.depth_ps")]
+    waiting = any("cq_full" in call.parts for call in result.unfinished.values())
+    return waiting and bool(depths) and not any(depths)
 
 
 def _violations(result: Result, page: Page) -> list[Text]:

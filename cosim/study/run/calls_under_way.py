@@ -39,6 +39,11 @@ class CallsUnderWay:
         """Whoever has begun a call so far."""
         return frozenset(self._calls)
 
+    @property
+    def in_a_call(self) -> frozenset[str]:
+        """Whoever is in a call."""
+        return frozenset(who for who, calls in self._calls.items() if calls)
+
     def unfinished(self, clocks: Mapping[str, Instant], longest: Callable[[str], int]) -> dict[str, Unfinished]:
         """The outermost call of each thread, if it takes longer than the `longest` of its name, sorted by name.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cosim.study.run.expect import Findings, failures_of
+from cosim.study.run.kernel_lines import LogLine
 from cosim.study.run.latency import Latency
 from cosim.study.run.measure import Meter
 from cosim.study.run.named import Named
@@ -14,7 +16,7 @@ from cosim.study.run.overloaded import overloaded, without_intervals
 from cosim.study.run.result import Outcome
 from cosim.study.run.stop import Stop
 from cosim.sw.kernel.page_allocator import Allocation
-from cosim.system.system import System
+from cosim.system.system import NOT_FOUND, System
 from cosim.units.quantities import format_time
 from cosim.units.run_end import AfterThreads
 
@@ -66,12 +68,12 @@ def judge(system: System, meter: Meter, stop: Stop, *, whole: bool) -> Judged:
         unsaid=tuple(meter.log.unsaid),
         unfinished=system.unfinished() if system.booted else {},
         failed_rounds=meter.rounds.counts,
-        not_started=system.not_started(),
+        not_started=_not_started(system, meter),
     )
     failures = failures_of(topology.expect, found)
-    refused = [f"{path} was not taken into service; the kernel log says why" for path in system.refused]
-    failures = [*refused, *(f"could not be prepared: {text}" for text in system.unprepared), *failures]
-    if late := _late(system) if not stop.asked else "":
+    out_of_service = [f"{path} {refused(meter.log.kept, path)}" for path in system.refused]
+    failures = [*out_of_service, *(f"could not be prepared: {text}" for text in system.unprepared), *failures]
+    if late := _late(system, meter) if not stop.asked else "":
         failures.insert(0, late)
     if not meter.window and not stop.asked:
         failures.insert(0, f"nothing was measured: {_why_nothing(meter, system)}")
@@ -106,12 +108,29 @@ def _numbers(
     }
 
 
-def _late(system: System) -> str:
+def refused(lines: Iterable[LogLine], path: str) -> str:
+    """That a part is not in service, with the first error in the kernel log that names it."""
+    named = re.compile(rf"{re.escape(path)}(?![\w-])")
+    errors = (line for line in lines if line.level in ("error", "oops") and named.search(f"{line.who}: {line.text}"))
+    line = next(errors, None)
+    said = f": {line.text.removeprefix(f'{path}: ')}" if line else " why"
+    return f"was not taken into service; the kernel log says{said}"
+
+
+def _not_started(system: System, meter: Meter) -> dict[str, str]:
+    devices = system.not_started().items()
+    return {path: f"it {refused(meter.log.kept, path)}" if why == NOT_FOUND else why for path, why in devices}
+
+
+def _late(system: System, meter: Meter) -> str:
     """If the run was to end with its threads and has not: which of them were still there."""
     run = system.topology.run
     if not isinstance(run.until, AfterThreads) or not system.booted or system.threads_ended_ps is not None:
         return ""
-    return f"{', '.join(system.running)} had not ended {format_time(run.limit)} after the origin; raise run.limit"
+    going_on = f"{', '.join(system.running)} had not ended {format_time(run.limit)} after the origin"
+    if any(caller in system.running for caller in meter.calls.in_a_call):
+        return f"{going_on}; raise run.limit if what they are in gets on"
+    return f"{going_on}; raise run.limit"
 
 
 def _why_nothing(meter: Meter, system: System) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from enum import Enum, auto
-from typing import Any
+from typing import Any, TypeVar
 
+from cosim.events import InterruptServed
 from cosim.sim.footprints import Footprint
 from cosim.sim.operations import Body, MaskInterrupt, OnInterrupt
 from cosim.sw.kernel.objects import Object, Ordering, cell
@@ -26,6 +27,7 @@ class IrqReturn(Enum):
     WAKE_THREAD = auto()
 
 
+T = TypeVar("T")
 HardHandler = Callable[[], Coroutine[Any, Any, IrqReturn]]
 
 URGENT = 1
@@ -93,6 +95,7 @@ class IrqLines:
         self._pages = pages
         self._lines: dict[tuple[str, int], IrqLine] = {}
         self._left: list[IrqAction] = []
+        self._served = kernel.sim.probe(InterruptServed)
 
     def roots(self) -> list[int]:
         """The objects that it holds by themselves; takes no time."""
@@ -124,11 +127,26 @@ class IrqLines:
             self._lines[cpu, vector] = line
         taken = {action.bit for action in line.actions}
         bit = next(1 << number for number in range(64) if 1 << number not in taken)
-        action = IrqAction(state, line, bit, hard, thread)
+        called = f"irq{vector}-{name}"
+        serving = self._telling(thread, f"{cpu}.{called}")
+        action = IrqAction(state, line, bit, self._telling(hard, f"{cpu}.irq{vector}"), serving)
         line.actions = (*line.actions, action)
-        await kernel.spawn(f"irq{vector}-{name}", self._serve(action), cpu, priority=URGENT)
+        await kernel.spawn(called, self._serve(action), cpu, priority=URGENT)
         await state.ready.wait_until(bool, spin=False, part="sleep")
         return action
+
+    def _telling(self, handle: Callable[[], Coroutine[Any, Any, T]], who: str) -> Callable[[], Coroutine[Any, Any, T]]:
+        """`handle`, and that it has come to its end."""
+        sim = self._kernel.sim
+
+        async def told() -> T:
+            began = sim.now
+            answer = await handle()
+            if self._served:
+                self._served(InterruptServed(sim.now, who, began))
+            return answer
+
+        return told
 
     async def free(self, action: IrqAction) -> None:
         """free_irq: take the handler off its line; on return neither handler nor thread runs any more."""

@@ -29,6 +29,7 @@ class KernelOptions(Options):
     hot_pages: int = Field(default=512, ge=0)
     """Freed pages that a node keeps for the next allocations, last in, first out."""
     fail_allocations: tuple[PositiveCount, ...] = ()
-    """Which allocations of pages and objects fail, counted from 1 after boot."""
+    """Which allocations of pages and objects fail, counted from 1 after boot: `number` in a trace (`-t run.jsonl
+    --trace-event '*Allocated'`)."""
     housekeeping: str = ""
     """The CPU that runs the kernel's own threads; the last one, if empty."""

@@ -107,6 +107,7 @@ class PageAllocator:
         self._slab_word = kernel.static(WORD)
         self._asked = 0
         self._failing: frozenset[int] = frozenset()
+        self._numbered = False
         for node, buddies in self._nodes.items():
             buddies.add([region for region in regions if region.node == node])
 
@@ -119,8 +120,8 @@ class PageAllocator:
 
         `node` None is the node of the calling CPU. Raises KernelError ENOMEM.
         """
-        await self._may_fail(f"order {order}, for {purpose}")
-        address, _ = await self._alloc(order, node, purpose, place)
+        number = await self._may_fail(f"order {order}, for {purpose}")
+        address, _ = await self._alloc(order, node, purpose, number, place)
         if zero:
             await StoreBlock(address, (0,) * ((PAGE << order) // WORD))
         return address
@@ -129,9 +130,12 @@ class PageAllocator:
         """Refuse the allocations with these numbers, counted from 1 from here on; takes no time."""
         self._asked = 0
         self._failing = frozenset(numbers)
+        self._numbered = True
 
-    async def _may_fail(self, what: str) -> None:
+    async def _may_fail(self, what: str) -> int:
+        """The number of an allocation, as `fail` takes it; 0 before that was called. KernelError ENOMEM."""
         self._asked += 1
+        number = self._asked if self._numbered else 0
         failing, sim = self._asked in self._failing, self._kernel.sim
         if sim.exploring:
             failing |= sim.actions.pick(f"{(await self._kernel.context()).thread}.alloc", 2) == 1
@@ -139,8 +143,11 @@ class PageAllocator:
             thread = (await self._kernel.context()).thread
             self._kernel.log("warning", f"page allocation failure: {what} (number {self._asked}, as asked)", thread)
             raise KernelError(errno.ENOMEM, f"no memory ({what})")
+        return number
 
-    async def _alloc(self, order: int, node: int | None, purpose: str, place: str = "") -> tuple[int, Allocation]:
+    async def _alloc(
+        self, order: int, node: int | None, purpose: str, number: int = 0, place: str = ""
+    ) -> tuple[int, Allocation]:
         kernel = self._kernel
         context = await kernel.context()
         wanted = kernel.node_of(context.cpu) if node is None else node
@@ -157,7 +164,7 @@ class PageAllocator:
                     self._tell_given_out(found)
                     if self._page_allocated:
                         self._page_allocated(
-                            PageAllocated(kernel.sim.now, context.thread, address, size, candidate, purpose)
+                            PageAllocated(kernel.sim.now, context.thread, address, size, candidate, purpose, number)
                         )
                     return address, found
         kernel.log("warning", f"page allocation failure: order {order}, for {purpose}", context.thread)
@@ -214,7 +221,7 @@ class PageAllocator:
         fitting = next((limit for limit in SIZE_CLASSES if limit >= size), None)
         if fitting is None:
             return await self.alloc((-(-size // PAGE) - 1).bit_length(), zero=zero, purpose=purpose, place=place)
-        await self._may_fail(f"{size} bytes, for {purpose}")
+        number = await self._may_fail(f"{size} bytes, for {purpose}")
         kernel = self._kernel
         context = await kernel.context()
         await Work(kernel.options.kmalloc_cost)
@@ -231,7 +238,7 @@ class PageAllocator:
         self._tell_given_out(found)
         if self._object_allocated:
             now, who = kernel.sim.now, context.thread
-            self._object_allocated(ObjectAllocated(now, who, context.cpu, address, fitting, purpose, fields))
+            self._object_allocated(ObjectAllocated(now, who, context.cpu, address, fitting, purpose, fields, number))
         if zero:
             await StoreBlock(address, (0,) * (fitting // WORD))
         return address

@@ -13,6 +13,8 @@ import pytest
 import cosim
 from cosim.events import BootDone, WalkDone
 from cosim.study.report.report import print_report
+from cosim.study.run.judged import refused
+from cosim.study.run.kernel_lines import LogLine
 from cosim.study.run.run import Point, UnderWay, run
 from cosim.study.run.stop import Stop
 
@@ -266,4 +268,19 @@ def test_what_is_given_up_when_a_run_is_over_is_no_event_of_it():
 def test_an_iommu_that_boot_cannot_take_into_service_fails_the_run(tiny):
     without = cosim.run(tiny, set={"dram0.size": "72 KiB"})
     assert without.outcome == "failed"
-    assert "iommu0 was not taken into service; the kernel log says why" in without.failures
+    says = "the kernel log says: probe failed: -ENOMEM: no page for queue"
+    assert f"iommu0 was not taken into service; {says}" in without.failures
+
+
+def test_of_a_part_that_is_not_in_service_the_first_error_that_names_it_is_quoted():
+    """The IOMMU may have named itself in what it says, or another part it; iommu10 is another one."""
+    lines = [
+        LogLine(1, "iommu1", "warning", "a hint"),
+        LogLine(2, "kernel", "error", "iommu10: no queue"),
+        LogLine(3, "kernel", "error", "iommu1: no queue"),
+        LogLine(4, "iommu1", "error", "probe failed"),
+    ]
+    says = "was not taken into service; the kernel log says"
+    assert refused(lines, "iommu1") == f"{says}: no queue"
+    assert refused(lines[3:], "iommu1") == f"{says}: probe failed"
+    assert refused(lines[:2], "iommu1") == f"{says} why"

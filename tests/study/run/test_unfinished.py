@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from cosim.sim.operations import Body, Oops, Sleep, Work
 from cosim.study.report.report import print_report
 from cosim.study.run.calls_under_way import Unfinished
 from cosim.study.run.measure import Meter
+from cosim.study.run.named import Named
 from cosim.study.run.result import Result
 from cosim.sw.kernel.locks import SpinLock
 from cosim.system.build import build
@@ -59,6 +61,26 @@ def test_a_call_that_waits_longer_than_any_has_is_named_with_what_it_has_spent_i
     print_report(result, report)
     assert "  ? cpu0.map-unmap.unmap has not returned for 1.8" in report.getvalue()
     assert "\n    = fence 1.8" in report.getvalue()
+
+
+def test_a_run_whose_threads_are_in_a_call_at_its_limit_is_longer_only_if_that_gets_on(run):
+    thread = {"on": "cpu0", "does": "map-unmap", "domain": "nic0", "count": 1, "start": "160 us"}
+    result = run(set={"threads": [thread], "run": {"until": "threads + 1 us", "limit": "300 us"}})
+    late = "cpu0.map-unmap had not ended 300 us after the origin; raise run.limit if what they are in gets on"
+    assert result.failures == (late,)
+
+
+@pytest.mark.parametrize("part", ["cq_full", "fence"])
+@pytest.mark.parametrize("depth_ps", [0, 1])
+def test_room_that_is_waited_for_though_the_queue_is_empty_is_told(run, part, depth_ps):
+    result = run(until="200 us")
+    depths = {name: depth_ps for name in result.scalars if name.endswith(".cq.depth_ps")}
+    assert set(depths) == {"iommu0.cq.depth_ps"}
+    waits = {"cpu0.map-unmap.unmap": Unfinished(1 * MS, {part: 1 * MS})}
+    report = io.StringIO()
+    print_report(replace(result, unfinished=waits, scalars=Named({**result.scalars, **depths})), report)
+    told = "  ? every command queue was empty in the measured window" in report.getvalue()
+    assert told is (part == "cq_full" and not depth_ps)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cosim.events import InterruptServed
 from cosim.sim.operations import Oops, Sleep, Work
 from cosim.sw.kernel.irq import RUN, IrqReturn
 from cosim.units.quantities import MS, US, S
@@ -45,6 +46,22 @@ class Source:
         self.set(False)
         self.served += 1
         self.inside -= 1
+
+
+def test_it_is_told_when_a_handler_and_its_thread_have_done_their_work() -> None:
+    machine = Machine()
+    source = Source(machine)
+    told: list[tuple[str, int]] = []
+    machine.sim.probe(InterruptServed).watch(lambda event: told.append((event.who, event.time - event.began)))
+
+    async def body() -> None:
+        await machine.kernel.irq.request("cpu0", VECTOR, "iommu", source.handle, source.serve)
+        source.set(True)
+        await Sleep(1 * MS)
+
+    machine.run(body())
+    assert [who for who, _ in told] == ["cpu0.irq17", "cpu0.irq17-iommu"]
+    assert told[0][1] < source.takes <= told[1][1]
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -360,31 +360,6 @@ def test_allocating_takes_the_time_that_the_options_say() -> None:
     assert duration(page_cost="400 ns") - duration(page_cost="100 ns") == 300_000
 
 
-def test_the_allocations_that_the_options_name_fail_and_no_others() -> None:
-    machine = Machine(options=KernelOptions(fail_allocations=(2, 3)))
-    pages = machine.kernel.pages
-
-    async def body() -> list[str]:
-        await pages.new(Small)
-        await pages.new(Small)
-        machine.kernel.booted()
-        done = []
-        for _ in range(2):
-            for allocate in (pages.alloc(purpose="table"), pages.new(Small)):
-                try:
-                    await allocate
-                    done.append("")
-                except KernelError as error:
-                    done.append(error.name)
-        return done
-
-    assert machine.run(body()) == ["", "ENOMEM", "ENOMEM", ""]
-    assert [line.split("failure: ")[1] for line in machine.log] == [
-        "24 bytes, for Small (number 2, as asked)",
-        "order 0, for table (number 3, as asked)",
-    ]
-
-
 def test_stores_before_a_free_have_taken_hold_when_the_page_is_poisoned() -> None:
     """A store still in the buffer would otherwise be taken for one to freed memory."""
     machine = Machine(model="rvwmo")
