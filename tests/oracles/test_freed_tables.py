@@ -44,6 +44,8 @@ def freed(time: int, unlinked: int, iova: int = IOVA, size: int = LARGE) -> Tabl
         (Iotinval.vma(pscid=7, addr=IOVA, pages_lg2=18, nl=1), []),
         (Iotinval.vma(pscid=8, addr=IOVA, nl=1), NEVER),
         (Iotinval.vma(addr=IOVA, nl=1), []),
+        (Iotinval.vma(pscid=7, gscid=3), NEVER),
+        (Iotinval.gvma(gscid=3), NEVER),
     ],
     ids=[
         "PSCID",
@@ -57,6 +59,8 @@ def freed(time: int, unlinked: int, iova: int = IOVA, size: int = LARGE) -> Tabl
         "range",
         "another's",
         "any",
+        "a virtual machine's",
+        "a second stage's",
     ],
 )
 def test_the_way_to_a_table_is_forgotten_by_what_names_more_than_leaves(command: Command, kinds: list[str]) -> None:

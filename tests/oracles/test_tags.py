@@ -188,6 +188,20 @@ def test_a_large_entry_is_right_if_any_page_of_it_is_mapped_so(address: int, kin
 
 
 @pytest.mark.parametrize(
+    ("iova", "kinds"),
+    [(0x1F_F000, []), (0x20_0000, ["an entry that its owner does not map"])],
+    ids=["its last page", "the page behind it"],
+)
+@pytest.mark.parametrize("far", [0x1000, 600 * 0x1000], ids=["few", "many"])
+def test_a_large_entry_is_not_right_by_a_page_that_is_none_of_its_own(iova: int, kinds: list[str], far: int) -> None:
+    """Whether its owner maps fewer pages than the entry has, or more; all of them lead as far up."""
+    ranges = ((iova, 0x1000), (0x4000_0000, far))
+    mapped = [replace(event, iova=at, size=size, address=at + 0x8000_0000) for at, size in ranges for event in MAP]  # type: ignore[type-var]
+    entry = CacheFilled(30, "iommu0.iotlb", (-1, 7, 21, 0), False, 0x8000_0000)
+    assert found(IotlbEntries, ATTACH, *named(1, 7), *mapped, entry) == kinds
+
+
+@pytest.mark.parametrize(
     ("tag", "address", "kinds"),
     [
         ((-1, 9, 12, 1), 0x8000_0000, NOBODY),

@@ -29,6 +29,7 @@ FULL = QueueFailed(10, "iommu0", "fq", "fqof", 0)
 DONE = CommandExecuted(20, "iommu0", 3, (2, 0), "iofence")
 KNOWN = InterruptRaised(30, "iommu0", "fip", 1, False)
 CLEARED = RegisterWritten(40, "iommu0", FQCSR.offset, 4, Fqcsr.of(fqof=1), "cpu0.t")
+AGAIN = ["unrecovered-error: cmd_ill was cleared and comes again"]
 STANDS = ["unrecovered-error: fqcsr.fqof is never cleared"]
 
 
@@ -37,7 +38,11 @@ STANDS = ["unrecovered-error: fqcsr.fqof is never cleared"]
     [
         ((ILL,), []),
         ((ILL, DONE, ILL), []),
-        ((ILL, ILL, ILL), ["unrecovered-error: cmd_ill was cleared and comes again"]),
+        ((ILL, replace(DONE, who="iommu1"), ILL), AGAIN),
+        ((ILL, replace(ILL, who="iommu1")), []),
+        ((ILL, replace(ILL, index=4)), []),
+        ((ILL, replace(ILL, bit="cqmf")), []),
+        ((ILL, ILL, ILL), AGAIN),
         ((FULL, KNOWN, RunEnded(100)), []),
         ((FULL, replace(KNOWN, time=300), RunEnded(500)), []),
         ((FULL, replace(KNOWN, time=299), RunEnded(500)), STANDS),

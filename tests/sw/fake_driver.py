@@ -33,6 +33,7 @@ class FakeDriver:
     """A small thing that keeps the contract of `IommuDriver`.
 
     `refuses` names the (domain, device) pairs whose attach fails, and the (domain, IOVA) pairs whose map does.
+    It can defer flushes if it is `deferring`.
     """
 
     def __init__(self, kernel: Kernel, *, has_blocked: bool = True, attach_ps: int = 1_000_000) -> None:
@@ -45,11 +46,12 @@ class FakeDriver:
         self.tables: dict[str, dict[int, tuple[int, int]]] = {}
         self.permitted: dict[tuple[str, int], Prot] = {}
         self.forwarded: list[tuple[int, int]] = []
+        self.deferring = False
         self.under_way = 0
         self.most_attaching = 0
 
     def capable(self, what: str) -> bool:
-        return False
+        return self.deferring and what == "deferred_flush"
 
     async def probe_iommu(self, hardware: Hardware) -> Object:
         return await self.kernel.pages.new(FakeIommu)

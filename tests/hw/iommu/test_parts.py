@@ -10,10 +10,12 @@ import pytest
 
 import cosim.hw.iommu
 from cosim.config.problems import TopologyError
+from cosim.hw.iommu.command_defects import KeepsContexts
 from cosim.hw.iommu.commands import CommandQueue
 from cosim.hw.iommu.fault_buffer import FaultBuffer
 from cosim.hw.iommu.options import DefectOptions, IommuOptions, Latitude, LatitudeOptions
 from cosim.hw.iommu.parts import DEFECTS, LATITUDE, Parts, parts_of, shadowed
+from cosim.hw.iommu.translate.overtaking import FillsStale
 from cosim.hw.iommu.translate.resolve import CachesInvalid
 
 FOLDER = Path(next(iter(cosim.hw.iommu.__path__)))
@@ -62,6 +64,13 @@ def test_of_two_that_are_for_one_part_the_earlier_is_shadowed_by_the_later() -> 
     }
     apart = options(defects={"stale_fill": True, "early_fence": True}, latitude={"out_of_order": "on", "evict": "on"})
     assert not dict(shadowed(apart))
+
+
+def test_of_two_that_are_for_one_part_the_later_has_effect() -> None:
+    both = options(defects={"stale_fill": True}, latitude={"walk_across_invalidation": "on"})
+    assert parts_of(both).overtaking is FillsStale
+    both = options(defects={"lose_invalidation": 1, "keep_context": True})
+    assert parts_of(both).commanded is KeepsContexts
 
 
 def test_a_topology_that_sets_both_is_refused_at_the_one_without_effect() -> None:

@@ -43,3 +43,19 @@ def test_what_is_zeroed_by_the_page_has_the_states_of_what_is_zeroed_by_the_word
         memory.write_block(0, (0,) * (size // 8))
     assert list(memory.states(0, 8, ANCIENT)) == [(20, 0), (10, 0), (ANCIENT, 7)]
     assert list(memory.states(8, 8, ANCIENT)) == [(ANCIENT, 0)], "nobody could tell one from another"
+
+
+@pytest.mark.parametrize("start", [0, 4])
+def test_what_is_changed_as_if_it_had_always_been_so_has_no_past_in_any_of_its_words(start: int) -> None:
+    """Words that the change reaches in part are such, and those beside them keep their past."""
+    sim = Sim(executor=StillExecutor)
+    memory = Memory(sim, "dram0", MemoryOptions(kind="memory", base=0, size="1 MiB"))
+    memory.remember(1000)
+    sim.now = 10
+    memory.write_block(0, (1, 1, 1, 1))
+    sim.now = 20
+    memory.poke(start, 16, 0)
+    touched = 3 if start else 2
+    for word in range(4):
+        past = [began for began, _ in memory.states(8 * word, 8, ANCIENT)]
+        assert past == ([ANCIENT] if word < touched else [10, ANCIENT])

@@ -73,3 +73,17 @@ def test_who_watches_a_page_is_called_with_whichever_word_of_it_changes(memory: 
     assert not seen
     assert not memory._watchers
     assert not memory._watching.pages
+
+
+def test_when_one_of_two_watchers_of_a_page_stops_the_other_is_told_of_all_as_before(memory: Memory) -> None:
+    """Also of a word that is first written then."""
+    seen: list[int] = []
+    memory.write(BASE, 8, 1)
+    stop = memory.watch_page(BASE, lambda place: None)
+    other = memory.watch_page(BASE, lambda place: seen.append(place - BASE))
+    stop()
+    for place in (BASE, BASE + 8):
+        memory.write(place, 8, 2)
+    assert seen == [0, 8]
+    other()
+    assert not memory._watching.pages

@@ -342,6 +342,24 @@ def test_a_gap_in_what_is_gathered_flushes_early_until_7_1_gathers_it_as_well(va
 
 
 @VARIANTS
+def test_what_is_gathered_after_a_flush_is_flushed_as_if_nothing_had_been_before(variant: str) -> None:
+    """A page of 2 MiB after one of 4 KiB: 7.2 counts in 2 MiB then."""
+    machine = Machine(variant)
+    domain = machine.boot()
+
+    async def one_after_the_other() -> None:
+        gather = Gather()
+        for iova, size in ((IOVA, PAGE), (IOVA + HUGE, HUGE)):
+            await iommu_map(machine.driver, domain, iova, DRAM, size, BOTH)
+            await iommu_unmap_fast(machine.driver, domain, iova, size, gather)
+            await machine.driver.iotlb_sync(domain, gather)
+
+    machine.run(one_after_the_other())
+    second = page(IOVA + HUGE) if variant == "latest" else vma(1)
+    assert machine.trace() == [page(IOVA), *fence(variant), second, *fence(variant)]
+
+
+@VARIANTS
 def test_two_iommus_get_the_commands_before_either_is_waited_for(variant: str) -> None:
     """All commands first, then the fences, one IOMMU after the other."""
     machine = Machine(variant, iommus=2)

@@ -7,7 +7,8 @@ import pytest
 from cosim.events import TableFreed
 from cosim.sim.operations import Store
 from cosim.spec.pagetable import PAGE_LG2, Pte
-from cosim.spec.translation import Fsc, IosatpMode
+from cosim.spec.translation import Fsc, IosatpMode, Tc
+from cosim.sw.driver.device_context import DeviceContext, DeviceContextWatch
 from cosim.sw.driver.tables_watch import TableWatch
 from cosim.units.quantities import GIB, MIB
 from tests.sw.driver.machine import Machine
@@ -140,6 +141,25 @@ def test_what_is_no_table_is_not_followed() -> None:
     tables.put(0, 3, None)
     tables.free(0)
     assert tables.seen() == [(0, 0, 1 << 64, -1)]
+
+
+@pytest.mark.parametrize("valid", [False, True])
+def test_the_tables_of_a_context_are_followed_from_when_it_is_valid(valid: bool) -> None:
+    """The one that it has then, and the one that it is switched to; the one that it had before is none of them."""
+    tables = Tables(3, follow=False)
+    watch, context = DeviceContextWatch(tables.machine.kernel), DeviceContext(tables.machine.kernel.static(64))
+    watch.found("iommu0", 1, context)
+
+    async def body() -> None:
+        for number, page in enumerate(tables.pages):
+            await context.fsc.store(Fsc.of(mode=IosatpMode.SV39, ppn=page >> PAGE_LG2))
+            if number == 1:
+                await context.tc.store(Tc.of(v=int(valid)))
+
+    tables.machine.run(body())
+    for page in range(3):
+        tables.free(page)
+    assert [(each.root, each.address) for each in tables.told] == [(page, page) for page in tables.pages[1:] * valid]
 
 
 def test_nothing_is_followed_for_nobody() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.sim.loaded import Loaded, at_of
-from cosim.sim.operations import Oops, Work
+from cosim.sim.operations import Load, Oops, Store, Work
 from cosim.sw.kernel.lists import LIST_POISON2, ListHead
 from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import LOWEST_VALID, Object, Ordering, cell, embed
@@ -272,6 +274,29 @@ def test_each_step_along_a_list_and_what_is_read_of_an_entry_depend_on_the_point
     for address in (entry.number.address, onward.send(None).address):
         assert (isinstance(address, Loaded), at_of(address)) == ((True, 77) if dependent else (False, -1))
     onward.close()
+
+
+@pytest.mark.parametrize(
+    ("verb", "options", "release"),
+    [("add_rcu", {}, True), ("add_tail_rcu", {}, True), ("add_rcu", {"release": False}, False)],
+    ids=["first", "last", "first, not released"],
+)
+def test_readers_find_an_entry_by_a_release_store_once_it_leads_on(
+    verb: str, options: dict[str, bool], release: bool
+) -> None:
+    head, first, last, entry = (ListHead(0x1000 * n) for n in (2, 3, 4, 5))
+    memory = {0x2000: 0x3000, 0x2008: 0x4000, 0x4000: 0x2000}
+    stores: list[tuple[int, int, bool]] = []
+    routine, answer = getattr(head, verb)(entry, **options), None
+    with suppress(StopIteration):
+        while op := routine.send(answer):
+            answer = Loaded(memory[int(op.address)], 0) if isinstance(op, Load) else None
+            if isinstance(op, Store):
+                stores.append((int(op.address), int(op.value), op.release))
+    before, after = (last, head) if "tail" in verb else (head, first)
+    published = (int(before.next.address), 0x5000, release)
+    assert sorted(stores[:2]) == [(0x5000, int(after.address), False), (0x5008, int(before.address), False)]
+    assert sorted(stores[2:]) == sorted([published, (int(after.prev.address), 0x5000, False)])
 
 
 def test_a_reader_on_a_deleted_entry_still_finds_the_rest_of_the_list() -> None:

@@ -11,6 +11,7 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 from cosim.isa.instruction import Instruction
 from cosim.object.link import Region
 from cosim.sim.loaded import Loaded as LoadedValue
+from cosim.sim.loaded import at_of
 from cosim.sim.operations import Op, Store
 from cosim.spec.pagetable import PAGE
 from cosim.spec.register_map import CQH, FCTL
@@ -94,6 +95,16 @@ def test_an_address_that_was_loaded_orders_the_store_through_it_and_one_that_was
     through, given = (op for op in loaded.asked if isinstance(op, Store))
     assert getattr(through.address, "at", -1) >= 0
     assert getattr(given.address, "at", -1) < 0
+
+
+@pytest.mark.parametrize(("address_at", "value_at"), [(-1, -1), (-1, 77), (66, -1), (66, 77)])
+def test_a_store_depends_on_what_its_address_and_what_its_data_were_made_of(address_at: int, value_at: int) -> None:
+    loaded = Loaded()
+    hart = loaded.machine.run(loaded.driver.hart())
+    op = hart.store(loaded.word, address_at, 5, value_at, 8, IMAGE.code.base)
+    assert isinstance(op, Store)
+    assert (op.address, op.value) == (loaded.word, 5)
+    assert (at_of(op.address), at_of(op.value)) == (address_at, value_at)
 
 
 def test_what_a_load_reserved_finds_orders_what_is_done_with_it_as_any_load_does() -> None:
