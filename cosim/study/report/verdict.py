@@ -16,14 +16,13 @@ SHOWN_SIGNATURES = 4
 SHOWN_UNFINISHED = 3
 SHOWN_INACTIVE = 3
 
+EMPTY = "every command queue was empty in the measured window: whoever waits for room in one (cq_full) has lost count"
+
 STYLES = {"ok": "bold green", "failed": "bold red", "stuck": "bold red", "interrupted": "bold yellow"}
 
 
 def headline(result: Result, page: Page) -> list[Text]:
     return words(result.limit, page, "bold")
-
-
-EMPTY = "every command queue was empty in the measured window: whoever waits for room in one (cq_full) has lost count"
 
 
 def outcome(result: Result, page: Page) -> list[Text]:
@@ -49,10 +48,10 @@ def outcome(result: Result, page: Page) -> list[Text]:
     for name, call in list(result.unfinished.items())[:SHOWN_UNFINISHED]:
         lines += words(f"{name} has not returned for {_time(call.age_ps)}", page, "yellow", "  ? ", "    ")
         lines += parts_of(call.age_ps, call.parts, None, page, "    ")
-    if _waits_in_vain(result):
-        lines += words(EMPTY, page, "yellow", "  ? ", "    ")
     if len(result.unfinished) > SHOWN_UNFINISHED:
         lines.append(Text(f"  and {len(result.unfinished) - SHOWN_UNFINISHED} more calls", "yellow"))
+    if _waits_in_vain(result):
+        lines += words(EMPTY, page, "yellow", "  ? ", "    ")
     for name, why in list(result.inactive.items())[:SHOWN_INACTIVE]:
         lines += words(f"{name} {why}", page, "yellow", "  ? ", "    ")
     if len(result.inactive) > SHOWN_INACTIVE:
