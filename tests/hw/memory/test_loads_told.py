@@ -12,17 +12,7 @@ from cosim.sim.transport import AccessKind
 from cosim.spec.page import PAGE
 from tests.hw.cpu.test_cpu import MODELS
 from tests.hw.machines import Machine, timed
-from tests.hw.memory.test_memory import BASE, committed, memory_of
-
-
-@pytest.fixture
-def sim() -> Sim:
-    return Sim()
-
-
-@pytest.fixture
-def memory(sim: Sim) -> Memory:
-    return memory_of(sim)
+from tests.hw.memory.test_memory import BASE, committed
 
 
 @pytest.fixture

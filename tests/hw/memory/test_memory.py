@@ -36,16 +36,6 @@ def memory_of(sim: Sim, **options: Any) -> Memory:
     return Memory(sim, "dram0", MemoryOptions(kind="memory", base=BASE, size="1 MiB", **options))
 
 
-@pytest.fixture
-def sim() -> Sim:
-    return Sim()
-
-
-@pytest.fixture
-def memory(sim: Sim) -> Memory:
-    return memory_of(sim)
-
-
 def committed(memory: Memory, kind: AccessKind, address: int, size: int, words: tuple[int, ...] = ()) -> Access:
     access = Access(OnePort(memory), kind, address, size, CountsFor("memory"), words, owner="nic0")
     memory.commit(access)

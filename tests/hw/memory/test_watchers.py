@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from cosim.hw.memory.memory import Memory
-from cosim.sim.simulation import Sim
 from cosim.sim.transport import AccessKind
 from cosim.spec.page import PAGE
-from tests.hw.memory.test_memory import BASE, committed, memory_of
-
-
-@pytest.fixture
-def memory() -> Memory:
-    return memory_of(Sim())
+from tests.hw.memory.test_memory import BASE, committed
 
 
 def test_a_watcher_is_called_when_the_word_changes_and_only_then(memory: Memory) -> None:
