@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 from cosim.events import GracePeriodOver, ObjectAllocated, ObjectFreed, OrderMade, StoreIssued, Switched
 from cosim.oracles.in_source import InSource
 from cosim.oracles.oracle import Oracle, exact
+from cosim.sim.places import behind
 
 WORD_LG2 = 3
 
@@ -96,8 +97,8 @@ class DataRace(Oracle):
             member = self._source.of.member(event.address) if self._source.of else ""
             shown = f"{member} ({what})" if member else what
             self.violated(
-                f"{event.who} stores to {shown} at {event.address:#x} at {exact(event.time)}{_at(event.place)}, and "
-                f"nothing orders that after the store by {last.who} at {exact(last.time)}{_at(last.place)}",
+                f"{event.who} stores to {shown} at {event.address:#x} at {exact(event.time)}{behind(event.place)}, and "
+                f"nothing orders that after the store by {last.who} at {exact(last.time)}{behind(last.place)}",
                 event.time,
                 last.time,
                 signature=f"{what} is stored to twice, unordered",
@@ -128,10 +129,6 @@ class DataRace(Oracle):
         if clock is None:
             clock = self._clocks[cpu] = {cpu: 1}
         return clock
-
-
-def _at(place: str) -> str:
-    return f" ({place})" if place else ""
 
 
 def _words(event: ObjectAllocated | ObjectFreed) -> range:

@@ -326,7 +326,8 @@ class Memory(Target):
 
     def fault(self, kind: FaultKind, address: int, size: int) -> None:
         """Refuse hardware's accesses to a range, or answer its reads with corrupt data."""
-        self._faults.append((_REFUSED if kind == "access_fault" else _CORRUPT, address, address + size))
+        effect = _REFUSED if kind == "access_fault" else _CORRUPT
+        self._faults.append((effect, address, address + size))
 
     def clear_faults(self) -> None:
         """Undo all of `fault`."""
@@ -345,7 +346,10 @@ class Memory(Target):
 
     def peek(self, address: int, size: int) -> int:
         """The present value of `size` bytes, untimed."""
-        return sum(word << 64 * index for index, word in enumerate(self._read_words(address, size)))
+        value = 0
+        for index, word in enumerate(self._read_words(address, size)):
+            value |= word << 64 * index
+        return value
 
     def nonzero(self, address: int, size: int) -> list[int]:
         """The words among `size` bytes that are not 0, untimed, in any order; both numbers are multiples of 8."""

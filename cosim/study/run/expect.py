@@ -158,14 +158,20 @@ def _devices(expected: tuple[str, ...], not_started: Mapping[str, str]) -> Itera
 
 def _judge(name: str, value: float, bound: float | Bound) -> Iterator[str]:
     wanted = bound if isinstance(bound, Bound) else Bound(equals=bound)
+    number = _time if name.endswith("_ps") else _number
     if wanted.equals is not None and value != wanted.equals:
-        yield f"{name}: {_number(value)}, expected {_number(wanted.equals)}"
+        yield f"{name}: {number(value)}, expected {number(wanted.equals)}"
     if wanted.min is not None and value < wanted.min:
-        yield f"{name}: {_number(value)}, expected at least {_number(wanted.min)}"
+        yield f"{name}: {number(value)}, expected at least {number(wanted.min)}"
     if wanted.max is not None and value > wanted.max:
-        yield f"{name}: {_number(value)}, expected at most {_number(wanted.max)}"
+        yield f"{name}: {number(value)}, expected at most {number(wanted.max)}"
 
 
 def _number(value: float) -> str:
     """All digits of a whole number, so that it is never told as equal to one that it is not."""
     return str(int(value)) if value == int(value) else repr(value)
+
+
+def _time(ps: float) -> str:
+    """The same of a time, in the unit that reads shortest: nobody gives a bound in picoseconds."""
+    return format_time(int(ps)) if ps == int(ps) else f"{ps!r} ps"

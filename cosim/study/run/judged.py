@@ -16,7 +16,7 @@ from cosim.study.run.overloaded import overloaded, without_intervals
 from cosim.study.run.result import Outcome
 from cosim.study.run.stop import Stop
 from cosim.sw.kernel.page_allocator import Allocation
-from cosim.system.system import NOT_FOUND, System
+from cosim.system.system import System
 from cosim.units.quantities import format_time
 from cosim.units.run_end import AfterThreads
 
@@ -119,7 +119,7 @@ def refused(lines: Iterable[LogLine], path: str) -> str:
 
 def _not_started(system: System, meter: Meter) -> dict[str, str]:
     devices = system.not_started().items()
-    return {path: f"it {refused(meter.log.kept, path)}" if why == NOT_FOUND else why for path, why in devices}
+    return {path: why or f"it {refused(meter.log.kept, path)}" for path, why in devices}
 
 
 def _late(system: System, meter: Meter) -> str:

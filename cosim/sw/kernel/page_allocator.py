@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from cosim.events import ObjectAllocated, ObjectFreed, PageAllocated, PageFreed
 from cosim.sim.footprints import words
 from cosim.sim.operations import Amo, Atomic, Oops, StoreBlock, Work
+from cosim.sim.places import behind
 from cosim.spec.pagetable import PAGE
 from cosim.sw.kernel.buddy import MAX_ORDER, Buddies, Region
 from cosim.sw.kernel.errors import KernelError
@@ -317,11 +318,7 @@ class PageAllocator:
         oops = Oops(f"{by} frees {address:#x}, which is not in use (freed twice, or never given out)")
         if (gone := self._gone.get(address)) is not None:
             was = gone.was
-            made = f"allocated by {was.by} at {format_time(was.time, 6)}{_at(was.place)}"
-            freed = f"freed before by {gone.by} at {format_time(gone.time, 6)}{_at(gone.place)}"
+            made = f"allocated by {was.by} at {format_time(was.time, 6)}{behind(was.place)}"
+            freed = f"freed before by {gone.by} at {format_time(gone.time, 6)}{behind(gone.place)}"
             oops.more = f"; what was there ({was.purpose}) was {made}, and {freed}"
         return oops
-
-
-def _at(place: str) -> str:
-    return f" ({place})" if place else ""

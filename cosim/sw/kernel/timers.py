@@ -98,4 +98,5 @@ class Timers:
                 try:
                     await timer.callback()
                 except Oops as oops:
-                    raise Oops(f"timer {timer.name}: {oops}") from oops
+                    oops.args = (f"timer {timer.name}: {oops}",)
+                    raise

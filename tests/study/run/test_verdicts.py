@@ -22,6 +22,7 @@ from cosim.study.run.failed_requests import total
 from cosim.study.run.kernel_lines import KEPT, KernelLines
 from cosim.study.run.result import Result
 from cosim.system.topology import ExpectOptions
+from cosim.units.quantities import format_time
 
 SWITCH = """
 # A running device is moved into the identity domain and back: its IOVAs are no addresses of memory there.
@@ -230,9 +231,9 @@ def test_a_latency_or_a_rate_is_expected_by_the_name_that_a_sweep_has_for_it(swi
     }
     bounds = {"faults": {"min": 0}, "bus_errors": {"min": 0}}
     assert switched(expect={**bounds, "scalars": held}).outcome == "ok"
-    late = switched(expect={**bounds, "scalars": {"nic0.*.p99_ps": {"max": 1}, "*.hit_rate": {"min": 2}}})
+    late = switched(expect={**bounds, "scalars": {"nic0.*.p99_ps": {"max": "1 ns"}, "*.hit_rate": {"min": 2}}})
     p99 = late.latencies["nic0.read"].p99_ps
-    assert late.failures[0] == f"nic0.read.p99_ps: {p99}, expected at most 1"
+    assert late.failures[0] == f"nic0.read.p99_ps: {format_time(p99)}, expected at most 1 ns"
     assert {failure.partition(":")[0] for failure in late.failures} >= {"iommu0.iotlb.hit_rate", "iommu0.ddtc.hit_rate"}
 
 

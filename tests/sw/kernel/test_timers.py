@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cosim.events import KernelLog
 from cosim.sim.operations import Oops, Sleep, Work
 from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.kernel.timers import Timer
@@ -212,3 +213,19 @@ def test_an_oops_in_a_timer_is_told_with_its_name() -> None:
     machine.start(machine.kernel.timers.arm(machine.kernel.timers.new("iova-flush", dies), 4 * MS))
     machine.go(until=1 * S)
     assert machine.log == ["oops: in interrupt: timer iova-flush: null pointer"]
+
+
+def test_a_page_that_a_timer_frees_twice_is_told_with_what_it_was() -> None:
+    machine = Machine()
+    pages = machine.kernel.pages
+    told = list[str]()
+    machine.sim.probe(KernelLog).watch(lambda event: told.append(event.more))
+
+    async def twice() -> None:
+        page = await pages.alloc(purpose="table")
+        await pages.free(page)
+        await pages.free(page)
+
+    machine.start(machine.kernel.timers.arm(machine.kernel.timers.new("test", twice), 4 * MS))
+    machine.go(until=1 * S)
+    assert len(told) == 1 and told[0].startswith("; what was there (table) was allocated by")
