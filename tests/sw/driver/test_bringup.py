@@ -12,7 +12,7 @@ from cosim.events import CallDone, RegisterWritten
 from cosim.hw.dma.transaction import Transaction
 from cosim.sim.operations import Now
 from cosim.spec.register_map import CQCSR, DDTP, FCTL, FQCSR, MSI_ADDR, MSI_VEC_CTL
-from cosim.spec.registers import Ddtp, IommuMode
+from cosim.spec.registers import Ddtp, IommuMode, QueueCsr
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.device_directory import DDTP_BUSY_PS, set_mode
 from cosim.sw.driver.table import CELLS, NEEDS
@@ -109,6 +109,29 @@ def test_a_queue_that_does_not_come_on_gives_its_interrupt_back() -> None:
     assert machine.kernel.pages.purposes() == {}
 
 
+@pytest.mark.parametrize("shown", [{"on": 1, "mf": 1}, {"on": 1, "busy": 1}, {}], ids=lambda bits: "+".join(bits))
+def test_a_queue_that_is_not_on_and_well_is_switched_off_again(shown: dict[str, int]) -> None:
+    machine = Machine()
+    registers = machine.iommus[0].registers
+    registers.lock(CQCSR, lambda: True)
+
+    def jam(event: RegisterWritten) -> None:
+        if event.offset == CQCSR.offset and event.value:
+            registers.put(CQCSR, QueueCsr.of(en=1, **shown))
+
+    machine.sim.probe(RegisterWritten).watch(jam)
+    with pytest.raises(KernelError, match="EBUSY: the command queue does not come on"):
+        machine.run(machine.core.probe_iommu(machine.hardware[0]))
+    assert [line for line in machine.trace() if line.startswith("W cqcsr")][1:] == ["W cqcsr=0x0"]
+
+
+def test_a_queue_that_does_not_go_off_is_told() -> None:
+    machine = probed()
+    machine.iommus[0].registers.lock(FQCSR, lambda: True)
+    machine.run(machine.core.remove_iommu("iommu0"))
+    assert machine.log == ["error: iommu0: the fault queue does not go off"]
+
+
 def test_who_switches_a_queue_leaves_the_cpu_to_others_until_it_is_on_or_off() -> None:
     machine = Machine(iommu={"geometry": SMALL_QUEUES, "timing": {"busy": "5 ms"}})
     switched: list[int] = []
@@ -202,11 +225,12 @@ def test_vectors_that_a_former_kernel_has_masked_send_messages_again() -> None:
     assert masked == list(vectors[2:]), "one for each queue is in use"
 
 
-@pytest.mark.parametrize(("bits", "cleared"), [(0, [0]), (2, [0, 1])])
-def test_a_message_is_taken_back_with_the_last_of_the_queues_that_it_is_for(bits: int, cleared: list[int]) -> None:
+@pytest.mark.parametrize(("bits", "used"), [(0, [0]), (2, [0, 1])])
+def test_a_message_comes_with_the_first_and_goes_with_the_last_of_the_queues_that_it_is_for(
+    bits: int, used: list[int]
+) -> None:
     geometry = SMALL_QUEUES | {"icvec_bits": bits}
     machine = Machine(iommu={"capabilities": {"igs": "msi"}, "geometry": geometry}, messages=True)
-    machine.boot()
     numbers = {register.offset: number for number, register in MSI_ADDR.items()}
     written: list[tuple[int, int]] = []
 
@@ -215,8 +239,11 @@ def test_a_message_is_taken_back_with_the_last_of_the_queues_that_it_is_for(bits
             written.append((numbers[event.offset], event.value))
 
     machine.sim.probe(RegisterWritten).watch(note)
+    machine.boot()
+    assert [number for number, address in written if address] == used
+    written.clear()
     machine.run(machine.core.remove_iommu("iommu0"))
-    assert written == [(number, 0) for number in cleared]
+    assert written == [(number, 0) for number in used]
 
 
 @pytest.mark.parametrize("end", [True, False])
@@ -275,11 +302,16 @@ def test_calls_are_told_with_parts_that_add_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variant", "claims"),
-    [("v2", set()), ("merged", set()), *((name, {"deferred_flush"}) for name in ("current", "latest"))],
+    ("variant", "cells", "claims"),
+    [
+        ("v2", {}, set()),
+        ("merged", {}, set()),
+        *((name, {}, {"deferred_flush"}) for name in ("current", "latest")),
+        ("current", {"capable": "coherent+deferred"}, {"cache_coherency", "deferred_flush"}),
+    ],
 )
-def test_a_driver_claims_what_its_kernel_claimed(variant: str, claims: set[str]) -> None:
-    driver = probed(driver=variant).driver
+def test_a_driver_claims_what_its_kernel_claimed(variant: str, cells: dict[str, Any], claims: set[str]) -> None:
+    driver = probed(driver=variant, cells=cells).driver
     assert {what for what in ("cache_coherency", "deferred_flush") if driver.capable(what)} == claims
 
 
@@ -313,10 +345,16 @@ def test_a_domain_for_which_no_pscid_is_left_leaves_nothing_behind() -> None:
     assert machine.kernel.pages.purposes() == before
 
 
-@pytest.mark.parametrize("bonds", CELLS["bonds"])
-def test_removal_gives_everything_back(bonds: str) -> None:
-    """Rings, directory and bonds; what is left is the domain, which is nobody's."""
-    machine = Machine(cells={"bonds": bonds, **NEEDS.get(("bonds", bonds), {})})
+def test_a_domain_that_is_freed_while_a_device_is_in_it_is_told() -> None:
+    machine = Machine()
+    machine.run(machine.driver.domain_free(machine.boot()))
+    assert machine.log == ["warning: kernel: domain d is freed while devices are bonded to it"]
+
+
+@pytest.mark.parametrize(("axis", "cell"), [(axis, cell) for axis in ("bonds", "pscid") for cell in CELLS[axis]])
+def test_removal_gives_everything_back(axis: str, cell: str) -> None:
+    """Rings, directory, bonds and what counts numbers."""
+    machine = Machine(cells={axis: cell, **NEEDS.get((axis, cell), {})})
     domain = machine.boot(devices=3)
     before = machine.kernel.pages.purposes()
 
@@ -331,5 +369,6 @@ def test_removal_gives_everything_back(bonds: str) -> None:
     machine.go(machine.sim.now + 100 * MS)
     assert before["queue"]
     assert machine.kernel.pages.purposes() == {}
+    assert not any(ids.taken for ids in machine.driver.ids.values())
     registers = machine.iommus[0].registers
     assert (registers.ddtp.iommu_mode, registers.cqcsr.cqon, registers.fqcsr.fqon) == (IommuMode.OFF, 0, 0)

@@ -90,9 +90,11 @@ def test_a_directory_is_not_put_in_the_place_of_one_in_use(now: IommuMode, wante
 def test_a_device_that_the_directory_has_no_room_for_is_refused() -> None:
     machine = probed(iommu={"geometry": SMALL_QUEUES | {"ddt_levels": 2}})
     machine.run(machine.core.probe_device("near", (0xFFFF,), "iommu0"))
+    before = machine.kernel.pages.purposes()
     with pytest.raises(KernelError) as error:
         machine.run(machine.core.probe_device("far", (0x10000,), "iommu0"))
     assert error.value.code == errno.ENODEV
+    assert machine.kernel.pages.purposes() == before
 
 
 def test_the_contexts_of_all_devices_are_watched() -> None:
@@ -109,9 +111,30 @@ def test_contexts_are_told_of_until_their_iommu_is_removed() -> None:
     told: list[ContextChanged] = []
     machine.sim.probe(ContextChanged).watch(told.append)
     machine.boot()
-    place = machine.context(1)
+    place, device = machine.context(1), machine.core.devices["dev0"]
     assert [event.field for event in told] == ["fsc", "ta", "tc"]
     machine.run(machine.core.remove_iommu("iommu0"))
     assert [(event.field, event.value) for event in told[3:]] == [("tc", 0), ("fsc", 0), ("ta", 0)]
     machine.memory.poke(place, 8, 0x1)
     assert len(told) == 6
+    assert machine.driver.context(device, 1, lambda address: machine.memory.peek(address, 8)) == (0, 0, 0, 0)
+
+
+def test_a_directory_that_is_busy_all_the_time_is_not_written_to() -> None:
+    """What a write does meanwhile is not specified."""
+    machine = probed()
+    machine.iommus[0].registers.put(DDTP, Ddtp.of(iommu_mode=IommuMode.LVL3, busy=1))
+    machine.trace()
+    with pytest.raises(KernelError, match=r"EBUSY: ddtp stays busy$"):
+        machine.run(set_mode(machine.driver, IommuDevice(machine.core.iommus["iommu0"].address), IommuMode.OFF))
+    assert not [line for line in machine.trace() if line.startswith("W")]
+
+
+def test_a_context_that_is_valid_before_its_device_has_come_is_told_and_invalid_from_then_on() -> None:
+    machine = probed()
+    machine.run(machine.core.probe_device("dev0", (1,), "iommu0"))
+    place = machine.context(2)
+    machine.memory.poke(place, 8, 1)
+    machine.run(machine.core.probe_device("dev1", (2,), "iommu0"))
+    assert machine.log == ["warning: iommu0: dev1: device context 0x2 is valid already"]
+    assert machine.memory.peek(place, 8) == 0

@@ -10,8 +10,9 @@ from cosim.events import RegisterWritten
 from cosim.hw.dma.transaction import Transaction
 from cosim.spec.register_map import FQH, FQT
 from cosim.spec.registers import Cqcsr, Interrupt
+from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.policies.interrupts import COMPLAINTS, COMPLAINTS_PS
-from cosim.units.quantities import MS
+from cosim.units.quantities import MS, S
 from tests.sw.driver.machine import Machine
 
 
@@ -45,6 +46,38 @@ def test_ten_faults_are_told_in_five_seconds_and_ten_more_in_the_next() -> None:
     machine.read(1, 0x5000_0000, settle_ps=COMPLAINTS_PS)
     machine.read(1, 0x6000_0000)
     assert told(machine)[COMPLAINTS:] == [0x6000_0000]
+
+
+def test_the_five_seconds_begin_with_the_first_fault_that_is_told() -> None:
+    machine = Machine()
+    machine.boot()
+    machine.go(4 * S)
+    for n in range(COMPLAINTS):
+        machine.read(1, 0x4000_0000 + 0x1000 * n)
+    machine.go(8 * S)
+    machine.read(1, 0x5000_0000)
+    machine.go(10 * S)
+    machine.read(1, 0x6000_0000)
+    assert told(machine)[COMPLAINTS:] == [0x6000_0000]
+
+
+@pytest.mark.parametrize(("shown", "count"), [({100: 3}, 3), ({100: 257, 200: 3}, 0), ({100: 256, 200: 3}, 0)])
+def test_a_tail_that_is_no_index_is_waited_for_150_ms_in_all(shown: dict[int, int], count: int) -> None:
+    """256 entries have indices up to 255; at these milliseconds it changes."""
+    machine = Machine(cpus=2)
+    machine.boot()
+    registers, iommu = machine.iommus[0].registers, machine.core.iommus["iommu0"]
+    began = machine.sim.now
+    registers.put(FQT, 256)
+
+    async def changes() -> None:
+        for at, index in shown.items():
+            await machine.kernel.sleep(began + at * MS - machine.sim.now)
+            registers.put(FQT, index)
+
+    machine.start(changes(), "cpu1")
+    found = machine.run(machine.driver.policies.interrupts.produced(IommuDevice(iommu.address), 256))
+    assert found == (0, count)
 
 
 @pytest.mark.parametrize(("interrupts", "told_again"), [("prints-and-clears", False), ("v2", True)])

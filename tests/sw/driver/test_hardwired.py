@@ -9,6 +9,7 @@ import pytest
 
 from cosim.hw.dma.transaction import Status, Transaction
 from cosim.spec.faults import Cause
+from cosim.spec.register_map import DDTP
 from cosim.spec.registers import IommuMode
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Prot
@@ -76,6 +77,17 @@ def test_the_probe_asks_as_kernels_do() -> None:
         f"R ddtp={ddtp:#x}",
         f"W ddtp={ddtp | IommuMode.LVL3:#x}",
         f"R ddtp={ddtp | IommuMode.LVL3:#x}",
+    ]
+
+
+def test_a_fixed_root_is_found_where_the_iommu_is_bare_and_requests_pass_meanwhile() -> None:
+    made = machine("ddtp")
+    registers = made.iommus[0].registers
+    registers.put(DDTP, registers.ddtp.replace(iommu_mode=IommuMode.BARE))
+    trace = probed(made).trace()
+    assert [line for line in trace if line.startswith("W ddtp")] == [
+        f"W ddtp={IommuMode.BARE:#x}",
+        f"W ddtp={ALL['ddtp'] >> 12 << 10 | IommuMode.LVL3:#x}",
     ]
 
 

@@ -160,6 +160,10 @@ def test_a_policys_own_numbers_can_be_changed() -> None:
     assert row.pscid == pscid.Shared(highest=4)
 
 
+def test_the_highest_number_may_be_the_largest_that_a_pscid_can_be() -> None:
+    assert variant("merged", {"pscid": {"highest": (1 << 20) - 1}}) == variant("merged")
+
+
 def test_without_a_policy_the_numbers_are_those_of_the_rows_own_cell() -> None:
     row = variant("current", {"invalidate": {"fence_ps": "10 ms"}})
     assert row.invalidate == invalidate.WithFreelist(fence_ps=10 * MS)
@@ -329,6 +333,8 @@ def test_policies_that_need_others_say_which() -> None:
         variant("merged", {"attach": "fenced"})
     with pytest.raises(VariantError, match=r"driver: pscid: by-bond needs .*, not bonds: grouped"):
         variant("ideal", {"bonds": "grouped"})
+    with pytest.raises(VariantError, match=r"driver: pscid: by-bond needs .*, not attach: bond-first"):
+        variant("ideal", {"attach": "bond-first"})
     together = {"attach": "fenced", "pscid": "by-bond", "bonds": "counted"}
     assert variant("merged", together).attach == variant("ideal").attach
 
