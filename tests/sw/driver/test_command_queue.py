@@ -321,6 +321,21 @@ def test_a_wait_ends_with_whatever_error_stops_the_queue(variant: str, done: boo
     assert found == [done]
 
 
+def test_who_waited_for_room_notes_all_that_has_become_free() -> None:
+    """In a ring of four, of which three were in use when it was looked at last."""
+    machine = Machine(iommu={"geometry": {"cq_log2": 2, "fq_log2": 8}})
+    machine.boot()
+    iommu, queue = machine.core.iommus["iommu0"], machine.driver.policies.queue
+
+    async def room() -> int:
+        consumed = 8 + await iommu.read(CQH)
+        await iommu.commands.head.store(consumed - 3)
+        assert await queue.room(machine.driver, iommu, consumed, 4)
+        return int(await iommu.commands.head.load()) - consumed
+
+    assert machine.run(room()) == 0
+
+
 def test_an_illegal_command_is_executed_again_each_time_its_error_is_cleared() -> None:
     """A6: nothing repairs it; the queue never gets past it."""
     machine = Machine(cpus=2)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import pytest
 
-from cosim.spec.queues import Iotinval
-from cosim.sw.driver.device import GONE, IN_DOUBT
+from cosim.spec.queues import Command, Iodir, Iotinval
+from cosim.sw.driver.axes import Skeleton
+from cosim.sw.driver.device import GONE, IN_DOUBT, IommuDevice
+from cosim.sw.driver.policies.queue_locked import LOST, CheckedQueue
+from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_map import iommu_map, iommu_unmap, iommu_unmap_fast
 from cosim.sw.iommu_ops import Gather
 from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import KIB, MIB, MS, S
 from tests.sw.driver.expected import PAGE, context, vma
 from tests.sw.driver.machine import Machine
-from tests.sw.driver.test_ideal import BOTH, DATA, FENCE, IOVA, stalled
+from tests.sw.driver.test_ideal import BOTH, DATA, FENCE, IOVA, pscids, stalled
 
 
 def test_a_lost_command_is_no_success_of_the_fence_behind_it() -> None:
@@ -161,3 +166,33 @@ def test_a_context_whose_command_was_lost_is_not_forgotten_by_the_fence_behind_i
 
     with pytest.raises(KernelError, match="ETIMEDOUT"):
         machine.run(move())
+
+
+@dataclass(frozen=True)
+class Loses(CheckedQueue):
+    """A queue without room for commands of one kind, of the contexts for that of device 1 alone."""
+
+    kind: type[Command] = Command
+
+    async def send(self, driver: Skeleton, iommu: IommuDevice, command: Command) -> int:
+        lost = isinstance(command, self.kind) and (not isinstance(command, Iodir) or command.did == 1)
+        return LOST if lost else await super().send(driver, iommu, command)
+
+
+def test_all_contexts_of_a_device_have_to_be_forgotten() -> None:
+    """Of two commands that name one each, the first is lost."""
+    machine = Machine(replace(variant("ideal"), queue=Loses(kind=Iodir)))
+    machine.boot(ids=lambda _: (1, 2))
+    other = machine.run(machine.core.domain_alloc("other", "dev0"))
+    with pytest.raises(KernelError, match="ETIMEDOUT"):
+        machine.run(machine.core.replace("dev0", other))
+
+
+def test_a_number_whose_flush_was_lost_stays_taken_and_its_iommu_is_in_doubt() -> None:
+    """Though the fence behind it has completed."""
+    machine = Machine(replace(variant("ideal"), queue=Loses(kind=Iotinval)))
+    machine.boot()
+    machine.run(machine.core.replace("dev0", machine.driver.identity))
+    assert pscids(machine) == {"iommu0": {1}}
+    assert machine.memory.peek(machine.core.iommus["iommu0"].state.address, 8) == IN_DOUBT
+    assert machine.log == ["error: iommu0: a fence has failed: what leads to a domain's tables is kept"]

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import pytest
 
 from cosim.hw.dma.transaction import Transaction
+from cosim.hw.iommu.registers import RegisterFile
 from cosim.sim.operations import Now, Work
 from cosim.spec.queues import Iotinval
 from cosim.spec.register_map import CQH
 from cosim.sw.driver.device import IommuDevice
-from cosim.sw.driver.policies.queue_locked import LOST, LockedQueue
+from cosim.sw.driver.policies.queue_locked import LOST, CheckedQueue, LockedQueue
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Prot
 from cosim.units.quantities import MS, US, S
@@ -293,3 +294,50 @@ def test_a_fence_that_is_done_already_is_known_by_head_or_by_one_look_at_cqh(var
         assert machine.run(wait()) is True
         assert sum(line.startswith("R cqh=") for line in machine.trace()[before:]) == looks
     assert not machine.log
+
+
+@dataclass(frozen=True)
+class Stops(CheckedQueue):
+    """One look finds `cqh` past the fence, and an error of a command behind it."""
+
+    async def look(self, iommu: IommuDevice, seen: int, timeout_ps: int) -> tuple[int, bool]:
+        return 3, True
+
+
+def test_a_fence_that_is_done_is_a_success_whatever_stops_the_queue_behind_it() -> None:
+    machine = Machine("ideal", iommu=FOUR_SLOTS)
+    machine.boot()
+    iommu = IommuDevice(machine.core.iommus["iommu0"].address)
+
+    async def wait() -> bool:
+        await iommu.commands.head.store(0)
+        return await Stops().wait(machine.driver, iommu, 2, 1 * S)
+
+    assert machine.run(wait()) is True
+
+
+@dataclass(frozen=True)
+class Fades(LockedQueue):
+    """`cqh` shows an index, and then none, as of a device that is being reset."""
+
+    registers: RegisterFile | None = None
+
+    async def index(self, iommu: IommuDevice, last: int, entries: int, timeout_ps: int, *, part: str) -> int:
+        assert self.registers is not None
+        self.registers.stall(CQH, self.registers.sim.now, 1 * MS)
+        await Work(1 * US)
+        return (last + 1) % entries
+
+
+def test_who_waited_for_room_notes_nothing_that_is_no_index() -> None:
+    machine = Machine("latest", iommu=FOUR_SLOTS)
+    machine.boot()
+    iommu, queue = IommuDevice(machine.core.iommus["iommu0"].address), Fades(registers=machine.iommus[0].registers)
+
+    async def room() -> int:
+        await iommu.commands.head.store(8)
+        await iommu.commands.prod.store(11)
+        assert await queue.room(machine.driver, iommu, 8, 4)
+        return int(await iommu.commands.head.load())
+
+    assert machine.run(room()) == 8

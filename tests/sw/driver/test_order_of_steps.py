@@ -112,6 +112,7 @@ def test_a_command_in_place_of_an_illegal_one_is_in_memory_before_the_error_is_c
     life.machine.run(life.machine.core.probe_iommu(life.machine.hardware[0]))
     iommu = IommuDevice(life.machine.core.iommus["iommu0"].address)
     assert life.do(Repairs().repair(iommu, Cqcsr(Cqcsr.of(cmd_ill=1)))) == "store dma_wmb"
+    assert life.do(Repairs().repair(iommu, Cqcsr(Cqcsr.of(cqmf=1, cmd_to=1, fence_w_ip=1)))) == "", "it may be right"
 
 
 def test_a_number_goes_back_once_its_flush_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.driver.driver import Driver
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Domain, Gather, MapResult, Prot
-from cosim.units.quantities import MS
+from cosim.units.quantities import GIB, MS
 from tests.sw.driver.machine import DRAM, SIZE, Machine
 
 PAGE = 4096
@@ -64,6 +64,17 @@ def test_a_table_that_a_map_takes_off_is_freed_behind_its_flush_also_if_the_map_
 
     assert machine.run(replace()) == MapResult(HUGE, errno.EADDRINUSE)
     assert seen[-3:] == ["iotinval_vma", "iofence", "table"]
+
+
+def test_a_table_that_a_page_has_replaced_is_freed_behind_its_flush_also_if_there_is_no_memory_further_on() -> None:
+    """The second page is the first one of another table."""
+    first = IOVA + GIB - HUGE
+    machine, domain = mapped("merged", PAGE, iova=first)
+    seen = flushed_and_freed(machine)
+    machine.kernel.pages.fail([1])
+    result = machine.run(machine.driver.map_pages(domain, first, DATA, HUGE, 2, BOTH))
+    assert result == MapResult(HUGE, errno.ENOMEM)
+    assert seen == ["iotinval_vma", "iofence", "table"]
 
 
 def test_tables_of_all_that_is_gathered_are_freed_behind_one_flush() -> None:
