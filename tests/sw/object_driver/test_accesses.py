@@ -36,6 +36,31 @@ def test_a_variable_of_the_driver_stands_in_memory(last: bool) -> None:
     assert loaded.call("trouble_loads", driver.data_start + offset) == memory.read(driver.data + offset, 8) == 5
 
 
+@pytest.mark.parametrize(
+    ("name", "address", "wanted"),
+    [
+        ("trouble_loads", 0x8000_0004, "unaligned load of 8 bytes at 0x80000004"),
+        ("trouble_stores", 0x10, "null pointer dereference: store of 8 bytes at 0x10"),
+    ],
+)
+def test_a_load_or_store_that_no_memory_can_carry_out_is_an_oops(name: str, address: int, wanted: str) -> None:
+    assert wanted in Loaded().dies(name, address)
+
+
+def test_of_what_is_loaded_all_bytes_have_to_be_set() -> None:
+    loaded = Loaded()
+    loaded.driver.unset.mark(loaded.word + 4, 4, "two words")
+    assert "reads two words at offset 0x0, which nobody has set" in loaded.dies("trouble_loads", loaded.word)
+
+
+def test_calls_that_are_under_way_at_once_have_a_stack_each_and_the_lowest_is_used_again() -> None:
+    driver = Loaded().driver
+    assert [driver.take_slot() for _ in range(3)] == [0, 1, 2]
+    driver.give_slot(0)
+    driver.give_slot(1)
+    assert [driver.take_slot() for _ in range(3)] == [0, 1, 3]
+
+
 def test_what_stands_behind_the_last_variable_is_none() -> None:
     end = Loaded().driver.data_end
     for name in ("trouble_loads", "trouble_stores", "trouble_adds"):

@@ -10,7 +10,7 @@ from cosim.spec.registers import Ddtp, IommuMode
 from cosim.spec.translation import Ddte, Fsc, IosatpMode, Tc
 from cosim.sw.object_driver.contexts import Contexts
 from cosim.sw.object_driver.watch import Ring
-from cosim.units.quantities import MIB
+from cosim.units.quantities import GIB, MIB
 from tests.sw.machine import Machine
 
 LARGE = 2 * MIB
@@ -106,3 +106,24 @@ def test_without_a_directory_no_context_is_looked_for(mode: IommuMode) -> None:
     machine.memory.write(page, 8, Tc.of(v=1))
     machine.memory.write(page + 24, 8, Fsc.of(mode=IosatpMode.SV39, ppn=1))
     assert contexts.table_of(Ring("iommu0", directory=Ddtp.of(iommu_mode=mode, ppn=page // PAGE)), 0) is None
+
+
+def test_what_is_waited_for_in_the_directory_of_an_iommu_does_not_go_with_another_one() -> None:
+    machine, told = Machine(), list[ContextChanged]()
+    machine.sim.probe(ContextChanged).watch(told.append)
+    contexts = Contexts(machine.kernel)
+    root, leaf = (machine.run(machine.kernel.pages.alloc(purpose="directory")) for _ in range(2))
+    contexts.look_for(Ring("iommu0", directory=Ddtp.of(iommu_mode=IommuMode.LVL2, ppn=root // PAGE)), (0,))
+    contexts.gone("iommu1")
+    machine.memory.write(root, 8, Ddte.of(v=1, ppn=leaf // PAGE))
+    machine.memory.write(leaf, 8, Tc.of(v=1))
+    assert [(event.who, event.field) for event in told] == [("iommu0", "tc")]
+
+
+@pytest.mark.parametrize("bits", [{"r": 1}, {"x": 1}, {"r": 1, "x": 1}])
+def test_a_leaf_is_what_can_be_read_or_executed(bits: dict[str, int]) -> None:
+    machine = Machine()
+    root = machine.run(machine.kernel.pages.alloc(purpose="table"))
+    machine.memory.write(root, 8, Pte.of(v=1, **bits))
+    leaves = Contexts(machine.kernel).leaves(Fsc.of(mode=IosatpMode.SV39, ppn=root // PAGE), PAGE, PAGE)
+    assert list(leaves) == [(0, GIB, (root,))]

@@ -246,6 +246,25 @@ def test_no_pointer_and_one_into_the_last_page_of_all_are_no_domain(
     assert asked == ([] if told else [(1 << 64) - 4096])
 
 
+@pytest.mark.parametrize("own", [0, 0x1234])
+def test_a_domain_has_the_default_operations_unless_the_driver_has_given_it_others(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, own: int
+) -> None:
+    machine.boot()
+    driver, memory = objects_of(machine), machine.memory
+    layout = driver.machine.layout
+    made = machine.kernel.static(layout.size("iommu_domain"))
+    ops = made + layout.offset("iommu_domain.ops")
+    memory.poke(ops, 8, own)
+
+    async def allocates(entry: int, *arguments: int) -> int:
+        return made
+
+    monkeypatch.setattr(driver.machine, "run", allocates)
+    machine.run(driver.domain_alloc_paging("another", machine.core.devices["dev0"]))
+    assert memory.peek(ops, 8) == (own or driver._initial(driver._ops, "iommu_ops.default_domain_ops"))
+
+
 @pytest.mark.parametrize(("at", "deferred"), [("pgsize_bitmap", True), ("geometry.aperture_start", False)])
 def test_flushes_of_a_generic_page_table_are_deferred_whatever_the_driver_claims(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, at: str, deferred: bool

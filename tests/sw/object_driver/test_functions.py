@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
-from cosim.events import KernelLog
+from cosim.events import KernelLog, LineReached
 from cosim.isa.instruction import Instruction
 from cosim.object.dwarf import Member, Structure
-from cosim.sim.operations import Amo, Atomic, Load, Store, Work
+from cosim.sim.operations import Amo, Atomic, Load, Oops, Store, Work
 from cosim.sw.object_driver.call import ARGUMENTS, SIE, Call
 from cosim.sw.object_driver.functions.table import FUNCTIONS
 from cosim.sw.object_driver.patience import ROUNDS
@@ -128,6 +128,32 @@ def test_those_who_wait_for_a_lock_get_it_in_turn_also_where_its_numbers_begin_a
     loaded.machine.go()
     assert told == [f"{verb} {number}" for number in (0, 1, 2) * 2 for verb in ("takes", "gives")]
     assert loaded.machine.memory.read(loaded.word, 8) == (served + 6 & 0xFFFF) * 0x1_0001
+
+
+def test_behind_a_function_of_the_driver_that_the_kernel_has_called_all_is_as_before() -> None:
+    """Registers, and the line that who watches is told of."""
+    loaded, told = Loaded(), list[str]()
+    loaded.machine.sim.probe(LineReached).watch(lambda event: told.append(event.place))
+
+    async def body() -> None:
+        hart = await loaded.driver.hart()
+        hart.x[1], hart.x[5:18] = 0x1234, range(5, 18)
+        before = list(hart.x)
+        await Call(hart, "devres_release", IMAGE.code.base).again(IMAGE.linked.symbols["checks_reads"], loaded.word)
+        assert hart.x == before
+        await hart.leave()
+
+    loaded.machine.run(body())
+    assert told[-2:] == [IMAGE.spot(IMAGE.code.base), ""]
+
+
+def test_a_stack_that_was_overwritten_is_an_oops() -> None:
+    async def finds_out() -> None:
+        with pytest.raises(Oops, match="__stack_chk_fail: the stack is corrupted"):
+            await asked(loaded, "__stack_chk_fail")
+
+    loaded = Loaded()
+    loaded.machine.run(finds_out())
 
 
 @pytest.mark.parametrize(("error", "name"), [(errno.ENODEV, "ENODEV"), (9999, "9999")])

@@ -131,6 +131,7 @@ def test_pages_hold_zeroes_though_their_bytes_were_given_back_unset(loaded: Load
     address, again = loaded.machine.run(body())
     assert again == address
     assert not loaded.driver.unset.pages
+    assert not loaded.driver.objects
 
 
 @pytest.mark.parametrize("link", [8, 40])
@@ -222,6 +223,12 @@ def chain(loaded: Loaded) -> list[int]:
         found.append(at)
         at = loaded.machine.memory.peek(at - LINK, 8)
     return found
+
+
+def test_each_device_has_a_list_of_its_own() -> None:
+    driver = Loaded().driver
+    heads = [driver.head_of(device) for device in (DEVICE, DEVICE + 0x1000, DEVICE)]
+    assert heads[0] == heads[2] != heads[1]
 
 
 @pytest.mark.parametrize("goes", [0, 1, 2])
