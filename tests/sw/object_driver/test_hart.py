@@ -123,6 +123,18 @@ def test_a_store_conditional_stores_once_to_the_word_that_was_reserved(
     assert loaded.machine.memory.read(words, 8) == 0
 
 
+def test_a_store_conditional_fails_where_another_thread_has_changed_the_word_meanwhile() -> None:
+    loaded = Loaded()
+
+    async def asks(hart: ObjectHart) -> int:
+        await hart.load_reserved(Instruction("lr.d"), loaded.word, -1, 8, PC)
+        loaded.machine.memory.write(loaded.word, 8, 3)
+        return await hart.store_conditional(Instruction("sc.d"), loaded.word, -1, 5, -1, 8, PC)
+
+    assert does(loaded, asks) == 1
+    assert loaded.machine.memory.read(loaded.word, 8) == 3
+
+
 def test_an_atomic_on_what_nobody_has_set_is_an_oops() -> None:
     loaded = Loaded()
     loaded.driver.unset.mark(loaded.word, 8, "pair")
