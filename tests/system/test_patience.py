@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cosim.oracles import Bounds
@@ -24,6 +26,36 @@ def test_register_writes_that_stores_wait_for_are_waited_for():
     plain = patience(load(TOPOLOGY), 0)
     assert patience(load(TOPOLOGY, sets=["cpu*.timing.mmio_arrival=5 us"]), 0).store_ps > 5 * US
     assert patience(load(TOPOLOGY, sets=["iommu0.timing.register_access=1 us"]), 0).store_ps > plain.store_ps + 7 * US
+
+
+def test_the_stores_of_each_cpu_may_wait_for_registers_of_devices_as_well() -> None:
+    """quickstart has two CPUs, whose store buffers have 8 entries each."""
+    plain = patience(load(TOPOLOGY), 0)
+    slow = patience(load(TOPOLOGY, sets=["gpu0.register_access=1 us"]), 0)
+    assert slow.store_ps - plain.store_ps == 2 * 8 * (1 * US - 5 * NS)
+
+
+TWO = """\
+parts:
+  dram0: {kind: memory, base: 0x8000_0000, size: 64 MiB}
+  dram1: {kind: memory, base: 0x9000_0000, size: 64 MiB, node: 1, remote: 400 ns}
+  cpu0: {kind: cpu}
+  iommu0: {kind: iommu, base: 0x0300_0000}
+  iommu1: {kind: iommu, base: 0x0300_1000, timing: {link: 3 us, beat: 1 us}}
+"""
+
+
+def test_a_walk_s_answer_comes_by_the_slowest_way_and_brings_a_whole_context(tmp_path: Path) -> None:
+    """Of two IOMMUs and two nodes."""
+    path = tmp_path / "two.yaml"
+    path.write_text(TWO, encoding="utf-8")
+    assert 3 * US + 8 * US + 400 * NS <= patience(load(path), 0).answer_ps < 12 * US
+
+
+def test_a_flush_is_due_in_whole_ticks_and_one_more() -> None:
+    topology = load(TOPOLOGY)
+    tick = S // topology.kernel.hz
+    assert patience(topology, 0).deferred_ps == topology.iova.flush_timeout + 2 * tick
 
 
 @pytest.mark.parametrize("held", [1, 3])
