@@ -61,6 +61,12 @@ def test_one_that_starts_behind_the_end_is_and_so_is_the_one_that_follows_it(run
     assert "\n  ? cpu1.unmap never began: it follows cpu0.map" in said
 
 
+def test_one_that_is_to_start_as_the_run_ends_is_too_late(run: Any) -> None:
+    assert run(**{"threads.0.start": "10 us"}).inactive["cpu0.map"] == (
+        "never began: it starts at 10 us, and the run ended at 10 us"
+    )
+
+
 def test_one_that_begins_and_comes_to_no_call_is(run: Any) -> None:
     """A map allocates its pages first."""
     result = run(**{"threads.0.pages": 10_000})

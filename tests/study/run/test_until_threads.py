@@ -10,9 +10,13 @@ import pytest
 
 import cosim
 from cosim.config.problems import TopologyError
+from cosim.events import DmaDone
 from cosim.sim.operations import Oops
+from cosim.sim.simulation import Sim
 from cosim.study.run.progress import Progress
 from cosim.study.run.result import Result
+from cosim.study.run.run import Point, run
+from cosim.study.run.stop import Stop
 from cosim.sw.workloads.waiting import Compute
 from cosim.system.load import resolved
 from cosim.units.quantities import NS, US
@@ -49,6 +53,21 @@ def length(result: Result) -> int:
 
 
 # --- When it ends ----------------------------------------------------------------------------------------------------
+
+
+def test_of_a_run_that_is_ended_early_it_is_not_said_that_its_threads_had_too_little_time(path: Path) -> None:
+    stop = Stop()
+
+    def watch(sim: Sim) -> None:
+        def end(event: DmaDone) -> None:
+            stop.interrupted = True
+            sim.stop()
+
+        sim.probe(DmaDone).watch(end)
+
+    result = run(Point(cosim.load(path)), watchers=[watch], stop=stop)
+    assert result.outcome == "interrupted"
+    assert not [failure for failure in result.failures if "run.limit" in failure]
 
 
 def test_a_run_ends_so_long_after_its_last_thread(path: Path) -> None:
