@@ -32,8 +32,13 @@ def told(small: Small) -> list[str]:
 
 @pytest.mark.parametrize(
     ("commands", "state"),
-    [([], "never invalidated"), (FORGOTTEN[:1], "invalidated but not fenced"), (FORGOTTEN, None)],
-    ids=["nothing", "no fence", "forgotten"],
+    [
+        ([], "never invalidated"),
+        ([executed(20, Iodir.inval_pdt(1, 0)), fence(25)], "never invalidated"),
+        (FORGOTTEN[:1], "invalidated but not fenced"),
+        (FORGOTTEN, None),
+    ],
+    ids=["nothing", "a process's", "no fence", "forgotten"],
 )
 def test_a_bare_context_is_one_that_is_to_be_forgotten(commands: list[object], state: str | None) -> None:
     """It lets its device reach all of memory."""
@@ -58,6 +63,13 @@ def test_a_device_that_leaves_identity_is_judged_though_it_is_quiet(attach: str,
         small.make("x")
         small.move("nic0", "x")
     assert told(small) == seen
+
+
+def test_of_several_old_contexts_it_is_said_what_was_done_since_the_last_one() -> None:
+    """The IOMMU was told to forget the first one, under no fence, and a second one came and went."""
+    moves = [executed(20, Iodir.inval_ddt(1)), *named(30, 8), invalid(35)]
+    events = [Attached(0, "cpu0.boot", "nic0", (1,), "mine", "iommu0"), *named(1, 7), *LEAVING, *moves, LEFT]
+    assert found(FlushPromises, *events) == ["attach returned, context never invalidated"]
 
 
 # --- One store -------------------------------------------------------------------------------------------------------

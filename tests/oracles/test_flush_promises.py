@@ -257,6 +257,13 @@ def test_where_no_device_is_in_the_domain_or_the_flush_is_over_pages_may_be_free
     assert found(FlushPromises, *ENTERED, *MAPPED, CLEARED[0], SAID, freed()), "the leaf was not seen to be cleared"
 
 
+def test_a_leaf_that_a_map_has_cleared_is_not_one_that_the_unmap_after_it_has() -> None:
+    """Such as that of a page which it has replaced, and which was flushed."""
+    replaced = [MAPPED[0], LeafCleared(10, "t", "mine", IOVA, SIZE), MAPPED[1], replace(FLUSH, time=15), fence(16)]
+    events = [*ENTERED, *replaced, CLEARED[0], Unmapped(40, "t", "mine", IOVA, SIZE)]
+    assert found(FlushPromises, *events) == ["unmap returned, never invalidated"]
+
+
 @dataclass(frozen=True)
 class KeepsNothing(KeepsPages):
     """A flush that says when it has failed, and puts nothing in quarantine."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cosim.events import Attached, DomainMade, TableFreed
+from cosim.events import Attached, DomainMade, RegisterWritten, TableFreed
 from cosim.oracles import FlushPromises
 from cosim.spec.queues import Command, Iodir, Iotinval
+from cosim.spec.register_map import DDTP
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Prot
 from cosim.units.quantities import KIB, MIB, US
 from tests.oracles.contexts import FSC, executed, fence, found, invalid, named
-from tests.oracles.judging import Small
+from tests.oracles.judging import Small, judged
 
 POLICIES = Path(__file__).with_name("policies.py")
 LARGE, IOVA, DATA = 2 * MIB, 0x4000_0000, 0x8100_0000
@@ -76,18 +78,36 @@ FLUSH = Iotinval.vma(pscid=7)
     [
         ([executed(20, FLUSH), fence(25)], 20, []),
         ([executed(20, FLUSH), fence(25)], 21, NEVER),
+        ([executed(20, Iotinval.vma(pscid=7, addr=IOVA, nl=1)), fence(25)], 21, NEVER),
+        ([RegisterWritten(20, "iommu0", DDTP.offset, 8, 0, "t")], 10, []),
         ([executed(20, FLUSH)], 10, ["table freed, invalidated but not fenced"]),
         ([executed(20, FLUSH), fence(25)], -1, ["table freed, still linked"]),
         ([invalid(11), executed(20, Iodir.inval_ddt(1)), fence(25)], -1, []),
         ([invalid(11), executed(20, Iodir.inval_ddt(1))], -1, ["table freed, still linked"]),
         ([invalid(11), executed(20, Iodir.inval_ddt(1)), fence(25), *named(40, 7)], 10, NEVER),
     ],
-    ids=["at once", "too early", "no fence", "still linked", "all have left", "not forgotten", "entered again"],
+    ids=[
+        "at once",
+        "too early",
+        "way too early",
+        "ddtp Off",
+        "no fence",
+        "still linked",
+        "all have left",
+        "not forgotten",
+        "entered again",
+    ],
 )
 def test_what_comes_before_the_table_is_unlinked_does_not_count(
     events: list[object], unlinked: int, kinds: list[str]
 ) -> None:
     assert found(FlushPromises, ATTACH, *named(1, 7), *events, freed(50, unlinked)) == kinds
+
+
+def test_each_iommu_that_may_hold_the_way_is_told() -> None:
+    other = [replace(ATTACH, device="nic2", iommu="iommu1"), *(replace(each, who="iommu1") for each in named(1, 7))]
+    violations = judged(FlushPromises, ATTACH, *named(1, 7), *other, freed(30, 10))
+    assert [each.message.partition(", and ")[2].partition(" may")[0] for each in violations] == ["iommu0", "iommu1"]
 
 
 LEFT = [invalid(5), executed(6, Iodir.inval_ddt(1)), fence(7)]

@@ -90,6 +90,12 @@ def test_in_an_iommu_that_refuses_every_request_nothing_can_be_used() -> None:
     assert not judged(GlobalLeaves, *events, replace(UNMAPPED, domain="other"))
 
 
+def test_a_large_leaf_is_known_by_each_of_its_pages() -> None:
+    large = replace(SEEN, leaves=(SeenLeaf(0, 0x4000, 0x8000_0000, "rw", True),))
+    events = [ATTACH, *named(5), large, command(20, Iotinval.vma(pscid=7)), FENCE, UNMAPPED]
+    assert [each.signature for each in judged(GlobalLeaves, *events)] == [G]
+
+
 @pytest.mark.parametrize(
     ("began", "flushes", "found"),
     [

@@ -54,6 +54,13 @@ def test_a_page_that_is_named_for_all_pscids_is_flushed_of_each(addr: int, flush
     assert kinds == ([] if flushed else ["unmap returned, never invalidated"])
 
 
+@pytest.mark.parametrize("what", [{}, {"addr": 0x1000}, {"addr": 0, "pages_lg2": 3}], ids=["PSCID", "page", "range"])
+def test_an_invalidation_before_the_leaf_is_cleared_is_none_though_its_fence_comes_later(what: dict[str, int]) -> None:
+    commands = [executed(9, Iotinval.vma(pscid=7, **what)), CLEARED, fence(25)]
+    kinds = found(FlushPromises, ATTACH, *named(1, 7), *MAP, BEGUN, *commands, UNMAPPED)
+    assert kinds == ["unmap returned, never invalidated"]
+
+
 def test_a_driver_that_names_pages_for_all_pscids_is_right() -> None:
     small = Small("latest", sets=[f"driver.invalidate={POLICIES}:OfAllPscids"])
     iova, _ = small.map("nic0")
@@ -137,6 +144,16 @@ def test_what_a_domain_has_unmapped_stays_its_own_when_one_of_another_name_is_ma
     assert found(FlushPromises, ATTACH, *named(1, 7), *MAP, *begun) == ["unmap returned, never invalidated"]
 
 
+def test_each_id_of_a_device_is_in_the_domain_that_it_enters() -> None:
+    """So that the PSCID which it has left is not taken over by another domain when it comes back."""
+    ids = (1, 2)
+    there = [replace(ATTACH, device_ids=ids), *named(1, 7, device_id=1), *named(2, 7, device_id=2)]
+    left = [*map(invalid, (10, 11), ids), executed(20, Iodir.inval_ddt()), fence(25)]
+    blocked, back = Attached(30, "t", "nic0", ids, "", "iommu0"), Attaching(50, "t", "nic0", "mine", ids, "iommu0")
+    again = [*named(60, 7, device_id=1), *named(61, 7, device_id=2)]
+    assert found(FlushPromises, *there, *left, blocked, back, *again) == []
+
+
 @pytest.mark.parametrize(("attach", "kinds"), [("bond-first", []), ("no-old-flush", TAKEN)])
 def test_a_domain_that_is_freed_and_made_again_finds_the_pscid_flushed(attach: str, kinds: list[str]) -> None:
     small = Small(sets=[f"driver.attach={attach}"])
@@ -201,6 +218,12 @@ def test_a_leaf_that_was_not_seen_to_be_cleared_is_not_said_to_be(cleared: bool,
     (violation,) = judged(FlushPromises, ATTACH, *named(1, 7), *MAP, *events)
     assert violation.message.endswith(since)
     assert ("since the unmap began, which was not seen to clear its leaf" in violation.message) is not cleared
+
+
+def test_what_is_executed_at_the_very_moment_of_a_return_is_in_time() -> None:
+    commands = [executed(50, Iotinval.vma(pscid=7))]
+    kinds = found(FlushPromises, ATTACH, *named(1, 7), *MAP, BEGUN, CLEARED, *commands, UNMAPPED)
+    assert kinds == ["unmap returned, invalidated but not fenced"]
 
 
 def test_what_was_sent_and_never_executed_is_not_said_to_be_invalidated() -> None:

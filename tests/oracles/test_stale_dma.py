@@ -167,6 +167,7 @@ FENCE = Iofence.c(pr=1, pw=1)
         ((sent(91_000, PAGE), executed(93_000, PAGE), executed(110_000, FENCE)), "invalidated but not fenced"),
         ((executed(110_000, PAGE), executed(111_000, FENCE)), "never invalidated"),
         ((executed(93_000, PAGE), executed(94_000, FENCE)), "invalidated and fenced"),
+        ((executed(93_000, PAGE), executed(94_000, FENCE), executed(95_000, SPACE)), "invalidated and fenced"),
         ((executed(93_000, SPACE), executed(94_000, FENCE)), "invalidated and fenced"),
         ((executed(93_000, ALL), executed(94_000, FENCE)), "invalidated and fenced"),
         ((executed(93_000, RANGE), executed(94_000, FENCE)), "invalidated and fenced"),
