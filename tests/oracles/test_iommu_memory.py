@@ -162,6 +162,7 @@ def test_a_block_that_is_freed_is_held_against_all_that_a_register_leads_to(
         ([uses(10, 0x8000, hardwired=True)], []),
         ([given(1, 0x8000, 0x2000), uses(10, 0x8000), ENDED], [BEFORE]),
         ([given(1, 0x8000, 0x2000), ENDED, uses(60, 0x8000)], [BEFORE]),
+        ([given(1, 0x8000, 0x2000), uses(10, 0x8000), ENDED, KernelEnded(60)], [BEFORE]),
         ([given(1, 0x8000, 0x2000), ENDED, freed(55, 0x8000), given(56, 0x8000, 0x2000), uses(60, 0x8000)], []),
         ([uses(10, 0x8000, hardwired=True), ENDED], []),
         ([StructureUsed(10, "iommu0", "ddtp", "bare", 0, 0, False)], []),

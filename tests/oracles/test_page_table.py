@@ -12,6 +12,7 @@ from cosim.events import (
     ContextChanged,
     DomainMade,
     EntriesCleared,
+    KernelEnded,
     MapBegun,
     Mapped,
     Misused,
@@ -92,6 +93,11 @@ def found(*events: object) -> list[str]:
         ([*mapped(1), table(domain="other")], []),
         ([*mapped(1), DomainMade(15, "mine"), table()], []),
         ([*mapped(1), DomainMade(15, "mine"), table(leaf(1))], [STRAY]),
+        ([table(leaf(1)), DomainMade(60, "mine"), table(leaf(1))], [STRAY, STRAY]),
+        ([table(leaf(1)), KernelEnded(60), table(leaf(1))], [STRAY, STRAY]),
+        ([*mapped(1), table(leaf(1, to=2)), table(leaf(1, prot="r"))], [ELSEWHERE, PERMITS]),
+        ([*mapped(1), table(), *unmap(1), unmapped(1), table(leaf(1))], [MISSING, STRAY]),
+        ([*mapped(1, 4), *mapped(0, 2), table(leaf(3))], []),
     ],
 )
 def test_a_table_is_held_against_what_is_mapped(events: list[object], wrong: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cosim.events import Attached, DmaCommitted, DmaDone, MapBegun, Mapped, UnmapBegun, Unmapped
+from cosim.events import Attached, DmaCommitted, DmaDone, KernelEnded, MapBegun, Mapped, UnmapBegun, Unmapped
 from cosim.oracles import TouchedAfterwards
 from cosim.study.report.seen import seen
 
@@ -66,6 +66,13 @@ def test_the_same_page_at_the_same_iova_hides_it() -> None:
 
 def test_an_unmap_that_waits_for_its_flush_is_not_counted_yet() -> None:
     assert counted(ATTACH, *MAP, BEGIN, refused(60_000)) == (0, 0, 1)
+
+
+def test_what_waited_or_was_unmapped_when_a_kernel_ended_is_none_of_the_next_one() -> None:
+    """Though that has a domain of the same name."""
+    ended, anew = KernelEnded(150_000), Attached(200_000, "cpu0.boot", "nic0", (1,), "shared")
+    assert counted(ATTACH, *MAP, BEGIN, ended) == (0, 0, 0)
+    assert counted(ATTACH, *MAP, BEGIN, UNMAP, ended, anew, refused(300_000)) == (1, 0, 0)
 
 
 def test_what_was_never_mapped_is_no_buffer() -> None:

@@ -86,6 +86,7 @@ STAYS = ["unrecovered-error: ipsr.fip is never cleared"]
         ((RAISED, LOOKED, LEFT, END), STAYS),
         ((RAISED, LOOKED, LEFT, KernelEnded(100)), STAYS),
         ((RAISED, LOOKED, LEFT, KernelEnded(65), END), []),
+        ((RAISED, KernelEnded(35), LOOKED, LEFT, END), []),
         ((RAISED, replace(LOOKED, offset=FQCSR.offset), LEFT, END), STAYS),
         ((RAISED, LOOKED, LEFT, replace(LEFT, time=99, began=70), END), STAYS),
         ((RAISED, LOOKED, LEFT, replace(ACKNOWLEDGED, value=Interrupt.CQ.pending), END), STAYS),
