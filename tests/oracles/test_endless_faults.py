@@ -44,6 +44,7 @@ def test_a_device_whose_context_refuses_it_to_the_end_is_told_with_since_when():
         (answer(30),),
         (ATTACH, answer(30, who="nic1")),
         (ATTACH, Attaching(45 * US, "cpu0.t", "nic0", "other"), answer(50)),
+        (ATTACH, answer(30), Attaching(45 * US, "cpu0.t", "nic0", "other"), answer(50)),
         (ATTACH, answer(30), Attached(60 * US, "cpu0.t", "nic0", (1,), "other")),
     ],
     ids=[
@@ -55,11 +56,28 @@ def test_a_device_whose_context_refuses_it_to_the_end_is_told_with_since_when():
         "never attached",
         "another device",
         "an attach is under way",
+        "an attach is under way that it was refused before as well",
         "attached anew",
     ],
 )
 def test_a_device_that_may_yet_be_let_in_or_should_not_be_is_not(events: tuple[object, ...]):
     assert not judged(EndlessFaults, *events, END, bounds=BOUNDS)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        Cause.ALL_INBOUND_DISALLOWED,
+        Cause.DDT_LOAD_ACCESS_FAULT,
+        Cause.DDT_NOT_VALID,
+        Cause.DDT_MISCONFIGURED,
+        Cause.TTYP_DISALLOWED,
+        Cause.DDT_DATA_CORRUPTION,
+    ],
+)
+def test_whatever_of_its_context_or_of_the_way_to_it_refuses_a_device_is_told(cause: Cause):
+    (found,) = judged(EndlessFaults, ATTACH, answer(30, cause), END, bounds=BOUNDS)
+    assert found.signature == f"endless-faults: {cause.name.lower()}"
 
 
 def test_an_attach_that_does_not_end_well_is_waited_for_as_long_as_a_call_may_take():

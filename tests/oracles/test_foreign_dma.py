@@ -57,6 +57,10 @@ def test_what_is_mapped_for_a_device_or_was_is_its_own(events: tuple[object, ...
             (ATTACH, OTHERS, Unmapped(30, "cpu0.t", "theirs", 0x5000, 0x1000), dma(0x9000_0000, 0x5000)),
             "read of a page unmapped from another domain",
         ),
+        (
+            (ATTACH, OTHERS, Unmapped(30, "cpu0.t", "theirs", 0x5000, 0x1000), dma(0x8000_4000, 0x5000)),
+            "read of a page that is not mapped",
+        ),
         ((ATTACH, MAP, dma(0x8000_4000, 0x5000)), "read of a page that is not mapped"),
         (
             (ATTACH, Mapped(10, "cpu0.t", "mine", 0x1000, 0x1000, 0x8000_0000, "r"), dma(0x8000_0000, write=True)),
