@@ -244,6 +244,15 @@ def test_a_change_of_threads_orders_what_was_before_it_ahead_of_what_is_behind_a
         assert len(judged_events(DataRace, THING, PUBLISHED, *begin, before, *between, after)) == races
 
 
+def test_who_acquires_a_word_is_behind_all_that_have_released_it() -> None:
+    """As whoever frees what several have counted their references down of."""
+    first, second = stores("cpu0", "cpu1")
+    down = [OrderMade(50, cpu, 0xA000, False, True) for cpu in ("cpu0", "cpu1")]
+    last = OrderMade(50, "cpu1", 0xA000, True, False)
+    assert not judged_events(DataRace, THING, PUBLISHED, first, *down, last, second)
+    assert len(judged_events(DataRace, THING, PUBLISHED, first, *down, second)) == 1
+
+
 def test_a_change_of_threads_publishes_what_was_new_before_it() -> None:
     changed = Switched(2, "cpu2", "")
     assert len(judged_events(DataRace, THING, changed, *stores("cpu2", "cpu0"))) == 1

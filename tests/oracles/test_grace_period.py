@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from cosim.events import GracePeriodOver, ReadSectionBegun
 from cosim.oracles import GracePeriod, Violation
 from cosim.sim.operations import Sleep, Work
 from cosim.sw.kernel.objects import Object, cell
@@ -13,6 +14,7 @@ from cosim.sw.kernel.options import KernelOptions
 from cosim.sw.kernel.rcu import Rcu
 from cosim.sw.kernel.rcu_callbacks import Batch
 from cosim.units.quantities import MS, US
+from tests.oracles.judging import judged as judged_by
 from tests.oracles.watching import signatures, watching
 from tests.sw.machine import Machine
 
@@ -71,6 +73,12 @@ def judged(*bodies: Callable[[Machine], object]) -> list[Violation]:
         machine.start(body(machine), cpu=f"cpu{number}")  # type: ignore[arg-type]
     machine.go(until=200 * MS)
     return found
+
+
+@pytest.mark.parametrize(("began", "older"), [(39, True), (40, False), (41, False)])
+def test_a_reader_is_older_if_it_was_there_before_the_wait_was_asked_for(began: int, older: bool) -> None:
+    over = GracePeriodOver(55, "cpu0.t", "synchronize_rcu", 40)
+    assert bool(judged_by(GracePeriod, ReadSectionBegun(began, "cpu1.r"), over)) is older
 
 
 FREES = [lambda m: free(m, 1 * MS, 9 * MS), lambda m: read(m, 500 * US, 20 * MS), lambda m: read(m, 5 * MS, 90 * MS)]

@@ -153,6 +153,12 @@ def test_how_something_else_came_to_be_fetched(
     assert [(each.signature, each.time_ps) for each in violations] == [(f"command-ring: {found}", 30)]
 
 
+def test_what_is_fetched_again_before_the_command_comes_is_told_once() -> None:
+    memory = Held()
+    events = [RING, ON, sent(0), rung(1), fetched(0, 3), fetched(0, 3), partial(memory.put, SLOT1 - 16, 1, 0), done(0)]
+    assert [each.signature for each in judged(CommandRing, *events, memory=memory)] == [f"command-ring: {EARLY}"]
+
+
 def test_where_memory_forgets_nobody_says_that_a_command_was_never_there() -> None:
     events = [RING, ON, sent(0), rung(1), fetched(0, 3)]
     (found,) = judged(CommandRing, *events, RunEnded(200), memory=Held(remembering=False))
