@@ -12,6 +12,7 @@ from typing import NamedTuple
 from cosim.events import FlushAwaited, FlushBegun, FlushEnded, FlushGivenUp, FlushQueued, FlushTimer
 from cosim.sw.iommu_ops import Domain, IommuDriver
 from cosim.sw.kernel.barriers import smp_mb
+from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.locks import SpinLock
 from cosim.sw.kernel.objects import Object, cell, embed
 
@@ -80,12 +81,24 @@ class FlushQueue:
         self._timer_told, self._given_up = sim.probe(FlushTimer), sim.probe(FlushGivenUp)
 
     async def open(self) -> None:
-        """Allocate the queues, one for every CPU. KernelError ENOMEM."""
-        for cpu in self._kernel.cpus:
-            state = await self._kernel.pages.new(CpuFlushQueueState)
-            first = await self._kernel.pages.kmalloc(self._entries * FlushEntry.SIZE, purpose="FlushEntries")
-            entries = tuple(FlushEntry(first + index * FlushEntry.SIZE) for index in range(self._entries))
-            self._queues[cpu] = CpuFlushQueue(state, entries, [[] for _ in entries])
+        """Allocate the queues, one for every CPU. KernelError ENOMEM, and then none is kept."""
+        try:
+            for cpu in self._kernel.cpus:
+                self._queues[cpu] = await self._new_queue()
+        except KernelError:
+            await self.close()
+            raise
+
+    async def _new_queue(self) -> CpuFlushQueue:
+        pages = self._kernel.pages
+        state = await pages.new(CpuFlushQueueState)
+        try:
+            first = await pages.kmalloc(self._entries * FlushEntry.SIZE, purpose="FlushEntries")
+        except KernelError:
+            await pages.delete(state)
+            raise
+        entries = tuple(FlushEntry(first + index * FlushEntry.SIZE) for index in range(self._entries))
+        return CpuFlushQueue(state, entries, [[] for _ in entries])
 
     async def close(self) -> None:
         """Free the queues; the domain is about to go, and nothing is flushed any more."""

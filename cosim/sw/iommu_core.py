@@ -87,7 +87,7 @@ class IommuCore:
 
     async def probe_again(self, name: str) -> Object:
         """Take an IOMMU into service that a kernel before this one has left; what its driver raises."""
-        before = self.iommus[name]
+        before = self.iommu(name)
         iommu = await self.probe_iommu(self._hardware[name])
         self.left.append(before)
         return iommu
@@ -101,22 +101,32 @@ class IommuCore:
         if self._ended:
             self._ended(KernelEnded(self.kernel.sim.now))
 
-    async def behind(self, name: str) -> list[str]:
-        """The devices behind an IOMMU. KernelError ENODEV."""
+    def iommu(self, name: str) -> Object:
+        """The driver's structure of an IOMMU that is in service. KernelError ENODEV."""
         if name not in self.iommus:
             raise KernelError(errno.ENODEV, f"there is no IOMMU {name}")
+        return self.iommus[name]
+
+    async def behind(self, name: str) -> list[str]:
+        """The devices behind an IOMMU. KernelError ENODEV."""
+        address = int(self.iommu(name).address)
         found = []
         for device in list(self.devices.values()):
+            if device.name not in self.devices:
+                continue
             held = DevIommu(await device.object.iommu.load())
-            if int(await held.iommu_dev.load()) == int(self.iommus[name].address):
+            if held and int(await held.iommu_dev.load()) == address:  # none, of one that is just being released
                 found.append(device.name)
         return found
 
     async def remove_iommu(self, name: str) -> None:
         """Take an IOMMU out: its devices are released first, each under its group's mutex. KernelError ENODEV."""
         for device in await self.behind(name):
-            await self.release_device(device)
-        await self.driver.remove_iommu(self.iommus.pop(name))
+            if device in self.devices:  # else it was unplugged meanwhile
+                await self.release_device(device)
+        iommu = self.iommu(name)
+        del self.iommus[name]
+        await self.driver.remove_iommu(iommu)
         if self._removed:
             self._removed(IommuRemoved(self.kernel.sim.now, name))
 
@@ -126,7 +136,8 @@ class IommuCore:
         """A new paging domain, for the IOMMU of `device`. KernelError ENOMEM, ENODEV, EEXIST."""
         if name in self.domains:
             raise KernelError(errno.EEXIST, f"there is a domain {name} already")
-        domain = await self.driver.domain_alloc_paging(name, self.devices[device] if device else None)
+        made_for = self._device(device) if device else None
+        domain = await self.driver.domain_alloc_paging(name, made_for)
         self._name(domain)
         self.domains[name] = domain
         if self._made:
@@ -145,14 +156,14 @@ class IommuCore:
         self, name: str, ids: Sequence[int], iommu: str, *, node: int = 0, group: str = ""
     ) -> Device:
         """A device has appeared behind an IOMMU; it joins `group`, or one of its own. KernelError ENODEV, ENOMEM."""
-        kernel = self.kernel
+        kernel, behind = self.kernel, self.iommu(iommu)
         made = await kernel.pages.new(DeviceObject)
         try:
             held = await kernel.pages.new(DevIommu)
         except KernelError:
             await kernel.pages.delete(made)
             raise
-        await held.iommu_dev.store(self.iommus[iommu].address)
+        await held.iommu_dev.store(behind.address)
         await made.iommu.store(held.address, release=True)
         device = Device(name, made, tuple(ids), node, iommu)
         try:
@@ -178,7 +189,7 @@ class IommuCore:
         A group that is in no domain is in this one then, also if the driver has failed, which Linux takes for
         impossible (IOMMU_SET_DOMAIN_MUST_SUCCEED).
         """
-        group = self._group_of[name]
+        group = self._group(name)
         async with self.calls.measured("attach"), self._mutex(group):
             try:
                 await self._switch(group, domain)
@@ -190,9 +201,10 @@ class IommuCore:
             await group.state.default.store(self._handle(domain))
 
     async def release_device(self, name: str) -> None:
-        """Hot-unplug: the device is detached and forgotten, and its structures are freed at once."""
+        """Hot-unplug: the device is detached and forgotten, its structures are freed at once. KernelError ENODEV."""
         kernel, driver = self.kernel, self.driver
-        group, device = self._group_of.pop(name), self.devices.pop(name)
+        device, group = self._device(name), self._group_of.pop(name)
+        del self.devices[name]
         async with self.calls.measured("release"), self._mutex(group):
             group.members.remove(device)
             old = self._domain(await group.state.domain.load())
@@ -273,10 +285,13 @@ class IommuCore:
 
     # --- Names -----------------------------------------------------------------------------------------------------
 
-    def _group(self, name: str) -> Group:
-        if name not in self._group_of:
+    def _device(self, name: str) -> Device:
+        if name not in self.devices:
             raise KernelError(errno.ENODEV, f"there is no device {name}")
-        return self._group_of[name]
+        return self.devices[name]
+
+    def _group(self, name: str) -> Group:
+        return self._group_of[self._device(name).name]
 
     def _mutex(self, group: Group) -> Section:
         return self._locking.mutex(self.kernel, group.state.mutex)

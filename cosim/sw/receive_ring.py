@@ -60,12 +60,16 @@ class ReceiveRing:
         self._head = self._tail = 0
 
     async def open(self, *, interrupts: bool) -> None:
-        """Allocate the ring and tell the device. KernelError ENOMEM."""
+        """Allocate the ring and tell the device. KernelError ENOMEM, and then nothing is kept."""
         self._ring = await self.dma.alloc_coherent(self.entries * Descriptor.SIZE)
         if interrupts:
-            self._action = await self.kernel.irq.request(
-                self.hardware.cpu, self.hardware.vector, "ring", self._interrupted, self._woken
-            )
+            try:
+                self._action = await self.kernel.irq.request(
+                    self.hardware.cpu, self.hardware.vector, "ring", self._interrupted, self._woken
+                )
+            except KernelError:
+                await self.dma.free_coherent(self._ring)
+                raise
         size_lg2 = (self.entries - 1).bit_length()
         await self._write(BASE, RingBase.of(size_lg2=size_lg2, page=self._ring.iova // PAGE))
         await self._write(CONTROL, RingControl.of(en=1, ie=int(interrupts)))

@@ -14,6 +14,7 @@ from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.iommu_core import IommuCore
 from cosim.sw.iommu_ops import Domain, Gather
 from cosim.sw.iova import IovaAllocator, IovaOptions
+from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
 from cosim.units.quantities import MS, US, S
 from tests.sw.fake_driver import FakeDriver
@@ -145,6 +146,27 @@ def test_a_domain_that_is_made_lazy_again_keeps_its_rings() -> None:
     bench.machine.go(until=1 * S)
     assert (len(bench.flushes()), len(bench.unmapped)) == (1, 2)
     assert bench.machine.kernel.pages.purposes() == before
+
+
+@pytest.mark.parametrize("allocation", range(1, 5))
+def test_a_domain_for_whose_rings_there_is_no_memory_stays_strict_and_keeps_none(allocation: int) -> None:
+    """Two rings, each of two objects."""
+    bench = Bench(kind=FakeDriver)
+    pages = bench.machine.kernel.pages
+    before = pages.purposes()
+
+    async def body() -> None:
+        bench.driver.deferring = True
+        pages.fail({allocation})
+        with pytest.raises(KernelError, match="ENOMEM"):
+            await bench.dma.be_lazy()
+        assert pages.purposes() == before
+        await bench.rounds(1)
+        assert len(bench.unmapped) == 1
+        await bench.dma.be_lazy()
+
+    bench.machine.run(body())
+    assert pages.purposes()["FlushEntries"]
 
 
 @pytest.mark.parametrize("kind", [LazyDriver, FakeDriver], ids=["lazy", "strict"])

@@ -219,8 +219,15 @@ def test_what_is_done_with_a_device_that_has_left_is_an_error() -> None:
 
     async def body() -> None:
         await bench.core.release_device("nic0")
-        with pytest.raises(KernelError, match="-ENODEV: there is no device nic0"):
-            await bench.core.attach("nic0", bench.core.domains["a"])
+        core, home = bench.core, bench.core.domains["home"]
+        for again in (
+            core.attach("nic0", home),
+            core.set_default_domain("nic0", home),
+            core.release_device("nic0"),
+            core.domain_alloc("c", "nic0"),
+        ):
+            with pytest.raises(KernelError, match="-ENODEV: there is no device nic0"):
+                await again
         await bench.core.probe_device("nic0", (1,), "iommu0")
         await bench.core.attach("nic0", bench.core.domains["a"])
 
@@ -283,6 +290,42 @@ def test_an_iommu_that_is_not_there_does_not_leave(devices: int) -> None:
     bench.machine.run(remove())
     assert not bench.driver.calls
     assert set(bench.core.iommus) == {"iommu0"}
+
+
+def test_behind_an_iommu_that_has_left_no_device_is_found_and_it_is_not_probed_again() -> None:
+    bench = Bench()
+
+    async def body() -> None:
+        await bench.core.remove_iommu("iommu0")
+        for late in (bench.core.probe_device("nic9", (9,), "iommu0"), bench.core.probe_again("iommu0")):
+            with pytest.raises(KernelError, match="-ENODEV: there is no IOMMU iommu0"):
+                await late
+
+    bench.machine.run(body())
+    assert set(bench.machine.kernel.pages.purposes()) == {"FakeDomain"}, "nothing is kept of what was not found"
+
+
+@pytest.mark.parametrize("late", [0, 1_500_000])
+def test_of_two_threads_that_take_an_iommu_out_one_does(late: int) -> None:
+    """Each device behind it is released once, by whichever of them comes first."""
+    bench = Bench()
+    failed: list[str] = []
+
+    async def remove(at: int) -> None:
+        await Sleep(at)
+        try:
+            await bench.core.remove_iommu("iommu0")
+        except KernelError as error:
+            failed.append(error.name)
+
+    bench.machine.start(remove(0), cpu="cpu0")
+    bench.machine.start(remove(late), cpu="cpu1")
+    bench.machine.go()
+    assert sorted(bench.driver.named("release")) == ["release nic0", "release nic1", "release nic2"]
+    assert bench.driver.named("remove") == ["remove_iommu"]
+    assert failed == ["ENODEV"]
+    assert not bench.machine.log
+    assert not bench.machine.touched
 
 
 def test_a_devices_structures_point_to_its_iommu_before_they_can_be_found() -> None:

@@ -22,7 +22,7 @@ from cosim.sw.dma_iommu import DmaDomain
 from cosim.sw.receive_ring import ReceiveRing
 from cosim.sw.runtime import RingHardware, Runtime
 from cosim.units.quantities import MIB, US
-from tests.sw.bench import Bench, workload
+from tests.sw.bench import TOP, Bench, workload
 
 
 class RingBench:
@@ -105,6 +105,35 @@ def test_a_ring_that_runs_out_of_memory_goes_on_with_fewer_buffers() -> None:
     bench = ring.bench.run(workload("receive-ring", device="nic0", entries=8, count=60), eater)
     assert bench.buffers() == 0
     assert ring.device.packets >= 60
+
+
+@pytest.mark.parametrize("allocation", [1, 2])
+def test_a_ring_for_which_there_is_no_memory_keeps_none(allocation: int) -> None:
+    """The first allocation is the ring itself, the second what its interrupt needs."""
+    bench = RingBench({}).bench
+    booted = bench.kernel.booted
+
+    def fail() -> None:
+        booted()
+        bench.kernel.pages.fail({allocation})
+
+    bench.kernel.booted = fail  # type: ignore[method-assign]
+    bench.run(workload("receive-ring", device="nic0"))
+    errors = [line for line in bench.machine.log if line.startswith("error")]
+    assert "ENOMEM" in errors[0]
+    assert not bench.driver.tables["shared"]
+    assert not {"ring", "IrqActionState"} & set(+bench.kernel.pages.purposes())
+
+
+def test_a_packet_whose_pages_cannot_be_posted_again_leaves_none() -> None:
+    ring = RingBench({"size": "64 B", "interval": "20 us"})
+    bench, sim = ring.bench, ring.bench.machine.sim
+    refuse = {("shared", TOP - PAGE * page) for page in range(8)}
+    sim.at(300 * US, 1 << 62, lambda: bench.driver.refuses.update(refuse))
+    sim.at(600 * US, 1 << 62, bench.driver.refuses.clear)
+    bench.run(workload("receive-ring", device="nic0", entries=4, count=60, free=False))
+    assert "error: -ENOMEM" in bench.machine.log[0]
+    assert bench.buffers() == 0
 
 
 def test_a_ring_needs_a_power_of_two_and_a_ring_device() -> None:

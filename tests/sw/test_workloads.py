@@ -221,6 +221,21 @@ def test_a_device_that_is_not_stopped_goes_on_while_it_is_released() -> None:
     assert bench.driver.named("release") == ["release nic1"]
 
 
+@pytest.mark.parametrize("other", [{"does": "unplug", "devices": "nic*"}, {"does": "unplug-iommu", "iommu": "iommu0"}])
+def test_what_two_threads_take_away_goes_once(other: dict[str, str]) -> None:
+    bench = Bench(window=PAGE).run(workload("unplug", devices="nic*"), workload(on="cpu1", **other))
+    assert not bench.runtime.core.devices
+    assert sorted(bench.driver.named("release")) == ["release nic0", "release nic1"]
+    assert not bench.machine.log
+
+
+def test_what_is_meant_for_an_iommu_that_is_away_fails() -> None:
+    forward = workload("forward-command", iommu="iommu0", words=(0, 0), start="1 ms")
+    bench = Bench().run(workload("unplug-iommu", iommu="iommu0"), forward)
+    assert bench.machine.log == ["error: -ENODEV: there is no IOMMU iommu0"]
+    assert not bench.driver.forwarded
+
+
 def test_an_unplugged_iommu_takes_its_devices_along() -> None:
     bench = Bench().run(workload("unplug-iommu", iommu="iommu0"))
     assert not bench.runtime.core.devices
@@ -314,6 +329,14 @@ def test_domains_are_made_until_there_are_so_many_and_are_all_freed(monkeypatch:
 def test_misuse_is_answered_as_linux_answers_it(what: str, says: str) -> None:
     bench = Bench().run(workload("misuse", domain="shared", what=what))
     assert any(says in line for line in bench.machine.log)
+    assert bench.buffers() == 0
+
+
+def test_misuse_that_gets_no_buffer_keeps_no_page() -> None:
+    bench = Bench()
+    bench.driver.refuses.add(("shared", TOP))
+    bench.run(workload("misuse", domain="shared", what="unmap-twice"))
+    assert bench.machine.log == [f"error: -ENOMEM: map of {TOP:#x} in shared"]
     assert bench.buffers() == 0
 
 

@@ -67,5 +67,9 @@ class ReceiveRingWork(WorkloadOptions):
         if self.free:
             await runtime.kernel.pages.free(address)
             await ring.fill()
-        else:
+            return
+        try:
             await ring.post(address)
+        except KernelError:
+            await runtime.kernel.pages.free(address)
+            raise

@@ -36,7 +36,8 @@ class Unplug(WorkloadOptions):
         for device in runtime.devices(self.devices):
             if self.stop:
                 await runtime.master(device).stop()
-            await runtime.core.release_device(device)
+            if device in runtime.core.devices:  # else another thread has unplugged it meanwhile
+                await runtime.core.release_device(device)
 
 
 class Plug(WorkloadOptions):
@@ -81,7 +82,7 @@ class ForwardCommand(WorkloadOptions):
     count: Literal[1] = 1
 
     async def round(self, runtime: Runtime) -> None:
-        await runtime.driver.forward_command(runtime.core.iommus[self.iommu], self.words)
+        await runtime.driver.forward_command(runtime.core.iommu(self.iommu), self.words)
 
 
 class Shutdown(WorkloadOptions):
@@ -187,7 +188,11 @@ class Misuse(WorkloadOptions):
             await dma.unmap(PAGE, PAGE)
             return
         pieces = await allocate(runtime, 2)
-        iova = await dma.map(pieces[0].address, PAGE)
+        try:
+            iova = await dma.map(pieces[0].address, PAGE)
+        except KernelError:
+            await release(runtime, pieces)
+            raise
 
         async def wrong() -> None:
             if self.what == "unmap-twice":
