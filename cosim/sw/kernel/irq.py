@@ -178,7 +178,7 @@ class IrqLines:
 
     async def _serve(self, action: IrqAction) -> None:
         line, state = action.line, action.state
-        if len(line.actions) == 1:
+        if line.actions[0] is action:
             handler = self._kernel.handler(lambda: self._interrupt(line))
             await OnInterrupt(line.vector, handler, lambda: _wakes(line))
         await state.ready.store(1, release=True)

@@ -1,4 +1,4 @@
-"""A handler that is taken off its line while interrupts go on coming."""
+"""A handler that joins a line beside another one, or is taken off while interrupts go on coming."""
 
 from __future__ import annotations
 
@@ -9,6 +9,30 @@ from cosim.sw.kernel.irq import IrqReturn
 from cosim.units.quantities import MS, US, S
 from tests.sw.kernel.test_irq import MODELS, VECTOR, Source
 from tests.sw.machine import Machine
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_of_two_that_join_a_new_line_at_the_same_time_one_connects_it(model: str) -> None:
+    """The CPU is busy: both are on the line before the thread of either runs."""
+    machine = Machine(cpus=3, model=model)
+    sources = [Source(machine), Source(machine)]
+    sources[0].beside, sources[1].beside = sources[1:], sources[:1]
+
+    async def busy() -> None:
+        async with machine.kernel.preempt_off():
+            await Work(1 * MS)
+
+    async def body(source: Source) -> None:
+        await Sleep(10 * US)
+        await machine.kernel.irq.request("cpu0", VECTOR, "cq", source.handle, source.serve)
+        source.set(True)
+
+    machine.start(busy(), cpu="cpu0")
+    for cpu, source in zip(("cpu1", "cpu2"), sources, strict=True):
+        machine.start(body(source), cpu=cpu)
+    machine.go(until=1 * S)
+    assert [source.served for source in sources] == [1, 1]
+    assert not machine.log
 
 
 @pytest.mark.parametrize("model", MODELS)
