@@ -156,6 +156,11 @@ def test_stores_that_have_yet_to_take_hold_count(machine: Machine) -> None:
     assert seen == [[AT + n * PAGE for n in (9, 20, 21)], []]
 
 
+def test_a_word_that_is_stored_as_0_is_0_whatever_is_in_memory_yet(machine: Machine) -> None:
+    kernel = machine.kernel
+    assert [kernel.word(ROOT + 24, stored) for stored in ({}, {ROOT + 24: 0})] == [entry(Pte.of(v=1), MIDDLE), 0]
+
+
 def test_a_table_lets_requests_pass_by_a_leaf_that_permits_something(machine: Machine) -> None:
     fsc = Fsc.of(mode=IosatpMode.SV39, ppn=ROOT >> PAGE_LG2)
     put(machine, LAST, 7, entry(RW, FRAME, u=0))

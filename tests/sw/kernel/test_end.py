@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cosim.sim.operations import Sleep
+from cosim.sim.operations import Oops, Sleep
 from cosim.units.quantities import MS, US, S
 from tests.sw.kernel.test_irq import MODELS, VECTOR, Source
 from tests.sw.machine import Machine
@@ -36,6 +36,34 @@ def test_an_interrupt_after_the_end_waits_for_the_next_kernel(model: str) -> Non
     assert served == [(1, 0), (1, 1)]
     assert after.served == 1
     assert not machine.log
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_thread_that_has_died_keeps_no_line_of_the_next_kernel_masked(model: str) -> None:
+    """It was one of two on its line, and was to unmask that."""
+    machine = Machine(model=model)
+    request, sources = machine.kernel.irq.request, [Source(machine) for _ in range(3)]
+    beside, dead, after = sources
+
+    async def dies() -> None:
+        dead.set(False)
+        raise Oops("dead")
+
+    async def body() -> None:
+        await request("cpu0", VECTOR, "beside", beside.handle, beside.serve)
+        await request("cpu0", VECTOR, "dead", dead.handle, dies)
+        dead.set(True)
+        await Sleep(1 * MS)
+        machine.kernel.end()
+        await request("cpu0", VECTOR, "after", after.handle, after.serve)
+        for _ in range(2):
+            after.set(True)
+            await Sleep(1 * MS)
+
+    machine.start(body(), cpu="cpu1")
+    machine.go(until=1 * S)
+    assert after.served == 2
+    assert machine.log == ["oops: dead"]
 
 
 @pytest.mark.parametrize("model", MODELS)

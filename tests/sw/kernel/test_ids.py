@@ -78,3 +78,11 @@ def test_two_cpus_never_get_the_same_id() -> None:
     machine.start(body(), cpu="cpu1")
     machine.go()
     assert sorted(taken) == list(range(1, 41))
+
+
+def test_a_range_may_be_of_one_id_and_not_of_none() -> None:
+    machine = Machine()
+    one = machine.kernel.ida("pscid", 5, 5)
+    assert machine.run(one.alloc()) == 5
+    with pytest.raises(ValueError, match=r"pscid: no id lies in 6 \.\. 5"):
+        machine.kernel.ida("pscid", 6, 5)

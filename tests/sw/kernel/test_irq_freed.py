@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cosim.sim.operations import Sleep, Work
-from cosim.sw.kernel.irq import IrqReturn
+from cosim.sw.kernel.irq import NOBODY_CARED, IrqReturn
 from cosim.units.quantities import MS, US, S
 from tests.sw.kernel.test_irq import MODELS, VECTOR, Source
 from tests.sw.machine import Machine
@@ -60,4 +60,32 @@ def test_an_interrupt_that_comes_while_its_handler_is_being_freed_runs_that_no_m
     machine.start(body(), cpu="cpu1")
     machine.go(until=1 * S)
     assert len(hard) == 2
+    assert not machine.log
+
+
+def test_who_may_not_sleep_is_told_so_when_it_requests_or_frees_an_interrupt() -> None:
+    machine = Machine()
+    source = Source(machine)
+
+    async def body() -> None:
+        async with machine.kernel.rcu.read():
+            action = await machine.kernel.irq.request("cpu0", VECTOR, "cq", source.handle, source.serve)
+            await machine.kernel.irq.free(action)
+
+    machine.run(body())
+    assert machine.log == [f"oops: {what} an interrupt in an RCU read section" for what in ("requesting", "freeing")]
+
+
+def test_an_interrupt_that_its_hard_handler_serves_is_cared_for() -> None:
+    machine = Machine()
+    source = Source(machine, answer=IrqReturn.HANDLED)
+
+    async def body() -> int:
+        action = await machine.kernel.irq.request("cpu0", VECTOR, "cq", source.handle, source.serve)
+        action.line.unhandled = NOBODY_CARED - 1
+        source.set(True)
+        await Sleep(1 * MS)
+        return action.line.unhandled
+
+    assert machine.run(body()) == 0
     assert not machine.log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,18 @@ def in_itself(page: int) -> list[object]:
     held: list[object] = [page]
     held.append(held)
     return held
+
+
+@dataclass
+class Holder:
+    """What has a node, and may delete it."""
+
+    node: Node
+    machine: Machine | None = None
+
+    async def delete(self) -> None:
+        assert self.machine
+        await self.machine.kernel.pages.delete(self.node)
 
 
 async def clear(word: Cell) -> None:
@@ -117,6 +130,7 @@ def test_what_points_into_an_object_keeps_it_and_what_points_just_behind_it_does
         lambda page: [Piece(page, PAGE)],
         lambda page: {"first": page},
         lambda page: {"all": [Piece(page, PAGE)]},
+        lambda page: Holder(Node(page)),
         lambda page: in_itself(page),
     ],
 )
@@ -216,8 +230,9 @@ async def _delete(machine: Machine, node: Node) -> None:
         lambda machine, node: lambda mine=node: machine.kernel.pages.delete(mine),
         lambda machine, node: partial(_delete, machine, node),
         lambda machine, node: partial(_delete, machine=machine, node=node),
+        lambda machine, node: Holder(node, machine).delete,
     ],
-    ids=["closes over", "default", "partial", "keyword"],
+    ids=["closes over", "default", "partial", "keyword", "method"],
 )
 def test_what_a_callback_has_that_waits_for_a_grace_period_is_no_leak(callback: Callable[..., Any]) -> None:
     machine = Machine()

@@ -168,6 +168,19 @@ def test_waiting_until_a_word_changes_ends_with_the_value_or_with_the_time_out()
     assert machine.run(reader()) == (None, 2, 2)
 
 
+def test_who_has_had_to_wait_for_a_word_acquires_by_the_look_that_finds_it() -> None:
+    """As by the first one, unless it is to acquire nothing."""
+    word = Point(0x2000).x
+    for acquire in (True, False):
+        routine, looks = word.wait_until(bool, acquire=acquire), list[bool]()
+        with suppress(StopIteration):
+            op = routine.send(None)
+            while True:
+                looks += [op.acquire] if isinstance(op, Load) else []
+                op = routine.send(Loaded(len(looks) > 1, 0))
+        assert looks == [acquire] * 2
+
+
 def test_a_wait_of_no_time_reads_once() -> None:
     machine = Machine(model="rvwmo")
     word = Point(machine.kernel.static(Point.SIZE)).x

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.events import KernelLog, Switched
-from cosim.sim.operations import Oops, Sleep, Work
+from cosim.events import KernelLog, ReadSectionBegun, ReadSectionEnded, Switched
+from cosim.sim.operations import OnInterrupt, Oops, Sleep, Work
 from cosim.sw.kernel.irq import IrqReturn
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.locks import Section
 from cosim.sw.kernel.options import KernelOptions
 from cosim.units.quantities import MS, US, S
-from tests.sw.machine import Machine
+from tests.sw.machine import STEP, Machine
 
 MODELS = ["", "sequential", "rvwmo"]
 SCAN = KernelOptions().gp_scan
@@ -181,10 +181,13 @@ def test_a_preempted_reader_is_waited_for() -> None:
     assert ends[0] <= writers[0] < ends[0] + 2 * SCAN
 
 
-def test_only_the_outermost_end_of_a_section_counts() -> None:
+def test_only_the_outermost_beginning_and_end_of_a_section_count() -> None:
     machine = machine_of()
     ends: list[int] = []
     writers: list[int] = []
+    told: list[type] = []
+    for kind in (ReadSectionBegun, ReadSectionEnded):
+        machine.sim.probe(kind).watch(lambda event: told.append(type(event)))
 
     async def nested() -> None:
         async with machine.kernel.rcu.read():
@@ -197,6 +200,7 @@ def test_only_the_outermost_end_of_a_section_counts() -> None:
     machine.start(synchronize(machine, 5 * MS, writers), cpu="cpu1")
     machine.go(until=200 * MS)
     assert writers[0] >= ends[0] > 20 * MS
+    assert told == [ReadSectionBegun, ReadSectionEnded]
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -209,6 +213,52 @@ def test_those_who_ask_before_a_grace_period_begins_share_it(model: str) -> None
     machine.go(until=200 * MS)
     assert len(writers) == 3
     assert machine.kernel.counters()["grace_periods"] == 2, "the second began after the first had been asked for"
+
+
+def test_who_looks_late_finds_its_grace_period_over() -> None:
+    """Others have passed since: a thread that comes first has had the CPU."""
+    machine = machine_of()
+    late: list[int] = []
+    others: list[int] = []
+
+    async def busy() -> None:
+        await Work(50 * MS)
+
+    async def keep() -> None:
+        await Sleep(100 * US)
+        await machine.kernel.spawn("busy", busy(), "cpu0", priority=1)
+
+    async def again() -> None:
+        for _ in range(5):
+            await synchronize(machine, 0, others)
+
+    machine.start(synchronize(machine, 0, late), cpu="cpu0", name="late")
+    machine.start(keep(), cpu="cpu0", name="keep")
+    machine.start(again(), cpu="cpu1")
+    machine.go(until=500 * MS)
+    assert others[-1] < 50 * MS < late[0] < 51 * MS
+
+
+@pytest.mark.parametrize("at", range(1, 12))
+def test_a_request_that_was_interrupted_takes_back_no_later_one(at: int) -> None:
+    """While its CPU is kept, the grace period that it asks for begins, and another thread asks for the next."""
+    machine = machine_of("")
+    ends: list[int] = []
+
+    async def keep() -> None:
+        await Work(300 * US)
+
+    async def interrupted() -> None:
+        await OnInterrupt(99, keep)
+        await synchronize(machine, 5 * MS - machine.sim.now, ends)
+
+    machine.sim.at(5 * MS + at * STEP, 1 << 62, lambda: machine.cpus["cpu0"].message(99))
+    machine.start(interrupted(), cpu="cpu0")
+    machine.start(synchronize(machine, 5 * MS + 50 * US, ends), cpu="cpu1")
+    machine.start(synchronize(machine, 5 * MS + 150 * US, ends), cpu="cpu2")
+    machine.go(until=100 * MS)
+    assert len(ends) == 3
+    assert machine.kernel.counters()["grace_periods"] == 2
 
 
 def test_a_reader_that_dies_in_its_section_holds_up_nobody() -> None:
@@ -301,3 +351,18 @@ def test_a_reader_of_ninety_seconds_is_warned_of_at_21_s_and_costs_little() -> N
     stalls = [text.partition(" for ")[2].split(" (")[0] for text in machine.log]
     assert stalls == ["21 s on cpu0.reader", "84 s on cpu0.reader"]
     assert [abs(at - 3 * S - age * S) <= SCAN for at, age in zip(warned, (21, 84), strict=True)] == [True] * 2
+
+
+def test_a_cpu_that_keeps_its_interrupts_masked_is_warned_of_by_its_name() -> None:
+    machine = machine_of()
+    writers: list[int] = []
+
+    async def masked() -> None:
+        async with machine.kernel.irqs_off():
+            await Work(30 * S)
+
+    machine.start(masked(), cpu="cpu0")
+    machine.start(synchronize(machine, 1 * S, writers), cpu="cpu1")
+    machine.go(until=40 * S)
+    assert machine.log == ["warning: rcu: grace period 1 has stalled for 21 s on cpu0"]
+    assert writers

@@ -118,10 +118,13 @@ def test_callbacks_run_in_the_order_in_which_they_were_queued() -> None:
             for number in range(5):
                 await machine.kernel.rcu.call(partial(note, number))
         assert not ran
+        assert len(machine.kernel.rcu.callbacks()) == 5
 
     machine.start(body())
     machine.go(until=100 * MS)
     assert ran == [0, 1, 2, 3, 4]
+    assert machine.kernel.rcu.has_called
+    assert not machine.kernel.rcu.callbacks(), "none is under way any more"
 
 
 class BusyWord:

@@ -7,7 +7,7 @@ import pytest
 from cosim.events import KernelLog
 from cosim.sim.operations import Oops, Sleep, Work
 from cosim.sw.kernel.options import KernelOptions
-from cosim.sw.kernel.timers import Timer
+from cosim.sw.kernel.timers import TIMER_VECTOR, Timer
 from cosim.units.quantities import MS, US, S
 from tests.sw.machine import Machine
 
@@ -168,6 +168,27 @@ def test_a_cancelled_timer_costs_no_tick() -> None:
     machine.go(until=1 * S)
     assert machine.operations["Atomic"] == 2
     assert not machine.log
+
+
+def test_only_the_tick_at_which_a_timer_is_due_interrupts_its_cpu() -> None:
+    """Not one at which it was due before it was cancelled, or armed anew for later."""
+    machine = Machine()
+    timers, rung = machine.kernel.timers, list[tuple[int, int]]()
+    machine.cpus["cpu0"].message = lambda vector: rung.append((vector, machine.sim.now))
+
+    async def note() -> None:
+        """Nothing: nobody serves the interrupt here."""
+
+    async def body() -> None:
+        again, never = timers.new("again", note), timers.new("never", note)
+        for timer in (again, never):
+            await timers.arm(timer, 10 * MS)
+        await timers.arm(again, 40 * MS)
+        await timers.cancel(never)
+
+    machine.start(body())
+    machine.go(until=1 * S)
+    assert rung == [(TIMER_VECTOR, 44 * MS)]
 
 
 def test_a_timer_waits_for_interrupts_to_be_unmasked() -> None:
