@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from cosim.events import Attached
+from cosim.events import Attached, Mapped
 from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import Plan
 from cosim.sw.device_plan import DevicePlan
 from cosim.sw.iommu_ops import IDENTITY
 from cosim.units.quantities import MIB
-from tests.sw.bench import TOP, Bench
+from tests.sw.bench import TOP, Bench, workload
 from tests.sw.machine import BASE
 
 
@@ -110,3 +110,17 @@ def test_a_window_is_of_its_devices_node_wherever_boot_runs(domain: str) -> None
     bench.run()
     blocks = [known.address for known in bench.kernel.pages.in_use() if known.purpose == "buffer"]
     assert min(blocks) >= BASE + 8 * MIB
+
+
+def test_boot_goes_on_without_what_a_thread_wants_to_be_set_up() -> None:
+    lazy = workload("map-unmap", domain="nowhere", mode="lazy", count=1)
+    bench = Bench().run(lazy, workload("map", domain="shared", buffer="x"))
+    assert bench.machine.log[0] == "error: cpu0.map-unmap: -ENODEV: there is no domain 'nowhere' for DMA"
+    assert bench.count(Mapped) == 1
+
+
+def test_threads_may_follow_one_another_in_a_row() -> None:
+    first = workload("map", domain="shared", buffer="x")
+    second = workload("map", domain="shared", buffer="y", after="cpu0.map")
+    third = workload("map", domain="shared", buffer="z", after="cpu0.map2")
+    assert list(Bench().run(first, second, third).runtime.buffers) == ["x", "y", "z"]

@@ -60,9 +60,11 @@ def test_a_buffer_keeps_its_offset_in_the_page_and_is_mapped_in_whole_pages() ->
     assert bench.told() == [("Mapped", TOP - PAGE, 2 * PAGE), ("Unmapped", TOP - PAGE, 2 * PAGE)]
 
 
-def test_pieces_from_anywhere_become_one_range() -> None:
+@pytest.mark.parametrize("short", [0, 100])
+def test_pieces_from_anywhere_become_one_range(short: int) -> None:
+    """Each begins with a page of its own, also where the one before it does not fill its last page."""
     bench = Bench()
-    pieces = [Piece(0x8030_0000, PAGE), Piece(0x8010_0000, 2 * PAGE), Piece(0x8020_0000, PAGE)]
+    pieces = [Piece(0x8030_0000, PAGE), Piece(0x8010_0000, 2 * PAGE - short), Piece(0x8020_0000, PAGE)]
 
     async def body() -> None:
         ((iova, _),) = await bench.dma.map_sg(pieces)

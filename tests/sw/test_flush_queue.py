@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from cosim.events import FlushGivenUp, Unmapped
+from cosim.events import FlushEnded, FlushGivenUp, Unmapped
 from cosim.sim.chooser import Scheduled
 from cosim.sim.operations import Sleep, Store, Work
 from cosim.sim.simulation import Sim
@@ -261,6 +261,24 @@ def test_what_comes_while_the_timers_flush_is_under_way_has_a_timer_of_its_own()
     bench.machine.go(until=1 * S)
     assert len(bench.flushes()) == len(bench.unmapped) == 2
     assert bench.unmapped[1].time - bench.unmapped[0].time > 10 * MS
+
+
+def test_a_timer_that_is_due_while_a_full_ring_is_flushed_waits_for_that() -> None:
+    """Else it would wait for the lock of the thread that it has interrupted."""
+    bench = Bench(kind=SlowDriver, options=IovaOptions(flush_entries=4))
+    flushes: list[tuple[int, int]] = []
+    bench.machine.sim.probe(FlushEnded).watch(lambda event: flushes.append((event.began // MS, event.time // MS)))
+
+    async def body() -> None:
+        await bench.rounds(3)
+        await Sleep(15 * MS - bench.machine.sim.now)
+        await bench.rounds(1)
+
+    bench.machine.start(body())
+    bench.machine.go(until=1 * S)
+    assert flushes == [(15, 17), (17, 19), (32, 34)], "the first timer was due after 16 ms"
+    assert len(bench.unmapped) == 4
+    assert not bench.machine.kernel.deadlocks()
 
 
 def test_nothing_is_given_back_by_a_flush_that_is_under_way() -> None:

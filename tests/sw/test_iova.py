@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.sim.operations import Sleep
+from cosim.sim.operations import OnInterrupt, Sleep
 from cosim.sw.iova import IovaAllocator, IovaOptions, Ranges
 from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import MS, US, S
-from tests.sw.machine import Machine
+from tests.sw.machine import STEP, Machine
 
 PAGE = 4096
 TOP_32 = 0xFFFF_F000
@@ -79,7 +79,11 @@ def test_what_is_cached_above_the_limit_is_left_there_while_there_is_something_b
 
     async def body() -> None:
         await iovas.free(0x1_0000_0000, PAGE)
-        assert await iovas.alloc(PAGE) == TOP_32
+        first, second = await iovas.alloc(PAGE), await iovas.alloc(PAGE)
+        assert (first, second) == (TOP_32, TOP_32 - PAGE)
+        for iova in (first, second, 0x1_0000_1000):
+            await iovas.free(iova, PAGE)
+        assert [await iovas.alloc(PAGE) for _ in range(3)] == [second, first, TOP_32 - 2 * PAGE]
 
     machine.run(body())
 
@@ -176,13 +180,16 @@ def test_magazines_fill_two_to_a_cpu_and_then_the_depot_which_serves_other_cpus(
     assert got == [TOP_32 - index * PAGE for index in (7, 6, 5, 4)]
 
 
-def test_what_fits_into_a_cpus_two_magazines_is_for_no_other() -> None:
+@pytest.mark.parametrize("again", [0, 5])
+def test_what_fits_into_a_cpus_two_magazines_is_for_no_other(again: int) -> None:
+    """Also if some of it was taken again from both of them, and given back."""
     machine = Machine()
     iovas = allocator(machine, magazine=4, trim="0 ns")
 
     async def fill() -> None:
-        for iova in [await iovas.alloc(PAGE) for _ in range(8)]:
-            await iovas.free(iova, PAGE)
+        for count in (8, again):
+            for iova in [await iovas.alloc(PAGE) for _ in range(count)]:
+                await iovas.free(iova, PAGE)
 
     async def take() -> None:
         await Sleep(50_000_000)
@@ -273,6 +280,58 @@ def test_a_depot_with_more_magazines_than_cpus_gives_one_back_every_100_ms(size:
     before = machine.operations.total()
     machine.go(until=2 * S)
     assert machine.operations.total() == before, "nothing is to be given back, and no timer runs"
+
+
+@pytest.mark.parametrize(
+    ("counts", "trim", "kept"),
+    [((16,), "100 ms", 16), ((24,), "100 ms", 16), ((24,), "0 ns", 24), ((28, 20), "100 ms", 32)],
+)
+def test_a_depot_keeps_as_many_magazines_as_there_are_cpus_and_all_if_it_is_not_trimmed(
+    counts: tuple[int, ...], trim: str, kept: int
+) -> None:
+    """Beside the two that the CPU has; each size by itself."""
+    machine = Machine()
+    iovas = allocator(machine, magazine=4, trim=trim)
+
+    async def body() -> None:
+        for size, count in zip((PAGE, 2 * PAGE), counts, strict=False):
+            for iova in [await iovas.alloc(size) for _ in range(count)]:
+                await iovas.free(iova, size)
+
+    machine.start(body())
+    machine.go(until=2 * S)
+    assert len(iovas._ranges) == kept
+
+
+def test_an_interrupt_may_take_and_free_iovas_wherever_it_comes() -> None:
+    """Magazines, depot and search: what it finds under way on its CPU it does not have to wait for."""
+    machine = Machine(cpus=1)
+    iovas = allocator(machine, last=256 * PAGE - 1, magazine=1, classes=1, cache_cost="1 ns", search_cost="1 ns")
+    served: list[list[int]] = []
+
+    async def use() -> list[int]:
+        taken = [await iovas.alloc(PAGE) for _ in range(3)]
+        for iova in taken:
+            await iovas.free(iova, PAGE)
+        await iovas.free(await iovas.alloc(2 * PAGE), 2 * PAGE)
+        return taken
+
+    async def handle() -> None:
+        served.append(await use())
+
+    async def body() -> None:
+        await OnInterrupt(99, machine.kernel.handler(handle))
+        for at in range(1, 150, 4):
+            machine.sim.at(machine.sim.now + at * STEP, 1 << 62, lambda: machine.cpus["cpu0"].message(99))
+            taken = await use()
+            with pytest.raises(KernelError):
+                await iovas.alloc(256 * PAGE)
+            await Sleep(1 * US)
+            assert len(served.pop()) == len(set(taken)) == 3
+
+    machine.run(body())
+    assert not served
+    assert not machine.log
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 1), st.integers(0, 50)), max_size=40))

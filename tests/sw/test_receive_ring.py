@@ -171,3 +171,11 @@ def test_an_interrupt_that_is_not_the_rings_is_left_to_others() -> None:
     bench = Bench()
     assert bench.run(bench.ring._interrupted()) is IrqReturn.NONE
     assert [access[1] for access in bench.device.log] == ["read"]
+
+
+def test_an_interrupt_of_the_rings_is_acknowledged_before_its_thread_counts_it() -> None:
+    """Else one that comes while the thread runs would be taken back as well."""
+    bench = Bench()
+    bench.device.set(STATUS.offset, RingStatus.ip.mask)
+    assert bench.run(bench.ring._interrupted()) is IrqReturn.WAKE_THREAD
+    assert [access[1] for access in bench.device.log] == ["read", "write"]

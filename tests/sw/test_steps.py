@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cosim.events import Attached, BootDone, Mapped
-from cosim.sim.operations import Oops
+from cosim.events import AddressAsked, Attached, BootDone, Mapped
+from cosim.sim.operations import Oops, Work
 from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import Plan, boot
 from cosim.sw.device_plan import DevicePlan
-from cosim.sw.iommu_ops import IDENTITY
+from cosim.sw.iommu_ops import IDENTITY, Device, Domain
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.runtime import Runtime
 from cosim.sw.workloads.waiting import Compute
@@ -129,6 +129,39 @@ def test_an_attach_moves_devices_for_good() -> None:
     bench = Bench().run(workload("attach", devices="nic*", domain="other"))
     moves = [(event.device, event.domain) for event in bench.events if isinstance(event, Attached)][2:]
     assert moves == [("nic0", "other"), ("nic1", "other")]
+
+
+@pytest.mark.parametrize(("code", "domain"), [(errno.EINVAL, IDENTITY), (errno.ENOMEM, "shared")])
+def test_a_device_goes_to_the_other_domain_if_it_does_not_fit_into_the_first(
+    code: int, domain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not if anything else has failed."""
+    bench = Bench()
+    attach = bench.driver.attach_dev
+
+    async def refuse(domain: Domain, device: Device, old: Domain | None) -> None:
+        if domain.name == "other":
+            raise KernelError(code, "refused")
+        await attach(domain, device, old)
+
+    monkeypatch.setattr(bench.driver, "attach_dev", refuse)
+    bench.run(workload("attach", devices="nic0", domain="other", or_else=IDENTITY))
+    assert bench.machine.run(bench.runtime.core.domain_of("nic0")).name == domain
+
+
+def test_when_a_driver_was_asked_where_an_iova_leads_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, asked = Bench(), list[AddressAsked]()
+
+    async def slow(domain: Domain, iova: int) -> int:
+        await Work(5 * US)
+        return 0x8010_0000
+
+    monkeypatch.setattr(bench.driver, "iova_to_phys", slow)
+    bench.machine.sim.probe(AddressAsked).watch(asked.append)
+    bench.run(workload("iova-to-phys", domain="shared", iova=TOP))
+    (event,) = asked
+    assert (event.domain, event.iova, event.address) == ("shared", TOP, 0x8010_0000)
+    assert event.time - event.began == 5 * US
 
 
 class Looks(WorkloadOptions):
