@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cosim.events import AddressAsked, Attached, BootDone, Mapped
+from cosim.events import AddressAsked, Attached, BootDone, Mapped, PageFreed, Unmapped
 from cosim.sim.operations import Oops, Work
 from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import Plan, boot
@@ -60,6 +60,14 @@ def test_a_buffer_that_is_left_mapped_is_unmapped_by_its_name() -> None:
     assert not bench.driver.tables["shared"]
     assert bench.buffers() == 0
     assert not bench.runtime.buffers
+
+
+def test_the_pages_of_a_buffer_are_freed_when_it_is_unmapped() -> None:
+    bench, order = Bench(), list[type]()
+    for kind in (Unmapped, PageFreed):
+        bench.machine.sim.probe(kind).watch(lambda event: order.append(type(event)))
+    bench.run(workload("map", domain="shared", buffer="x", pages=2), workload("unmap", buffer="x", start="1 ms"))
+    assert order == [Unmapped, PageFreed, PageFreed]
 
 
 def test_a_command_of_somebody_elses_is_put_into_the_queue_as_it_is() -> None:

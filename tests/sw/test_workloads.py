@@ -151,6 +151,13 @@ def test_a_domain_cycle_tells_its_devices_of_the_buffer_unless_it_does_not_use_t
     assert bench.count(Mapped) == 2
 
 
+def test_a_domain_cycle_returns_each_of_its_devices_before_its_domain_goes() -> None:
+    bench = Bench().run(workload("domain-cycle", devices="nic*", count=1))
+    moves = [(event.device, event.domain) for event in bench.events if isinstance(event, Attached)][2:]
+    there = "cpu0.domain-cycle.domain"
+    assert moves == [("nic0", there), ("nic1", there), ("nic0", "shared"), ("nic1", "shared")]
+
+
 @pytest.mark.parametrize(("order", "begins"), [("map-first", [Mapped, Attached]), ("attach-first", [Attached, Mapped])])
 def test_in_a_domain_cycle_the_buffer_is_unmapped_while_the_device_is_still_there(
     order: str, begins: list[type]
