@@ -114,6 +114,7 @@ class Bench:
             wire=lambda vector, level: self.wires.append((sim.now, vector, level)),
             report=lambda fault: self.faults.report(fault),
             delay_ps=options.timing.interrupt,
+            write_ps=options.timing.write_start,
         )
         busy = options.timing.busy
         parts = parts_of(options)

@@ -146,6 +146,24 @@ class TestBursts:
         assert bench.translation.done == [("ddt", 1), ("ddt", 2)]
 
 
+class TestFences:
+    def test_a_fence_takes_its_own_time_while_what_it_waits_for_is_under_way(self) -> None:
+        bench = consumer(timing=TIMING)
+        bench.translation.pending.shut()
+        bench.submit(Iofence.c(), rest=False)
+        bench.run(bench.sim.now + 1_000_000)
+        bench.translation.pending.open()
+        bench.run(bench.sim.now + 10)
+        assert bench.registers.cqh == 1
+
+    def test_cqh_has_passed_a_fence_that_interrupts_when_it_does(self) -> None:
+        bench = consumer()
+        seen: list[tuple[int, int]] = []
+        bench.registers.watch(IPSR.offset, lambda: seen.append((bench.registers.ipsr.cip, int(bench.registers.cqh))))
+        bench.submit(Iofence.c(wsi=1))
+        assert seen == [(1, 1)]
+
+
 class TestDecoding:
     @settings(derandomize=True, deadline=None, max_examples=20)
     @given(
@@ -333,6 +351,7 @@ class TestTurningOnAndOff:
         bench = consumer()
         base = bench.registers.cqb
         bench.write(CQB, QueueBase.placed(FLAG, 16, Command.SIZE))
+        bench.registers.write(CQB.offset + 4, 4, 1)  # nor half of it
         assert bench.registers.cqb == base
         bench.write(CQCSR, 0), bench.write(CQB, QueueBase.placed(FLAG, 16, Command.SIZE))
         assert bench.registers.cqb != base
@@ -344,38 +363,6 @@ class TestTurningOnAndOff:
         assert bench.translation.done == []
         bench.write(CQCSR, 1)
         assert bench.translation.done == [("ddt", 1)]
-
-
-class TestStalls:
-    def test_the_first_command_at_or_after_the_time_is_held_up_and_no_other(self) -> None:
-        bench = consumer(timing=TIMING)
-        bench.commands.stall(1_000_000, 7_000_000)
-        bench.submit(PAGE)
-        assert bench.sim.now < 1_000_000
-        bench.run(2_000_000)
-        bench.submit(PAGE, PAGE)
-        times = [time for time, *_ in bench.translation.log]
-        assert times[1] == 2_000_000 + 3 + 7_000_000 + 1 + 20_000 + 40_000
-        assert times[2] == times[1] + 1 + 20_000 + 40_000
-        assert bench.commands.stalled_ps == 7_000_000
-
-    def test_several_durations_hold_up_as_many_commands(self) -> None:
-        bench = consumer()
-        bench.commands.stall(0, 5_000_000, 3_000_000)
-        bench.submit(PAGE, PAGE, PAGE)
-        times = [time // 1_000_000 for time, *_ in bench.translation.log]
-        assert times == [5, 8, 8]
-
-    def test_a_stalled_queue_that_is_disabled_stays_on_until_the_stall_is_over(self) -> None:
-        bench = consumer()
-        bench.commands.stall(0, 5_000_000)
-        bench.submit(PAGE, rest=False)
-        bench.write(CQCSR, 0, rest=False)
-        bench.run(4_900_000)
-        assert bench.registers.cqcsr == Cqcsr.of(cqon=1, busy=1)
-        bench.run()
-        assert bench.registers.cqcsr == 0
-        assert bench.translation.done == [], "a command that was not fetched is not carried out"
 
 
 class TestOccupancy:

@@ -167,6 +167,21 @@ class TestOverflow:
         assert bench.record(3).did == 9
         assert (bench.faults.recorded, bench.faults.lost) == (4, 2)
 
+    @pytest.mark.parametrize(("refused", "error"), [(False, Fqcsr.of(fqof=1)), (True, Fqcsr.of(fqmf=1))])
+    def test_the_fault_at_which_the_queue_fails_is_told_with_the_error_that_it_has_set(
+        self, refused: bool, error: int
+    ) -> None:
+        bench = recorder(log2_entries=1)
+        seen: list[FaultRecorded] = []
+        bench.sim.probe(FaultRecorded).watch(seen.append)
+        bench.report(MISSING, read())
+        if refused:
+            bench.write(FQH, 1)
+            bench.memory.fault("access_fault", FAULTS, 64)
+        bench.report(MISSING, read())
+        on = Fqcsr.of(fqen=1, fie=1, fqon=1)
+        assert [(event.recorded, event.fqcsr) for event in seen] == [(True, on), (False, on | error)]
+
     def test_a_queue_that_stands_in_an_error_says_since_when_it_does(self) -> None:
         """Cleared, the error is gone, whatever is still in the queue; the next overflow is an error of its own."""
         bench = recorder(log2_entries=1)

@@ -11,7 +11,7 @@ from cosim.hw.iommu.warl import Reset
 from cosim.spec.faults import Cause
 from cosim.spec.queues import Command, FaultRecord, Iofence
 from cosim.spec.register_map import CQCSR, CQT, FCTL, FQCSR, FQH, ICVEC, IPSR, MSI_ADDR, MSI_DATA, MSI_VEC_CTL
-from cosim.spec.registers import Capabilities, Cqcsr, Fqcsr, Igs, Interrupt
+from cosim.spec.registers import Capabilities, Cqcsr, Fctl, Fqcsr, Igs, Interrupt
 from tests.hw.iommu.register_bench import DRAM, Bench
 
 BOTH = Capabilities.of(version=0x10, sv39=1, pas=46, igs=Igs.BOTH)
@@ -29,7 +29,7 @@ def wired(**options: Any) -> Bench:
 
 def messaging(**options: Any) -> Bench:
     """Vector n stores 0x50 + n at MAILBOX + 16 n."""
-    bench = Bench(capabilities=BOTH, reset=Reset(fctl=0), **options)
+    bench = Bench(capabilities=BOTH, reset=Reset(fctl=0, be_writable=1), **options)
     for n in range(8):
         bench.write(MSI_ADDR[n], MAILBOX + 16 * n)
         bench.write(MSI_DATA[n], 0x50 + n)
@@ -181,12 +181,39 @@ class TestMessages:
         bench.write(MSI_VEC_CTL[1], 0)
         assert mailbox(bench, 1) == mailbox(bench, 0) == 0
 
+    def test_each_vector_withholds_its_own_message(self) -> None:
+        bench = messaging()
+        bench.write(ICVEC, 0x3210)
+        bench.write(MSI_VEC_CTL[1], 1)
+        fault(bench), bench.write(MSI_VEC_CTL[0], 0)
+        assert mailbox(bench, 1) == mailbox(bench, 0) == 0
+        bench.write(MSI_VEC_CTL[1], 0)
+        assert (mailbox(bench, 0), mailbox(bench, 1)) == (0, 0x51)
+
     def test_the_message_leaves_behind_the_record_that_it_announces(self) -> None:
         bench = messaging(memory_ps=80_000)
         seen: list[int] = []
         bench.memory.watch(MAILBOX, lambda: seen.append(bench.record(0).cause))
         fault(bench)
         assert seen == [Cause.READ_PAGE_FAULT]
+
+    @pytest.mark.parametrize(("be", "stored"), [(0, 0x50), (1, 0x50 << 24)])
+    def test_a_message_is_in_the_order_of_fctl(self, be: int, stored: int) -> None:
+        bench = messaging()
+        bench.write(FCTL, Fctl.of(be=be))
+        fault(bench)
+        assert mailbox(bench, 0) == stored
+
+    def test_a_message_takes_the_time_to_be_put_on_the_bus(self) -> None:
+        def took(write_start: int) -> int:
+            bench, times = messaging(timing={"write_start": write_start}), list[int]()
+            bench.registers.watch(IPSR.offset, lambda: times.append(bench.sim.now))
+            bench.memory.watch(MAILBOX, lambda: times.append(bench.sim.now))
+            fault(bench)
+            pending, stored = times
+            return stored - pending
+
+        assert took(30_000) - took(20_000) == 10_000
 
     def test_a_message_that_memory_refuses_is_a_fault_of_no_device(self) -> None:
         bench = messaging()

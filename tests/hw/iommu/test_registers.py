@@ -292,6 +292,18 @@ class TestOnTheBus:
         bench.run()
         assert done == [(0, 5001), (1, 10_001), (2, 15_001)]
 
+    def test_accesses_that_come_at_once_note_how_long_they_have_waited_and_not_what_they_take(self) -> None:
+        bench = Bench(timing={"register_access": 5000})
+        accesses = [bench.issue(AccessKind.READ, BASE + IPSR.offset, 4) for _ in range(3)]
+        bench.run()
+        assert [access.waited_ps for access in accesses] == [0, 5000, 10_000]
+
+    def test_an_atomic_is_refused_and_changes_nothing(self) -> None:
+        bench = Bench()
+        access = bench.issue(AccessKind.CAS, BASE + CQT.offset, 4, 0, 1)
+        bench.run()
+        assert (access.response, bench.registers.cqt) == (Response.ACCESS_FAULT, 0)
+
     def test_each_access_is_told_with_what_was_written_and_by_whom_before_what_it_brings_about(self) -> None:
         """Not what was refused."""
         bench = Bench(timing={"register_access": 5000})

@@ -135,6 +135,18 @@ def test_fills_are_seen_with_what_they_cost() -> None:
     assert system.count("iotlb.fills", "iotlb.evictions") == (4, 2)
 
 
+def test_fills_of_the_context_cache_are_seen_with_what_they_cost() -> None:
+    system = System(geometry={"ddtc_entries": 1})
+    seen: list[tuple[tuple[int, ...], bool]] = []
+    system.sim.probe(CacheFilled).watch(
+        lambda event: seen.append((event.tag, event.evicted)) if "ddtc" in event.who else None
+    )
+    for device in (1, 2):
+        system.device(device).map(0, DATA)
+        system.translate(0, device)
+    assert seen == [((1,), False), ((2,), True)]
+
+
 def test_latitude_may_drop_an_entry_at_any_time_and_costs_only_walks() -> None:
     results = {}
     for evict in ("off", "on"):

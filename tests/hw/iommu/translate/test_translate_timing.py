@@ -231,11 +231,13 @@ def test_reads_of_all_walkers_start_an_interval_apart(executor: Any, apart: int)
     system.translate(0, execute=True)
     system.invalidations.invalidate_vma(Iotinval.vma())
     start = system.sim.now + 1_000_000
+    (before,) = system.count("table_reads.waited_ps")
     txns = [system.request(n << 30, at_ps=start + n * apart, translate_only=True) for n in range(4)]
     system.run()
     # The first reads start at 0, 30, 60 and 90 ns, and whoever has read comes back behind those: a round is 120 ns.
     assert [system.ended[txn] - start for txn in txns] == [320_001, 350_001, 380_001, 410_001]
     assert [txn.parts["read_wait"] for txn in txns] == [80_000 + n * (30_000 - apart) for n in range(4)]
+    assert system.count("table_reads.waited_ps") == (before + sum(txn.parts["read_wait"] for txn in txns),)
     assert all(sum(txn.parts.values()) == system.latency(txn) for txn in txns)
 
 
