@@ -67,6 +67,24 @@ def test_an_interrupt_stops_a_computing_thread_and_the_handler_begins_after_its_
     assert bench.run(work(10 * US)).log == [6000]
 
 
+def test_interrupts_that_come_at_once_are_served_one_after_the_other_before_the_thread_goes_on() -> None:
+    bench = Bench()
+    served: list[tuple[int, int]] = []
+
+    async def other() -> None:
+        served.append((LINE + 1, bench.machine.sim.now // NS))
+        bench.machine.cpu.wire(LINE + 1, False)
+
+    async def body() -> None:
+        await OnInterrupt(LINE + 1, other)
+        await Work(10 * US)
+
+    for vector in (LINE, LINE + 1):
+        bench.machine.at(5 * US, lambda vector=vector: bench.machine.cpu.wire(vector, True), Stage.INTERRUPT)
+    bench.run(body())
+    assert (bench.log, served) == ([6000], [(LINE + 1, 7000)])
+
+
 def test_a_handler_runs_on_an_idle_cpu() -> None:
     bench = Bench()
     bench.raise_at(50 * US)

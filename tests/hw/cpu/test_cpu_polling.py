@@ -61,6 +61,7 @@ changes_of_a_word = st.lists(st.tuples(st.integers(1, 400), st.integers(0, 3)), 
     timeout_ps=st.none() | st.integers(0, 300),
     mask=st.sampled_from([-1, 1, 2]),
 )
+@example(changes=[(110, 1), (120, 0)], poll_ps=50, timeout_ps=300, mask=-1)  # back as it was before anybody looks
 def test_parking_ends_when_the_loop_would_have_ended(
     spin: bool, executor: Any, changes: list[tuple[int, int]], poll_ps: int, timeout_ps: int | None, mask: int
 ) -> None:

@@ -388,3 +388,9 @@ def test_unbalanced_enables_are_errors() -> None:
         timed(Machine(), IrqDisable(), IrqEnable(), IrqEnable())
     with pytest.raises(RuntimeError, match="enables preemption more often"):
         timed(Machine(), PreemptEnable())
+
+
+def test_a_cpu_is_busy_while_a_thread_has_it_and_no_longer() -> None:
+    machine = Machine(timing={"switch": 0})
+    timed(machine, Work(1 * US), Sleep(5 * US), Work(2 * US))
+    assert (machine.run(20 * US).cpu.busy_ps + NS) // US == 3

@@ -263,3 +263,14 @@ def test_a_load_is_no_older_than_the_page_that_this_hart_has_filled() -> None:
     bench.write(10, BASE + 8, 8, 4)
     assert bench.oldest(11, Load(BASE + 8)) == 3
     assert bench.newest(11, Load(BASE + 8)) == 4
+
+
+@pytest.mark.parametrize(("first", "second"), [((0, 8), (4, 4)), ((4, 4), (0, 8)), ((0, 8), (0, 8)), ((2, 2), (0, 4))])
+def test_stores_that_overlap_take_hold_in_order_whichever_begins_lower(
+    first: tuple[int, int], second: tuple[int, int]
+) -> None:
+    hart = Bench().hart
+    earlier, later, beside = (
+        hart.execute(Store(BASE + offset, 1, size), 1, lambda n: 0) for offset, size in (first, second, (8, 8))
+    )
+    assert [hart.writes.ready(entry) for entry in (earlier, later, beside)] == [True, False, True]

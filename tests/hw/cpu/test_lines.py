@@ -132,3 +132,10 @@ def test_who_has_read_a_line_with_others_pays_for_writing_it() -> None:
     owner: list[Op[Any]] = [Load(X)]
     writer: list[Op[Any]] = [Work(1000 * NS), Load(X), Atomic(Amo.ADD, X, 1)]
     assert ends([owner, writer])[1][1:] == [1000 + 2 + 100, 1000 + 2 + 100 + 20 + 100]
+
+
+def test_an_atomic_asks_for_its_line_when_its_own_time_is_over() -> None:
+    """Until then it stays with who has it."""
+    owner: list[Op[Any]] = [Atomic(Amo.ADD, X, 1), Work(990 * NS), Load(X)]
+    taker: list[Op[Any]] = [Work(1000 * NS), Atomic(Amo.ADD, X, 1)]
+    assert ends([owner, taker]) == [[20, 1010, 1012], [1000, 1120]]
