@@ -23,6 +23,22 @@ def test_who_needs_to_see_nothing_twice_sees_each_page_once_wherever_it_is_touch
     assert told == [0, 4096]
 
 
+def test_who_needs_to_see_nothing_twice_sees_a_page_that_is_read_and_written_once_as_either() -> None:
+    rig = Rig()
+    told: list[bool] = []
+
+    def enough(event: DmaCommitted) -> bool:
+        told.append(event.write)
+        return True
+
+    rig.sim.probe(DmaCommitted)[:] = [enough]
+    master = rig.master(pattern="none")
+    for write in (False, True, False, True):
+        master.request(BASE, 64, write)
+        rig.run()
+    assert told == [False, True]
+
+
 def test_whoever_looks_at_memory_by_the_way_of_a_write_that_is_told_when_it_is_accepted_finds_what_is_there() -> None:
     rig = Rig()
     txn = Transaction(1, BASE, 8, write=True)

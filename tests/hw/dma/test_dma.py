@@ -377,7 +377,7 @@ def test_a_fault_carries_no_data_back(executor: Any, status: Status) -> None:
     assert master.link.down.busy_ps == 24 * NS
 
 
-def test_a_device_that_is_told_of_too_small_a_window_says_so_until_that_is_cleared_and_does_nothing() -> None:
+def test_a_device_that_is_told_of_too_small_a_window_says_so_until_that_is_cleared_and_goes_on_as_it_was() -> None:
     rig = Rig()
     master = rig.master(size=64)
     port = rig.bus.port("cpu0")
@@ -387,7 +387,7 @@ def test_a_device_that_is_told_of_too_small_a_window_says_so_until_that_is_clear
             Access(port, AccessKind.WRITE, register.offset, register.size, CountsFor("mmio"), (value,))
         )
 
-    for size, begins in ((63, False), (64, True)):
+    for size, begins in ((63, False), (64, True), (63, True)):
         write(WINDOW, BASE)
         write(SIZE, size)
         write(CONTROL, DmaControl.of(run=1))

@@ -171,13 +171,14 @@ def test_an_interrupt_comes_after_the_status_and_stays_until_it_is_cleared(rig: 
     assert acknowledged + link < driver.levels[1][0] < acknowledged + link + 20 * NS
 
 
-def test_no_interrupt_is_raised_where_none_is_enabled_or_wanted(rig: Rig) -> None:
+@pytest.mark.parametrize(("enabled", "wanted"), [(0, 1), (1, 0)])
+def test_no_interrupt_is_raised_where_none_is_enabled_or_wanted(rig: Rig, enabled: int, wanted: int) -> None:
     driver = Driver(rig)
-    driver.fill(0, write=1, interrupt=1)
-    driver.enable(ie=0)
+    driver.fill(0, write=1, interrupt=wanted)
+    driver.enable(ie=enabled)
     driver.post(1)
     rig.run()
-    assert driver.read(STATUS).ip == 1
+    assert driver.read(STATUS).ip == wanted
     assert driver.levels == []
 
 
@@ -318,6 +319,27 @@ def test_an_abandoned_ring_makes_no_further_request(rig: Rig) -> None:
     assert not all(driver.descriptor(index).done for index in range(6))
     assert driver.device.occupancy.inside == 0
     assert driver.read(STATUS).on == 0
+
+
+def test_a_ring_that_was_abandoned_works_as_ever_once_it_is_enabled_anew(rig: Rig) -> None:
+    driver = Driver(rig)
+    driver.fill(0, write=1)
+    driver.enable()
+    driver.write(CONTROL, RingControl.of(abandon=1))
+    driver.enable()
+    driver.post(1)
+    rig.run()
+    assert (driver.descriptor(0).done, driver.descriptor(0).fault) == (1, 0)
+
+
+def test_a_tail_is_taken_modulo_the_size_of_its_ring(rig: Rig) -> None:
+    driver = Driver(rig, interval="1 us")
+    for index in range(driver.entries):
+        driver.fill(index, write=1)
+    driver.enable()
+    driver.write(TAIL, RingIndex.of(index=driver.entries + 2))
+    rig.run(until=rig.sim.now + 5_000 * NS)
+    assert driver.device.counters()["packets"] == 2
 
 
 @pytest.mark.parametrize(("offset", "size"), [(0, 4), (4, 4), (4, 8), (16, 8), (24, 4), (0xFF8, 8)])

@@ -180,6 +180,12 @@ def test_requests_at_an_interval_come_in_bursts_of_a_number() -> None:
     assert arrivals(6, interval="40 ns", burst_requests=2, burst_off="1 us") == [40, 80, 1120, 1160, 2200, 2240]
 
 
+def test_a_request_long_after_a_burst_begins_one_of_its_own_unless_it_falls_between_two() -> None:
+    bursts = Bursts.of(pace(burst_on="10 ns", burst_off="10 ns"), Chooser(0).stream("nic0.bursts"))
+    assert bursts is not None
+    assert [bursts.held(now * NS) for now in (0, 25, 31)] == [0, 0, 9 * NS]
+
+
 @pytest.mark.parametrize("times", ["fixed", "exponential"])
 def test_the_rate_of_bursts_is_that_of_arrivals_in_the_share_of_time_that_is_on(times: str) -> None:
     found = arrivals(
@@ -256,3 +262,20 @@ def test_packets_come_in_bursts_too() -> None:
     ring = rig.ring(interval="10 ns", burst_requests=4, burst_off="1 us")
     assert isinstance(ring.options, RingOptions)
     assert [ring._gap() for _ in range(6)] == [10 * NS] * 4 + [1010 * NS, 10 * NS]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("told", [0, 300, 700])
+def test_a_device_begins_when_it_was_told_to_or_at_once_if_that_is_past(told: int) -> None:
+    rig = Rig()
+    rig.run(until=500 * NS)
+    rig.master(requests=1).start(BASE, not_before=told * NS)
+    rig.run()
+    (first,) = rig.issued
+    assert abs(first.time - max(told, 500) * NS) <= 2
+
+
+def test_what_is_made_is_offered_whether_or_not_it_waits_for_a_slot() -> None:
+    master = Rig().master(pattern="none", outstanding=1)
+    for size in (64, 8, 100):
+        master.request(BASE, size, write=False)
+    assert master.counters()["offered_bytes"] == 172
