@@ -63,7 +63,7 @@ class UnplugIommu(WorkloadOptions):
     count: Literal[1] = 1
 
     async def round(self, runtime: Runtime) -> None:
-        for device in await runtime.core.behind(self.iommu):
+        for device in runtime.core.behind(self.iommu):
             await runtime.master(device).stop()
         await runtime.core.remove_iommu(self.iommu)
 
