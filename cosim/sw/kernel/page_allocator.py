@@ -299,6 +299,10 @@ class PageAllocator:
         pages = [known for known in self._used.values() if known.purpose != "slab"]
         return sorted([*pages, *self._objects.values()], key=lambda known: known.address)
 
+    def holds(self, address: int) -> bool:
+        """Whether an address is in a block or an object that is in use."""
+        return any(0 <= address - known.address < known.size for known in self.in_use())
+
     def purposes(self) -> Counter[str]:
         """Bytes in use for each purpose."""
         count: Counter[str] = Counter()

@@ -15,7 +15,7 @@ from cosim.spec.translation import Fsc
 from cosim.sw.driver.device_context import DeviceContext, DeviceContextWatch
 from cosim.sw.driver.leaves import LeafWatch
 from cosim.sw.kernel.kernel import Kernel
-from cosim.sw.kernel.objects import WORD, Cell
+from cosim.sw.kernel.objects import LOWEST_VALID, WORD, Cell
 from cosim.sw.object_driver.watch import Ring
 
 LEVELS: dict[int, int] = {IommuMode.LVL1: 1, IommuMode.LVL2: 2, IommuMode.LVL3: 3}
@@ -70,11 +70,21 @@ class Contexts:
         table = directory.ppn << PAGE_LG2
         for level in reversed(range(1, levels)):
             entry = table + WORD * (device_id >> low + 9 * (level - 1) & 511)
-            value = self._memory.peek(entry, WORD)
+            value = self._read(entry)
+            if value is None:
+                return 0, 0
             if not value & VALID:
                 return 0, entry
             table = (value >> 10 & (1 << 44) - 1) << PAGE_LG2
-        return table + size * (device_id & (1 << low) - 1), 0
+        found = table + size * (device_id & (1 << low) - 1)
+        return (0 if self._read(found) is None else found), 0
+
+    def _read(self, place: int) -> int | None:
+        """A word of what the driver says is a table; none where nothing is, which its IOMMU will come upon."""
+        try:
+            return self._memory.peek(place, WORD) if place >= LOWEST_VALID else None
+        except LookupError:
+            return None
 
     def table_of(self, ring: Ring, device_id: int) -> Fsc | None:
         """The first-stage context of a device that has a valid one."""
@@ -93,7 +103,7 @@ class Contexts:
             while True:
                 span = 1 << PAGE_LG2 + 9 * level
                 entry = table + WORD * (iova >> PAGE_LG2 + 9 * level & 511)
-                value, way = self._memory.peek(entry, WORD), (*way, entry)
+                value, way = self._read(entry) or 0, (*way, entry)
                 if not value & Pte.v.mask or value & (Pte.r.mask | Pte.x.mask) or not level:
                     break
                 table, level = (value >> 10 & (1 << 44) - 1) << PAGE_LG2, level - 1

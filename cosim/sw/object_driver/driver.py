@@ -16,6 +16,7 @@ from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.objects import Object
 from cosim.sw.object_driver.contexts import Contexts
 from cosim.sw.object_driver.functions.devres import let_go
+from cosim.sw.object_driver.functions.interrupts import judge_left
 from cosim.sw.object_driver.hart import ObjectHart
 from cosim.sw.object_driver.loading import BUS, OPERATIONS, Loaded, the_only
 from cosim.sw.object_driver.machine import LINK
@@ -103,27 +104,33 @@ class ObjectDriver:
             if not self._loaded:
                 self._loaded = True
                 await machine.put_data()
+            in_use = hardware.base >> PAGE_LG2 in machine.registers  # by a kernel before
             bus = await self.structures.platform_device(hardware)
             failed = _signed(await machine.run(self._initial(self._bus, "platform_driver.probe"), bus.address))
             if failed or bus.device not in machine.registered:
-                await self._forget(bus)
+                await self._forget(bus, last=not in_use)
                 raise _error(failed or -errno.ENODEV, "probe failed")
             iommu = machine.registered[bus.device]
             self._platform[iommu] = bus
             self.contexts.gone(hardware.name)  # those of a kernel before
             return Object(iommu)
 
-    async def _forget(self, bus: PlatformDevice) -> None:
-        """The driver has left an IOMMU: what it holds goes in the opposite order, and the bus forgets the device."""
+    async def _forget(self, bus: PlatformDevice, *, last: bool = True) -> None:
+        """The driver has left an IOMMU: what it holds goes in the opposite order, and the bus forgets the device.
+
+        Unless it is the `last` to have the IOMMU, registers and directory are those of a kernel before, and stay.
+        """
         for address, undo in reversed(list(self.machine.held.get(bus.device, ()))):
             await let_go(self.machine, bus.device, address)
             if undo:
                 await self.machine.run(undo, bus.device, address)
             await self.structures.free(address - LINK)
-        self.machine.registers.pop(bus.hardware.base >> PAGE_LG2, None)
         for key in [key for key in self.machine.messages if key[0] == bus.device]:
             del self.machine.messages[key]
-        self.contexts.gone(bus.hardware.name)
+        judge_left(self.machine, bus.hardware.vectors, bus.hardware.name)
+        if last:
+            self.machine.registers.pop(bus.hardware.base >> PAGE_LG2, None)
+            self.contexts.gone(bus.hardware.name)
         await self.structures.forget(bus)
 
     async def remove_iommu(self, iommu: Object) -> None:

@@ -99,6 +99,16 @@ def test_a_context_is_waited_for_no_longer_once_its_directory_is_gone() -> None:
     assert not told
 
 
+@pytest.mark.parametrize("mode", [IommuMode.LVL1, IommuMode.LVL2])
+def test_where_a_directory_or_a_table_is_no_memory_nothing_is_found(mode: IommuMode) -> None:
+    """As where a driver has named a null pointer as the root: what comes of that the IOMMU tells."""
+    contexts = Contexts(Machine().kernel)
+    ring = Ring("iommu0", directory=Ddtp.of(iommu_mode=mode, ppn=0))
+    contexts.look_for(ring, (1,))
+    assert contexts.table_of(ring, 1) is None
+    assert not list(contexts.leaves(Fsc.of(mode=IosatpMode.SV39, ppn=0), 0, PAGE))
+
+
 @pytest.mark.parametrize("mode", [IommuMode.OFF, IommuMode.BARE])
 def test_without_a_directory_no_context_is_looked_for(mode: IommuMode) -> None:
     machine = Machine()

@@ -190,6 +190,26 @@ def test_who_takes_a_lock_is_told_whether_interrupts_were_enabled() -> None:
     assert loaded.machine.run(nests()) == [(SIE, 1), (0, 2), (None, 1), (None, 0)]
 
 
+@pytest.mark.parametrize("taken", ["", "another", "otherwise"])
+@pytest.mark.parametrize("way", ["", "_irqsave"])
+def test_a_lock_that_is_not_held_cannot_be_given_back(taken: str, way: str) -> None:
+    """The thread dies of it, and not the simulation."""
+    loaded = Loaded()
+    lock, another = loaded.kernel.static(8), loaded.kernel.static(8)
+
+    async def gives() -> None:
+        if taken == "another":
+            await asked(loaded, f"_raw_spin_lock{way}", another)
+        elif taken:
+            await asked(loaded, "_raw_spin_lock" if way else "_raw_spin_lock_irqsave", lock)
+        await asked(loaded, "_raw_spin_unlock_irqrestore" if way else "_raw_spin_unlock", lock, 0)
+
+    loaded.machine.start(gives())
+    loaded.machine.go()
+    (line,) = [line for line in loaded.machine.log if line.startswith("oops")]
+    assert line.endswith(": the lock is not held, or was taken otherwise")
+
+
 @pytest.mark.parametrize(
     ("text", "shown"), [(b"a name of nineteen.", "a name of nineteen."), (b"", ""), (None, "(null)")]
 )
@@ -259,8 +279,12 @@ def test_a_lock_is_taken_in_turn_and_what_is_inside_stays_inside() -> None:
     """The turn that comes is awaited with a load that acquires, and the next one is served by a store that releases."""
     loaded = Loaded()
     lock = loaded.word
-    for name in ("_raw_spin_lock", "_raw_spin_unlock"):
-        loaded.machine.run(loaded._watched(asked(loaded, name, lock)))
+
+    async def both() -> None:
+        for name in ("_raw_spin_lock", "_raw_spin_unlock"):
+            await asked(loaded, name, lock)
+
+    loaded.machine.run(loaded._watched(both()))
     takes, waits, serves, gives = loaded.asked
     assert isinstance(takes, Atomic)
     assert (takes.kind, takes.value, takes.size) == (Amo.ADD, 1 << 16, 4)

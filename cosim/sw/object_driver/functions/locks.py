@@ -57,6 +57,7 @@ async def _lock(call: Call) -> None:
 
 
 async def _unlock(call: Call) -> None:
+    _must_hold(call, call.hart.context.preempt)
     await _section(call, PreemptOff).leave(call.hart.context)
 
 
@@ -67,7 +68,15 @@ async def _lock_irqsave(call: Call) -> int:
 
 
 async def _unlock_irqrestore(call: Call) -> None:
+    _must_hold(call, call.hart.context.irq)
     await _section(call, IrqsOff).leave(call.hart.context)
+
+
+def _must_hold(call: Call, sections: int) -> None:
+    """Oops if the thread does not hold the lock that it gives back, or has taken it the other way."""
+    address = call.machine.variable(call[0])
+    if not sections or not any(held.address == address for held in call.hart.context.held):
+        raise call.oops("the lock is not held, or was taken otherwise")
 
 
 FUNCTIONS: Mapping[str, Function] = {
