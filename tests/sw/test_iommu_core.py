@@ -238,6 +238,19 @@ def test_what_is_done_with_a_device_that_has_left_is_an_error() -> None:
     bench.machine.run(body())
 
 
+def test_a_device_behind_an_iommu_that_is_not_in_service_is_not_found() -> None:
+    bench = Bench()
+    used = bench.machine.kernel.pages.purposes()
+
+    async def body() -> None:
+        with pytest.raises(KernelError, match="-ENODEV: there is no iommu9 for nic9"):
+            await bench.core.probe_device("nic9", (9,), "iommu9")
+
+    bench.machine.run(body())
+    assert bench.machine.kernel.pages.purposes() == used
+    assert "nic9" not in bench.core.devices
+
+
 def test_a_device_may_leave_while_another_thread_attaches_it() -> None:
     bench = Bench(model="rvwmo")
 
