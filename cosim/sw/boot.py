@@ -134,11 +134,12 @@ async def _make(runtime: Runtime, name: str, device: str | None) -> None:
 
 async def _window(runtime: Runtime, device: DevicePlan) -> tuple[int, int] | None:
     """A device's window, from pages of its node, and its address for the device: mapped where it has a domain."""
-    if not device.window:
-        return None
     if device.iommu and not _is_found(runtime, device):
-        if device.plugged and device.iommu in runtime.core.iommus:
+        refused = device.name not in runtime.core.devices
+        if device.plugged and device.iommu in runtime.core.iommus and (device.window or refused):
             runtime.without_window[device.name] = ""
+        return None
+    if not device.window:
         return None
     pages = runtime.kernel.pages
     try:

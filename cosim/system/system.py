@@ -144,16 +144,18 @@ class System:
         return dict.fromkeys(self._running, "has not ended") | dead
 
     def not_started(self) -> dict[str, str]:
-        """The devices with traffic that boot could not start, and in words why not; none of an IOMMU that failed.
+        """The devices that boot could not find or start, and in words why not; none of an IOMMU that failed.
 
-        "" for one that has no domain: of what kept it out the kernel log tells.
+        "" for one that was not found: of what kept it out the kernel log tells.
         """
         memories = self.topology.of_kind("memory").values()
         memory = format_size(sum(each.size for each in memories if not each.reserved))
         devices, found = self.topology.of_kind("dma"), {}
         for name, why in self.runtime.without_window.items():
-            window = format_size(devices[name].traffic.window)
-            found[name] = f"no window of {window} in {memory} of memory ({why})" if why else ""
+            found[name] = ""
+            if why:
+                window = format_size(devices[name].traffic.window)
+                found[name] = f"no window of {window} in {memory} of memory ({why})"
         return found
 
     def end(self, leaks: Iterable[Allocation]) -> None:

@@ -243,7 +243,7 @@ def test_a_device_behind_an_iommu_that_is_not_in_service_is_not_found() -> None:
     used = bench.machine.kernel.pages.purposes()
 
     async def body() -> None:
-        with pytest.raises(KernelError, match="-ENODEV: there is no iommu9 for nic9"):
+        with pytest.raises(KernelError, match="-ENODEV: there is no IOMMU iommu9"):
             await bench.core.probe_device("nic9", (9,), "iommu9")
 
     bench.machine.run(body())
