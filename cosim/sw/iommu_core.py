@@ -108,7 +108,7 @@ class IommuCore:
         return self.iommus[name]
 
     def behind(self, name: str) -> list[str]:
-        """The devices behind an IOMMU; takes no time, as the bus's list keeps what it walks over. KernelError ENODEV."""
+        """The devices behind an IOMMU, by the bus's list, and not by structures of theirs. KernelError ENODEV."""
         self.iommu(name)
         return [device.name for device in self.devices.values() if device.iommu == name]
 

@@ -249,4 +249,5 @@ def test_a_page_that_a_timer_frees_twice_is_told_with_what_it_was() -> None:
 
     machine.start(machine.kernel.timers.arm(machine.kernel.timers.new("test", twice), 4 * MS))
     machine.go(until=1 * S)
-    assert len(told) == 1 and told[0].startswith("; what was there (table) was allocated by")
+    assert len(told) == 1
+    assert told[0].startswith("; what was there (table) was allocated by")
