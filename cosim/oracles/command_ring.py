@@ -79,7 +79,8 @@ class CommandRing(Oracle):
     `cqt` must not move beyond the slots that are free: modulo the ring's size that is to move back. It moves over
     slots that were filled since it passed them last. A slot is filled when `cqh` has passed what was there, whether
     or not that is executed (of commands out of order it need not be), and what the IOMMU fetches is what was sent;
-    into the slot of an illegal command another one may be put. The ring is new whenever the queue is turned off.
+    into the slot of an illegal command another one may be put. The ring is new whenever the queue is turned off; where
+    `cqt` stands counts when it is turned on again.
 
     One slot stays free: with all of them filled `cqt` meets `cqh`, which is how an empty ring looks. At the end it
     reports a queue that software has turned off and left so, with its IOMMU in service, if commands were published
@@ -110,6 +111,8 @@ class CommandRing(Oracle):
         self._off: dict[str, _Off] = {}
         self._on: set[str] = set()
         """The IOMMUs whose queue was turned on, which ignore a write of `cqb`."""
+        self._idle: dict[str, RegisterWritten | None] = {}
+        """The IOMMUs whose queue was turned off while they were out of service, with the last write of `cqt` since."""
 
     def written(self, event: RegisterWritten) -> None:
         if event.offset == CQT.offset:
@@ -127,14 +130,19 @@ class CommandRing(Oracle):
         if not on:
             if was_on and event.who in self._in_service.iommus:
                 self._off[event.who] = _Off(event.by, event.time)
+            elif was_on:
+                self._idle[event.who] = None
             self._on.discard(event.who)
             if ring is not None:
                 self._place(event.who, ring.base, ring.entries)
         elif not was_on:
             self._on.add(event.who)
             self._off.pop(event.who, None)
+            moved = self._idle.pop(event.who, None)
             if ring is not None:
                 ring.head = 0  # as `cqh` is now, though a command of before may have been passed since the ring was off
+                if moved is not None:
+                    self._moved(moved, ring)
 
     def _place(self, iommu: str, base: int, entries: int) -> None:
         if iommu in self._rings:
@@ -147,6 +155,9 @@ class CommandRing(Oracle):
         if off is not None and tail != ring.tail:
             off.first = off.first or event
             ring.tail = tail
+            return
+        if event.who in self._idle:
+            self._idle[event.who] = event
             return
         step, free = (tail - ring.tail) % entries, (ring.head - ring.tail - 1) % entries
         if step == 1 and free and (not ring.told or ring.tail in ring.filled):

@@ -58,7 +58,8 @@ class PageTable(Oracle):
     and permits what was asked for. Pages that are coming or leaving, also those that wait for a flush, or whose flush
     has failed, may have a leaf or none. An unmap of whole mappings that are live has all of that cleared, by what the
     driver returns, and `iova_to_phys` answers where a page leads, 0 for one that is not mapped. What a caller has
-    brought about that maps an IOVA twice, or unmaps other ranges than were mapped, is not judged.
+    brought about that maps an IOVA twice, or unmaps other ranges than were mapped, is not judged, nor is what a call
+    goes on to do when its kernel has ended.
 
     Source: map_pages, unmap_pages and iova_to_phys of iommu_domain_ops (include/linux/iommu.h), and the warnings of
     iommu_unmap and __iommu_dma_unmap; "Virtual Address Translation Process" ("Supervisor-Level ISA"), and
@@ -87,15 +88,19 @@ class PageTable(Oracle):
         """When each domain's mappings last changed."""
         self._told: set[tuple[str, int, str]] = set()
         """The IOVAs of each domain of which something is reported, and what."""
+        self._over: set[str] = set()
+        """The domains of a kernel that has ended: what is mapped in them is not known any more."""
         self._tags = self.book(Tags)
 
     # --- What software tells -----------------------------------------------------------------------------------------
 
     def made(self, event: DomainMade) -> None:
         self._mappings[event.domain] = []
+        self._over.discard(event.domain)
         self._told = {told for told in self._told if told[0] != event.domain}
 
     def kernel_ended(self, event: KernelEnded) -> None:
+        self._over |= self._mappings.keys()
         for known in (self._mappings, self._changed, self._told):
             known.clear()
 
@@ -155,6 +160,8 @@ class PageTable(Oracle):
     # --- The table ---------------------------------------------------------------------------------------------------
 
     def seen(self, event: TableSeen) -> None:
+        if event.domain in self._over:
+            return
         used, end = self._mappings.get(event.domain, []), event.iova + event.size
         there: dict[int, int] = {}
         users = readers(self._tags, event.domain, self.bounds.capabilities)
@@ -221,6 +228,8 @@ class PageTable(Oracle):
     # --- Answers -----------------------------------------------------------------------------------------------------
 
     def asked(self, event: AddressAsked) -> None:
+        if event.domain in self._over:
+            return
         used = self._mappings.get(event.domain, [])
         first, last = overlapped(used, event.iova, event.iova + 1)
         long_ago = event.began - self.bounds.store_ps

@@ -104,6 +104,17 @@ def test_a_table_is_held_against_what_is_mapped(events: list[object], wrong: lis
     assert found(*events) == wrong
 
 
+def test_a_call_that_its_kernel_does_not_outlive_is_not_judged() -> None:
+    """A thread clears what it has mapped beside a shutdown; the next kernel has domains of its own."""
+    ended = [*mapped(1), KernelEnded(15)]
+    late = [*unmap(1), table(leaf(1)), asked(1, FRAME + PAGE)]
+    assert found(*ended, *late) == []
+    assert found(*ended, DomainMade(16, "mine"), table(leaf(1))) == [STRAY]
+    assert found(*ended, DomainMade(16, "mine"), asked(1, FRAME + PAGE)) == [
+        "iova_to_phys is wrong of a page that is not mapped"
+    ]
+
+
 @pytest.mark.parametrize(("leaves", "size"), [((), 0x4000), ((1,), 0x3000), ((2, 4), 0x2000)])
 def test_it_is_said_how_much_of_a_mapping_has_no_leaf(leaves: tuple[int, ...], size: int) -> None:
     (told,) = judged(PageTable, *mapped(1, 4), table(*map(leaf, leaves)))

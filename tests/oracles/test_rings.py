@@ -41,6 +41,10 @@ ON = RegisterWritten(5, "iommu0", CQCSR.offset, 4, Cqcsr.cqen.mask, "cpu0.boot")
 OFF = RegisterWritten(90, "iommu0", CQCSR.offset, 4, 0, "cpu0.t")
 
 
+LED = RegisterWritten(6, "iommu0", DDTP.offset, 8, IommuMode.LVL1, "cpu0.boot")
+BARE = replace(LED, value=IommuMode.BARE)
+UNFILLED = "a slot was published that was not filled"
+
 ILLEGAL = QueueFailed(35, "iommu0", "cq", "cmd_ill", 0)
 FAULTED = QueueFailed(35, "iommu0", "cq", "cqmf", 0)
 
@@ -86,7 +90,10 @@ def done(slot: int) -> CommandPassed:
         ((sent(0), sent(1), rung(2), sent(1)), "a slot was overwritten, published and not passed"),
         ((sent(0), rung(1), OFF, sent(0), rung(1)), ""),
         ((ON, sent(0), RING, sent(1), rung(2)), ""),
-        ((ON, sent(0), OFF, RING, sent(1), rung(2)), "a slot was published that was not filled"),
+        ((ON, sent(0), OFF, RING, sent(1), rung(2), ON), "a slot was published that was not filled"),
+        ((ON, LED, sent(0), BARE, OFF, sent(1), rung(2)), ""),
+        ((ON, LED, sent(0), BARE, OFF, sent(1), rung(2), rung(0), ON, sent(0), rung(1), rung(3)), UNFILLED),
+        ((ON, LED, sent(0), BARE, OFF, sent(1), rung(2), ON), UNFILLED),
         ((sent(0, 1), rung(1), fetched(0, 1), ILLEGAL, fetched(0, 2), done(0), sent(1), rung(2)), ""),
         ((sent(0, 1), rung(1), fetched(0, 1), FAULTED, fetched(0, 2)), "what was fetched is not what was sent"),
     ],
@@ -97,8 +104,6 @@ def test_the_ring_is_used_in_order(events: tuple[object, ...], found: str):
     ]
 
 
-LED = RegisterWritten(6, "iommu0", DDTP.offset, 8, IommuMode.LVL1, "cpu0.boot")
-BARE = replace(LED, value=IommuMode.BARE)
 TURNED_OFF = ["command-ring: the command queue of an IOMMU in service was turned off"]
 
 
