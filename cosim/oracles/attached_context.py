@@ -7,9 +7,9 @@ from typing import ClassVar
 from cosim.events import ContextSeen, RegisterWritten
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.translations import IDENTITY
-from cosim.spec.pagetable import PAGE_LG2
+from cosim.spec.pagetable import FIRST_STAGE, PAGE_LG2
 from cosim.spec.register_map import DDTP
-from cosim.spec.registers import Ddtp, IommuMode
+from cosim.spec.registers import Capabilities, Ddtp, IommuMode
 from cosim.spec.translation import Dc, Fsc, IohgatpMode, IosatpMode
 
 
@@ -19,7 +19,8 @@ class AttachedContext(Oracle):
     It does so whether or not the device makes a request. In a paging domain the context is valid, has no reserved bit
     set, and its `fsc` leads to the domain's page table, in the mode of that. In the identity domain it is valid, has no
     reserved bit set, and is Bare. That of a device that is blocked, or has been released, lets nothing pass: it is not
-    valid, or it leads to no leaf.
+    valid, or it leads to no leaf. That of an attached device asks for nothing that its IOMMU does not have: for no mode
+    of the first stage, and not for SADE.
 
     What CPUs have stored by then counts as if it had taken hold: `FlushPromises` tells of an old context that is left.
     Where `ddtp` is Off or Bare no context counts. Of one with a process directory or a second stage it is not judged
@@ -49,6 +50,9 @@ class AttachedContext(Oracle):
             return
         context = Dc.from_words(event.words)
         kind, text = _blocked(event, context) if not event.domain else _attached(event, context)
+        capabilities = self.bounds.capabilities.get(event.who)
+        if event.domain and not kind and capabilities is not None and (text := _refused(context, capabilities)):
+            kind = "a context that its IOMMU refuses"
         if kind:
             state = f"is in {event.domain}" if event.domain else "is to be blocked"
             self.violated(
@@ -86,6 +90,17 @@ def _attached(event: ContextSeen, context: Dc) -> tuple[str, str]:
     text = f"names {_table(context.fsc)}{' with SXL' if context.tc.sxl else ''}, and its table is {_table(wanted)}"
     what = "table" if context.fsc.ppn != wanted.ppn else "mode"
     return f"a context with another {what} than its domain has", text
+
+
+def _refused(context: Dc, capabilities: Capabilities) -> str:
+    """What a valid context says that takes a capability which its IOMMU does not have; "" for nothing."""
+    if context.tc.sade and not capabilities.amo_hwad:
+        return "has SADE, and the IOMMU no AMO_HWAD"
+    mode = context.fsc.mode
+    scheme = FIRST_STAGE[context.tc.sxl].get(mode) if mode != IosatpMode.BARE and _first_stage_alone(context) else None
+    if scheme is not None and not scheme.supported(capabilities):
+        return f"names {_table(context.fsc)}, a mode that the IOMMU does not have"
+    return ""
 
 
 def _blocked(event: ContextSeen, context: Dc) -> tuple[str, str]:

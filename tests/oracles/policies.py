@@ -42,6 +42,14 @@ class LeavesByRange(BondFirst):
 
 
 @dataclass(frozen=True)
+class AnyMode(BondFirst):
+    """Wrong: nobody asks whether the IOMMU has the domain's mode."""
+
+    async def supported(self, iommu: Any, domain: Any) -> int:
+        return int(await domain.mode.load())
+
+
+@dataclass(frozen=True)
 class OneStoreToBare(BondFirst):
     """Right: a table is left for identity by one store to fsc, and all flushes behind that."""
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import cosim
 from cosim.events import ContextSeen, RegisterWritten
-from cosim.oracles import AttachedContext
+from cosim.oracles import AttachedContext, Bounds
 from cosim.spec.register_map import DDTP
-from cosim.spec.registers import Ddtp, IommuMode
+from cosim.spec.registers import Capabilities, Ddtp, IommuMode
 from cosim.spec.translation import DcTa, Fsc, IohgatpMode, IosatpMode, Tc
 from tests.oracles.contexts import found
 from tests.oracles.judging import SMALL, Small, judged
@@ -19,6 +20,7 @@ TABLE = Fsc.of(mode=IosatpMode.SV48, ppn=0x80018)
 INVALID = "in a paging domain with a context that is not valid"
 BARE = "in a paging domain with a context that is Bare"
 MODE, ELSEWHERE = (f"a context with another {what} than its domain has" for what in ("mode", "table"))
+REFUSED = "a context that its IOMMU refuses"
 RESERVED = "a context with reserved bits set"
 NO_IDENTITY = "in the identity domain with a context that is not valid"
 OPEN, LEADS = (f"blocked with a context that {what}" for what in ("is Bare", "leads to leaves"))
@@ -94,6 +96,46 @@ def test_what_is_told_names_the_device_and_both_tables() -> None:
     )
     (violation,) = judged(AttachedContext, seen("d", 1 | 1 << 40, TABLE, ta=7))
     assert violation.message.endswith("has reserved bits set: 0x10000000000 of tc, 0x7 of ta")
+
+
+@pytest.mark.parametrize(
+    ("tc", "mode", "has", "why"),
+    [
+        (Tc.of(v=1), IosatpMode.SV48, {"sv48": 1}, ""),
+        (
+            Tc.of(v=1),
+            IosatpMode.SV48,
+            {"sv39": 1, "sv57": 1},
+            "names 0x80018000 (Sv48), a mode that the IOMMU does not",
+        ),
+        (Tc.of(v=1, sade=1), IosatpMode.SV48, {"sv48": 1, "amo_hwad": 1}, ""),
+        (Tc.of(v=1, sade=1), IosatpMode.SV48, {"sv48": 1}, "has SADE, and the IOMMU no AMO_HWAD"),
+        (Tc.of(v=1, sade=1), IosatpMode.BARE, {"sv48": 1}, "has SADE, and the IOMMU no AMO_HWAD"),
+        (Tc.of(v=1), IosatpMode.BARE, {"sv48": 1}, ""),
+        (Tc.of(v=1, pdtv=1), IosatpMode.SV48, {"sv39": 1}, ""),
+        (Tc.of(sade=1), IosatpMode.SV39, {"sv48": 1}, ""),
+    ],
+)
+def test_a_context_asks_for_nothing_that_its_iommu_does_not_have(
+    tc: int, mode: IosatpMode, has: dict[str, int], why: str
+) -> None:
+    where = "" if not tc & 1 else "identity" if mode is IosatpMode.BARE else "d"
+    fsc = Fsc(0) if mode is IosatpMode.BARE else TABLE.replace(mode=mode)
+    for bounds, told in (
+        (Bounds(capabilities={"iommu0": Capabilities.of(**has)}), why),
+        (Bounds(capabilities={"iommu1": Capabilities.of(**has)}), ""),
+    ):
+        violations = judged(AttachedContext, seen(where, tc, fsc), bounds=bounds)
+        assert [each.signature for each in violations] == [f"attached-context: {REFUSED}"] * bool(told)
+        assert all(told in each.message for each in violations)
+
+
+def test_a_driver_that_enters_with_a_mode_which_the_iommu_does_not_have_is_seen() -> None:
+    """The attach succeeds, and the device is quiet."""
+    attach = {"driver.attach": f"{POLICIES}:AnyMode"}
+    ran = cosim.run("enodev_where_einval", driver="latest", set=attach)
+    assert ran.signatures == {f"attached-context: {REFUSED}": 1}
+    assert cosim.run("enodev_where_einval", driver="ideal").outcome == "ok"
 
 
 @pytest.mark.parametrize(
