@@ -260,6 +260,22 @@ def test_a_driver_that_cannot_be_asked_what_it_can_claims_nothing(
     assert [driver.capable(what) for what in CAPABLE] == [False, False]
 
 
+@pytest.mark.parametrize(("answer", "able"), [(0x100, False), (0x101, True), (1, True), (0, False)])
+def test_of_what_a_driver_answers_that_is_true_or_false_the_first_byte_counts(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, answer: int, able: bool
+) -> None:
+    """Above it a bool has whatever was in the register before."""
+    machine.boot()
+    driver = objects_of(machine)
+
+    async def answers(entry: int, *arguments: int) -> int:
+        return answer
+
+    monkeypatch.setattr(driver.machine, "run", answers)
+    machine.run(driver._ask_what_it_can(driver._devices["dev0"].device))
+    assert [driver.capable(what) for what in CAPABLE] == [able, able]
+
+
 @pytest.mark.parametrize(
     ("answer", "told"),
     [(0, "ENOMEM"), (-errno.ENOSPC, "ENOSPC"), (-4095, "EIO: no domain .-4095"), (-4096, "")],

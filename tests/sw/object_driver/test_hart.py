@@ -9,11 +9,14 @@ import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
+from cosim.events import CallDone
 from cosim.isa.instruction import Instruction
 from cosim.sim.loaded import Loaded as LoadedValue
 from cosim.sim.operations import Atomic, Fence, Load, Oops
+from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.object_driver.call import SIE, Call
 from cosim.sw.object_driver.hart import ObjectHart
+from cosim.units.quantities import MS, US
 from tests.sw.object_driver.test_running import IMAGE, Loaded
 
 PC = IMAGE.code.base
@@ -78,6 +81,33 @@ def test_a_stack_is_used_again_once_its_call_is_over_and_not_before() -> None:
 
     first, second, third = loaded.machine.run(calls())
     assert first == third != second
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_fence_takes_the_time_until_it_is_done_and_what_comes_behind_it_counts_for_itself(within: bool) -> None:
+    """Whether that is seen by a call that goes on, or by the end of the call."""
+    loaded, told = Loaded(), dict[str, CallDone]()
+    driver = loaded.driver
+    driver.costs = DriverCosts(instruction="1 ms")
+    loaded.machine.sim.probe(CallDone).watch(lambda event: told.update({event.call: event}))
+
+    async def waits() -> None:
+        hart = await driver.hart()
+        async with driver.calls.measured("flush"):
+            fence = driver.calls.measured("cmd_sync")
+            await fence.__aenter__()
+            hart._fence, hart.part = ("iommu0", 1, fence), "fence"
+            await loaded.kernel.sleep(5 * US)
+            hart.retired += 3
+            if within:
+                await hart.fenced()
+            await hart.leave()
+
+    loaded.machine.run(waits())
+    fence, flush = told["cmd_sync"], told["flush"]
+    assert fence.time - fence.began < 1 * MS
+    assert flush.time == fence.time + 3 * MS
+    assert flush.parts["cpu"] >= 3 * MS
 
 
 # --- Atomics ----------------------------------------------------------------------------------------------------------
