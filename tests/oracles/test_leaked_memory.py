@@ -17,8 +17,8 @@ from cosim.spec.translation import DcTa
 from cosim.sw.contract import WrongThing
 from cosim.sw.driver.device import IN_DOUBT, IommuDevice
 from cosim.sw.driver.driver import Driver
-from cosim.sw.driver.numbers import lost_numbers
-from cosim.sw.driver.policies.pscid import PerIommuPscids, Shared
+from cosim.sw.driver.numbers import NUMBERED, OF, lost_numbers
+from cosim.sw.driver.policies.pscid import EVERY, PerIommuPscids, Shared
 from cosim.units.quantities import MS, US
 from tests.oracles.judging import Small
 from tests.oracles.judging import judged as books_judged
@@ -227,6 +227,33 @@ def test_a_number_in_any_word_of_what_is_the_users_own_is_not_lost() -> None:
     for offset in (0, 8, mine.size - 8):
         assert not lost_numbers(driver, {mine.address + offset: lost.number})
     assert lost_numbers(driver, {mine.address + mine.size: lost.number}) == [lost]
+
+
+@pytest.mark.parametrize(
+    ("ids", "iommu", "named"),
+    [
+        ("iommu0", "iommu0", True),
+        ("iommu0", "iommu1", False),
+        ("iommu0", "", True),
+        (EVERY, "iommu1", True),
+        (EVERY, "", True),
+    ],
+)
+def test_a_number_is_named_by_what_is_of_its_iommu_or_does_not_say_of_which_it_is(
+    ids: str, iommu: str, named: bool
+) -> None:
+    """One for all IOMMUs is named whichever it is said to be of."""
+    small = Small()
+    driver, in_use = small.runtime.driver, small.system.kernel.pages.in_use
+    assert isinstance(driver, Driver)
+    for _ in range(9):
+        small.do(driver.policies.pscid.ids(driver, ids).alloc())
+    *_, lost = lost_numbers(driver, {})
+    bond = next(one.address for one in in_use() if one.purpose == "Bond")
+    iommus = [one.address for one in in_use() if one.purpose == "IommuDevice"]
+    known = {driver.hardware(IommuDevice(address)).name: address for address in iommus}
+    words = {bond + OF["Bond"]: known.get(iommu, 0), bond + NUMBERED["Bond"]: lost.number}
+    assert (lost not in lost_numbers(driver, words)) is named
 
 
 @pytest.mark.parametrize(

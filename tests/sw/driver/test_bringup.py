@@ -246,6 +246,22 @@ def test_a_message_comes_with_the_first_and_goes_with_the_last_of_the_queues_tha
     assert written == [(number, 0) for number in used]
 
 
+def test_a_message_is_told_and_taken_back_with_interrupts_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Linux does it, under the lock of the interrupt's descriptor."""
+    machine = Machine(iommu={"capabilities": {"igs": "msi"}, "geometry": SMALL_QUEUES}, messages=True)
+    write, masked = IommuDevice.write, list[bool]()
+
+    async def notes(self: IommuDevice, register: Any, value: int) -> None:
+        if register in MSI_ADDR.values():
+            masked.append(bool((await machine.kernel.context()).irq))
+        await write(self, register, value)
+
+    monkeypatch.setattr(IommuDevice, "write", notes)
+    machine.boot()
+    machine.run(machine.core.remove_iommu("iommu0"))
+    assert masked == [True] * 4
+
+
 @pytest.mark.parametrize("end", [True, False])
 def test_an_iommu_that_is_big_endian_is_turned_or_if_it_cannot_be_left_alone(end: bool) -> None:
     machine = Machine(iommu={"capabilities": {"end": end}, "geometry": SMALL_QUEUES})
