@@ -114,13 +114,19 @@ def test_on_a_shared_wire_a_fault_wakes_the_fault_queues_thread_alone() -> None:
 
 @pytest.mark.parametrize("error", ["cqmf", "cmd_to", "cmd_ill", "fence_w_ip", None])
 def test_whatever_stops_or_interrupts_for_the_command_queue_is_told_and_cleared(error: str | None) -> None:
-    """Each alone; where there is nothing, the interrupt is acknowledged and nothing is told."""
+    """Each alone; where there is nothing, the interrupt is acknowledged and nothing is told.
+
+    It is acknowledged once and at last: while the error is there it would come again.
+    """
     machine = Machine()
     machine.boot()
     registers = machine.iommus[0].registers
     registers.cqcsr = Cqcsr.of(cqen=1, cie=1, cqon=1, **({error: 1} if error else {}))
+    machine.trace()
     machine.run(machine.driver.policies.interrupts.cmdq_process(machine.driver, machine.core.iommus["iommu0"]))
     names = {"cqmf": "memory fault", "cmd_to": "time-out", "cmd_ill": "illegal", "fence_w_ip": "fence interrupt"}
     wanted = ", ".join(f"{name} {int(error == field)}" for field, name in names.items())
     assert machine.log == ([f"warning: iommu0: command queue error: {wanted}"] if error else [])
     assert registers.cqcsr == Cqcsr.of(cqen=1, cie=1, cqon=1)
+    does = [line.partition("=")[0] for line in machine.trace()]
+    assert does == ["R cqcsr", *["W cqcsr"] * bool(error), "W ipsr"]

@@ -130,3 +130,21 @@ def test_a_number_goes_back_once_its_flush_is_sent(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Ida, "free", noted)
     assert f"{FLUSH} free" in life.do(core.release_device("dev0"), *PLAIN)
+
+
+@pytest.mark.parametrize(("row", "there"), [("merged", True), ("v2", False)])
+def test_a_number_of_a_domain_goes_back_before_its_tables_and_in_v2_behind_them(
+    row: str, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, found = Machine(row), list[bool]()
+    domain, free = machine.boot(), Ida.free
+
+    async def noted(self: Ida, number: int) -> None:
+        found.append("table" in machine.kernel.pages.purposes())
+        await free(self, number)
+
+    monkeypatch.setattr(Ida, "free", noted)
+    machine.run(iommu_map(machine.driver, domain, IOVA, DRAM, PAGE, BOTH))
+    machine.run(machine.core.release_device("dev0"))
+    machine.run(machine.core.domain_free("d"))
+    assert found == [there]
