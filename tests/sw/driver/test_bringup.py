@@ -40,6 +40,16 @@ def test_a_ring_is_halved_until_there_is_memory_for_it() -> None:
     assert (registers.cqb.entries, registers.fqb.entries) == (8192, 2048)
 
 
+def test_a_ring_for_which_there_was_no_memory_once_is_half_as_long_for_both() -> None:
+    """The structure of the IOMMU and its directory come first."""
+    machine = Machine(iommu={"geometry": {"cq_log2": 10, "fq_log2": 6}})
+    machine.kernel.pages.fail([3])
+    machine.run(machine.core.probe_iommu(machine.hardware[0]))
+    iommu = IommuDevice(machine.core.iommus["iommu0"].address)
+    known = machine.memory.peek(iommu.commands.entries.address, 8)
+    assert (machine.iommus[0].registers.cqb.entries, known) == (512, 512)
+
+
 def test_a_queue_is_no_longer_than_the_iommu_takes() -> None:
     machine = probed(iommu={"geometry": {"cq_log2": 4, "fq_log2": 3}})
     registers = machine.iommus[0].registers

@@ -101,6 +101,15 @@ def test_a_table_that_is_linked_again_is_unlinked_when_that_ends() -> None:
     assert tables.seen() == [(1, 4 * GIB, GIB, unlinked)]
 
 
+def test_a_table_in_the_place_of_another_one_unlinks_that() -> None:
+    tables = Tables(3)
+    tables.put(0, 3, 1)
+    unlinked = tables.put(0, 3, 2)
+    tables.free(1)
+    tables.free(2)
+    assert tables.seen() == [(1, 3 * GIB, GIB, unlinked), (2, 3 * GIB, GIB, -1)]
+
+
 def test_of_a_table_that_is_freed_while_it_is_linked_nothing_below_is_told() -> None:
     tables = Tables(3)
     tables.put(0, 3, 1)

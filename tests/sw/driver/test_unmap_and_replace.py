@@ -9,6 +9,7 @@ import pytest
 
 from cosim.events import CommandExecuted, PageFreed
 from cosim.sim.operations import Now
+from cosim.spec.pagetable import Pte
 from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.driver.driver import Driver
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
@@ -93,11 +94,11 @@ def test_tables_of_all_that_is_gathered_are_freed_behind_one_flush() -> None:
     assert tables - machine.kernel.pages.purposes()["table"] == 2 * PAGE
 
 
-@pytest.mark.parametrize("size", [HUGE, 16 * PAGE])
+@pytest.mark.parametrize("size", [GIB, HUGE, 16 * PAGE])
 @pytest.mark.parametrize("there", [0, 5, 15])
 def test_a_page_is_not_mapped_over_a_smaller_one_wherever_that_is(size: int, there: int) -> None:
     machine, domain = mapped("current", PAGE, iova=IOVA + there * PAGE)
-    result = machine.run(machine.driver.map_pages(domain, IOVA, DATA + HUGE, size, 1, BOTH))
+    result = machine.run(machine.driver.map_pages(domain, IOVA, DRAM, size, 1, BOTH))
     assert result == MapResult(0, errno.EADDRINUSE)
     assert [machine.read(1, IOVA + n * PAGE) for n in (there - 1, there, there + 1)] == [None, DATA, None]
 
@@ -168,3 +169,38 @@ def test_each_id_of_a_device_gets_to_what_is_mapped() -> None:
     domain = machine.boot(ids=lambda n: (3, 7))
     machine.run(iommu_map(machine.driver, domain, IOVA, DATA, PAGE, BOTH))
     assert [machine.read(device_id, IOVA) for device_id in (3, 7)] == [DATA, DATA]
+
+
+@pytest.mark.parametrize("variant", ["merged", "current", "ideal"])
+def test_an_iova_inside_of_a_page_of_any_size_leads_as_far_into_it(variant: str) -> None:
+    machine = Machine(variant)
+    domain = machine.boot()
+    sizes = [size for size in domain.page_sizes if size <= GIB]
+
+    async def leads() -> list[list[int]]:
+        found = list[list[int]]()
+        for size in sizes:
+            await machine.driver.map_pages(domain, IOVA, DRAM, size, 1, Prot.READ)
+            ways = (0, 0xFFF, size // 2 + 5, size - 1)
+            found.append([await machine.driver.iova_to_phys(domain, IOVA + way) - way for way in ways])
+            await iommu_unmap(machine.driver, domain, IOVA, size)
+        return found
+
+    assert machine.run(leads()) == [[DRAM] * 4] * len(sizes)
+    assert GIB in sizes
+
+
+@pytest.mark.parametrize("variant", ["current", "latest", "ideal"])
+def test_nothing_leads_to_a_table_that_an_unmap_has_emptied_and_freed(variant: str) -> None:
+    """Whatever its page is used for then: here it looks as the table did."""
+    machine, domain = mapped(variant, HUGE, address=DATA + PAGE)
+    freed: list[int] = []
+    machine.sim.probe(PageFreed).watch(lambda event: freed.append(event.address) if event.purpose == "table" else None)
+    assert machine.read(1, IOVA) == DATA + PAGE
+    (root, before) = machine.table_of(domain)[1], machine.kernel.pages.purposes()["table"]
+    machine.run(iommu_unmap(machine.driver, domain, IOVA, HUGE))
+    assert len(freed) == (before - machine.kernel.pages.purposes()["table"]) // PAGE > 0
+    assert root not in freed
+    for table in freed:
+        machine.memory.poke(table, 8, Pte.of(v=1, r=1, w=1, u=1, a=1, d=1, ppn=DATA // PAGE))
+    assert machine.read(1, IOVA) is None
