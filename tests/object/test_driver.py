@@ -18,6 +18,8 @@ from cosim.config.problems import TopologyError
 from cosim.study.explore.mutants import mutants
 from cosim.study.finding.driver_files import moved, names_of
 from cosim.study.run.result import Result
+from cosim.sw.driver.compiled import paths_of
+from cosim.sw.object_driver.loading import load_objects
 from cosim.system.load import load
 
 DRIVER = Path(__file__).parent / "driver"
@@ -92,6 +94,16 @@ def test_each_line_that_makes_order_or_sends_can_be_taken_out() -> None:
     assert {line.partition(":")[0] for line in made} >= {"queue.c", "domain.c"}
     for line, driver in made.items():
         assert line not in {other for other, _ in mutants(load("quickstart", driver=driver).driver)}
+
+
+def test_of_several_lines_that_are_taken_out_each_is_and_no_other() -> None:
+    paths = paths_of(OWN)
+    whole = load_objects(paths).image
+    orders = whole.orders()
+    lines = list(orders)[:3]
+    image = load_objects([*paths, *(Path(f"-{line}") for line in lines)]).image
+    changed = {at for places in orders.values() for at in places if image.fetch(at) != whole.fetch(at)}
+    assert changed == {at for line in lines for at in orders[line]}
 
 
 @pytest.mark.slow

@@ -12,12 +12,13 @@ from cosim.isa.instruction import Instruction
 from cosim.object.link import Region
 from cosim.sim.loaded import Loaded as LoadedValue
 from cosim.sim.loaded import at_of
-from cosim.sim.operations import Op, Store
+from cosim.sim.operations import Op, PollEither, Store
 from cosim.spec.pagetable import PAGE
 from cosim.spec.register_map import CQH, FCTL
 from cosim.sw.iommu_ops import Hardware
 from cosim.sw.object_driver.machine import STACK, STACKS, TASKS
 from cosim.sw.object_driver.pages import END, FIRST, Descriptors
+from cosim.sw.object_driver.patience import ROUNDS
 from tests.sw.object_driver.test_running import IMAGE, Loaded
 
 REGISTERS = 0x0300_0000
@@ -267,3 +268,20 @@ def test_the_drivers_variables_begin_as_they_were_compiled_and_no_others_are_wri
     end = own + 4
     assert bytes(memory.peek(at + n, 1) for n in range(end)) == data[:own] + bytes(4)
     assert {memory.peek(at + offset, 8) for offset in range(end, len(data), 8)} == {0x77}
+
+
+def test_a_loop_that_reads_a_register_of_two_iommus_waits_for_both() -> None:
+    loaded, places = Loaded(), [base + CQH.offset for base in (REGISTERS, REGISTERS + PAGE)]
+    for number, at in enumerate(places):
+        loaded.driver.registers[at >> 12] = Hardware(f"iommu{number}", at - CQH.offset, (), "cpu0")
+
+    async def polls() -> Any:
+        hart = await loaded.driver.hart()
+        for _ in range(ROUNDS + 1):
+            for at in places:
+                await hart.load(at, -1, 4, IMAGE.code.base)
+        return hart.wait.skipped(loaded.machine.sim.now, "mmio")
+
+    waits = loaded.machine.run(polls())
+    assert isinstance(waits, PollEither)
+    assert [waits.first.address, waits.second.address] == places

@@ -163,6 +163,25 @@ def test_who_lets_its_messages_go_has_told_the_device_and_keeps_none_of_them(mac
     assert freed == [f"queue.c:{call}, in own_remove"] * 2
 
 
+@pytest.mark.parametrize("machine", [True], indirect=True)
+def test_a_device_is_told_to_send_a_message_no_more_when_nobody_handles_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First that of one queue, then that of the other."""
+    machine.boot()
+    lines = [action.line for action in objects_of(machine).machine.actions.values()]
+    handled, again = list[int](), ObjectHart.again
+
+    def writes(hart: ObjectHart, entry: int, *arguments: int) -> Coroutine[Any, Any, int]:
+        handled.append(sum(len(line.actions) for line in lines))
+        return again(hart, entry, *arguments)
+
+    monkeypatch.setattr(ObjectHart, "again", writes)
+    machine.run(machine.core.release_device("dev0"))
+    machine.run(machine.core.remove_iommu("iommu0"))
+    assert handled == [1, 0]
+
+
 def test_what_a_driver_can_do_is_asked_for_its_first_device_alone(machine: Machine) -> None:
     able = machine.driver.capable
     assert not able("deferred_flush"), "nobody has asked yet"

@@ -17,7 +17,7 @@ from tests.sw.object_driver.test_driver import DATA, DRIVER, IOVA, PAGE, objects
 def test_a_device_that_was_refused_and_has_gone_with_its_iommu_is_not_asked_for_the_domains_table(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No other one has entered it, so that its leaves are nowhere to be found. On release the driver attaches nothing."""
+    """No other one has entered it, so that its leaves are not to be found; one that goes is attached to nothing."""
     monkeypatch.setenv(OBJECTS, f"object:{DRIVER / 'queue.o'},{DRIVER / 'domain.o'}")
     machine, told = Machine(STANDS_FOR, iommus=2), list[LeafCleared]()
     machine.sim.probe(LeafCleared).watch(told.append)

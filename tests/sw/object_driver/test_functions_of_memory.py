@@ -13,6 +13,7 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 
 from cosim.sim.operations import Store
 from cosim.spec.pagetable import PAGE
+from cosim.sw.object_driver.functions.devres import hold
 from cosim.sw.object_driver.hart import ObjectHart
 from cosim.sw.object_driver.machine import LINK
 from cosim.units.quantities import MS
@@ -229,6 +230,20 @@ def test_each_device_has_a_list_of_its_own() -> None:
     driver = Loaded().driver
     heads = [driver.head_of(device) for device in (DEVICE, DEVICE + 0x1000, DEVICE)]
     assert heads[0] == heads[2] != heads[1]
+
+
+def test_two_that_are_added_to_a_device_at_once_are_both_on_its_list() -> None:
+    loaded, added = Loaded(Machine(cpus=2)), list[int]()
+
+    async def adds() -> None:
+        added.append(await loaded.kernel.pages.kmalloc(64, purpose="devres") + LINK)
+        await hold(loaded.driver, DEVICE, added[-1], UNDO)
+
+    for number in range(2):
+        loaded.machine.start(adds(), cpu=f"cpu{number}", name=f"t{number}")
+    loaded.machine.go()
+    assert len(added) == 2
+    assert sorted(chain(loaded)) == sorted(added)
 
 
 @pytest.mark.parametrize("goes", [0, 1, 2])

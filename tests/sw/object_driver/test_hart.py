@@ -9,13 +9,15 @@ import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
-from cosim.events import CallDone
+from cosim.events import CallDone, ReadSectionBegun, ReadSectionEnded
 from cosim.isa.instruction import Instruction
 from cosim.sim.loaded import Loaded as LoadedValue
 from cosim.sim.operations import Atomic, Fence, Load, Oops
 from cosim.sw.driver.costs import DriverCosts
+from cosim.sw.kernel.thread_context import ThreadContext
 from cosim.sw.object_driver.call import SIE, Call
 from cosim.sw.object_driver.hart import ObjectHart
+from cosim.sw.object_driver.task import COUNT
 from cosim.units.quantities import MS, US
 from tests.sw.object_driver.test_running import IMAGE, Loaded
 
@@ -169,6 +171,24 @@ def test_an_atomic_on_what_nobody_has_set_is_an_oops() -> None:
     loaded = Loaded()
     loaded.driver.unset.mark(loaded.word, 8, "pair")
     assert "reads pair.first, which nobody has set" in loaded.dies("trouble_adds", loaded.word + 4)
+
+
+def test_preemption_is_off_as_long_as_a_read_section_that_is_a_count() -> None:
+    """It ends before preemption is on again; a count that is stored as it was changes nothing."""
+    loaded, contexts, found = Loaded(), list[ThreadContext](), list[int]()
+    for event in (ReadSectionBegun, ReadSectionEnded):
+        loaded.machine.sim.probe(event).watch(lambda _: found.append(contexts[0].preempt))
+    count = loaded.driver.layout.info.field(COUNT)
+
+    async def counts(hart: ObjectHart) -> None:
+        contexts.append(hart.context)
+        for value, sections in ((1, 1), (1, 1), (0, 0), (0, 0)):
+            if (changed := hart.block.store(count.offset, count.size, value)) is not None:
+                await changed
+            assert (hart.context.rcu, hart.context.preempt) == (sections, sections)
+
+    does(loaded, counts)
+    assert found == [1, 1]
 
 
 # --- Fences and CSRs --------------------------------------------------------------------------------------------------

@@ -42,6 +42,16 @@ def test_a_loop_of_two_registers_ends_with_either() -> None:
     assert {(both.first.address, both.first.seen), (both.second.address, both.second.seen)} == {(A, 5), (B, 7)}
 
 
+def test_what_is_read_in_two_sizes_counts_for_two_registers() -> None:
+    wait = Wait()
+    for _ in range(ROUNDS + 1):
+        for size in (4, 8):
+            wait.read(A, size, 5 | size << 32, 0)
+    both = wait.skipped(0, "mmio")
+    assert isinstance(both, PollEither)
+    assert {(poll.address, poll.size) for poll in (both.first, both.second)} == {(A, 4), (A, 8)}
+
+
 def test_one_round_is_made_between_two_polls() -> None:
     wait = Wait()
     now = rounds(wait, ROUNDS + 1, (A, 5))
