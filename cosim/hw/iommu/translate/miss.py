@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from cosim.hw.dma.transaction import Transaction
+from cosim.sim.transport import Response
 
 if TYPE_CHECKING:
     from cosim.hw.iommu.translate.address_space import AddressSpace
@@ -143,7 +144,7 @@ class Miss:
         if scope.page is None:
             return walk.relies_on_any()
         table, known = space.tables.tree, walk.known()
-        if known is not None and table.pointer(known.words, known.level) is None:
+        if known is not None and (known.response is not Response.OK or table.pointer(known.words, known.level) is None):
             return scope.covers(walk.target, table.span(known))
         return scope.nonleaf and walk.source.seen and scope.covers(walk.target, table.reach(walk.source.top))
 
