@@ -276,13 +276,16 @@ class System:
         """IOTINVAL.VMA takes hold now."""
         self.invalidations.invalidate_vma(command)
 
-    def fence(self, pr: bool = False, pw: bool = False, at_ps: int = 0) -> list[int]:
-        """Begin to settle at a time; the list holds the time when it was done, once it is."""
+    def fence(
+        self, pr: bool = False, pw: bool = False, at_ps: int = 0, then: Callable[[], object] = lambda: None
+    ) -> list[int]:
+        """Begin to settle at a time; the list holds the time when it was done, once it is, and `then` is called."""
         done: list[int] = []
 
         def routine() -> Iterator[Any]:
             yield from self.invalidations.settle(pr, pw)
             done.append(self.sim.now)
+            then()
 
         start = max(at_ps, self.sim.now + 1)
         self.sim.start(routine(), self._initiator.rank(Stage.COMMAND), delay_ps=start - self.sim.now)

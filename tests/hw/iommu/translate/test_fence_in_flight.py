@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,6 +26,12 @@ from tests.hw.iommu.translate.test_invalidate_in_flight import (
     machine,
     remap,
 )
+
+
+def free(system: System, *tables: int) -> None:
+    """Software frees tables, at once: whoever reads one from now on is told."""
+    for table in tables:
+        system.memory.poison(table, PAGE, "cpu0.free", "table")
 
 
 @pytest.mark.parametrize("executor", [Plain, Agenda])
@@ -137,11 +144,7 @@ def test_no_freed_table_is_read_once_a_fence_is_complete(executor: Any, pointers
             system.invalidate(Iotinval.vma(pscid=1))
 
         system.at(start + after, unlink)
-        done = system.fence(True, True, at_ps=start + after + 1)
-        while not done and system.sim.env.peek() != float("inf"):
-            system.sim.env.step()
-        for table in tables:
-            system.memory.poison(table, PAGE, "cpu0.free", "table")
+        system.fence(True, True, at_ps=start + after + 1, then=partial(free, system, *tables))
         system.run()
         assert system.translate(0).status is Status.UR
     assert not touched
@@ -165,11 +168,7 @@ def test_no_old_directory_or_page_table_is_read_once_a_fence_after_iodir_is_comp
             system.invalidations.invalidate_ddt(0x81)
 
         system.at(start + after, attach)
-        done = system.fence(True, True, at_ps=start + after + 1)
-        while not done:
-            system.sim.env.step()
-        for table in tables:
-            system.memory.poison(table, PAGE, "cpu0.free", "table")
+        system.fence(True, True, at_ps=start + after + 1, then=partial(free, system, *tables))
         system.run()
         assert {first.address, second.address} <= {OLD, NEW}
         assert second.address == NEW or second.translated <= start + after
@@ -189,10 +188,7 @@ def test_turning_the_iommu_off_leaves_no_walk_in_the_old_directory() -> None:
             system.iommu.registers.write(16, 8, 0)
 
         system.at(start + after, off)
-        done = system.fence(True, True, at_ps=start + after + 1)
-        while not done:
-            system.sim.env.step()
-        system.memory.poison(space.root, PAGE, "cpu0.free", "table")
+        system.fence(True, True, at_ps=start + after + 1, then=partial(free, system, space.root))
         system.run()
         assert txn.status is Status.UR
         assert not touched
@@ -225,3 +221,36 @@ def test_a_request_that_an_invalidation_went_past_and_that_faults_holds_up_no_fe
         done = system.fence(True, True, at_ps=start + after + 1)
         system.run()
         assert len(done) == 1
+
+
+def test_a_walk_that_is_overtaken_while_its_next_read_waits_does_not_make_it() -> None:
+    """The fence does not wait for that, and the table may be freed by then."""
+    system, _ = machine(timing={"walk_read_interval": 3 * READ})
+    start = system.sim.now + 1_000_000
+    (before,) = system.count("walk_reads")
+    system.request(0, at_ps=start, translate_only=True)
+    system.at(start + 2 * READ, lambda: system.invalidate(Iotinval.vma(pscid=1)))
+    done = system.fence(True, True, at_ps=start + 2 * READ + 1)
+    system.run()
+    assert done[0] < start + 3 * READ
+    assert system.count("walk_reads", "restarts") == (before + 1 + 3, 1)
+
+
+def test_a_walk_that_is_overtaken_while_it_waits_for_a_walker_reads_no_table_that_is_freed() -> None:
+    """It knows its last table by a pointer that was cached, and the fence does not wait for it."""
+    system, space = machine(geometry={"nonleaf_entries": 4, "walkers": 1})
+    touched: list[FreedTouched] = []
+    system.sim.probe(FreedTouched).watch(touched.append)
+    root, table = space.pte(0, 2), system.peek(space.pte(MB2, 1)) >> 10 << 12
+    start = system.sim.now + 1_000_000
+    first, second = (system.request(iova, at_ps=start + n) for n, iova in enumerate((0, MB2 + PAGE)))
+
+    def unlink() -> None:
+        system.poke(root, 0)
+        system.invalidate(Iotinval.vma(pscid=1))
+
+    system.at(start + READ // 2, unlink)
+    system.fence(True, True, at_ps=start + READ // 2 + 1, then=partial(free, system, table))
+    system.run()
+    assert (first.status, second.status) == (Status.UR, Status.UR)
+    assert not touched
