@@ -187,10 +187,12 @@ class TestWhatIsLegal:
         assert registers.cqt == 3
 
     def test_a_directory_deeper_than_this_iommu_has_leaves_the_mode(self) -> None:
+        """And the page number is what was written."""
         registers = register_file(ddtp_max_iommu_mode=IommuMode.LVL2)
-        for mode, held in ((IommuMode.LVL3, IommuMode.OFF), (IommuMode.LVL2, IommuMode.LVL2), (9, IommuMode.LVL2)):
-            registers.write(DDTP.offset, 8, Ddtp.of(iommu_mode=mode, ppn=0x80000))
-            assert registers.ddtp.iommu_mode == held
+        held = {IommuMode.LVL3: IommuMode.OFF, IommuMode.LVL2: IommuMode.LVL2, 9: IommuMode.LVL2}
+        for ppn, mode in enumerate(held, 0x80000):
+            registers.write(DDTP.offset, 8, Ddtp.of(iommu_mode=mode, ppn=ppn))
+            assert (registers.ddtp.iommu_mode, registers.ddtp.ppn) == (held[mode], ppn)
 
     @pytest.mark.parametrize(("igs", "writable"), [(Igs.MSI, False), (Igs.WSI, False), (Igs.BOTH, True)])
     def test_wires_or_messages_can_be_chosen_only_where_both_exist(self, igs: Igs, writable: bool) -> None:

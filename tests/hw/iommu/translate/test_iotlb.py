@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cosim.events import CacheFilled, CacheLookup
@@ -116,7 +116,8 @@ def test_a_global_mapping_serves_every_address_space(where: str) -> None:
     system = System()
     first = system.device(1, pscid=1)
     system.device(2, pscid=2)
-    first.map(0x1000, DATA, flags=LEAF.replace(g=1) if where == "leaf" else LEAF)
+    flags = LEAF.replace(g=1) if where == "leaf" else LEAF
+    first.map(0x1000, DATA, flags=flags)
     if where == "pointer":
         at = first.pte(0x1000, 2)
         system.poke(at, system.peek(at) | LEAF.replace(g=1) & ~LEAF)
@@ -124,6 +125,9 @@ def test_a_global_mapping_serves_every_address_space(where: str) -> None:
     assert system.probe(0x1000, pscid=2)
     assert system.translate(0x1000, 2).address == DATA
     assert system.count("walks", "iotlb.hits") == (1, 1)
+    first.map(0x2000, DATA, flags=flags)
+    assert system.reads(lambda: system.translate(0x2000, 1)) == 1
+    assert system.probe(0x2000, pscid=2), "the pointer that is cached says so too"
 
 
 def test_fills_are_seen_with_what_they_cost() -> None:
@@ -204,6 +208,8 @@ SCOPES = [Scope(HOST, 1, 0), Scope(HOST, None, 0), Scope(HOST, 2), Scope(HOST, 1
     st.integers(0, 6),
     st.booleans(),
 )
+@example([("fill", LEAVES[0]), ("fill", LEAVES[2])], 1, True)
+@example([("fill", LEAVES[0]), ("reserve", LEAVES[2])], 1, True)
 def test_the_sizes_that_a_look_up_tries_are_those_of_the_entries(
     steps: list[tuple[str, Any]], entries: int, napot: bool
 ) -> None:

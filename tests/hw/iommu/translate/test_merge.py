@@ -23,8 +23,8 @@ NO_POINTERS = {"nonleaf_entries": 0, "ddt_nonleaf_entries": 0}
 
 
 def warm(executor: Any = Agenda, **geometry: Any) -> tuple[System, Any]:
-    """A system whose context is cached and whose memory is slow."""
-    system = System(memory_ps=READ, geometry={**NO_POINTERS, **geometry}, executor=executor)
+    """A system whose context is cached and whose memory is slow; whoever fills the IOTLB takes a while for that."""
+    system = System(memory_ps=READ, timing={"fill": 500}, geometry={**NO_POINTERS, **geometry}, executor=executor)
     space = system.device(sade=1)
     space.map(255 << 30, DATA)
     system.translate(255 << 30)
@@ -77,6 +77,15 @@ def test_a_request_that_comes_too_late_for_a_shared_entry_reads_it_itself() -> N
     before = system.count("walk_reads")[0]
     together(system, (0, {}), (KB4, {}), apart_ps=5 * READ // 2)  # the first is at its leaf by then
     assert system.count("walk_reads")[0] - before == 6
+
+
+def test_a_request_joins_a_walk_to_its_page_however_far_that_has_come() -> None:
+    system, space = warm()
+    space.map(0, DATA)
+    before = system.count("walk_reads")[0]
+    _, second = together(system, (0, {}), (8, {}), apart_ps=5 * READ // 2)  # the first is at its leaf by then
+    assert system.count("walk_reads")[0] - before == 3
+    assert 0 < second.parts["merge_wait"] < READ
 
 
 def test_the_size_of_a_leaf_is_learnt_by_reading_it() -> None:

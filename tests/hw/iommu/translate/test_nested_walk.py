@@ -297,12 +297,18 @@ def test_a_walk_that_has_waited_for_a_walker_goes_on_from_what_was_cached_meanwh
     guest.back(beside)
     expected = [guest.second_way(gpa)[-1] for gpa in (GUEST_DATA, beside)]
     seen, walker = guest.reads(), guest.system.translation.walker
+    tops: list[int] = []
 
     def second() -> Iterator[Any]:
         with walker.begin(Miss(Transaction(1, beside, 8)), guest.second_tables, beside) as walk:
             yield from walker.walk(walk)
+            tops.append(walk.top)
 
-    guest.walk(guest.first(SV39, root), IOVA)
+    tables = guest.first(SV39, root)
+    guest.walk(tables, IOVA)
     guest.system.sim.start(second(), guest.system.sim.initiator("nic1").rank(Rank.TRANSACTION))
     guest.system.run()
     assert seen[-2:] == expected
+    assert tops == [1], "the pointer to the last table is all that it used of those above"
+    looked_up = guest.pointers.levels[1].hits + guest.pointers.levels[1].misses
+    assert looked_up == tables.tree.walks + guest.second.walks, "once for each walk, whatever it waits for"

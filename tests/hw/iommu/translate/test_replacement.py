@@ -8,6 +8,7 @@ from cosim.hw.iommu.options import Replacement
 from cosim.hw.iommu.translate import replacement
 from cosim.hw.iommu.translate.cache import Cache
 from cosim.sim.stream import Stream
+from tests.hw.iommu.harness import DATA, System
 
 NAMES = get_args(Replacement.__value__ if hasattr(Replacement, "__value__") else Replacement)
 
@@ -78,3 +79,53 @@ def test_an_entry_that_is_put_once_more_counts_as_used() -> None:
     for key in ("first", "second", "first"):
         ways.put(key, 1)
     assert ways.put("third", 3) == ("second", 1)
+
+
+def full_tree() -> replacement.TreePlru[str, int]:
+    """Four entries, put into their places one after the other."""
+    ways: replacement.TreePlru[str, int] = replacement.TreePlru(4, Stream(0, "test"), free_first=True)
+    for place, key in enumerate("abcd"):
+        ways.put(key, place)
+    return ways
+
+
+def test_a_place_that_is_reserved_counts_as_used_to_plru() -> None:
+    ways = full_tree()
+    assert [ways.reserve() for _ in range(4)] == [(0, ("a", 0)), (2, ("c", 2)), (1, ("b", 1)), (3, ("d", 3))]
+
+
+def test_plru_passes_over_a_reserved_place_for_the_next_one() -> None:
+    ways = full_tree()
+    assert ways.reserve() == (0, ("a", 0))
+    for key in ("b", "d"):
+        ways.touch(key)  # the tree points to the reserved place again
+    assert ways.put("e", 4) == ("b", 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_there_already_takes_no_second_place_though_one_was_reserved_for_it(name: Replacement) -> None:
+    found: Cache[str, int] = Cache(2, 2, name, stream=Stream(1, "test"))
+    found.put("old", 1)
+    place, _ = found.reserve("old")
+    assert place is not None
+    assert found.put_into(place, "old", 2) is None
+    assert found.put("new", 3) is None
+    assert sorted(found.items()) == [("new", 3), ("old", 2)]
+
+
+@pytest.mark.parametrize("free_first", [True, False])
+@pytest.mark.parametrize("cache", ["iotlb", "ddtc", "nonleaf1"])
+def test_every_cache_of_an_iommu_takes_a_free_place_first_only_if_the_options_say_so(
+    cache: str, free_first: bool
+) -> None:
+    """Four entries, and four devices with a page each: the tree comes back to a place that is taken."""
+    kinds = dict.fromkeys(("iotlb_replacement", "ddtc_replacement", "nonleaf_replacement"), "plru")
+    sizes = {"iotlb_entries": 4 if cache == "iotlb" else 0, "ddtc_entries": 4, "nonleaf_entries": 4}
+    system = System(geometry={**kinds, **sizes, "plru_free_first": free_first})
+    space = system.space()
+    for device in range(1, 5):
+        system.context(device, system.dc(space))
+        space.map(device << 21, DATA)
+    for device in (1, 2, 2, 3, 2, 4):
+        system.translate(device << 21, device)
+    assert system.count(f"{cache}.evictions") == (0 if free_first else 1,)

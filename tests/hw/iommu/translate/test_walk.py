@@ -101,6 +101,8 @@ def test_without_caches_every_walk_reads_every_level(scheme: Scheme) -> None:
     system.device(0x81, scheme=scheme).map(iova, 0)
     for _ in range(2):
         assert system.reads(lambda: system.translate(iova, 0x81)) == scheme.levels + 2
+    for level in range(1, scheme.levels):
+        assert system.count(f"nonleaf{level}.hits", f"nonleaf{level}.misses") == (0, 2)
 
 
 def test_a_pointer_cache_that_is_too_small_gives_up_the_pointer_used_least_recently() -> None:
