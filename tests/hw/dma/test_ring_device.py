@@ -114,14 +114,17 @@ def test_all_that_is_posted_gets_done_and_no_more(rig: Rig) -> None:
     assert driver.read(HEAD).index == 5
 
 
-def test_the_ring_wraps(rig: Rig) -> None:
-    driver = Driver(rig, size_lg2=2)
+@pytest.mark.parametrize(("size_lg2", "first"), [(2, 0), (9, 504)], ids=["small", "larger than a page"])
+def test_the_ring_wraps(rig: Rig, size_lg2: int, first: int) -> None:
+    driver = Driver(rig, size_lg2=size_lg2)
     driver.enable()
-    for number in range(10):
-        driver.fill(number % 4, write=1)
+    for index in (HEAD, TAIL):
+        driver.device.registers.put(index, first)
+    for number in range(first, first + 10):
+        driver.fill(number % driver.entries, buffer=BUFFERS, write=1)
         driver.post(number + 1)
         rig.run()
-        assert driver.descriptor(number % 4).done
+        assert driver.descriptor(number % driver.entries).done
     assert driver.device.packets == 10
 
 

@@ -59,3 +59,27 @@ def test_what_is_changed_as_if_it_had_always_been_so_has_no_past_in_any_of_its_w
     for word in range(4):
         past = [began for began, _ in memory.states(8 * word, 8, ANCIENT)]
         assert past == ([ANCIENT] if word < touched else [10, ANCIENT])
+
+
+@pytest.mark.parametrize("asked", [(100, 1000), (1000, 100)])
+def test_the_past_is_kept_for_whoever_needs_the_most_of_it(asked: tuple[int, int]) -> None:
+    sim = Sim(executor=StillExecutor)
+    memory = Memory(sim, "dram0", MemoryOptions(kind="memory", base=0, size="1 MiB"))
+    for keep_ps in asked:
+        memory.remember(keep_ps)
+    for now, value in ((10, 1), (20, 2), (900, 3)):
+        sim.now = now
+        memory.write(0, 8, value)
+    assert list(memory.states(0, 8, ANCIENT)) == [(900, 3), (20, 2), (10, 1), (ANCIENT, 0)]
+
+
+def test_what_was_known_at_a_snapshot_is_forgotten_in_its_time_by_who_goes_back_to_it() -> None:
+    history = History(100)
+    history.changed(0, 10, 0, 1, WHOLE)
+    kept = history.snapshot()
+    history.changed(8, 20, 0, 1, WHOLE)
+    history.restore(kept)
+    history.changed(16, 50, 0, 1, WHOLE)
+    assert list(history.words) == [0, 16]
+    history.changed(24, 120, 0, 1, WHOLE)
+    assert list(history.words) == [16, 24]

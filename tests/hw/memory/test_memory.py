@@ -187,6 +187,8 @@ def test_lines_are_spread_over_the_ports(sim: Sim) -> None:
         (80 * NS, 0),
         (84 * NS, 4 * NS),
     ]
+    assert finished(memory, [(BASE + 64, 64)]) == [(84 * NS, 4 * NS)]
+    assert memory.waited_ps == 8 * NS
 
 
 @pytest.mark.parametrize("stride", [64, 256, 512, 1024, 4096])
@@ -207,7 +209,8 @@ def test_a_refused_range_answers_with_an_access_fault_and_does_not_change(memory
     memory.fault("access_fault", BASE + 0x1000, 0x1000)
     assert committed(memory, AccessKind.WRITE, BASE + 0x1FF8, 8, (1,)).response is Response.ACCESS_FAULT
     assert memory.peek(BASE + 0x1FF8, 8) == 0
-    assert committed(memory, AccessKind.WRITE, BASE + 0x2000, 8, (1,)).response is Response.OK
+    for beside in (0xFF8, 0x2000):
+        assert committed(memory, AccessKind.WRITE, BASE + beside, 8, (1,)).response is Response.OK
 
 
 def test_corrupt_data_is_noticed_by_who_reads_it(memory: Memory) -> None:
@@ -252,11 +255,12 @@ def test_memory_in_use_again_may_be_touched_and_what_lies_beside_it_may_not(
 
 
 def test_what_is_left_of_a_freed_range_was_freed_when_all_of_it_was(sim: Sim, touched: list[FreedTouched]) -> None:
-    """What lies between its beginning and its end is in use again, and half of it freed once more after that."""
+    """What lies between its beginning and its end is in use again, and half of it freed once more after that, as is
+    what was free already."""
     memory = memory_of(sim)
     at(sim, 10, lambda: memory.poison(BASE, 0x3000, "cpu0.unmap", "buffer"))
     at(sim, 20, lambda: memory.unpoison(BASE + 0x1000, 0x1000))
-    at(sim, 30, lambda: memory.poison(BASE + 0x1800, 0x800, "cpu1.free", "bond"))
+    at(sim, 30, lambda: memory.poison(BASE + 0x1800, 0x1000, "cpu1.free", "bond"))
     for offset in (0, 0x1000, 0x1800, 0x2000):
         at(sim, 40, lambda offset=offset: committed(memory, AccessKind.READ, BASE + offset, 8))
     sim.env.run()
@@ -280,7 +284,7 @@ def test_an_access_that_may_have_happened_while_memory_was_in_use_is_no_violatio
     at(sim, 2000, lambda: memory.unpoison(BASE + 64, 8))
     at(sim, 2001, lambda: memory.judge("cpu1.d", BASE, 8, write=False, first=12, last=18))
     sim.env.run()
-    assert [event.who for event in touched] == ["cpu1.c"]
+    assert [(event.who, event.freed) for event in touched] == [("cpu1.c", 10)]
 
 
 def test_what_is_in_use_again_is_known_to_have_been_free_for_as_long_as_the_past_is_kept(
