@@ -53,6 +53,17 @@ class TestOutOfOrder:
         bench.submit(Iodir.inval_ddt(1), Iodir.inval_ddt(2), Iofence.c())
         assert seen == [("passed", 0), ("passed", 1), ("executed", 1), ("executed", 0), ("executed", 2), ("passed", 2)]
 
+    def test_no_more_than_eight_are_under_way_at_once(self) -> None:
+        schedule = Scheduled(0, {f"iommu0.exec#{n}": 2 for n in range(8)})
+        bench = Bench(chooser=schedule, hold_ps=1_000_000, latitude={"out_of_order": "explore"})
+        bench.enable(log2_entries=4)
+        bench.sim.explore()
+        bench.submit(*(Iodir.inval_ddt(n) for n in range(12)), rest=False)
+        bench.run(500_000)
+        assert bench.registers.cqh == 8
+        bench.run()
+        assert bench.registers.cqh == len(bench.translation.done) == 12
+
     def test_the_queue_is_not_off_while_a_command_is_under_way(self) -> None:
         schedule = Scheduled(0, {"iommu0.exec#0": 2})
         bench = Bench(chooser=schedule, hold_ps=1_000_000, latitude={"out_of_order": "explore"})

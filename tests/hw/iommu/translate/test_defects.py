@@ -78,3 +78,14 @@ def test_only_defective_hardware_lets_a_request_hit_what_it_may_not_use(
     assert system.translate(0, **may).status is Status.SUCCESS
     assert (system.translate(0, **may_not).status is Status.SUCCESS) == defective
     assert system.reads(lambda: system.translate(0, **may)) == 0
+
+
+@pytest.mark.parametrize("defective", [False, True])
+def test_even_defective_hardware_judges_whoever_has_walked_to_the_page_with_another(defective: bool) -> None:
+    system = System(defects={"skip_permissions": defective}, memory_ps=100_000)
+    system.device().map(0, SMALL, flags=LEAF & ~Pte.w.mask)
+    start = system.sim.now + 1000
+    reads, writes = (system.request(0, at_ps=start + n, write=bool(n), translate_only=True) for n in range(2))
+    system.run()
+    assert (reads.status, writes.status) == (Status.SUCCESS, Status.UR)
+    assert system.count("walks") == (1,)

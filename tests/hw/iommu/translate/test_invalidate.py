@@ -105,10 +105,14 @@ def test_gvma_drops_what_is_a_virtual_machine_s_and_nothing_of_the_host() -> Non
     for command, gscids in ((Iotinval.gvma(), {1, 2}), (Iotinval.gvma(gscid=2), {2})):
         system = System(geometry={"iotlb_entries": 256})
         iotlb = system.translation.iotlb
+        pointers = system.translation.pointers.levels[1]
         for leaf in leaves():
             iotlb.fill(leaf)
+        for gscid in (HOST, 1, 2):
+            pointers.put((gscid, 1, 21, 0), (DATA, 0))
         system.invalidations.invalidate_gvma(command)
-        assert {key[0] for key, _ in iotlb.cache.items()} == {HOST, 1, 2} - gscids
+        for cache in (iotlb.cache, pointers):
+            assert {key[0] for key, _ in cache.items()} == {HOST, 1, 2} - gscids
 
 
 # --- What a walk then reads -------------------------------------------------------------------------------------------
