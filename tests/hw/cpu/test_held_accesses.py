@@ -262,6 +262,24 @@ def test_an_interrupt_that_is_withdrawn_while_it_is_held_takes_its_name_along() 
     assert [(each.name, each.time // US) for each in taken] == [("cpu0.irq#1", 15)]
 
 
+def test_of_two_interrupts_at_once_each_is_asked_for_by_a_name_of_its_own() -> None:
+    machine = Machine(chooser=Scheduled(0, {"cpu0.irq#1": 2}), hold_ps=HOLD)
+    taken: list[Taken] = []
+    machine.sim.actions.watchers.append(lambda each: taken.append(each) if each.asks else None)
+
+    async def body() -> None:
+        for vector in (VECTOR, VECTOR + 1):
+            await OnInterrupt(vector, ignored)
+        await Work(50 * US)
+
+    machine.cpu.start("t0", body())
+    for vector in (VECTOR, VECTOR + 1):
+        machine.at(INTERRUPTED, partial(machine.cpu.message, vector))
+    machine.sim.explore()
+    machine.run()
+    assert [(each.name, each.holds) for each in taken] == [("cpu0.irq#0", 0), ("cpu0.irq#1", 1)]
+
+
 @pytest.mark.parametrize(
     ("withdraw", "again"),
     [

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from cosim.hw.dma.bursts import Bursts
-from cosim.hw.dma.options import RingOptions, TrafficOptions
+from cosim.hw.dma.options import DmaOptions, RingOptions, TrafficOptions
 from cosim.hw.dma.patterns import PATTERNS, Space
 from cosim.hw.dma.traffic import gaps, sizes, writes
 from cosim.sim.agenda import Agenda
@@ -279,3 +279,12 @@ def test_what_is_made_is_offered_whether_or_not_it_waits_for_a_slot() -> None:
     for size in (64, 8, 100):
         master.request(BASE, size, write=False)
     assert master.counters()["offered_bytes"] == 172
+
+
+@pytest.mark.parametrize(
+    ("traffic", "writes"),
+    [({}, False), ({"read": 0.9}, True), ({"pattern": "replay", "file": "x.csv"}, True), ({"pattern": "told"}, True)],
+)
+def test_a_device_may_write_unless_it_is_said_that_it_only_reads(traffic: dict[str, Any], writes: bool) -> None:
+    """What a recording or a thread says is not known before."""
+    assert DmaOptions(kind="dma", direct=True, traffic=TrafficOptions.model_validate(traffic)).writes == writes
