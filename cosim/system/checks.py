@@ -276,13 +276,13 @@ def _expected_errors_can_be(this: _Checker) -> Iterator[Broken]:
 
 
 def _expected_not_to_start_can_start(this: _Checker) -> Iterator[Broken]:
-    """Only a device that boot finds, or gives a window, can be without."""
+    """Only a device that is found, or given a window, can be without."""
     dma = this.topology.of_kind("dma").items()
-    traffic = [name for name, device in dma if device.plugged and (device.through or device.traffic.mapped)]
+    traffic = [name for name, device in dma if device.through or (device.plugged and device.traffic.mapped)]
     expect = this.topology.expect
     for index, name in enumerate(expect.not_started if expect else ()):
         if name not in traffic and name not in this.unknown:
-            yield ("expect", "not_started", index), f"{name} is no device that boot starts; {nearest(name, traffic)}"
+            yield ("expect", "not_started", index), f"{name} is no device that is started; {nearest(name, traffic)}"
 
 
 def _expected_signatures_can_be(this: _Checker) -> Iterator[Broken]:

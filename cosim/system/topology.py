@@ -126,7 +126,7 @@ class ExpectOptions(Options):
     queue_errors: tuple[str, ...] = ()
     """Errors in which a queue stands at the end, such as `iommu0.cqcsr.cmd_ill`; any other is a failure."""
     not_started: tuple[str, ...] = ()
-    """Devices that boot cannot find, or start, such as one whose window has no memory; any other is a failure."""
+    """Devices that cannot be found, or started, such as one whose window has no memory; any other is a failure."""
     scalars: dict[str, Figure | Bound] = Field(default_factory=dict)
     """Numbers of the result by name or glob: scalars, such as `iommu0.commands.total: 257`, and latencies and rates as
     `-m` of a sweep has them, such as `nic0.read.p99_ps: {max: 2 us}`. All that a glob matches have its bound. What ends

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from cosim.events import Attached, Mapped
@@ -9,6 +11,7 @@ from cosim.spec.pagetable import PAGE
 from cosim.sw.boot import Plan
 from cosim.sw.device_plan import DevicePlan
 from cosim.sw.iommu_ops import IDENTITY
+from cosim.sw.kernel.errors import KernelError
 from cosim.units.quantities import MIB
 from tests.sw.bench import TOP, Bench, workload
 from tests.sw.machine import BASE
@@ -36,6 +39,50 @@ def test_boot_goes_on_without_a_device_that_fails(window: int) -> None:
     assert not bench.masters["nic0"].told
     assert bool(bench.masters["nic1"].told) == bool(window)
     assert bench.runtime.without_window == {"nic0": ""}
+
+
+@pytest.mark.parametrize("plugged", [False, True])
+@pytest.mark.parametrize("refused", [("probe", "nic0"), ("shared", "nic0")])
+def test_whom_the_driver_keeps_out_is_not_started_also_if_it_is_plugged_in_later(
+    refused: tuple[str, str], plugged: bool
+) -> None:
+    """By its probe or by its attach, which has to succeed while memory is there."""
+    bench = Bench()
+    bench.driver.refuses.add(refused)
+    assert _found(bench, plugged=plugged) == {"nic0": ""}
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "plugged", "told"),
+    [
+        ("probe_device", errno.ENOMEM, False, {}),
+        ("attach_dev", errno.ENOMEM, False, {}),
+        ("attach_dev", errno.ENOMEM, True, {}),
+        ("domain_alloc_paging", errno.ENOSPC, False, {}),
+        ("domain_alloc_paging", errno.ENOSPC, True, {"nic0": ""}),
+    ],
+)
+def test_a_driver_may_refuse_a_device_when_memory_is_short_and_a_domain_when_pscids_may_be(
+    monkeypatch: pytest.MonkeyPatch, step: str, error: int, plugged: bool, told: dict[str, str]
+) -> None:
+    """Boot gives out the first numbers: there are some."""
+    bench = Bench()
+
+    async def short(*_: object) -> None:
+        if error == errno.ENOMEM:
+            await bench.kernel.pages.alloc(20, purpose="what the driver needs")
+        raise KernelError(error, "no number is left")
+
+    monkeypatch.setattr(bench.driver, step, short)
+    assert _found(bench, plugged=plugged) == told
+    assert [line for line in bench.machine.log if line.startswith("error: ")]
+
+
+def _found(bench: Bench, *, plugged: bool) -> dict[str, str]:
+    """Which devices were not started, of one that boot finds or a thread plugs in."""
+    bench.plan = Plan(bench.plan.iommus, (DevicePlan("nic0", (1,), "iommu0", "shared", plugged=plugged),))
+    bench.run(*([] if plugged else [workload("plug", devices="nic0")]))
+    return bench.runtime.without_window
 
 
 @pytest.mark.parametrize(("iommu", "plugged"), [("iommu0", False), ("iommu1", False), ("iommu1", True)])

@@ -107,6 +107,8 @@ class PageAllocator:
         self._slabs: dict[int, list[int]] = {size: [] for size in SIZE_CLASSES}
         self._slab_word = kernel.static(WORD)
         self._asked = 0
+        self.refused = 0
+        """How many allocations have failed so far."""
         self._failing: frozenset[int] = frozenset()
         self._numbered = False
         for node, buddies in self._nodes.items():
@@ -141,6 +143,7 @@ class PageAllocator:
         if sim.exploring:
             failing |= sim.actions.pick(f"{(await self._kernel.context()).thread}.alloc", 2) == 1
         if failing:
+            self.refused += 1
             thread = (await self._kernel.context()).thread
             self._kernel.log("warning", f"page allocation failure: {what} (number {self._asked}, as asked)", thread)
             raise KernelError(errno.ENOMEM, f"no memory ({what})")
@@ -168,6 +171,7 @@ class PageAllocator:
                             PageAllocated(kernel.sim.now, context.thread, address, size, candidate, purpose, number)
                         )
                     return address, found
+        self.refused += 1
         kernel.log("warning", f"page allocation failure: order {order}, for {purpose}", context.thread)
         raise KernelError(errno.ENOMEM, f"no {'page' if not order else f'block of {1 << order} pages'} for {purpose}")
 
