@@ -14,7 +14,10 @@ from cosim.spec.registers import Fqcsr
 
 @dataclass(slots=True)
 class _Off:
-    """A fault queue that was on, and that `by` has turned off at `since`, with what is lost until it is on again."""
+    """A fault queue that `by` has turned off at `since`, with what is lost until it is on again.
+
+    Where `by` is empty, nobody has turned it on yet.
+    """
 
     by: str
     since: int
@@ -30,9 +33,11 @@ class LostFaults(Oracle):
     Software that finds both bits clear has seen every fault, but those that DTF keeps back. It also reports, once it is
     over or at the end, each time at which software has turned off the queue of an IOMMU in service, if faults were lost
     meanwhile: no bit says so. A queue that is off for a moment, as in a reset, loses nothing where no fault comes. An
-    IOMMU that is led to Bare or Off behind that, or left to the next kernel, was being taken out of service.
+    IOMMU that is led to Bare or Off behind that, or left to the next kernel, was being taken out of service. One
+    that is in service though this kernel has not turned on its queue loses what comes until it does.
 
-    Source: "Fault/Event-Queue (FQ)" (3.2), and the bits of `fqcsr` (5.16).
+    Source: "Fault/Event-Queue (FQ)" (3.2), the bits of `fqcsr` (5.16), and the initialization that software is advised
+    to make (6.2), by which the queue is on before `ddtp` leads to a directory.
     """
 
     name = "lost-faults"
@@ -66,7 +71,8 @@ class LostFaults(Oracle):
                 event.time,
                 signature=f"{cause_name(event.cause)} has no record",
             )
-        elif off is not None:
+        elif off is not None or (event.who in self._in_service.iommus and event.who not in self._on):
+            off = self._off.setdefault(event.who, _Off("", event.time))
             off.first = off.first or event
             off.lost += 1
 
@@ -95,7 +101,7 @@ class LostFaults(Oracle):
 
     def _leave(self, iommu: str) -> None:
         """The IOMMU is out of service: if its queue was still off, that was on the way there."""
-        if self._off[iommu].ends:
+        if self._off[iommu].ends or not self._off[iommu].by:
             self._tell(iommu)
         else:
             del self._off[iommu]
@@ -105,13 +111,17 @@ class LostFaults(Oracle):
         if off is None or off.first is None:
             return
         first = off.first
+        why = (
+            f"{off.by} has turned its fault queue off, at {exact(off.since)}"
+            if off.by
+            else "its fault queue was not on"
+        )
         self.violated(
             f"{iommu} recorded no fault {first.cause} of device {first.device_id} at IOVA {first.iova:#x}, by "
-            f"{exact(first.time)}{_and_more(off.lost - 1)}: {off.by} has turned its fault queue off, at "
-            f"{exact(off.since)}",
+            f"{exact(first.time)}{_and_more(off.lost - 1)}: {why}",
             first.time,
             off.since,
-            signature="the fault queue of an IOMMU in service was turned off",
+            signature=f"the fault queue of an IOMMU in service was {'turned off' if off.by else 'never turned on'}",
         )
 
 

@@ -78,13 +78,46 @@ TURNED_OFF = ["lost-faults: the fault queue of an IOMMU in service was turned of
         ((*BOOT, led(5, IommuMode.BARE), OFF, LOST), []),
         ((*BOOT, KernelEnded(5), OFF, LOST), []),
         ((*BOOT, KernelEnded(5), switched(6, True), OFF, LOST), []),
-        ((led(2, IommuMode.LVL3), OFF, LOST), []),
         ((*BOOT, led(5, IommuMode.OFF), switched(6, False), switched(7, True), led(8, IommuMode.LVL1), OFF, LOST),
          TURNED_OFF),
     ],
 )  # fmt: skip
 def test_what_is_lost_while_software_has_turned_the_queue_off_is_reported(events, found):
     assert [each.signature for each in judged_by(LostFaults, *events, RunEnded(100))] == found
+
+
+LED = led(2, IommuMode.LVL3)
+NEVER_ON = ["lost-faults: the fault queue of an IOMMU in service was never turned on"]
+
+
+@pytest.mark.parametrize(
+    ("events", "found"),
+    [
+        ((LED, LOST), NEVER_ON),
+        ((LED, OFF, LOST), NEVER_ON),
+        ((LED, LOST, AGAIN, fault(40, ON, recorded=True)), NEVER_ON),
+        ((LED, LOST, led(25, IommuMode.OFF)), NEVER_ON),
+        ((LED, LOST, KernelEnded(25)), NEVER_ON),
+        ((*BOOT, KernelEnded(5), led(6, IommuMode.LVL3), LOST), NEVER_ON),
+        ((LED, LOST, AGAIN, OFF, fault(60, 0)), NEVER_ON + TURNED_OFF),
+        ((LED,), []),
+        ((LOST,), []),
+        ((led(2, IommuMode.BARE), LOST), []),
+        ((LED, switched(3, True), LOST), []),
+        ((*BOOT, KernelEnded(5), LOST), []),
+        ((LED, fault(20, 0, reported=False)), []),
+    ],
+)
+def test_what_an_iommu_in_service_loses_because_nobody_has_turned_its_queue_on_is_reported(events, found):
+    assert [each.signature for each in judged_by(LostFaults, *events, RunEnded(100))] == found
+
+
+def test_what_was_lost_first_is_told_of_a_queue_that_was_never_on():
+    (violation,) = judged_by(LostFaults, LED, LOST, fault(21, 0), RunEnded(100))
+    assert violation.message == (
+        "iommu0 recorded no fault 13 of device 1 at IOVA 0x1000, by 20 ps, nor 1 more: its fault queue was not on"
+    )
+    assert (violation.time_ps, violation.since_ps) == (20, 20)
 
 
 def test_who_has_turned_it_off_and_what_was_lost_first_is_told():
