@@ -69,6 +69,12 @@ def test_an_action_that_is_held_waits_for_the_hold_and_keeps_its_name() -> None:
     assert scene.chooser.used == {"cpu0.st#0"}
 
 
+def test_a_hold_of_no_length_is_one_tick_long() -> None:
+    scene = Scene({"cpu0.st#0": 2}, hold_ps=0)
+    scene.act("cpu0.st", 5, 0x10)
+    assert scene.run() == {"cpu0.st#0": 6}
+
+
 def test_an_action_told_to_wait_for_a_conflict_goes_right_after_it() -> None:
     scene = Scene({"cpu0.st#0": 1})
     scene.act("cpu0.st", 5, 0x10)
@@ -155,10 +161,11 @@ def test_what_a_schedule_answers_and_nobody_has_asked_is_told_unless_it_is_the_u
     assert scene.chooser.unasked == ["cpu0.st#7:1"]
 
 
-def test_a_schedule_that_answers_what_nobody_asks_is_refused() -> None:
-    scene = Scene({"cpu0.st#0": 3})
+@pytest.mark.parametrize("answer", [3, -1])
+def test_a_schedule_that_answers_what_nobody_asks_is_refused(answer: int) -> None:
+    scene = Scene({"cpu0.st#0": answer})
     scene.act("cpu0.st", 5, 0x10)
-    with pytest.raises(ValueError, match=r"schedule: cpu0\.st#0:3: this choice has the answers 0 to 2"):
+    with pytest.raises(ValueError, match=rf"schedule: cpu0\.st#0:{answer}: this choice has the answers 0 to 2"):
         scene.run()
 
 
@@ -193,6 +200,8 @@ def test_what_asks_nobody_ends_the_holds_that_it_conflicts_with_and_cannot_be_he
     scene.sim.at(20, 2, lambda: scene.sim.actions.announce("cpu0.alloc", "cpu0", pages, True))
     assert scene.run() == {"cpu0.alloc#0": 20, "nic0.dma#0": 21}
     assert [each.asks for each in scene.taken] == [False, True]
+    scene.sim.actions.announce("cpu0.alloc", "cpu0", pages, True)
+    assert scene.sim.actions.taken == "nic0.dma#0", "the last one that has asked"
     told = Scene({"cpu0.alloc#0": 1})
     with pytest.raises(ValueError, match=r"schedule: cpu0\.alloc#0:1: no schedule holds this effect"):
         told.sim.actions.announce("cpu0.alloc", "cpu0", pages, True)
