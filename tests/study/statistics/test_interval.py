@@ -1,11 +1,12 @@
 """Confidence intervals are true: as often as they say, the mean that is known is in them."""
 
-from math import sin
+from math import sin, sqrt
 from random import Random
 
 import pytest
 
-from cosim.study.statistics.interval import BLOCKS, Interval, correlation, interval, mser, of_batches
+from cosim.study.statistics.interval import BLOCKS, FEW, MANY, Interval, correlation, interval, mser, of_batches
+from cosim.study.statistics.student import quantile
 from tests.study.statistics.queues import Service, blocks, mean
 
 QUEUES: list[tuple[Service, float]] = [
@@ -57,6 +58,21 @@ def test_a_beginning_that_differs_is_no_part_of_a_steady_state() -> None:
     assert told.endswith(" % differ from the rest; raise run.warmup")
 
 
+@pytest.mark.parametrize(
+    ("cold", "off", "told"),
+    [(1, 7.0, False), (1, 14.0, False), (1, 30.0, True), (32, 2.0, True), (32, 0.2, False), (200, 2.0, False)],
+)
+def test_a_beginning_is_told_if_it_differs_for_sure_and_would_move_the_mean(cold: int, off: float, told: bool) -> None:
+    """In standard deviations of a block: the fewer blocks it is, the farther off it has to be, for both.
+
+    Of more than half of a run nobody knows whether they or the rest are the steady state.
+    """
+    chance = Random(1)
+    blocks = [chance.gauss(100, 1) + (off if at < cold else 0) for at in range(BLOCKS)]
+    assert mser(blocks) <= BLOCKS // 2
+    assert str(interval(blocks)).startswith("not warm") == told
+
+
 def test_what_does_not_vary_is_known_exactly() -> None:
     assert interval([202.0] * BLOCKS) == Interval(202.0, 202.0)
 
@@ -69,6 +85,24 @@ def test_neighbours_that_are_alike_make_an_interval_wider() -> None:
     assert isinstance(narrow, Interval)
     assert isinstance(wide, Interval)
     assert wide.high - wide.low > 1.2 * (narrow.high - narrow.low)
+
+
+def test_blocks_that_are_much_alike_are_known_as_well_as_the_worse_of_few_and_many_batches_says() -> None:
+    """In some of these runs the few say less, and in some the many; skewness would widen it as well."""
+    worse = set()
+    for seed in range(12):
+        chance, blocks = Random(seed), [100.0]
+        while len(blocks) < BLOCKS + 100:
+            blocks.append(100 + 0.7 * (blocks[-1] - 100) + chance.gauss(0, 1))
+        told, few, many = interval(blocks[100:]), of_batches(blocks[100:], FEW), of_batches(blocks[100:], MANY)
+        assert isinstance(told, Interval)
+        if abs(few.skewness) > 0.4:
+            continue
+        half = quantile(0.975, FEW - 1) * sqrt(max(few.variance, many.variance))
+        assert (told.high - told.low) / 2 == pytest.approx(half, rel=0.03)
+        if not 0.8 < few.variance / many.variance < 1.25:
+            worse.add(few.variance > many.variance)
+    assert worse == {False, True}
 
 
 def test_batches_that_are_still_alike_say_less_than_their_number() -> None:
@@ -96,3 +130,10 @@ def test_the_correlation_of_neighbours_is_told_from_one_end_to_the_other() -> No
     assert correlation([1.0, 1.0, 1.0]) == 0
     assert correlation([float(at % 2) for at in range(100)]) == -0.5
     assert correlation([float(at) for at in range(1000)]) == 0.99
+
+
+def test_few_values_that_have_nothing_to_do_with_one_another_are_not_found_to_differ() -> None:
+    """As they are by one part in so many if their own mean is taken for the true one."""
+    chance = Random(1)
+    found = [correlation([chance.random() for _ in range(16)]) for _ in range(2000)]
+    assert abs(sum(found) / len(found)) < 0.02
