@@ -104,6 +104,15 @@ def test_one_place_whose_holder_walks_is_told_with_the_link_that_is_full_as_well
     assert proposed(limit({"nic0.read": reads}, idle, one)) == "-s iommu0.geometry.in_flight=2"
 
 
+def test_what_two_resources_need_is_proposed_once() -> None:
+    """A faster port is what the port needs that is full, and a walk that waits at it for most of its time."""
+    reads = latency(place=900 * NS, queue=200 * NS, walk=300 * NS, memory=80 * NS)
+    scalars = {"iommu0.walkers.busy_ps": 60 * US, "iommu0.places.busy_ps": 100 * US, "iommu0.merge_wait_ps": 0}
+    scalars |= {"iommu0.walks": 10, "iommu0.walk_reads": 10, "dram0.reads": 90, "dram0.port.waited_ps": 90 * US}
+    said = limit({"nic0.read": reads}, scalars | full("iommu0.places", "dram0.port"), system(in_flight=1))
+    assert proposed(said) == f"{FASTER_PORT} -s iommu0.geometry.in_flight=2"
+
+
 def test_faults_that_wait_for_one_anothers_records_are_told_with_the_recorder_and_no_advice() -> None:
     """With more slots, or more places, more of them would wait; what others wait for places with is the same."""
     reads = latency(fault=7000 * NS, link=40 * NS)

@@ -8,7 +8,9 @@ import pytest
 from cosim.study.run.holders import Holders
 from cosim.study.run.latency import Latency
 from cosim.study.run.placement import Placement
-from tests.study.run.results import NOTHING, NS, SYSTEM, latency
+from cosim.system.resources import resources_of
+from cosim.system.topology import Topology
+from tests.study.run.results import NOTHING, NS, SYSTEM, US, latency
 
 DIRECT = {"link": 100 * NS, "memory": 60 * NS}
 
@@ -48,3 +50,45 @@ def test_all_slots_are_taken_where_a_request_waits_for_one() -> None:
     assert taken(reads, 4.0, backlog=1.0) == 1.0
     always = Holders(SYSTEM, reads, NOTHING, Placement(SYSTEM))
     assert always.slots_taken("nic0") == 1.0
+
+
+def with_iommus(count: int = 1, **geometry: Any) -> Topology:
+    """The system with so many IOMMUs of this geometry; gpu0 is behind the last one."""
+    iommu, gpu = SYSTEM.of_kind("iommu")["iommu0"], SYSTEM.of_kind("dma")["gpu0"]
+    iommu = iommu.model_copy(update={"geometry": iommu.geometry.model_copy(update=geometry)})
+    parts = {**SYSTEM.parts, **{f"iommu{number}": iommu for number in range(count)}}
+    parts["gpu0"] = gpu.model_copy(update={"through": f"iommu{count - 1}"})
+    return SYSTEM.model_copy(update={"parts": parts})
+
+
+def blocked(topology: Topology, path: str, latencies: Mapping[str, Latency], **scalars: float) -> float:
+    """The fraction of the time that nic0's reads hold a resource in which they wait for what is inside."""
+    found = NOTHING | {name.replace("__", "."): value for name, value in scalars.items()}
+    return Holders(topology, latencies, found, Placement(topology)).blocked(resources_of(topology)[path], "nic0.read")
+
+
+@pytest.mark.parametrize(("buffer", "waits"), [(0, 0.2), (8, 0.8)])
+def test_a_fault_waits_for_the_records_of_others_and_with_a_buffer_for_nothing_else(buffer: int, waits: float) -> None:
+    """The buffer has taken its own record: three quarters of the time go into records where there is none."""
+    faults = {"nic0.read": latency(1000, fault=800 * NS, link=200 * NS)}
+    found = blocked(with_iommus(fault_buffer=buffer), "nic0.slots", faults, iommu0__fq__busy_ps=600 * US)
+    assert found == pytest.approx(waits)
+
+
+def test_what_others_wait_for_in_another_iommu_is_not_waited_for_in_this_one() -> None:
+    """A third of each walk of nic0's is the wait for a walker; those of gpu0 have waited far longer."""
+    topology = with_iommus(2)
+    others = {"gpu0.read": latency(1000, walker_wait=9000 * NS, walk=100 * NS)}
+    reads = {"nic0.read": latency(1000, merge_wait=300 * NS, walker_wait=100 * NS, memory=100 * NS)}
+    found = blocked(topology, "nic0.slots", reads | others, iommu0__walkers__busy_ps=200 * US)
+    assert found == pytest.approx((100 + 300 * 100 / 300) / 500)
+
+
+@pytest.mark.parametrize(("contexts", "waits"), [(0, 0.2), (10, 0.4)])
+def test_walkers_wait_for_memory_with_what_they_read_of_tables_and_of_the_directory(
+    contexts: int, waits: float
+) -> None:
+    """Each of 20 accesses has waited for 1 us at the port; 10 of them are reads of tables."""
+    memory = {"dram0__reads": 20, "dram0__port__waited_ps": 20 * US, "iommu0__walkers__busy_ps": 50 * US}
+    found = blocked(SYSTEM, "iommu0.walkers", {}, iommu0__walk_reads=10, iommu0__ddt_reads=contexts, **memory)
+    assert found == pytest.approx(waits)
