@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from random import Random
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from cosim.study.gather.latencies import COARSEST, Latencies, group_of
 from cosim.study.run.samples import RELATIVE_ERROR, Samples, bucket_of, middle, rank
+from cosim.study.statistics.interval import BLOCKS, Interval
 from cosim.system.number_names import QUANTILES
 
 TOTALS = st.lists(st.one_of(st.integers(0, 3000), st.integers(0, 1 << 40), st.integers(0, (1 << 62))), min_size=1)
@@ -57,6 +59,21 @@ def test_one_sample_more_than_are_kept_makes_all_of_them_a_histogram() -> None:
     samples.add(10**9)
     assert samples.largest == 10**9
     assert len(samples) == 102
+
+
+def test_an_interval_leaves_out_the_oldest_samples_where_they_are_no_whole_blocks() -> None:
+    samples = taken([10**9] * 5 + [1000] * 2 * BLOCKS, 10_000)
+    assert samples.interval() == Interval(1000, 1000)
+
+
+def test_an_interval_that_is_asked_for_changes_nothing() -> None:
+    """Of samples that are folded, and of some that have come since."""
+    chance = Random(1)
+    samples = taken([chance.randrange(1000) for _ in range(10 * BLOCKS)], 5 * BLOCKS)
+    assert len(samples.new) == 5 * BLOCKS - 1
+    first = samples.interval()
+    assert isinstance(first, Interval)
+    assert samples.interval() == first
 
 
 @settings(derandomize=True, deadline=None)

@@ -50,6 +50,14 @@ def test_the_first_step_is_as_long_as_the_others_however_fast_the_host_is(
     assert found.series.at_ps[-1] == end
 
 
+def test_the_first_step_begins_with_the_window_where_boot_takes_longer_than_the_warm_up() -> None:
+    asked = {"run.origin": "reset", "run.warmup": "1 us", "threads": []}
+    found = cosim.run(TINY, series="5 us", until="100 us", set=asked)
+    begin, end = found.window_ps
+    assert begin == found.boot_ps > 10_000_000
+    assert found.series.at_ps[0] == begin + 5_000_000 < end
+
+
 @pytest.mark.parametrize("name", ["nic0.read_gbps", "nic0.in_flight_mean", "iommu0.places.utilisation"])
 def test_the_numbers_of_the_steps_are_those_of_the_window_together(asked: Result, name: str) -> None:
     begin = asked.window_ps[0]

@@ -55,12 +55,16 @@ def length(result: Result) -> int:
 # --- When it ends ----------------------------------------------------------------------------------------------------
 
 
-def test_of_a_run_that_is_ended_early_it_is_not_said_that_its_threads_had_too_little_time(path: Path) -> None:
+@pytest.mark.parametrize("limited", [False, True], ids=["in time", "late"])
+def test_of_a_run_that_is_ended_early_it_is_not_said_that_its_threads_had_too_little_time(
+    path: Path, limited: bool
+) -> None:
+    """It was interrupted, also if the host's time is over in the same moment."""
     stop = Stop()
 
     def watch(sim: Sim) -> None:
         def end(event: DmaDone) -> None:
-            stop.interrupted = True
+            stop.interrupted, stop.limited, stop.limit_s = True, limited, 1.0
             sim.stop()
 
         sim.probe(DmaDone).watch(end)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 
 from cosim.oracles import Bounds, Violation
@@ -23,3 +25,12 @@ def test_all_are_counted_and_the_first_of_each_signature_is_kept(monkeypatch: py
     assert kept.count == 5
     assert kept.signatures == {"read": 3, "write": 2}
     assert [violation.signature for violation in kept.kept] == ["read", "read", "write"]
+
+
+def test_each_that_is_kept_says_where_in_the_source_it_came() -> None:
+    source = Mock()
+    source.stands.side_effect = lambda message, since: f" at line {since}"
+    kept = Violations(Sim(Chooser()), Bounds(), (), source=source)
+    for signature in ("read", "read", "write"):
+        kept._violated(found(signature))
+    assert [violation.message for violation in kept.kept] == ["nic0 ... at line 1"] * 3
