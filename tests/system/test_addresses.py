@@ -40,9 +40,15 @@ def test_what_the_file_gives_goes_first(topology, taken):
     assert device_registers(topology(**taken))["nic0"] == 0x1000_1000
 
 
+def test_what_has_no_address_is_behind_all_of_what_is_there(topology):
+    assert device_registers(topology(dram0="0x1000_0000")) == {"nic0": 0x1100_0000, "nic1": 0x1100_1000}
+    assert device_registers(topology(dram0="0x0f80_0000")) == {"nic0": 0x1080_0000, "nic1": 0x1080_1000}
+
+
 def test_only_a_cpu_that_is_sent_messages_has_an_interrupt_file(topology):
     assert interrupt_files(topology()) == {}
-    assert interrupt_files(topology(igs="msi")) == {"cpu1": 0x2800_0000}
+    for igs in ("msi", "both"):
+        assert interrupt_files(topology(igs=igs)) == {"cpu1": 0x2800_0000}
     assert interrupt_files(topology(cpu1=", interrupt_file: 0x2400_0000")) == {"cpu1": 0x2400_0000}
 
 

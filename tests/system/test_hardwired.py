@@ -62,6 +62,11 @@ def test_a_part_of_the_main_memory_is_cut_out_of_it(topology):
     ]
 
 
+def test_what_is_left_of_a_memory_is_on_its_node(topology):
+    found = regions(topology(IN_DRAM, dram0__node=2, iommu0__node=2, iommu1__node=2))
+    assert {region.node for region in found} == {2}
+
+
 def test_the_kernel_s_own_words_are_where_there_is_room_for_them(topology):
     """Behind a piece that is too small, and not in a small memory that the file names first."""
     assert ranges(topology("cqb: 0x8000_8000"))[0] == (0x8000_9000, 0x8100_0000)
@@ -178,6 +183,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"hardwired": "cqb: 0x0200_8000", "iommu0__geometry__cq_log2": 11, "sram0__size": "36 KiB"},
         "a command queue of 2^11 entries (32 KiB) does not fit between 0x2008000 and the end of sram0 at 0x2008fff; "
         "use geometry.cq_log2: 8",
+    ),
+    "larger than what is behind it, with another in the way of a shorter one": (
+        {
+            "hardwired": "cqb: 0x0200_8000, ddtp: 0x0200_9000",
+            "iommu0__geometry__cq_log2": 11,
+            "sram0__size": "40 KiB",
+        },
+        "does not fit between 0x2008000 and the end of sram0 at 0x2009fff; use geometry.cq_log2: 8",
     ),
     "beyond the physical address space": (
         {"hardwired": "cqb: 0x1_0000_0000", "dram0__base": 0x1_0000_0000, "iommu0__capabilities__pas": 32},

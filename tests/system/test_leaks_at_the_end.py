@@ -46,5 +46,7 @@ def test_what_a_store_leads_to_is_lost_neither_before_it_takes_hold_nor_afterwar
     found = [lost()]
     system.sim.env.run(until=system.sim.now + 2 * MS)
     found.append(lost())
+    leaked = [system.totals(system.leaks() * times)["kernel.leaked_pages"] for times in (0, 1, 2, 4096)]
     system.close()
+    assert leaked == [0, 1, 1, Node.SIZE], "what is lost together is rounded up to whole pages"
     assert found == [(False, ["Node"]), (True, ["Node"])], "one is linked, and the other one is not"

@@ -49,6 +49,7 @@ def test_requests_that_take_no_time_and_never_end_are_refused(changes: dict[str,
         ("nic0__traffic__requests", 10),
         ("nic0__traffic__pattern", "none"),
         ("dram0__latency", "1 ns"),
+        ("dram0__write_latency", "1 ns"),
         ("dram0__bandwidth", "16 GB/s"),
         ("iommu0__timing__lookup", "1 ns"),
         ("iommu0__timing__link", "1 ns"),
@@ -57,3 +58,15 @@ def test_requests_that_take_no_time_and_never_end_are_refused(changes: dict[str,
 )
 def test_one_step_that_takes_time_is_enough(path: str, value: object) -> None:
     assert load(**{path: value})
+
+
+@pytest.mark.parametrize("latency", ["0", "1 ns"])
+def test_one_memory_that_takes_time_is_enough(latency: str) -> None:
+    """A window may lie in it; nobody knows beforehand that none does."""
+    dram1 = {"kind": "memory", "base": 0x9000_0000, "size": "16 MiB", "latency": latency}
+    both = Topology.model_validate({"parts": AT_ONCE["parts"] | {"dram1": dram1}})
+    if latency == "0":
+        with pytest.raises(TopologyError):
+            cosim.load(both)
+    else:
+        assert cosim.load(both)
