@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,18 +25,34 @@ TINY = Path(__file__).parents[2] / "tiny.yaml"
 HOLDS = (1 * US, 2 * US)
 
 
-class Runs:
-    """In place of a pool: to each run the same may be added, and `order` says which partial order it has."""
+ALL_WELL = Record("ok")
 
-    def __init__(self, added: tuple[str, ...], order: Callable[[Point], int]) -> None:
+
+class Runs:
+    """In place of a pool: to each run the same may be added, and `order` says which partial order it has.
+
+    `ended` says how a run has come out, and with which steps that it never came to; `asked` are all answers.
+    """
+
+    def __init__(
+        self,
+        added: tuple[str, ...],
+        order: Callable[[Point], int],
+        ended: Callable[[Point], tuple[Record, tuple[str, ...]]],
+        asked: tuple[str, ...],
+    ) -> None:
         self._added = added
         self._order = order
+        self._ended = ended
+        self._asked = asked or added
         self.made: list[tuple[int, Schedule]] = []
 
     def runs(self, points: Iterable[Point]) -> Iterator[tuple[Point, Record]]:
         for point in points:
             self.made.append((point.topology.run.hold, point.schedule))
-            yield point, Record("ok", also=Look(3, 2, 1, self._added, self._added, self._order(point)))
+            record, idle = self._ended(point)
+            look = Look(3, 2, 1, self._added, self._asked, self._order(point), idle=idle)
+            yield point, replace(record, also=None if record.outcome == "late" else look)
 
 
 def searched(
@@ -44,11 +61,13 @@ def searched(
     deviations: int = 2,
     driver: str | None = None,
     journal: Journal | None = None,
+    ended: Callable[[Point], tuple[Record, tuple[str, ...]]] = lambda point: (ALL_WELL, ()),
+    of_all: tuple[str, ...] = (),
     **asked: Any,
 ) -> tuple[Row, list[tuple[int, Schedule]]]:
     """What has come out, and the runs in order: the hold, and the schedule."""
     subject = Subject("tiny", cosim.load(TINY, driver=driver), str(TINY))
-    runs = Runs(added, order)
+    runs = Runs(added, order, ended, of_all)
     row = Search(
         Row("tiny", "merged", deviations=deviations),
         list(cells(subject, HOLDS, {})),
@@ -73,6 +92,7 @@ def test_every_set_of_answers_to_different_questions_is_run_once_in_each_cell() 
         *in_each(("a#0:1", "b#0:1"), ("a#0:2", "b#0:1")),
     ]
     assert (row.by_level, row.complete, row.skipped, row.stopped) == ([2, 6, 4], 2, 0, "")
+    assert row.alike == 0, "all begin at the same times"
 
 
 def test_where_nothing_can_be_added_any_more_the_search_is_complete() -> None:
@@ -104,6 +124,51 @@ def test_drawn_schedules_are_shared_out_among_the_cells(strategy: str) -> None:
     row, made = searched("a#0:1", "b#0:1", strategy=strategy, schedules=7)
     assert row.by_level == [2, 7]
     assert [sum(hold == each for hold, _ in made[2:]) for each in HOLDS] == [4, 3]
+
+
+def test_what_is_drawn_is_drawn_anew_for_each_cell_and_seed_and_of_any_number_of_deviations() -> None:
+    answers = tuple(f"{name}#{number}:1" for name in "abcd" for number in range(20))
+
+    def drawn(seed: int) -> list[Schedule]:
+        made = searched(*answers, strategy="pct", schedules=40, seed=seed, deviations=3)[1][2:]
+        assert {len(schedule) for _, schedule in made} == {1, 2, 3}
+        first, second = ([schedule for hold, schedule in made if hold == each] for each in HOLDS)
+        assert first != second
+        return first + second
+
+    assert drawn(1) == drawn(1) != drawn(2)
+
+
+@pytest.mark.parametrize(("strategy", "drawn"), [("pct", {"a#0:1"}), ("random", {"a#0:1", "b#0:1", "c#0:1"})])
+def test_what_is_in_conflict_is_drawn_from_or_all_that_asks(strategy: str, drawn: set[str]) -> None:
+    every = ("a#0:1", "b#0:1", "c#0:1")
+    made = searched("a#0:1", of_all=every, strategy=strategy, schedules=40, deviations=1)[1][2:]
+    assert {answer for _, schedule in made for answer in schedule} == drawn
+
+
+def test_a_run_that_was_late_is_made_again_and_without_it_no_level_is_complete(tmp_path: Path) -> None:
+    path, late = tmp_path / "journal.jsonl", {("b#0:1",)}
+
+    def made() -> tuple[Row, list[tuple[int, Schedule]]]:
+        def ended(point: Point) -> tuple[Record, tuple[str, ...]]:
+            return (Record("late") if point.schedule in late else ALL_WELL), ()
+
+        with Journal({}, path, resume=True) as journal:
+            return searched("a#0:1", "b#0:1", deviations=1, journal=journal, ended=ended)
+
+    row, _ = made()
+    assert (row.late, row.complete, row.stopped) == (2, 0, "late")
+    late.clear()
+    row, again = made()
+    assert again == in_each(("b#0:1",))
+    assert (row.late, row.complete, row.stopped) == (0, 1, "")
+
+
+@pytest.mark.parametrize("never", [{(): ("x",)}, {("a#0:1",): ("x",)}], ids=["the first run", "the last runs"])
+def test_a_step_is_idle_if_no_run_has_come_to_it(never: dict[Schedule, tuple[str, ...]]) -> None:
+    """What all but some runs have not come to, those have."""
+    row, _ = searched("a#0:1", deviations=1, ended=lambda point: (ALL_WELL, never.get(point.schedule, ("x", "y"))))
+    assert row.idle == ("x",)
 
 
 def test_a_search_goes_on_only_with_runs_of_files_that_are_as_they_were(tmp_path: Path) -> None:
