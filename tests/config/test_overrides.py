@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.config.source import Override, Source, TopologyError, dump, validate
+from cosim.system.load import load as loaded
 from tests.system.little_topology import LEGAL, NICS, TEXT, Topology, check, edited, load, problems, resolved
 
 
@@ -131,6 +132,13 @@ def test_a_glob_takes_the_parts_that_have_the_field_and_passes_the_others():
 def test_the_later_override_wins():
     assert load("run.seed=2", "run.seed=3").run.seed == 3
     assert sizes(load("nic3.traffic.size=64 B", "nic.traffic.size=128 B"))["nic3"] == 128
+
+
+def test_what_is_set_from_python_wins_over_texts_and_an_option_of_its_own_over_both():
+    """As in `cosim.run(topology, set=..., seed=...)`."""
+    both = {"sets": ["run.seed=1"], "set": {"run.seed": 2}}
+    assert loaded("quickstart", **both).run.seed == 2
+    assert loaded("quickstart", **both, seed=3).run.seed == 3
 
 
 def test_an_override_may_set_what_the_file_leaves_out():

@@ -58,3 +58,14 @@ def test_a_hold_is_as_long_as_every_time_out_of_its_drivers_permits(driver: str,
     exploring(driver, holds=["149 ms"], clean=others)
     with pytest.raises(TopologyError, match="a time-out of 150 ms"):
         exploring(driver, holds=["150 ms"], clean=others)
+
+
+@pytest.mark.parametrize(("hold", "fits"), [("999 us", True), ("1 ms", False)])
+def test_a_hold_is_as_long_as_the_time_outs_of_drivers_with_defects_permit(hold: str, fits: bool) -> None:
+    impatient = {"variant": "merged", "attach": {"policy": "context-first", "fence_ps": "1 ms"}}
+    explore = {"holds": [hold], "defects": [{"driver": impatient, "signature": "stale-dma"}]}
+    if fits:
+        assert exploring(**explore)
+    else:
+        with pytest.raises(TopologyError, match="a time-out of 1 ms"):
+            exploring(**explore)
