@@ -206,6 +206,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "6:97: parts.iommu1.hardwired.cqb: 0x200f000..0x200ffff overlaps with iommu0's cqb at 0x200f000..0x200ffff; "
         "the nearest that is free is 0x2000000",
     ),
+    "shared, with half of its size free behind it": (
+        {"hardwired": "fqb: 0x0200_c000", "other": "fqb: 0x0200_c000", "sram0__size": "60 KiB"},
+        "overlaps with iommu0's fqb at 0x200c000..0x200dfff; the nearest that is free is 0x2000000",
+    ),
     "shared, with others behind it": (
         {"hardwired": "cqb: 0x0200_0000", "other": "cqb: 0x0200_0000, fqb: 0x0200_2000, ddtp: 0x0200_1000"},
         "parts.iommu1.hardwired.cqb: 0x2000000..0x2000fff overlaps with iommu0's cqb at 0x2000000..0x2000fff; the "
