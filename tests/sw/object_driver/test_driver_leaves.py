@@ -19,7 +19,6 @@ from cosim.sw.iommu_ops import Gather, MapResult, Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.objects import Object
 from cosim.sw.object_driver import hart
-from cosim.sw.object_driver.call import Call
 from cosim.sw.object_driver.driver import CAPABLE, GFP_ATOMIC, ObjectDriver
 from cosim.sw.object_driver.hart import ObjectHart
 from cosim.sw.object_driver.machine import LINK
@@ -91,44 +90,6 @@ def test_of_an_iommu_that_leaves_the_newest_goes_first_and_its_registers_and_con
     machine.sim.probe(ContextChanged).watch(told.append)
     machine.memory.poke(context, 8, 1)
     assert not told
-
-
-def test_an_iommu_in_use_goes_on_after_a_second_probe_of_it_has_failed(machine: Machine) -> None:
-    """Its registers are mapped as before, for its handlers and for unmaps; its contexts are looked at as before."""
-    told: list[ContextChanged] = []
-    machine.sim.probe(ContextChanged).watch(told.append)
-    machine.boot()
-    with pytest.raises(KernelError, match="EBUSY"):
-        machine.run(machine.core.probe_again("iommu0"))
-    assert machine.read(1, IOVA) is None
-    assert machine.log[1:] == ["warning: iommu0: fault 13 device 0x1 iotval 0x40000000 iotval2 0x0"]
-    before = len(told)
-    machine.run(machine.core.release_device("dev0"))
-    assert ("tc", 0) in [(event.field, event.value) for event in told[before:]]
-
-
-@pytest.mark.parametrize("left", [False, True])
-def test_a_handler_that_outlives_what_it_is_given_is_told(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, left: bool
-) -> None:
-    """Whoever shares its line would have it read what is freed. Of an IOMMU that is still there none does."""
-    machine.boot()
-
-    async def forgets(_: Call) -> int:
-        return 0
-
-    async def leaves() -> None:
-        with pytest.raises(KernelError, match="EBUSY"):
-            await machine.core.probe_again("iommu0")
-        await machine.core.remove_iommu("iommu0")
-
-    ours = objects_of(machine).machine
-    if left:
-        monkeypatch.setattr(ours, "_functions", {**ours._functions, "free_irq": forgets})
-    machine.run(leaves())
-    told = "is still requested, and what its handler is given is freed"
-    lines = [f"oops: iommu0: irq {irq} {told}" for irq in machine.hardware[0].vectors[:2]]
-    assert [line for line in machine.log if line.startswith("oops")] == (lines if left else [])
 
 
 def test_an_iommu_that_leaves_takes_no_message_of_another_one_along(monkeypatch: pytest.MonkeyPatch) -> None:
