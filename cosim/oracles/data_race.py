@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar, NamedTuple
 
 from cosim.events import GracePeriodOver, ObjectAllocated, ObjectFreed, OrderMade, StoreIssued, Switched
+from cosim.events.places import behind
 from cosim.oracles.in_source import InSource
 from cosim.oracles.oracle import Oracle, exact
-from cosim.sim.places import behind
 
 WORD_LG2 = 3
 

@@ -82,11 +82,6 @@ def place_of_caller(frame: FrameType) -> str:
     return _named(frame, frame)
 
 
-def behind(place: str) -> str:
-    """A place as it is told behind what was done there; "" for what has none."""
-    return f" ({place})" if place else ""
-
-
 def _named(innermost: FrameType, function: FrameType) -> str:
     """The place of the innermost frame; a comprehension belongs to the `function` around it (as from 3.12 on)."""
     module = str(function.f_globals.get("__name__", ""))

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
 from cosim.events import ObjectAllocated, ObjectFreed, PageAllocated, PageFreed
+from cosim.events.places import behind
 from cosim.sim.footprints import words
 from cosim.sim.operations import Amo, Atomic, Oops, StoreBlock, Work
-from cosim.sim.places import behind
 from cosim.spec.pagetable import PAGE
 from cosim.sw.kernel.buddy import MAX_ORDER, Buddies, Region
 from cosim.sw.kernel.errors import KernelError

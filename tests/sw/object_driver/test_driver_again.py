@@ -1,4 +1,4 @@
-"""What is gone is not asked for any more: a refused device, its IOMMU, a directory, handlers. What is in use goes on."""
+"""What is gone is not asked for any more: a refused device, its IOMMU, a directory. What is in use goes on."""
 
 from __future__ import annotations
 
