@@ -14,17 +14,17 @@ from cosim.spec.registers import Fqcsr
 
 @dataclass(slots=True)
 class _Off:
-    """A fault queue that `by` has turned off at `since`, with what is lost until it is on again.
+    """A fault queue that is off since then, with what is lost until it is on again."""
 
-    Where `by` is empty, nobody has turned it on yet.
-    """
-
-    by: str
     since: int
+    why: str = "its fault queue was not on"
+    kind: str = "never turned on"
     first: FaultRecorded | None = None
     lost: int = 0
     ends: bool = False
     """Whether it was turned on again: from the next fault on that finds it on, nothing is lost any more."""
+    may_leave: bool = False
+    """Whether nothing counts as lost if the IOMMU leaves service before that."""
 
 
 class LostFaults(Oracle):
@@ -72,7 +72,7 @@ class LostFaults(Oracle):
                 signature=f"{cause_name(event.cause)} has no record",
             )
         elif off is not None or (event.who in self._in_service.iommus and event.who not in self._on):
-            off = self._off.setdefault(event.who, _Off("", event.time))
+            off = self._off.setdefault(event.who, _Off(event.time))
             off.first = off.first or event
             off.lost += 1
 
@@ -85,7 +85,8 @@ class LostFaults(Oracle):
             if was_on and not on:
                 self._tell(iommu)
                 if iommu in self._in_service.iommus:
-                    self._off[iommu] = _Off(event.by, event.time)
+                    why = f"{event.by} has turned its fault queue off, at {exact(event.time)}"
+                    self._off[iommu] = _Off(event.time, why, "turned off", may_leave=True)
             (self._on.add if on else self._on.discard)(iommu)
         elif event.offset == DDTP.offset and iommu in self._off and iommu not in self._in_service.iommus:
             self._leave(iommu)
@@ -100,28 +101,23 @@ class LostFaults(Oracle):
             self._tell(iommu)
 
     def _leave(self, iommu: str) -> None:
-        """The IOMMU is out of service: if its queue was still off, that was on the way there."""
-        if self._off[iommu].ends or not self._off[iommu].by:
-            self._tell(iommu)
-        else:
+        """The IOMMU is out of service: if its queue was still off, that may have been on the way there."""
+        if self._off[iommu].may_leave and not self._off[iommu].ends:
             del self._off[iommu]
+        else:
+            self._tell(iommu)
 
     def _tell(self, iommu: str) -> None:
         off = self._off.pop(iommu, None)
         if off is None or off.first is None:
             return
         first = off.first
-        why = (
-            f"{off.by} has turned its fault queue off, at {exact(off.since)}"
-            if off.by
-            else "its fault queue was not on"
-        )
         self.violated(
             f"{iommu} recorded no fault {first.cause} of device {first.device_id} at IOVA {first.iova:#x}, by "
-            f"{exact(first.time)}{_and_more(off.lost - 1)}: {why}",
+            f"{exact(first.time)}{_and_more(off.lost - 1)}: {off.why}",
             first.time,
             off.since,
-            signature=f"the fault queue of an IOMMU in service was {'turned off' if off.by else 'never turned on'}",
+            signature=f"the fault queue of an IOMMU in service was {off.kind}",
         )
 
 
