@@ -16,7 +16,6 @@ class Occupancy:
         "_changed",
         "_opened",
         "_since",
-        "entered",
         "inside",
         "integral",
         "left",
@@ -27,7 +26,6 @@ class Occupancy:
     def __init__(self) -> None:
         self.inside = 0
         self.most = 0
-        self.entered = 0
         self.left = 0
         self.integral = 0
         """Of the number inside, in picoseconds, up to the last change."""
@@ -43,7 +41,6 @@ class Occupancy:
         self.integral += self.inside * (now - self._changed)
         self._changed = now
         self._since += now
-        self.entered += 1
         self.inside += 1
         if self.inside > self.most:
             self.most = self.inside
@@ -61,7 +58,7 @@ class Occupancy:
         """Begin the window here (the end of a warm-up); what was before no longer counts."""
         self._changed = self._opened = now
         self._before = self.inside * now - self._since
-        self.integral = self.residence = self.left = self.entered = 0
+        self.integral = self.residence = self.left = 0
         self.most = self.inside
 
     def law(self, now: int) -> tuple[int, int]:

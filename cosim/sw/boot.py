@@ -134,12 +134,7 @@ async def _make(runtime: Runtime, name: str, device: str | None) -> None:
 
 async def _window(runtime: Runtime, device: DevicePlan) -> tuple[int, int] | None:
     """A device's window, from pages of its node, and its address for the device: mapped where it has a domain."""
-    if device.iommu and not _is_found(runtime, device):
-        refused = device.name not in runtime.core.devices
-        if device.plugged and device.iommu in runtime.core.iommus and (device.window or refused):
-            runtime.without_window[device.name] = ""
-        return None
-    if not device.window:
+    if not device.window or (device.iommu and not _is_found(runtime, device)):
         return None
     pages = runtime.kernel.pages
     try:
@@ -156,7 +151,7 @@ async def _window(runtime: Runtime, device: DevicePlan) -> tuple[int, int] | Non
             raise
     except KernelError as error:
         runtime.kernel.log("error", f"{device.name}: no window: {error}")
-        runtime.without_window[device.name] = str(error)
+        runtime.not_started[device.name] = str(error)
         return None
 
 

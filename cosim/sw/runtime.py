@@ -79,9 +79,8 @@ class Runtime:
     origin: Origin = field(default_factory=Origin)
     absent: dict[str, DevicePlan] = field(default_factory=dict)
     """The devices that have yet to be plugged in, by name."""
-    without_window: dict[str, str] = field(default_factory=dict)
-    """The devices that were to have a window from boot and got none, and why not; "" if they were not found, which
-    whoever needs no window was to be as well."""
+    not_started: dict[str, str] = field(default_factory=dict)
+    """The devices that were kept out of their domain, with "", or that got no window from boot, and why not."""
     preparing: dict[str, None] = field(default_factory=dict)
     """The threads that prepare something at present, in the order in which they began."""
     rounds: dict[str, int] = field(default_factory=dict)

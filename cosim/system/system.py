@@ -151,7 +151,7 @@ class System:
         memories = self.topology.of_kind("memory").values()
         memory = format_size(sum(each.size for each in memories if not each.reserved))
         devices, found = self.topology.of_kind("dma"), {}
-        for name, why in self.runtime.without_window.items():
+        for name, why in self.runtime.not_started.items():
             found[name] = ""
             if why:
                 window = format_size(devices[name].traffic.window)

@@ -106,5 +106,5 @@ def test_a_device_begins_when_its_traffic_is_to_start(made: Callable[..., System
 
 def test_memory_that_is_not_given_out_is_none_that_a_window_could_be_in(made: Callable[..., System]) -> None:
     system = made()
-    system.runtime.without_window["nic0"] = "-ENOMEM"
+    system.runtime.not_started["nic0"] = "-ENOMEM"
     assert system.not_started() == {"nic0": "no window of 64 MiB in 24 MiB of memory (-ENOMEM)"}

@@ -107,7 +107,7 @@ class PageAllocator:
         self._slabs: dict[int, list[int]] = {size: [] for size in SIZE_CLASSES}
         self._slab_word = kernel.static(WORD)
         self._asked = 0
-        self.refused = 0
+        self.failed = 0
         """How many allocations have failed so far."""
         self._failing: frozenset[int] = frozenset()
         self._numbered = False
@@ -143,10 +143,8 @@ class PageAllocator:
         if sim.exploring:
             failing |= sim.actions.pick(f"{(await self._kernel.context()).thread}.alloc", 2) == 1
         if failing:
-            self.refused += 1
             thread = (await self._kernel.context()).thread
-            self._kernel.log("warning", f"page allocation failure: {what} (number {self._asked}, as asked)", thread)
-            raise KernelError(errno.ENOMEM, f"no memory ({what})")
+            raise self._failure(f"{what} (number {self._asked}, as asked)", f"no memory ({what})", thread)
         return number
 
     async def _alloc(
@@ -171,9 +169,14 @@ class PageAllocator:
                             PageAllocated(kernel.sim.now, context.thread, address, size, candidate, purpose, number)
                         )
                     return address, found
-        self.refused += 1
-        kernel.log("warning", f"page allocation failure: order {order}, for {purpose}", context.thread)
-        raise KernelError(errno.ENOMEM, f"no {'page' if not order else f'block of {1 << order} pages'} for {purpose}")
+        nothing = f"no {'page' if not order else f'block of {1 << order} pages'} for {purpose}"
+        raise self._failure(f"order {order}, for {purpose}", nothing, context.thread)
+
+    def _failure(self, what: str, why: str, thread: str) -> KernelError:
+        """Count and log an allocation that fails; the error to be raised."""
+        self.failed += 1
+        self._kernel.log("warning", f"page allocation failure: {what}", thread)
+        return KernelError(errno.ENOMEM, why)
 
     async def free(self, address: int, *, place: str = "") -> None:
         """Return what `alloc` gave out at `address`; it is poisoned until it is given out again."""
