@@ -41,6 +41,7 @@ def record(folder: Path, part: int, items: Sequence[pytest.Item], where: Path) -
     target = folder / f"lines-{part}"
     target.unlink(missing_ok=True)
     measured = coverage.Coverage(data_file=str(target), source=[str(ROOT / "cosim")], config_file=False)
+    measured.set_option("run:relative_files", True)  # so that a copy of the map serves a copy of the source
     began: dict[str, float] = {}
 
     def around(item: pytest.Item) -> None:
@@ -110,7 +111,7 @@ class CoverageMap:
         if path != self._kept[0]:
             lines: defaultdict[int, set[str]] = defaultdict(set)
             for data in self._data:
-                for line, names in data.contexts_by_lineno(str(ROOT / path)).items():
+                for line, names in data.contexts_by_lineno(path).items():
                     lines[line].update(name for name in names if name)
             self._kept = path, lines
         return self._kept[1]
