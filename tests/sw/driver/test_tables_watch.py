@@ -91,14 +91,77 @@ def test_a_page_that_nothing_ever_led_to_is_no_table() -> None:
     assert tables.seen() == []
 
 
-def test_a_table_that_is_linked_again_is_unlinked_when_that_ends() -> None:
+def test_each_way_to_a_table_is_told_of_with_its_own_end() -> None:
+    """One after the other, and again in the first place."""
     tables = Tables(2)
     tables.put(0, 3, 1)
     tables.put(0, 3, None)
     tables.put(0, 4, 1)
-    unlinked = tables.put(0, 4, None)
+    second = tables.put(0, 4, None)
+    tables.put(0, 3, 1)
+    first = tables.put(0, 3, None)
     tables.free(1)
-    assert tables.seen() == [(1, 4 * GIB, GIB, unlinked)]
+    assert tables.seen() == [(1, 3 * GIB, GIB, first), (1, 4 * GIB, GIB, second)]
+
+
+@pytest.mark.parametrize("ended", [0, 1], ids=["the first", "the second"])
+def test_a_table_to_which_two_entries_lead_is_linked_while_one_of_them_does(ended: int) -> None:
+    """With what is put into it, and into what is below it, meanwhile."""
+    tables = Tables(4)
+    tables.put(0, 3, 1)
+    tables.put(1, 5, 2)
+    tables.put(0, 4, 1)
+    unlinked = tables.put(0, 3 + ended, None)
+    tables.put(1, 6, 3)
+    tables.free(3)
+    gone, left = (3 + ended) * GIB, (4 - ended) * GIB
+    assert tables.seen() == [(3, left + 12 * MIB, 2 * MIB, -1)]
+    tables.told.clear()
+    tables.free(2)
+    ways = [(2, gone + 10 * MIB, 2 * MIB, unlinked), (2, left + 10 * MIB, 2 * MIB, -1)]
+    assert tables.seen() == sorted(ways)
+    tables.told.clear()
+    tables.free(1)
+    assert tables.seen() == sorted([(1, gone, GIB, unlinked), (1, left, GIB, -1)])
+
+
+def test_of_a_table_that_is_freed_with_one_way_left_the_other_one_is_told_below() -> None:
+    tables = Tables(3)
+    tables.put(0, 3, 1)
+    tables.put(0, 4, 1)
+    tables.put(1, 5, 2)
+    unlinked = tables.put(0, 3, None)
+    tables.free(1)
+    tables.told.clear()
+    tables.free(2)
+    assert tables.seen() == [(2, 3 * GIB + 10 * MIB, 2 * MIB, unlinked)]
+
+
+@pytest.mark.parametrize("still", [False, True], ids=["unlinked", "still linked"])
+def test_a_table_that_is_linked_elsewhere_is_known_when_its_old_parent_is_freed(still: bool) -> None:
+    tables = Tables(4)
+    tables.put(0, 3, 1)
+    tables.put(1, 5, 2)
+    moved = -1 if still else tables.put(0, 3, None)
+    tables.put(0, 4, 3)
+    tables.put(3, 7, 2)
+    tables.free(1)
+    tables.told.clear()
+    unlinked = tables.put(3, 7, None)
+    tables.free(2)
+    new = (2, 4 * GIB + 14 * MIB, 2 * MIB, unlinked)
+    assert tables.seen() == ([new] if still else [(2, 3 * GIB + 10 * MIB, 2 * MIB, moved), new])
+
+
+def test_a_table_of_two_roots_is_told_of_for_each() -> None:
+    tables = Tables(3)
+    tables.watch.follow(Fsc.of(mode=IosatpMode.SV39, ppn=tables.pages[1] >> PAGE_LG2))
+    tables.put(0, 3, 2)
+    tables.put(1, 3, 2)
+    unlinked = tables.put(0, 3, None)
+    tables.free(2)
+    told = [(each.root, each.iova, each.unlinked) for each in tables.told]
+    assert told == [(tables.pages[0], 3 * GIB, unlinked), (tables.pages[1], 3 * GIB, -1)]
 
 
 def test_a_table_in_the_place_of_another_one_unlinks_that() -> None:
