@@ -201,6 +201,7 @@ class ContextChanged:
 class ContextSeen:
     """What the context of one id of `device` says when an attach, or its release, has returned; `Attached` follows.
 
+    Likewise when a probe of IOMMU `who` has returned, if a kernel before had found the device; `IommuProbed` follows.
     `words` are tc, iohgatp, ta and fsc as they will be once what CPUs have stored has taken hold, all 0 where there is
     no context. `domain` is what the device is in now, and empty if that is blocked. `fsc` is what leads to the page
     table of that domain; None if it has none, or if it is not known where. `leads` is whether, of a blocked device, a

@@ -16,6 +16,7 @@ from cosim.spec.translation import Dc, Fsc, IohgatpMode, IosatpMode
 class AttachedContext(Oracle):
     """Holds each context of a device against its domain when an attach, or a release, has returned.
 
+    When a probe has returned, each device that a kernel before had found is blocked.
     It does so whether or not the device makes a request. In a paging domain the context is valid, has no reserved bit
     set, and its `fsc` leads to the domain's page table, in the mode of that. In the identity domain it is valid, has no
     reserved bit set, and is Bare. That of a device that is blocked, or has been released, lets nothing pass: it is not

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import ContextChanged, KernelEnded
+from cosim.events import ContextChanged, KernelEnded, RegisterWritten
 from cosim.oracles.flushes import NEVER, Flushes
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.tags import BARE, Context, Tags, V
+from cosim.spec.register_map import DDTP
+from cosim.spec.registers import Ddtp, IommuMode
 
 
 class ContextUpdate(Oracle):
@@ -17,14 +19,20 @@ class ContextUpdate(Oracle):
     table with the old PSCID. So it is made invalid first, and an IODIR.INVAL_DDT and a fence are executed before any
     other word changes, or V is set again. A store to `tc` that leaves V as it is, is allowed: it is one word. So is one
     to `fsc` of a valid context that is Bare before or after it, and one to `ta` while it is Bare, since `ta` counts for
-    nothing then; but IODIR.INVAL_DDT and fence are executed before the next word changes.
+    nothing then; but IODIR.INVAL_DDT and fence are executed before the next word changes. An IOMMU that is Off or Bare
+    reads no context: what changes then is to be forgotten before it has a directory again, which `FlushPromises` judges
+    of a probe.
 
     Source: "Updating in-memory data structure entries" (2.8) and "Changing device-directory table entry" (software
     guidelines) of the specification; the driver's defects C1 and C4.
     """
 
     name = "context-update"
-    watches: ClassVar = {ContextChanged: "changed", KernelEnded: "kernel_ended"}
+    watches: ClassVar = {
+        ContextChanged: "changed",
+        KernelEnded: "kernel_ended",
+        RegisterWritten: "register_written",
+    }
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
@@ -33,6 +41,15 @@ class ContextUpdate(Oracle):
         self._valid: dict[tuple[str, int], bool] = {}
         self._told: set[tuple[str, int]] = set()
         """The contexts whose present change has been reported: it is one, however many words it has."""
+        self._without: set[str] = set()
+        """The IOMMUs that look at no context."""
+
+    def register_written(self, event: RegisterWritten) -> None:
+        if event.offset == DDTP.offset:
+            if Ddtp.iommu_mode.get(event.value) in (IommuMode.OFF, IommuMode.BARE):
+                self._without.add(event.who)
+            else:
+                self._without.discard(event.who)
 
     def kernel_ended(self, event: KernelEnded) -> None:
         """The next one has a directory of its own, with no valid context."""
@@ -48,7 +65,7 @@ class ContextUpdate(Oracle):
                 return
         context = self._tags.contexts[place]
         old = context.old
-        if was_valid and event.field in ("fsc", "ta") and _alone(context):
+        if event.who in self._without or (was_valid and event.field in ("fsc", "ta") and _alone(context)):
             return
         kind = "is changed while it is valid" if was_valid else "is changed while it may be cached"
         if not was_valid and not old:

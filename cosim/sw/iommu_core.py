@@ -56,6 +56,8 @@ class IommuCore:
         self.iommus: dict[str, Object] = {}
         self.left: list[Object] = []
         """The IOMMUs, devices and domains of the kernels before this one."""
+        self._before: dict[str, Device] = {}
+        """The devices that those had found."""
         self._hardware: dict[str, Hardware] = {}
         self.devices: dict[str, Device] = {}
         self.domains: dict[str, Domain] = {}
@@ -81,6 +83,9 @@ class IommuCore:
         """Take an IOMMU into service; what its driver raises."""
         iommu = self.iommus[hardware.name] = await self.driver.probe_iommu(hardware)
         self._hardware[hardware.name] = hardware
+        for device in self._before.values():
+            if device.iommu == hardware.name:
+                self._contexts.of(device, None)
         if self._probed:
             self._probed(IommuProbed(self.kernel.sim.now, hardware.name))
         return iommu
@@ -94,6 +99,7 @@ class IommuCore:
 
     def end(self) -> None:
         """The kernel is over. The next one knows none of its devices and domains, whose memory stays in use."""
+        self._before |= self.devices
         self.left += [device.object for device in self.devices.values()]
         self.left += [domain.object for domain in self.domains.values()]
         for known in (self.devices, self.domains, self._groups, self._group_of):

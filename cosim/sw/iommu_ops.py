@@ -285,7 +285,8 @@ class IommuDriver(DomainOps, Protocol):
     def context(self, device: Device, device_id: int, word: Callable[[int], int]) -> tuple[int, int, int, int]:
         """What the context of one of a device's ids holds: tc, iohgatp, ta and fsc; all 0 if there is none yet.
 
-        For those who watch: it takes no time. `word` is what memory holds at an address.
+        When a probe has returned it is asked of the devices of a kernel before as well: what the directory that is in
+        use now leads to. For those who watch: it takes no time. `word` is what memory holds at an address.
         """
 
     def capable(self, what: str) -> bool:

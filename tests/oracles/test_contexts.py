@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cosim.events import Attached, Attaching, ContextChanged
+from cosim.events import Attached, Attaching, ContextChanged, RegisterWritten
 from cosim.oracles import ContextUpdate, FlushPromises
 from cosim.spec.queues import Iodir
+from cosim.spec.register_map import DDTP
+from cosim.spec.registers import Ddtp, IommuMode
 from cosim.spec.translation import DcTa, Fsc, IosatpMode
 from tests.oracles.contexts import FSC, executed, fence, found, invalid, named
 from tests.oracles.judging import SMALL, Small, judged
@@ -193,3 +195,17 @@ def test_of_a_context_that_may_be_cached_it_is_said_what_is_missing(commands: li
 def test_of_one_that_is_valid_nothing_is_missing() -> None:
     (found,) = judged(ContextUpdate, *named(2, 7), ContextChanged(30, "iommu0", 1, "ta", DcTa.of(pscid=9)))
     assert found.message == "the context of device 1 of iommu0 changed while it is valid: ta becomes 0x9000 at 30 ps"
+
+
+@pytest.mark.parametrize(
+    ("mode", "kinds"),
+    [(IommuMode.OFF, []), (IommuMode.BARE, []), (IommuMode.LVL1, [CACHED])],
+    ids=lambda mode: str(mode),
+)
+def test_an_iommu_that_has_no_directory_reads_no_context(mode: IommuMode, kinds: list[str]) -> None:
+    """Until it has one again."""
+    written = [
+        RegisterWritten(t, "iommu0", DDTP.offset, 8, Ddtp.of(iommu_mode=to), "t") for t, to in ((15, mode), (35, 2))
+    ]
+    assert found(ContextUpdate, *PAGING_CONTEXT, invalid(10), written[0], *named(30, 9)) == kinds
+    assert found(ContextUpdate, *PAGING_CONTEXT, invalid(10), *written, *named(40, 9)) == [CACHED]

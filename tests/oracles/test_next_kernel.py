@@ -43,11 +43,14 @@ from cosim.oracles import (
 )
 from cosim.spec.faults import Cause
 from cosim.spec.queues import Command, Iodir, Iotinval
+from cosim.sw.driver import device_directory
+from cosim.sw.driver.axes import Skeleton
+from cosim.sw.driver.device import IommuDevice
 from cosim.sw.workloads.trouble import ProbeAgain, Shutdown
 from cosim.system.topology import Topology
 from cosim.units.quantities import US
 from tests.oracles.contexts import FSC, executed, fence, filled, found, named
-from tests.oracles.judging import Small, said
+from tests.oracles.judging import SMALL, Small, said
 
 ENDED, PROBED = KernelEnded(100), IommuProbed(200, "iommu0")
 ATTACH = Attached(1, "boot", "nic0", (1,), "mine", "iommu0")
@@ -58,9 +61,9 @@ MAP = Mapped(10, "cpu0.t", "mine", 0x1000, 0x1000, 0x8000_0000)
 # --- A system --------------------------------------------------------------------------------------------------------
 
 
-def handed_over(driver: str, *sets: str) -> tuple[Small, int]:
+def handed_over(driver: str, *sets: str, text: str = SMALL) -> tuple[Small, int]:
     """nic0 and nic1 have used a page, and the identity domain; a kernel ends, and the next one has probed."""
-    small = Small(driver, sets)
+    small = Small(driver, sets, text)
     small.make("x")
     small.move("nic0", "x")
     small.move("nic1", "identity")
@@ -104,6 +107,34 @@ def test_a_device_that_a_stale_context_lets_through_is_seen() -> None:
     small.dma("nic1", 0x8000_0000)
     assert "stale-dma: read, kernel ended, context never invalidated" in set(small.signatures) - told
     assert small.found.signatures["stale-dma: read, kernel ended, context never invalidated"] == 2
+
+
+HARDWIRED = SMALL.replace(
+    "iommu0: {kind: iommu, base: 0x0300_0000}",
+    "sram0: {kind: memory, base: 0x0200_0000, size: 4 KiB, reserved: true}\n"
+    "  iommu0: {kind: iommu, base: 0x0300_0000, hardwired: {ddtp: 0x0200_0000}, geometry: {ddt_levels: 1}}",
+)
+
+
+zeroed_root = device_directory.alloc_root
+
+
+async def root_as_it_is(driver: Skeleton, iommu: IommuDevice) -> None:
+    root = await driver.policies.bringup.fixed_root(driver, iommu)
+    await (iommu.root.store(root) if root else zeroed_root(driver, iommu))
+
+
+@pytest.mark.parametrize("zeroed", [True, False])
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_a_context_that_is_left_in_a_directory_which_the_next_kernel_takes_over_is_seen(
+    levels: int, zeroed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any device makes a request. That the next kernel zeroes what may be cached still is no change in use."""
+    if not zeroed:
+        monkeypatch.setattr(device_directory, "alloc_root", root_as_it_is)
+    small = handed_over("ideal", text=HARDWIRED.replace("ddt_levels: 1", f"ddt_levels: {levels}"))[0]
+    kinds = ["leads to leaves", "is Bare"] if not zeroed else []
+    assert small.signatures == [f"attached-context: blocked with a context that {kind}" for kind in kinds]
 
 
 def test_a_kernel_that_leaves_its_directory_to_the_devices_is_seen() -> None:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from cosim.events import ContextChanged
-from cosim.spec.translation import Fsc, Tc
+from cosim.spec.pagetable import PAGE_LG2
+from cosim.spec.registers import Ddtp, IommuMode
+from cosim.spec.translation import Ddte, Fsc, Split, Tc
 from cosim.sw.driver.tables_watch import TableWatch
 from cosim.sw.kernel.kernel import Kernel
-from cosim.sw.kernel.objects import WORD, CellMember, Object, cell
+from cosim.sw.kernel.objects import LOWEST_VALID, WORD, CellMember, Object, cell
 
 
 class DeviceContext(Object):
@@ -25,6 +27,44 @@ class DeviceContext(Object):
 DEVICE_CONTEXT_WORDS: Mapping[str, CellMember] = {
     name: member for name, member in vars(DeviceContext).items() if isinstance(member, CellMember)
 }
+
+
+def walk(directory: Ddtp, split: Split, device_id: int, word: Callable[[int], int]) -> tuple[int, int]:
+    """Where the context of a device is, else where the entry is that leads nowhere yet; 0 for neither.
+
+    `word` is what memory holds at an address, LookupError where nothing is, which an IOMMU will come upon. Takes no
+    time.
+    """
+
+    def read(place: int) -> int | None:
+        try:
+            return word(place) if place >= LOWEST_VALID else None
+        except LookupError:
+            return None
+
+    mode = directory.iommu_mode
+    levels = IommuMode(mode).levels if mode in set(IommuMode) else 0
+    if not levels:
+        return 0, 0
+    table = directory.ppn << PAGE_LG2
+    for level in range(levels - 1, 0, -1):
+        entry = table + split.offset(level, device_id)
+        value = read(entry)
+        if value is None:
+            return 0, 0
+        if not Ddte.v.get(value):
+            return 0, entry
+        table = Ddte.ppn.get(value) << PAGE_LG2
+    found = table + split.offset(0, device_id)
+    return (0 if read(found) is None else found), 0
+
+
+def words_at(place: int, word: Callable[[int], int]) -> tuple[int, int, int, int]:
+    """What a context holds; all 0 of one that is nowhere, at 0."""
+    if not place:
+        return 0, 0, 0, 0
+    tc, iohgatp, ta, fsc = (word(place + WORD * number) for number in range(4))
+    return tc, iohgatp, ta, fsc
 
 
 class DeviceContextWatch:
@@ -60,13 +100,10 @@ class DeviceContextWatch:
             for stop in stops:
                 stop()
 
-    def words(self, iommu: str, device_id: int, word: Callable[[int], int]) -> tuple[int, int, int, int]:
-        """What a context holds, as `word` finds it in memory; all 0 if the driver knows of none."""
+    def place(self, iommu: str, device_id: int) -> int:
+        """Where a context is; 0 if the driver knows of none."""
         context = self._places.get(iommu, {}).get(device_id)
-        if context is None:
-            return 0, 0, 0, 0
-        tc, iohgatp, ta, fsc = (word(int(member.at(context))) for member in DEVICE_CONTEXT_WORDS.values())
-        return tc, iohgatp, ta, fsc
+        return 0 if context is None else int(context.address)
 
     def _tell(self, iommu: str, device_id: int, name: str, context: DeviceContext) -> None:
         words, peek = DEVICE_CONTEXT_WORDS, self._kernel.pages.memory.peek

@@ -9,15 +9,15 @@ from cosim.events import CommandSent
 from cosim.spec.bits import ONES
 from cosim.spec.page import PAGE_LG2
 from cosim.spec.queues import Command
-from cosim.spec.registers import Interrupt
-from cosim.spec.translation import Fsc
+from cosim.spec.registers import Capabilities, Ddtp, Interrupt
+from cosim.spec.translation import Fsc, ddt_split
 from cosim.sw.calls import Calls, Measured
 from cosim.sw.contract import answer_of, asked
 from cosim.sw.driver import init
 from cosim.sw.driver.axes import Variant
 from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.driver.device import IommuDevice, iommu_of
-from cosim.sw.driver.device_context import DeviceContextWatch
+from cosim.sw.driver.device_context import DeviceContextWatch, walk, words_at
 from cosim.sw.driver.domain import DomainObject, object_of
 from cosim.sw.driver.leaves import LeafWatch
 from cosim.sw.iommu_ops import IDENTITY, Device, Domain, DomainKind, Gather, Hardware, MapResult, Prot
@@ -184,7 +184,16 @@ class Driver:
 
     def context(self, device: Device, device_id: int, word: Callable[[int], int]) -> tuple[int, int, int, int]:
         """The words of a device's context, as `word` finds them in memory. Takes no time."""
-        return self.device_contexts.words(device.iommu, device_id, word)
+        found = self.device_contexts.place(device.iommu, device_id)
+        return words_at(found or self._left_at(device.iommu, device_id, word), word)
+
+    def _left_at(self, iommu: str, device_id: int, word: Callable[[int], int]) -> int:
+        """Where the directory leads for a device that was not looked for since the probe; 0 for nowhere."""
+        known = [IommuDevice(address) for address, hardware in self._hardware.items() if hardware.name == iommu]
+        if not known:
+            return 0
+        root, mode, has = (word(int(one.address)) for one in (known[-1].root, known[-1].mode, known[-1].capabilities))
+        return walk(Ddtp.of(iommu_mode=mode, ppn=root >> PAGE_LG2), ddt_split(Capabilities(has)), device_id, word)[0]
 
     async def iotlb_sync(self, domain: Domain, gather: Gather) -> bool | None:
         """Flush what an unmap has gathered, wait for it, and free what was waiting for that; False if it failed."""

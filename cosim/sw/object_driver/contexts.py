@@ -10,16 +10,13 @@ from functools import partial
 
 from cosim.events import LeafCleared
 from cosim.spec.pagetable import PAGE_LG2, Pte
-from cosim.spec.registers import IommuMode
 from cosim.spec.translation import Fsc
-from cosim.sw.driver.device_context import DeviceContext, DeviceContextWatch
+from cosim.sw.driver.device_context import DeviceContext, DeviceContextWatch, walk, words_at
 from cosim.sw.driver.leaves import LeafWatch
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.objects import LOWEST_VALID, WORD, Cell
 from cosim.sw.object_driver.watch import Ring
 
-LEVELS: dict[int, int] = {IommuMode.LVL1: 1, IommuMode.LVL2: 2, IommuMode.LVL3: 3}
-"""By ddtp.iommu_mode."""
 VALID = 1
 
 Leaf = tuple[int, int, tuple[int, ...]]
@@ -50,9 +47,10 @@ class Contexts:
                 again = partial(self.look_for, ring, (device_id,))
                 self._waiting[ring.iommu, device_id] = self._memory.watch(entry, again)
 
-    def words(self, iommu: str, device_id: int, word: Callable[[int], int]) -> tuple[int, int, int, int]:
+    def words(self, ring: Ring, device_id: int, word: Callable[[int], int]) -> tuple[int, int, int, int]:
         """What a context holds, as `word` finds it in memory; all 0 while the directory leads to none."""
-        return self._watch.words(iommu, device_id, word)
+        found = self._watch.place(ring.iommu, device_id)
+        return words_at(found or walk(ring.directory, ring.split, device_id, word)[0], word)
 
     def gone(self, iommu: str) -> None:
         """The directory of an IOMMU is freed."""
@@ -62,22 +60,7 @@ class Contexts:
 
     def _walk(self, ring: Ring, device_id: int) -> tuple[int, int]:
         """Where a context is, else where the entry is that leads nowhere yet; 0 for neither."""
-        low, size = (6, 64) if ring.extended else (7, 32)
-        directory = ring.directory
-        levels = LEVELS.get(directory.iommu_mode, 0)
-        if not levels:
-            return 0, 0
-        table = directory.ppn << PAGE_LG2
-        for level in reversed(range(1, levels)):
-            entry = table + WORD * (device_id >> low + 9 * (level - 1) & 511)
-            value = self._read(entry)
-            if value is None:
-                return 0, 0
-            if not value & VALID:
-                return 0, entry
-            table = (value >> 10 & (1 << 44) - 1) << PAGE_LG2
-        found = table + size * (device_id & (1 << low) - 1)
-        return (0 if self._read(found) is None else found), 0
+        return walk(ring.directory, ring.split, device_id, lambda place: self._memory.peek(place, WORD))
 
     def _read(self, place: int) -> int | None:
         """A word of what the driver says is a table; none where nothing is, which its IOMMU will come upon."""

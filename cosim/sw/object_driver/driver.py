@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable, Mapping
 
 from cosim.sim.operations import Oops
-from cosim.spec.page import PAGE, PAGE_LG2
+from cosim.spec.page import PAGE_LG2
 from cosim.spec.queues import Command
 from cosim.spec.translation import Fsc
 from cosim.sw.driver.costs import DriverCosts
@@ -14,6 +14,7 @@ from cosim.sw.iommu_ops import IDENTITY, Device, DevIommu, Domain, DomainKind, G
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.objects import Object
+from cosim.sw.object_driver.answers import error_of, is_error, signed
 from cosim.sw.object_driver.contexts import Contexts
 from cosim.sw.object_driver.functions.devres import let_go
 from cosim.sw.object_driver.functions.interrupts import judge_left
@@ -37,8 +38,6 @@ SENDER, QUEUE, REGISTERED = "riscv_iommu_queue_send", "riscv_iommu_device.cmdq",
 """What sends a command, the queue that it is given, and what the core knows of an IOMMU in the driver's structure."""
 
 GFP_ATOMIC = 0x820
-LARGEST_ERRNO = PAGE - 1
-"""Pointers into the last page of all addresses are errors (MAX_ERRNO)."""
 
 
 class ObjectDriver:
@@ -60,7 +59,7 @@ class ObjectDriver:
         self._platform: dict[int, PlatformDevice] = {}
         self._devices: dict[str, KernelDevice] = {}
         self._in: dict[str, tuple[Domain, Device]] = {}
-        """By name of each device the domain that it was to enter last."""
+        """By name of each device the domain that it is to enter, or has entered last."""
         self._tables: dict[int, Fsc] = {}
         """By the address of its domain each page table that a device has had in its context."""
         self._capable: dict[str, bool] = {}
@@ -106,10 +105,10 @@ class ObjectDriver:
                 await machine.put_data()
             in_use = hardware.base >> PAGE_LG2 in machine.registers  # by a kernel before
             bus = await self.structures.platform_device(hardware)
-            failed = _signed(await machine.run(self._initial(self._bus, "platform_driver.probe"), bus.address))
+            failed = signed(await machine.run(self._initial(self._bus, "platform_driver.probe"), bus.address))
             if failed or bus.device not in machine.registered:
                 await self._forget(bus, last=not in_use)
-                raise _error(failed or -errno.ENODEV, "probe failed")
+                raise error_of(failed or -errno.ENODEV, "probe failed")
             iommu = machine.registered[bus.device]
             self._platform[iommu] = bus
             self.contexts.gone(hardware.name)  # those of a kernel before
@@ -161,10 +160,10 @@ class ObjectDriver:
             hart.put_local(command + 8 * number, 8, word)
         # a compiler makes one without the size, which is the same in all calls
         size = () if "constprop" in name else (Command.SIZE,)
-        failed = _signed(await hart.call(symbols[name], queue, command, *size, 0))
+        failed = signed(await hart.call(symbols[name], queue, command, *size, 0))
         await hart.leave()
         if failed:
-            raise _error(failed, "the command was not sent")
+            raise error_of(failed, "the command was not sent")
 
     # --- Devices ------------------------------------------------------------------------------------------------------
 
@@ -172,9 +171,9 @@ class ObjectDriver:
         """See `IommuDriver`."""
         held = await self.structures.device(device, self._platform_of(device.iommu))
         answer = await self.machine.run(self._initial(self._ops, "iommu_ops.probe_device"), held.device)
-        if _is_error(answer):
+        if is_error(answer):
             await self.structures.release(held)
-            raise _error(_signed(answer, 64), "no translation")
+            raise error_of(signed(answer, 64), "no translation")
         self._devices[device.name] = held
         await DevIommu(await device.object.iommu.load()).priv.store(held.device)
         await self.structures.set(held.dev_iommu, {"dev_iommu.iommu_dev": answer})
@@ -195,11 +194,14 @@ class ObjectDriver:
         entry = await self._operation(domain, "attach_dev")
         before = int(old.object.address) if old is not None else 0
         address = int(domain.object.address)
-        self._in[device.name] = (domain, device)
-        failed = _signed(await self.machine.run(entry, address, self._devices[device.name].device, before))
+        stays, self._in[device.name] = self._in.get(device.name), (domain, device)
+        failed = signed(await self.machine.run(entry, address, self._devices[device.name].device, before))
         self._look_for(device)
         if failed:
-            raise _error(failed)
+            self._in.pop(device.name)
+            if stays is not None:
+                self._in[device.name] = stays
+            raise error_of(failed)
         self._table_of(domain)
 
     def capable(self, what: str) -> bool:
@@ -224,8 +226,8 @@ class ObjectDriver:
             answer = await machine.run(plain, of)
         else:
             answer = await machine.run(self._initial(self._ops, "iommu_ops.domain_alloc_paging_flags"), of, 0, 0)
-        if not answer or _is_error(answer):
-            raise _error(_signed(answer, 64) if answer else -errno.ENOMEM, "no domain")
+        if not answer or is_error(answer):
+            raise error_of(signed(answer, 64) if answer else -errno.ENOMEM, "no domain")
         if not int(await layout.load(answer, "iommu_domain.ops")):
             ops = self._initial(self._ops, "iommu_ops.default_domain_ops")
             await self.structures.set(answer, {"iommu_domain.ops": ops})
@@ -253,7 +255,7 @@ class ObjectDriver:
             entry, form = await self._table(domain, "map_range"), (page_size * count,)
         hart = await self.machine.hart()
         mapped = hart.reserve(8)
-        failed = _signed(await hart.call(entry, address, iova, paddr, *form, int(prot), GFP_ATOMIC, mapped))
+        failed = signed(await hart.call(entry, address, iova, paddr, *form, int(prot), GFP_ATOMIC, mapped))
         await hart.leave()
         done = hart.local(mapped, 8)
         if not failed and done < page_size * count:
@@ -363,7 +365,7 @@ class ObjectDriver:
 
     def context(self, device: Device, device_id: int, word: Callable[[int], int]) -> tuple[int, int, int, int]:
         """See `IommuDriver`."""
-        return self.contexts.words(device.iommu, device_id, word)
+        return self.contexts.words(self._ring(device.iommu), device_id, word)
 
     # --- For those who watch ------------------------------------------------------------------------------------------
 
@@ -380,20 +382,3 @@ class ObjectDriver:
 
     def _platform_of(self, iommu: str) -> PlatformDevice:
         return next(one for one in self._platform.values() if one.hardware.name == iommu)
-
-
-def _signed(value: int, bits: int = 32) -> int:
-    value &= (1 << bits) - 1
-    return value - (value >> bits - 1 << bits)
-
-
-def _is_error(pointer: int) -> bool:
-    """IS_ERR."""
-    return pointer >= (1 << 64) - LARGEST_ERRNO
-
-
-def _error(code: int, what: str = "") -> KernelError:
-    """A failure of the driver's; an errno that is none of errno.h's is told as EIO."""
-    if -code in errno.errorcode:
-        return KernelError(-code, what)
-    return KernelError(errno.EIO, f"{what or 'error'} ({code})")

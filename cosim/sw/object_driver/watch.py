@@ -9,6 +9,7 @@ from cosim.spec.page import PAGE, PAGE_LG2
 from cosim.spec.queues import Command, Opcode
 from cosim.spec.register_map import CAPABILITIES, CQB, CQH, CQT, DDTP
 from cosim.spec.registers import Capabilities, Ddtp, QueueBase
+from cosim.spec.translation import DDT_BASE, DDT_EXTENDED, Split
 from cosim.sw.iommu_ops import Hardware
 from cosim.sw.kernel.kernel import Kernel
 
@@ -27,6 +28,11 @@ class Ring:
     directory: Ddtp = field(default_factory=lambda: Ddtp(0))
     extended: bool = False
     """Whether its device contexts have 64 bytes (capabilities.MSI_FLAT)."""
+
+    @property
+    def split(self) -> Split:
+        """How a device id is cut into the indices of its directory."""
+        return DDT_EXTENDED if self.extended else DDT_BASE
 
     def index(self, address: int) -> int:
         """The slot at an address."""

@@ -82,6 +82,9 @@ def test_a_device_context_is_found_through_a_directory_of_any_depth(
     contexts.gone(iommu)
     memory.write(context, 8, 0)
     assert len(told) == 3, "what is there is no context any more"
+    memory.write(context, 8, tc)
+    found = contexts.words(ring, device_id, lambda place: memory.peek(place, 8))
+    assert found == (tc, 0, 0, 0), "though the directory, if it is one still, leads there"
 
 
 def test_a_context_is_waited_for_no_longer_once_its_directory_is_gone() -> None:

@@ -41,6 +41,30 @@ def test_a_device_that_was_refused_and_has_gone_with_its_iommu_is_not_asked_for_
     assert not told
 
 
+def test_the_table_that_a_refused_device_has_left_in_its_context_is_not_the_domains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is that of a domain which was freed too early."""
+    monkeypatch.setenv(OBJECTS, f"object:{DRIVER / 'queue.o'},{DRIVER / 'domain.o'}")
+    machine = Machine(STANDS_FOR, iommus=2)
+    machine.sim.probe(LeafCleared).watch(lambda _: None)
+    core, driver = machine.core, objects_of(machine)
+
+    async def body() -> list[bool]:
+        for n, hardware in enumerate(machine.hardware):
+            await core.probe_iommu(hardware)
+            await core.probe_device(f"dev{n}", (n + 1,), hardware.name)
+        freed, domain = await core.domain_alloc("freed", "dev1"), await core.domain_alloc("d", "dev0")
+        await driver.attach_dev(freed, core.devices["dev1"], None)
+        seen = [driver.table(freed, lambda _: 0) is None]
+        await driver.domain_free(freed)
+        with pytest.raises(KernelError, match="EINVAL"):
+            await driver.attach_dev(domain, core.devices["dev1"], freed)
+        return [*seen, driver.table(domain, lambda _: 0) is None]
+
+    assert machine.run(body()) == [False, True]
+
+
 def test_contexts_of_the_kernel_before_are_told_until_the_iommu_is_probed_again(machine: Machine) -> None:
     told = list[ContextChanged]()
     machine.sim.probe(ContextChanged).watch(told.append)
