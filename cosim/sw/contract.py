@@ -31,6 +31,15 @@ class WrongThing(WrongAnswer):
         self.method = next((each for each in own if not each.__code__.co_filename.startswith("<")), None)
 
 
+class WrongValue(WrongAnswer):
+    """A method has returned something of the right type that is no answer all the same: it is `wrong`."""
+
+    def __init__(self, method: Any, answer: object, wrong: str) -> None:
+        name = getattr(method, "__qualname__", repr(method))
+        TypeError.__init__(self, f"{name} returned {answer!r}, which is {wrong}")
+        self.method = method
+
+
 def _not(found: object, wanted: type) -> str:
     article = "an" if wanted.__name__[0] in "aeiouAEIOU" else "a"
     return f"{found!r}, which is not {article} {wanted.__name__}"

@@ -13,7 +13,7 @@ from cosim.spec.registers import Capabilities, Ddtp, Interrupt
 from cosim.spec.translation import Fsc, ddt_split
 from cosim.sw.calls import Calls, Measured
 from cosim.sw.contract import answer_of, asked
-from cosim.sw.driver import init
+from cosim.sw.driver import answers, init
 from cosim.sw.driver.axes import Variant
 from cosim.sw.driver.costs import DriverCosts
 from cosim.sw.driver.device import IommuDevice, iommu_of
@@ -135,6 +135,7 @@ class Driver:
         await made.bonds.initialise()
         try:
             offered = await asked(tuple, self.policies.tables.prepare, self, made, iommu)
+            answers.check_offer(self.policies.tables.prepare, offered)
             domain = Domain(name, DomainKind.PAGING, made, *offered)
             await self.policies.tables.alloc_root(self, made)
             try:
@@ -162,12 +163,16 @@ class Driver:
     ) -> MapResult:
         """Map `count` pages of `page_size` (one of `domain.page_sizes`) from `iova` on; no core lock is held."""
         map_pages = self.policies.tables.map_pages
-        return answer_of(map_pages, await map_pages(self, domain, iova, paddr, page_size, count, prot), MapResult)
+        result = answer_of(map_pages, await map_pages(self, domain, iova, paddr, page_size, count, prot), MapResult)
+        answers.check_map(map_pages, result, page_size, count)
+        return result
 
     async def unmap_pages(self, domain: Domain, iova: int, page_size: int, count: int, gather: Gather) -> int:
         """Clear the entries of a range; returns the bytes cleared, which ends at the first that is not mapped."""
         unmap_pages = self.policies.tables.unmap_pages
-        return answer_of(unmap_pages, await unmap_pages(self, domain, iova, page_size * count, gather), int)
+        cleared = answer_of(unmap_pages, await unmap_pages(self, domain, iova, page_size * count, gather), int)
+        answers.check_unmap(unmap_pages, cleared, domain.page_sizes[0])
+        return cleared
 
     async def iova_to_phys(self, domain: Domain, iova: int) -> int:
         """Where `iova` leads; 0 if nowhere."""

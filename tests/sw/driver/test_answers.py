@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from cosim.sw.contract import WrongAnswer
+from cosim.spec.pagetable import PAGE
+from cosim.sw.contract import WrongAnswer, WrongValue
 from cosim.sw.driver.axes import Variant
 from cosim.sw.driver.variants import load_variant
-from tests.sw.driver.machine import Machine
+from cosim.sw.iommu_ops import Gather, MapResult, Prot
+from tests.sw.driver.machine import DRAM, Machine
 
 ASKED = [
     ("pscid", "take", "an int"),
@@ -64,3 +67,76 @@ def test_a_method_that_returns_nothing_is_named_and_not_who_asks_it(
         return
     with pytest.raises(WrongAnswer, match=rf"^Wrong\.{method} returned None, which is not {wanted}$"):
         machine.run(life())
+
+
+def answering(row: Variant, axis: str, method: str, answer: Any) -> Variant:
+    """The row with a policy whose method returns `answer` without doing anything."""
+
+    async def answers(self: Any, *given: Any) -> Any:
+        return answer
+
+    answers.__qualname__ = f"Wrong.{method}"
+    return replace(row, **{axis: type("Wrong", (type(getattr(row, axis)),), {method: answers})()})
+
+
+IMPOSSIBLE = [
+    ("pscid", "take", -1),
+    ("pscid", "take", 1 << 20),
+    ("pscid", "on", 1 << 20),
+    ("tables", "prepare", ((PAGE,),)),
+    ("tables", "prepare", ((), 0xFFFF)),
+    ("tables", "prepare", (PAGE, 0xFFFF)),
+    ("tables", "prepare", (("4 KiB",), 0xFFFF)),
+    ("tables", "prepare", ((2048, PAGE), 0xFFFF)),
+    ("tables", "prepare", ((PAGE, 3 * PAGE), 0xFFFF)),
+    ("tables", "prepare", ((2 << 20, PAGE), 0xFFFF)),
+    ("tables", "prepare", ((PAGE,), -1)),
+    ("tables", "prepare", ((PAGE,), None)),
+    ("tables", "map_pages", MapResult(0)),
+    ("tables", "map_pages", MapResult(-PAGE)),
+    ("tables", "map_pages", MapResult(3 * PAGE)),
+    ("tables", "map_pages", MapResult(PAGE - 1)),
+    ("tables", "map_pages", MapResult(0, -errno.ENOMEM)),
+    ("tables", "unmap_pages", -errno.EINVAL),
+    ("tables", "unmap_pages", PAGE - 1),
+]
+"""An axis, a method, and something of the right type that is no answer."""
+
+
+async def life_with_a_page(machine: Machine) -> None:
+    """A device enters a domain, two pages are mapped there and unmapped, and the device leaves."""
+    core = machine.core
+    await core.probe_iommu(machine.hardware[0])
+    await core.probe_device("dev0", (1,), "iommu0")
+    domain = await core.domain_alloc("d", "dev0")
+    await core.attach("dev0", domain)
+    await machine.driver.map_pages(domain, 0, DRAM, PAGE, 2, Prot.READ)
+    await machine.driver.unmap_pages(domain, 0, PAGE, 2, Gather())
+    await core.release_device("dev0")
+
+
+@pytest.mark.parametrize("row", ["merged", "ideal"])
+@pytest.mark.parametrize(("axis", "method", "answer"), IMPOSSIBLE)
+def test_an_answer_that_nobody_could_go_on_with_is_told_of_who_gave_it(
+    row: str, axis: str, method: str, answer: object
+) -> None:
+    machine = Machine(answering(load_variant(row), axis, method, answer))
+    with pytest.raises(WrongValue, match=rf"^Wrong\.{method} returned .*, which is "):
+        machine.run(life_with_a_page(machine))
+
+
+RIGHT = [
+    ("map_pages", MapResult(PAGE)),
+    ("map_pages", MapResult(PAGE, errno.ENOMEM)),
+    ("map_pages", MapResult(0, errno.ENOMEM)),
+    ("unmap_pages", 0),
+    ("unmap_pages", PAGE),
+    ("unmap_pages", 2 << 20),
+]
+"""A method of tables, and an answer with which a caller goes on: a page may be larger than what is unmapped of it."""
+
+
+@pytest.mark.parametrize(("method", "answer"), RIGHT)
+def test_a_part_of_what_was_asked_for_and_a_failure_are_answers(method: str, answer: object) -> None:
+    machine = Machine(answering(load_variant("latest"), "tables", method, answer))
+    machine.run(life_with_a_page(machine))

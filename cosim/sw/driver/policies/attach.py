@@ -28,6 +28,7 @@ from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.registers import IommuMode
 from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
 from cosim.sw.contract import asked
+from cosim.sw.driver.answers import asked_number
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import DeviceInfo, IommuDevice, capabilities_of, info_of
 from cosim.sw.driver.device_context import DeviceContext
@@ -90,7 +91,7 @@ class BondFirst:
         made = object_of(domain)
         mode = await self.supported(iommu, made)
         await driver.policies.tables.attaching(driver, iommu, made)
-        pscid = await asked(int, driver.policies.pscid.take, driver, iommu, made)
+        pscid = await asked_number(driver.policies.pscid.take, driver, iommu, made)
         try:
             bond = await asked(Bond, driver.policies.bonds.new, driver, iommu, device, pscid)
         except KernelError:
@@ -221,7 +222,7 @@ class BondFirst:
         """Unlink from the old domain, if any; the last one on this IOMMU flushes the PSCID."""
         if not domain:
             return
-        pscid = await asked(int, driver.policies.pscid.on, driver, iommu, domain)
+        pscid = await asked_number(driver.policies.pscid.on, driver, iommu, domain)
         if await asked(bool, driver.policies.bonds.unlink, driver, iommu, device, domain):
             await self.flush_old(driver, iommu, pscid)
         await driver.policies.pscid.drop(driver, iommu, domain)

@@ -26,6 +26,7 @@ from cosim.spec.pagetable import PAGE_LG2
 from cosim.spec.queues import Command, Iodir, Iotinval
 from cosim.spec.translation import DcTa, Fsc, Tc
 from cosim.sw.contract import asked
+from cosim.sw.driver.answers import asked_number
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IN_DOUBT, IommuDevice, info_of
 from cosim.sw.driver.device_context import DeviceContext
@@ -68,7 +69,7 @@ class FencedAttach(BondFirst):
         made, numbers = object_of(domain), _numbers(driver)
         mode = await self.supported(iommu, made)
         await driver.policies.tables.attaching(driver, iommu, made)
-        taken = await asked(int, numbers.take, driver, iommu, made)
+        taken = await asked_number(numbers.take, driver, iommu, made)
         try:
             bond = await asked(Bond, driver.policies.bonds.new, driver, iommu, device, taken)
         except KernelError:
@@ -76,7 +77,7 @@ class FencedAttach(BondFirst):
             raise
         await driver.policies.bonds.link(driver, iommu, made, bond)
         await self.barrier()
-        pscid = await asked(int, numbers.on, driver, iommu, made)
+        pscid = await asked_number(numbers.on, driver, iommu, made)
         if pscid != taken:
             await numbers.back(driver, iommu, taken)
         if not await self.forget_contexts(driver, iommu, device):
@@ -162,7 +163,7 @@ class FencedAttach(BondFirst):
         if not domain:
             return
         numbers = _numbers(driver)
-        pscid = await asked(int, numbers.on, driver, iommu, domain)
+        pscid = await asked_number(numbers.on, driver, iommu, domain)
         if not await asked(bool, driver.policies.bonds.unlink, driver, iommu, device, domain):
             return
         if await self.forget_pscid(driver, iommu, pscid):

@@ -25,6 +25,7 @@ from cosim.spec.queues import Iodir, Iotinval
 from cosim.spec.registers import IommuMode
 from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
 from cosim.sw.contract import asked
+from cosim.sw.driver.answers import asked_number
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.device_directory import find_context
@@ -59,7 +60,7 @@ class ReviewedAttach(BondFirst):
         mode = await self.supported(iommu, made)
         await driver.policies.tables.attaching(driver, iommu, made)
         fsc = Fsc.of(mode=mode, ppn=await made.root.load() >> PAGE_LG2)
-        ta = DcTa.of(pscid=await asked(int, driver.policies.pscid.take, driver, iommu, made))
+        ta = DcTa.of(pscid=await asked_number(driver.policies.pscid.take, driver, iommu, made))
         tc = Tc.of(v=1, sade=await made.dirty_by_hardware.load())
         await self.change(driver, iommu, device, made, fsc, ta, tc, old)
 

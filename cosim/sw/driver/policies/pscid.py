@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 
+from cosim.sw.driver.answers import LARGEST
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice
 from cosim.sw.driver.domain import Bond, DomainObject, Tag, bond_to
@@ -17,8 +18,6 @@ from cosim.sw.kernel.ids import Ida
 from cosim.sw.kernel.locks import Section
 from cosim.sw.steps import UNGUARDED, step
 
-LARGEST = (1 << 20) - 1
-"""The largest number that a PSCID can be."""
 EVERY = "every IOMMU"
 """The key of an allocator that serves all of them."""
 
