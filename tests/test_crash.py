@@ -165,6 +165,21 @@ def test_an_error_inside_cosim_says_so_with_exit_code_3(monkeypatch):
     assert failed.stderr.startswith("cosim: internal error: TypeError: ")
 
 
+def test_an_error_inside_cosim_says_with_a_users_driver_that_it_may_come_of_what_that_returns(tmp_path):
+    """What it returns for each bond is not looked at, and used far from there."""
+    path = tmp_path / "my_numbers.py"
+    path.write_text(
+        "from cosim.sw.driver.policies.pscid import Shared\n"
+        "class Text(Shared):\n"
+        "    async def of(self, domain, bond):\n"
+        "        return 'one'\n"
+    )
+    failed = CliRunner().invoke(main, ["run", str(TINY), "-q", "--driver", f"{path}:Text"])
+    assert failed.exit_code == 3
+    assert "This is an error in cosim, not in your topology; or of what " in failed.stderr
+    assert f"{path} has given it." in failed.stderr or f"{path}, " in failed.stderr
+
+
 @pytest.mark.parametrize(
     ("named", "users"), [("cosim/sim/ranks.py", False), ("cosim/sim/mine.py", True), ("mine.py", True)]
 )

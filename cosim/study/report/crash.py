@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
+import sys
 import traceback
 
 from cosim.study.run.users_code import NeverAwaited, Place, is_users_file
 from cosim.sw.contract import WrongAnswer
+from cosim.sw.driver.own import OWN
 
 
 def describe(error: BaseException) -> str:
@@ -21,12 +23,13 @@ def describe(error: BaseException) -> str:
             places = [_place(error), *places]
         own = [f"  {file}:{line} in {name}" for file, line, name in places]
         return "\n".join([f"your code has failed: {where}", *own])
+    given = f"; or of what {', '.join(own)} has given it" if (own := _own_drivers()) else ""
     inner = [f"  {frame.filename.split('/cosim/')[-1]}:{frame.lineno} in {frame.name}" for frame in frames[-6:]]
     return "\n".join(
         [
             f"cosim: internal error: {where}",
             *inner,
-            f"This is an error in cosim, not in your topology. Python {platform.python_version()}, "
+            f"This is an error in cosim, not in your topology{given}. Python {platform.python_version()}, "
             "please report it with the topology and the command.",
         ]
     )
@@ -38,6 +41,12 @@ def is_users(error: BaseException) -> bool:
     if isinstance(error, WrongAnswer) and is_users_file(_place(error)[0]):
         return True
     return isinstance(error, NeverAwaited) or any(is_users_file(frame.filename) for frame in frames)
+
+
+def _own_drivers() -> list[str]:
+    """The files of the user's own drivers that this process has loaded: what they return goes a long way."""
+    names = [str(getattr(module, "__file__", "")) for name, module in sys.modules.items() if name.startswith(OWN)]
+    return sorted(names)
 
 
 def _place(error: WrongAnswer) -> Place:

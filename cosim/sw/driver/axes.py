@@ -5,7 +5,7 @@ and whether it may sleep. A policy that does what it says may still be wrong: wh
 policies' pictures to say, and for the oracles to judge. Every method but those of `capable` is awaited by a thread of
 the kernel; `driver` is the driver that asks. Any of them may oops. Policies hold no state: two calls may be under way.
 What they return has to be of the type that stands here. That is looked at, but for what is asked for every command and
-every bond (`of`, `iommus`, `range`, `send`, `wait`, `sync`).
+every bond (`of`, `iommus`, `range`, `sync`; `send` and `wait` where nobody goes by what they answer).
 """
 
 from __future__ import annotations

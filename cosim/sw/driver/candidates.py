@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from cosim.sw.driver.compiled import COMPILED
 from cosim.sw.driver.imported import parsed
+from cosim.sw.driver.policies.capable import COHERENT
 from cosim.units.looked_for import looked_for
 from cosim.units.nearest import closest, nearest
 
 MISSPELT = 0.75
 """How alike a method that nobody calls must be to one of a base class to be taken for that."""
+
+ASKED_FOR = tuple(sorted(COHERENT))
+"""The capabilities that the core and the DMA API ask for."""
 
 Cells = Mapping[str, Collection[str]]
 """The names of the policies of each axis."""
@@ -86,6 +90,14 @@ def misspelt(kind: type) -> Iterator[tuple[str, str]]:
             near = closest(name, inherited, MISSPELT)
             if near and name not in _spoken_of(Path(method.__code__.co_filename)):
                 yield name, near
+
+
+def misnamed(claimed: Iterable[object]) -> Iterator[tuple[str, str]]:
+    """The capabilities that are claimed under a name which nobody asks for, and is near to one that is asked for."""
+    for name in claimed:
+        near = closest(str(name), ASKED_FOR, MISSPELT)
+        if near and near != name:
+            yield str(name), near
 
 
 def _spoken_of(path: Path) -> set[str]:

@@ -13,8 +13,11 @@ from typing import Any
 from cosim.sw.contract import breaches, members
 from cosim.sw.driver import imported
 from cosim.sw.driver.axes import AXES, CONTRACTS, Variant
-from cosim.sw.driver.candidates import misspelt, names_hint
+from cosim.sw.driver.candidates import misnamed, misspelt, names_hint
 from cosim.units.looked_for import looked_for
+
+OWN = "cosim_driver_"
+"""What the modules begin with that users' files are."""
 
 
 class VariantError(ValueError):
@@ -64,6 +67,8 @@ def check(what: str, axis: str, policy: Any) -> None:
     broken = breaches(CONTRACTS[axis], policy)
     if broken:
         raise VariantError(f"{what} is no {axis} policy ({CONTRACTS[axis].__name__}): {'; '.join(broken)}")
+    for name, near in misnamed(policy) if axis == "capable" else ():
+        raise VariantError(f"{what}: nobody asks for the capability {name!r}; did you mean {near}?")
     for name, near in misspelt(type(policy)):
         raise VariantError(f"{what}: nothing calls its {name}, nor does a base class have it; did you mean {near}?")
 
@@ -99,7 +104,7 @@ def _object(prefix: str, path: Path, name: str) -> Any:
 
 
 def _load(prefix: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"cosim_driver_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(f"{OWN}{path.stem}", path)
     if spec is None or spec.loader is None:
         raise VariantError(f"{prefix}{path}: a driver is a Python file, FILE.py:NAME")
     module = importlib.util.module_from_spec(spec)

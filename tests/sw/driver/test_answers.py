@@ -125,6 +125,35 @@ def test_an_answer_that_nobody_could_go_on_with_is_told_of_who_gave_it(
         machine.run(life_with_a_page(machine))
 
 
+HEEDED = [
+    ("send", None, "an int"),
+    ("send", "lost", "an int"),
+    ("wait", None, "a bool"),
+    ("wait", -errno.EIO, "a bool"),
+]
+"""A method of the queue, what it returns, and what it has to: where somebody goes by that."""
+
+
+@pytest.mark.parametrize(("method", "answer", "wanted"), HEEDED)
+def test_a_queue_that_does_not_say_whether_a_command_is_in_it_or_done_is_named(
+    method: str, answer: object, wanted: str
+) -> None:
+    machine = Machine(answering(load_variant("ideal"), "queue", method, answer))
+
+    async def life() -> None:
+        core = machine.core
+        await core.probe_iommu(machine.hardware[0])
+        await core.probe_device("dev0", (1,), "iommu0")
+        domain = await core.domain_alloc("d", "dev0")
+        await core.attach("dev0", domain)
+        await machine.driver.flush_iotlb_all(domain)
+        if method == "send":
+            await core.attach("dev0", await core.domain_alloc("e", "dev0"))
+
+    with pytest.raises(WrongAnswer, match=rf"^Wrong\.{method} returned {answer!r}, which is not {wanted}$"):
+        machine.run(life())
+
+
 RIGHT = [
     ("map_pages", MapResult(PAGE)),
     ("map_pages", MapResult(PAGE, errno.ENOMEM)),

@@ -290,6 +290,17 @@ def test_a_method_that_takes_the_place_of_none_for_a_slip_of_the_pen_is_told(tmp
     assert type(variant("merged", {"invalidate": f"{path}:Helped"}).invalidate).__name__ == "Helped"
 
 
+def test_a_capability_that_is_misspelt_is_told_and_one_that_nobody_asks_for_is_let_be(tmp_path: Path) -> None:
+    """Without `deferred_flush` a lazy domain is strict, and says nothing of it."""
+    path = tmp_path / "my_driver.py"
+    path.write_text(
+        'Lazy = frozenset({"defered_flush", "cache_coherency"})\nMore = frozenset({"deferred_flush", "dirty_tracking"})'
+    )
+    with pytest.raises(VariantError, match=r"Lazy: nobody asks for .*'defered_flush'; did you mean deferred_flush\?$"):
+        variant("merged", {"capable": f"{path}:Lazy"})
+    assert "dirty_tracking" in variant("merged", {"capable": f"{path}:More"}).capable
+
+
 def test_a_policy_of_ones_own_has_numbers_and_steps_as_others_have(own: Path) -> None:
     cell = {"policy": f"{own}:Hasty", "fence_ps": "2 ms", "without": "barrier"}
     policy = variant("merged", {"invalidate": cell}).invalidate

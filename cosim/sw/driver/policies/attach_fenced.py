@@ -189,7 +189,7 @@ class FencedAttach(BondFirst):
     async def command(self, driver: Skeleton, iommu: IommuDevice, command: Command) -> bool:
         """Send a command; whether it was queued."""
         await Work(driver.costs.command)
-        return await driver.policies.queue.send(driver, iommu, command) >= 0
+        return await asked(int, driver.policies.queue.send, driver, iommu, command) >= 0
 
 
 def _numbers(driver: Skeleton) -> BondPscids:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from cosim.sim.operations import Work
 from cosim.spec.pagetable import PAGE
-from cosim.spec.queues import Iotinval
+from cosim.spec.queues import Command, Iotinval
+from cosim.sw.contract import answer_of
 from cosim.sw.driver.axes import Skeleton
 from cosim.sw.driver.device import IommuDevice, capabilities_of
 from cosim.sw.driver.domain import DomainObject
@@ -69,14 +70,20 @@ class KeepsPages(Ranges):
     async def iotinval(self, driver: Skeleton, iommu: IommuDevice, command: Iotinval) -> bool:
         """IOTINVAL.VMA of what was cleared, each of them."""
         await Work(driver.costs.command)
-        return await driver.policies.queue.send(driver, iommu, command) >= 0
+        return await self.send(driver, iommu, command) >= 0
 
     @step()
     async def fence(self, driver: Skeleton, iommu: IommuDevice) -> int | None:
         """IOFENCE behind them, on each IOMMU."""
-        return await driver.policies.queue.send(driver, iommu, FENCE)
+        return await self.send(driver, iommu, FENCE)
 
     @step(answer=True)
     async def wait(self, driver: Skeleton, iommu: IommuDevice, ticket: int) -> bool:
         """The wait for each IOFENCE, once all are sent."""
-        return await driver.policies.queue.wait(driver, iommu, ticket, self.fence_ps)
+        wait = driver.policies.queue.wait
+        return answer_of(wait, await wait(driver, iommu, ticket, self.fence_ps), bool)
+
+    async def send(self, driver: Skeleton, iommu: IommuDevice, command: Command) -> int:
+        """Queue a command; its ticket, negative if it was not queued."""
+        send = driver.policies.queue.send
+        return answer_of(send, await send(driver, iommu, command), int)
