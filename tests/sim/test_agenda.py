@@ -249,6 +249,23 @@ def test_an_error_in_a_routine_reaches_the_caller_of_the_run(executor: type[Exec
 
 
 @pytest.mark.parametrize("executor", [Plain, Agenda])
+def test_who_goes_on_behind_an_error_has_all_happen_that_is_due(executor: type[Executor]) -> None:
+    def fails() -> None:
+        raise LookupError("no luck")
+
+    sim, done = Sim(executor=executor), list[str]()
+    rank = sim.initiator("nic0").rank(Stage.MEMORY)
+    sim.at(5, rank, fails)
+    sim.at(9, rank, lambda: done.append("before"))
+    with pytest.raises(LookupError):
+        sim.env.run()
+    assert (sim.now, done) == (5, [])
+    sim.at(12, rank, lambda: done.append("behind"))
+    sim.env.run()
+    assert (sim.now, done) == (12, ["before", "behind"])
+
+
+@pytest.mark.parametrize("executor", [Plain, Agenda])
 def test_what_is_set_later_for_an_earlier_rank_of_a_time_is_done_before_what_simpy_has_between(
     executor: type[Executor],
 ) -> None:
