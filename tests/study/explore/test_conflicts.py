@@ -69,6 +69,12 @@ def test_what_may_be_held_is_what_the_definition_says(taken: list[Taken]) -> Non
     assert in_conflict(taken, HOLD) == by_definition
 
 
+@pytest.mark.parametrize(("later", "may"), [(HOLD, True), (HOLD + 1, False)])
+def test_who_conflicts_at_the_very_end_of_a_hold_is_in_conflict_still(later: int, may: bool) -> None:
+    first, last = (effect(time, 0, owner, KEYS[0], True) for time, owner in ((7, "A"), (7 + later, "B")))
+    assert in_conflict([first, last], HOLD) == [first] * may
+
+
 def pairs(taken: list[Taken]) -> set[tuple[str, str]]:
     """The definition of a partial order: which of two conflicting effects came first, and each owner's own order."""
     return {
@@ -91,6 +97,14 @@ def test_runs_have_one_order_exactly_if_their_conflicting_effects_come_in_one_or
         if one and two and one.owner != two.owner and (not conflict(one, two) or chance.random() < 0.1):
             other[at : at + 2] = [two, one]
     assert (order_of(taken) == order_of(other)) == (pairs(taken) == pairs(other))
+
+
+@pytest.mark.parametrize("word", [0x1000, 0x1008, 0x1010])
+def test_who_comes_before_a_range_or_behind_it_is_in_its_order_by_any_of_its_words(word: int) -> None:
+    one, other = effect(0, 0, "A", (range(0x1000, 0x1018, 8),), True), effect(0, 0, "B", (word,), True)
+    assert order_of([one, other]) != order_of([other, one])
+    beside = effect(0, 0, "B", (0x1018,), True)
+    assert order_of([one, beside]) == order_of([beside, one])
 
 
 def interleaved(one: list[Taken], other: list[Taken]) -> Iterator[list[Taken]]:

@@ -62,6 +62,7 @@ def searched(
     driver: str | None = None,
     journal: Journal | None = None,
     ended: Callable[[Point], tuple[Record, tuple[str, ...]]] = lambda point: (ALL_WELL, ()),
+    wanted: str | None = None,
     of_all: tuple[str, ...] = (),
     **asked: Any,
 ) -> tuple[Row, list[tuple[int, Schedule]]]:
@@ -69,7 +70,7 @@ def searched(
     subject = Subject("tiny", cosim.load(TINY, driver=driver), str(TINY))
     runs = Runs(added, order, ended, of_all)
     row = Search(
-        Row("tiny", "merged", deviations=deviations),
+        Row("tiny", "merged", wanted=wanted, deviations=deviations),
         list(cells(subject, HOLDS, {})),
         Request(**asked),
         cast(Pool, runs),
@@ -185,3 +186,49 @@ def test_a_search_goes_on_only_with_runs_of_files_that_are_as_they_were(tmp_path
     assert made() == []
     own.write_text(f"{policy}edited = True\n")
     assert made() == every
+
+
+def judged(*signs: str) -> Record:
+    """A run that shows these."""
+    return Record("failed", failures=signs)
+
+
+def by_schedule(**shown: Record) -> Callable[[Point], tuple[Record, tuple[str, ...]]]:
+    """What runs show whose schedule has the answer ``NAME#0:1``."""
+    return lambda point: (shown.get(",".join(choice[0] for choice in point.schedule), ALL_WELL), ())
+
+
+@pytest.mark.parametrize("go_on", [False, True])
+def test_a_search_ends_with_the_first_find_or_goes_on_to_its_bound(go_on: bool) -> None:
+    ended = by_schedule(b=judged("an oops", "a warning"), c=judged("an oops"))
+    row, _ = searched("a#0:1", "b#0:1", "c#0:1", deviations=1, ended=ended, go_on=go_on)
+    assert row.found is not None
+    assert (row.found.sign, row.found.n, row.found.point.schedule) == ("an oops", 4, ("b#0:1",))
+    assert list(row.others) == ["a warning"]
+    assert (row.runs, row.complete, row.stopped) == ((8, 1, "") if go_on else (4, 0, "found"))
+
+
+def test_what_is_looked_for_is_found_behind_what_is_not() -> None:
+    """Where something has to be found, nothing else is: a run that shows another thing ends no search."""
+    ended = by_schedule(a=judged("crash of another"), c=judged("stale: x"))
+    row, _ = searched("a#0:1", "b#0:1", "c#0:1", deviations=1, ended=ended, wanted="stale")
+    assert row.found is not None
+    assert (row.found.sign, row.found.n, row.as_wanted) == ("stale: x", 5, True)
+    assert list(row.others) == ["crash of another"]
+    row, _ = searched("a#0:1", "b#0:1", deviations=1, ended=ended, wanted="stale")
+    assert (row.found, row.as_wanted, list(row.others)) == (None, False, ["crash of another"])
+
+
+def test_a_drawn_schedule_is_not_run_again_because_its_answers_come_in_another_order(tmp_path: Path) -> None:
+    def made(seed: int, path: Path) -> list[tuple[int, Schedule]]:
+        asked: dict[str, Any] = {"strategy": "pct", "schedules": 16, "deviations": 2, "seed": seed}
+        with Journal({}, path, resume=True) as journal:
+            return searched("a#0:1", "b#0:1", "c#0:1", "d#0:1", journal=journal, **asked)[1]
+
+    def by_answers(runs: list[tuple[int, Schedule]]) -> dict[tuple[int, frozenset[str]], Schedule]:
+        return {(hold, frozenset(schedule)): schedule for hold, schedule in runs}
+
+    first, whole = made(1, tmp_path / "one.jsonl"), made(2, tmp_path / "other.jsonl")
+    before = by_answers(first)
+    assert any(before.get(key, schedule) != schedule for key, schedule in by_answers(whole).items())
+    assert by_answers(made(2, tmp_path / "one.jsonl")).keys() == by_answers(whole).keys() - before.keys()
