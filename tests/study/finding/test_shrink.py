@@ -109,6 +109,8 @@ def test_of_a_schedule_only_the_deviations_that_are_needed_are_left(needed: tupl
     found = judge.shrunk(lonely(*(f"a#{n}:1" for n in range(16))))
     assert found.point.schedule == needed
     assert found.minimal
+    keys = {(point.topology.model_dump_json(), point.schedule) for point in judge.asked}
+    assert len(keys) == len(judge.asked) == found.runs, "none is run twice"
 
 
 def test_an_answer_2_becomes_1_where_that_does() -> None:
@@ -222,6 +224,12 @@ def test_a_device_goes_from_lists_of_names_and_with_it_what_names_it_alone() -> 
     assert [entry.does for entry in made.topology.prepare] == ["map", "map"]
 
 
+def test_a_thread_that_names_several_devices_goes_on_with_those_that_are_left() -> None:
+    made = without(crowd(), [("parts", "gpu0")])
+    assert made is not None
+    assert [getattr(thread, "devices", None) for thread in made.topology.threads] == [None, None, ("nic1",)]
+
+
 def test_an_iommu_goes_with_its_devices_and_interrupts_go_to_a_cpu_that_is_left() -> None:
     made = without(crowd(), [("parts", "iommu1"), ("parts", "cpu0")])
     assert made is None or made.topology.prepare == ()  # what runs on cpu0 goes with it
@@ -261,3 +269,8 @@ def test_every_smaller_number_is_a_candidate_the_smallest_first() -> None:
         made.topology.parts["gpu0"].traffic.window for made in fewer(point, ("parts", "gpu0", "traffic", "window"))
     ]
     assert windows == [4096, 16384, 32768, 49152]
+    few = Point(load(Source.parse(CROWD, "crowd"), set={"gpu0.traffic.window": "12 KiB"}))
+    windows = [
+        made.topology.parts["gpu0"].traffic.window for made in fewer(few, ("parts", "gpu0", "traffic", "window"))
+    ]
+    assert windows == [4096, 8192]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from cosim.study.pool import Pool, Record
+from cosim.study.pool.after_boot import boot_key
 from cosim.study.pool.asked import Wanted
-from cosim.study.pool.chunks import Chunk
+from cosim.study.pool.chunks import Chunk, Feed
 from cosim.study.pool.crew import Came
-from tests.study.pool.systems import TINY, loaded, numbered
+from cosim.study.pool.frames import Frames, put
+from cosim.study.run.run import Point
+from tests.study.pool.systems import RACE, TINY, loaded, numbered
 
 
 class AllAtOnce:
@@ -73,3 +77,46 @@ def test_a_chunk_that_is_asked_for_stays_as_large(tmp_path: Path) -> None:
     with Pool(place=crew, chunk=5) as pool:
         assert len(list(pool.runs(numbered(loaded(tmp_path, TINY), 300)))) == 300
     assert set(crew.sizes) == {5}
+
+
+def test_points_of_several_topologies_are_in_no_chunk_together(tmp_path: Path) -> None:
+    """But for what takes effect after boot, and for the seed; where times count from reset, for the seed alone."""
+
+    def chunks(*changes: dict[str, object]) -> list[list[str]]:
+        points = [Point(loaded(tmp_path, TINY, **each), str(number)) for number, each in enumerate(changes)]
+        feed, found = Feed(points, lambda point: False), list[list[str]]()
+        while not feed.ended:
+            found.append([point.name for point in feed.chunk(8).points.values()])
+        return found
+
+    later: list[dict[str, object]] = [{}, {"run__until": "30 us"}, {"run__hold": "2 us"}, {"run__seed": 3}]
+    assert chunks(*later, {"dev0__traffic__requests": 9}, {}) == [["0", "1", "2", "3"], ["4"], ["5"]]
+    from_reset = [each | {"run__origin": "reset"} for each in later]
+    assert chunks(*from_reset) == [["0"], ["1"], ["2"], ["3"]]
+    assert chunks(from_reset[0], from_reset[3]) == [["0", "1"]]
+
+
+@pytest.mark.parametrize(("origin", "shared"), [("boot", True), ("reset", False)])
+def test_points_that_differ_in_their_stalls_share_a_boot_in_which_none_can_be(
+    tmp_path: Path, origin: str, shared: bool
+) -> None:
+    stalls = [{"part": "iommu0.commands", "at": at, "for": "1 us"} for at in ("1 us", "2 us")]
+    one, other = (boot_key(loaded(tmp_path, RACE, run__origin=origin, stalls=[stall])) for stall in stalls)
+    assert (one == other) is shared
+
+
+def test_a_message_is_taken_when_its_last_byte_has_come() -> None:
+    reading, writing = os.pipe()
+    try:
+        put(writing, 3, b"ab")
+        put(writing, 4, b"")
+        whole = os.read(reading, 64)
+        frames, taken = Frames(reading), []
+        for byte in whole:
+            os.write(writing, bytes([byte]))
+            frames.read()
+            taken.append(frames.take())
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert [(at, found) for at, found in enumerate(taken) if found] == [(9, [(3, b"ab")]), (17, [(4, b"")])]
