@@ -10,6 +10,7 @@ import pytest
 import cosim
 from cosim.config.problems import TopologyError
 from cosim.study.results.results import Results
+from cosim.study.sweep.request import Request
 from tests.study.pool.systems import TINY
 
 READ = "dev0.read.mean_ps"
@@ -183,6 +184,21 @@ def test_replications_are_added_until_the_interval_is_narrow(tiny: Path) -> None
     assert few.points[0].means[READ].relative > 0.08
     with pytest.raises(TypeError, match="ci needs metrics"):
         cosim.sweep(tiny, {"dram0.latency": ["40 ns"]}, ci="2%")
+
+
+def test_before_it_is_known_how_narrow_an_interval_is_there_are_three_runs_at_least() -> None:
+    asked = [Request(), Request(reps=5), Request(ci=0.1), Request(reps=2, ci=0.1), Request(reps=5, ci=0.1)]
+    assert [request.at_first for request in asked] == [1, 5, 3, 3, 5]
+
+
+def test_what_is_searched_in_a_topology_is_no_part_of_a_run(tiny: Path, tmp_path: Path) -> None:
+    file = tmp_path / "study.sqlite"
+
+    def made(explore: str) -> int:
+        tiny.write_text(f"{RANDOM}\nexplore: {{{explore}}}\n", encoding="utf-8")
+        return cosim.sweep(tiny, {"dram0.latency": ["40 ns"]}, jobs=1, until="1 us", file=file).made
+
+    assert [made("deviations: 1"), made("deviations: 2"), made("holds: [1 us]")] == [1, 0, 0]
 
 
 def test_drivers_are_an_axis(tiny: Path) -> None:
