@@ -46,3 +46,14 @@ def test_the_allocations_that_the_options_name_fail_and_no_others() -> None:
         "24 bytes, for Small (number 2, as asked)",
         "order 0, for table (number 3, as asked)",
     ]
+
+
+def test_the_page_that_an_object_is_cut_from_is_no_allocation_of_its_own() -> None:
+    """Else two allocations would have one number, of which the second is none that can fail."""
+    machine = Machine(options=KernelOptions(fail_allocations=()))
+    given: list[tuple[str, int]] = []
+    for event in (PageAllocated, ObjectAllocated):
+        machine.sim.probe(event).watch(lambda event: given.append((event.purpose, event.number)))
+    machine.kernel.booted()
+    machine.run(machine.kernel.pages.new(Small))
+    assert given == [("slab", 0), ("Small", 1)]

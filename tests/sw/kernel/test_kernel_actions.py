@@ -163,6 +163,26 @@ def test_a_grace_period_is_in_conflict_with_the_read_sections_and_with_what_the_
     assert "cpu0.reader.rcu#2" not in [taken.name for taken in machine.taken], "a section inside one is none"
 
 
+def test_a_read_section_is_told_of_where_the_outermost_one_begins_and_ends() -> None:
+    machine = Explored()
+    spans: list[int] = []
+
+    async def reader() -> None:
+        async with machine.kernel.rcu.read():
+            spans.append(machine.sim.now)
+            await Work(10 * US)
+            async with machine.kernel.rcu.read():
+                await Work(10 * US)
+            await Work(10 * US)
+            spans.append(machine.sim.now)
+
+    machine.start(reader(), "cpu0", "reader")
+    machine.go(1 * MS)
+    begun, ended = [taken.time for taken in machine.taken if taken.agent == "cpu0.reader.rcu"]
+    assert begun <= spans[0]
+    assert spans[1] <= ended
+
+
 def test_a_tick_that_a_grace_period_waits_for_is_in_conflict_with_what_its_cpu_runs_and_not_with_the_period() -> None:
     machine = read_beside({})
     tick = machine.of("cpu0.tick#0")

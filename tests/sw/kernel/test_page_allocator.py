@@ -90,6 +90,16 @@ def test_of_the_pages_on_a_full_stack_those_that_were_freed_first_fall_off() -> 
     assert [buddies.take(0) for _ in range(3)] == [*reversed(pages[2:5])]
 
 
+def test_the_stack_holds_as_many_pages_as_it_may() -> None:
+    buddies = Buddies(0, hot_pages=4)
+    buddies.add([Region(0, MIB)])
+    pages = [buddies.take(0) for _ in range(4)]
+    for page in pages:
+        assert page is not None
+        buddies.give(page, 0)
+    assert [buddies.take(0) for _ in range(4)] == pages[::-1]
+
+
 def test_what_falls_off_the_stack_merges_again() -> None:
     buddies = Buddies(0, hot_pages=0)
     buddies.add([Region(0, PAGE << MAX_ORDER)])
