@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from cosim.sw.contract import breaches, members
+from cosim.sw.contract import WrongAnswer, answer_of, breaches, members
 from cosim.sw.driver.driver import Driver
 from cosim.sw.driver.table import ROWS
 from cosim.sw.driver.variants import variant
@@ -110,3 +110,24 @@ def test_every_variant_keeps_the_contract_of_iommu_drivers(row: str) -> None:
 
 def test_so_does_the_driver_of_the_tests() -> None:
     assert breaches(IommuDriver, FakeDriver(Machine().kernel)) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted", "said"),
+    [
+        (True, bool, ""),
+        (3, int, ""),
+        (True, int, "Oak.open returned True, which is not an int"),
+        (1, bool, "Oak.open returned 1, which is not a bool"),
+        (None, int, "Oak.open returned None, which is not an int"),
+    ],
+)
+def test_an_answer_is_of_the_type_that_is_wanted_and_no_truth_is_a_number(
+    answer: object, wanted: type, said: str
+) -> None:
+    if not said:
+        assert answer_of(Oak.open, answer, wanted) is answer
+        return
+    with pytest.raises(WrongAnswer) as wrong:
+        answer_of(Oak.open, answer, wanted)
+    assert str(wrong.value) == said

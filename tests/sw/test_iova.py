@@ -307,7 +307,24 @@ def test_a_depot_keeps_as_many_magazines_as_there_are_cpus_and_all_if_it_is_not_
     assert len(iovas._ranges) == kept
 
 
-def test_an_interrupt_may_take_and_free_iovas_wherever_it_comes() -> None:
+def test_a_depot_that_fills_on_does_not_put_off_what_it_is_to_give_back() -> None:
+    iovas = allocator(machine := Machine(cpus=1), magazine=4)
+
+    async def body() -> None:
+        taken = [await iovas.alloc(PAGE) for _ in range(24)]
+        for some in (taken[:20], taken[20:]):
+            for iova in some:
+                await iovas.free(iova, PAGE)
+            await Sleep(60 * MS)
+
+    machine.start(body())
+    for until, kept in ((90, 24), (130, 20)):
+        machine.go(until=until * MS)
+        assert len(iovas._ranges) == kept
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_an_interrupt_may_take_and_free_iovas_wherever_it_comes(cached: bool) -> None:
     """Magazines, depot and search: what it finds under way on its CPU it does not have to wait for."""
     machine = Machine(cpus=1)
     iovas = allocator(machine, last=256 * PAGE - 1, magazine=1, classes=1, cache_cost="1 ns", search_cost="1 ns")
@@ -326,6 +343,8 @@ def test_an_interrupt_may_take_and_free_iovas_wherever_it_comes() -> None:
     async def body() -> None:
         await OnInterrupt(99, machine.kernel.handler(handle))
         for at in range(1, 150, 4):
+            if cached:
+                await use()
             machine.sim.at(machine.sim.now + at * STEP, 1 << 62, lambda: machine.cpus["cpu0"].message(99))
             taken = await use()
             with pytest.raises(KernelError):

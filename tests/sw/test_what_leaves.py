@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cosim.events import ObjectFreed
 from cosim.sim.operations import Sleep
 from cosim.sw.iommu_ops import Device, Domain
 from cosim.sw.kernel.errors import KernelError
@@ -22,6 +23,31 @@ def test_a_group_of_which_a_member_leaves_stays_in_its_domain_while_it_has_anoth
 
     bench.machine.run(body())
     assert bench.domain("nic0") == "home"
+
+
+def test_nothing_leads_to_what_a_device_had_when_that_is_freed() -> None:
+    bench = Bench()
+    word = int(bench.core.devices["nic0"].object.iommu.address)
+    seen: list[tuple[str, int]] = []
+    memory = bench.machine.memory
+    bench.machine.sim.probe(ObjectFreed).watch(lambda event: seen.append((event.purpose, memory.read(word, 8))))
+    assert memory.read(word, 8)
+    bench.machine.run(bench.core.release_device("nic0"))
+    assert ("DevIommu", 0) in seen
+
+
+def test_a_device_joins_no_group_while_its_members_are_being_attached() -> None:
+    bench = Bench(group="slot")
+
+    async def joins() -> None:
+        await Sleep(1_500_000)
+        await bench.core.probe_device("nic9", (9,), "iommu0", group="slot")
+
+    bench.machine.start(bench.core.attach("nic0", bench.core.domains["a"]), cpu="cpu0")
+    bench.machine.start(joins(), cpu="cpu1")
+    bench.machine.go()
+    assert "probe nic9" in bench.driver.calls
+    assert not [call for call in bench.driver.calls if call.startswith("attach nic9")]
 
 
 @pytest.mark.parametrize(("has_blocked", "domain"), [(True, ""), (False, "home")])

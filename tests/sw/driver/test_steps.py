@@ -25,7 +25,7 @@ from cosim.sw.driver.variants import variant
 from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
-from cosim.sw.steps import steps, without
+from cosim.sw.steps import idle_steps, steps, without
 from cosim.units.quantities import MS, US, S
 from tests.sw.driver.machine import DRAM, Machine, spell
 from tests.sw.driver.test_command_queue import doorbells, executed, map_and_unmap
@@ -338,6 +338,11 @@ def test_several_steps_can_be_taken_out_at_once(names: object) -> None:
     both = variant("merged", {"attach": {"without": names}}).attach
     assert not {"barrier", "written"} & set(live(both))
     assert set(live(both)) == set(steps(CELLS["attach"]["bond-first"])) - {"barrier", "written"}
+
+
+def test_of_steps_that_are_taken_out_one_after_the_other_each_is_idle_until_it_is_come_to() -> None:
+    policy = without(without(CELLS["attach"]["bond-first"], ["barrier"]), ["written"])
+    assert idle_steps(policy) == ["barrier", "written"]
 
 
 def live(policy: object) -> list[str]:
