@@ -15,6 +15,7 @@ from cosim.events import (
     FlushQueued,
     IommuProbed,
     KernelEnded,
+    LeafCleared,
     MapBegun,
     Mapped,
     RunEnded,
@@ -238,6 +239,10 @@ def test_what_the_kernel_before_had_mapped_is_stale_and_all_else_foreign(
     assert found(ForeignDma, ATTACH, MAP, *events) == foreign
 
 
+def test_an_access_that_was_issued_at_the_very_start_was_under_way() -> None:
+    assert not found(StaleDma, ATTACH, MAP, ENDED, dma(150, 0x8000_0000, issued=0))
+
+
 @pytest.mark.parametrize("oracle", [StaleDma, ForeignDma])
 @pytest.mark.parametrize(
     ("access", "enough"),
@@ -313,6 +318,16 @@ def test_a_walk_of_the_kernel_before_may_fill_the_iotlb_until_the_next_one_has_p
     before, fill = [ATTACH, MAP, *named(2, 7)], filled(150, 7, 0x1000, 0x8000_0000)
     assert not found(IotlbEntries, *before, ENDED, fill)
     assert found(IotlbEntries, *before, ENDED, PROBED, fill) == ["an entry under a PSCID that nobody owns"]
+
+
+def test_an_entry_of_what_a_kernel_before_had_cleared_is_only_one_that_nobody_maps() -> None:
+    """Its domain has but the name of that one, and what was invalidated there is another domain's."""
+    cleared = [LeafCleared(30, "t", "mine", 0x1000, 0x1000), executed(40, Iotinval.vma(pscid=7))]
+    fill = filled(350, 7, 0x1000, 0x8000_0000)
+    there = [ATTACH, MAP, *named(2, 7), *cleared]
+    assert found(IotlbEntries, *there, fill) == ["an entry that was invalidated before"]
+    anew = [ENDED, PROBED, ANEW, *named(310, 7)]
+    assert found(IotlbEntries, *there, *anew, fill) == ["an entry that its owner does not map"]
 
 
 def test_a_device_that_was_refused_to_the_end_of_its_kernel_is_told_then() -> None:

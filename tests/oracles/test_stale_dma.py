@@ -1,5 +1,7 @@
 """The first oracle: a DMA committed through a translation whose unmap has returned."""
 
+from dataclasses import replace
+
 import pytest
 
 from cosim.events import (
@@ -176,6 +178,13 @@ FENCE = Iofence.c(pr=1, pw=1)
 def test_the_signature_says_what_the_iommu_was_told_since_the_unmap_began(commands, state):
     (found,) = judged(CONTEXT, ATTACH, MAP, UNMAPPING, *commands, UNMAP, dma(130_000, 0x8000_0000))
     assert found.signature == f"stale-dma: write, page unmapped, {state}"
+
+
+def test_an_unmap_that_failed_is_not_the_one_that_has_returned() -> None:
+    """What was invalidated for the first was cached again since."""
+    failed = [replace(UNMAPPING, time=50_000), executed(60_000, PAGE), executed(61_000, FENCE)]
+    (found,) = judged(CONTEXT, ATTACH, MAP, *failed, UNMAPPING, UNMAP, dma(130_000, 0x8000_0000))
+    assert found.signature == "stale-dma: write, page unmapped, never invalidated"
 
 
 def test_an_iommu_was_told_of_the_pscid_that_a_context_named_last() -> None:
