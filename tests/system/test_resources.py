@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cosim.system.resources import resources_of
+from cosim.system.resources import Resource, fullness, resources_of
 from cosim.system.topology import Topology
 
 PARTS: dict[str, dict[str, Any]] = {
@@ -32,3 +32,10 @@ def test_of_places_there_are_twice_as_many_or_as_many_as_there_can_be(number: in
 def test_a_look_up_at_each_tick_or_in_no_time_is_nothing_to_wait_for(interval: str, shorter: str | None) -> None:
     found = resources({}, {"lookup_interval": interval})
     assert found.get("lookup") == (f"-s 'iommu0.timing.lookup_interval={shorter}'" if shorter else None)
+
+
+@pytest.mark.parametrize(("ports", "full"), [(1, 0.2), (2, 0.7), (3, 0.9)])
+def test_memory_is_as_full_as_the_busiest_of_its_ports(ports: int, full: float) -> None:
+    topology = Topology.model_validate({"parts": PARTS | {"dram0": PARTS["dram0"] | {"ports": ports}}})
+    scalars = {f"dram0.port{which}.utilisation": used for which, used in (("", 0.2), (0, 0.1), (1, 0.7), (2, 0.9))}
+    assert fullness(Resource("dram0", "port", "port", None), topology, scalars) == full

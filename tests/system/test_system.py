@@ -108,3 +108,13 @@ def test_memory_that_is_not_given_out_is_none_that_a_window_could_be_in(made: Ca
     system = made()
     system.runtime.not_started["nic0"] = "-ENOMEM"
     assert system.not_started() == {"nic0": "no window of 64 MiB in 24 MiB of memory (-ENOMEM)"}
+
+
+def test_how_busy_memory_was_is_the_mean_of_its_ports(made: Callable[..., System]) -> None:
+    system = made("dram1.ports=4")
+    used = system.derived({"dram0.port.busy_ps": 50, "dram1.port.busy_ps": 50, "dram1.port2.busy_ps": 30}, 100)
+    assert used == {
+        "dram0.port.utilisation": 0.5,
+        "dram1.port.utilisation": 0.125,
+        "dram1.port2.utilisation": 0.3,
+    }
