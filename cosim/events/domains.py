@@ -301,8 +301,21 @@ class FlushGivenUp:
 class UnmapFailed:
     """An unmap has returned, and its flush has failed, as the driver says: devices may reach the range for good.
 
+    So may they of a map that has failed, if the driver has taken it back without a flush.
+
     Neither the IOVAs nor what they led to may be used again; `Unmapped` does not follow.
     """
+
+    time: int
+    who: str
+    domain: str
+    iova: int
+    size: int
+
+
+@dataclass(slots=True)
+class IovaFreed:
+    """A range of IOVAs is about to be given back, and may be given out from here on."""
 
     time: int
     who: str

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cosim.events import EntriesCleared, MapBegun, Mapped, UnmapBegun, UnmapFailed, Unmapped
+from cosim.events import EntriesCleared, IovaFreed, MapBegun, Mapped, UnmapBegun, UnmapFailed, Unmapped
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import BOTH, DmaApi, Piece, Segment
 from cosim.sw.flush_queue import FlushQueue
@@ -40,6 +40,7 @@ class DmaDomain(DmaApi):
         self._unmapped = core.kernel.sim.probe(Unmapped)
         self._failed = core.kernel.sim.probe(UnmapFailed)
         self._cleared = core.kernel.sim.probe(EntriesCleared)
+        self._freed = core.kernel.sim.probe(IovaFreed)
         self._tables = TablesSeen(core.kernel, core.driver)
 
     async def be_lazy(self) -> None:
@@ -76,7 +77,7 @@ class DmaDomain(DmaApi):
             except KernelError as error:
                 cleared = not done or await self._clear(start, done)
                 if cleared and not isinstance(error, Unflushed):
-                    await self._iovas.free(start, total)
+                    await self._free(start, total)
                 raise
             offset = pieces[0].address % PAGE
             return (Segment(start + offset, total - offset),)
@@ -91,7 +92,7 @@ class DmaDomain(DmaApi):
         size = _whole(Piece(iova, size))
         if self._waiting is None:
             if await self._clear(start, size):
-                await self._iovas.free(start, size)
+                await self._free(start, size)
             return
         gather = Gather(queued=True)
         await self._clear_entries(start, size, gather)
@@ -105,6 +106,7 @@ class DmaDomain(DmaApi):
         try:
             await iommu_map(self._driver, self.domain, iova, first, size, prot)
         except Unflushed:
+            await self._tell_failed(iova, size)
             raise
         except KernelError:
             await self._tell_unmapped(iova, size)
@@ -117,9 +119,7 @@ class DmaDomain(DmaApi):
         gather = Gather()
         await self._clear_entries(start, size, gather)
         if await self._driver.iotlb_sync(self.domain, gather) is False:
-            if self._failed:
-                who = (await self._kernel.context()).thread
-                self._failed(UnmapFailed(self._kernel.sim.now, who, self.domain.name, start, size))
+            await self._tell_failed(start, size)
             return False
         await self._tell_unmapped(start, size)
         return True
@@ -127,6 +127,12 @@ class DmaDomain(DmaApi):
     async def _give_back(self, start: int, size: int) -> None:
         """A range that waited is flushed."""
         await self._tell_unmapped(start, size)
+        await self._free(start, size)
+
+    async def _free(self, start: int, size: int) -> None:
+        if self._freed:
+            who = (await self._kernel.context()).thread
+            self._freed(IovaFreed(self._kernel.sim.now, who, self.domain.name, start, size))
         await self._iovas.free(start, size)
 
     async def _clear_entries(self, start: int, size: int, gather: Gather) -> None:
@@ -145,6 +151,11 @@ class DmaDomain(DmaApi):
                 "they were not mapped so",
                 (await self._kernel.context()).thread,
             )
+
+    async def _tell_failed(self, start: int, size: int) -> None:
+        if self._failed:
+            who = (await self._kernel.context()).thread
+            self._failed(UnmapFailed(self._kernel.sim.now, who, self.domain.name, start, size))
 
     async def _tell_unmapped(self, start: int, size: int) -> None:
         if self._unmapped:

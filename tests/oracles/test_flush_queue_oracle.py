@@ -6,7 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from cosim.events import DomainMade, FlushAwaited, FlushGivenUp, FlushQueued, FlushTimer, KernelEnded, Unmapped
+from cosim.events import (
+    CallBegun,
+    CallDone,
+    DomainMade,
+    FlushAwaited,
+    FlushGivenUp,
+    FlushQueued,
+    FlushTimer,
+    KernelEnded,
+    UnmapBegun,
+    UnmapFailed,
+    Unmapped,
+)
 from cosim.oracles import Bounds, FlushQueue, Violation
 from cosim.sim.operations import Sleep, Work
 from cosim.sw import flush_queue
@@ -164,6 +176,93 @@ def test_a_ring_that_is_too_long_is_seen() -> None:
     assert {found.signature for found in judged(1, rounds=300, options=IovaOptions(flush_entries=512))} == {
         "flush-queue: more ranges wait than a ring has room for"
     }
+
+
+@pytest.mark.parametrize(
+    ("events", "found"),
+    [
+        (("awaited",), ["a timer is put off too far"]),
+        ((), []),
+        (("awaited", Unmapped(7, "cpu0.t", "shared", PAGE, PAGE)), []),
+        (("awaited", "fires"), []),
+        (("awaited", DomainMade(7, "shared")), []),
+    ],
+    ids=["it has gone on", "its thread arms yet", "flushed", "fired", "another domain"],
+)
+def test_an_armed_timer_is_not_put_off_for_those_that_wait(events: tuple[object, ...], found: list[str]) -> None:
+    known = {"awaited": FlushAwaited(6, "cpu0.t", "shared", PAGE), "fires": timer(6, "fires")}
+    before = FlushQueued(5, "cpu0.t", "cpu0", "shared", PAGE, PAGE), FlushTimer(5, "cpu0.t", "shared", "armed", 105)
+    told = [known[each] if isinstance(each, str) else each for each in events]
+    for due, kinds in ((105, []), (106, found)):
+        again = FlushTimer(8, "cpu1.t", "shared", "armed", due)
+        judged = judged_events(FlushQueue, *before, *told, again, bounds=Bounds(deferred_ps=100))
+        assert [each.signature.removeprefix("flush-queue: ") for each in judged] == kinds
+
+
+def test_a_timer_that_fires_before_it_is_told_as_armed_is_armed_no_more() -> None:
+    """What waits since is without one, until another is armed, which puts off none."""
+    queued, goes_on = FlushQueued(5, "cpu0.t", "cpu0", "shared", PAGE, PAGE), FlushAwaited(9, "cpu0.t", "shared", PAGE)
+    before = FlushTimer(1, "cpu1.t", "shared", "arming", 0), timer(2, "fires"), timer(3, "done")
+    late = FlushTimer(4, "cpu1.t", "shared", "armed", 2)
+    assert kinds(*before, late, queued, goes_on) == []
+    gone_on = FlushAwaited(4, "cpu1.t", "shared", 0)
+    assert kinds(*before, late, gone_on, queued, goes_on) == ["a range waits without a timer"]
+    again = FlushTimer(6, "cpu1.t", "shared", "arming", 0), FlushTimer(7, "cpu1.t", "shared", "armed", 7)
+    assert kinds(*before, late, gone_on, queued, *again, FlushAwaited(8, "cpu1.t", "shared", 0), goes_on) == []
+
+
+# --- What becomes of an unmap ----------------------------------------------------------------------------------------
+
+UNFLUSHED, OTHER = "an unmap returned that nothing flushes", "another range is flushed than the one that waits"
+FLUSHED = Unmapped(7, "cpu0.t", "shared", PAGE, PAGE)
+QUEUED = FlushQueued(6, "cpu0.t", "cpu0", "shared", PAGE, PAGE)
+
+
+def kinds(*events: object) -> list[str]:
+    return [each.signature.removeprefix("flush-queue: ") for each in judged_events(FlushQueue, *events)]
+
+
+@pytest.mark.parametrize(
+    ("events", "found"),
+    [
+        ((FLUSHED,), []),
+        ((QUEUED,), []),
+        ((UnmapFailed(7, "cpu0.t", "shared", PAGE, PAGE),), []),
+        ((), [UNFLUSHED]),
+        ((replace(FLUSHED, who="cpu1.t"),), [UNFLUSHED]),
+        ((replace(FLUSHED, domain="other"),), [UNFLUSHED]),
+        ((replace(QUEUED, iova=2 * PAGE),), [UNFLUSHED]),
+        ((CallBegun(6, "cpu0.t", "cmd_sync", {}), FLUSHED), []),
+        ((CallBegun(6, "cpu0.t", "map", {}),), []),
+        ((KernelEnded(7),), []),
+    ],
+    ids=["flushed", "waits", "failed", "nothing", "another's", "elsewhere", "another", "inside", "abandoned", "ended"],
+)
+@pytest.mark.parametrize("call", ["map", "unmap"])
+def test_an_unmap_that_returns_is_flushed_or_waits_or_has_failed(
+    call: str, events: tuple[object, ...], found: list[str]
+) -> None:
+    begun = CallBegun(4, "cpu0.t", call, {}), UnmapBegun(5, "cpu0.t", "shared", PAGE, PAGE)
+    inside = CallDone(8, "cpu0.t", "cmd_sync", 6, {}, ""), CallDone(8, "cpu1.t", call, 6, {}, "")
+    done = CallDone(9, "cpu0.t", call, 4, {}, "")
+    assert kinds(*begun, *inside, *events, *inside, done, done) == found
+    refused = replace(done, failed="EINVAL")
+    assert kinds(*begun, *events, refused) == (found if call == "map" else []), "a refused unmap has cleared nothing"
+
+
+@pytest.mark.parametrize(
+    ("events", "found"),
+    [
+        ((FLUSHED,), []),
+        ((replace(FLUSHED, size=0),), [OTHER]),
+        ((replace(FLUSHED, size=2 * PAGE),), [OTHER]),
+        ((replace(FLUSHED, domain="other", size=0),), []),
+        ((replace(QUEUED, size=2 * PAGE), FLUSHED), []),
+    ],
+    ids=["all", "nothing", "more", "another's", "unmapped twice"],
+)
+def test_what_waits_is_flushed_as_a_whole(events: tuple[object, ...], found: list[str]) -> None:
+    assert kinds(QUEUED, *events) == found
 
 
 def test_nothing_is_found_in_nothing() -> None:
