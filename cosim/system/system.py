@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cosim.events import BootDone, Deadlocked, KernelLog, Leaked, NumberLost, RunEnded, ThreadEnded, ThreadLeft
@@ -24,7 +24,7 @@ from cosim.spec.register_map import FQT
 from cosim.sw.boot import BOOT, Plan, boot
 from cosim.sw.driver.axes import AXES, Variant
 from cosim.sw.driver.driver import Driver
-from cosim.sw.driver.numbers import lost_numbers
+from cosim.sw.driver.numbers import LostNumber, lost_numbers
 from cosim.sw.kernel.kernel import Kernel
 from cosim.sw.kernel.page_allocator import Allocation
 from cosim.sw.runtime import Runtime
@@ -164,8 +164,8 @@ class System:
         leaked = self.sim.probe(Leaked)
         for lost in leaks:
             leaked(Leaked(now, lost.by, lost.address, lost.size, lost.purpose, lost.time, lost.place))
-        if (lost_number := self.sim.probe(NumberLost)) and self._at_rest and isinstance(self.runtime.driver, Driver):
-            for number in lost_numbers(self.runtime.driver, self.kernel.stored()):
+        if (lost_number := self.sim.probe(NumberLost)) and self._at_rest:
+            for number in self._lost_numbers():
                 lost_number(NumberLost(now, *number))
         if deadlocked := self.sim.probe(Deadlocked):
             for lock in self.kernel.deadlocks():
@@ -175,6 +175,14 @@ class System:
                 left(ThreadLeft(now, name, clock.parts))
         TablesSeen(self.kernel, self.runtime.driver).of_all(self.runtime.core.domains.values())
         self.sim.probe(RunEnded)(RunEnded(now))
+
+    def _lost_numbers(self) -> Sequence[LostNumber]:
+        driver, stored = self.runtime.driver, self.kernel.stored()
+        if isinstance(driver, Driver):
+            return lost_numbers(driver, stored)
+        from cosim.sw.object_driver.driver import ObjectDriver  # what is not asked for is not paid for
+
+        return driver.numbers.lost(stored) if isinstance(driver, ObjectDriver) else ()
 
     @property
     def _at_rest(self) -> bool:

@@ -21,6 +21,7 @@ from cosim.sw.object_driver.functions.interrupts import judge_left
 from cosim.sw.object_driver.hart import ObjectHart
 from cosim.sw.object_driver.loading import BUS, OPERATIONS, Loaded, the_only
 from cosim.sw.object_driver.machine import LINK
+from cosim.sw.object_driver.numbers import Numbers
 from cosim.sw.object_driver.running import Running
 from cosim.sw.object_driver.structures import KernelDevice, PlatformDevice, Structures
 from cosim.sw.object_driver.watch import Ring
@@ -63,6 +64,7 @@ class ObjectDriver:
         self._tables: dict[int, Fsc] = {}
         """By the address of its domain each page table that a device has had in its context."""
         self._capable: dict[str, bool] = {}
+        self.numbers = Numbers(self.machine)
 
     # --- The driver's own structures ----------------------------------------------------------------------------------
 
@@ -221,12 +223,15 @@ class ObjectDriver:
         """See `IommuDriver`."""
         layout, machine = self._layout, self.machine
         of = self._devices[device.name].device if device else 0
+        taken = self.numbers.taken()
         plain = self._initial(self._ops, "iommu_ops.domain_alloc_paging")
         if plain:
             answer = await machine.run(plain, of)
         else:
             answer = await machine.run(self._initial(self._ops, "iommu_ops.domain_alloc_paging_flags"), of, 0, 0)
-        if not answer or is_error(answer):
+        failed = not answer or is_error(answer)
+        self.numbers.made(0 if failed else answer, taken)
+        if failed:
             raise error_of(signed(answer, 64) if answer else -errno.ENOMEM, "no domain")
         if not int(await layout.load(answer, "iommu_domain.ops")):
             ops = self._initial(self._ops, "iommu_ops.default_domain_ops")
@@ -242,6 +247,7 @@ class ObjectDriver:
     async def domain_free(self, domain: Domain) -> None:
         """See `IommuDriver`."""
         self._tables.pop(int(domain.object.address), None)
+        self.numbers.freed(int(domain.object.address))
         await self.machine.run(await self._operation(domain, "free"), int(domain.object.address))
 
     async def map_pages(

@@ -99,6 +99,8 @@ class Machine:
         self.messages: dict[tuple[int, int], Message] = {}
         """Those that devices send, by the address of the device and the number of the vector."""
         self.idas: dict[int, Ida] = {}
+        self.complained = False
+        """Whether the driver has logged an error."""
         self.objects: dict[int, tuple[int, str]] = {}
         """What the driver has allocated: the size, and the function that asked for it, by address."""
         self.returned: dict[str, tuple[int, int]] = {}
@@ -130,17 +132,17 @@ class Machine:
 
     def lock_class(self, address: int) -> str:
         """What the order of a lock is kept under: what it stands in, and where."""
-        start, _, what = self._object_at(address)
+        start, _, what = self.object_at(address)
         return f"{what}+{address - start:#x}" if what else f"variable+{address - self.data:#x}"
 
     def member_at(self, address: int) -> str:
         """The member of a structure that is at an address of an object; empty if it is not known which structure."""
-        start, size, what = self._object_at(address)
+        start, size, what = self.object_at(address)
         info = self.image.info
         kind = what if what in info.structures else info.structure_of(what.removeprefix("object of "), size)
         return info.member_at(kind, address - start) if kind else ""
 
-    def _object_at(self, address: int) -> tuple[int, int, str]:
+    def object_at(self, address: int) -> tuple[int, int, str]:
         """Where the object begins that has an address, its size, and what asked for it; empty for none."""
         for start, (size, what) in self.objects.items():
             if start <= address < start + size:

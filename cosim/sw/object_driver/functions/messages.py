@@ -74,6 +74,7 @@ async def string_at(call: Call, address: int) -> str:
 
 def _printing(level: str) -> Function:
     async def log(call: Call) -> None:
+        call.machine.complained |= level == "error"
         call.machine.kernel.log(level, await text_of(call, 1), call.machine.name(call[0]))
 
     return log
@@ -82,6 +83,7 @@ def _printing(level: str) -> Function:
 async def _err_probe(call: Call) -> int:
     error = call.signed(1)
     name = errno.errorcode.get(-error, str(-error))
+    call.machine.complained = True
     call.machine.kernel.log("error", f"error -{name}: {await text_of(call, 2)}", call.machine.name(call[0]))
     return error
 
