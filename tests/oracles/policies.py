@@ -10,8 +10,9 @@ from cosim.spec.queues import FaultRecord, Iotinval
 from cosim.spec.register_map import CQT, FQCSR, FQH, IPSR
 from cosim.spec.registers import Fqcsr, Interrupt
 from cosim.spec.translation import DcTa, Fsc, IosatpMode, Tc
+from cosim.sw.driver import pagetable
 from cosim.sw.driver.device import info_of
-from cosim.sw.driver.domain import DomainObject
+from cosim.sw.driver.domain import DomainObject, object_of
 from cosim.sw.driver.policies.attach import BondFirst, V
 from cosim.sw.driver.policies.interrupts import PrintsAndClears
 from cosim.sw.driver.policies.invalidate_ranges import Ranges
@@ -323,3 +324,33 @@ class TakesBackUnflushed(TakesBack):
     """Wrong: it does not flush them."""
 
     flushes: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Silent(Generic):
+    """Right: leaves are cleared one after the other, and nobody is told of it."""
+
+    async def unmap_pages(self, driver: Any, domain: Any, iova: Any, size: Any, gather: Any) -> int:
+        made, done = object_of(domain), 0
+        scheme = await pagetable.scheme_of(made)
+        while done < size:
+            leaf = await pagetable.find_leaf(made, scheme, iova + done)
+            if leaf is None or not leaf.pte & V:
+                break
+            await self.clear(leaf.entry, scheme, await made.root.load(), iova + done)
+            gather.add(iova + done, leaf.size)
+            done += leaf.size
+        return done
+
+    async def clear(self, entry: Any, scheme: Any, root: Any, iova: Any) -> None:
+        """Clear a leaf."""
+        await entry.store(0)
+
+
+@dataclass(frozen=True)
+class TakesTheTableOff(Silent):
+    """Right where a table has one leaf, but for the table, which is lost."""
+
+    async def clear(self, entry: Any, scheme: Any, root: Any, iova: Any) -> None:
+        """Take all off that is below the root."""
+        await pagetable.cell_at(root, scheme, scheme.levels - 1, iova).store(0)

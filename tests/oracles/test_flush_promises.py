@@ -195,6 +195,27 @@ def test_an_unmap_that_returns_before_memory_says_so_is_seen(invalidate: str, fo
     assert promises(small) == found
 
 
+@pytest.mark.parametrize("tables", ["Silent", "TakesTheTableOff"])
+@pytest.mark.parametrize("drain", ["10 us", "60 us"])
+@pytest.mark.parametrize(
+    ("invalidate", "found"),
+    [
+        ("with-freelist", []),
+        ("with-freelist-no-barrier", ["unmap returned before its leaf was cleared in memory"]),
+    ],
+)
+def test_so_is_it_of_tables_that_do_not_tell_what_they_clear(
+    invalidate: str, found: list[str], drain: str, tables: str
+):
+    """They are watched in memory: also a leaf that gets there while it is unmapped, or that goes with its table."""
+    cells = [f"driver.invalidate={invalidate}", f"driver.tables={POLICIES}:{tables}"]
+    small = Small("current", sets=[*cells, f"cpu*.timing.drain={drain}"])
+    small.make("x")
+    iova, _ = small.map("x")  # 20 us
+    small.unmap("x", iova, wait_ps=200 * US)
+    assert promises(small) == found
+
+
 def test_several_iommus_are_told_of_in_the_same_order_in_every_process():
     small = Small(sets=["driver.invalidate.without=iotinval"])
     small.make("shared")

@@ -25,7 +25,7 @@ from cosim.sw.kernel.errors import KernelError
 from cosim.sw.kernel.ids import Ida
 from cosim.sw.kernel.irq import IrqAction
 from cosim.sw.kernel.kernel import Kernel
-from cosim.sw.kernel.objects import Cell, Object
+from cosim.sw.kernel.objects import WORD, Cell, Object
 
 EARLIER_NAMES: Mapping[str, str] = {
     **{axis: axis for axis in ("pscid", "bonds", "tables", "bringup")},
@@ -170,9 +170,20 @@ class Driver:
     async def unmap_pages(self, domain: Domain, iova: int, page_size: int, count: int, gather: Gather) -> int:
         """Clear the entries of a range; returns the bytes cleared, which ends at the first that is not mapped."""
         unmap_pages = self.policies.tables.unmap_pages
+        watched = self._watched(domain, iova, page_size * count)
         cleared = answer_of(unmap_pages, await unmap_pages(self, domain, iova, page_size * count, gather), int)
+        if watched is not None:
+            watched(cleared)
         answers.check_unmap(unmap_pages, cleared, domain.page_sizes[0])
         return cleared
+
+    def _watched(self, domain: Domain, iova: int, size: int) -> Callable[[int], None] | None:
+        """The leaves of a range are watched, if the tables are not of cosim's policies: those tell what they clear."""
+        if type(self.policies.tables).__module__.startswith("cosim."):
+            return None
+        memory = self.kernel.pages.memory
+        fsc = self.table(domain, lambda place: memory.peek(place, WORD))
+        return self.leaves.unmapping(domain.name, fsc, iova, size) if fsc is not None else None
 
     async def iova_to_phys(self, domain: Domain, iova: int) -> int:
         """Where `iova` leads; 0 if nowhere."""
