@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import cosim
@@ -98,6 +100,30 @@ def test_a_device_of_the_kernel_before_is_refused_and_that_is_right(driver: str)
 def test_what_a_probe_does_not_flush_is_seen_though_no_device_touches_anything(step: str, promised: list[str]) -> None:
     small, _ = handed_over("ideal", f"driver.bringup.without={step}")
     assert small.signatures == [f"flush-promises: probe returned, {what}" for what in promised]
+
+
+FIXED_ROOT = """\
+parts:
+  dram0: {kind: memory, base: 0x8000_0000, size: 16 MiB}
+  sram0: {kind: memory, base: 0x0200_0000, size: 4 KiB, reserved: true}
+  cpu: {kind: cpu, count: 2}
+  iommu0:
+    {kind: iommu, base: 0x0300_0000, geometry: {cq_log2: 6, fq_log2: 6}, hardwired: {ddtp: 0x0200_0000}}
+  nic0: {kind: dma, through: iommu0, traffic: {pattern: none}}
+prepare:
+  - {on: cpu0, does: shutdown}
+threads:
+  - {on: cpu0, does: probe-again}
+run: {until: threads + 10 us}
+expect: {threads: finished, calls: succeed}
+"""
+
+
+def test_tables_of_a_directory_that_the_next_kernel_has_emptied_are_not_lost(tmp_path: Path) -> None:
+    """Its root is where the IOMMU has it, and both kernels use that."""
+    path = tmp_path / "fixed.yaml"
+    path.write_text(FIXED_ROOT)
+    assert cosim.run(path, driver="latest").signatures == {}
 
 
 def test_a_device_that_a_stale_context_lets_through_is_seen() -> None:

@@ -98,6 +98,8 @@ class Driver:
     async def shutdown(self, iommu: Object) -> None:
         """Leave the hardware to the next kernel (kexec)."""
         await self.policies.bringup.shutdown(self, IommuDevice(iommu.address))
+        pages = self._pages[int(iommu.address)]
+        pages.update(dict.fromkeys(pages, "of a kernel that has ended"))
 
     # --- Devices ---------------------------------------------------------------------------------------------------
 
@@ -296,7 +298,8 @@ class Driver:
     def roots(self) -> list[int]:
         """See `IommuDriver`: what IOMMUs hold, which devres has in lists.
 
-        Tables of the directory are none: one to which nothing in the directory leads is lost for the IOMMU.
+        Tables of the directory are none: one to which nothing in the directory leads is lost for the IOMMU. After a
+        shutdown they are: the next kernel empties a root whose place is fixed.
         """
         return [page for pages in self._pages.values() for page, purpose in pages.items() if purpose != "ddt"]
 
