@@ -250,6 +250,14 @@ class DomainMade:
 
 
 @dataclass(slots=True)
+class DomainFreed:
+    """A paging domain is about to be freed: what is mapped in it leads nowhere."""
+
+    time: int
+    domain: str
+
+
+@dataclass(slots=True)
 class FlushQueued:
     """A range that is unmapped is in the flush queue of `cpu`; `FlushAwaited` follows.
 

@@ -22,6 +22,7 @@ from cosim.oracles.kernel_health import KernelHealth
 from cosim.oracles.leaked_memory import LeakedMemory
 from cosim.oracles.lock_order import LockOrder
 from cosim.oracles.lost_faults import LostFaults
+from cosim.oracles.mapped_memory import MappedMemory
 from cosim.oracles.needed_commands import NeededCommands
 from cosim.oracles.one_root import OneRoot
 from cosim.oracles.oracle import Book, Oracle, Violation
@@ -51,6 +52,7 @@ ORACLES: dict[str, type[Oracle]] = {
         FlushQueue,
         IovaRanges,
         FreedMemory,
+        MappedMemory,
         IommuMemory,
         DataRace,
         GracePeriod,
@@ -98,6 +100,7 @@ __all__ = [
     "LeakedMemory",
     "LockOrder",
     "LostFaults",
+    "MappedMemory",
     "NeededCommands",
     "OneRoot",
     "Oracle",

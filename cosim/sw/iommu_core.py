@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from cosim.events import Attached, Attaching, DomainMade, IommuProbed, IommuRemoved, KernelEnded
+from cosim.events import Attached, Attaching, DomainFreed, DomainMade, IommuProbed, IommuRemoved, KernelEnded
 from cosim.sw.calls import Calls
 from cosim.sw.contexts_seen import ContextsSeen
 from cosim.sw.groups import GroupMutex, GroupsPolicy
@@ -70,6 +70,7 @@ class IommuCore:
         self._attached = kernel.sim.probe(Attached)
         self._contexts = ContextsSeen(kernel, driver)
         self._made = kernel.sim.probe(DomainMade)
+        self._freed = kernel.sim.probe(DomainFreed)
         self._probed = kernel.sim.probe(IommuProbed)
         self._removed = kernel.sim.probe(IommuRemoved)
         self._ended = kernel.sim.probe(KernelEnded)
@@ -147,6 +148,8 @@ class IommuCore:
         """Free a domain that no group is in."""
         domain = self.domains.pop(name)
         del self._by_handle[self._handle_of.pop(name)]
+        if self._freed:
+            self._freed(DomainFreed(self.kernel.sim.now, name))
         await self.driver.domain_free(domain)
 
     # --- Devices ---------------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ PLANTED = {
     "endless-faults": "test_endless_faults",
     "flush-queue": "test_flush_queue_oracle",
     "iova-ranges": "test_iova_ranges",
+    "mapped-memory": "test_mapped_memory",
     "grace-period": "test_grace_period",
     "leaked-memory": "test_leaked_memory",
     "lock-order": "test_lock_order",

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from cosim.events import Attached, Attaching, CallDone, DomainMade, ObjectAllocated
+from cosim.events import Attached, Attaching, CallDone, DomainFreed, DomainMade, ObjectAllocated
 from cosim.sim.chooser import Scheduled
 from cosim.sim.operations import Sleep
 from cosim.sim.simulation import Sim
@@ -55,6 +55,15 @@ def test_each_domain_is_told_of_once_it_is_there() -> None:
     bench.machine.sim.probe(DomainMade).watch(lambda event: made.append(event.domain))
     bench.machine.run(bench.core.domain_alloc("c"))
     assert made == ["c"]
+
+
+def test_a_domain_that_goes_is_told_of_while_its_table_is_there() -> None:
+    bench = Bench()
+    left: list[tuple[str, bool]] = []
+    bench.machine.sim.probe(DomainFreed).watch(lambda event: left.append((event.domain, "a" in bench.driver.tables)))
+    bench.machine.run(bench.core.domain_free("a"))
+    assert left == [("a", True)]
+    assert "a" not in bench.driver.tables
 
 
 def test_a_device_returns_to_its_default_domain_when_it_is_detached() -> None:

@@ -331,11 +331,12 @@ def test_domains_are_made_until_there_are_so_many_and_are_all_freed(monkeypatch:
         ("unmap-unmapped", "cleared only 0x0"),
         ("map-twice", "succeeded: it leads to"),
         ("unaligned", "unaligned: iova 0xfffff800"),
+        ("free-mapped", ""),
     ],
 )
 def test_misuse_is_answered_as_linux_answers_it(what: str, says: str) -> None:
     bench = Bench().run(workload("misuse", domain="shared", what=what))
-    assert any(says in line for line in bench.machine.log)
+    assert any(says in line for line in bench.machine.log) if says else not bench.machine.log
     assert bench.buffers() == 0
 
 

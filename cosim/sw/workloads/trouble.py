@@ -177,8 +177,9 @@ class Misuse(WorkloadOptions):
     does: Literal["misuse"]
     domain: PagingDomainName
     """The domain; a device's own domain has the device's name."""
-    what: Literal["unmap-twice", "unmap-unmapped", "map-twice", "unaligned"]
-    """Unmap what has been unmapped; unmap what never was mapped; map an IOVA that is in use; map half a page."""
+    what: Literal["unmap-twice", "unmap-unmapped", "map-twice", "unaligned", "free-mapped"]
+    """Unmap what has been unmapped; unmap what never was mapped; map an IOVA that is in use; map half a page; free
+    memory that is mapped, and unmap it then."""
     count: int | None = Field(default=1, ge=1)
     """How many times."""
 
@@ -195,7 +196,9 @@ class Misuse(WorkloadOptions):
             raise
 
         async def wrong() -> None:
-            if self.what == "unmap-twice":
+            if self.what == "free-mapped":
+                await runtime.kernel.pages.free(pieces.pop(0).address)
+            elif self.what == "unmap-twice":
                 await dma.unmap(iova, PAGE)
             elif self.what == "map-twice":
                 if misused := runtime.kernel.sim.probe(Misused):
