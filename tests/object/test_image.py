@@ -18,7 +18,7 @@ from cosim.object import elf, inlined, kept
 from cosim.object.dwarf import DebugInfo
 from cosim.object.errors import ObjectError
 from cosim.object.image import Image, Nowhere, _load, load
-from cosim.object.link import CODE, Region
+from cosim.object.link import CODE, Region, _bugs
 
 DRIVER = Path(__file__).parent / "driver"
 PATHS = (DRIVER / "queue.o", DRIVER / "domain.o")
@@ -48,6 +48,12 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
         patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("none")))
         _load.cache_clear()
         return load(PATHS, FUNCTIONS, {}, {"iommu_ops": ["probe_device"], "device": ["iommu"]})
+
+
+def test_each_entry_of_a_table_of_bugs_says_where_the_bug_is_and_whether_it_only_warns() -> None:
+    entries = [(-0x100, 1), (0x20, 0), (4, 0x901)]
+    table = Region(0x1000, b"".join(struct.pack("<iiHH", distance, 0, 7, flags) for distance, flags in entries))
+    assert list(_bugs(table)) == [(0xF00, True), (0x102C, False), (0x101C, True)]
 
 
 def test_structures_are_found_by_name(image: Image) -> None:

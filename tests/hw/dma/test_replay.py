@@ -102,7 +102,7 @@ def test_a_replay_that_is_stopped_leaves_all_slots_and_no_more_to_the_one_that_i
     device = rig.master(pattern="replay", file=str(crowd(tmp_path)), outstanding=4, queue=3, link="0 ns")
     device.start(BASE)
     rig.run(until)
-    made = device.occupancy.entered + device.backlog.inside
+    made = device.occupancy.left + device.occupancy.inside + device.backlog.inside
     assert made == (1 if until == 500 else 4 + 4 + 3)
     device.stop()
     device.start(BASE)

@@ -1,0 +1,25 @@
+"""What software can change in the registers of devices."""
+
+from __future__ import annotations
+
+import pytest
+
+from cosim.spec.bits import FieldAccess, Word
+from cosim.spec.descriptor_ring import RingStatus
+from cosim.spec.dma_device import DmaStatus
+
+
+@pytest.mark.parametrize(
+    ("register", "name", "access"),
+    [
+        (DmaStatus, "on", FieldAccess.RO),
+        (DmaStatus, "fault", FieldAccess.RW1C),
+        (RingStatus, "on", FieldAccess.RO),
+        (RingStatus, "ip", FieldAccess.RW1C),
+        (RingStatus, "fault", FieldAccess.RW1C),
+    ],
+)
+def test_what_a_device_tells_is_cleared_by_writing_1_or_not_at_all(
+    register: type[Word], name: str, access: FieldAccess
+) -> None:
+    assert getattr(register, name).access is access
