@@ -341,6 +341,14 @@ def test_the_interrupt_file_reads_as_0_and_refuses_to_be_read_anywhere_else() ->
     assert file.messages == 0
 
 
+def test_a_debug_write_beside_the_register_of_the_interrupt_file_is_no_message() -> None:
+    bench = Bench()
+    file = InterruptFile(bench.machine.sim, "cpu0.imsic", 0x2800_0000, bench.machine.cpu)
+    bench.machine.at(4 * US, lambda: file.poke(0x2800_0004, 4, LINE))
+    bench.machine.at(5 * US, lambda: file.poke(0x2800_0000, 4, LINE))
+    assert bench.run(work(10 * US)).log == [6000]
+
+
 def test_a_write_of_0_to_the_interrupt_file_is_accepted_and_no_message() -> None:
     """0 is no interrupt's number, and so not that of one with a handler either."""
 

@@ -60,6 +60,12 @@ def test_a_file_is_surveyed_for_each_device(file: Path) -> None:
     assert survey(str(file), "gpu0") == Survey(100_000, 0, 64, 1)
 
 
+def test_the_bytes_of_a_recording_count_from_the_page_of_its_lowest_request(tmp_path: Path) -> None:
+    path = tmp_path / "requests.csv"
+    path.write_text(HEAD + "0,nic0,0x1f80,64,read\n1,nic0,0x2040,64,read\n", encoding="utf-8")
+    assert survey(str(path), "nic0") == Survey(0, 0x1000, 0x1080, 2)
+
+
 def test_a_file_that_changes_within_a_second_and_keeps_its_size_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "quick.csv"
     for number, time_ns in enumerate((3, 7)):

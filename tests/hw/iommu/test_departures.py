@@ -46,6 +46,17 @@ def ends(made: System, *requests: tuple[int, int, bool]) -> list[int]:
     return [round((made.ended[txn] - start) / READ) for txn in txns]
 
 
+@pytest.mark.parametrize(("order", "expected"), [("any", [2, 1]), ("device", [2, 2])])
+def test_requests_of_a_device_keep_their_order_whichever_of_its_ids_they_carry(order: str, expected: list[int]) -> None:
+    made = system(order)
+    start = made.sim.now + 1_000_000
+    txns = [made.request(page * PAGE, id_, at_ps=start + 10 * id_) for page, id_ in ((MISSED, 1), (CACHED, 2))]
+    for txn in txns:
+        txn.master = "nic0"
+    made.run()
+    assert [round((made.ended[txn] - start) / READ) for txn in txns] == expected
+
+
 MISS, HIT, WRITE_MISS, WRITE_HIT, OTHERS, WRITE_OTHERS = (
     (MISSED, 1, False),
     (CACHED, 1, False),

@@ -17,6 +17,7 @@ from cosim.spec.register_map import (
     CAPABILITIES,
     CQB,
     CQCSR,
+    CQH,
     CQT,
     DDTP,
     FCTL,
@@ -36,6 +37,8 @@ from cosim.spec.register_map import (
     MSI_DATA,
     PQB,
     PQCSR,
+    PQH,
+    PQT,
     REGISTERS,
     TR_REQ_CTL,
     TR_REQ_IOVA,
@@ -66,6 +69,15 @@ def test_capabilities_cannot_be_written() -> None:
     registers = register_file()
     registers.write(CAPABILITIES.offset, 8, ONES)
     assert registers.read(CAPABILITIES.offset, 8) == EVERYTHING
+
+
+def test_the_end_of_a_queue_that_the_iommu_moves_cannot_be_written() -> None:
+    registers = register_file()
+    for base in (CQB, FQB, PQB):
+        registers.write(base.offset, 8, QueueBase.placed(0x1000, 16, 16))
+    for index, moved in ((CQH, 0), (CQT, 3), (FQH, 3), (FQT, 0), (PQH, 3), (PQT, 0)):
+        registers.write(index.offset, 4, 3)
+        assert registers.read(index.offset, 4) == moved
 
 
 def test_either_half_of_a_register_can_be_accessed_alone() -> None:

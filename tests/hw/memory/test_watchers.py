@@ -42,6 +42,16 @@ def test_a_watcher_of_several_words_sees_all_of_them_changed(memory: Memory) -> 
     assert seen == [(1, 2)]
 
 
+def test_one_who_stops_again_takes_nobody_off_who_has_come_to_the_word_since(memory: Memory) -> None:
+    seen: list[str] = []
+    stop = memory.watch(BASE, lambda: seen.append("first"))
+    stop()
+    memory.watch(BASE, lambda: seen.append("second"))
+    stop()
+    memory.write(BASE, 8, 1)
+    assert seen == ["second"]
+
+
 def test_who_watches_a_page_is_called_with_whichever_word_of_it_changes(memory: Memory) -> None:
     """Also with one that was never written before, or was zeroed since."""
     seen: list[tuple[int, int]] = []
