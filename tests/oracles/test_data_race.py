@@ -265,6 +265,13 @@ def test_what_is_stored_to_an_object_that_is_freed_is_no_race_of_it() -> None:
     assert not judged_events(DataRace, THING, PUBLISHED, freed, *stores("cpu0", "cpu1"))
 
 
+def test_a_store_to_an_object_is_no_race_with_one_to_what_was_there_before_it() -> None:
+    before, after = stores("cpu0", "cpu1")
+    freed = ObjectFreed(5, "cpu2.t", 0x1000, 64, "Thing")
+    again = [replace(THING, who="cpu1.t", cpu="cpu1"), replace(PUBLISHED, cpu="cpu1")]
+    assert not judged_events(DataRace, THING, PUBLISHED, before, freed, *again, after)
+
+
 def test_what_was_a_cpu_s_own_is_no_longer_when_it_is_freed_and_allocated_by_another() -> None:
     freed = ObjectFreed(4, "cpu2.t", 0x1000, 64, "Thing")
     again = [replace(THING, who="cpu0.t", cpu="cpu0"), replace(PUBLISHED, cpu="cpu0")]
