@@ -146,6 +146,7 @@ def test_if_one_member_fails_the_earlier_ones_return_to_where_they_were() -> Non
         "attach nic1 a -> home",
     ]
     assert begun == [(f"nic{n}", domain) for n, domain in ((0, "a"), (1, "a"), (2, "a"), (0, "home"), (1, "home"))]
+    assert bench.events == [(f"nic{n}", domain) for domain in ("a", "home") for n in (0, 1)], "and where each came to"
     assert bench.domain("nic0") == "home"
     assert bench.machine.log == ["error: nic2: attach to a failed: -EINVAL: refused"]
     assert [call.failed for call in bench.calls if call.call == "attach"] == ["EINVAL"]
@@ -192,6 +193,19 @@ def test_without_a_default_domain_a_device_is_blocked_when_detached() -> None:
 
     bench.machine.run(body())
     assert bench.events == [("nic3", "a"), ("nic3", "")]
+
+
+def test_a_device_that_is_blocked_can_be_attached() -> None:
+    bench = Bench()
+
+    async def body() -> None:
+        await bench.core.probe_device("nic3", (4,), "iommu0")
+        await bench.core.attach("nic3", bench.core.domains["a"])
+        await bench.core.detach("nic3")
+        await bench.core.attach("nic3", bench.core.domains["b"])
+
+    bench.machine.run(body())
+    assert bench.domain("nic3") == "b"
 
 
 def test_without_a_blocking_domain_there_is_nowhere_to_return_to() -> None:

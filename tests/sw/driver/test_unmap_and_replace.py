@@ -103,6 +103,14 @@ def test_a_page_is_not_mapped_over_a_smaller_one_wherever_that_is(size: int, the
     assert [machine.read(1, IOVA + n * PAGE) for n in (there - 1, there, there + 1)] == [None, DATA, None]
 
 
+@pytest.mark.parametrize("variant", ["latest", "ideal"])
+def test_a_large_page_is_flushed_by_one_command(variant: str) -> None:
+    machine, domain = mapped(variant, HUGE)
+    seen = flushed_and_freed(machine)
+    assert machine.run(iommu_unmap(machine.driver, domain, IOVA, HUGE)) == HUGE
+    assert seen == ["iotinval_vma", "iofence"]
+
+
 @pytest.mark.parametrize("variant", ["merged", "current"])
 def test_one_call_maps_and_unmaps_each_of_its_pages_and_each_takes_its_time(variant: str) -> None:
     machine = Machine(variant)
@@ -130,7 +138,8 @@ def test_a_generic_page_table_maps_both_halves_of_all_addresses_to_their_ends(io
 @pytest.mark.parametrize("variant", ["merged", "current"])
 def test_a_part_of_a_large_page_is_not_unmapped(variant: str) -> None:
     machine, domain = mapped(variant, HUGE)
-    assert machine.run(machine.driver.unmap_pages(domain, IOVA + PAGE, PAGE, 1, Gather())) == 0
+    for size in (PAGE, HUGE):  # as long as it is, and past its end
+        assert machine.run(machine.driver.unmap_pages(domain, IOVA + PAGE, size, 1, Gather())) == 0
     assert machine.read(1, IOVA) == DATA
 
 

@@ -83,6 +83,7 @@ class OwnQueue:
 
 
 row = replace(load_variant("current"), attach=BondFirst(), name="mine")
+nameless = replace(row, name="")
 torn = replace(load_variant("merged"), queue="fast")
 mixed = replace(load_variant("merged"), attach=FromNothing())
 """
@@ -236,6 +237,7 @@ def test_a_whole_row_can_be_ones_own(own: Path) -> None:
     row = load_variant(f"{own}:row")
     assert (row.name, row.attach) == ("mine", attach.BondFirst())
     assert row.tables is load_variant("current").tables
+    assert load_variant(f"{own}:nameless").name == "nameless", "called as in the file"
 
 
 @pytest.mark.parametrize(
