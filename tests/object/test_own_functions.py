@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,6 +13,8 @@ pytest.importorskip("elftools", reason="objects are read with pyelftools: pip in
 from cosim.cli.main import main
 from cosim.config.problems import TopologyError
 from cosim.study.finding.driver_files import names_of
+from cosim.sw.object_driver import loading
+from cosim.sw.object_driver.loading import BUS, OPERATIONS
 from cosim.system.load import load
 
 DRIVER = Path(__file__).parent / "driver"
@@ -65,6 +68,21 @@ def test_an_object_may_ask_for_what_only_the_file_has(tmp_path: Path) -> None:
     assert "own_domains_start" not in load_problems(f"object:{DRIVER / 'queue.o'},{file}")
 
 
+def test_a_variable_that_the_file_has_is_taken_if_an_object_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image stands here for that of an object that does."""
+    file, driver = tmp_path / "mine.py", tmp_path / "driver.o"
+    file.write_text("FUNCTIONS = {}\nDATA = {'mine': 8}\n")
+    driver.touch()
+    image = SimpleNamespace(
+        linked=SimpleNamespace(outside={}, given={"mine": 0x1000}),
+        info=SimpleNamespace(variables=[SimpleNamespace(kind=kind, address=0x2000) for kind in (OPERATIONS, BUS)]),
+    )
+    monkeypatch.setattr(loading, "load", lambda *_: image)
+    assert loading.load_objects([driver, file]).image is image
+
+
 def load_problems(driver: str) -> str:
     try:
         load("quickstart", driver=driver)
@@ -94,6 +112,7 @@ def test_what_fails_in_the_file_is_told_as_the_users(tmp_path: Path) -> None:
         ("async def f():\n    pass\nFUNCTIONS = {'kfree': f}\n", "mine.py:1: kfree must take one argument, the call"),
         ("async def f(call):\n    pass\nFUNCTIONS = {'kfre': f}\n", "no object asks for kfre; did you mean kfree?"),
         ("async def f(call):\n    pass\nFUNCTIONS = {'a b': f}\n", "'a b' is no name of a function"),
+        ("FUNCTIONS = {}\nDATA = {'jiffie': 8}\n", "mine.py: no object asks for jiffie; "),
         ("FUNCTIONS = {}\nDATA = {'jiffies': 'long'}\n", "DATA: jiffies has the size 'long'; it is a number of bytes"),
         ("FUNCTIONS = {}\nDATA = 7\n", "DATA is no dictionary of sizes"),
         ("def f(:\n", "mine.py:1 does not load: SyntaxError"),

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("elftools", reason="objects are read with pyelftools: pip install 'cosim[kernel]'")
 
-from cosim.sim.operations import Store
+from cosim.sim.operations import Oops, Store
 from cosim.spec.pagetable import PAGE
 from cosim.sw.object_driver.functions.devres import hold
 from cosim.sw.object_driver.hart import ObjectHart
@@ -133,6 +133,21 @@ def test_pages_hold_zeroes_though_their_bytes_were_given_back_unset(loaded: Load
     assert again == address
     assert not loaded.driver.unset.pages
     assert not loaded.driver.objects
+
+
+def test_of_what_is_freed_after_a_grace_period_it_is_known_where_that_was_asked_for(loaded: Loaded) -> None:
+    loaded.kernel.boot()
+
+    async def body() -> str:
+        address = await asked(loaded, "__kmalloc_noprof", 64, GFP_KERNEL)
+        await asked(loaded, "kvfree_call_rcu", 0, address or 0)
+        await loaded.kernel.sleep(100 * MS)
+        with pytest.raises(Oops) as caught:
+            await loaded.kernel.pages.kfree(address or 0)
+        return caught.value.more
+
+    told = loaded.machine.run(body())
+    assert told.rpartition("freed before by ")[2].endswith(f" ({IMAGE.spot(IMAGE.code.base)})")
 
 
 @pytest.mark.parametrize("link", [8, 40])
