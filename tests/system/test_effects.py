@@ -36,6 +36,7 @@ NIC, GEOMETRY, THREAD = "parts.nic0", "parts.iommu0.geometry", "threads.0"
 RECORDING = str(Path(__file__).with_name("requests.csv"))
 MAP = {"on": "cpu0", "does": "map", "domain": "nic0", "buffer": "x"}
 TELL = {"on": "cpu0", "does": "tell", "device": "nic0", "iova": 0}
+FAR = {"kind": "iommu", "base": 0x0300_2000, "node": 1}
 LESS = {"threads": BASE["threads"][:1]}
 SRAM = {"kind": "memory", "base": 0x0200_0000, "size": "64 KiB", "reserved": True}
 
@@ -46,6 +47,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"parts.dram0.cache_lines": 64},
     ),
     ("parts.dram0.remote", {"parts.dram0.remote": "100 ns"}, {"parts.iommu0.node": 1}),
+    ("parts.dram0.remote", {"parts.dram0.remote": "100 ns"}, {"parts.iommu1": FAR}),
     *(
         (f"iova.{field}", {f"iova.{field}": value}, {"threads.0.mode": "lazy"})
         for field, value in {"flush_entries": 64, "flush_timeout": "1 ms"}.items()
@@ -144,10 +146,13 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {f"{GEOMETRY}.plru_free_first": False},
         {f"{GEOMETRY}.ddtc_replacement": "plru"},
     ),
-    (
-        "parts.iommu0.timing.interrupt",
-        {"parts.iommu0.timing.interrupt": "1 us", "parts.iommu0.capabilities.igs": "msi"},
-        {"parts.iommu0.capabilities.igs": "wsi"},
+    *(
+        (
+            "parts.iommu0.timing.interrupt",
+            {"parts.iommu0.timing.interrupt": "1 us", "parts.iommu0.capabilities.igs": "msi"},
+            {"parts.iommu0.capabilities.igs": igs},
+        )
+        for igs in ("wsi", "both")
     ),
     (
         "parts.iommu0.defects.lose_buffered",

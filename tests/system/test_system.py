@@ -100,6 +100,14 @@ def test_what_a_thread_warns_of_while_it_prepares_is_prepared_all_the_same(
     assert system.unprepared == ["cpu0.prepare-map: no page"] * told
 
 
+@pytest.mark.parametrize(("window", "node"), [("~", 1), ("0", 0), ("1", 1)])
+def test_a_window_is_on_the_node_that_is_said_or_on_that_of_the_iommu(
+    made: Callable[..., System], window: str, node: int
+) -> None:
+    sets = ("iommu0.node=1", "nic0.traffic.window=4 KiB", f"nic0.traffic.node={window}")
+    assert {device.name: device.node for device in made(*sets).plan.devices}["nic0"] == node
+
+
 def test_a_device_begins_when_its_traffic_is_to_start(made: Callable[..., System]) -> None:
     assert {device.name: device.start_ps for device in made().plan.devices} == {"nic0": 7 * US, "nic1": 0, "nic2": 0}
 

@@ -37,8 +37,9 @@ def test_a_posted_write_has_its_slot_until_it_is_on_its_way_behind_the_link() ->
     nic = SYSTEM.devices()["nic0"]
     assert nic.bandwidth is not None
     slot = 30 * NS + nic.link + nic.bandwidth.transfer_ps(nic.header + 64)
-    share = taken({"nic0.write": latency(100, **parts)}, 8.0, posted=True)
-    assert share == pytest.approx(slot / (400 * NS) * 8 / 16)
+    for kind in ("write", "status"):
+        share = taken({f"nic0.{kind}": latency(100, **parts)}, 8.0, posted=True)
+        assert share == pytest.approx(slot / (400 * NS) * 8 / 16)
     mixed = {"nic0.write": latency(100, **parts), "nic0.read": latency(300, **DIRECT)}
     whole = 100 * 400 * NS + 300 * 160 * NS
     assert taken(mixed, 8.0, posted=True) == pytest.approx((100 * slot + 300 * 160 * NS) / whole * 8 / 16)

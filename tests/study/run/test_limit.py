@@ -196,6 +196,14 @@ def test_a_busy_resource_for_which_nobody_waits_is_not_blamed():
     )
 
 
+def test_a_consumer_for_which_calls_hardly_wait_is_not_blamed_however_many_they_are():
+    unmap = latency(1000, fence=1 * US, cpu=99 * US)
+    said = limit({"cpu0.t0.unmap": unmap}, {"iommu0.commands.utilisation": 0.97})
+    assert said == (
+        "iommu0's command consumer was 97 % busy, but little waits for it: p99 of cpu0.t0.unmap is 99 % instructions"
+    )
+
+
 def test_a_busy_cpu_beside_masters_alone_is_set_apart():
     said = limit({"nic0.read": latency(**READ)}, {"cpu0.utilisation": 1.0, "nic0.in_flight_mean": 1.0})
     assert said.startswith("nothing but cpu0 is saturated: nic0 keeps 1 request in flight")

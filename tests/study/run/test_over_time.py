@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
+
 import pytest
 
+import cosim
 from cosim.events import BootDone, QueueDepth
 from cosim.sim.occupancy import Occupancy
 from cosim.sim.simulation import Sim
 from cosim.study.run.over_time import OverTime
 from cosim.study.run.queue_depths import QueueDepths
+from cosim.study.run.run import Point, UnderWay
 from cosim.study.run.window import Window
 from cosim.sw.runtime import Origin
+from tests.study.pool.systems import TINY
 
 
 def test_the_largest_depth_of_a_queue_is_that_of_the_window() -> None:
@@ -41,6 +47,21 @@ def test_more_at_once_than_all_bounds_allow_cannot_be(inside: int, refused: bool
             of(occupancy).check_littles_law()
     else:
         of(occupancy).check_littles_law()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_run_that_was_broken_off_in_the_middle_of_an_event_is_not_held_to_what_was_counted_half(
+    tmp_path: Path, broken: bool
+) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY, encoding="utf-8")
+    run = UnderWay(Point(cosim.load(path)))
+    run.advance()
+    run.system.masters["dev0"].occupancy.residence += 1
+    run.stop.broken = broken
+    with nullcontext() if broken else pytest.raises(ArithmeticError, match="time was lost or counted twice"):
+        run.judge()
+    run.close()
 
 
 @pytest.mark.parametrize("residence_ps", [9, 11])

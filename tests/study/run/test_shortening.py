@@ -47,6 +47,11 @@ def test_a_posted_write_crosses_its_link_once_and_what_is_left_is_the_iommus_way
         assert str(found.of(name, "link")) == "-s 'nic0.link=50 ns'"
 
 
+def test_what_takes_a_picosecond_is_not_made_shorter() -> None:
+    for lookup, knob in (("2 ps", "-s 'iommu0.timing.lookup=1 ps'"), ("1 ps", "None")):
+        assert str(shortening(iommu0={"timing": {"lookup": lookup}}).of("nic0.read", "iotlb")) == knob
+
+
 def test_the_way_to_tables_on_another_node_counts_there_and_back() -> None:
     far = {"node": 1}
     assert str(shortening(dram0={"remote": "60 ns"}, iommu0=far).walk("iommu0")) == "-s 'dram0.remote=30 ns'"
