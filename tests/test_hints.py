@@ -151,6 +151,7 @@ def test_a_value_set_through_a_glob_is_wrong_once():
     [
         (["quickstart"], "did you mean cosim run quickstart?"),
         (["mine.yaml"], "did you mean cosim run mine.yaml?"),
+        (["mine.yml"], "did you mean cosim run mine.yml?"),
         (["run", "quickstart.yaml"], "quickstart, without .yaml, comes with cosim"),
         (["run", "quikstart"], "did you mean quickstart?"),
         (["list", "driver"], "did you mean drivers?"),

@@ -25,6 +25,7 @@ from cosim.study.explore.search import draw
 from cosim.study.explore.subjects import tasks
 from cosim.study.report.exploration import as_text
 from cosim.study.run.signs import kind
+from cosim.study.run.stop import Stop
 from cosim.system.driver_options import DriverOptions
 from tests.study.explore.systems import ATTACH_BESIDE_UNMAP, written
 
@@ -242,6 +243,20 @@ def test_a_step_that_no_run_came_to_makes_no_mutant_and_is_named(path: Path, mon
     row = searched(path, drivers=["merged"], mutants=True, deviations=0)
     assert ([mutant.step for mutant in row.mutants], row.unreached) == ([reached], [unreached])
     assert f"no run came to the step of 1 more: {unreached}" in " ".join(as_text([row]).split())
+
+
+def test_a_search_that_is_interrupted_among_its_mutants_is_an_interrupted_one(path: Path) -> None:
+    stop, searched_of = Stop(), list[Row]()
+
+    def progress(row: Row, left: int) -> None:
+        if not any(row is other for other in searched_of):
+            searched_of.append(row)
+        stop.interrupted = len(searched_of) == 2
+
+    request = Request(drivers=("merged",), first_cell=True, jobs=1, mutants=True, deviations=0)
+    (row,) = explorations([path], request, progress=progress, stop=stop)
+    assert (row.stopped, len(row.mutants)) == ("interrupted", 2)
+    assert Exploration([row]).exit_code == 130
 
 
 def test_a_step_that_was_taken_out_and_that_no_run_came_to_is_told(path: Path) -> None:

@@ -96,6 +96,17 @@ def test_every_set_of_answers_to_different_questions_is_run_once_in_each_cell() 
     assert row.alike == 0, "all begin at the same times"
 
 
+def test_what_was_looked_for_is_told_once_and_beside_it_what_else_was_shown() -> None:
+    """Also where the search goes on behind the first run that shows it."""
+
+    def ended(point: Point) -> tuple[Record, tuple[str, ...]]:
+        return Record("failed", ("wanted", "other") if "b#0:1" in point.schedule else ("wanted",)), ()
+
+    row, _ = searched("a#0:1", "b#0:1", ended=ended, go_on=True)
+    assert row.found is not None
+    assert (row.found.sign, list(row.others)) == ("wanted", ["other"])
+
+
 def test_where_nothing_can_be_added_any_more_the_search_is_complete() -> None:
     row, made = searched("a#0:1", deviations=5)
     assert made == [*in_each(()), *in_each(("a#0:1",))]
@@ -159,6 +170,7 @@ def test_a_run_that_was_late_is_made_again_and_without_it_no_level_is_complete(t
 
     row, _ = made()
     assert (row.late, row.complete, row.stopped) == (2, 0, "late")
+    assert row.unknown
     late.clear()
     row, again = made()
     assert again == in_each(("b#0:1",))

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -59,6 +61,16 @@ def test_the_same_is_an_equal_digest_and_the_violation_and_neither_alone() -> No
     assert (other.equal, other.shows, other.exit_code) == (False, True, 1)
     unseen = Replayed(replace(found(), signature="stale-dma: other"), again.result)
     assert (unseen.equal, unseen.shows, unseen.exit_code) == (True, False, 1)
+
+
+def test_of_one_that_is_not_the_same_that_is_said_where_a_picture_was_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = SimpleNamespace(same=False, exit_code=1)
+    monkeypatch.setattr("cosim.study.finding.replay.replay", lambda *_, **__: other)
+    monkeypatch.setattr("cosim.study.report.replayed.print_replayed", lambda replayed: click.echo(replayed is other))
+    said = cosim("replay", str(written(tmp_path)), "-q", "--picture")
+    assert (said.exit_code, said.stdout) == (1, "True\n")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,6 +123,21 @@ def test_the_verb_writes_the_page_and_says_where(tmp_path: Path) -> None:
     assert found.exit_code == 0
     assert found.stdout.startswith(f"{path}: ok, digest ")
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_signal_while_the_page_is_written_leaves_it_whole_and_is_exit_code_130(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(result: Result, topology: Topology) -> str:
+        signal.raise_signal(signal.SIGINT)
+        return run_page(result, topology)
+
+    monkeypatch.setattr("cosim.study.html.run_page.run_page", interrupted)
+    path = tmp_path / "page.html"
+    found = CliRunner().invoke(main, ["report", str(ONE_WALKER), "-q", "-o", str(path), "--until", "2 us"])
+    assert found.exit_code == 130
+    assert found.stdout.startswith(f"{path}: ok, digest ")
+    assert path.read_text(encoding="utf-8").endswith("</html>\n")
 
 
 def test_a_place_where_nothing_can_be_written_is_said_before_the_run(tmp_path: Path) -> None:

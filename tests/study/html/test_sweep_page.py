@@ -199,6 +199,7 @@ def test_a_large_heat_map_keeps_its_numbers_in_titles() -> None:
         ("noise", (), "no results file of cosim"),
         ("empty", (), "no sweep has written into it"),
         ("swept", ("-s", f"{WALKERS}=1"), "is a results file: nothing is run"),
+        ("swept", ("--schedule", "cpu0.t0.st#0:1"), "is a results file: nothing is run"),
         (
             "swept",
             ("-m", "nic0.reed.mean_ps", "-m", METRIC),
