@@ -197,6 +197,13 @@ def test_what_an_axis_of_both_says_is_compared_as_an_axis_alone() -> None:
     assert found.inputs == [("axis dram0.latency", "1", "2")]
 
 
+def test_what_one_side_alone_has_varied_is_compared_as_it_is_without_that() -> None:
+    runs = {"40 ns": noisy(200_000, 2, 1)}
+    found = compare(study(runs, axis="dram0.latency"), study({"1": runs["40 ns"]}, latency="90 ns"))
+    assert ("dram0.latency", "80 ns", "90 ns") in found.inputs
+    assert ("axis dram0.latency", "40 ns", "-") in found.inputs
+
+
 def test_some_seeds_alone_are_compared_if_that_is_asked_for() -> None:
     early, late = noisy(200_000, 4, 1), noisy(250_000, 4, 2)
     one, other = study({"1": [*early, *late]}), study({"1": [*early, *early]})

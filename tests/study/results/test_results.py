@@ -104,6 +104,17 @@ def test_two_labels_of_a_configuration_are_compared_with_their_own() -> None:
     assert found.only_first == [{ENTRIES: "16"}, {ENTRIES: "0x8"}]
 
 
+def test_a_point_is_compared_by_what_the_last_sweep_says_of_it() -> None:
+    with Results(MEMORY, write=True) as first, Results(MEMORY, write=True) as second:
+        runs = [stored("a", seed, read=seed + 1) for seed in range(3)]
+        swept(first, {"a": 8}, runs)
+        swept(first, {"a": 16}, runs)
+        swept(second, {"a": 8}, runs)
+        found = compare(first, second)
+    assert not found.points
+    assert (found.only_first, found.only_second) == ([{ENTRIES: "16"}], [{ENTRIES: "8"}])
+
+
 def test_a_metric_that_neither_of_two_files_has_is_told(tmp_path: Path) -> None:
     paths = [str(tmp_path / name) for name in ("first.sqlite", "second.sqlite")]
     for path, number in zip(paths, ("walks", "reads"), strict=True):

@@ -24,6 +24,17 @@ def test_each_value_of_an_axis_has_an_equal_part_of_it(part: float, value: int) 
 
 
 @pytest.mark.parametrize("method", ["lhs", "sobol"])
+def test_there_are_as_many_points_as_were_asked_for(monkeypatch: pytest.MonkeyPatch, method: Method) -> None:
+    """Also of a sequence that comes in powers of two."""
+    rows = np.random.default_rng(2)
+    any_ = SimpleNamespace(random=lambda n: rows.random((n, 1)), random_base2=lambda m: rows.random((1 << m, 1)))
+    qmc = SimpleNamespace(LatinHypercube=lambda d, seed: any_, Sobol=lambda d, seed: any_)
+    monkeypatch.setattr(samples, "needed", lambda module, what: qmc)
+    axes = Axes([Axis.of("dram0.latency", "10 ns..50 ns")])
+    assert len(list(samples.drawn(axes, Sample(method, 5)))) == 5
+
+
+@pytest.mark.parametrize("method", ["lhs", "sobol"])
 def test_of_few_points_that_there_are_each_is_drawn_once_and_what_varies_together_does(
     monkeypatch: pytest.MonkeyPatch, method: Method
 ) -> None:

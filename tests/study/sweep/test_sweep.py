@@ -11,6 +11,7 @@ import cosim
 from cosim.config.problems import TopologyError
 from cosim.study.results.results import Results
 from cosim.study.sweep.request import Request
+from cosim.units.quantities import US
 from tests.study.pool.systems import TINY
 
 READ = "dev0.read.mean_ps"
@@ -151,6 +152,29 @@ def test_a_point_that_cannot_be_is_noted_and_stops_nobody(tiny: Path) -> None:
     assert "must end before `until`" in study.runs[2].reason
     assert [point.failed for point in study.points] == [0, 0, 1, 0]
     assert "invalid:" in str(study)
+
+
+def test_as_many_runs_are_told_to_come_as_there_are_to_make() -> None:
+    """Of a point that cannot be there is one, however many were asked for."""
+    sweep = cosim.sweep(SLOW, {"run.warmup": ["0 ns", "3 us"], "run.until": ["2 us", "4 us"]}, reps=2)._sweep
+    sweep.row = sweep.results.begin(sweep.row)
+    sweep.missing = 2 * len(sweep.points)
+    assert (len(list(sweep._first(2))), sweep.missing) == (7, 7)
+
+
+def test_as_many_replications_are_made_at_first_as_are_asked_for_and_enough_for_an_interval() -> None:
+    assert [Request(reps, ci).at_first for reps, ci in ((1, 0.0), (1, 0.02), (5, 0.02))] == [1, 3, 5]
+
+
+def test_overlays_of_a_study_lie_beside_it(tiny: Path) -> None:
+    folder = tiny.parent / "studies"
+    folder.mkdir()
+    (folder / "short.yaml").write_text("run: {until: 1 us}\n")
+    (folder / "study.yaml").write_text(
+        f"topology: {tiny}\naxes: {{dram0.latency: 40 ns}}\noverlays: [short.yaml]\n", encoding="utf-8"
+    )
+    (run,) = cosim.sweep(folder / "study.yaml", jobs=1).runs
+    assert run.numbers["simulated_ps"] - run.numbers.get("boot_ps", 0) < 10 * US
 
 
 def test_a_run_that_fails_is_told_with_its_reason(tiny: Path) -> None:
