@@ -58,8 +58,7 @@ def test_each_domain_is_told_of_once_it_is_there() -> None:
 
 
 def test_a_domain_that_goes_is_told_of_while_its_table_is_there() -> None:
-    bench = Bench()
-    left: list[tuple[str, bool]] = []
+    bench, left = Bench(), list[tuple[str, bool]]()
     bench.machine.sim.probe(DomainFreed).watch(lambda event: left.append((event.domain, "a" in bench.driver.tables)))
     bench.machine.run(bench.core.domain_free("a"))
     assert left == [("a", True)]

@@ -52,6 +52,7 @@ MAY_CHANGE = {
     "object_driver.patience.Wait": PRIVATE,
     "object_driver.pages.Descriptors": "is a note of whoever holds a page, as its struct page is",
     "object_driver.contexts.Contexts": "tells what memory holds, and no algorithm under study reads it",
+    "object_driver.numbers.Numbers": "tells what objects in memory hold, and no algorithm under study reads it",
     "object_driver.watch.QueueWatch": "tells what registers were told, and no algorithm under study reads it",
     "object_driver.unset.Unset": "says which bytes have no value, as no word of memory does",
     "object_driver.driver.ObjectDriver": NAMES,
