@@ -91,20 +91,20 @@ class CoverageMap:
     def running(self, fault: Fault) -> list[str]:
         """The tests that run what the fault replaces; the likeliest first.
 
-        If the import runs that, they are those that run any of its file, and all that stand where its own would, which
-        may use what the import has made and run none of its lines. What no test is seen to run may be run by a process
-        that one of them forks: then they are all tests.
+        Behind them come those that run any of its file: a process that one of these forks may run that, too. If the
+        import runs that, they are the same, and all that stand where its own would, which may use what the import has
+        made and run none of its lines. Of what no test is seen to run they are all tests.
         """
         lines = fault.statements(self._now[fault.path])
         old = None if lines is None else self._then_at(fault.path, lines)
-        found: set[str] = set()
+        found, others = set[str](), set[str]()
         for line, names in self._lines(fault.path).items():
-            if old is None or line in old:
-                found |= names
+            (found if old is None or line in old else others).update(names)
         if lines is None:
             beside = f"tests/{'/'.join(Path(fault.path).parts[1:-1])}/"
             found.update(name for name in self.seconds if name.startswith(beside))
-        return self._in_order(fault.path, (found or set(self.seconds)) | self.new)
+        found = (found or others or set(self.seconds)) | self.new
+        return self._in_order(fault.path, found) + self._in_order(fault.path, others - found)
 
     def _lines(self, path: str) -> dict[int, set[str]]:
         """The tests that ran each line of a file; the last file that was asked for is kept, since it takes a while."""
