@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import ContextSeen, RegisterWritten
+from cosim.events import ContextSeen
+from cosim.oracles.in_service import InService
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.translations import IDENTITY
 from cosim.spec.pagetable import FIRST_STAGE, PAGE_LG2
-from cosim.spec.register_map import DDTP
-from cosim.spec.registers import Capabilities, Ddtp, IommuMode
+from cosim.spec.registers import Capabilities
 from cosim.spec.translation import Dc, Fsc, IohgatpMode, IosatpMode
 
 
@@ -32,22 +32,14 @@ class AttachedContext(Oracle):
     """
 
     name = "attached-context"
-    watches: ClassVar = {ContextSeen: "seen", RegisterWritten: "register_written"}
+    watches: ClassVar = {ContextSeen: "seen"}
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
-        self._without: set[str] = set()
-        """The IOMMUs that look at no context."""
-
-    def register_written(self, event: RegisterWritten) -> None:
-        if event.offset == DDTP.offset:
-            if Ddtp.iommu_mode.get(event.value) in (IommuMode.OFF, IommuMode.BARE):
-                self._without.add(event.who)
-            else:
-                self._without.discard(event.who)
+        self._iommus = self.book(InService)
 
     def seen(self, event: ContextSeen) -> None:
-        if event.who in self._without:
+        if event.who in self._iommus.without_directory:
             return
         context = Dc.from_words(event.words)
         kind, text = _blocked(event, context) if not event.domain else _attached(event, context)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from cosim.events import ContextChanged, KernelEnded, RegisterWritten
+from cosim.events import ContextChanged, KernelEnded
 from cosim.oracles.flushes import NEVER, Flushes
+from cosim.oracles.in_service import InService
 from cosim.oracles.oracle import Oracle, exact
 from cosim.oracles.tags import BARE, Context, Tags, V
-from cosim.spec.register_map import DDTP
-from cosim.spec.registers import Ddtp, IommuMode
 
 
 class ContextUpdate(Oracle):
@@ -28,11 +27,7 @@ class ContextUpdate(Oracle):
     """
 
     name = "context-update"
-    watches: ClassVar = {
-        ContextChanged: "changed",
-        KernelEnded: "kernel_ended",
-        RegisterWritten: "register_written",
-    }
+    watches: ClassVar = {ContextChanged: "changed", KernelEnded: "kernel_ended"}
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
@@ -41,15 +36,7 @@ class ContextUpdate(Oracle):
         self._valid: dict[tuple[str, int], bool] = {}
         self._told: set[tuple[str, int]] = set()
         """The contexts whose present change has been reported: it is one, however many words it has."""
-        self._without: set[str] = set()
-        """The IOMMUs that look at no context."""
-
-    def register_written(self, event: RegisterWritten) -> None:
-        if event.offset == DDTP.offset:
-            if Ddtp.iommu_mode.get(event.value) in (IommuMode.OFF, IommuMode.BARE):
-                self._without.add(event.who)
-            else:
-                self._without.discard(event.who)
+        self._iommus = self.book(InService)
 
     def kernel_ended(self, event: KernelEnded) -> None:
         """The next one has a directory of its own, with no valid context."""
@@ -65,7 +52,9 @@ class ContextUpdate(Oracle):
                 return
         context = self._tags.contexts[place]
         old = context.old
-        if event.who in self._without or (was_valid and event.field in ("fsc", "ta") and _alone(context)):
+        if was_valid and event.field in ("fsc", "ta") and _alone(context):
+            return
+        if event.who in self._iommus.without_directory:
             return
         kind = "is changed while it is valid" if was_valid else "is changed while it may be cached"
         if not was_valid and not old:
