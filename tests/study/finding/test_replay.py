@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import click
 import pytest
@@ -132,3 +134,38 @@ def test_two_forms_on_one_output_are_refused(tmp_path: Path) -> None:
     said = cosim("replay", str(written(tmp_path)), "--picture", "--json")
     assert said.exit_code == 2
     assert "name one of them" in said.stderr
+
+
+@pytest.fixture
+def again(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a finding is replayed with; `before` is done meanwhile, and what comes out is the same."""
+    given: dict[str, Any] = {"before": lambda: None}
+
+    def replayed(*_: Any, **how: Any) -> SimpleNamespace:
+        given.update(how)
+        given["before"]()
+        return SimpleNamespace(same=True, exit_code=0, as_json=lambda: {"same": True})
+
+    monkeypatch.setattr("cosim.study.finding.replay.replay", replayed)
+    return given
+
+
+def test_it_is_replayed_on_the_executor_that_is_asked_for_and_traced(tmp_path: Path, again: dict[str, Any]) -> None:
+    words = ("--executor", "plain", "-t", str(tmp_path / "trace.jsonl"))
+    assert json.loads(cosim("replay", str(written(tmp_path)), "--json", *words).stdout) == {"same": True}
+    assert (again["executor"], bool(again["watchers"])) == ("plain", True)
+    cosim("replay", str(written(tmp_path)), "--json")
+    assert (again["executor"], bool(again["watchers"])) == (None, False)
+
+
+def test_a_signal_or_a_lost_trace_goes_before_that_it_is_the_same(
+    tmp_path: Path, again: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(written(tmp_path))
+    (tmp_path / "trace.jsonl").symlink_to("/dev/full")
+    lost = ("-t", str(tmp_path / "trace.jsonl"))
+    monkeypatch.setattr("cosim.cli.replaying.what_failed", lambda _: "trace.jsonl: cannot be written")
+    assert cosim("replay", path, "--json").exit_code == 2
+    monkeypatch.setattr("cosim.cli.replaying.nothing_yet", lambda _: None)
+    again["before"] = lambda: signal.raise_signal(signal.SIGTERM)
+    assert cosim("replay", path, "--json", *lost).exit_code == 130
