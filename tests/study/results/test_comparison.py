@@ -219,3 +219,10 @@ def test_seeds_are_written_as_the_values_of_an_axis_are() -> None:
     assert _Seeds().convert("0..2,7", None, None) == {0, 1, 2, 7}
     refused = CliRunner().invoke(main, ["compare", "one.sqlite", "other.sqlite", "--seeds", "0.5"])
     assert (refused.exit_code, "'0.5' are no seeds, such as 0,1,2 or 0..9" in refused.output) == (2, True)
+
+
+def test_another_model_is_a_difference_of_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = study({"1": noisy(200_000, 2, 1)})
+    monkeypatch.setattr("cosim.study.results.results.model_version", lambda: "another")
+    found = compare(one, study({"1": noisy(200_000, 2, 1)}))
+    assert found.inputs == [("model", model_version(), "another")]

@@ -138,3 +138,9 @@ def test_axes_are_called_by_as_much_of_their_path_as_tells_them_apart() -> None:
 def test_a_part_of_a_latency_is_in_the_unit_of_the_latency() -> None:
     assert heading(WALK) == "nic0.read.parts.walk ns"
     assert spelled(WALK, Mean(146_009.0, inf, 1)) == spelled(READ, Mean(146_009.0, inf, 1)) == "146.0"
+
+
+def test_why_a_point_failed_is_told_of_its_first_run_that_did() -> None:
+    runs = [stored("a", 0, read=1), stored("a", 1, "failed"), stored("a", 2, "lost")]
+    (point,) = estimates(runs, [READ])
+    assert (point.failed, point.reason) == (2, "failed: in words")

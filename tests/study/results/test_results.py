@@ -334,3 +334,11 @@ def test_a_file_in_a_folder_that_cannot_be_written_to_is_read_all_the_same(tmp_p
     finally:
         tmp_path.chmod(0o755)
     assert [each.name for each in tmp_path.iterdir()] == ["study.sqlite"]
+
+
+def test_of_very_many_runs_it_is_known_which_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cosim.study.results.results.AT_ONCE", 3)
+    with Results(MEMORY, write=True) as results:
+        swept(results, {"a": 16}, [stored("a", seed, read=1) for seed in range(7)])
+        asked = [f"a{seed}" for seed in range(9)]
+        assert results.known(asked) == {f"a{seed}": "ok" for seed in range(7)}
