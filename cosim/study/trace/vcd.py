@@ -46,6 +46,8 @@ class Waveforms:
         self._before: dict[str, Any] = {}
         """What variables are when the window opens, as far as that is known by now."""
         self._opened = selection.from_ps == 0
+        self._last = selection.from_ps
+        """The time of the last change."""
         self._numbers: defaultdict[str, int] = defaultdict(int)
         self._calls: defaultdict[str, list[str]] = defaultdict(list)
         self._declare(topology)
@@ -76,7 +78,7 @@ class Waveforms:
         now, last = self._sim.now, self._selection.to_ps
         if now >= self._selection.from_ps:
             self._open()
-        self._writer.close(max(self._selection.from_ps, now if last is None else min(now, last)))
+        self._writer.close(max(self._last, now if last is None else min(now, last)))
 
     # --- What there is -----------------------------------------------------------------------------------------------
 
@@ -113,7 +115,11 @@ class Waveforms:
     # --- What happens ------------------------------------------------------------------------------------------------
 
     def _put(self, time: int, path: str, value: Any) -> None:
-        """Give a variable a value, now; one that was not declared has none."""
+        """Give a variable a value; one that was not declared has none.
+
+        A call begins when its thread is ready, and is told when the CPU has it go on. What came in between stands in the
+        file by then, where time cannot go back: so the call begins with what was last told.
+        """
         variable = self._variables.get(path)
         if variable is None:
             return
@@ -122,7 +128,8 @@ class Waveforms:
                 self._before[path] = value
         elif self._selection.inside(time):
             self._open()
-            self._writer.change(variable, time, value)
+            self._last = max(self._last, time)
+            self._writer.change(variable, self._last, value)
 
     def _open(self) -> None:
         """The window opens: everything has the value that it was given before."""

@@ -97,3 +97,22 @@ def test_parts_that_are_not_chosen_have_no_variables(tmp_path: Path) -> None:
     assert {name.split(".")[0] for name in waves} == {"cpu1", "iommu0"}
     assert {name for name in waves if name.startswith("iommu0")} == {"iommu0.cq.depth", "iommu0.cq.state"}
     assert len(waves["iommu0.cq.depth"]) > 5
+
+
+def test_a_call_whose_thread_waited_for_its_cpu_begins_behind_what_was_told_by_then(tmp_path: Path) -> None:
+    """It began when its thread was ready, but an interrupt had the CPU."""
+    path, name = tmp_path / "t.vcd", "cpu0.map-unmap"
+    sim = Sim()
+    with open_traces([str(path)], cosim.load(ONE_WALKER), Selection()) as watchers:
+        for watch in watchers:
+            watch(sim)
+        for event in (
+            events.CallBegun(2_000, name, "map", {}),
+            events.Switched(9_000, "cpu0", name),
+            events.CallBegun(4_000, name, "unmap", {}),
+            events.CallDone(12_000, name, "unmap", 4_000, {}, ""),
+        ):
+            sim.probe(type(event))(event)
+    waves = {wave.full_name: list(wave.signal) for wave in pywellen.Waveform(str(path)).all_vars()}
+    assert waves["cpu0.running"] == [(0, ""), (9_000, name)]
+    assert waves[f"{name}.call"] == [(0, ""), (2_000, "map"), (9_000, "unmap"), (12_000, "map")]
