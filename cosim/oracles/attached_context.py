@@ -16,12 +16,11 @@ from cosim.spec.translation import Dc, Fsc, IohgatpMode, IosatpMode
 class AttachedContext(Oracle):
     """Holds each context of a device against its domain when an attach, or a release, has returned.
 
-    When a probe has returned, each device that a kernel before had found is blocked.
-    It does so whether or not the device makes a request. In a paging domain the context is valid, has no reserved bit
-    set, and its `fsc` leads to the domain's page table, in the mode of that. In the identity domain it is valid, has no
-    reserved bit set, and is Bare. That of a device that is blocked, or has been released, lets nothing pass: it is not
-    valid, or it leads to no leaf. That of an attached device asks for nothing that its IOMMU does not have: for no mode
-    of the first stage, and not for SADE.
+    The device need make no request for that. In a paging domain the context is valid, has no reserved bit set, and its
+    `fsc` leads to the domain's page table, in the mode of that. In the identity domain it is valid, has no reserved bit
+    set, and is Bare. That of a device that is blocked, or has been released, lets nothing pass: it is not valid, or it
+    leads to no leaf. That of an attached device asks for nothing that its IOMMU does not have: for no mode of the first
+    stage, and not for SADE. When a probe has returned, each device that a kernel before had found is blocked.
 
     What CPUs have stored by then counts as if it had taken hold: `FlushPromises` tells of an old context that is left.
     Where `ddtp` is Off or Bare no context counts. Of one with a process directory or a second stage it is not judged

@@ -18,10 +18,7 @@ from cosim.events import (
     UnmapFailed,
     Unmapped,
 )
-from cosim.oracles.oracle import Oracle, exact, span
-
-CALLS = ("map", "unmap")
-"""The calls that unmap: a map that fails does, too."""
+from cosim.oracles.oracle import UNMAPPING, Oracle, exact, span
 
 
 class FlushQueue(Oracle):
@@ -79,7 +76,7 @@ class FlushQueue(Oracle):
             known.clear()
 
     def call_begun(self, event: CallBegun) -> None:
-        if event.call in CALLS:
+        if event.call in UNMAPPING:
             self._begun.pop(event.who, None)
 
     def unmap_begun(self, event: UnmapBegun) -> None:
@@ -90,7 +87,7 @@ class FlushQueue(Oracle):
         self._begun.get(event.who, {}).pop((event.domain, event.iova), None)
 
     def call_done(self, event: CallDone) -> None:
-        if event.call not in CALLS:
+        if event.call not in UNMAPPING:
             return
         begun = self._begun.pop(event.who, {})
         for left in begun.values() if not event.failed or event.call == "map" else ():

@@ -15,11 +15,8 @@ from cosim.events import (
     UnmapFailed,
     Unmapped,
 )
-from cosim.oracles.oracle import Oracle, exact
+from cosim.oracles.oracle import UNMAPPING, Oracle, exact
 from cosim.oracles.ranges import overlapped
-
-CALLS = ("map", "unmap")
-"""The calls in which ranges go out of use."""
 
 
 class _Range(NamedTuple):
@@ -127,11 +124,11 @@ class IovaRanges(Oracle):
         ]
 
     def call_begun(self, event: CallBegun) -> None:
-        if event.call in CALLS:
+        if event.call in UNMAPPING:
             self._begin(event.who)
 
     def call_done(self, event: CallDone) -> None:
-        if event.call in CALLS:
+        if event.call in UNMAPPING:
             self._end(event.who, event.call, event.time)
 
     def flush_timer(self, event: FlushTimer) -> None:

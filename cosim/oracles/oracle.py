@@ -9,6 +9,9 @@ from typing import Any, ClassVar, TypeVar
 from cosim.oracles.bounds import Bounds
 from cosim.spec.faults import Cause
 
+UNMAPPING = ("map", "unmap")
+"""The calls that unmap: a map that fails does, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:

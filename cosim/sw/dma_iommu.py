@@ -5,9 +5,11 @@ Strict: on return of an unmap no device reaches the pages any more, and they may
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from cosim.events import EntriesCleared, IovaFreed, MapBegun, Mapped, UnmapBegun, UnmapFailed, Unmapped
+from cosim.sim.probe import Probe
 from cosim.spec.pagetable import PAGE
 from cosim.sw.dma_api import BOTH, DmaApi, Piece, Segment
 from cosim.sw.flush_queue import FlushQueue
@@ -17,6 +19,8 @@ from cosim.sw.iommu_ops import Domain, Gather, Prot
 from cosim.sw.iova import IovaAllocator, IovaOptions
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.tables_seen import TablesSeen
+
+E = TypeVar("E", UnmapFailed, Unmapped, IovaFreed)
 
 
 class DmaDomain(DmaApi):
@@ -130,9 +134,7 @@ class DmaDomain(DmaApi):
         await self._free(start, size)
 
     async def _free(self, start: int, size: int) -> None:
-        if self._freed:
-            who = (await self._kernel.context()).thread
-            self._freed(IovaFreed(self._kernel.sim.now, who, self.domain.name, start, size))
+        await self._tell(self._freed, IovaFreed, start, size)
         await self._iovas.free(start, size)
 
     async def _clear_entries(self, start: int, size: int, gather: Gather) -> None:
@@ -153,15 +155,18 @@ class DmaDomain(DmaApi):
             )
 
     async def _tell_failed(self, start: int, size: int) -> None:
-        if self._failed:
-            who = (await self._kernel.context()).thread
-            self._failed(UnmapFailed(self._kernel.sim.now, who, self.domain.name, start, size))
+        await self._tell(self._failed, UnmapFailed, start, size)
 
     async def _tell_unmapped(self, start: int, size: int) -> None:
         if self._unmapped:
+            await self._tell(self._unmapped, Unmapped, start, size)
+            self._tables.of_range((await self._kernel.context()).thread, self.domain, start, size)
+
+    async def _tell(self, probe: Probe[E], kind: Callable[[int, str, str, int, int], E], start: int, size: int) -> None:
+        """Tell what has become of a range, and by whom."""
+        if probe:
             who = (await self._kernel.context()).thread
-            self._unmapped(Unmapped(self._kernel.sim.now, who, self.domain.name, start, size))
-            self._tables.of_range(who, self.domain, start, size)
+            probe(kind(self._kernel.sim.now, who, self.domain.name, start, size))
 
 
 def _whole(piece: Piece) -> int:

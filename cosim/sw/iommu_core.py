@@ -303,7 +303,8 @@ class IommuCore:
         self._by_handle[handle] = domain
 
     def _handle(self, domain: Domain) -> int:
-        return self._handle_of[domain.name]
+        """What a group's word holds for a domain: that of none, if it was freed while a device was on its way there."""
+        return self._handle_of.get(domain.name, NO_DOMAIN)
 
     def _domain(self, handle: int) -> Domain | None:
         return self._by_handle.get(handle)

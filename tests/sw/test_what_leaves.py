@@ -98,3 +98,17 @@ def test_of_two_threads_that_take_an_iommu_out_one_does(late: int) -> None:
     assert failed == ["ENODEV"]
     assert not bench.machine.log
     assert not bench.machine.touched
+
+
+def test_a_domain_that_is_freed_while_a_device_is_on_its_way_there_is_none_that_a_group_is_in() -> None:
+    bench = Bench()
+
+    async def frees() -> None:
+        await Sleep(500_000)
+        await bench.core.domain_free("a")
+
+    bench.machine.start(bench.core.attach("nic0", bench.core.domains["a"]), cpu="cpu0")
+    bench.machine.start(frees(), cpu="cpu1")
+    bench.machine.go()
+    assert bench.domain("nic0") == "none"
+    assert not bench.machine.log

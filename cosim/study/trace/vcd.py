@@ -117,8 +117,8 @@ class Waveforms:
     def _put(self, time: int, path: str, value: Any) -> None:
         """Give a variable a value; one that was not declared has none.
 
-        A call begins when its thread is ready, and is told when the CPU has it go on. What came in between stands in the
-        file by then, where time cannot go back: so the call begins with what was last told.
+        A call begins when its thread is ready, and is told when the CPU has it go on. What came in between stands in
+        the file by then, where time cannot go back: so the call begins with what was last told.
         """
         variable = self._variables.get(path)
         if variable is None:
