@@ -1,8 +1,9 @@
 """The runs whose outcome is written down, and what is written of each: `make reference`.
 
 Every topology that comes with cosim runs as it is and under each driver, every schedule of an experiment is replayed,
-actions are held here and there, small systems are drawn at random, and the small driver in C drives some. A change that
-is meant to change nothing changes no line; what another one changes is seen in the lines that it changes.
+actions are held here and there, small systems are drawn at random, and so are changes of shipped ones (`varied`), and
+the small driver in C drives some. A change that is meant to change nothing changes no line; what another one changes is
+seen in the lines that it changes.
 """
 
 from __future__ import annotations
@@ -13,18 +14,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from hashlib import sha256
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cosim
+from cosim.config.problems import TopologyError
+from cosim.events import BootDone
 from cosim.sim.actions import Taken
 from cosim.study.pool.record import row_of
+from cosim.study.report.report import print_report
+from cosim.study.run.keep import Keep
 from cosim.study.run.result import Result
-from cosim.study.run.run import Point, run
+from cosim.study.run.run import Point, UnderWay, run
+from cosim.study.trace.trace import traced
 from cosim.system.driver_options import DriverOptions
 from cosim.system.load import shipped
 from cosim.system.topology import Topology
+from tests.reference.varied import Varied
+from tests.reference.varied import written as written_varied
+from tests.stress.equal import state
 from tests.stress.ties import LARGE, tied
+from tests.stress.twins import Drawn
 
 WRITTEN = Path(__file__).with_name("runs.json")
 DRIVERS = ("v2", "merged", "current", "latest", "ideal")
@@ -69,8 +81,15 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 RARE = ("inactive",)
 """Parts that are written where there is something in them: few runs have any."""
 
+ODDS = 20
+"""Of some varied topologies one choice in so many is drawn."""
+TRACES = ("jsonl", "trace", "vcd")
+STEPS = 40
+"""So many steps has the series of a varied topology that has one."""
+
 Outcome = Mapping[str, int | str]
-"""Events, the end in picoseconds, the digest, and a hash of each of `PARTS`; of explored runs also of their actions."""
+"""Events, the end in picoseconds, the digest, and a hash of each of `PARTS`; of explored runs also of their actions, of
+varied ones of the state in which they end and of what else is told, or of their error alone."""
 
 
 Run = Callable[[], Outcome]
@@ -78,13 +97,13 @@ Run = Callable[[], Outcome]
 
 @cache
 def runs(first: str) -> dict[str, Run]:
-    """Those that begin with a topology's name, or with "drawn" or "in C", by name."""
-    return dict(_drawn() if first == "drawn" else _in_c() if first == "in C" else _of_topology(first))
+    """Those that begin with a topology's name, or with one of `OTHERS`, by name."""
+    return dict(OTHERS[first]() if first in OTHERS else _of_topology(first))
 
 
 def firsts() -> list[str]:
     """What `runs` takes."""
-    return [*(name for name in shipped() if name not in LARGE_ONES), "drawn", "in C"]
+    return [*(name for name in shipped() if name not in LARGE_ONES), *OTHERS]
 
 
 def _of_topology(name: str) -> Iterator[tuple[str, Run]]:
@@ -110,6 +129,47 @@ def _drawn() -> Iterator[tuple[str, Run]]:
 def _in_c() -> Iterator[tuple[str, Run]]:
     for name, until in DRIVEN_IN_C.items():
         yield f"in C, {Path(name).stem}", partial(_told, name, driver=IN_C, until=until)
+
+
+def _varied() -> Iterator[tuple[str, Run]]:
+    for number, one in enumerate(written_varied()):
+        yield f"varied, {number}, {one.base}", partial(told_of, one)
+
+
+def told_of(one: Varied) -> Outcome:
+    """What a varied topology comes to, what is printed of it, and the state that it leaves."""
+    try:
+        topology = one.made(IN_C)
+    except TopologyError as error:
+        return {"error": _hash(str(error))}
+    told = StringIO()
+    keep = Keep(
+        samples=one.how == "kept", step_ps=topology.run.latest_ps // STEPS * (one.how == "kept"), slowest=SLOWEST
+    )
+    with TemporaryDirectory() as folder:
+        files = [f"{folder}/trace.{suffix}" for suffix in TRACES if one.how == "traced"]
+        with traced(topology, traces=files) as watchers:
+            begun = UnderWay(Point(topology, one.base), watchers=watchers, keep=keep)
+            if one.how == "drawn":
+                begun.system.sim.probe(BootDone).watch(lambda event: begun.follow(begun.point, Drawn(ODDS, ODDS)))
+            try:
+                begun.advance()
+                result, left = begun.result(), state(begun.system)
+            finally:
+                begun.close()
+        found = {**outcome(result), "state": _hash(repr(left))}
+        found |= {Path(file).suffix[1:]: _hash(_but_its_date(Path(file))) for file in files}
+    print_report(result, told)
+    kept = result.as_json()
+    return {**found, "text": _hash(told.getvalue()), "kept": _hash([kept["samples"], kept["series"]])}
+
+
+def _but_its_date(trace: Path) -> list[str]:
+    return [line for line in trace.read_text(encoding="utf-8").splitlines() if not line.startswith("$date")]
+
+
+OTHERS: Mapping[str, Callable[[], Iterator[tuple[str, Run]]]] = {"drawn": _drawn, "in C": _in_c, "varied": _varied}
+"""Runs that are of no topology as it comes, by what their names begin with."""
 
 
 def _told(topology: str | Topology, **options: Any) -> Outcome:

@@ -43,7 +43,7 @@ def told(number: int, executor: Executor) -> Told:
         begun.advance()
         result = begun.result()
         found = {name: value for name, value in result.as_json().items() if name not in ("host", "command")}
-        return {name: _hash(value) for name, value in {**found, **_state(begun.system)}.items()}
+        return {name: _hash(value) for name, value in {**found, **state(begun.system)}.items()}
     finally:
         begun.close()
 
@@ -52,7 +52,7 @@ def _hash(value: object) -> str:
     return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
 
 
-def _state(system: System) -> dict[str, Any]:
+def state(system: System) -> dict[str, Any]:
     """Memory with what its words were before, registers, and caches from their oldest entry to their newest."""
     found: dict[str, Any] = {path: memory.snapshot() for path, memory in system.memories.items()}
     for path, iommu in system.iommus.items():
