@@ -201,6 +201,18 @@ def test_a_record_of_the_wrong_length_is_refused():
     assert str(wrong.value) == "Lamp has 2 doublewords, not 3"
 
 
+def test_what_no_field_of_a_word_within_a_record_covers_is_reserved_in_the_record():
+    class Lantern(Record, dwords=2):
+        light = word(0, Light)
+        age = bits(99, 64)
+
+    good = Lantern.of(light=Light.of(on=1, colour=Colour.RED, level=0xFF), age=5)
+    assert good.reserved() == 0
+    for bit_of_none in (1, 4, 7, 16, 63, 100, 127):
+        words = [good[n] | 1 << bit_of_none >> 64 * n & ONES for n in range(2)]
+        assert Lantern.from_words(words).reserved() == 1 << bit_of_none
+
+
 def test_overlapping_fields_are_refused():
     with pytest.raises(TypeError) as wrong:
         type(Word)("Bad", (Word,), {"low": bits(7, 0), "high": bits(15, 6)}, width=16)

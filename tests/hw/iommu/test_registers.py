@@ -13,6 +13,7 @@ from cosim.hw.iommu.registers import RegisterFile
 from cosim.hw.iommu.warl import Reset
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import AccessKind, Response
+from cosim.spec.bits import FieldAccess
 from cosim.spec.register_map import (
     CAPABILITIES,
     CQB,
@@ -205,6 +206,15 @@ class TestWhatIsLegal:
         for ppn, mode in enumerate(held, 0x80000):
             registers.write(DDTP.offset, 8, Ddtp.of(iommu_mode=mode, ppn=ppn))
             assert (registers.ddtp.iommu_mode, registers.ddtp.ppn) == (held[mode], ppn)
+
+    @pytest.mark.parametrize("register", [CQCSR, FQCSR, PQCSR], ids=lambda register: register.name)
+    def test_an_error_of_a_queue_that_is_on_stays_until_a_1_is_written_there(self, register: Any) -> None:
+        """Whatever else is written; to turn the queue on clears it as well."""
+        registers, errors = register_file(), register.layout.ACCESS[FieldAccess.RW1C]
+        for held, written, left in ((1, 1, errors), (1, 3, errors), (1, 3 | errors, 0), (0, 2, errors), (0, 3, 0)):
+            registers.put(register, held | errors)
+            registers.write(register.offset, 4, written)
+            assert registers.value(register) & errors == left
 
     @pytest.mark.parametrize(("igs", "writable"), [(Igs.MSI, False), (Igs.WSI, False), (Igs.BOTH, True)])
     def test_wires_or_messages_can_be_chosen_only_where_both_exist(self, igs: Igs, writable: bool) -> None:
