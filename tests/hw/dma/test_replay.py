@@ -66,6 +66,15 @@ def test_the_bytes_of_a_recording_count_from_the_page_of_its_lowest_request(tmp_
     assert survey(str(path), "nic0") == Survey(0, 0x1000, 0x1080, 2)
 
 
+@pytest.mark.parametrize("requests", ["0x1000,64 0x1020,64", "0x1020,64 0x1000,64", "0x1000,96 0x1020,8"])
+def test_the_window_of_a_device_ends_where_the_farthest_of_its_requests_does(tmp_path: Path, requests: str) -> None:
+    """Wherever that begins, and whichever comes first."""
+    path = tmp_path / "requests.csv"
+    lines = (f"{number},nic0,{request},read\n" for number, request in enumerate(requests.split()))
+    path.write_text(HEAD + "".join(lines), encoding="utf-8")
+    assert survey(str(path), "nic0").span == 96
+
+
 def test_a_file_that_changes_within_a_second_and_keeps_its_size_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "quick.csv"
     for number, time_ns in enumerate((3, 7)):
