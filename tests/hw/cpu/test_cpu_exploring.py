@@ -158,6 +158,8 @@ def test_a_past_state_that_a_fence_or_dependency_rules_out_is_not_offered() -> N
     assert results(Load(Y), Load(X)) == [1, 0]
     assert results(Load(Y), Fence("r", "r"), Load(X)) == [1, 1]
     assert results(Load(Y, acquire=True), Load(X)) == [1, 1]
+    assert results(Atomic(Amo.CAS, Y, 9, expect=5), Load(X)) == [1, 0]
+    assert results(Atomic(Amo.CAS, Y, 9, expect=5, acquire=True), Load(X)) == [1, 1], "also if it stores nothing"
 
 
 def test_states_older_than_the_limit_are_not_offered() -> None:
