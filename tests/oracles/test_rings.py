@@ -128,6 +128,13 @@ def test_commands_for_a_queue_that_was_turned_off_and_stays_off_are_told(
     assert [each.signature for each in judged(CommandRing, RING, *events, RunEnded(200))] == found
 
 
+def test_of_the_commands_for_a_queue_that_is_off_the_first_is_told() -> None:
+    published = [replace(rung(slot), time=90 + 10 * slot, by=f"cpu{slot}.t") for slot in (1, 2, 3)]
+    (found,) = judged(CommandRing, RING, ON, LED, OFF, *published, RunEnded(200))
+    assert found.message.startswith("iommu0.cqt goes to 1 at 100 ps, by cpu1.t, and no such command is executed")
+    assert found.time_ps == 100
+
+
 EARLY = "a command was fetched before it was in its slot"
 OVERWRITTEN = "a command was overwritten in its slot before it was fetched"
 NEVER = "a command never came into its slot"
@@ -325,7 +332,9 @@ def passed(time: int, head: int) -> RegisterWritten:
         ((fault(100), CAME, CLEARED, LEFT, switched(False)), 0),
         ((fault(100), CAME, CLEARED, LEFT, fault(145), replace(CLEARED, time=150)), 1),
         ((fault(100), CAME, CLEARED, LEFT, replace(CAME, time=150)), 0),
+        ((fault(100), CAME, CLEARED, replace(CAME, time=130), LEFT), 0),
         ((fault(100), CAME, CLEARED, LEFT, replace(CAME, time=150, source="cip")), 1),
+        ((fault(100), CAME, CLEARED, LEFT, replace(LEFT, time=198)), 1),
         ((fault(100), CAME, CLEARED, FellAsleep(140, "cpu0.t", "")), 0),
         ((fault(100), CAME, replace(CLEARED, value=Interrupt.CQ.pending), LEFT), 0),
         ((fault(100), CLEARED, LEFT), 0),
@@ -338,3 +347,4 @@ def test_a_record_that_was_there_when_its_interrupt_was_cleared_is_read(events: 
     violations = judged(FaultRing, FAULTS, switched(True), *events, RunEnded(200), bounds=Bounds(store_ps=5))
     assert [each.signature for each in violations] == ["fault-ring: records are never read"] * bool(unread)
     assert all(f" has {unread} of its records unread" in each.message for each in violations)
+    assert all(each.message.endswith("whoever has cleared their interrupt left at 140 ps") for each in violations)
