@@ -93,3 +93,9 @@ def test_walkers_wait_for_memory_with_what_they_read_of_tables_and_of_the_direct
     memory = {"dram0__reads": 20, "dram0__port__waited_ps": 20 * US, "iommu0__walkers__busy_ps": 50 * US}
     found = blocked(SYSTEM, "iommu0.walkers", {}, iommu0__walk_reads=10, iommu0__ddt_reads=contexts, **memory)
     assert found == pytest.approx(waits)
+
+
+@pytest.mark.parametrize(("reads", "writes"), [(40, 0), (10, 30), (0, 40)])
+def test_reads_and_writes_alike_wait_for_the_port_of_the_memory_with_the_tables(reads: int, writes: int) -> None:
+    waited = {"dram0.reads": reads, "dram0.writes": writes, "dram0.port.waited_ps": 80 * US}
+    assert Holders(SYSTEM, {}, NOTHING | waited, Placement(SYSTEM)).table_wait("iommu0") == 2 * US
