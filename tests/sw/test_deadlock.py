@@ -69,6 +69,47 @@ def test_a_lock_whose_holder_has_ended_is_waited_for_in_vain_by_all(dies: bool) 
     ]
 
 
+def test_each_of_the_locks_that_a_thread_has_ended_with_is_waited_for_in_vain() -> None:
+    machine = Machine(cpus=3)
+    shared = pair(machine)
+
+    async def forgets() -> None:
+        for lock in (shared.first, shared.second):
+            await machine.kernel.mutex(lock).__aenter__()
+
+    async def wants(lock: Mutex) -> None:
+        await Work(1_000_000)
+        async with machine.kernel.mutex(lock):
+            pass
+
+    machine.start(forgets(), cpu="cpu0")
+    machine.start(wants(shared.first), cpu="cpu1")
+    machine.start(wants(shared.second), cpu="cpu2")
+    assert sorted(told(machine)) == [
+        f"deadlock: {waiting} waits for {lock}, which cpu0.t took and never gave back"
+        for waiting, lock in (("cpu1.t", "Pair.first"), ("cpu2.t", "Pair.second"))
+    ]
+
+
+def test_who_waits_for_a_thread_that_waits_in_vain_does_so_too() -> None:
+    machine = Machine(cpus=3)
+    shared = pair(machine)
+
+    async def takes(*locks: Mutex, after: int = 0) -> None:
+        """And keeps them."""
+        for lock in locks:
+            await Work(after)
+            await machine.kernel.mutex(lock).__aenter__()
+
+    machine.start(takes(shared.second), cpu="cpu0")
+    machine.start(takes(shared.first, shared.second, after=1_000_000), cpu="cpu1")
+    machine.start(takes(shared.first, after=2_000_000), cpu="cpu2")
+    assert sorted(told(machine)) == [
+        "deadlock: cpu1.t waits for Pair.second, which cpu0.t took and never gave back",
+        "deadlock: cpu2.t waits for Pair.first, which cpu1.t holds",
+    ]
+
+
 def test_who_takes_a_spinlock_again_waits_for_itself() -> None:
     machine = Machine(cpus=1)
     shared = pair(machine)

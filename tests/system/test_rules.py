@@ -63,6 +63,15 @@ def high(*, reserved: bool) -> dict[str, dict[str, Any]]:
     return {"sram0": part("memory", base=HIGH, size="64 KiB", reserved=reserved)}
 
 
+def apart(*, reserved: bool) -> dict[str, dict[str, Any]]:
+    """A device whose window is to be on node 0, where there is memory beside that of node 1."""
+    return {
+        "dram0": PARTS["dram0"] | {"node": 1},
+        "dram1": part("memory", base=1 << 33, size="64 MiB", reserved=reserved),
+        "nic0": PARTS["nic0"] | {"traffic": {"node": 0}},
+    }
+
+
 def narrow(through: str) -> dict[str, dict[str, Any]]:
     """A second IOMMU, which cannot name all memory, and a device behind it or not."""
     return {
@@ -110,6 +119,11 @@ RULES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"run": {"until": "100 us", "warmup": "99 us"}},
         {"run": {"until": "100 us", "warmup": "100 us"}},
         "run: `warmup` must end before `until`",
+    ),
+    "a window is on a node whose memory is given out": (
+        {"parts": apart(reserved=False)},
+        {"parts": apart(reserved=True)},
+        "parts.nic0.traffic.node: no memory is on node 0; there is node 1",
     ),
     "who is attached is behind an IOMMU": (
         {"parts": direct(PAGE), "threads": [{"on": "cpu0", "does": "attach", "devices": "nic0", "domain": "nic0"}]},

@@ -16,7 +16,7 @@ TINY = Path(__file__).parents[1] / "tiny.yaml"
 NO_INDEX = 0xFFFF_FFFF
 
 
-@pytest.mark.parametrize(("origin", "at"), [("boot", 3 * US), ("reset", 200 * US)])
+@pytest.mark.parametrize(("origin", "at"), [("boot", 3 * US), ("reset", 200 * US), ("reset", 3 * US)])
 def test_a_register_stalls_at_its_time_from_the_origin_for_as_long_as_is_asked_for(origin: str, at: int) -> None:
     stall = {"part": "iommu0.fqt", "at": f"{at} ps", "for": "5 us"}
     changes = {"stalls": [stall], "run": {"origin": origin, "until": "230 us"}, "threads": []}

@@ -209,6 +209,12 @@ def test_a_busy_cpu_beside_masters_alone_is_set_apart():
     assert said.startswith("nothing but cpu0 is saturated: nic0 keeps 1 request in flight")
 
 
+@pytest.mark.parametrize("backlog", [4, 6])
+def test_a_device_behind_is_told_only_if_it_is_further_behind_than_those_whose_requests_ended(backlog):
+    said = limit({"nic0.read": latency(**READ)}, {"gpu0.backlog_mean": 5, "nic0.backlog_mean": backlog})
+    assert said.startswith("no request of gpu0 made in the window ended in it: ") == (backlog < 5)
+
+
 def test_nothing_was_measured():
     assert limit({}, {}) == "nothing was measured: no request and no call ended in the window"
     stalled = limit({}, {"iommu0.commands.utilisation": 1.0})

@@ -143,6 +143,19 @@ def test_a_part_of_a_large_page_is_not_unmapped(variant: str) -> None:
     assert machine.read(1, IOVA) == DATA
 
 
+@pytest.mark.parametrize(
+    ("variant", "size", "done"), [("merged", HUGE, HUGE), ("current", HUGE, 0), ("current", 16 * PAGE, 0)]
+)
+def test_the_first_part_of_a_large_page_takes_all_of_it_along_until_7_1(variant: str, size: int, done: int) -> None:
+    """Who unmaps it is told how much that was, and what to flush."""
+    machine, domain = mapped(variant, size)
+    gather = Gather()
+    assert machine.run(machine.driver.unmap_pages(domain, IOVA, PAGE, 1, gather)) == done
+    assert (gather.empty, gather.end) == ((False, IOVA + size - 1) if done else (True, 0))
+    there = range(0, size, size // 2)
+    assert [machine.read(1, IOVA + at) for at in there] == [None if done else DATA + at for at in there]
+
+
 def test_of_two_unmaps_of_one_page_one_has_cleared_it() -> None:
     machine, domain = mapped("merged", PAGE, cpus=2)
     found: list[int] = []

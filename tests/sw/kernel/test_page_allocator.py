@@ -70,10 +70,12 @@ def test_the_page_that_was_freed_last_is_given_out_next() -> None:
     assert [buddies.take(0), buddies.take(0)] == [0, PAGE]
 
 
-def test_pages_that_lie_on_the_stack_merge_when_a_block_is_wanted() -> None:
+@pytest.mark.parametrize("pages", [2, 4])
+def test_pages_that_lie_on_the_stack_merge_when_a_block_is_wanted(pages: int) -> None:
+    """Also if that makes one block alone, which is larger."""
     buddies = Buddies(0, hot_pages=4)
-    buddies.add([Region(0, 2 * PAGE)])
-    for page in (buddies.take(0), buddies.take(0)):
+    buddies.add([Region(0, pages * PAGE)])
+    for page in [buddies.take(0) for _ in range(pages)]:
         assert page is not None
         buddies.give(page, 0)
     assert buddies.take(1) == 0

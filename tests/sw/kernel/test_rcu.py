@@ -261,11 +261,15 @@ def test_a_request_that_was_interrupted_takes_back_no_later_one(at: int) -> None
     assert machine.kernel.counters()["grace_periods"] == 2
 
 
-def test_a_reader_that_dies_in_its_section_holds_up_nobody() -> None:
+@pytest.mark.parametrize("outer", [0, 1])
+def test_a_reader_that_dies_in_its_section_holds_up_nobody(outer: int) -> None:
+    """Nor does one that dies in a section inside of another one."""
     machine = machine_of()
     writers: list[int] = []
 
     async def dies() -> None:
+        for _ in range(outer):
+            await machine.kernel.rcu.read().__aenter__()
         async with machine.kernel.rcu.read():
             await Work(10 * MS)
             raise Oops("null pointer")

@@ -11,6 +11,7 @@ from cosim.sw.iommu_map import iommu_map, iommu_unmap
 from cosim.sw.iommu_ops import Prot
 from cosim.sw.kernel.errors import KernelError
 from cosim.sw.object_driver.call import Call
+from cosim.units.quantities import US
 from tests.sw.driver.machine import OBJECTS, STANDS_FOR, Machine
 from tests.sw.object_driver.test_driver import DATA, DRIVER, IOVA, PAGE, objects_of
 
@@ -63,6 +64,29 @@ def test_the_table_that_a_refused_device_has_left_in_its_context_is_not_the_doma
         return [*seen, driver.table(domain, lambda _: 0) is None]
 
     assert machine.run(body()) == [False, True]
+
+
+def test_a_device_whose_move_was_refused_is_in_its_domain_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By it who begins to watch finds the domain's table, of whose leaves nobody was told by then."""
+    monkeypatch.setenv(OBJECTS, f"object:{DRIVER / 'queue.o'},{DRIVER / 'domain.o'}")
+    machine, told = Machine(STANDS_FOR, iommus=2), list[LeafCleared]()
+    core, driver = machine.core, objects_of(machine)
+
+    async def body() -> None:
+        for n, hardware in enumerate(machine.hardware):
+            await core.probe_iommu(hardware)
+            await core.probe_device(f"dev{n}", (n + 1,), hardware.name)
+        domain, other = await core.domain_alloc("d", "dev0"), await core.domain_alloc("other", "dev1")
+        await driver.attach_dev(domain, core.devices["dev0"], None)
+        with pytest.raises(KernelError, match="EINVAL"):
+            await driver.attach_dev(other, core.devices["dev0"], domain)
+        machine.sim.probe(LeafCleared).watch(told.append)
+        await iommu_map(driver, domain, IOVA, DATA, PAGE, Prot.READ)
+        await machine.kernel.sleep(1 * US)
+        await iommu_unmap(driver, domain, IOVA, PAGE)
+
+    machine.run(body())
+    assert [(event.domain, event.iova) for event in told] == [("d", IOVA)]
 
 
 def test_contexts_of_the_kernel_before_are_told_until_the_iommu_is_probed_again(machine: Machine) -> None:
