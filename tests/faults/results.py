@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
-from tests.faults.catalogue import Fault
+from tests.faults.catalogue import HERE, Fault
 from tests.faults.coverage_map import state_of
+
+KILLERS = HERE / "killers.json"
+"""What has killed each fault when that was last noted, by what it breaks: the test that is tried first."""
 
 
 class Results:
@@ -19,6 +23,7 @@ class Results:
         self._state = state_of(now)
         self._by: dict[str, str] = {}
         self._last: dict[str, str] = {}
+        self._noted: dict[str, str] = json.loads(KILLERS.read_text(encoding="utf-8"))
         if file.exists():
             for line in file.read_text().splitlines():
                 entry = json.loads(line)
@@ -27,7 +32,7 @@ class Results:
 
     def former(self, fault: Fault) -> str:
         """What killed it last, whatever has changed since; "" if nothing did."""
-        return self._last.get(_short(fault), "")
+        return self._last.get(_short(fault)) or self._noted.get(fault.breaks, "")
 
     def known(self, fault: Fault) -> str | None:
         """What kills it, "" if it survives, None if that is not known of the present state."""
@@ -42,6 +47,11 @@ class Results:
         self._by[key] = self._last[short] = by
         with self._file.open("a") as file:
             file.write(json.dumps({"fault": short, "key": key, "by": by, "name": fault.name}) + "\n")
+
+    def note(self, faults: Iterable[Fault]) -> None:
+        """Write down what has killed these, and nothing of others."""
+        killers = {fault.breaks: by for fault in faults if (by := self.former(fault))}
+        KILLERS.write_text(json.dumps(killers, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def _key(self, fault: Fault, by: str) -> str:
         """Stands for all that a result depends on: the file of the fault, and that of its killer or everything."""

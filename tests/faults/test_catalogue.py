@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import gc
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from tests.faults.catalogue import ROOT, Fault, NotPlantable, faults
 from tests.faults.child import run
 from tests.faults.in_place import Functions, NotInPlace
+from tests.faults.results import KILLERS
 
 
 def text_of(fault: Fault) -> str:
@@ -40,6 +42,14 @@ def test_there_are_faults_in_every_layer() -> None:
     layers = Counter(fault.path.split("/")[1] for fault in faults())
     assert layers.total() >= 150
     assert all(layers[layer] >= 10 for layer in ("hw", "sw", "oracles", "sim", "study"))
+
+
+def test_what_has_killed_a_fault_is_noted_of_faults_and_tests_that_are_there() -> None:
+    noted = json.loads(KILLERS.read_text(encoding="utf-8"))
+    assert noted.keys() <= {fault.breaks for fault in faults()}
+    tests = {by.split("::")[0] for by in noted.values()} - {"the import"}
+    assert len(tests) > 100
+    assert not [path for path in tests if not (ROOT / path).is_file()]
 
 
 SOURCE = """
