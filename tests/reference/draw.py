@@ -60,10 +60,6 @@ OFTEN = 3
 """That something is done by more than so many that are kept, is worth nothing."""
 
 
-def _bases() -> list[str]:
-    return [name for name in shipped() if name not in ("rack", "server")]
-
-
 def _leaves(data: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     """Each option and its value; a list of words or an empty mapping is one."""
     if isinstance(data, dict) and data:
