@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from cosim.events import ContextChanged
@@ -110,6 +112,14 @@ def test_where_a_directory_or_a_table_is_no_memory_nothing_is_found(mode: IommuM
     contexts.look_for(ring, (1,))
     assert contexts.table_of(ring, 1) is None
     assert not list(contexts.leaves(Fsc.of(mode=IosatpMode.SV39, ppn=0), 0, PAGE))
+
+
+def test_a_null_pointer_is_no_page_table_though_there_be_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    contexts = Contexts(Machine().kernel)
+    memory = SimpleNamespace(peek=lambda place, size: int(Pte.of(v=1, r=1, ppn=5)))
+    monkeypatch.setattr(contexts, "_memory", memory)
+    assert not list(contexts.leaves(Fsc.of(mode=IosatpMode.SV39, ppn=0), 0, PAGE))
+    assert list(contexts.leaves(Fsc.of(mode=IosatpMode.SV39, ppn=1), 0, PAGE))
 
 
 @pytest.mark.parametrize("mode", [IommuMode.OFF, IommuMode.BARE])
