@@ -27,7 +27,7 @@ from coverage import Coverage
 
 import cosim
 from cosim.config.problems import TopologyError
-from cosim.config.shape import at, choices_of
+from cosim.config.shape import at, choices_of, value_at
 from cosim.study.explore.mutants import mutants
 from cosim.sw.driver.axes import AXES
 from cosim.sw.driver.table import CELLS
@@ -60,8 +60,8 @@ OFTEN = 3
 """That something is done by more than so many that are kept, is worth nothing."""
 
 
-def _leaves(data: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """Each option and its value; a list of words or an empty mapping is one."""
+def _leaves(data: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where each option is; a list of words or an empty mapping is one."""
     if isinstance(data, dict) and data:
         for key, value in data.items():
             if key not in UNCHANGED:
@@ -70,7 +70,7 @@ def _leaves(data: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple
         for number, value in enumerate(data):
             yield from _leaves(value, (*path, number))
     elif len(path) > 1:
-        yield path, data
+        yield path
 
 
 def _field(data: Any, path: Sequence[str | int]) -> str:
@@ -91,7 +91,7 @@ class Drawer:
         self.whole = {name: as_data(cosim.load(name), everything=True) for name in shipped() if name not in LARGE_ONES}
         self.fields: dict[str, list[tuple[str, tuple[str | int, ...]]]] = defaultdict(list)
         for name, data in self.whole.items():
-            for path, _ in _leaves({part: each for part, each in data.items() if part not in ("explore", "expect")}):
+            for path in _leaves(data):
                 self.fields[_field(data, path)].append((name, path))
         self.seen: dict[str, list[Any]] = defaultdict(list)
         for file in [*(ROOT / "topologies").rglob("*.yaml"), *(ROOT / "tests").rglob("*.yaml")]:
@@ -129,9 +129,7 @@ class Drawer:
     def _value(self, base: str, path: tuple[str | int, ...]) -> Any:
         """Another value of an option."""
         data = self.whole[base]
-        value: Any = data
-        for key in path:
-            value = value[key]
+        value = value_at(data, path)
         found = [each for each in self.seen.get(str(path[-1]), ()) if each != value]
         found += [each for each in choices_of(at(Topology, data, path)) if each != value]
         if isinstance(value, bool):
@@ -159,7 +157,7 @@ class Drawer:
             "domains": [*data["domains"], "identity"],
             "iommu": kinds["iommu"],
         }
-        for key in thread.keys() & names.keys():
+        for key in [key for key in names if key in thread]:
             thread[key] = self.draw.choice(names[key] or ["nothing"])
         return ("threads", len(data["threads"])), thread
 
