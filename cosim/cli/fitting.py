@@ -86,9 +86,8 @@ def fit(
     from cosim.study.sweep.request import Request
 
     subject = Subject(topology, asked["sets"], asked["overlays"], asked["driver"], asked["seed"], asked["until"])
-    plan = FitPlan(
-        subject, data, value, at, parameters, rows, on, Request(reps=asked["reps"], jobs=asked["jobs"]), start
-    )
+    request = Request(reps=asked["reps"], jobs=asked["jobs"])
+    plan = FitPlan(subject, data, value, at, parameters, rows, on, request, start, asked["rough"] or "")
     path, command, stop = output or f"{name_of(topology)}.sqlite", shlex.join(["cosim", *sys.argv[1:]]), Stop()
     search = plan.fit(path, command=command, stop=stop)
     if not quiet and sys.stderr.isatty():

@@ -54,15 +54,28 @@ class FitPlan:
         except ParameterError as error:
             raise _refused("-p", str(error)) from None
         measured = read(self.data, at, value, rows=rows, on=on)
-        subject = self.subject.read()
+        subject, shorter = self.subject.read(), self._shorter()
         evaluation = Evaluation(subject, (value.name,), Results(MEMORY), self.request, command, stop)
         fit = Fit(evaluation, measured, value.name, parameters, start)
         if path != MEMORY:  # only now, when nothing is wrong
             evaluation.results = Results(path, write=True)
-        if self.rough:
-            fit.rough = replace(evaluation, subject=replace(self.subject, until=self.rough).read())
-            fit.rough.subject.at({})
+        if shorter is not None:
+            fit.rough = replace(evaluation, subject=shorter)
         return fit
+
+    def _shorter(self) -> Subject | None:
+        """What makes the points whose runs end at `rough`. Raises TopologyError where that is no time."""
+        if not self.rough:
+            return None
+        shorter = replace(self.subject, until=self.rough).read()
+        try:
+            shorter.at({})
+        except TopologyError as error:
+            until, asked = Position(f"--until {self.rough}"), Position(f"--rough {self.rough}")
+            raise TopologyError(
+                replace(problem, position=asked) if problem.position == until else problem for problem in error.problems
+            ) from None
+        return shorter
 
 
 def texts_of(values: Mapping[str, object]) -> list[str]:

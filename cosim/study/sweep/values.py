@@ -22,7 +22,9 @@ MOST = 100_000
 
 _RANGE = re.compile(r"(?P<first>[^*]+?)\s*\.\.\s*(?P<last>[^*:]+?)\s*(?:(?P<by>[*:])\s*(?P<step>.+))?")
 _NUMBER = re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]+)?(?:[eE][-+]?[0-9]{1,3})?|0[xX][0-9a-fA-F_]+")
-_UNIT = re.compile(r"(?<=[0-9_.])\s*[A-Za-z\u00b5][A-Za-z/]*$")
+LETTERS = "A-Za-z\u00b5\u03bc"
+"""What units are spelt with, as a class of a regular expression: the micro sign and the Greek letter as well."""
+_UNIT = re.compile(rf"(?<=[0-9_.])\s*[{LETTERS}][{LETTERS}/]*$")
 
 
 class ValuesError(ValueError):

@@ -11,10 +11,10 @@ from typing import Any
 
 from cosim.study.sweep.amounts import Amount, AmountError
 from cosim.study.sweep.axes import Axes, AxesError
-from cosim.study.sweep.values import number_of
+from cosim.study.sweep.values import LETTERS, number_of
 from cosim.units.quantities import show
 
-_QUANTITY = re.compile(r"(?<![\w.'\"])([0-9][0-9_.]*\s?[A-Za-z\u00b5]+(?:/s)?)(?![\w'\"])")
+_QUANTITY = re.compile(rf"(?<![\w.'\"])([0-9][0-9_.]*\s?[{LETTERS}]+(?:/s)?)(?![\w'\"])")
 _COMPARED: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 import cosim
@@ -134,6 +136,7 @@ def test_whole_things_are_whole_in_the_end(folder: Path) -> None:
         ((*DATA, *LATENCY, "--rows", "host=that"), "data.csv: no row meets --rows host=that"),
         ((*DATA, *LATENCY, "--rows", "host"), "--rows, --on: host: write COLUMN=VALUE"),
         ((*DATA, *LATENCY, "--start", "dram0.latency=500 ns"), "not within 20 ns..400 ns"),
+        ((*DATA, *LATENCY, "--rough", "soon"), "--rough soon: run.until: soon is not a time; write one such as 80 ns"),
         (
             ("--data", "data.csv", "--value", f"{READ}=host ns", "--at", "dev0.traffic.size=bytes B", *LATENCY),
             "data.csv:2:1: host: this is no number",
@@ -184,8 +187,16 @@ def test_without_scipy_a_sentence_says_where_it_comes_from(folder: Path, monkeyp
     )
 
 
+def test_shorter_runs_show_what_a_parameter_does_and_whole_ones_what_is_measured(folder: Path) -> None:
+    found = fit(*DATA, *LATENCY, *THIS, *ON, *LINK, "--rough", "2 us", "--start", "dram0.latency=120 ns")
+    assert found.exit_code == 0
+    with Results("tiny.sqlite") as results:
+        ends = Counter(yaml.safe_load(results.resolved(run.point))["run"]["until"] for run in results.runs())
+    assert set(ends) == {"2 us", yaml.safe_load(SYSTEM)["run"]["until"]}
+
+
 @pytest.mark.slow
-def test_shorter_runs_show_what_a_parameter_does_and_a_start_saves_steps(folder: Path) -> None:
+def test_shorter_runs_and_a_start_save_steps(folder: Path) -> None:
     words = (*DATA, *LATENCY, *THIS, *ON, *LINK, "--json")
     whole = json.loads(fit(*words).stdout)
     rough = json.loads(fit(*words, "--rough", "10 us", "--start", "dram0.latency=120 ns", "-o", "rough.sqlite").stdout)

@@ -49,6 +49,7 @@ def test_what_cannot_vary_together_is_told(zips: list[list[str]], said: str) -> 
         ("window // 64 KiB == 16 or walkers ** 2 == 16 and not window in (1 MiB, 2 MiB)", 12),
         ("window / 1 us > 8 Gb/s and window - 64 KiB == 0", 9),
         ("window / 1 us == 524.288 Gb/s", 9),
+        ("window / 1 \u03bcs == 524.288 Gb/s", 9),
         ("(walkers > 1) + (iotlb_entries > 8) == 2 and window != 'none'", 8),
         ("window in (64 KiB, 'none')", 9),
     ],

@@ -16,6 +16,8 @@ from cosim.study.sweep.values import ValuesError, span_of, values_of
         ("10..50 ns:20 ns", ["10 ns", "30 ns", "50 ns"]),
         ("10 ns..50 ns:20", ["10 ns", "30 ns", "50 ns"]),
         ("0.5 us..2 us*2", ["500 ns", "1 us", "2 us"]),
+        ("1 \u00b5s..2 us:0.5", ["1 us", "1.5 us", "2 us"]),
+        ("1 us..2 \u03bcs:0.5", ["1 us", "1.5 us", "2 us"]),
         ("4KiB..64KiB*4", ["4 KiB", "16 KiB", "64 KiB"]),
         ("0.5..1:0.25", ["0.5", "0.75", "1"]),
         ("0x10..0x30:0x10", ["16", "32", "48"]),
