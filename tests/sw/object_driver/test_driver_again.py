@@ -89,6 +89,29 @@ def test_a_device_whose_move_was_refused_is_in_its_domain_as_before(monkeypatch:
     assert [(event.domain, event.iova) for event in told] == [("d", IOVA)]
 
 
+def test_a_device_that_has_gone_does_not_name_its_domains_table_by_the_context_of_the_next(machine: Machine) -> None:
+    """What comes into its place is in a domain of its own, when somebody begins to watch."""
+    told, core, driver = list[LeafCleared](), machine.core, objects_of(machine)
+
+    async def body() -> None:
+        await core.probe_iommu(machine.hardware[0])
+        await core.probe_device("goes", (1,), "iommu0")
+        domain = await core.domain_alloc("d", "goes")
+        await driver.attach_dev(domain, core.devices["goes"], None)
+        await driver.release_device(core.devices["goes"], domain)
+        await core.probe_device("comes", (1,), "iommu0")
+        other = await core.domain_alloc("other", "comes")
+        await driver.attach_dev(other, core.devices["comes"], None)
+        await iommu_map(driver, other, IOVA, DATA, PAGE, Prot.READ)
+        await iommu_map(driver, domain, IOVA, DATA, PAGE, Prot.READ)
+        machine.sim.probe(LeafCleared).watch(told.append)
+        await iommu_unmap(driver, domain, IOVA, PAGE)
+        await iommu_unmap(driver, other, IOVA, PAGE)
+
+    machine.run(body())
+    assert [event.domain for event in told] == ["other"]
+
+
 def test_contexts_of_the_kernel_before_are_told_until_the_iommu_is_probed_again(machine: Machine) -> None:
     told = list[ContextChanged]()
     machine.sim.probe(ContextChanged).watch(told.append)
