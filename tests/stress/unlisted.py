@@ -1,26 +1,29 @@
 """What shipped topologies show under random schedules and latencies that `docs/findings.md` does not list.
 
-Usage: python -m tests.stress.unlisted [--schedules N] [--latencies N] [--drivers A,B] [-o DIR] [TOPOLOGY...]
+Usage: python -m tests.stress.unlisted [--schedules N] [--latencies N] [--drivers A,B] [-o DIR] [--note] [TOPOLOGY...]
 
 A schedule answers 1 to 5 questions of the unperturbed run with 1 or 2; latencies are those of the hardware, each times
 a factor of its own between a half and two. Each run has to do what its topology expects, which under another driver
 than the topology's own is judged only if the unperturbed run does. A topology that is not small gets a tenth of the
 runs. `make unlisted` runs all of it, which takes hours; what was run is not run again, and what was stopped goes on
-with the topology and driver where it stopped.
+with the topology and driver where it stopped. `--note` writes what was run of all by this model into
+`docs/unlisted.json`, from where it goes on elsewhere.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cosim
 from cosim.hw.iommu.options import DefectOptions
@@ -32,6 +35,7 @@ from tests.topologies.running import RUN
 
 DRIVERS = ("merged", "current", "latest", "ideal")
 FINDINGS = Path(__file__).parents[2] / "docs" / "findings.md"
+NOTED = FINDINGS.with_name("unlisted.json")
 SMALL = 1_000
 """A small topology's run tells of no more events."""
 MOST_HELD = 5
@@ -67,9 +71,8 @@ class Seen:
     seconds: float = 0.0
 
     @classmethod
-    def read(cls, text: str) -> Seen:
+    def of(cls, kept: dict[str, Any]) -> Seen:
         """What was kept as JSON."""
-        kept = json.loads(text)
         return cls(kept["runs"], Counter(kept["unlisted"]), kept["first"], kept["seconds"])
 
     def lines(self) -> Iterator[str]:
@@ -125,26 +128,72 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="of each topology and driver, at most")
     parser.add_argument("-o", type=Path, default=Path(".unlisted") / cosim.model_version, help="what was run")
+    parser.add_argument("--note", action="store_true", help=f"write docs/{NOTED.name}, and run nothing")
     parser.add_argument("-j", type=int, default=None)
     asked = parser.parse_args(argv)
     known = listed(FINDINGS.read_text())
-    names = asked.topologies or [name for name in RUN if judged(name)]
-    counts = f"{asked.schedules} {asked.latencies} {asked.seed}"
-    asked.o.mkdir(parents=True, exist_ok=True)
+    drivers, names = asked.drivers.split(","), asked.topologies or [name for name in RUN if judged(name)]
+    kept = Kept(asked.o, {"schedules": asked.schedules, "latencies": asked.latencies, "seed": asked.seed})
+    cells = [(name, driver) for name in names for driver in drivers]
+    if asked.note:
+        kept.note(cells)
+        return 0
     bad = 0
-    for name in names:
-        for driver in asked.drivers.split(","):
-            kept = asked.o / f"{name} {driver} {counts}.json"
-            if kept.exists():
-                seen = Seen.read(kept.read_text(encoding="utf-8"))
-            else:
-                seen = one(name, driver, asked, known)
-                half = kept.with_suffix(".half")
-                half.write_text(json.dumps(vars(seen)), encoding="utf-8")
-                half.replace(kept)
-            print(f"{name:28} {driver:8}" + "\n".join(seen.lines()), flush=True)
-            bad += bool(seen.unlisted)
+    for name, driver in cells:
+        seen = kept.read(name, driver)
+        if seen is None:
+            seen = one(name, driver, asked, known)
+            kept.write(name, driver, seen)
+        print(f"{name:28} {driver:8}" + "\n".join(seen.lines()), flush=True)
+        bad += bool(seen.unlisted)
     return int(bad > 0)
+
+
+class Kept:
+    """What was run of each topology and driver by this model, with these counts: a folder of this machine's, and a file
+    that goes with the source (`NOTED`), in which a topology is only known as it stands."""
+
+    def __init__(self, folder: Path, counts: dict[str, int]) -> None:
+        self._folder = folder
+        self._of = {"model": cosim.model_version, **counts}
+        self._counts = " ".join(map(str, counts.values()))
+        noted = json.loads(NOTED.read_text(encoding="utf-8")) if NOTED.exists() else {}
+        self._noted = noted["cells"] if {key: noted.get(key) for key in self._of} == self._of else {}
+
+    def read(self, name: str, driver: str) -> Seen | None:
+        """What was run; None if it was not."""
+        file = self._file(name, driver)
+        if file.exists():
+            return Seen.of(json.loads(file.read_text(encoding="utf-8")))
+        noted = self._noted.get(f"{name} {driver}")
+        return Seen.of(noted) if noted and noted["topology"] == _stands(name) else None
+
+    def write(self, name: str, driver: str, seen: Seen) -> None:
+        """Keep it in the folder."""
+        file = self._file(name, driver)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        half = file.with_suffix(".half")
+        half.write_text(json.dumps(asdict(seen)), encoding="utf-8")
+        half.replace(file)
+
+    def note(self, cells: Iterable[tuple[str, str]]) -> None:
+        """Write what is known of these into the file that goes with the source."""
+        known = {cell: seen for cell in cells if (seen := self.read(*cell)) is not None}
+        noted = {
+            f"{name} {driver}": {"topology": _stands(name), **asdict(seen), "seconds": round(seen.seconds, 1)}
+            for (name, driver), seen in known.items()
+        }
+        lines = ",\n".join(f"{json.dumps(cell)}: {json.dumps(seen)}" for cell, seen in noted.items())
+        NOTED.write_text(f'{json.dumps(self._of)[:-1]}, "cells": {{\n{lines}\n}}}}\n', encoding="utf-8")
+
+    def _file(self, name: str, driver: str) -> Path:
+        return self._folder / f"{name} {driver} {self._counts}.json"
+
+
+def _stands(name: str) -> str:
+    """A hash of a topology as it stands."""
+    plain = json.dumps(as_source(name).root.plain, sort_keys=True, default=str)
+    return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 
 def one(name: str, driver: str, asked: argparse.Namespace, known: frozenset[str]) -> Seen:
