@@ -125,11 +125,14 @@ def test_several_drivers_are_an_axis_and_a_single_one_is_if_there_is_no_other(pl
     assert [axis.values for axis in one.axes if axis.path == "driver"] == [("latest", "current")]
 
 
-def test_a_csv_file_has_the_runs_of_this_sweep_and_of_no_other_in_the_file(folder: Path) -> None:
+def test_a_file_of_rows_has_the_runs_of_this_sweep_and_of_no_other_in_the_results(folder: Path) -> None:
     cosim("tiny.yaml", *SIZES, "-q", "-j", "1")
-    cosim("tiny.yaml", "-x", "dev0.traffic.size=256 B", "-q", "-j", "1", "--csv", "all.csv")
+    cosim("tiny.yaml", "-x", "dev0.traffic.size=256 B", "-q", "-j", "1", "--csv", "all.csv", "--parquet", "all.parquet")
     rows = list(csv.DictReader((folder / "all.csv").read_text().splitlines()))
     assert {row["dev0.traffic.size"] for row in rows} == {"256 B"}
+    frame = pytest.importorskip("pandas").read_parquet("all.parquet")
+    assert set(frame["dev0.traffic.size"]) == {"256 B"}
+    assert len(frame) == len(rows)
 
 
 def test_a_metric_that_no_run_has_goes_before_runs_that_failed(folder: Path) -> None:

@@ -103,3 +103,14 @@ def test_without_matplotlib_the_extra_is_named_before_anything_is_run(
     assert found.exit_code == 2
     assert found.stderr == f"--plots {plots}: figures need the package matplotlib: pip install 'cosim[plots]'\n"
     assert not page.exists()
+
+
+def test_a_folder_that_cannot_be_is_told_before_anything_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cosim.cli.reporting._of_run", None)
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    page, plots = tmp_path / "page.html", tmp_path / "taken"
+    found = CliRunner().invoke(main, ["report", str(ONE_WALKER), "-o", str(page), "--plots", str(plots)])
+    assert found.exit_code == 2
+    assert found.stderr == f"--plots {plots}: cannot be written: File exists\n"
