@@ -200,6 +200,15 @@ def test_a_compare_and_swap_that_fails_leaves_what_was_there(was: int, size: int
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_compare_and_swap_returns_what_was_there_when_it_took_hold(executor: Any) -> None:
+    """What it loads first was what it expects: only by its answer is it known that it has not swapped."""
+    machine = Machine(executor=executor)
+    machine.at(BOOT + 10 * NS, lambda: machine.memory.write(X, 8, 7))
+    assert timed(machine, Atomic(Amo.CAS, X, 9, expect=0)) == [(BOOT + 20 * NS, 7)]
+    assert machine.memory.peek(X, 8) == 7
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("model", MODELS)
 @settings(derandomize=True, deadline=None, max_examples=20)
 @given(data=st.data())
