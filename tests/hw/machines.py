@@ -19,11 +19,15 @@ from cosim.sim.plain import Plain
 from cosim.sim.ranks import Stage
 from cosim.sim.simulation import Sim
 from cosim.sim.transport import Access, AccessKind, Target
+from cosim.units.quantities import NS
 
 BASE = 0x8000_0000
 X, Y, Z = BASE, BASE + 64, BASE + 128
 DEVICE = 0x0300_0000
 EXECUTORS: list[Callable[[Sim], Executor]] = [Plain, Agenda]
+MODELS = ["sequential", "tso", "rvwmo"]
+BOOT = 1500 * NS
+"""The change to the first thread."""
 
 
 class Device(Target):

@@ -29,10 +29,8 @@ from cosim.sim.operations import (
     Work,
 )
 from cosim.units.quantities import NS, US
-from tests.hw.machines import DEVICE, Machine, X, Y, timed
+from tests.hw.machines import BOOT, DEVICE, Machine, X, Y, timed
 
-BOOT = 1500 * NS
-"""The change to the first thread."""
 CAS = Atomic(Amo.CAS, Y, 1, expect=0, part="lock")
 
 
