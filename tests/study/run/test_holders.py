@@ -42,7 +42,9 @@ def test_a_posted_write_has_its_slot_until_it_is_on_its_way_behind_the_link() ->
         assert share == pytest.approx(slot / (400 * NS) * 8 / 16)
     mixed = {"nic0.write": latency(100, **parts), "nic0.read": latency(300, **DIRECT)}
     whole = 100 * 400 * NS + 300 * 160 * NS
-    assert taken(mixed, 8.0, posted=True) == pytest.approx((100 * slot + 300 * 160 * NS) / whole * 8 / 16)
+    share = pytest.approx((100 * slot + 300 * 160 * NS) / whole * 8 / 16)
+    assert taken(mixed, 8.0, posted=True) == share
+    assert taken({**mixed, "nic01.read": latency(500, **DIRECT)}, 8.0, posted=True) == share, "those of another device"
 
 
 def test_all_slots_are_taken_where_a_request_waits_for_one() -> None:
