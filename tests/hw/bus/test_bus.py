@@ -153,6 +153,7 @@ def test_an_access_that_no_target_holds_as_a_whole_is_refused(sim: Sim, bus: Bus
     for base in (0x1000, 0x2000):
         bus.attach(base, 0x1000, Cells(sim), "ram")
     port = bus.port("nic0", 0)
+    port.route(0x1000, 8)
     ended: list[Access] = []
 
     def routine() -> Generator[Any, Any, None]:

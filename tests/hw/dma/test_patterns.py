@@ -37,6 +37,12 @@ def test_each_pattern_goes_where_it_says() -> None:
         assert found == first, name
 
 
+def test_a_stride_is_a_whole_number_of_words() -> None:
+    strided = PATTERNS["strided"].offsets
+    assert strided is not None
+    assert list(islice(strided(Space(8, 64, 12), Chooser(0).stream("nic0.traffic")), 5)) == [0, 16, 32, 48, 0]
+
+
 @pytest.mark.parametrize("name", PATTERNS)
 def test_each_pattern_is_in_the_reference(name: str) -> None:
     assert f"| `{name}` | {PATTERNS[name].says} |" in DOCS.read_text(encoding="utf-8"), "run `make docs`"

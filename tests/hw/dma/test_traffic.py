@@ -183,7 +183,7 @@ def test_requests_at_an_interval_come_in_bursts_of_a_number() -> None:
 def test_a_request_long_after_a_burst_begins_one_of_its_own_unless_it_falls_between_two() -> None:
     bursts = Bursts.of(pace(burst_on="10 ns", burst_off="10 ns"), Chooser(0).stream("nic0.bursts"))
     assert bursts is not None
-    assert [bursts.held(now * NS) for now in (0, 25, 31)] == [0, 0, 9 * NS]
+    assert [bursts.held(now * NS) for now in (0, 25, 31, 75)] == [0, 0, 9 * NS, 5 * NS]
 
 
 @pytest.mark.parametrize("times", ["fixed", "exponential"])

@@ -70,6 +70,18 @@ def test_requests_for_different_pages_share_the_tables_above(apart: int, reads: 
     assert second.parts.get("merge_wait", 0) > (shared - 1) * READ if shared else "merge_wait" not in second.parts
 
 
+def test_what_a_pointer_above_says_of_all_below_it_goes_with_both_where_ways_part() -> None:
+    """G in the entry of 1 GiB, which the first request reads for the second one as well."""
+    system, space = warm()
+    for n in range(2):
+        space.map(n * KB4, DATA + n * KB4)
+    at = space.pte(0, 2)
+    system.poke(at, system.peek(at) | LEAF.replace(g=1) & ~LEAF)
+    together(system, (0, {}), (KB4, {}))
+    assert system.count("merged") == (1,)
+    assert [bool(system.probe(n * KB4, pscid=99)) for n in range(2)] == [True, True]
+
+
 def test_a_request_that_comes_too_late_for_a_shared_entry_reads_it_itself() -> None:
     system, space = warm()
     for n in range(2):
