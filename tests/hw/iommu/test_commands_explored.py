@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 
 from cosim.events import CommandExecuted, CommandPassed
+from cosim.hw.iommu.command_order import OutOfOrder
 from cosim.sim.chooser import Chooser, Scheduled
+from cosim.sim.ranks import Stage
+from cosim.sim.simulation import Sim
+from cosim.sim.task import Routine
 from cosim.spec.queues import Iodir, Iofence, Iotinval
 from cosim.spec.register_map import CQCSR
 from tests.hw.iommu.register_bench import FLAG, RING, Bench
@@ -25,6 +29,25 @@ class TestOutOfOrder:
         for order in orders:
             assert sorted(order[:6]) == [("ddt", n) for n in range(6)]
             assert order[6:] == [("settle", False, False), ("ddt", 9)]
+
+    def test_each_waits_for_any_time_up_to_the_longest(self) -> None:
+        """No wait at all takes a tick, as one of a tick does."""
+        begun = set[int]()
+
+        def waits(seed: int) -> None:
+            sim = Sim(Chooser(seed))
+            order = OutOfOrder(sim, "iommu0", 3)
+
+            def invalidate() -> Routine:
+                begun.add(sim.now)
+                yield from ()
+
+            sim.start(order.carry_out(invalidate(), lambda: None), sim.initiator("iommu0").rank(Stage.COMMAND))
+            sim.env.run()
+
+        for seed in range(40):
+            waits(seed)
+        assert begun == {min(begun) - 1 + waited for waited in (1, 2, 3)}
 
     def test_without_the_latitude_they_never_do(self) -> None:
         for seed in range(8):
