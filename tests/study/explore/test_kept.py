@@ -16,6 +16,7 @@ from cosim.study.explore.look import Looking
 from cosim.study.explore.request import Request
 from cosim.study.explore.row import Found, Row
 from cosim.study.explore.subjects import expanded, tasks
+from cosim.study.pool import Pool
 from cosim.study.run.model import model_version
 from cosim.study.run.run import Point
 from cosim.study.run.stop import Stop
@@ -25,12 +26,20 @@ from tests.study.explore.systems import written
 TINY = Path(__file__).parents[2] / "tiny.yaml"
 
 
-def found_in(driver: str, sign: str, *, hold: str = "1 us", step: str = "", wanted: str | None = None) -> Row:
+def found_in(
+    driver: str, sign: str, *, hold: str = "1 us", step: str = "", wanted: str | None = None, **sets: object
+) -> Row:
     """A row in which this was found."""
-    point = Point(cosim.load(TINY, set={"run.hold": hold}), "tiny", ("a#0:1",), "cosim run tiny")
+    point = Point(cosim.load(TINY, set={"run.hold": hold, **sets}), "tiny", ("a#0:1",), "cosim run tiny")
     row = Row("tiny", driver, step=step, wanted=wanted)
     row.found = Found(2, 1, sign, f"hold {hold}", point, "")
     return row
+
+
+def _signs(point: Point) -> tuple[str, ...]:
+    with Pool(1) as pool:
+        ((_, record),) = pool.runs([point])
+    return tuple(record.signs)
 
 
 def name_of(row: Row) -> str:
@@ -56,6 +65,18 @@ def test_of_a_run_that_died_there_is_nothing_to_keep(tmp_path: Path, sign: str) 
     assert not list(tmp_path.iterdir())
     assert row.found is not None
     assert row.found.path == ""
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_what_a_run_shows_again_is_kept_with_the_command_that_replays_it(tmp_path: Path, again: bool) -> None:
+    row = found_in("merged", "expect: x", **{"expect.scalars": {"nic0.reads": 0}})
+    assert row.found is not None
+    (sign,) = _signs(row.found.point)
+    row.found.sign = sign if again else "stale-dma: x"
+    keep(row, tmp_path / "out", small=False, jobs=1, stop=Stop())
+    kept = list(tmp_path.glob("out/*.json"))
+    assert [str(path) for path in kept] == ([row.found.path] if again else [])
+    assert [json.loads(path.read_text())["command"] for path in kept] == [f"cosim replay {path}" for path in kept]
 
 
 @pytest.mark.parametrize(("driver", "code"), [("own.py:Mine", 2), ("merged", 3)])

@@ -239,6 +239,9 @@ def test_an_iommu_goes_with_its_devices_and_interrupts_go_to_a_cpu_that_is_left(
     made = without(crowd(), [("parts", "cpu2")])
     assert made is not None
     assert made.topology.parts["iommu1"].interrupts_to == "cpu1"
+    made = without(crowd(), [("parts", "cpu2"), ("parts", "cpu1")])
+    assert made is not None
+    assert made.topology.parts["iommu1"].interrupts_to == "cpu0"
 
 
 def test_what_cannot_be_absent_makes_no_candidate() -> None:
@@ -254,6 +257,7 @@ def test_every_smaller_number_is_a_candidate_the_smallest_first() -> None:
         ("parts", "nic1", "traffic", "requests"),
         ("parts", "nic1", "traffic", "window"),
     }
+    assert {path for path in numbers(load("quickstart")) if "nic0" in path} == {("parts", "nic0", "requests")}
     assert ("threads", 1, "count") in numbers(load(Source.parse(ENDLESS, "endless")))
     rounds = [made.topology.threads[2].count for made in fewer(point, ("threads", 2, "count"))]
     assert rounds == [1, 2, 4, 6]
@@ -263,6 +267,10 @@ def test_every_smaller_number_is_a_candidate_the_smallest_first() -> None:
     assert endless == [1, 4, 16, 64, 256]
     point = Point(load(Source.parse(ENDLESS, "endless")))
     assert [made.topology.run.until for made in fewer(point, ("run", "until"))] == [20 * US, 40 * US, 60 * US]
+    short = Point(load(Source.parse(ENDLESS, "endless"), until="2500 ns"))
+    assert [made.topology.run.until for made in fewer(short, ("run", "until"))] == [1 * US, 2 * US], (
+        "whole microseconds"
+    )
     assert [made.topology.threads[1].count for made in fewer(point, ("threads", 1, "count"))] == [1, 4, 16, 64, 256]
     point = crowd()
     windows = [

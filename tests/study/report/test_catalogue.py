@@ -27,7 +27,7 @@ def test_topologies_are_told_by_the_first_sentence_of_their_opening_comment(tmp_
     (tmp_path / "one.yaml").write_text(
         "# Ten devices share a domain,\n# all behind one IOMMU. And more.\n\nparts: {}\n"
     )
-    (tmp_path / "two.yaml").write_text("# Short\nparts: {}  # not this. Nor this.\n")
+    (tmp_path / "two.yaml").write_text("# Short\nparts: {}  # not this. Nor this.\n# And not this\n")
     found = {"one": tmp_path / "one.yaml", "two": tmp_path / "two.yaml"}
     monkeypatch.setattr("cosim.study.report.catalogue.shipped", lambda: found)
     assert CATALOGUE["topologies"]() == [("one", "Ten devices share a domain, all behind one IOMMU"), ("two", "Short")]
