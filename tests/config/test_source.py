@@ -4,11 +4,14 @@ import pickle
 import subprocess
 import sys
 from datetime import date
+from typing import cast
 
 import pytest
 from pydantic import BaseModel, Field
 
+from cosim.config.merging import apart, merged
 from cosim.config.source import Override, Position, Problem, Source, TopologyError, dump, legal_names, validate
+from cosim.config.yaml_reader import Node, read
 from tests.system.little_topology import NICS, TEXT, Topology, check, edited, load, problems, resolved
 
 
@@ -303,3 +306,20 @@ threads:
     assert [thread["on"] for thread in source.data["threads"]] == ["cpu0", "cpu1", "cpu2", "dram*"]
     assert [thread["does"] for thread in source.data["threads"]] == ["work"] * 3 + ["wait"]
     assert source.where(("threads", 2, "on")) == source.where(("threads", 0, "on"))
+
+
+def test_a_list_and_a_mapping_take_one_anothers_place() -> None:
+    there, other = (cast(Node, read(text, "t.yaml")[0]) for text in ("a: [1, 2]\nb: {c: 3}\n", "a: {d: 4}\nb: [5]\n"))
+    assert merged(there, other).plain == {"a": {"d": 4}, "b": [5]}
+    assert merged(other, there).plain == {"a": [1, 2], "b": {"c": 3}}
+
+
+def test_a_single_member_is_one_of_those_that_the_overlay_makes() -> None:
+    two, three = (
+        cast(Node, read(f"parts: {{{parts}}}\n", "t.yaml")[0])
+        for parts in ("cpu: {kind: cpu, count: 2}", "cpu: {count: 3}, cpu2: {node: 1}")
+    )
+    rest, members = apart(two, three)
+    assert rest.plain == {"parts": {"cpu": {"count": 3}}}
+    assert members is not None
+    assert members.plain == {"cpu2": {"node": 1}}

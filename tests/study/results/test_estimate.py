@@ -25,6 +25,7 @@ def test_a_mean_has_student_s_interval() -> None:
     assert (mean.value, mean.count) == (2.5, 4)
     assert mean.half == pytest.approx(3.18245 * sqrt(5 / 3) / 2, rel=1e-5)
     assert mean_of([7.0]) == Mean(7.0, inf, 1)
+    assert Mean(-4.0, 1.0, 2).relative == Mean(4.0, 1.0, 2).relative == 0.25
 
 
 def test_points_are_told_apart_and_what_failed_is_counted_and_left_out() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import cosim
+from cosim.cli import main
 from cosim.config.problems import TopologyError
 from cosim.study.results.results import Results
 from cosim.study.sweep.request import Request
@@ -208,6 +211,14 @@ def test_replications_are_added_until_the_interval_is_narrow(tiny: Path) -> None
     assert few.points[0].means[READ].relative > 0.08
     with pytest.raises(TypeError, match="ci needs metrics"):
         cosim.sweep(tiny, {"dram0.latency": ["40 ns"]}, ci="2%")
+
+
+def test_no_more_replications_are_made_than_are_allowed(tiny: Path) -> None:
+    few = ("--ci", "0.01%", "-m", READ, "--max-reps", "4")
+    where = ("-j", "1", "-q", "--json", "-o", str(tiny.with_suffix(".sqlite")))
+    found = CliRunner().invoke(main, ["sweep", str(tiny), "-x", "dram0.latency=40 ns", *few, *where])
+    (point,) = json.loads(found.stdout)["points"]
+    assert point["runs"] == 4
 
 
 def test_before_it_is_known_how_narrow_an_interval_is_there_are_three_runs_at_least() -> None:
