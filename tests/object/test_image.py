@@ -18,7 +18,7 @@ from cosim.object import elf, inlined, kept
 from cosim.object.dwarf import DebugInfo
 from cosim.object.errors import ObjectError
 from cosim.object.image import Image, Nowhere, _load, load
-from cosim.object.link import CODE, Region, _bugs
+from cosim.object.link import CODE, Region, _bugs, _Names
 
 DRIVER = Path(__file__).parent / "driver"
 PATHS = (DRIVER / "queue.o", DRIVER / "domain.o")
@@ -269,6 +269,24 @@ def test_a_section_reaches_to_the_end_of_its_file_and_no_further() -> None:
     elf.read(PATHS[0], last_section(strings, 0))
     with pytest.raises(ObjectError, match=f"was cut short.* of at least {PATHS[0].stat().st_size + 1};"):
         elf.read(PATHS[0], last_section(strings, 1))
+
+
+def test_zeroes_take_no_room_in_a_file() -> None:
+    whole = PATHS[0].read_bytes()
+    number = [section.name for section in elf.read(PATHS[0], whole).sections].index(".bss")
+    header = struct.unpack_from("<Q", whole, 40)[0] + 64 * number
+    section = elf.read(PATHS[0], patched(header + 32, struct.pack("<Q", 1 << 20))(whole)).section(".bss")
+    assert section is not None
+    assert (section.size, section.data) == (1 << 20, b"")
+
+
+@pytest.mark.parametrize("bounds", [("GLOBAL", "WEAK"), ("WEAK", "GLOBAL")])
+def test_what_one_object_needs_is_missing_though_another_could_do_without(bounds: tuple[str, str]) -> None:
+    objects = [
+        elf.Relocatable(Path(f"{bound.lower()}.o"), b"", (), (elf.Symbol("kfree", 0, 0, None, "NOTYPE", bound),))
+        for bound in bounds
+    ]
+    assert _Names(objects, {}).undefined == {"kfree": "asked for by global.o"}
 
 
 @pytest.mark.parametrize("sentence", BAD)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -213,12 +214,23 @@ def test_replications_are_added_until_the_interval_is_narrow(tiny: Path) -> None
         cosim.sweep(tiny, {"dram0.latency": ["40 ns"]}, ci="2%")
 
 
-def test_no_more_replications_are_made_than_are_allowed(tiny: Path) -> None:
-    few = ("--ci", "0.01%", "-m", READ, "--max-reps", "4")
+def replicated(tiny: Path, *words: str) -> dict[str, Any]:
+    """The one point of a sweep whose interval is never narrow enough."""
+    few = ("--ci", "0.01%", "-m", READ, "--max-reps", "4", "--until", "2 us")
     where = ("-j", "1", "-q", "--json", "-o", str(tiny.with_suffix(".sqlite")))
-    found = CliRunner().invoke(main, ["sweep", str(tiny), "-x", "dram0.latency=40 ns", *few, *where])
+    found = CliRunner().invoke(main, ["sweep", str(tiny), "-x", "dram0.latency=40 ns", *few, *where, *words])
     (point,) = json.loads(found.stdout)["points"]
-    assert point["runs"] == 4
+    return dict(point)
+
+
+def test_no_more_replications_are_made_than_are_allowed(tiny: Path) -> None:
+    assert replicated(tiny)["runs"] == 4
+
+
+def test_a_point_of_which_a_run_has_failed_is_not_replicated_further(tiny: Path) -> None:
+    """Of its first three runs one has more reads than are expected."""
+    point = replicated(tiny, "-s", "expect.scalars={dev0.reads: {max: 17}}")
+    assert (point["runs"], point["failed"]) == (3, 1)
 
 
 def test_before_it_is_known_how_narrow_an_interval_is_there_are_three_runs_at_least() -> None:
