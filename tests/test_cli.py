@@ -11,6 +11,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+import cosim as package
+from cosim import compiled
 from cosim.cli import main
 from tests.processor_time import wait_for
 
@@ -84,6 +86,8 @@ def test_a_failed_expectation_is_exit_code_1(tmp_path):
         (["rum", TINY], "No such command"),
         (["list", "nothing"], "there is no list of nothing"),
         (["conform", "no-such.jsonl"], "no such file"),
+        (["conform", "no-such.jsonl", "--random", "3"], "give --driver and --against"),
+        (["show", TINY, "--all", "--svg"], "name one of them"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_and_one_clear_message(words, said):
@@ -91,6 +95,12 @@ def test_wrong_usage_is_exit_code_2_and_one_clear_message(words, said):
     assert found.exit_code == 2
     assert said in found.output
     assert "Traceback" not in found.output
+
+
+@pytest.mark.parametrize(("runs", "form"), [(True, "compiled"), (False, "interpreted")])
+def test_the_version_names_the_model_and_says_whether_the_core_is_compiled(monkeypatch, runs, form):
+    monkeypatch.setattr(compiled, "runs", lambda: runs)
+    assert cosim("--version").stdout == f"cosim {package.__version__}, model {package.model_version}, {form}\n"
 
 
 @pytest.mark.parametrize("verb", ["", *main.commands])

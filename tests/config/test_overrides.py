@@ -183,6 +183,7 @@ def test_the_number_of_members_is_an_override_like_any_other():
         ("nic*", "nic*"),
         ("a=b", "a=b"),
         ("!x", "!x"),
+        *((f"{sign}x", f"{sign}x") for sign in "&%@`|>"),
         ("  64 B ", "64 B"),
     ],
 )
@@ -248,6 +249,16 @@ def test_an_override_that_cannot_be_read_is_refused(override, error):
             "parts.iommu0.geometry.iotlb_entires: unknown field; did you mean iotlb_entries?",
         ),
         ("threads=3", "threads: expected a list, found 3"),
+        (
+            "nic[1-3].traffic.size=8 KiB",
+            "parts.nic1.traffic.size: 8 KiB is out of bounds: it must be at most 4 KiB "
+            "(likewise parts.nic2.traffic.size, parts.nic3.traffic.size)",
+        ),
+        (
+            "nic[1-6].traffic.size=8 KiB",
+            "parts.nic1.traffic.size: 8 KiB is out of bounds: it must be at most 4 KiB "
+            "(likewise parts.nic2.traffic.size, parts.nic3.traffic.size, parts.nic4.traffic.size and 2 more places)",
+        ),
     ],
 )
 def test_an_override_that_reaches_nothing_right_says_what_would_be(override, error):

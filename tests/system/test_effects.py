@@ -341,9 +341,10 @@ def test_an_override_that_is_idle_itself_is_an_error(written):
         load(written(), sets=["nic0.traffic.stride=8192"])
 
 
-def test_an_override_of_many_devices_may_be_idle_in_some(written):
+@pytest.mark.parametrize("glob", ["[nr]i*0", "???0", "[no][if][cf]0"])
+def test_an_override_of_many_devices_may_be_idle_in_some(written, glob):
     file = written({f"{NIC}.traffic": {"pattern": "none"}})
-    topology = load(file, sets=["[nr]i*0.link=45 ns"])
+    topology = load(file, sets=[f"{glob}.link=45 ns"])
     assert "link" not in topology.parts["nic0"].model_fields_set
     with pytest.raises(TopologyError, match="has no effect"):
         load(file, sets=["nic0.link=45 ns"])

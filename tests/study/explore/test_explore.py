@@ -276,6 +276,7 @@ def test_drawn_answers_are_of_different_questions() -> None:
     for schedule in draw(answers, 3, 200, random.Random(1)):
         assert 1 <= len(schedule) <= 3
         assert len({answer.rpartition(":")[0] for answer in schedule}) == len(schedule)
+    assert set(draw(["a.st#1:1"], 3, 20, random.Random(1))) == {("a.st#1:1",)}, "there are no more"
 
 
 @pytest.mark.parametrize(
@@ -314,6 +315,11 @@ def test_nothing_to_search_is_an_error_of_a_topology_and_not_of_one_driver_of_se
         )
         exploration.rows.append(row)  # type: ignore[arg-type]
     assert exploration.exit_code == code
+
+
+@pytest.mark.parametrize(("strategy", "nothing"), [("bounded", True), ("pct", True), ("random", False)])
+def test_what_is_in_no_conflict_is_held_by_a_random_search_alone(strategy: str, nothing: bool) -> None:
+    assert Row("b6", "merged", complete=0, strategy=strategy).nothing is nothing
 
 
 def test_a_search_that_had_no_time_for_a_single_run_has_come_to_nothing_and_says_so(path: Path) -> None:

@@ -44,3 +44,8 @@ def test_of_a_journal_that_was_cut_short_every_whole_line_is_kept_and_the_next_r
     with Journal(HEAD, path, resume=True) as journal:
         assert journal.of("2").get("fourth") == RUNS["first"]
         assert journal.of("1").get("fourth") is None, "of which something else was read back"
+
+
+def test_a_search_that_begins_anew_keeps_nothing_of_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    assert keep(path) == keep(path)

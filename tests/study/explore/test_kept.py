@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,9 @@ from cosim.study.explore.look import Looking
 from cosim.study.explore.request import Request
 from cosim.study.explore.row import Found, Row
 from cosim.study.explore.subjects import expanded, tasks
-from cosim.study.pool import Pool
+from cosim.study.finding import read
+from cosim.study.finding.shrink import Shrunk
+from cosim.study.pool import Pool, Record
 from cosim.study.run.model import model_version
 from cosim.study.run.run import Point
 from cosim.study.run.stop import Stop
@@ -56,6 +59,23 @@ def test_findings_of_another_hold_driver_or_step_have_files_of_their_own() -> No
     ]
     assert len({name_of(row) for row in (first, *others)}) == 5
     assert name_of(first) == "tiny-merged-stale-dma-1us"
+    assert name_of(found_in("/drivers/own/mine.py:Mine", "stale-dma: x")) == "tiny-mine.py-Mine-stale-dma-1us"
+    objects = "object:/trees/linux/iommu.o,../tables.o,-iommu.c:453"
+    assert name_of(found_in(objects, "stale-dma: x")) == "tiny-object-iommu.o-tables.o--iommu.c-453-stale-dma-1us"
+
+
+def test_what_is_kept_is_the_smaller_run_and_what_is_held_is_that_of_the_one_that_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = found_in("merged", "calls: x")
+    assert row.found is not None
+    smaller = Shrunk(replace(row.found.point, schedule=()), Record("failed", ("calls: x",)), 1, True)
+    monkeypatch.setattr("cosim.study.explore.keep.shrink", lambda *_, **__: smaller)
+    monkeypatch.setattr("cosim.study.explore.keep.lines_held", lambda point: dict.fromkeys(point.schedule, "iommu.c:1"))
+    keep(row, tmp_path, small=True, jobs=1, stop=Stop())
+    finding = read(row.found.path)
+    assert (finding.schedule, finding.command) == ((), f"cosim replay {row.found.path}")
+    assert row.found.held == {"a#0:1": "iommu.c:1"}
 
 
 @pytest.mark.parametrize("sign", ["lost: its process died", "error: ZeroDivisionError"])

@@ -10,10 +10,12 @@ import pytest
 from cosim.study.explore import explore
 from cosim.study.explore.cells import Cell
 from cosim.study.explore.explore import Exploration, explorations
+from cosim.study.explore.mutants import mutants
 from cosim.study.explore.request import Request
 from cosim.study.explore.row import Found, Row
 from cosim.study.run.run import Point
 from cosim.study.run.stop import Stop
+from cosim.system.driver_options import DriverOptions
 from tests.study.explore.systems import written
 
 MUTANTS = ("tables: first", "tables: second", "tables: third")
@@ -76,6 +78,18 @@ def test_an_interruption_among_the_mutants_is_one_of_the_whole(path: Path, monke
     assert [mutant.step for mutant in rows[0].mutants] == list(MUTANTS[:2])
     assert len(searches.grids) == 3
     assert Exploration(rows).exit_code == 130
+
+
+def test_a_mutant_is_the_driver_that_is_searched_with_one_step_less() -> None:
+    driver = DriverOptions(variant="v2", attach="context-first", invalidate={"without": "reading"})
+    found = dict(mutants(driver))
+    assert found["queue: wait"] == DriverOptions(variant="v2", **driver.cells, queue={"without": ["wait"]})
+    assert found["invalidate: fence"].cells == {
+        "attach": "context-first",
+        "invalidate": {"without": ["reading", "fence"]},
+    }
+    written = found["attach: written"].cells["attach"]
+    assert written == {"policy": "context-first", "without": ["written"]}
 
 
 def test_what_is_asked_for_goes_before_what_the_topology_says(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

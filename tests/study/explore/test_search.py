@@ -177,6 +177,12 @@ def test_a_run_that_was_late_is_made_again_and_without_it_no_level_is_complete(t
     assert (row.late, row.complete, row.stopped) == (0, 1, "")
 
 
+def test_runs_that_died_and_those_that_raised_an_exception_have_come_to_no_end() -> None:
+    died, raised = Record("lost", ("died",)), Record("error", ("raised",))
+    row, _ = searched("a#0:1", "b#0:1", "c#0:1", deviations=1, go_on=True, ended=by_schedule(a=died, b=raised))
+    assert (row.lost, row.late, row.runs) == (4, 0, 8)
+
+
 @pytest.mark.parametrize("never", [{(): ("x",)}, {("a#0:1",): ("x",)}], ids=["the first run", "the last runs"])
 def test_a_step_is_idle_if_no_run_has_come_to_it(never: dict[Schedule, tuple[str, ...]]) -> None:
     """What all but some runs have not come to, those have."""

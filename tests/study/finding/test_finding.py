@@ -11,7 +11,7 @@ import pytest
 
 from cosim.config.problems import TopologyError
 from cosim.study.finding import Finding, read
-from cosim.study.finding.driver_files import moved
+from cosim.study.finding.driver_files import moved, names_of
 from cosim.study.finding.finding import checksum_of
 from cosim.study.pool import Record
 from cosim.study.run.run import Point
@@ -61,6 +61,16 @@ def test_of_several_violations_the_first_one_of_each_signature_is_kept() -> None
     assert violation
     assert violation.signature == UNFLUSHED
     assert found().shown is violation
+
+
+def test_a_finding_of_a_failure_is_told_with_that_failure() -> None:
+    failures = ("threads: cpu0.unmap has not ended", "calls: 3 rounds of cpu1.attach failed")
+    finding = replace(found(), signature="calls: N rounds of cpu1.attach failed", failures=failures)
+    assert (finding.violation, finding.shown.message, finding.shown.time_ps) == (
+        None,
+        failures[1],
+        found().simulated_ps,
+    )
 
 
 def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
@@ -200,6 +210,16 @@ def test_a_driver_of_ones_own_is_named_with_what_was_in_it(tmp_path: Path) -> No
     assert "mine.py is not the one that it was found in: its content has changed" in refused(tmp_path / "found.json")
     (tmp_path / "mine.py").unlink()
     assert "mine.py is gone: there is no file" in refused(tmp_path / "found.json")
+
+
+def test_the_files_of_a_driver_are_those_of_its_policies_too_each_once() -> None:
+    cells = {
+        "attach": "/a/mine.py:Mine",
+        "invalidate": {"policy": "/a/own.py:Own", "fence_ps": "1 s"},
+        "bonds": "grouped",
+    }
+    assert names_of(DriverOptions(variant="/a/mine.py:ROW", **cells)) == ["/a/mine.py", "/a/own.py"]
+    assert names_of(DriverOptions(variant="object:/a/x.o,/a/y.o,-iommu.c:453")) == ["/a/x.o", "/a/y.o"]
 
 
 def test_where_the_files_of_a_driver_have_moved_all_else_of_it_stays() -> None:

@@ -63,6 +63,7 @@ def test_the_same_is_an_equal_digest_and_the_violation_and_neither_alone() -> No
     assert (other.equal, other.shows, other.exit_code) == (False, True, 1)
     unseen = Replayed(replace(found(), signature="stale-dma: other"), again.result)
     assert (unseen.equal, unseen.shows, unseen.exit_code) == (True, False, 1)
+    assert [one.as_json()["equal"] for one in (again, other, unseen)] == [True, False, False]
 
 
 def test_of_one_that_is_not_the_same_that_is_said_where_a_picture_was_to_be(

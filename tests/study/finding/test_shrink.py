@@ -249,6 +249,18 @@ def test_what_cannot_be_absent_makes_no_candidate() -> None:
     assert without(crowd(), [("threads", 0), ("threads", 1), ("threads", 2)]) is None  # the run ends with them
 
 
+def test_what_has_no_meaning_any_more_goes_as_well() -> None:
+    """An option that says nothing then, and what is expected of what there is none of."""
+    changed = {"iova.flush_entries": 8, "prepare.0.mode": "lazy", "expect.scalars.gpu0.reads.min": 0}
+    point = Point(load(Source.parse(CROWD, "crowd"), set=changed), "crowd")
+    made = without(point, [("prepare", 0)])
+    assert made is not None
+    assert made.topology.iova.flush_entries == crowd().topology.iova.flush_entries != 8
+    made = without(point, [("parts", "gpu0")])
+    assert made is not None
+    assert (made.topology.expect, point.topology.expect is None) == (None, False)
+
+
 def test_every_smaller_number_is_a_candidate_the_smallest_first() -> None:
     point = crowd()
     assert set(numbers(point.topology)) == {

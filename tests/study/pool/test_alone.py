@@ -56,7 +56,7 @@ LATER: list[dict[str, object]] = [
     {},
     {"run__until": "9 us", "run__warmup": "3 us"},
     {"run__until": "threads + 1 us", "run__limit": "5 ms", "run__seed": 3},
-    {"stalls": [{"part": "iommu0.commands", "at": "1 us", "for": "7 us"}], "run__until": "30 us"},
+    {"stalls": [{"part": "iommu0.commands", "at": "1 us", "for": "7 us"}]},
 ]
 
 
@@ -142,6 +142,16 @@ def test_a_run_that_dies_fails_or_hangs_stops_none_of_the_others(
         found = {point.name: record for point, record in pool.runs(points, alone=lambda _: True, in_order=False)}
     assert [found[name].outcome for name in ("a", "bad", "b", "c")] == ["ok", outcome, "ok", "ok"]
     assert said in found["bad"].failures[0]
+
+
+def test_a_run_that_goes_on_from_a_boot_takes_no_longer_than_it_may(tmp_path: Path) -> None:
+    def chooser(point: Point) -> Chooser:
+        time.sleep(4)
+        return Chooser(0)
+
+    with Pool(1, host_limit=0.2, chooser=chooser) as pool:
+        ((_, record),) = pool.runs([Point(loaded(tmp_path, TINY))])
+    assert record.outcome == "late"
 
 
 def test_a_run_that_takes_long_keeps_none_back_where_no_order_is_wanted(tmp_path: Path) -> None:

@@ -346,6 +346,15 @@ def test_ctrl_c_ends_runs_in_this_process_too(tiny: Topology) -> None:
     assert pool.interrupted
 
 
+def test_a_signal_that_this_process_ignores_ends_nothing(tiny: Topology) -> None:
+    """As in one that `nohup`, or a script in the background, has started."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pid = os.getpid()
+    with Pool(1, chunk=1, chooser=doing({"1": lambda: os.kill(pid, signal.SIGINT)})) as pool:
+        assert names(list(pool.runs(numbered(tiny, 3)))) == ["0", "1", "2"]
+        assert not pool.interrupted
+
+
 def test_handlers_are_put_back(tiny: Topology) -> None:
     before = signal.getsignal(signal.SIGINT)
     with Pool(1) as pool:

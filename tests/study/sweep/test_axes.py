@@ -43,6 +43,7 @@ def test_what_cannot_vary_together_is_told(zips: list[list[str]], said: str) -> 
         ("walkers * 8 <= iommu0.geometry.iotlb_entries", 12),
         ("window == 1048576 B or walkers == 4", 12),
         ("not walkers in (1, 2)", 6),
+        ("walkers not in (1, 2)", 6),
         ("1 < walkers < 4", 6),
         ("iotlb_entries % 16 == 0 and -walkers < -1", 8),
         ("window / walkers >= 512 KiB and window > 0", 6),
@@ -52,6 +53,7 @@ def test_what_cannot_vary_together_is_told(zips: list[list[str]], said: str) -> 
         ("window / 1 \u03bcs == 524.288 Gb/s", 9),
         ("(walkers > 1) + (iotlb_entries > 8) == 2 and window != 'none'", 8),
         ("window in (64 KiB, 'none')", 9),
+        ("0 + window > 100 KiB", 9),
     ],
 )
 def test_a_condition_chooses_among_points(condition: str, met: int) -> None:
@@ -126,6 +128,8 @@ def test_two_axes_of_one_path_are_one_too_many_and_a_short_name_has_to_be_clear(
         Axes([WALKERS, WALKERS])
     with pytest.raises(AxesError, match=r"window may be gpu0\.traffic\.window or nic0\.traffic\.window; write more"):
         Axes([WINDOW, Axis.parse("nic0.traffic.window=4KiB")]).called("window", "--where")
+    until = Axes([Axis.parse("run.until=1 us"), Axis.parse("parts.run.until=2 us")])
+    assert until.called("run.until", "--where") == "run.until", "which is the whole path of one"
 
 
 def test_axes_of_python_are_lists_numbers_and_texts() -> None:

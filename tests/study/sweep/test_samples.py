@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cosim.study.sweep import samples
-from cosim.study.sweep.axes import Axes, Axis
+from cosim.study.sweep.axes import Axes, AxesError, Axis
 from cosim.study.sweep.samples import Method, Sample, value_at
 
 SIZES, COUNTS = ["64 B", "128 B", "256 B"], ["1", "2", "4"]
@@ -21,6 +21,12 @@ ROWS = np.random.default_rng(1)
 )
 def test_each_value_of_an_axis_has_an_equal_part_of_it(part: float, value: int) -> None:
     assert value_at(SIZE, part) == SIZES[value]
+
+
+@pytest.mark.parametrize("text", ["lhs", "lhs:", "lhs:0", "sobol:-4", "lhs:1.5"])
+def test_a_sample_is_of_one_point_at_least(text: str) -> None:
+    with pytest.raises(AxesError, match=rf"^--sample {text}: say how many points: (lhs|sobol):64$"):
+        Sample.parse(text)
 
 
 @pytest.mark.parametrize("method", ["lhs", "sobol"])

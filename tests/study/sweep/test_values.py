@@ -24,6 +24,7 @@ from cosim.study.sweep.values import ValuesError, span_of, values_of
         ("1 GB/s..4 GB/s*2", ["1 GB/s", "2 GB/s", "4 GB/s"]),
         ("v2, merged", ["v2", "merged"]),
         ("[1, 2],{a: 1, b: 2}", ["[1, 2]", "{a: 1, b: 2}"]),
+        pytest.param("'a, \"b',\"it's, c\",d", ["'a, \"b'", '"it\'s, c"', "d"], id="quoted"),
     ],
 )
 def test_values_are_lists_and_ranges(written: str, values: list[str]) -> None:
@@ -60,4 +61,8 @@ def test_a_range_without_a_step_is_a_span_to_draw_from() -> None:
     broken = span_of("0.5..1.5")
     assert broken is not None
     assert broken.at(0.25) == "0.75"
+    for bounds, half in (("10..12.5", "11.25"), ("10.5..12", "11.25")):
+        broken = span_of(bounds)
+        assert broken is not None
+        assert broken.at(0.5) == half
     assert span_of("10..20:2") is span_of("1,2") is span_of("merged") is None
